@@ -1,0 +1,45 @@
+"""cbir: find pictures by picture.
+
+The names below are the library's public interface; they are imported when they are first used, so that
+`import cbir` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cbir.errors import CbirError as CbirError
+    from cbir.extract import Extractor as Extractor
+    from cbir.images.read import read_image as read_image
+    from cbir.index.store import Index as Index
+    from cbir.search import Match as Match
+    from cbir.search import Query as Query
+    from cbir.search import Searcher as Searcher
+    from cbir.search import open_index as open_index
+    from cbir.segment.parts import Segmentation as Segmentation
+    from cbir.segment.parts import Segmenter as Segmenter
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CbirError": "cbir.errors",
+    "Extractor": "cbir.extract",
+    "Index": "cbir.index.store",
+    "Match": "cbir.search",
+    "Query": "cbir.search",
+    "Searcher": "cbir.search",
+    "Segmentation": "cbir.segment.parts",
+    "Segmenter": "cbir.segment.parts",
+    "open_index": "cbir.search",
+    "read_image": "cbir.images.read",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cbir' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

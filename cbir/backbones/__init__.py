@@ -1,0 +1,1 @@
+"""The networks whose features make pictures comparable. `registry` is where to start."""

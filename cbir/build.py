@@ -1,0 +1,203 @@
+"""Making an index of a folder, or bringing one up to date: the folder, the network and the index together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cbir.backbones.registry import Backbone, choose
+from cbir.errors import CbirError, IndexConflictError, IndexWriteError
+from cbir.extract import Extracted, Extractor
+from cbir.images.scan import FoundFile
+from cbir.index.format import META, Meta
+from cbir.index.home import home, index_directory, name_for, the_only_directory
+from cbir.index.lock import HOLDER, LOCK, exclusive, now
+from cbir.index.plan import Plan, make_plan
+from cbir.index.store import Index
+from cbir.index.update import Report, carry_out
+from cbir.index.writer import Writer
+from cbir.search import backbone_of
+
+logger = logging.getLogger("cbir")
+
+Results = Iterator[Extracted[FoundFile]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which folder goes into which index directory."""
+
+    directory: Path
+    root: Path
+    is_new: bool
+
+    @property
+    def name(self) -> str:
+        """The index's name, for people."""
+        return self.directory.name
+
+
+def choose_target(folder: Path | None, name: str | None = None, root: Path | None = None) -> Target:
+    """Find the index directory for a folder, or the folder of an index.
+
+    Without `folder` the index's own root counts, without `name` the folder's; `root` says where the pictures of
+    an existing index are now. Raises IndexConflictError where the index belongs to another folder.
+    """
+    if name is not None:
+        directory = index_directory(name)
+    elif folder is not None:
+        directory = home() / name_for(_absolute(folder))
+    else:
+        directory = the_only_directory()
+    if not (directory / META).exists():
+        _check_free(directory)
+        new_root = root or folder
+        if new_root is None:
+            raise CbirError(f"There is no index in {directory}: name the folder to make it of.")
+        if not new_root.is_dir():
+            raise CbirError(
+                f"{new_root} is {'a file' if new_root.exists() else 'not there'}: name a folder of pictures."
+            )
+        return Target(directory, _absolute(new_root), is_new=True)
+    current = Path(Index.open(directory).meta.root)
+    if root is not None:
+        return Target(directory, _absolute(root), is_new=False)
+    if folder is not None and not _same_folder(folder, current):
+        raise IndexConflictError(
+            f"The index {directory.name} belongs to {current}. For an index of {folder} choose another name with "
+            f"--index NAME; if the pictures have moved there, say so with --index {directory.name} --root {folder}."
+        )
+    return Target(directory, current, is_new=False)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to make or refresh an index.
+
+    `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
+    index or the default. `exclude` replaces the patterns that the index remembers, unless it is None.
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    engine: str | None = None
+    exclude: Sequence[str] | None = None
+    prune: bool = False
+    wait: float = 0
+
+
+def preview(target: Target, options: Options) -> Plan:
+    """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
+    index = None if target.is_new else Index.open(target.directory)
+    return make_plan(target.root, _exclude(options, index), index, prune=options.prune)
+
+
+def build_index(
+    target: Target,
+    options: Options | None = None,
+    watch: Callable[[Results, int], Results] = lambda results, total: results,
+) -> tuple[Report, Backbone]:
+    """Make or refresh the index of a folder.
+
+    `watch` is given the results as they come and how many there will be, and passes them on: the place for a
+    progress bar. Returns what was done and the backbone that did it.
+
+    Raises RefusedToForgetError where the root looks unmounted, IndexLockedError where another run is at work,
+    IndexConflictError where `options` contradict the index, CbirError where a new index would be empty.
+    """
+    options = options or Options()
+    directory = target.directory
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IndexWriteError(f"Cannot make {directory} ({(error.strerror or str(error)).lower()}).") from error
+    try:
+        with exclusive(directory, options.wait):
+            # what another run changed before the lock was ours counts
+            index = Index.open(directory) if (directory / META).exists() else None
+            backbone = _backbone(index, options)
+            exclude = tuple(_exclude(options, index))
+            plan = make_plan(target.root, exclude, index, prune=options.prune)
+            if index is None and not plan.fresh:
+                raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
+            if index is not None and plan.fresh:
+                total = len(plan.scan.files)
+                resumed = " (the last run was interrupted)" if not index.meta.complete else ""
+                logger.info("%s of %s already done%s.", f"{plan.unchanged:,}", f"{total:,}", resumed)
+            meta = index.meta if index is not None else _first_state(backbone, target.root)
+            extractor = Extractor(backbone, engine=options.engine, pictures=len(plan.fresh))
+
+            def extract(files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool]) -> Results:
+                return watch(extractor.run(files, known), len(plan.fresh))
+
+            report = carry_out(plan, Writer(directory, meta), extract, root=target.root, exclude=exclude)
+            return report, backbone
+    finally:
+        _remove_if_unused(directory)
+
+
+def _backbone(index: Index | None, options: Options) -> Backbone:
+    if index is None:
+        backbone, remark = choose(options.model, options.weights)
+        if remark:
+            logger.info("%s", remark)
+        if backbone.weights.source == "untrained":
+            logger.warning("The weights are random numbers: matches will mean little.")
+        return backbone
+    backbone = backbone_of(index, weights=options.weights)
+    if options.model is not None and options.model != backbone.name:
+        raise IndexConflictError(
+            f"The index {index.directory} was made with {backbone.name}, not {options.model}: leave --model out, "
+            "or make another index with --index NAME."
+        )
+    return backbone
+
+
+def _first_state(backbone: Backbone, root: Path) -> Meta:
+    moment = now()
+    return Meta(backbone.to_json(), backbone.dimension, str(root), created=moment, updated=moment, complete=False)
+
+
+def _exclude(options: Options, index: Index | None) -> Sequence[str]:
+    if options.exclude is not None:
+        return options.exclude
+    return index.meta.exclude if index is not None else ()
+
+
+def _absolute(folder: Path) -> Path:
+    """`folder` without its relative parts, but with its links: a link may be there because disks change."""
+    return Path(os.path.abspath(folder.expanduser()))
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    return os.path.realpath(one.expanduser()) == os.path.realpath(other)
+
+
+def _check_free(directory: Path) -> None:
+    """Refuse to make an index among files of something else: a photo folder named by mistake, say."""
+    if directory.is_dir() and {path.name for path in directory.iterdir()} - {LOCK, HOLDER}:
+        raise IndexConflictError(
+            f"{directory} is no index but has files in it: give the new index another name or an empty folder."
+        )
+    if directory.exists() and not directory.is_dir():
+        raise IndexConflictError(f"{directory} is a file: give the new index another name.")
+
+
+def _what_there_is(plan: Plan) -> str:
+    if plan.scan.problems:
+        path, reason = plan.scan.problems[0]
+        return f" that can be read ({path}: {reason})"
+    return f" ({plan.scan.excluded} names were excluded)" if plan.scan.excluded else ""
+
+
+def _remove_if_unused(directory: Path) -> None:
+    """Take away the directory of an index that never came to be."""
+    if (directory / META).exists():
+        return
+    with contextlib.suppress(OSError):
+        (directory / LOCK).unlink(missing_ok=True)
+        directory.rmdir()

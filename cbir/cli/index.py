@@ -1,0 +1,153 @@
+"""`cbir index`: make an index of a folder, or bring it up to date."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbir.cli.options import (
+    FilePath,
+    engine_option,
+    index_option,
+    json_option,
+    model_option,
+    verbosity_options,
+    weights_option,
+)
+from cbir.cli.output import printable, write_json
+
+if TYPE_CHECKING:
+    from cbir.build import Results, Target
+    from cbir.index.plan import Plan
+
+logger = logging.getLogger("cbir")
+
+#: Skipped files that are named one by one, unless `-v` or `--json` wants them all.
+NAMED = 20
+
+STRICT = 4
+
+
+@click.command("index", short_help="Make or refresh an index of a folder.")
+@click.argument("folder", required=False, type=FilePath())
+@index_option
+@click.option("--root", type=FilePath(), help="Where the pictures of an existing index are now, if they have moved.")
+@model_option
+@weights_option
+@engine_option
+@click.option("--exclude", "-x", metavar="GLOB", multiple=True, help="Leave out names or paths that match. Remembered.")
+@click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
+@click.option("--dry-run", "-n", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--prune", is_flag=True, help="Forget pictures that are gone even if most of them are.")
+@click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
+@click.option(
+    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end."
+)
+@json_option
+@verbosity_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    folder: Path | None,
+    index_name: str | None,
+    root: Path | None,
+    model: str | None,
+    weights: str | None,
+    engine: str | None,
+    exclude: tuple[str, ...],
+    no_exclude: bool,
+    dry_run: bool,
+    prune: bool,
+    strict: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Make an index of the pictures in FOLDER, or bring it up to date.
+
+    Only new and changed pictures are looked at; moved and copied ones are recognised by their content. Without
+    FOLDER the folder that the index remembers is read again. If the folder is missing or most of its pictures are
+    gone, nothing is forgotten without --prune, and the exit code is 3.
+
+    \b
+      cbir index photos/
+      cbir index photos/ --exclude 'raw/*' --exclude '*.gif'
+      cbir index --index photos        # again, from cron
+    """
+    from cbir.build import Options, build_index, choose_target, preview
+
+    patterns = exclude if exclude or no_exclude else None
+    options = Options(model=model, weights=weights, engine=engine, exclude=patterns, prune=prune, wait=wait)
+    target = choose_target(folder, index_name, root)
+    if dry_run:
+        _show_plan(target, preview(target, options), as_json=as_json)
+        return
+    _stop_on_terminate()
+    quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
+    report, backbone = build_index(target, options, watch=_progress(disable=quiet))
+    if as_json:
+        record = {"index": str(target.directory), "root": str(target.root), "model": backbone.name}
+        write_json({**record, **report.to_json()})
+    else:
+        click.echo(report.summary(target.name))
+    if not quiet:
+        _name_skipped(report.skipped, report.unreadable_folders, every=verbose)
+    if strict and not report.is_complete:
+        ctx.exit(STRICT)
+
+
+def _progress(*, disable: bool) -> Callable[[Results, int], Results]:
+    """A progress bar with an ETA on stderr, if that is a terminal."""
+
+    def watch(results: Results, total: int) -> Iterator[Any]:
+        from tqdm import tqdm
+
+        # None: tqdm looks itself whether stderr is a terminal
+        return iter(tqdm(results, total=total, unit=" pictures", disable=True if disable or not total else None))
+
+    return watch
+
+
+def _name_skipped(skipped: list[tuple[str, str]], folders: list[str], *, every: bool) -> None:
+    for folder in folders:
+        click.echo(f"  not readable: the folder {printable(folder)} (what is known of its pictures was kept)", err=True)
+    shown = skipped if every else skipped[:NAMED]
+    for path, reason in shown:
+        click.echo(f"  skipped: {printable(path)}: {printable(reason)}", err=True)
+    if len(shown) < len(skipped):
+        click.echo(f"  … and {len(skipped) - len(shown):,} more: -v or --json names them all.", err=True)
+
+
+def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
+    new = len(plan.fresh) - len(plan.stale)
+    if as_json:
+        record = {
+            "index": str(target.directory),
+            "root": str(target.root),
+            "dry_run": True,
+            "new": [file.path for file in plan.fresh if file.path not in plan.stale],
+            "changed": sorted(plan.stale),
+            "gone": sorted(record.path for record in plan.gone.values()),
+            "unchanged": plan.unchanged,
+            "excluded": plan.scan.excluded,
+            "skipped": [{"path": path, "reason": reason} for path, reason in plan.scan.problems],
+        }
+        write_json(record)
+        return
+    click.echo(
+        f"{target.name}: {new:,} new or moved, {len(plan.stale):,} changed, {len(plan.gone):,} gone, "
+        f"{plan.unchanged:,} unchanged. Nothing was written."
+    )
+
+
+def _stop_on_terminate() -> None:
+    """Let SIGTERM end a run as Ctrl-C does: what was done is committed first."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)

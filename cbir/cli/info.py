@@ -1,0 +1,109 @@
+"""`cbir info`: what is in an index, and whether it is sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cbir.cli import output
+from cbir.cli.options import index_option, json_option, verbosity_options
+from cbir.errors import CbirError
+
+
+@click.command("info", short_help="What is in an index, and whether it is sound.")
+@index_option
+@click.option("--verify", is_flag=True, help="Read every file and compare checksums, not only structure.")
+@json_option
+@verbosity_options
+@click.pass_context
+def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: bool) -> None:
+    """Tell what is in an index and whether it is sound; without --index, of all indexes there are.
+
+    Exits with 1 if something is damaged.
+    """
+    from cbir.index.home import all_directories, home, index_directory
+
+    if index_name is not None:
+        directories = [index_directory(index_name)]
+    else:
+        directories = all_directories()
+        if not directories and not as_json:
+            click.echo(f"There is no index in {home()} yet: make one with `cbir index FOLDER`.")
+            return
+    records = [_describe(directory, verify=verify) for directory in directories]
+    if as_json:
+        output.write_json(records if index_name is None else records[0])
+    else:
+        for record in records:
+            _print(record)
+    if any(record["problems"] for record in records):
+        ctx.exit(CbirError.exit_code)
+
+
+def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
+    from cbir.index.check import find_problems
+    from cbir.index.store import Index
+
+    try:
+        index = Index.open(directory)
+    except CbirError as error:
+        if not directory.exists():
+            raise
+        return {"index": directory.name, "directory": str(directory.absolute()), "problems": [str(error)]}
+    meta = index.meta
+    shortlist = meta.shortlist
+    return {
+        "index": directory.name,
+        "directory": str(directory.absolute()),
+        "root": meta.root,
+        "root_exists": Path(meta.root).is_dir(),
+        "pictures": len(index),
+        "model": meta.model.get("name"),
+        "weights": meta.model.get("weights"),
+        "dimension": meta.dimension,
+        "preprocessing": meta.model.get("preprocessing"),
+        "exclude": list(meta.exclude),
+        "created": meta.created,
+        "updated": meta.updated,
+        "complete": meta.complete,
+        "blocks": len(meta.blocks),
+        "invalid_rows": index.rows - len(index),
+        "bytes": sum(entry.bytes for entry in meta.files()),
+        "shortlist": None
+        if shortlist is None
+        else {"rows": shortlist.rows, "search_k": shortlist.search_k, "recall": shortlist.recall},
+        "verified": verify,
+        "problems": find_problems(index, verify=verify),
+    }
+
+
+def _print(record: dict[str, Any]) -> None:
+    click.echo(f"{output.printable(record['index'])}: ", nl=False)
+    if "pictures" not in record:
+        click.echo("damaged")
+    else:
+        weights = record["weights"] or {}
+        root = output.printable(record["root"]) + ("" if record["root_exists"] else "  (not there now)")
+        shortlist = record["shortlist"]
+        near = (
+            f"{shortlist['rows']:,} rows, search_k {shortlist['search_k']:,}, recall at 10 {shortlist['recall']:.3f}"
+            if shortlist
+            else "none yet: all rows are compared"
+        )
+        click.echo(f"{record['pictures']:,} pictures")
+        lines = [
+            ("root", root),
+            ("directory", output.printable(record["directory"])),
+            ("backbone", f"{record['model']}, {record['dimension']} features, weights {weights.get('source')}"),
+            ("updated", record["updated"] + ("" if record["complete"] else "  (the last run was interrupted)")),
+            ("size", f"{output.human_bytes(record['bytes'])} in {record['blocks']} blocks"),
+            ("shortlist", near),
+            ("exclude", ", ".join(map(output.printable, record["exclude"])) or "nothing"),
+            ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
+        ]
+        for name, value in lines:
+            click.echo(f"  {name:<10} {value}")
+    for problem in record["problems"]:
+        click.echo(f"  problem: {problem}")

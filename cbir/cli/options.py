@@ -1,0 +1,78 @@
+"""Options that several commands share, as decorators."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMATS = ("table", "paths", "json", "jsonl", "csv", "tsv")
+
+
+class FilePath(click.Path):
+    """A path that keeps bytes which are no UTF-8, as the system gave them."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+
+index_option = click.option(
+    "--index",
+    "-i",
+    "index_name",
+    metavar="NAME",
+    help="The index: a name, or a path (with a slash). Default: the only one there is.",
+)
+
+model_option = click.option(
+    "--model",
+    "-m",
+    metavar="NAME",
+    help="The backbone (see `cbir models`). Default: $CBIR_MODEL, else resnet50 if its weights are here, "
+    "else efficientnet_lite0.",
+)
+
+weights_option = click.option(
+    "--weights",
+    metavar="FILE",
+    help="A state dict for the backbone, or `untrained` for seeded random numbers.",
+)
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "openvino", "torch"]),
+    help="What runs the network. Default: $CBIR_ENGINE, else auto (CUDA if it pays, else OpenVINO).",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def format_option(default: str) -> Callable[[Command], Command]:
+    """`--format`; `default` tells in words what it is without."""
+    return click.option("--format", "format_", type=click.Choice(FORMATS), help=f"Default: {default}.")
+
+
+def verbosity_options(command: Command) -> Command:
+    """`-q` and `-v`: how much goes to stderr. What fails is said always."""
+
+    def quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            logging.getLogger("cbir").setLevel(logging.ERROR)
+            ctx.ensure_object(dict)["quiet"] = True
+
+    def verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            logging.getLogger("cbir").setLevel(logging.DEBUG)
+            ctx.ensure_object(dict)["verbose"] = True
+
+    command = click.option(
+        "--verbose", "-v", is_flag=True, expose_value=False, callback=verbose, help="Say more on stderr."
+    )(command)
+    return click.option(
+        "--quiet", "-q", is_flag=True, expose_value=False, callback=quiet, help="Say nothing on stderr but errors."
+    )(command)

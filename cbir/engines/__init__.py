@@ -1,0 +1,94 @@
+"""The runtimes that carry a backbone's network out, and the choice between them.
+
+An engine takes uint8 pictures of shape (n, height, width, 3); normalisation belongs to its network.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.backbones.registry import Backbone
+from cbir.errors import CbirError, EngineError
+
+logger = logging.getLogger("cbir")
+
+Pictures = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
+
+#: From this many pictures on, the two seconds that importing torch takes are won back by a GPU.
+WORTH_CUDA = 64
+
+NAMES = ("auto", "openvino", "torch")
+
+
+class Engine(Protocol):
+    """A network on a runtime.
+
+    `description` names runtime, device and precision for people; `batch` is how many pictures at a time suit it.
+    """
+
+    description: str
+    batch: int
+
+    def features(self, pictures: Pictures) -> Features:
+        """Features of `pictures`, which have the size of the backbone's crop: shape (n, dimension), not normalised."""
+
+    def stages(self, pictures: Pictures) -> list[Features]:
+        """Maps before each change of resolution, fine to coarse: shapes (n, channels, rows, columns).
+
+        The sides of `pictures` are multiples of 32.
+        """
+
+
+def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int = 1) -> Engine:
+    """The best engine here for `backbone` and about that many `pictures`.
+
+    `engine` is one of NAMES (default: `$CBIR_ENGINE`, else "auto"). "auto" takes torch where there is a CUDA
+    device and enough to do, else OpenVINO; where OpenVINO is missing or fails, torch does the work and a line
+    says so. "openvino" and "torch" insist.
+    """
+    engine = engine or os.environ.get("CBIR_ENGINE") or "auto"
+    if engine not in NAMES:
+        raise EngineError(f"There is no engine {engine!r}: choose from {', '.join(NAMES)}.")
+    if engine == "torch" or (engine == "auto" and pictures >= WORTH_CUDA and has_cuda()):
+        return _torch_engine(backbone)
+    try:
+        from cbir.engines.openvino_engine import OpenVINOEngine
+
+        return OpenVINOEngine(backbone)
+    except CbirError:
+        raise  # of weights, not of OpenVINO: torch would fail alike
+    except Exception as error:
+        if engine == "openvino":
+            raise EngineError(f"OpenVINO cannot run {backbone.name} here: {_first_line(error)}.") from error
+        logger.warning(
+            "OpenVINO cannot run %s here (%s); torch does it, more slowly.", backbone.name, _first_line(error)
+        )
+        return _torch_engine(backbone)
+
+
+def has_cuda() -> bool:
+    """Whether there seems to be a CUDA device, without importing torch; `CUDA_VISIBLE_DEVICES` is respected."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return False
+    if sys.platform == "win32":
+        return Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvcuda.dll").exists()
+    return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+
+
+def _torch_engine(backbone: Backbone) -> Engine:
+    from cbir.engines.torch_engine import TorchEngine
+
+    return TorchEngine(backbone)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,46 @@
+"""The reference engine: the network in torch, on CUDA where there is a device, else on the CPU in float32."""
+
+from __future__ import annotations
+
+import torch
+
+from cbir.backbones.network import Stages
+from cbir.backbones.registry import Backbone
+from cbir.engines import Features, Pictures
+
+
+class TorchEngine:
+    """A backbone in torch. On CUDA in half precision and channels-last, fed from pinned memory."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.batch = 128 if self.device.type == "cuda" else 16
+        self._network = backbone.build()
+        if self.device.type == "cuda":
+            # only the network proper: its input is normalised in float32 before it is cast
+            self._network.headless.half()
+        self._network = self._network.to(self.device).to(memory_format=torch.channels_last)
+        self._stages: Stages | None = None
+        device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
+        precision = "half precision" if self.device.type == "cuda" else "float32"
+        self.description = f"torch {torch.__version__}, {device}, {precision}"
+
+    def features(self, pictures: Pictures) -> Features:
+        """See `engines.Engine.features`."""
+        with torch.inference_mode():
+            features: Features = self._network(self._send(pictures)).float().cpu().numpy()
+        return features
+
+    def stages(self, pictures: Pictures) -> list[Features]:
+        """See `engines.Engine.stages`."""
+        if self._stages is None:
+            self._stages = Stages(self._network)
+        with torch.inference_mode():
+            return [stage.float().contiguous().cpu().numpy() for stage in self._stages(self._send(pictures))]
+
+    def _send(self, pictures: Pictures) -> torch.Tensor:
+        # a copy where the array is read-only, as a view of a Pillow image is: torch wants to be able to write
+        tensor = torch.from_numpy(pictures if pictures.flags.writeable else pictures.copy())
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor

@@ -1,0 +1,64 @@
+"""What can go wrong for a user.
+
+Each error carries the whole sentence that the user reads: what happened, to which file, and what to do.
+The command line prints it after ``Error:`` and exits with ``exit_code``; nothing else is needed there.
+"""
+
+from __future__ import annotations
+
+
+class CbirError(Exception):
+    """Base of all errors that are meant for the user's eyes."""
+
+    exit_code = 1
+
+
+class ImageReadError(CbirError):
+    """A file is no picture that can be read.
+
+    ``reason`` is the short form, for lists in which the file's name stands beside it. ``transient`` tells a
+    file that could not be reached (permissions, a failing disk) from one whose content is no picture.
+    """
+
+    def __init__(self, name: str, reason: str, *, transient: bool = False) -> None:
+        super().__init__(f"Cannot read {name}: {reason}.")
+        self.reason = reason
+        self.transient = transient
+
+
+class ModelError(CbirError):
+    """There is no such backbone, or it cannot do what was asked of it."""
+
+
+class WeightsError(CbirError):
+    """A backbone's weights are missing, cannot be downloaded or do not fit."""
+
+
+class EngineError(CbirError):
+    """The runtime that was asked for cannot run here."""
+
+
+class IndexNotFoundError(CbirError):
+    """There is no index of that name, or none at all."""
+
+
+class IndexConflictError(CbirError):
+    """An index exists but belongs to another root, backbone or weights than those asked for."""
+
+
+class IndexDamagedError(CbirError):
+    """A file of an index is missing, is not what ``meta.json`` says, or comes from a newer cbir."""
+
+
+class IndexLockedError(CbirError):
+    """Another process is writing to the index."""
+
+
+class IndexWriteError(CbirError):
+    """The index cannot be written (disk full, read-only directory); its last state is intact."""
+
+
+class RefusedToForgetError(CbirError):
+    """The root looks unmounted; forgetting its pictures needs ``--prune``."""
+
+    exit_code = 3

@@ -1,0 +1,161 @@
+"""From picture files to features: read, hash and decode ahead in threads; run the network batch by batch.
+
+Pillow lets go of Python's lock while it decodes and resizes, and an engine does while it computes, so threads keep
+all cores busy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.backbones.registry import Backbone, describe
+from cbir.errors import ImageReadError
+from cbir.images.fit import fit
+from cbir.images.read import decode, read_bytes
+
+if TYPE_CHECKING:
+    from cbir.engines import Engine
+
+#: Pictures that are read ahead of the network.
+AHEAD = 128
+
+Key = TypeVar("Key")
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Extracted(Generic[Key]):
+    """What became of one file.
+
+    Exactly one holds: `feature`, shape (dimension,), not normalised; `error`, where it could not be read; or
+    neither, where its content (`sha256`) was known already and no network ran.
+    """
+
+    key: Key
+    sha256: str
+    feature: Floats | None = None
+    error: ImageReadError | None = None
+
+
+@dataclass(frozen=True)
+class _Prepared(Generic[Key]):
+    result: Extracted[Key]
+    picture: npt.NDArray[np.uint8] | None = None
+
+
+class Extractor:
+    """Makes features of pictures with one backbone. The engine is opened when the first picture needs it.
+
+    `engine` is one of `engines.NAMES`; `pictures` is about how many there will be.
+    """
+
+    def __init__(self, backbone: Backbone | str, *, engine: str | None = None, pictures: int = 1) -> None:
+        self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        self._engine_name = engine
+        self._pictures = pictures
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that does the work, opened now if it was not yet."""
+        if self._engine is None:
+            from cbir.engines import open_engine
+
+            self._engine = open_engine(self.backbone, engine=self._engine_name, pictures=self._pictures)
+        return self._engine
+
+    def feature(self, picture: Path | bytes, name: str = "the picture") -> Floats:
+        """The feature of one picture, shape (dimension,), of length 1. Raises ImageReadError."""
+        data = picture if isinstance(picture, bytes) else read_bytes(picture)
+        fitted = self._fit(data, name if isinstance(picture, bytes) else str(picture))
+        feature: Floats = self.engine.features(fitted[np.newaxis])[0]
+        return unit(feature)
+
+    def run(
+        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool] = lambda sha256: False
+    ) -> Iterator[Extracted[Key]]:
+        """Extract the features of many pictures, in order. Each is given as a key, and a path or its bytes.
+
+        Where `known` is true of a content's SHA-256, or the same content came earlier in this run, the picture is
+        neither decoded nor sent through the network.
+        """
+        waiting: list[_Prepared[Key]] = []
+        seen: set[str] = set()
+        pictures = 0
+        for prepared in self._prepare(files, known):
+            if prepared.picture is not None and prepared.result.sha256 in seen:
+                prepared = _Prepared(Extracted(prepared.result.key, prepared.result.sha256))
+            elif prepared.picture is not None:
+                seen.add(prepared.result.sha256)
+                pictures += 1
+            waiting.append(prepared)
+            if not pictures or pictures == self.engine.batch:
+                yield from self._batch(waiting)
+                waiting, pictures = [], 0
+        yield from self._batch(waiting)
+
+    def _prepare(
+        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
+    ) -> Iterator[_Prepared[Key]]:
+        """Read and fit `files` in threads, in order, at most AHEAD of them ahead."""
+
+        def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
+            digest = ""
+            try:
+                data = source if isinstance(source, bytes) else read_bytes(source)
+                digest = hashlib.sha256(data).hexdigest()
+                if known(digest):
+                    return _Prepared(Extracted(key, digest))
+                picture = self._fit(data, "the picture" if isinstance(source, bytes) else str(source))
+            except ImageReadError as error:
+                return _Prepared(Extracted(key, digest, error=error))
+            return _Prepared(Extracted(key, digest), picture)
+
+        with ThreadPoolExecutor(max(2, _cores()), thread_name_prefix="decode") as pool:
+            ahead: deque[Future[_Prepared[Key]]] = deque()
+            try:
+                for key, source in files:
+                    ahead.append(pool.submit(prepare, key, source))
+                    if len(ahead) >= AHEAD:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:  # an interrupted run must not wait for what was read ahead
+                    future.cancel()
+
+    def _batch(self, waiting: list[_Prepared[Key]]) -> Iterator[Extracted[Key]]:
+        pictures = [one.picture for one in waiting if one.picture is not None]
+        features = iter(self.engine.features(np.stack(pictures)) if pictures else ())
+        for one in waiting:
+            if one.picture is None:
+                yield one.result
+            else:
+                yield Extracted(one.result.key, one.result.sha256, next(features))
+
+    def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
+        preprocessing = self.backbone.preprocessing
+        return fit(decode(data, name=name, at_least=preprocessing.decode_at_least), preprocessing)
+
+
+def unit(vectors: Floats) -> Floats:
+    """`vectors`, the last axis being the dimension, at length 1; zero stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,103 @@
+"""A block's `files-….json`: which file each row belongs to.
+
+The file is one JSON array with one row a line, `["path", size, mtime_ns, "sha256"]`. Any JSON reader reads it; a
+search, which wants a handful of rows out of a hundred thousand, finds their lines without parsing the others.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import IndexDamagedError
+
+
+class FileRecord(NamedTuple):
+    """A file as it was when it was indexed. `path` is relative to the root, with forward slashes."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+def dump_records(records: Iterable[FileRecord]) -> bytes:
+    """The content of a `files-….json`. Pure ASCII: bytes of a name that are no UTF-8 become `\\udcXX`."""
+    return b"[\n" + b",\n".join(json.dumps(record).encode("ascii") for record in records) + b"\n]\n"
+
+
+class FileTable:
+    """A read-only view of a `files-….json` of `rows` rows; IndexDamagedError where a row cannot be read."""
+
+    def __init__(self, path: Path, rows: int) -> None:
+        self._path = path
+        self._rows = rows
+        with path.open("rb") as file:
+            # a mapping and not a copy: it outlives the file's removal by a writer that merges blocks
+            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._newlines: npt.NDArray[np.int64] | None = None
+
+    def record(self, row: int) -> FileRecord:
+        """The record of one row."""
+        ends = self._line_ends()
+        line = self._data[ends[row] + 1 : ends[row + 1]].rstrip(b",")
+        return self._parse(line, row)
+
+    def records(self) -> Iterator[FileRecord]:
+        """All records in order."""
+        try:
+            content = json.loads(self._data[:])
+        except (ValueError, RecursionError) as error:
+            raise self._damaged("it is no JSON") from error
+        if not isinstance(content, list) or len(content) != self._rows:
+            raise self._damaged(f"it should hold {self._rows} rows")
+        for row, values in enumerate(content):
+            yield self._check(values, row)
+
+    def find(self, sha256: str) -> list[int]:
+        """The rows whose content has that hash."""
+        rows = []
+        needle = f'"{sha256}"]'.encode()
+        position = self._data.find(needle)
+        while position >= 0:
+            row = int(np.searchsorted(self._line_ends(), position)) - 1
+            if 0 <= row < self._rows and self.record(row).sha256 == sha256:
+                rows.append(row)
+            position = self._data.find(needle, position + 1)
+        return rows
+
+    def _line_ends(self) -> npt.NDArray[np.int64]:
+        if self._newlines is None:
+            ends = np.flatnonzero(np.frombuffer(self._data, dtype=np.uint8) == ord("\n"))
+            if len(ends) != self._rows + 2:
+                raise self._damaged(f"it should hold {self._rows} rows, one a line")
+            self._newlines = ends
+        return self._newlines
+
+    def _parse(self, line: bytes, row: int) -> FileRecord:
+        try:
+            return self._check(json.loads(line), row)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(f"row {row} is no JSON") from error
+
+    def _check(self, values: object, row: int) -> FileRecord:
+        match values:
+            case [str(path), int(size), int(mtime_ns), str(sha256)] if _is_inside(path):
+                return FileRecord(path, size, mtime_ns, sha256)
+        raise self._damaged(f"row {row} is no path, size, time and SHA-256")
+
+    def _damaged(self, detail: str) -> IndexDamagedError:
+        return IndexDamagedError(
+            f"{self._path} is damaged ({detail}). Delete {self._path.parent} and index the folder again."
+        )
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a relative path stays below the root, so that a forged index cannot name files elsewhere."""
+    return bool(path) and not path.startswith("/") and "\0" not in path and ".." not in path.split("/")

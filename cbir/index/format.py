@@ -1,0 +1,191 @@
+"""`meta.json`: what an index directory holds. The one file whose replacement commits a change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cbir.errors import IndexDamagedError, IndexNotFoundError
+
+META = "meta.json"
+FORMAT = 1
+
+#: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
+FILE_NAME = re.compile(r"(features|files|index|projection)-\d{6}\.(npy|json|ann)")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A data file of the index: its name in the directory, its length in bytes and the SHA-256 of its content."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> FileEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        name, size, digest = record["name"], record["bytes"], record["sha256"]
+        if not FILE_NAME.fullmatch(name) or not isinstance(size, int) or size < 0:
+            raise ValueError(f"not the name and size of a data file: {name!r}")
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise ValueError(f"not a SHA-256: {digest!r}")
+        return cls(name, size, digest)
+
+
+@dataclass(frozen=True)
+class BlockEntry:
+    """Some rows that one run wrote. `invalid` are ranges [start, stop) of the block's rows that count no more."""
+
+    rows: int
+    features: FileEntry
+    files: FileEntry
+    invalid: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> BlockEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        rows = record["rows"]
+        if not isinstance(rows, int) or rows < 0:
+            raise ValueError(f"not a number of rows: {rows!r}")
+        invalid = tuple((int(start), int(stop)) for start, stop in record["invalid"])
+        if any(not 0 <= start < stop <= rows for start, stop in invalid):
+            raise ValueError("a range of invalid rows leads out of its block")
+        return cls(rows, FileEntry.from_json(record["features"]), FileEntry.from_json(record["files"]), invalid)
+
+
+@dataclass(frozen=True)
+class ShortlistEntry:
+    """The Annoy index over the first `rows` rows, and how hard it has to look for the `recall` that was measured."""
+
+    rows: int
+    trees: FileEntry
+    projection: FileEntry
+    search_k: int
+    recall: float
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> ShortlistEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        rows, search_k = int(record["rows"]), int(record["search_k"])
+        if rows < 0 or not 1 <= search_k <= 10**9:
+            raise ValueError("impossible numbers for a shortlist")
+        trees, projection = FileEntry.from_json(record["trees"]), FileEntry.from_json(record["projection"])
+        return cls(rows, trees, projection, search_k, float(record["recall"]))
+
+
+@dataclass(frozen=True)
+class Meta:
+    """The content of `meta.json`.
+
+    `model` is what made the features, kept for whoever can read it (a backbone's `to_json`); `root` is the folder
+    that the files' paths are relative to. `next_number` numbers the next data file; numbers are never used
+    again, so that a reader of an older state cannot mistake a file. `complete` is false between the commits of a
+    run that has not come to its end.
+    """
+
+    model: dict[str, Any]
+    dimension: int
+    root: str
+    created: str
+    updated: str
+    exclude: tuple[str, ...] = ()
+    complete: bool = True
+    next_number: int = 1
+    blocks: tuple[BlockEntry, ...] = ()
+    shortlist: ShortlistEntry | None = None
+    format: int = field(default=FORMAT)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all blocks, invalid ones included."""
+        return sum(block.rows for block in self.blocks)
+
+    def files(self) -> list[FileEntry]:
+        """All data files that belong to this state."""
+        entries = [entry for block in self.blocks for entry in (block.features, block.files)]
+        if self.shortlist:
+            entries += [self.shortlist.trees, self.shortlist.projection]
+        return entries
+
+    def dump(self) -> str:
+        """The text of `meta.json`, with a checksum of itself."""
+        record = asdict(self)
+        return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
+
+    def but(self, **changes: Any) -> Meta:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+def load_meta(directory: Path) -> Meta:
+    """Read and check the `meta.json` of an index directory.
+
+    Raises IndexNotFoundError where there is none, IndexDamagedError where it is unsound or of a newer format.
+    """
+    path = directory / META
+    try:
+        text = path.read_text(encoding="ascii")
+    except FileNotFoundError as error:
+        raise IndexNotFoundError(f"There is no index in {directory} (it has no {META}).") from error
+    except NotADirectoryError as error:
+        raise IndexNotFoundError(f"{directory} is a file, not an index.") from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    try:
+        record = json.loads(text)
+        number = record["format"]
+        if isinstance(number, int) and number > FORMAT:
+            raise IndexDamagedError(
+                f"The index {directory} has format {number}, made by a newer cbir (this one reads up to {FORMAT}): "
+                "upgrade cbir."
+            )
+        checksum = record.pop("checksum")
+        if checksum != _checksum(record):
+            raise ValueError("its checksum is wrong")
+        return _parse(record)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _parse(record: dict[str, Any]) -> Meta:
+    model, dimension, root = record["model"], record["dimension"], record["root"]
+    if record["format"] != FORMAT:
+        raise ValueError(f"unknown format {record['format']!r}")
+    if not isinstance(model, dict) or not isinstance(root, str):
+        raise ValueError("model or root is missing")
+    if not isinstance(dimension, int) or not 1 <= dimension <= 100_000:
+        raise ValueError(f"impossible dimension {dimension!r}")
+    shortlist = record["shortlist"]
+    meta = Meta(
+        model=model,
+        dimension=dimension,
+        root=root,
+        created=str(record["created"]),
+        updated=str(record["updated"]),
+        exclude=tuple(str(pattern) for pattern in record["exclude"]),
+        complete=bool(record["complete"]),
+        next_number=int(record["next_number"]),
+        blocks=tuple(BlockEntry.from_json(block) for block in record["blocks"]),
+        shortlist=None if shortlist is None else ShortlistEntry.from_json(shortlist),
+    )
+    if meta.shortlist and meta.shortlist.rows > meta.rows:
+        raise ValueError("the shortlist has more rows than the blocks")
+    return meta
+
+
+def _checksum(record: dict[str, Any]) -> str:
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _damaged(path: Path, error: Exception) -> IndexDamagedError:
+    detail = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+    return IndexDamagedError(
+        f"{path} is damaged ({detail}), and with it what the index knows of its files. "
+        f"Delete {path.parent} and index the folder again."
+    )

@@ -1,0 +1,61 @@
+"""Where indexes live, and which one is meant."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import platformdirs
+
+from cbir.errors import IndexNotFoundError
+from cbir.index.format import META
+
+#: The folder for indexes that a checkout has.
+CHECKOUT_HOME = Path("indexes")
+
+
+def home() -> Path:
+    """The folder of named indexes: `$CBIR_HOME`, else `./indexes` if it exists, else the user's data folder."""
+    chosen = os.environ.get("CBIR_HOME")
+    if chosen:
+        return Path(chosen).expanduser()
+    if CHECKOUT_HOME.is_dir():
+        return CHECKOUT_HOME
+    return platformdirs.user_data_path("cbir") / "indexes"
+
+
+def index_directory(name: str) -> Path:
+    """The directory that `--index NAME` means: a path if it has a slash or is an index here, else a name in `home`."""
+    separators = {"/", os.sep, os.altsep} - {None}
+    if any(separator in name for separator in separators if separator) or (Path(name) / META).is_file():
+        return Path(name).expanduser()
+    return home() / name
+
+
+def name_for(root: Path) -> str:
+    """The name that the index of a folder gets: the folder's own."""
+    name = re.sub(r"[\x00-\x1f/\\]", "_", root.name).strip() or "root"
+    return name if not name.startswith(".") else f"_{name[1:]}"
+
+
+def all_directories() -> list[Path]:
+    """The directories of all indexes in `home`, by name."""
+    folder = home()
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if (path / META).is_file())
+
+
+def the_only_directory() -> Path:
+    """The index that is meant where none is named: the only one there is.
+
+    Raises IndexNotFoundError that lists them where there are several, or says how to make the first.
+    """
+    directories = all_directories()
+    if not directories:
+        raise IndexNotFoundError(f"There is no index in {home()} yet: make one with `cbir index FOLDER`.")
+    if len(directories) > 1:
+        names = ", ".join(path.name for path in directories)
+        raise IndexNotFoundError(f"There are {len(directories)} indexes: say which one with --index ({names}).")
+    return directories[0]

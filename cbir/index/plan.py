@@ -1,0 +1,111 @@
+"""A folder held against its index: what is new, changed or gone, and whether too much is gone to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cbir.errors import RefusedToForgetError
+from cbir.hashing import file_sha256
+from cbir.images.scan import FoundFile, Scan, is_excluded, scan
+from cbir.index.files import FileRecord
+from cbir.index.store import Index
+
+
+@dataclass
+class Plan:
+    """What a run has to do. Rows are the index's.
+
+    `fresh` are files to be read: new ones, and those whose size or time differs from what was indexed; the old
+    rows of the latter are in `stale`. `gone` are the rows and records of files that the folder does not have any
+    more. `rows_by_content` leads from a content's SHA-256 to a row with its features, valid or not.
+    """
+
+    scan: Scan
+    fresh: list[FoundFile] = field(default_factory=list)
+    stale: dict[str, int] = field(default_factory=dict)
+    gone: dict[int, FileRecord] = field(default_factory=dict)
+    unchanged: int = 0
+    rows_by_content: dict[str, int] = field(default_factory=dict)
+
+
+def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune: bool = False) -> Plan:
+    """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
+
+    Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
+    indexed files; the last of these is allowed with `prune`.
+    """
+    try:
+        plan = Plan(scan(root, exclude))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _refusal(f"{root} cannot be listed ({reason})") from error
+    if index is not None:
+        _compare(plan, index)
+        if not prune:
+            _guard(plan, index, root, exclude)
+    else:
+        plan.fresh = plan.scan.files
+    return plan
+
+
+def _compare(plan: Plan, index: Index) -> None:
+    valid = index.valid
+    rows: dict[str, int] = {}
+    records: dict[int, FileRecord] = {}
+    for row, record in index.records():
+        plan.rows_by_content[record.sha256] = row
+        if valid[row]:
+            rows[record.path] = row
+            records[row] = record
+    for file in plan.scan.files:
+        if file.path not in rows:
+            plan.fresh.append(file)
+            continue
+        row = rows.pop(file.path)
+        record = records[row]
+        if (record.size, record.mtime_ns) == (file.size, file.mtime_ns):
+            plan.unchanged += 1
+        else:
+            plan.fresh.append(file)
+            plan.stale[file.path] = row
+    # of what is below a folder that could not be listed nothing is known, so it is not gone
+    hidden = tuple(f"{folder}/" for folder in plan.scan.unreadable)
+    plan.gone = {row: records[row] for path, row in rows.items() if not path.startswith(hidden)}
+
+
+def _guard(plan: Plan, index: Index, root: Path, exclude: Sequence[str]) -> None:
+    """Refuse to go on where most files are gone: an unmounted disk must not empty an index.
+
+    Files that were moved are not gone, so new files that have the size of a missing one are hashed; nor are
+    files that an `--exclude` leaves out now.
+    """
+    total = len(index)
+    missing = [record for record in plan.gone.values() if not _is_left_out(record.path, exclude)]
+    if len(missing) * 2 <= total:
+        return
+    sizes = {record.size for record in missing}
+    moved = set()
+    for file in plan.fresh:
+        if file.size in sizes:
+            try:
+                moved.add(file_sha256(root / file.path))
+            except OSError:
+                continue
+    lost = sum(record.sha256 not in moved for record in missing)
+    if lost * 2 > total:
+        raise _refusal(f"{lost:,} of the {total:,} indexed pictures are gone from {root}")
+
+
+def _is_left_out(path: str, exclude: Sequence[str]) -> bool:
+    """Whether a pattern matches the path or one of the folders that it lies in."""
+    parts = path.split("/")
+    return any(is_excluded("/".join(parts[: i + 1]), exclude) for i in range(len(parts)))
+
+
+def _refusal(what: str) -> RefusedToForgetError:
+    return RefusedToForgetError(
+        f"{what}: is a disk not mounted? The index was left as it is. "
+        "To forget pictures that are gone for good, use --prune."
+    )

@@ -1,0 +1,156 @@
+"""The shortlist: which rows are worth an exact comparison.
+
+Features are projected to their first principal directions and put into an Annoy index; its answers are candidates
+only, since exact cosines decide (see `cbir.search`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from annoy import AnnoyIndex
+
+from cbir.errors import IndexDamagedError
+from cbir.hashing import file_sha256
+from cbir.index.format import ShortlistEntry
+
+if TYPE_CHECKING:
+    from cbir.index.store import Index
+
+Floats = npt.NDArray[np.float32]
+
+DIRECTIONS = 128
+TREES = 40
+CANDIDATES = 200
+SAMPLE_ROWS = 8000
+
+#: Up to here an exact scan takes a few milliseconds, and no shortlist is kept.
+SMALL = 5000
+
+TARGET_RECALL = 0.99
+_SEARCH_K = (2000, 4000, 8000, 16_000, 32_000, 64_000)
+_PROBES = 100
+_SEED = 1
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """An open Annoy index over the first `rows` rows. `projection` has the mean in row 0, then the directions."""
+
+    rows: int
+    trees: AnnoyIndex
+    projection: Floats
+    search_k: int
+
+    def candidates(self, query: Floats, count: int) -> npt.NDArray[np.int64]:
+        """At least `count` rows (fewer if there are no more) near `query`, shape (dimension,), best first."""
+        projected = _project(query[np.newaxis], self.projection)[0]
+        # search_k is how many nodes Annoy looks at; a longer list needs more of them
+        search_k = max(self.search_k, self.search_k * count // CANDIDATES)
+        return np.asarray(self.trees.get_nns_by_vector(projected, count, search_k=search_k), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` made: the projection's array and a function that saves the trees to a path."""
+
+    projection: Floats
+    save_trees: Callable[[Path], None]
+    search_k: int
+    recall: float
+
+
+def is_needed(meta_rows: int, covered: int | None) -> bool:
+    """Whether an index of that many rows wants a (new) shortlist, of whose rows `covered` are in the old one.
+
+    Rows outside the shortlist are compared exactly, so it need not follow each change: up to 5,000 rows or a tenth
+    may wait.
+    """
+    outside = meta_rows - (covered or 0)
+    return meta_rows > SMALL and outside > (max(SMALL, meta_rows // 10) if covered else 0)
+
+
+def build(index: Index) -> Built:
+    """Project all valid rows of `index`, build the trees, and find the `search_k` that reaches TARGET_RECALL."""
+    projection = _principal_directions(index)
+    directions = len(projection) - 1
+    trees = AnnoyIndex(directions, "angular")
+    trees.set_seed(_SEED)
+    valid = index.valid
+    for start, chunk in index.chunks():
+        for row, vector in enumerate(_project(chunk, projection), start):
+            if valid[row]:
+                trees.add_item(row, vector)
+    trees.build(TREES)
+    search_k, recall = _calibrate(index, trees, projection)
+
+    def save(path: Path) -> None:
+        if not trees.save(str(path)):
+            raise OSError(f"Annoy could not write {path}")
+
+    return Built(projection, save, search_k, recall)
+
+
+def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Shortlist:
+    """Map the shortlist of an index into memory.
+
+    Annoy trusts its file blindly: one of another dimension makes it read beyond the mapping's end. So length and
+    checksum are compared before it sees the file; IndexDamagedError where they differ.
+    """
+    from cbir.index.store import checked_path, open_rows
+
+    directions = min(DIRECTIONS, dimension)
+    projection = open_rows(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
+    path = checked_path(directory, entry.trees)
+    if file_sha256(path) != entry.trees.sha256:
+        raise IndexDamagedError(f"{path} is not the file that was written (its checksum differs).")
+    trees = AnnoyIndex(directions, "angular")
+    try:
+        trees.load(str(path))
+    except OSError as error:
+        raise IndexDamagedError(f"{path} cannot be loaded ({error}).") from error
+    return Shortlist(entry.rows, trees, projection, entry.search_k)
+
+
+def _principal_directions(index: Index) -> Floats:
+    """The mean and the first principal directions of a sample of rows, shape (1 + directions, dimension)."""
+    rows = np.flatnonzero(index.valid)
+    if len(rows) > SAMPLE_ROWS:
+        rows = np.sort(np.random.default_rng(_SEED).choice(rows, SAMPLE_ROWS, replace=False))
+    sample = index.features(rows)
+    mean = sample.mean(axis=0)
+    sample -= mean
+    _, vectors = np.linalg.eigh(sample.T @ sample)  # eigenvalues ascend
+    directions = vectors[:, ::-1][:, : min(DIRECTIONS, index.meta.dimension)].T
+    return np.ascontiguousarray(np.vstack([mean, directions]), dtype=np.float32)
+
+
+def _project(vectors: Floats, projection: Floats) -> Floats:
+    projected: Floats = (vectors - projection[0]) @ projection[1:].T
+    return projected
+
+
+def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int, float]:
+    """The least `search_k` with TARGET_RECALL of the exact first ten, on sampled rows, and its recall."""
+    rng = np.random.default_rng(_SEED)
+    valid = np.flatnonzero(index.valid)
+    probes = rng.choice(valid, min(_PROBES, len(valid)), replace=False)
+    queries = index.features(probes)
+    cosines = np.concatenate([queries @ chunk.T for _, chunk in index.chunks()], axis=1)
+    cosines[:, ~index.valid] = -np.inf
+    exact = np.argpartition(-cosines, 10, axis=1)[:, :10]
+    projected = _project(queries, projection)
+    search_k, recall = 0, 0.0
+    for search_k in _SEARCH_K:
+        hits = 0
+        for vector, wanted in zip(projected, exact, strict=True):
+            hits += len(set(wanted.tolist()) & set(trees.get_nns_by_vector(vector, CANDIDATES, search_k=search_k)))
+        recall = hits / exact.size
+        if recall >= TARGET_RECALL:
+            break
+    return search_k, recall

@@ -1,0 +1,171 @@
+"""Reading an index directory: one committed state, and nothing of it before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import IndexDamagedError
+from cbir.index.files import FileRecord, FileTable
+from cbir.index.format import BlockEntry, FileEntry, Meta, load_meta
+from cbir.index.shortlist import Shortlist, open_shortlist
+
+Rows = npt.NDArray[np.int64]
+
+#: Rows that a scan reads at a time: 4,096 of 2,048 features are 32 MB in float32.
+SCAN_ROWS = 4096
+
+
+class Index:
+    """One committed state of an index directory, read-only.
+
+    Rows are numbered through all blocks, invalid ones included. Features are float16 on disk, read by memory map,
+    and float32 from here on; each row has length 1. Errors are IndexDamagedError, which names the file.
+    """
+
+    def __init__(self, directory: Path, meta: Meta) -> None:
+        self.directory = directory
+        self.meta = meta
+        self._blocks = [_Block(directory, entry, meta.dimension) for entry in meta.blocks]
+        self._starts = np.cumsum([0, *(block.rows for block in meta.blocks)])
+        self._valid: npt.NDArray[np.bool_] | None = None
+        self._shortlist: Shortlist | None = None
+
+    @classmethod
+    def open(cls, directory: Path) -> Index:
+        """The last committed state of `directory`.
+
+        A writer may replace it, and remove files that the new state does not need, while this one is being
+        opened; then the newer state is opened.
+        """
+        meta = load_meta(directory)
+        while True:
+            try:
+                return cls(directory, meta)
+            except IndexDamagedError:
+                newer = load_meta(directory)
+                if newer == meta:
+                    raise
+                meta = newer
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """What made the features."""
+        return self.meta.model
+
+    @property
+    def root(self) -> Path:
+        """The folder that paths are relative to."""
+        return Path(self.meta.root)
+
+    @property
+    def rows(self) -> int:
+        """All rows, invalid ones included."""
+        return self.meta.rows
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """Which rows count, shape (rows,)."""
+        if self._valid is None:
+            self._valid = np.ones(self.rows, dtype=np.bool_)
+            for start, block in zip(self._starts, self.meta.blocks, strict=False):
+                for first, stop in block.invalid:
+                    self._valid[start + first : start + stop] = False
+        return self._valid
+
+    def __len__(self) -> int:
+        """The number of files in the index."""
+        return int(self.valid.sum())
+
+    def features(self, rows: Sequence[int] | Rows) -> npt.NDArray[np.float32]:
+        """Features of `rows`, shape (len(rows), dimension)."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        result = np.empty((len(wanted), self.meta.dimension), dtype=np.float32)
+        numbers = np.searchsorted(self._starts, wanted, side="right") - 1
+        for number in np.unique(numbers):
+            chosen = numbers == number
+            result[chosen] = self._blocks[number].features[wanted[chosen] - self._starts[number]]
+        return result
+
+    def chunks(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """All features from row `first` on, in order, as pairs of the chunk's first row and the chunk."""
+        for start, block in zip(self._starts, self._blocks, strict=False):
+            for offset in range(max(0, first - int(start)), len(block.features), SCAN_ROWS):
+                chunk = block.features[offset : offset + SCAN_ROWS]
+                yield int(start) + offset, np.asarray(chunk, dtype=np.float32)
+
+    def record(self, row: int) -> FileRecord:
+        """The file that a row belongs to."""
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._blocks[number].files.record(row - int(self._starts[number]))
+
+    def records(self) -> Iterator[tuple[int, FileRecord]]:
+        """All rows and their files in order, invalid rows too: their features can still be used again."""
+        row = 0
+        for block in self._blocks:
+            for record in block.files.records():
+                yield row, record
+                row += 1
+
+    def find(self, sha256: str) -> list[int]:
+        """The valid rows of files with that content."""
+        found = [
+            int(start) + row
+            for start, block in zip(self._starts, self._blocks, strict=False)
+            for row in block.files.find(sha256)
+        ]
+        return [row for row in found if self.valid[row]]
+
+    def shortlist(self) -> Shortlist | None:
+        """The approximate index over the first rows, where there is one."""
+        if self._shortlist is None and self.meta.shortlist is not None:
+            self._shortlist = open_shortlist(self.directory, self.meta.shortlist, self.meta.dimension)
+        return self._shortlist
+
+
+class _Block:
+    """The two files of one block, opened and their structure checked."""
+
+    def __init__(self, directory: Path, entry: BlockEntry, dimension: int) -> None:
+        self.features = open_rows(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
+        self.files = FileTable(checked_path(directory, entry.files), entry.rows)
+
+
+def checked_path(directory: Path, entry: FileEntry) -> Path:
+    """The path of a data file, after a look at whether it is one and has the right length.
+
+    Raises IndexDamagedError; links are refused, since what they lead to is not the index's.
+    """
+    path = directory / entry.name
+    try:
+        problem = None
+        if path.is_symlink() or not path.is_file():
+            problem = "is missing" if not path.exists() else "is not a regular file"
+        elif path.stat().st_size != entry.bytes:
+            problem = f"has {path.stat().st_size} bytes instead of {entry.bytes}"
+    except OSError as error:
+        problem = f"cannot be read ({(error.strerror or str(error)).lower()})"
+    if problem:
+        raise IndexDamagedError(f"{path} {problem}. Delete {directory} and index the folder again.")
+    return path
+
+
+def open_rows(directory: Path, entry: FileEntry, shape: tuple[int, int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Map an `.npy` file of known shape and type into memory; IndexDamagedError where it is another."""
+    path = checked_path(directory, entry)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise IndexDamagedError(
+            f"{path} is damaged ({error}). Delete {directory} and index the folder again."
+        ) from error
+    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+        raise IndexDamagedError(
+            f"{path} holds {array.shape} numbers of type {array.dtype} instead of {shape} of {dtype}. "
+            f"Delete {directory} and index the folder again."
+        )
+    return np.asarray(array)

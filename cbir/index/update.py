@@ -1,0 +1,142 @@
+"""Bringing an index up to date with its folder."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cbir.extract import Extracted
+from cbir.images.scan import FoundFile
+from cbir.index.files import FileRecord
+from cbir.index.plan import Plan
+from cbir.index.writer import Writer
+
+#: A run that is killed loses at most the work of this many seconds, or of this many rows.
+COMMIT_SECONDS = 20.0
+COMMIT_ROWS = 8192
+
+#: `Extractor.run`: files as keys and paths, and whether a content's SHA-256 is known, to results in order.
+Extract = Callable[[Iterable[tuple[FoundFile, Path]], Callable[[str], bool]], Iterator[Extracted[FoundFile]]]
+
+
+@dataclass
+class Report:
+    """What a run found and did; every file that was found is counted once, under what became of it."""
+
+    unchanged: int = 0
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    copied: int = 0
+    removed: int = 0
+    excluded: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    unreadable_folders: list[str] = field(default_factory=list)
+    total: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every picture that was found is in the index."""
+        return not self.skipped and not self.unreadable_folders
+
+    def summary(self, name: str) -> str:
+        """One line for people."""
+        counts = [
+            (self.added, "added"),
+            (self.changed, "changed"),
+            (self.moved, "moved"),
+            (self.copied, "copied"),
+            (self.removed, "removed"),
+            (self.unchanged, "unchanged"),
+            (len(self.skipped), "skipped"),
+        ]
+        parts = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+        pictures = "1 picture" if self.total == 1 else f"{self.total:,} pictures"
+        return f"{name}: {pictures} ({parts or 'no change'}) in {_duration(self.seconds)}."
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        counts = ("total", "added", "changed", "moved", "copied", "removed", "unchanged", "excluded")
+        return {
+            **{name: getattr(self, name) for name in counts},
+            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "unreadable_folders": self.unreadable_folders,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclude: tuple[str, ...]) -> Report:
+    """Carry a plan out, committing as it goes. The caller holds the lock.
+
+    `root` and `exclude` are what the plan was made with; the index remembers them.
+    Files whose content is known (moved, copied, or only touched) get the features that are already there. What a
+    KeyboardInterrupt finds done is committed before it passes on.
+    """
+    started = last_commit = time.monotonic()
+    report = Report(unchanged=plan.unchanged, excluded=plan.scan.excluded)
+    report.skipped = list(plan.scan.problems)
+    report.unreadable_folders = list(plan.scan.unreadable)
+    remembered = {"root": str(root), "exclude": exclude}
+    rows = plan.rows_by_content
+    missing = Counter(record.sha256 for record in plan.gone.values())
+    files = ((file, root / file.path) for file in plan.fresh)
+    try:
+        for result in extract(files, rows.__contains__):
+            problem = _take(result, plan, writer)
+            if problem is not None:
+                report.skipped.append((result.key.path, problem))
+            elif result.key.path in plan.stale:
+                report.changed += 1
+            elif missing[result.sha256] > 0:
+                missing[result.sha256] -= 1
+                report.moved += 1
+            elif result.feature is None:
+                report.copied += 1
+            else:
+                report.added += 1
+            if writer.pending >= COMMIT_ROWS or time.monotonic() - last_commit > COMMIT_SECONDS:
+                writer.commit(complete=False, **remembered)
+                last_commit = time.monotonic()
+    except KeyboardInterrupt:
+        writer.commit(complete=False, **remembered)
+        raise
+    writer.invalidate(plan.gone)
+    report.removed = len(plan.gone) - report.moved
+    writer.commit(complete=True, **remembered)
+    writer.tidy()
+    report.skipped.sort()
+    report.total = writer.count_valid()
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer) -> str | None:
+    """Put one result into the index in place of the file's old row, if it has one; the reason where it cannot be."""
+    file, old = result.key, plan.stale.get(result.key.path)
+    problem, transient = None, False
+    if result.error is not None:
+        problem, transient = result.error.reason, result.error.transient
+    else:
+        known = plan.rows_by_content.get(result.sha256)
+        feature = result.feature if known is None else writer.feature(known)
+        if feature is None or not writer.add(FileRecord(file.path, file.size, file.mtime_ns, result.sha256), feature):
+            problem = "the network makes nothing of it (its features are zero or not finite)"
+        else:
+            plan.rows_by_content[result.sha256] = writer.last_row
+    # a file that cannot be reached just now may be what it was; one that is no picture any more is not
+    if old is not None and not transient:
+        writer.invalidate([old])
+    return problem
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,274 @@
+"""Changing an index directory: new files first, then `meta.json` in one step.
+
+A reader finds the state of before or of after, whenever a writer is killed: data files are written under names that
+no committed state uses, synced, and only then named by a new `meta.json`, which replaces the old one. What no state
+names is rubbish of a killed run, and the next writer removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import IndexDamagedError, IndexWriteError
+from cbir.hashing import file_sha256
+from cbir.index import shortlist
+from cbir.index.files import FileRecord, dump_records
+from cbir.index.format import FILE_NAME, META, BlockEntry, FileEntry, Meta, ShortlistEntry
+from cbir.index.lock import now
+from cbir.index.store import Index
+
+Feature = npt.NDArray[np.floating]
+
+_COPY_ROWS = 4096
+
+
+class Writer:
+    """Collects changes to an index and commits them. The caller holds the lock (`index.lock.exclusive`).
+
+    `meta` is the last committed state, or the first state of a new index, which exists once it is committed.
+    """
+
+    def __init__(self, directory: Path, meta: Meta) -> None:
+        self.directory = directory
+        self.meta = meta
+        self._invalid = [_mask(block) for block in meta.blocks]
+        self._records: list[FileRecord] = []
+        self._features: list[Feature] = []
+        self._written: list[Path] = []
+        self._reader: Index | None = None
+        self._remove_unnamed()
+
+    @property
+    def pending(self) -> int:
+        """Rows that were added and are not committed yet."""
+        return len(self._records)
+
+    @property
+    def last_row(self) -> int:
+        """The number of the row that was added last."""
+        return self.meta.rows + self.pending - 1
+
+    def count_valid(self) -> int:
+        """Files in the index, those that are not committed yet included."""
+        return self.meta.rows + self.pending - sum(int(mask.sum()) for mask in self._invalid)
+
+    def feature(self, row: int) -> Feature:
+        """The feature of a row, committed or pending, valid or not, shape (dimension,)."""
+        if row >= self.meta.rows:
+            return self._features[row - self.meta.rows]
+        if self._reader is None:
+            self._reader = Index(self.directory, self.meta.but(shortlist=None))
+        feature: Feature = self._reader.features([row])[0]
+        return feature
+
+    def add(self, record: FileRecord, feature: Feature) -> bool:
+        """Add a row. `feature`, shape (dimension,), is brought to length 1.
+
+        Where that cannot be, because it is zero or not finite, nothing is added and False returned.
+        """
+        vector = np.asarray(feature, dtype=np.float32)
+        if vector.shape != (self.meta.dimension,):
+            raise ValueError(f"a feature of shape {vector.shape} in an index of dimension {self.meta.dimension}")
+        length = float(np.linalg.norm(vector.astype(np.float64)))
+        if not np.isfinite(length) or length == 0:
+            return False
+        self._records.append(record)
+        self._features.append((vector / length).astype(np.float16))
+        return True
+
+    def invalidate(self, rows: Iterable[int]) -> None:
+        """Rows (numbered as in the committed state) that count no more from the next commit on."""
+        starts = np.cumsum([0, *(len(mask) for mask in self._invalid)])
+        for row in rows:
+            number = int(np.searchsorted(starts, row, side="right")) - 1
+            self._invalid[number][row - starts[number]] = True
+
+    def commit(self, **changes: object) -> None:
+        """Write what was added as a block, merge small blocks, and make the result the index's state.
+
+        `changes` are other fields of `Meta`. Raises IndexWriteError where the disk does not take it; the last
+        state then stands, and what was added stays pending.
+        """
+        meta = self._with_invalid().but(**changes)
+        if meta == self.meta and not self._records and (self.directory / META).exists():
+            return
+        with self._guarded():
+            if self._records:
+                meta = self._append_block(meta)
+            self._replace(self._merged(meta.but(updated=now())))
+        self._records, self._features = [], []
+
+    def tidy(self) -> None:
+        """Drop invalid rows once they are a quarter of all, and rebuild the shortlist where it lags behind."""
+        rows, invalid = self.meta.rows, sum(int(mask.sum()) for mask in self._invalid)
+        with self._guarded():
+            if invalid > max(1000, rows // 4) or (rows and invalid == rows):
+                self._replace(self._compacted(self.meta))
+            covered = self.meta.shortlist.rows if self.meta.shortlist else None
+            if shortlist.is_needed(self.meta.rows, covered):
+                self._replace(self._with_shortlist(self.meta))
+
+    def _with_invalid(self) -> Meta:
+        pairs = zip(self.meta.blocks, self._invalid, strict=True)
+        blocks = tuple(BlockEntry(block.rows, block.features, block.files, _ranges(mask)) for block, mask in pairs)
+        return self.meta.but(blocks=blocks)
+
+    def _append_block(self, meta: Meta) -> Meta:
+        features = self._write_rows(meta, iter([np.stack(self._features)]), len(self._features))
+        files = self._write(f"files-{meta.next_number:06}.json", [dump_records(self._records)])
+        block = BlockEntry(len(self._records), features, files)
+        return meta.but(blocks=(*meta.blocks, block), next_number=meta.next_number + 1)
+
+    def _merged(self, meta: Meta) -> Meta:
+        """Join the last two blocks as long as the former is less than twice the latter.
+
+        Sizes then at least double from the end to the start, so there are few blocks, and a row is copied a
+        number of times that grows with the logarithm of the index only. Rows keep their numbers.
+        """
+        count = len(meta.blocks)
+        joined = meta.blocks[-1].rows if count else 0
+        while count > 1 and meta.blocks[count - 2].rows < 2 * joined:
+            count -= 1
+            joined += meta.blocks[count - 1].rows
+        if count >= len(meta.blocks):
+            return meta
+        parts = meta.blocks[count - 1 :]
+        source = Index(self.directory, meta.but(blocks=parts, shortlist=None))
+        features = self._write_rows(meta, (chunk for _, chunk in source.chunks()), joined)
+        records = [record for _, record in source.records()]
+        files = self._write(f"files-{meta.next_number:06}.json", [dump_records(records)])
+        block = BlockEntry(joined, features, files, _ranges(np.concatenate([_mask(part) for part in parts])))
+        return meta.but(blocks=(*meta.blocks[: count - 1], block), next_number=meta.next_number + 1)
+
+    def _compacted(self, meta: Meta) -> Meta:
+        """One block of the valid rows only. They get new numbers, so the shortlist goes."""
+        source = Index(self.directory, meta)
+        valid = source.valid
+        if not valid.any():
+            return meta.but(blocks=(), shortlist=None)
+        kept = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.chunks())
+        features = self._write_rows(meta, kept, int(valid.sum()))
+        records = [record for row, record in source.records() if valid[row]]
+        files = self._write(f"files-{meta.next_number:06}.json", [dump_records(records)])
+        block = BlockEntry(len(records), features, files)
+        return meta.but(blocks=(block,), shortlist=None, next_number=meta.next_number + 1)
+
+    def _with_shortlist(self, meta: Meta) -> Meta:
+        built = shortlist.build(Index(self.directory, meta.but(shortlist=None)))
+        number = meta.next_number
+        buffer = io.BytesIO()
+        np.save(buffer, built.projection, allow_pickle=False)
+        projection = self._write(f"projection-{number:06}.npy", [buffer.getvalue()])
+        path = self.directory / f"index-{number:06}.ann"
+        self._written.append(path)
+        built.save_trees(path)
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        trees = FileEntry(path.name, path.stat().st_size, file_sha256(path))
+        entry = ShortlistEntry(meta.rows, trees, projection, built.search_k, built.recall)
+        return meta.but(shortlist=entry, next_number=number + 1)
+
+    def _write_rows(self, meta: Meta, chunks: Iterator[npt.NDArray[np.floating]], rows: int) -> FileEntry:
+        def content() -> Iterator[bytes]:
+            header = io.BytesIO()
+            described = {"descr": "<f2", "fortran_order": False, "shape": (rows, meta.dimension)}
+            np.lib.format.write_array_header_1_0(header, described)
+            yield header.getvalue()
+            for chunk in chunks:
+                yield np.ascontiguousarray(chunk, dtype="<f2").tobytes()
+
+        return self._write(f"features-{meta.next_number:06}.npy", content())
+
+    def _write(self, name: str, content: Iterable[bytes]) -> FileEntry:
+        """Write a data file and sync it. Its name is new, so nothing that counts can be overwritten."""
+        path = self.directory / name
+        self._written.append(path)
+        digest, size = hashlib.sha256(), 0
+        with path.open("wb") as file:
+            for part in content:
+                file.write(part)
+                digest.update(part)
+                size += len(part)
+            file.flush()
+            os.fsync(file.fileno())
+        return FileEntry(name, size, digest.hexdigest())
+
+    def _replace(self, meta: Meta) -> None:
+        """The commit: from here on the index is what `meta` says."""
+        _sync_directory(self.directory)
+        temporary = self.directory / f"{META}.new"
+        self._written.append(temporary)
+        with temporary.open("w", encoding="ascii") as file:
+            file.write(meta.dump())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.directory / META)
+        _sync_directory(self.directory)
+        self.meta = meta
+        self._invalid = [_mask(block) for block in meta.blocks]
+        self._written = []
+        self._reader = None
+        self._remove_unnamed()
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Whatever goes wrong while files are written, those that did not become part of the index are removed."""
+        try:
+            yield
+        except (OSError, MemoryError) as error:
+            self._discard()
+            detail = (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+            raise IndexWriteError(
+                f"Cannot write to {self.directory} ({detail}). What was committed before is intact: "
+                "make room or allow writing, and run the same command again."
+            ) from error
+        except (IndexDamagedError, KeyboardInterrupt):
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        for path in self._written:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        self._written = []
+
+    def _remove_unnamed(self) -> None:
+        named = {entry.name for entry in self.meta.files()}
+        for path in self.directory.iterdir():
+            is_ours = FILE_NAME.fullmatch(path.name) is not None
+            if (is_ours and path.name not in named) or path.name == f"{META}.new":
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _mask(block: BlockEntry) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(block.rows, dtype=np.bool_)
+    for start, stop in block.invalid:
+        mask[start:stop] = True
+    return mask
+
+
+def _ranges(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
+    """The runs of True in `mask` as ranges [start, stop)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make renames and new names durable; where the system has no such thing (Windows), there is nothing to do."""
+    flags = getattr(os, "O_DIRECTORY", None)
+    if flags is None:
+        return
+    descriptor = os.open(directory, os.O_RDONLY | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
