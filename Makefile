@@ -1,0 +1,49 @@
+# `make demo` and `make test` do all their own set-up, in .venv; a second run installs nothing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint format dataset clean
+
+demo: $(VENV)/installed
+	@echo
+	@echo "1. Indexing dataset/photos: 144 pictures in 12 classes, drawn by dataset/draw.py."
+	@$(BIN)/cbir index dataset/photos --index demo --model efficientnet_lite0
+	@echo
+	@echo "2. Searching the index by one of its pictures: the ten most similar ones, with the cosine of their features."
+	@$(BIN)/cbir search "$$(ls dataset/photos/*/*.jpg | head -n 3 | tail -n 1)" --index demo --format table
+	@echo
+	@echo "3. Dividing a picture into its parts by what the network sees in it."
+	@$(BIN)/cbir segment "$$(ls dataset/photos/*/*.jpg | tail -n 2 | head -n 1)" --out demo --model efficientnet_lite0 -q
+	@echo "The index is in indexes/demo (see: $(BIN)/cbir info --index demo), the pictures of the parts are in demo/."
+	@echo "Your own photos: $(BIN)/cbir index FOLDER, then $(BIN)/cbir search SOME.jpg --index NAME-OF-FOLDER."
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dataset: $(VENV)/installed
+	$(BIN)/python dataset/draw.py
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "cbir needs Python 3.10 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) install --quiet --editable '.[dev]'
+	touch $@
