@@ -17,7 +17,7 @@ from cbir.extract import Extractor
 from cbir.index.home import index_directory, the_only_directory
 from cbir.index.shortlist import CANDIDATES
 from cbir.index.store import Index
-from cbir.rerank import rerank
+from cbir.rerank import SHORTLIST, rerank
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -138,12 +138,11 @@ class Searcher:
             yield SearchResult(result.key, self._matches(rows[keep][:count], scores[keep][:count]))
 
     def _ranked(self, feature: Floats, count: int, reranked: bool) -> tuple[Rows, Floats]:
-        rows, scores = self._nearest(feature, max(count, CANDIDATES))
+        rows, scores = self._nearest(feature, max(count, SHORTLIST) if reranked else count)
         if reranked and len(rows):
-            order = rerank(
-                feature, self.index.features(rows[:CANDIDATES]), scores[:CANDIDATES], self._collection_mean()
-            )
-            rows[:CANDIDATES], scores[:CANDIDATES] = rows[order], scores[order]
+            head = slice(SHORTLIST)
+            order = rerank(feature, self.index.features(rows[head]), scores[head], self._collection_mean())
+            rows[head], scores[head] = rows[order], scores[order]
         return rows, scores
 
     def _nearest(self, feature: Floats, count: int) -> tuple[Rows, Floats]:
@@ -155,7 +154,7 @@ class Searcher:
         scores: list[Floats] = []
         if shortlist is not None:
             first = shortlist.rows
-            near = shortlist.candidates(feature, 2 * count)
+            near = shortlist.candidates(feature, max(CANDIDATES, count + count // 2))
             rows.append(near)
             scores.append(index.features(near) @ feature)
         for start, chunk in index.chunks(first):

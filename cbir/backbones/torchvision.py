@@ -36,11 +36,20 @@ def describe(name: str) -> Known:
     preset: Any = default.transforms()
     mean, std = (tuple(255 * value for value in values) for values in (preset.mean, preset.std))
     preprocessing = Preprocessing(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value, mean, std)
-    with torch.device("meta"):
-        headless, _ = cut(_make(name), preprocessing.crop)
-        dimension = headless(torch.zeros(1, 3, preprocessing.crop, preprocessing.crop)).shape[1]
+    try:
+        with torch.device("meta"):
+            dimension = _dimension(name, preprocessing.crop)
+    except NotImplementedError:  # RegNet computes its widths in tensors, which "meta" has no values for
+        dimension = _dimension(name, preprocessing.crop)
     megabytes = round(default.meta["_file_size"])
     return Known(dimension, preprocessing, "what enters the last linear layer", WeightsFile(default.url, megabytes))
+
+
+def _dimension(name: str, side: int) -> int:
+    headless, _ = cut(_make(name), side)
+    with torch.inference_mode():
+        dimension: int = headless(torch.zeros(1, 3, side, side)).shape[1]
+    return dimension
 
 
 def build(name: str, weights: Weights) -> Network:
@@ -105,5 +114,7 @@ def _make(name: str) -> nn.Module:
     if name in ("googlenet", "inception_v3"):
         # published weights hold the auxiliary classifiers and expect their own renormalisation of the input
         options = {"transform_input": True, "aux_logits": True, "init_weights": False}
+    if name.startswith("vit_"):
+        options["image_size"] = _published(name).meta["min_size"][0]  # vit_h_14: 518
     model: nn.Module = torchvision.models.get_model(name, weights=None, **options).eval()
     return model

@@ -31,6 +31,7 @@ logger = logging.getLogger("cbir")
     type=click.Choice(["table", "json", "jsonl", "csv", "tsv"]),
     default="table",
     show_default=True,
+    help="How the parts are listed.",
 )
 @verbosity_options
 @click.pass_context

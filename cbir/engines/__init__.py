@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,14 @@ import numpy.typing as npt
 from cbir.backbones.registry import Backbone
 from cbir.errors import CbirError, EngineError
 
+if TYPE_CHECKING:
+    from cbir.engines.torch_engine import TorchEngine
+
 logger = logging.getLogger("cbir")
+
+# `import openvino` alone reports to its maker, from a process that it forks, and keeps an identity in ~/intel. Where
+# this package of its is missing it does not, so it is missing for this process.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 Pictures = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
@@ -57,8 +64,12 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int 
     engine = engine or os.environ.get("CBIR_ENGINE") or "auto"
     if engine not in NAMES:
         raise EngineError(f"There is no engine {engine!r}: choose from {', '.join(NAMES)}.")
-    if engine == "torch" or (engine == "auto" and pictures >= WORTH_CUDA and has_cuda()):
+    if engine == "torch":
         return _torch_engine(backbone)
+    if engine == "auto" and pictures >= WORTH_CUDA and has_cuda():
+        on_torch = _torch_engine(backbone)
+        if on_torch.device.type == "cuda":  # a driver may be there, and a torch without CUDA
+            return on_torch
     try:
         from cbir.engines.openvino_engine import OpenVINOEngine
 
@@ -84,7 +95,7 @@ def has_cuda() -> bool:
     return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
 
 
-def _torch_engine(backbone: Backbone) -> Engine:
+def _torch_engine(backbone: Backbone) -> TorchEngine:
     from cbir.engines.torch_engine import TorchEngine
 
     return TorchEngine(backbone)

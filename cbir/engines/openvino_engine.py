@@ -87,9 +87,10 @@ class OpenVINOEngine:
 
     def _cache_file(self, graph: str) -> Path:
         """Where the compiled model lies: named by all that goes into it."""
-        normalisation = [self._backbone.preprocessing.mean, self._backbone.preprocessing.std]
+        preprocessing = self._backbone.preprocessing
+        picture = [preprocessing.crop, preprocessing.mean, preprocessing.std]
         runtime = [GRAPH_VERSION, openvino.__version__, self._processor, self._precision]
-        key = json.dumps([self._backbone.weights.identity, normalisation, runtime])
+        key = json.dumps([self._backbone.weights.identity, picture, runtime])
         digest = hashlib.sha256(key.encode()).hexdigest()[:20]
         return platformdirs.user_cache_path("cbir") / "compiled" / f"{self._backbone.name}-{graph}-{digest}.blob"
 

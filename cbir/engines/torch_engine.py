@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from cbir.backbones.network import Stages
@@ -39,6 +40,7 @@ class TorchEngine:
             return [stage.float().contiguous().cpu().numpy() for stage in self._stages(self._send(pictures))]
 
     def _send(self, pictures: Pictures) -> torch.Tensor:
+        pictures = np.ascontiguousarray(pictures)  # torch knows no negative strides
         # a copy where the array is read-only, as a view of a Pillow image is: torch wants to be able to write
         tensor = torch.from_numpy(pictures if pictures.flags.writeable else pictures.copy())
         if self.device.type == "cuda":

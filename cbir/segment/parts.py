@@ -101,8 +101,8 @@ def _smoothed(distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         for axis in (0, 1):
             edge = [(1, 1) if axis == other else (0, 0) for other in range(3)]
             padded = np.pad(distances, edge, mode="edge")
-            length = distances.shape[axis]
-            distances = sum(padded.take(range(i, i + length), axis) for i in range(3)) / np.float32(3)
+            windows = np.lib.stride_tricks.sliding_window_view(padded, 3, axis=axis)
+            distances = windows.mean(axis=-1, dtype=np.float32)
     return distances
 
 

@@ -1,0 +1,136 @@
+"""The projection and Annoy's shortlist against the exact scan."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cbir.backbones.registry import describe
+from cbir.errors import IndexDamagedError
+from cbir.index import shortlist
+from cbir.index.files import FileRecord
+from cbir.index.format import Meta, load_meta
+from cbir.index.store import Index
+from cbir.index.writer import Writer
+from cbir.search import Searcher
+
+ROWS = 6000
+DIMENSION = 256
+
+
+def clustered(rows: int, seed: int = 0) -> np.ndarray:
+    """ReLU-like features in clusters, shape (rows, DIMENSION), length 1."""
+    rng = np.random.default_rng(seed)
+    centres = rng.gamma(0.5, 1.0, (rows // 20, DIMENSION))
+    vectors = np.maximum(centres[rng.integers(len(centres), size=rows)] + rng.normal(0, 0.5, (rows, DIMENSION)), 0)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def write(directory: Path, vectors: np.ndarray, first: int = 0) -> Writer:
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        model = describe("efficientnet_lite0", "untrained").to_json()
+        model["dimension"] = DIMENSION
+        writer = Writer(directory, Meta(model, DIMENSION, "/photos", "2026", "2026"))
+    else:
+        writer = Writer(directory, load_meta(directory))
+    for row, vector in enumerate(vectors, first):
+        writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), vector)
+    writer.commit()
+    writer.tidy()
+    return writer
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("large") / "index"
+    write(directory, clustered(ROWS))
+    return directory
+
+
+def exact_rows(index: Index, query: np.ndarray, count: int) -> list[int]:
+    cosines = np.concatenate([chunk @ query for _, chunk in index.chunks()])
+    cosines[~index.valid] = -2
+    return np.argsort(-cosines, kind="stable")[:count].tolist()
+
+
+def test_the_shortlist_finds_what_the_exact_scan_finds(large: Path) -> None:
+    index = Index.open(large)
+    assert index.meta.shortlist is not None
+    assert index.meta.shortlist.recall >= 0.99
+    searcher = Searcher(index)
+    hits = 0
+    queries = range(0, ROWS, 60)
+    for row in queries:
+        query = index.features([row])[0]
+        found, scores = searcher._nearest(query, 10)
+        assert scores[0] == pytest.approx(1, abs=2e-3)
+        hits += len(set(found.tolist()) & set(exact_rows(index, query, 10)))
+    assert hits / (10 * len(queries)) >= 0.99
+
+
+def test_scores_from_the_shortlist_are_exact_cosines(large: Path) -> None:
+    index = Index.open(large)
+    query = index.features([77])[0]
+    found, scores = Searcher(index)._nearest(query, 10)
+    assert np.allclose(scores, index.features(found) @ query, atol=1e-6)
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_the_exact_scan_is_used_where_a_long_ranking_is_asked_for(large: Path) -> None:
+    index = Index.open(large)
+    query = index.features([5])[0]
+    found, _ = Searcher(index)._nearest(query, ROWS)
+    assert sorted(found.tolist()) == list(range(ROWS))
+
+
+def test_rows_outside_the_shortlist_are_found_and_invalid_ones_are_not(large: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "index"
+    shutil.copytree(large, directory)
+    fresh = clustered(300, seed=9)
+    writer = write(directory, fresh, first=ROWS)
+    assert writer.meta.shortlist is not None
+    assert writer.meta.shortlist.rows == ROWS
+    index = Index.open(directory)
+    searcher = Searcher(index)
+    for row in (0, 123, 299):
+        found, _ = searcher._nearest(fresh[row], 5)
+        assert found[0] == ROWS + row
+    writer.invalidate([ROWS + 123, 50])
+    writer.commit()
+    index = Index.open(directory)
+    searcher = Searcher(index)
+    for query in (fresh[123], index.features([50])[0]):
+        found, _ = searcher._nearest(query, 200)
+        assert not set(found.tolist()) & {ROWS + 123, 50}
+
+
+def test_a_shortlist_is_made_and_renewed_when_it_pays() -> None:
+    assert not shortlist.is_needed(5000, None)
+    assert shortlist.is_needed(5001, None)
+    assert not shortlist.is_needed(10_000, 5001)
+    assert shortlist.is_needed(10_002, 5001)
+    assert not shortlist.is_needed(110_000, 100_000)
+    assert shortlist.is_needed(112_000, 100_000)
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "swap", "delete projection"])
+def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it(large: Path, tmp_path: Path, damage: str) -> None:
+    directory = tmp_path / "index"
+    shutil.copytree(large, directory)
+    entry = load_meta(directory).shortlist
+    assert entry is not None
+    trees = directory / entry.trees.name
+    if damage == "delete":
+        trees.unlink()
+    elif damage == "truncate":
+        trees.write_bytes(trees.read_bytes()[:-512])
+    elif damage == "swap":
+        trees.write_bytes(bytes(trees.stat().st_size))
+    else:
+        (directory / entry.projection.name).unlink()
+    with pytest.raises(IndexDamagedError, match=r"\.ann|projection"):
+        Index.open(directory).shortlist()
