@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -360,7 +361,7 @@ def test_missing_weights_are_not_blamed_on_openvino(small, monkeypatch, caplog, 
 
 
 def test_a_gpu_is_worth_it_from_some_pictures_on(small, monkeypatch):
-    on_gpu, asked = object(), []
+    on_gpu, asked = SimpleNamespace(device=torch.device("cuda")), []
     monkeypatch.setattr(cbir.engines, "has_cuda", lambda: True)
     monkeypatch.setattr(cbir.engines, "_torch_engine", lambda backbone: on_gpu)
     monkeypatch.setattr(OpenVINOEngine, "__init__", lambda self, backbone: asked.append(backbone))
@@ -368,6 +369,9 @@ def test_a_gpu_is_worth_it_from_some_pictures_on(small, monkeypatch):
     assert not asked
     assert isinstance(open_engine(small, pictures=WORTH_CUDA - 1), OpenVINOEngine)
     assert isinstance(open_engine(small, engine="openvino", pictures=10**6), OpenVINOEngine)
+    # a driver, but a torch without CUDA
+    monkeypatch.setattr(on_gpu, "device", torch.device("cpu"))
+    assert isinstance(open_engine(small, pictures=10**6), OpenVINOEngine)
     monkeypatch.setattr(cbir.engines, "has_cuda", lambda: False)
     assert isinstance(open_engine(small, pictures=10**6), OpenVINOEngine)
 

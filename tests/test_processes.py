@@ -134,7 +134,7 @@ def test_the_guard_against_connections_works(without_network: dict[str, str]) ->
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: signal.Signals) -> None:
-    root = photo_folder(300, size=(640, 480))
+    root = photo_folder(200, size=(320, 240))
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-c", SLOW_COMMITS, "index", str(root)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
@@ -148,11 +148,11 @@ def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: sign
     assert b"Interrupted" in error
     assert b"Traceback" not in error
     index = Index.open(directory)
-    assert 0 < len(index) < 300
+    assert 0 < len(index) < 200
     assert not index.meta.complete
     result = cbir("index", root)
-    assert f"{len(index)} of 300 already done (the last run was interrupted)." in result.stderr
-    assert len(Index.open(directory)) == 300
+    assert f"{len(index)} of 200 already done (the last run was interrupted)." in result.stderr
+    assert len(Index.open(directory)) == 200
 
 
 # Commits every 16 pictures, so that a run is sure to be interrupted between two commits.
