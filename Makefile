@@ -13,10 +13,10 @@ demo: $(VENV)/installed
 	@$(BIN)/cbir index dataset/photos --index demo --model efficientnet_lite0
 	@echo
 	@echo "2. Searching the index by one of its pictures: the ten most similar ones, with the cosine of their features."
-	@$(BIN)/cbir search "$$(ls dataset/photos/*/*.jpg | head -n 3 | tail -n 1)" --index demo --format table
+	@$(BIN)/cbir search dataset/photos/mountain_lakes/mountain_lakes_05.jpg --index demo --format table
 	@echo
 	@echo "3. Dividing a picture into its parts by what the network sees in it."
-	@$(BIN)/cbir segment "$$(ls dataset/photos/*/*.jpg | tail -n 2 | head -n 1)" --out demo --model efficientnet_lite0 -q
+	@$(BIN)/cbir segment dataset/photos/hot_air_balloons/hot_air_balloons_04.jpg --out demo --model efficientnet_lite0 -q
 	@echo "The index is in indexes/demo (see: $(BIN)/cbir info --index demo), the pictures of the parts are in demo/."
 	@echo "Your own photos: $(BIN)/cbir index FOLDER, then $(BIN)/cbir search SOME.jpg --index NAME-OF-FOLDER."
 

@@ -157,7 +157,8 @@ def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: sign
 
 # Commits every 16 pictures, so that a run is sure to be interrupted between two commits.
 SLOW_COMMITS = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
 from cbir.index import update
 update.COMMIT_ROWS = 16
 from cbir.cli import cli
