@@ -13,7 +13,8 @@ from cbir.backbones.registry import Backbone, choose
 from cbir.errors import CbirError, IndexConflictError, IndexWriteError
 from cbir.extract import Extracted, Extractor
 from cbir.images.scan import FoundFile
-from cbir.index.format import META, Meta
+from cbir.index.check import without_damage
+from cbir.index.format import META, Meta, load_meta
 from cbir.index.home import home, index_directory, name_for, the_only_directory
 from cbir.index.lock import HOLDER, LOCK, exclusive, now
 from cbir.index.plan import Plan, make_plan
@@ -63,7 +64,7 @@ def choose_target(folder: Path | None, name: str | None = None, root: Path | Non
                 f"{new_root} is {'a file' if new_root.exists() else 'not there'}: name a folder of pictures."
             )
         return Target(directory, _absolute(new_root), is_new=True)
-    current = Path(Index.open(directory).meta.root)
+    current = Path(load_meta(directory).root)
     if root is not None:
         return Target(directory, _absolute(root), is_new=False)
     if folder is not None and not _same_folder(folder, current):
@@ -80,6 +81,7 @@ class Options:
 
     `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None.
+    `repair` drops blocks that are damaged, so that their pictures are read again.
     """
 
     model: str | None = None
@@ -87,6 +89,7 @@ class Options:
     engine: str | None = None
     exclude: Sequence[str] | None = None
     prune: bool = False
+    repair: bool = False
     wait: float = 0
 
 
@@ -117,6 +120,8 @@ def build_index(
         raise IndexWriteError(f"Cannot make {directory} ({(error.strerror or str(error)).lower()}).") from error
     try:
         with exclusive(directory, options.wait):
+            if options.repair and (directory / META).exists():
+                _drop_damaged(directory)
             # what another run changed before the lock was ours counts
             index = Index.open(directory) if (directory / META).exists() else None
             backbone = _backbone(index, options)
@@ -138,6 +143,15 @@ def build_index(
             return report, backbone
     finally:
         _remove_if_unused(directory)
+
+
+def _drop_damaged(directory: Path) -> None:
+    sound, problems = without_damage(directory, load_meta(directory))
+    for problem in problems:
+        logger.warning("%s", problem)
+    if problems:
+        Writer(directory, load_meta(directory)).replace(sound)
+        logger.info("Its pictures are read again.")
 
 
 def _backbone(index: Index | None, options: Options) -> Backbone:

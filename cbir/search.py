@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from cbir.backbones.weights import Weights
 from cbir.errors import ImageReadError, IndexConflictError, IndexDamagedError
 from cbir.extract import Extractor
 from cbir.index.home import index_directory, the_only_directory
-from cbir.index.shortlist import CANDIDATES
+from cbir.index.shortlist import CANDIDATES, Shortlist
 from cbir.index.store import Index
 from cbir.rerank import SHORTLIST, rerank
+
+logger = logging.getLogger("cbir")
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -96,6 +99,7 @@ class Searcher:
         self.backbone = backbone_of(index, weights=weights)
         self._extractor = Extractor(self.backbone, engine=engine, pictures=queries)
         self._mean: Floats | None = None
+        self._has_shortlist = True
 
     def search(
         self,
@@ -148,7 +152,7 @@ class Searcher:
     def _nearest(self, feature: Floats, count: int) -> tuple[Rows, Floats]:
         """The first `count` valid rows by exact cosine, from the shortlist where there is one that goes so far."""
         index = self.index
-        shortlist = index.shortlist() if count * 10 <= index.rows else None
+        shortlist = self._shortlist() if count * 10 <= index.rows else None
         first = 0
         rows: list[Rows] = []
         scores: list[Floats] = []
@@ -169,6 +173,16 @@ class Searcher:
         order = np.lexsort((all_rows, -all_scores))[:count]
         return all_rows[order], all_scores[order]
 
+    def _shortlist(self) -> Shortlist | None:
+        """The index's shortlist; where it is damaged, all rows are compared, and a line says so."""
+        if self._has_shortlist:
+            try:
+                return self.index.shortlist()
+            except IndexDamagedError as error:
+                self._has_shortlist = False
+                logger.warning("%s All pictures are compared instead.", error)
+        return None
+
     def _own_row(self, query: Query, same_content: Sequence[int]) -> int | None:
         """The row of the query's own file, if it is in the index."""
         if isinstance(query.source, bytes) or not same_content:
@@ -181,7 +195,7 @@ class Searcher:
 
     def _collection_mean(self) -> Floats:
         if self._mean is None:
-            shortlist = self.index.shortlist()
+            shortlist = self._shortlist()
             if shortlist is not None:
                 self._mean = shortlist.projection[0]
             else:

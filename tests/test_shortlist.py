@@ -11,6 +11,7 @@ import pytest
 from cbir.backbones.registry import describe
 from cbir.errors import IndexDamagedError
 from cbir.index import shortlist
+from cbir.index.check import find_problems
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta, load_meta
 from cbir.index.store import Index
@@ -118,7 +119,9 @@ def test_a_shortlist_is_made_and_renewed_when_it_pays() -> None:
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", "swap", "delete projection"])
-def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it(large: Path, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it_and_does_no_harm(
+    large: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = tmp_path / "index"
     shutil.copytree(large, directory)
     entry = load_meta(directory).shortlist
@@ -132,5 +135,16 @@ def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it(large: Path, tmp_pa
         trees.write_bytes(bytes(trees.stat().st_size))
     else:
         (directory / entry.projection.name).unlink()
+    index = Index.open(directory)
     with pytest.raises(IndexDamagedError, match=r"\.ann|projection"):
-        Index.open(directory).shortlist()
+        index.shortlist()
+    assert find_problems(index)
+    # a search compares all rows and says so, the next run makes the shortlist again
+    query = index.features([5])[0]
+    searcher = Searcher(index)
+    found, _ = searcher._nearest(query, 10)
+    assert found.tolist() == exact_rows(index, query, 10)
+    searcher._nearest(query, 10)
+    assert caplog.text.count("All pictures are compared instead.") == 1
+    Writer(directory, load_meta(directory)).tidy()
+    assert find_problems(Index.open(directory), verify=True) == []

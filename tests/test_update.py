@@ -16,6 +16,7 @@ from cbir.build import Options, build_index, choose_target
 from cbir.errors import CbirError, IndexConflictError, RefusedToForgetError
 from cbir.extract import Extracted, Extractor
 from cbir.index import update
+from cbir.index.check import find_problems
 from cbir.index.store import Index
 from cbir.index.update import Report
 
@@ -146,6 +147,28 @@ def test_a_vanished_disk_empties_no_index(photo_folder: Folder, disaster: str) -
         assert counts(refresh(root, prune=True)) == {"removed": 6, "unchanged": 4}
     elif disaster == "empty":
         assert refresh(root, prune=True).total == 0
+
+
+@pytest.mark.parametrize("file", ["features-000001.npy", "files-000001.json"])
+@pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
+def test_repair_reads_only_what_is_damaged_again(photo_folder: Folder, file: str, damage: str) -> None:
+    root = photo_folder(9)
+    refresh(root)
+    for number in range(3):
+        shutil.copy(photo_folder(3, "more", first_seed=50) / f"img_{number:03}.jpg", root / f"new_{number}.jpg")
+    refresh(root)
+    before = content(home() / "photos")
+    path = home() / "photos" / file
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 1
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data if damage == "changed" else data[:-20])
+    assert counts(refresh(root, repair=True)) == {"added": 9, "unchanged": 3}
+    assert content(home() / "photos") == before
+    assert find_problems(Index.open(home() / "photos"), verify=True) == []
+    assert counts(refresh(root, repair=True)) == {"unchanged": 12}
 
 
 def test_half_of_the_pictures_may_go(photo_folder: Folder) -> None:

@@ -44,6 +44,7 @@ STRICT = 4
 @click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
 @click.option("--dry-run", "-n", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--prune", is_flag=True, help="Forget pictures that are gone even if most of them are.")
+@click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
 @click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
 @click.option(
     "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end."
@@ -63,6 +64,7 @@ def command(
     no_exclude: bool,
     dry_run: bool,
     prune: bool,
+    repair: bool,
     strict: bool,
     wait: float,
     as_json: bool,
@@ -81,7 +83,9 @@ def command(
     from cbir.build import Options, build_index, choose_target, preview
 
     patterns = exclude if exclude or no_exclude else None
-    options = Options(model=model, weights=weights, engine=engine, exclude=patterns, prune=prune, wait=wait)
+    options = Options(
+        model=model, weights=weights, engine=engine, exclude=patterns, prune=prune, repair=repair, wait=wait
+    )
     target = choose_target(folder, index_name, root)
     if dry_run:
         _show_plan(target, preview(target, options), as_json=as_json)

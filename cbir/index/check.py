@@ -1,9 +1,12 @@
-"""Is an index sound? Structure at once, contents against their checksums when asked."""
+"""Is an index sound? Structure at once, contents against their checksums when asked; and what to do if not."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cbir.errors import CbirError
 from cbir.hashing import file_sha256
+from cbir.index.format import BlockEntry, FileEntry, Meta
 from cbir.index.store import Index
 
 
@@ -20,10 +23,49 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
         problems.append(str(error))
     if verify:
         for entry in index.meta.files():
-            path = index.directory / entry.name
-            try:
-                if file_sha256(path) != entry.sha256:
-                    problems.append(f"{path} is not what was written (its checksum differs).")
-            except OSError as error:
-                problems.append(f"{path} cannot be read ({(error.strerror or str(error)).lower()}).")
+            problem = _mismatch(index.directory, entry)
+            if problem:
+                problems.append(problem)
     return problems
+
+
+def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
+    """`meta` without the blocks that are not what was written, and what is wrong with those.
+
+    Rows after a dropped block get other numbers, so the shortlist goes with it. The pictures of dropped blocks
+    count as new in the next run. Nothing is written.
+    """
+    problems: list[str] = []
+    kept: list[BlockEntry] = []
+    for block in meta.blocks:
+        found = [
+            problem for entry in (block.features, block.files) if (problem := _damage(directory, block, entry, meta))
+        ]
+        problems += found
+        if not found:
+            kept.append(block)
+    if not problems:
+        return meta, []
+    return meta.but(blocks=tuple(kept), shortlist=None, complete=False), problems
+
+
+def _damage(directory: Path, block: BlockEntry, entry: FileEntry, meta: Meta) -> str | None:
+    """What is wrong with one file of a block: its checksum, or its structure."""
+    problem = _mismatch(directory, entry)
+    if problem is None:
+        try:
+            for _ in Index(directory, meta.but(blocks=(block,), shortlist=None)).records():
+                pass
+        except CbirError as error:
+            problem = str(error)
+    return problem
+
+
+def _mismatch(directory: Path, entry: FileEntry) -> str | None:
+    path = directory / entry.name
+    try:
+        if file_sha256(path) == entry.sha256:
+            return None
+    except OSError as error:
+        return f"{path} cannot be read ({(error.strerror or str(error)).lower()})."
+    return f"{path} is not what was written (its checksum differs)."

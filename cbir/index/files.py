@@ -93,9 +93,12 @@ class FileTable:
         raise self._damaged(f"row {row} is no path, size, time and SHA-256")
 
     def _damaged(self, detail: str) -> IndexDamagedError:
-        return IndexDamagedError(
-            f"{self._path} is damaged ({detail}). Delete {self._path.parent} and index the folder again."
-        )
+        return IndexDamagedError(f"{self._path} is damaged ({detail}). {how_to_repair(self._path.parent)}")
+
+
+def how_to_repair(directory: Path) -> str:
+    """What a user does about a damaged data file: only its block's pictures have to be read again."""
+    return f"`cbir index --index {directory} --repair` reads its pictures again."
 
 
 def _is_inside(path: str) -> bool:

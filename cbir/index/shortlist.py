@@ -108,7 +108,9 @@ def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Sh
     projection = open_rows(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
     path = checked_path(directory, entry.trees)
     if file_sha256(path) != entry.trees.sha256:
-        raise IndexDamagedError(f"{path} is not the file that was written (its checksum differs).")
+        raise IndexDamagedError(
+            f"{path} is not the file that was written (its checksum differs). `cbir index` makes it again."
+        )
     trees = AnnoyIndex(directions, "angular")
     try:
         trees.load(str(path))

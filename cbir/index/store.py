@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
-from cbir.index.files import FileRecord, FileTable
+from cbir.index.files import FileRecord, FileTable, how_to_repair
 from cbir.index.format import BlockEntry, FileEntry, Meta, load_meta
 from cbir.index.shortlist import Shortlist, open_shortlist
 
@@ -121,7 +121,7 @@ class Index:
         return [row for row in found if self.valid[row]]
 
     def shortlist(self) -> Shortlist | None:
-        """The approximate index over the first rows, where there is one."""
+        """The approximate index over the first rows, where there is one; IndexDamagedError where it is unsound."""
         if self._shortlist is None and self.meta.shortlist is not None:
             self._shortlist = open_shortlist(self.directory, self.meta.shortlist, self.meta.dimension)
         return self._shortlist
@@ -150,7 +150,7 @@ def checked_path(directory: Path, entry: FileEntry) -> Path:
     except OSError as error:
         problem = f"cannot be read ({(error.strerror or str(error)).lower()})"
     if problem:
-        raise IndexDamagedError(f"{path} {problem}. Delete {directory} and index the folder again.")
+        raise IndexDamagedError(f"{path} {problem}. {how_to_repair(directory)}")
     return path
 
 
@@ -160,12 +160,10 @@ def open_rows(directory: Path, entry: FileEntry, shape: tuple[int, int], dtype: 
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise IndexDamagedError(
-            f"{path} is damaged ({error}). Delete {directory} and index the folder again."
-        ) from error
+        raise IndexDamagedError(f"{path} is damaged ({error}). {how_to_repair(directory)}") from error
     if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
         raise IndexDamagedError(
             f"{path} holds {array.shape} numbers of type {array.dtype} instead of {shape} of {dtype}. "
-            f"Delete {directory} and index the folder again."
+            f"{how_to_repair(directory)}"
         )
     return np.asarray(array)

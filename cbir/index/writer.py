@@ -107,14 +107,26 @@ class Writer:
         self._records, self._features = [], []
 
     def tidy(self) -> None:
-        """Drop invalid rows once they are a quarter of all, and rebuild the shortlist where it lags behind."""
+        """Drop invalid rows once they are a quarter of all; rebuild a shortlist that lags behind or is damaged."""
         rows, invalid = self.meta.rows, sum(int(mask.sum()) for mask in self._invalid)
         with self._guarded():
             if invalid > max(1000, rows // 4) or (rows and invalid == rows):
                 self._replace(self._compacted(self.meta))
-            covered = self.meta.shortlist.rows if self.meta.shortlist else None
+            covered = self.meta.shortlist.rows if self.meta.shortlist and self._shortlist_is_sound() else None
             if shortlist.is_needed(self.meta.rows, covered):
                 self._replace(self._with_shortlist(self.meta))
+
+    def replace(self, meta: Meta) -> None:
+        """Make `meta`, whose files are all there, the index's state."""
+        with self._guarded():
+            self._replace(meta.but(updated=now()))
+
+    def _shortlist_is_sound(self) -> bool:
+        try:
+            Index(self.directory, self.meta).shortlist()
+        except IndexDamagedError:
+            return False
+        return True
 
     def _with_invalid(self) -> Meta:
         pairs = zip(self.meta.blocks, self._invalid, strict=True)
