@@ -134,7 +134,7 @@ def build_index(
                 resumed = " (the last run was interrupted)" if not index.meta.complete else ""
                 logger.info("%s of %s already done%s.", f"{plan.unchanged:,}", f"{total:,}", resumed)
             meta = index.meta if index is not None else _first_state(backbone, target.root)
-            extractor = Extractor(backbone, engine=options.engine, pictures=len(plan.fresh))
+            extractor = Extractor(backbone, engine=options.engine, pictures=len(plan.fresh), isolated=True)
 
             def extract(files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool]) -> Results:
                 return watch(extractor.run(files, known), len(plan.fresh))

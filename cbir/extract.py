@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError
 from cbir.images.fit import fit
+from cbir.images.isolated import IsolatedDecoder
 from cbir.images.read import decode, read_bytes
 
 if TYPE_CHECKING:
@@ -56,13 +58,17 @@ class _Prepared(Generic[Key]):
 class Extractor:
     """Makes features of pictures with one backbone. The engine is opened when the first picture needs it.
 
-    `engine` is one of `engines.NAMES`; `pictures` is about how many there will be.
+    `engine` is one of `engines.NAMES`; `pictures` is about how many there will be. With `isolated`, pictures are
+    decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
     """
 
-    def __init__(self, backbone: Backbone | str, *, engine: str | None = None, pictures: int = 1) -> None:
+    def __init__(
+        self, backbone: Backbone | str, *, engine: str | None = None, pictures: int = 1, isolated: bool = False
+    ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
         self._pictures = pictures
+        self._isolated = isolated
         self._engine: Engine | None = None
 
     @property
@@ -109,6 +115,14 @@ class Extractor:
     ) -> Iterator[_Prepared[Key]]:
         """Read and fit `files` in threads, in order, at most AHEAD of them ahead."""
 
+        decoders: list[IsolatedDecoder] = []
+        of_thread = threading.local()
+
+        def start() -> None:
+            if self._isolated:
+                of_thread.decoder = IsolatedDecoder(self.backbone.preprocessing)
+                decoders.append(of_thread.decoder)
+
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
             digest = ""
             try:
@@ -116,23 +130,29 @@ class Extractor:
                 digest = hashlib.sha256(data).hexdigest()
                 if known(digest):
                     return _Prepared(Extracted(key, digest))
-                picture = self._fit(data, "the picture" if isinstance(source, bytes) else str(source))
+                fit_one = of_thread.decoder.fit if self._isolated else self._fit
+                picture = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
             except ImageReadError as error:
                 return _Prepared(Extracted(key, digest, error=error))
             return _Prepared(Extracted(key, digest), picture)
 
-        with ThreadPoolExecutor(max(2, _cores()), thread_name_prefix="decode") as pool:
-            ahead: deque[Future[_Prepared[Key]]] = deque()
-            try:
-                for key, source in files:
-                    ahead.append(pool.submit(prepare, key, source))
-                    if len(ahead) >= AHEAD:
-                        yield ahead.popleft().result()
-                while ahead:
+        pool = ThreadPoolExecutor(max(2, _cores()), thread_name_prefix="decode", initializer=start)
+        ahead: deque[Future[_Prepared[Key]]] = deque()
+        try:
+            for key, source in files:
+                ahead.append(pool.submit(prepare, key, source))
+                if len(ahead) >= AHEAD:
                     yield ahead.popleft().result()
-            finally:
-                for future in ahead:  # an interrupted run must not wait for what was read ahead
-                    future.cancel()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            # an interrupted run must wait neither for what was read ahead nor for a decoder that hangs
+            pool.shutdown(wait=False, cancel_futures=True)
+            for decoder in decoders:
+                decoder.close()
+            pool.shutdown()
+            for decoder in decoders:  # one that was started again meanwhile
+                decoder.close()
 
     def _batch(self, waiting: list[_Prepared[Key]]) -> Iterator[Extracted[Key]]:
         pictures = [one.picture for one in waiting if one.picture is not None]

@@ -1,0 +1,144 @@
+"""Decoding in a process of its own, so that a file on which a decoder crashes or hangs costs only that file.
+
+Threads would be enough for speed, since Pillow lets go of Python's lock; but a crash in a decoder ends its process, and
+no thread can be stopped. `docs/decoding.md` has the figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import ImageReadError
+from cbir.images.fit import Preprocessing, fit
+from cbir.images.read import decode
+
+#: No picture of 250 megapixels takes that long.
+TIMEOUT_SECONDS = 60.0
+
+# The child imports from where its parent does: not from the current folder, which may hold a json.py of somebody's.
+_CHILD = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.images.isolated import main; main(sys.argv[2])"
+
+_FITTED, _REFUSED = b"+", b"-"
+_LENGTHS = struct.Struct("<II")
+_LENGTH = struct.Struct("<cI")
+
+
+class IsolatedDecoder:
+    """Fits pictures in a child process, which is started when it is needed and again after it died.
+
+    For one thread at a time. `close` ends the child; so does the end of this process.
+    """
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self._preprocessing = preprocessing
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
+        """`images.fit.fit` of a picture file's bytes, shape (crop, crop, 3).
+
+        Raises ImageReadError where the file is no picture, or the decoder crashed on it or took too long.
+        """
+        child = self._child or self._start()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        overdue = threading.Event()
+
+        def stop() -> None:
+            overdue.set()
+            child.kill()
+
+        timer = threading.Timer(TIMEOUT_SECONDS, stop)
+        timer.start()
+        try:
+            encoded = name.encode("utf-8", "surrogateescape")
+            child.stdin.write(_LENGTHS.pack(len(encoded), len(data)) + encoded)
+            child.stdin.write(data)
+            child.stdin.flush()
+            status, length = _LENGTH.unpack(_read(child.stdout, _LENGTH.size))
+            answer = _read(child.stdout, length)
+        except (OSError, EOFError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(1)  # its own exit code names the cause
+            self.close()
+            if overdue.is_set():
+                reason = f"decoding it took more than {TIMEOUT_SECONDS:.0f} seconds"
+            else:
+                reason = f"its decoder crashed ({_cause(child.returncode)})"
+            raise ImageReadError(name, reason) from error
+        finally:
+            timer.cancel()
+        if status == _REFUSED:
+            raise ImageReadError(name, answer.decode("utf-8", "surrogateescape"))
+        crop = self._preprocessing.crop
+        return np.frombuffer(answer, dtype=np.uint8).reshape(crop, crop, 3)
+
+    def close(self) -> None:
+        """End the child process, if there is one."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):  # what was still to be written cannot be any more
+                    stream.close()
+        child.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, "\n".join(sys.path), json.dumps(self._preprocessing.to_json())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # decoders print what they think of a file
+        )
+        return self._child
+
+
+def _read(stream: IO[bytes], length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
+
+
+def _cause(returncode: int | None) -> str:
+    if returncode is not None and returncode < 0:
+        try:
+            return signal.Signals(-returncode).name
+        except ValueError:
+            return f"signal {-returncode}"
+    return f"exit code {returncode}"
+
+
+def _serve(preprocessing: Preprocessing, requests: IO[bytes], answers: IO[bytes]) -> None:
+    """The child: answer requests until there are no more."""
+    while True:
+        try:
+            name_length, data_length = _LENGTHS.unpack(_read(requests, _LENGTHS.size))
+        except EOFError:
+            return
+        name = _read(requests, name_length).decode("utf-8", "surrogateescape")
+        try:
+            image = decode(_read(requests, data_length), name=name, at_least=preprocessing.decode_at_least)
+            status, answer = _FITTED, fit(image, preprocessing).tobytes()
+        except ImageReadError as error:
+            status, answer = _REFUSED, error.reason.encode("utf-8", "surrogateescape")
+        answers.write(_LENGTH.pack(status, len(answer)) + answer)
+        answers.flush()
+
+
+def main(preprocessing: str) -> None:
+    """What a child process runs; `preprocessing` is the JSON of a `Preprocessing`."""
+    # Ctrl-C reaches the whole group of processes; the parent decides what ends when
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _serve(Preprocessing.from_json(json.loads(preprocessing)), sys.stdin.buffer, sys.stdout.buffer)
