@@ -12,9 +12,10 @@ from pathlib import Path
 from cbir.backbones.registry import Backbone, choose
 from cbir.errors import CbirError, IndexConflictError, IndexWriteError
 from cbir.extract import Extracted, Extractor
+from cbir.images.read import MAX_PIXELS
 from cbir.images.scan import FoundFile
 from cbir.index.check import without_damage
-from cbir.index.format import META, Meta, load_meta
+from cbir.index.format import META, Meta, is_writers, load_meta
 from cbir.index.home import home, index_directory, name_for, the_only_directory
 from cbir.index.lock import HOLDER, LOCK, exclusive, now
 from cbir.index.plan import Plan, make_plan
@@ -81,7 +82,8 @@ class Options:
 
     `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None.
-    `repair` drops blocks that are damaged, so that their pictures are read again.
+    `repair` drops blocks that are damaged, so that their pictures are read again. Pictures of more than
+    `max_pixels` are skipped.
     """
 
     model: str | None = None
@@ -90,6 +92,7 @@ class Options:
     exclude: Sequence[str] | None = None
     prune: bool = False
     repair: bool = False
+    max_pixels: int = MAX_PIXELS
     wait: float = 0
 
 
@@ -134,7 +137,13 @@ def build_index(
                 resumed = " (the last run was interrupted)" if not index.meta.complete else ""
                 logger.info("%s of %s already done%s.", f"{plan.unchanged:,}", f"{total:,}", resumed)
             meta = index.meta if index is not None else _first_state(backbone, target.root)
-            extractor = Extractor(backbone, engine=options.engine, pictures=len(plan.fresh), isolated=True)
+            extractor = Extractor(
+                backbone,
+                engine=options.engine,
+                pictures=len(plan.fresh),
+                isolated=True,
+                max_pixels=options.max_pixels,
+            )
 
             def extract(files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool]) -> Results:
                 return watch(extractor.run(files, known), len(plan.fresh))
@@ -193,7 +202,9 @@ def _same_folder(one: Path, other: Path) -> bool:
 
 def _check_free(directory: Path) -> None:
     """Refuse to make an index among files of something else: a photo folder named by mistake, say."""
-    if directory.is_dir() and {path.name for path in directory.iterdir()} - {LOCK, HOLDER}:
+    names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+    # a run that was killed before its first commit leaves files without a meta.json
+    if any(not is_writers(name) for name in names - {LOCK, HOLDER}):
         raise IndexConflictError(
             f"{directory} is no index but has files in it: give the new index another name or an empty folder."
         )

@@ -23,7 +23,7 @@ from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError
 from cbir.images.fit import fit
 from cbir.images.isolated import IsolatedDecoder
-from cbir.images.read import decode, read_bytes
+from cbir.images.read import MAX_PIXELS, decode, read_bytes
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
@@ -60,15 +60,23 @@ class Extractor:
 
     `engine` is one of `engines.NAMES`; `pictures` is about how many there will be. With `isolated`, pictures are
     decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
+    Pictures of more than `max_pixels` are refused before they are decoded.
     """
 
     def __init__(
-        self, backbone: Backbone | str, *, engine: str | None = None, pictures: int = 1, isolated: bool = False
+        self,
+        backbone: Backbone | str,
+        *,
+        engine: str | None = None,
+        pictures: int = 1,
+        isolated: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
         self._pictures = pictures
         self._isolated = isolated
+        self._max_pixels = max_pixels
         self._engine: Engine | None = None
 
     @property
@@ -120,7 +128,7 @@ class Extractor:
 
         def start() -> None:
             if self._isolated:
-                of_thread.decoder = IsolatedDecoder(self.backbone.preprocessing)
+                of_thread.decoder = IsolatedDecoder(self.backbone.preprocessing, self._max_pixels)
                 decoders.append(of_thread.decoder)
 
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
@@ -165,7 +173,8 @@ class Extractor:
 
     def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
         preprocessing = self.backbone.preprocessing
-        return fit(decode(data, name=name, at_least=preprocessing.decode_at_least), preprocessing)
+        image = decode(data, name=name, at_least=preprocessing.decode_at_least, max_pixels=self._max_pixels)
+        return fit(image, preprocessing)
 
 
 def unit(vectors: Floats) -> Floats:

@@ -62,6 +62,17 @@ def test_index_json(photo_folder: Folder) -> None:
     assert record["skipped"] == [{"path": "bad.jpg", "reason": "the file is empty"}]
 
 
+def test_pictures_that_are_too_large_are_skipped(photo_folder: Folder, draw_picture: Callable) -> None:
+    root = photo_folder(1)
+    draw_picture(5, (640, 480)).save(root / "large.jpg")
+    record = json.loads(run("index", root, "--json", "-q", "--max-megapixels", "0.3").stdout)
+    assert record["added"] == 1
+    (skipped,) = record["skipped"]
+    assert skipped["path"] == "large.jpg"
+    assert "640 x 480 pixels are more than 0.3 megapixels" in skipped["reason"]
+    assert json.loads(run("index", root, "--json", "-q").stdout)["added"] == 1
+
+
 def test_a_dry_run_says_what_would_be_done(photos: Path) -> None:
     (photos / "cats/img_000.jpg").unlink()
     shutil.copy(photos / "cats/img_002.jpg", photos / "new.jpg")

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cbir.images.read
 from cbir.errors import ImageReadError
 from cbir.images.read import decode, open_image, read_bytes, read_image
 
@@ -261,11 +260,12 @@ def test_a_file_that_may_not_be_read_is_told_from_a_damaged_one(tmp_path, monkey
     assert raised.value.transient
 
 
-def test_more_pixels_than_the_limit_are_refused(monkeypatch):
-    monkeypatch.setattr(cbir.images.read, "MAX_PIXELS", 1_000_000)
-    assert read_image(encode(Image.new("L", (1000, 1000)), "PNG")).shape == (1000, 1000, 3)
+def test_more_pixels_than_the_limit_are_refused():
+    assert read_image(encode(Image.new("L", (1000, 1000)), "PNG"), max_pixels=1_000_000).shape == (1000, 1000, 3)
     with pytest.raises(ImageReadError, match="1001 x 1000 pixels are more than 1 megapixels"):
-        read_image(encode(Image.new("L", (1001, 1000)), "PNG"))
+        read_image(encode(Image.new("L", (1001, 1000)), "PNG"), max_pixels=1_000_000)
+    with pytest.raises(ImageReadError, match=r"40 x 30 pixels are more than 0\.001 megapixels"):
+        open_image(encode(Image.new("L", (40, 30)), "PNG"), max_pixels=1_000)
 
 
 def png_without_pixels(width, height):

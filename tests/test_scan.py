@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -187,6 +190,60 @@ def test_a_pipe_with_a_pictures_name_is_a_problem(tmp_path):
     result = scan(tmp_path)
     assert result.files == []
     assert result.problems == [("pipe.jpg", "it is not a regular file")]
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no sockets in folders")
+def test_a_socket_with_a_pictures_name_is_a_problem(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the whole path may be longer than a socket's may be
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.jpg")
+        result = scan(tmp_path)
+    assert result.files == []
+    assert result.problems == [("socket.jpg", "it is not a regular file")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mknod"), reason="this system has no device files")
+def test_a_device_with_a_pictures_name_is_a_problem(tmp_path):
+    (tmp_path / "link.jpg").symlink_to(os.devnull)
+    expected = [("link.jpg", "it is not a regular file")]
+    try:
+        os.mknod(tmp_path / "device.jpg", 0o600 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero, which never ends
+        expected.insert(0, ("device.jpg", "it is not a regular file"))
+    except PermissionError:
+        pass  # only root makes devices; the link to one is left
+    result = scan(tmp_path)
+    assert result.files == []
+    assert result.problems == expected
+
+
+def test_each_name_of_a_file_with_several_is_found(tmp_path):
+    touch(tmp_path, "a.jpg", "sub/c.png")
+    (tmp_path / "sub" / "b.jpg").hardlink_to(tmp_path / "a.jpg")
+    result = scan(tmp_path)
+    assert paths(result) == ["a.jpg", "sub/b.jpg", "sub/c.png"]
+    assert result.files[0].size == result.files[1].size
+    assert result.files[0].mtime_ns == result.files[1].mtime_ns
+
+
+def test_files_and_folders_that_vanish_while_they_are_walked_stop_nothing(tmp_path, monkeypatch):
+    touch(tmp_path, "a.jpg", "gone.jpg", "gone/b.jpg", "z/c.jpg")
+    scandir = os.scandir
+
+    def scandir_too_late(path):
+        """Lists a folder, then has what is called gone removed before anybody looks at it."""
+        with scandir(path) as listing:
+            entries = list(listing)
+        for file in ("gone.jpg", "gone/b.jpg"):
+            (tmp_path / file).unlink(missing_ok=True)
+        if (tmp_path / "gone").exists():
+            (tmp_path / "gone").rmdir()
+        return contextlib.nullcontext(entries)
+
+    monkeypatch.setattr(os, "scandir", scandir_too_late)
+    result = scan(tmp_path)
+    assert paths(result) == ["a.jpg", "z/c.jpg"]
+    assert result.problems == [("gone.jpg", "it vanished while it was looked at")]
+    assert result.unreadable == ["gone"]
 
 
 def test_a_folder_with_a_pictures_name_is_walked(tmp_path):

@@ -42,6 +42,13 @@ STRICT = 4
 @engine_option
 @click.option("--exclude", "-x", metavar="GLOB", multiple=True, help="Leave out names or paths that match. Remembered.")
 @click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
+@click.option(
+    "--max-megapixels",
+    type=click.FloatRange(min=0, min_open=True),
+    default=250.0,
+    show_default=True,
+    help="Skip pictures that are larger.",
+)
 @click.option("--dry-run", "-n", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--prune", is_flag=True, help="Forget pictures that are gone even if most of them are.")
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
@@ -62,6 +69,7 @@ def command(
     engine: str | None,
     exclude: tuple[str, ...],
     no_exclude: bool,
+    max_megapixels: float,
     dry_run: bool,
     prune: bool,
     repair: bool,
@@ -84,7 +92,14 @@ def command(
 
     patterns = exclude if exclude or no_exclude else None
     options = Options(
-        model=model, weights=weights, engine=engine, exclude=patterns, prune=prune, repair=repair, wait=wait
+        model=model,
+        weights=weights,
+        engine=engine,
+        exclude=patterns,
+        prune=prune,
+        repair=repair,
+        max_pixels=round(max_megapixels * 1_000_000),
+        wait=wait,
     )
     target = choose_target(folder, index_name, root)
     if dry_run:

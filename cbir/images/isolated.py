@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from cbir.errors import ImageReadError
 from cbir.images.fit import Preprocessing, fit
-from cbir.images.read import decode
+from cbir.images.read import MAX_PIXELS, decode
 
 #: No picture of 250 megapixels takes that long.
 TIMEOUT_SECONDS = 60.0
@@ -39,8 +39,9 @@ class IsolatedDecoder:
     For one thread at a time. `close` ends the child; so does the end of this process.
     """
 
-    def __init__(self, preprocessing: Preprocessing) -> None:
+    def __init__(self, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> None:
         self._preprocessing = preprocessing
+        self._max_pixels = max_pixels
         self._child: subprocess.Popen[bytes] | None = None
 
     def fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
@@ -96,7 +97,13 @@ class IsolatedDecoder:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, "\n".join(sys.path), json.dumps(self._preprocessing.to_json())],
+            [
+                sys.executable,
+                "-c",
+                _CHILD,
+                "\n".join(sys.path),
+                json.dumps([self._preprocessing.to_json(), self._max_pixels]),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # decoders print what they think of a file
@@ -120,7 +127,7 @@ def _cause(returncode: int | None) -> str:
     return f"exit code {returncode}"
 
 
-def _serve(preprocessing: Preprocessing, requests: IO[bytes], answers: IO[bytes]) -> None:
+def _serve(preprocessing: Preprocessing, max_pixels: int, requests: IO[bytes], answers: IO[bytes]) -> None:
     """The child: answer requests until there are no more."""
     while True:
         try:
@@ -129,7 +136,8 @@ def _serve(preprocessing: Preprocessing, requests: IO[bytes], answers: IO[bytes]
             return
         name = _read(requests, name_length).decode("utf-8", "surrogateescape")
         try:
-            image = decode(_read(requests, data_length), name=name, at_least=preprocessing.decode_at_least)
+            data = _read(requests, data_length)
+            image = decode(data, name=name, at_least=preprocessing.decode_at_least, max_pixels=max_pixels)
             status, answer = _FITTED, fit(image, preprocessing).tobytes()
         except ImageReadError as error:
             status, answer = _REFUSED, error.reason.encode("utf-8", "surrogateescape")
@@ -137,8 +145,9 @@ def _serve(preprocessing: Preprocessing, requests: IO[bytes], answers: IO[bytes]
         answers.flush()
 
 
-def main(preprocessing: str) -> None:
-    """What a child process runs; `preprocessing` is the JSON of a `Preprocessing`."""
+def main(settings: str) -> None:
+    """What a child process runs; `settings` is the JSON of a `Preprocessing` and the largest number of pixels."""
     # Ctrl-C reaches the whole group of processes; the parent decides what ends when
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _serve(Preprocessing.from_json(json.loads(preprocessing)), sys.stdin.buffer, sys.stdout.buffer)
+    preprocessing, max_pixels = json.loads(settings)
+    _serve(Preprocessing.from_json(preprocessing), max_pixels, sys.stdin.buffer, sys.stdout.buffer)

@@ -2,47 +2,75 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import struct
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from cbir.errors import ImageReadError
+from cbir.images.convert import to_rgb, upright
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
 MAX_PIXELS = 250_000_000
 
-#: The white that stands behind transparent pixels: what a viewer shows, and what logos are drawn for.
-BACKGROUND = (255, 255, 255)
+#: The formats that are read, by Pillow's names, the likeliest first. All are decoded by Pillow's own code. Never may
+#: EPS be among them, for which Pillow starts Ghostscript, nor a container that opens what it holds as anything (IPTC).
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000", "ICO"),
+    *("CUR", "DCX", "DDS", "DIB", "MSP", "PCX", "PSD", "QOI", "SGI", "SUN", "XBM", "XPM"),
+    *("TGA", "PCD"),  # these two have no mark at the start, and are tried on what nothing else recognises
+)
 
-# Pillow's own limit warns at 90 and raises at 180 megapixels, by an exception that is no OSError and in words
-# that speak of attacks. MAX_PIXELS takes its place, so it is switched off once, here, where pictures are opened.
-Image.MAX_IMAGE_PIXELS = None
+#: File-name endings of what other names stand for in Pillow (.mpo) or an extra reads.
+MORE_SUFFIXES = frozenset({".mpo", ".heic", ".heif", ".hif", ".avif"})
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_SHARED_BRANDS = frozenset({b"mif1", b"msf1"})
+
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
+
+_NO_PICTURES = {
+    b"%!PS": "it is a PostScript document, no picture",
+    b"\xc5\xd0\xd3\xc6": "it is a PostScript document, no picture",
+    b"%PDF": "it is a PDF document, no picture",
+    b"\xff\x0a": "it is a JPEG XL picture, which cbir cannot read",
+    b"\x00\x00\x00\x0cJXL ": "it is a JPEG XL picture, which cbir cannot read",
+}
+
+# Pillow's limit of 90 megapixels (an error from twice as many on) speaks of attacks. `decode` has its own limit, but
+# only Pillow's also guards what lies within a file: a PNG in an icon, the tiles of a TIFF, a WebP's canvas.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
 
-def read_image(source: str | Path | bytes | IO[bytes]) -> npt.NDArray[np.uint8]:
-    """Read a picture upright (EXIF orientation applied) as RGB.
+def read_image(source: str | Path | bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Read a picture upright (EXIF orientation applied) as RGB, in the colours of sRGB.
 
-    `source` is a path, the bytes of a file, or a binary stream.
+    `source` is a path, the bytes of a file, or a binary stream. A picture of more than `max_pixels` is refused
+    before it is decoded.
 
     Returns a uint8 array of shape (height, width, 3). Transparent pixels are laid over white; of an animation or
-    a multi-page file the first frame counts; 16-bit and float greys are brought to 8 bits.
+    a multi-page file the first frame counts; 16-bit and float greys are brought to 8 bits; embedded colour profiles
+    are followed.
 
     Raises ImageReadError for whatever is no readable picture.
     """
-    return np.asarray(open_image(source))
+    return np.asarray(open_image(source, max_pixels=max_pixels))
 
 
-def open_image(source: str | Path | bytes | IO[bytes]) -> Image.Image:
+def open_image(source: str | Path | bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Like `read_image`, as a Pillow image in mode RGB."""
     if isinstance(source, (str, Path)):
-        return decode(read_bytes(Path(source)), name=str(source))
+        return decode(read_bytes(Path(source)), name=str(source), max_pixels=max_pixels)
     data = source if isinstance(source, bytes) else source.read()
-    return decode(data, name=str(getattr(source, "name", "the picture")))
+    return decode(data, name=str(getattr(source, "name", "the picture")), max_pixels=max_pixels)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -61,36 +89,98 @@ def read_bytes(path: Path) -> bytes:
         raise ImageReadError(str(path), (error.strerror or str(error)).lower(), transient=True) from error
 
 
-def decode(data: bytes, *, name: str, at_least: int | None = None) -> Image.Image:
-    """Decode the bytes of a picture file to an upright Pillow image in mode RGB.
+def decode(data: bytes, *, name: str, at_least: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode the bytes of a picture file to an upright Pillow image in mode RGB and sRGB colours.
 
     `name` is for error messages. With `at_least`, a JPEG may be decoded at a half, a quarter or an eighth of its
     size, as long as both sides keep that many pixels and are halved without a rest: the decoder then skips most of
-    its work.
+    its work. A picture of more than `max_pixels` is refused before it is decoded. Raises ImageReadError.
     """
     if not data:
         raise ImageReadError(name, "the file is empty")
+    limit = f"{max_pixels / 10**6:g} megapixels"
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and palettes that it goes on to read well
-            with Image.open(io.BytesIO(data)) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    reason = f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} megapixels"
-                    raise ImageReadError(name, reason)
+            with _open(data, name) as image:
+                for width, height in (image.size, _tile(image)):
+                    if width * height > max_pixels:
+                        raise ImageReadError(name, f"{width} x {height} pixels are more than {limit}")
                 if at_least is not None and image.format == "JPEG":
                     _reduce(image, at_least)
                 image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError as error:
-        raise ImageReadError(name, "it is no picture in a known format") from error
+                return to_rgb(upright(image))
     except MemoryError as error:
         raise ImageReadError(name, "it does not fit into memory") from error
     except ImageReadError:
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageReadError(name, f"its pixels are more than {limit}") from error
     except Exception as error:  # a broken file makes decoders raise nearly anything: SyntaxError, struct.error …
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageReadError(name, f"it is damaged ({reason})") from error
+        raise ImageReadError(name, f"it is damaged ({_one_line(error)})") from error
+
+
+def _open(data: bytes, name: str) -> ImageFile.ImageFile:
+    """The picture in `data`, its pixels not decoded yet, whatever its file's name ends in.
+
+    Does what `Image.open(formats=FORMATS)` does, which however neither says what is wrong with a file whose format
+    it recognises, nor lets a picture's size be known where it is above Pillow's own limit.
+    """
+    formats: tuple[str, ...] = FORMATS
+    if _is_heic(data):
+        if not _register_heic():
+            raise ImageReadError(name, "HEIC pictures need an extra: install cbir[heic]")
+        formats = ("HEIF",)
+    problem = ""
+    for format_ in formats:
+        if format_ not in Image.OPEN:
+            Image.init()
+        if format_ not in Image.OPEN:
+            continue  # an older Pillow
+        factory, accept = Image.OPEN[format_]
+        accepted: bool | str = False
+        try:
+            accepted = accept(data[:16]) if accept else True
+            if accepted and not isinstance(accepted, str):
+                return factory(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            if accept and accepted:
+                problem = problem or f"as {format_}: {_one_line(error)}"
+        if isinstance(accepted, str):  # the format is known, but not built in
+            problem = problem or accepted
+    if problem:
+        raise ImageReadError(name, f"it is damaged or of a kind that cannot be read ({problem})")
+    for mark, reason in _NO_PICTURES.items():
+        if data.startswith(mark):
+            raise ImageReadError(name, reason)
+    raise ImageReadError(name, "it is no picture in a known format")
+
+
+def _is_heic(data: bytes) -> bool:
+    """Whether a file says of itself that it is HEIC, the format of iPhones, and not AVIF, which has the same frame."""
+    if data[4:8] != b"ftyp":
+        return False
+    length = min(int.from_bytes(data[:4], "big"), 512)
+    brands = {data[8:12], *(data[at : at + 4] for at in range(16, length - 3, 4))}
+    return data[8:12] in _HEIC_BRANDS or (data[8:12] in _SHARED_BRANDS and not brands & _AVIF_BRANDS)
+
+
+@cache
+def _register_heic() -> bool:
+    """Have Pillow read HEIC from now on; False where the extra is missing. It takes too long to do it for nothing."""
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener(thumbnails=False)
+    except ImportError:
+        return False
+    return True
+
+
+def _tile(image: Image.Image) -> tuple[int, int]:
+    """The sides of a TIFF's tiles, which may be larger than the picture, and are decoded as a whole; else 0, 0."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0))
 
 
 def _reduce(image: Image.Image, at_least: int) -> None:
@@ -106,33 +196,5 @@ def _reduce(image: Image.Image, at_least: int) -> None:
             return
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """`image` in mode RGB: transparency over white, deep greys scaled to 8 bits."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips at 255, which turns a 16-bit scan white
-        return Image.fromarray((np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        return Image.fromarray(_stretch(np.asarray(image, dtype=np.float64))).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        # `convert` twice: RGBa and La go straight to no other mode, and a palette's transparency becomes alpha
-        rgba = image.convert("RGBA")
-        canvas = Image.new("RGBA", rgba.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(canvas, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _stretch(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """Greys of unknown range, shape (height, width), as uint8.
-
-    Values of 0 to 1, 255 or 65535 keep that scale; anything else is stretched between its extremes. What is not
-    finite counts as 0.
-    """
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if low >= 0 and high <= 65535:
-        scale = 1.0 if high <= 1 and not np.array_equal(values, np.round(values)) else 255.0 if high <= 255 else 65535.0
-        return np.asarray(np.round(values * (255.0 / scale)), dtype=np.uint8)
-    spread = (high - low) or 1.0  # a picture of one grey
-    return np.asarray(np.round((values - low) * (255.0 / spread)), dtype=np.uint8)
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

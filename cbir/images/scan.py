@@ -39,17 +39,16 @@ class Scan:
 
 @cache
 def picture_suffixes() -> frozenset[str]:
-    """The file-name endings that Pillow reads, in lower case, and those of pictures that an extra can read.
+    """The file-name endings of the formats that `images.read` reads, in lower case, with the dot.
 
-    Endings that mean something else nearly always (.pdf, .mpg, data grids of astronomers and weather offices)
-    are left out: they would fill the list of skipped files.
+    Those that an extra reads are among them, so that a missing extra is told and not passed over in silence.
     """
     from PIL import Image
 
+    from cbir.images.read import FORMATS, MORE_SUFFIXES
+
     Image.init()
-    readable = {suffix for suffix, format_ in Image.EXTENSION.items() if format_ in Image.OPEN}
-    other = {".pdf", ".ps", ".eps", ".mpg", ".mpeg", ".fits", ".fit", ".grib", ".h5", ".hdf", ".bufr", ".wmf", ".emf"}
-    return frozenset((readable - other) | {".heic", ".heif", ".avif"})
+    return frozenset({suffix for suffix, format_ in Image.EXTENSION.items() if format_ in FORMATS} | MORE_SUFFIXES)
 
 
 def scan(root: Path, exclude: Sequence[str] = ()) -> Scan:

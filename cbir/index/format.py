@@ -18,6 +18,11 @@ FORMAT = 1
 FILE_NAME = re.compile(r"(features|files|index|projection)-\d{6}\.(npy|json|ann)")
 
 
+def is_writers(name: str) -> bool:
+    """Whether a writer gives that name to a file that may be left over when it is killed."""
+    return FILE_NAME.fullmatch(name) is not None or name == f"{META}.new"
+
+
 @dataclass(frozen=True)
 class FileEntry:
     """A data file of the index: its name in the directory, its length in bytes and the SHA-256 of its content."""
@@ -148,7 +153,7 @@ def load_meta(directory: Path) -> Meta:
         if checksum != _checksum(record):
             raise ValueError("its checksum is wrong")
         return _parse(record)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise _damaged(path, error) from error
 
 
