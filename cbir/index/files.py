@@ -38,9 +38,12 @@ class FileTable:
     def __init__(self, path: Path, rows: int) -> None:
         self._path = path
         self._rows = rows
-        with path.open("rb") as file:
-            # a mapping and not a copy: it outlives the file's removal by a writer that merges blocks
-            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        try:
+            with path.open("rb") as file:
+                # a mapping and not a copy: it outlives the file's removal by a writer that merges blocks
+                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # gone since it was looked at, or empty
+            raise self._damaged(str(error)) from error
         self._newlines: npt.NDArray[np.int64] | None = None
 
     def record(self, row: int) -> FileRecord:

@@ -36,8 +36,9 @@ def exclusive(directory: Path, wait: float = 0) -> Iterator[None]:
             "Try again when it has ended, or wait for it with --wait SECONDS."
         ) from error
     except (OSError, NotImplementedError) as error:
+        detail = (getattr(error, "strerror", None) or str(error)).lower()
         raise IndexWriteError(
-            f"Cannot lock {directory} ({error}): it must be a folder that you may write to."
+            f"Cannot lock {directory} ({detail}): it must be a folder that you may write to."
         ) from error
     try:
         holder = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}

@@ -107,16 +107,61 @@ def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Sh
     directions = min(DIRECTIONS, dimension)
     projection = open_rows(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
     path = checked_path(directory, entry.trees)
-    if file_sha256(path) != entry.trees.sha256:
-        raise IndexDamagedError(
-            f"{path} is not the file that was written (its checksum differs). `cbir index` makes it again."
-        )
     trees = AnnoyIndex(directions, "angular")
     try:
+        if file_sha256(path) != entry.trees.sha256:
+            raise IndexDamagedError(
+                f"{path} is not the file that was written (its checksum differs). `cbir index` makes it again."
+            )
+        check_trees(path, directions, entry.rows)
         trees.load(str(path))
     except OSError as error:
         raise IndexDamagedError(f"{path} cannot be loaded ({error}).") from error
     return Shortlist(entry.rows, trees, projection, entry.search_k)
+
+
+def check_trees(path: Path, directions: int, rows: int) -> None:
+    """Refuse an Annoy file that would lead Annoy out of its mapping, round in circles, or to rows beyond `rows`.
+
+    A checksum does not help where someone forged it too. The file is an array of nodes: number of descendants, two
+    children (for an item: unused), then `directions` floats. Items come first, in the order of their numbers, then
+    the trees, children before parents, then a copy of the roots. A node with few descendants lists all of them from
+    where its children would be. Raises IndexDamagedError.
+    """
+    fields = 3 + directions
+    count, rest = divmod(path.stat().st_size, 4 * fields)
+    if rest or not count:
+        raise IndexDamagedError(f"{path} is damaged (its length is none of an Annoy index).")
+    nodes: npt.NDArray[np.int32] = np.memmap(path, np.int32, "r", shape=(count, fields))
+    descendants = np.array(nodes[:, 0])
+    items = int(descendants[-1])
+    problem = None
+    if not 0 < items <= min(rows, count - 1):
+        problem = "its number of items is impossible"
+    elif descendants[:items].min() < 0 or descendants[:items].max() > 1 or descendants[items:].min() < 1:
+        problem = "a node has an impossible number of descendants"
+    else:
+        inner = descendants[items:]
+        most = fields - 1  # as many descendants as fit into a node's room are listed
+        numbers = np.arange(items, count)
+        parents = numbers[inner > most]
+        children = np.array(nodes[parents, 1:3])
+        roots = int(np.argmin(descendants[::-1] == items)) if (descendants != items).any() else count
+        leaves = numbers[inner <= most]
+        # a part at a time: the rows of all leaves together may be large
+        for part in np.array_split(leaves, max(1, len(leaves) // 4096)):
+            listed = np.arange(most) < descendants[part, np.newaxis]
+            if not ((nodes[part, 1:] >= 0) & (nodes[part, 1:] < items) | ~listed).all():
+                problem = "a node lists items that there are not"
+        if (children < 0).any() or (children >= parents[:, np.newaxis]).any():
+            problem = "a node has children that come after it"
+        else:
+            # two parents would be 2**n ways down n nodes; the copies of the roots have the roots' children
+            own = children[parents < count - roots]
+            if len(own) and np.bincount(own[own >= items], minlength=1).max() > 1:
+                problem = "a node has two parents"
+    if problem:
+        raise IndexDamagedError(f"{path} is damaged ({problem}).")
 
 
 def _principal_directions(index: Index) -> Floats:

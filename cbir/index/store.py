@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +21,9 @@ Rows = npt.NDArray[np.int64]
 
 #: Rows that a scan reads at a time: 4,096 of 2,048 features are 32 MB in float32.
 SCAN_ROWS = 4096
+
+# What NumPy writes before a C-ordered array of two dimensions; how many spaces end it differs between its versions.
+_NPY_HEADER = re.compile(rb"\{'descr': '(<f[24])', 'fortran_order': False, 'shape': \((\d{1,12}), (\d{1,12})\), \} *\n")
 
 
 class Index:
@@ -34,6 +40,7 @@ class Index:
         self._starts = np.cumsum([0, *(block.rows for block in meta.blocks)])
         self._valid: npt.NDArray[np.bool_] | None = None
         self._shortlist: Shortlist | None = None
+        self._shortlist_is_gone = False
 
     @classmethod
     def open(cls, directory: Path) -> Index:
@@ -121,9 +128,17 @@ class Index:
         return [row for row in found if self.valid[row]]
 
     def shortlist(self) -> Shortlist | None:
-        """The approximate index over the first rows, where there is one; IndexDamagedError where it is unsound."""
-        if self._shortlist is None and self.meta.shortlist is not None:
-            self._shortlist = open_shortlist(self.directory, self.meta.shortlist, self.meta.dimension)
+        """The approximate index over the first rows, where there is one; IndexDamagedError where it is unsound.
+
+        There is none either where a writer has replaced it since this state was opened.
+        """
+        if self._shortlist is None and self.meta.shortlist is not None and not self._shortlist_is_gone:
+            try:
+                self._shortlist = open_shortlist(self.directory, self.meta.shortlist, self.meta.dimension)
+            except IndexDamagedError:
+                if load_meta(self.directory).shortlist == self.meta.shortlist:
+                    raise
+                self._shortlist_is_gone = True
         return self._shortlist
 
 
@@ -158,12 +173,26 @@ def open_rows(directory: Path, entry: FileEntry, shape: tuple[int, int], dtype: 
     """Map an `.npy` file of known shape and type into memory; IndexDamagedError where it is another."""
     path = checked_path(directory, entry)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        with path.open("rb") as file:
+            found = _npy_header(file)
+            start, size = file.tell(), os.fstat(file.fileno()).st_size
+            if found == (shape, dtype) and size == start + math.prod(shape) * dtype.itemsize:
+                return np.asarray(np.memmap(file, dtype, "r", offset=start, shape=shape))
+    except (OSError, ValueError, OverflowError) as error:
         raise IndexDamagedError(f"{path} is damaged ({error}). {how_to_repair(directory)}") from error
-    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-        raise IndexDamagedError(
-            f"{path} holds {array.shape} numbers of type {array.dtype} instead of {shape} of {dtype}. "
-            f"{how_to_repair(directory)}"
-        )
-    return np.asarray(array)
+    raise IndexDamagedError(
+        f"{path} holds something else instead of {shape} numbers of type {dtype}. {how_to_repair(directory)}"
+    )
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, int], np.dtype[Any]] | None:
+    """Shape and type of the numbers in an `.npy` file, read up to the first of them; None for another kind of file.
+
+    Not `np.load`: it evaluates whatever expression stands in the header, and some exhaust memory or the stack.
+    """
+    magic = file.read(10)
+    header = file.read(int.from_bytes(magic[8:], "little"))
+    match = _NPY_HEADER.fullmatch(header)
+    if magic[:8] != b"\x93NUMPY\x01\x00" or match is None:
+        return None
+    return (int(match[2]), int(match[3])), np.dtype(match[1].decode())

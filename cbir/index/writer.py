@@ -21,13 +21,14 @@ from cbir.errors import IndexDamagedError, IndexWriteError
 from cbir.hashing import file_sha256
 from cbir.index import shortlist
 from cbir.index.files import FileRecord, dump_records
-from cbir.index.format import FILE_NAME, META, BlockEntry, FileEntry, Meta, ShortlistEntry
+from cbir.index.format import META, BlockEntry, FileEntry, Meta, ShortlistEntry, is_writers
 from cbir.index.lock import now
 from cbir.index.store import Index
 
 Feature = npt.NDArray[np.floating]
 
-_COPY_ROWS = 4096
+#: Invalid rows that a small index may keep; a large one keeps up to a quarter.
+WORTH_COMPACTING = 1000
 
 
 class Writer:
@@ -110,7 +111,7 @@ class Writer:
         """Drop invalid rows once they are a quarter of all; rebuild a shortlist that lags behind or is damaged."""
         rows, invalid = self.meta.rows, sum(int(mask.sum()) for mask in self._invalid)
         with self._guarded():
-            if invalid > max(1000, rows // 4) or (rows and invalid == rows):
+            if invalid > max(WORTH_COMPACTING, rows // 4) or (rows and invalid == rows):
                 self._replace(self._compacted(self.meta))
             covered = self.meta.shortlist.rows if self.meta.shortlist and self._shortlist_is_sound() else None
             if shortlist.is_needed(self.meta.rows, covered):
@@ -255,8 +256,7 @@ class Writer:
     def _remove_unnamed(self) -> None:
         named = {entry.name for entry in self.meta.files()}
         for path in self.directory.iterdir():
-            is_ours = FILE_NAME.fullmatch(path.name) is not None
-            if (is_ours and path.name not in named) or path.name == f"{META}.new":
+            if is_writers(path.name) and path.name not in named:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
