@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cbir.index.check import find_problems
 from cbir.index.store import Index
 
 Folder = Callable[..., Path]
@@ -153,6 +155,45 @@ def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: sign
     result = cbir("index", root)
     assert f"{len(index)} of 200 already done (the last run was interrupted)." in result.stderr
     assert len(Index.open(directory)) == 200
+
+
+def test_kills_at_random_moments_with_the_real_network_and_decoders(photo_folder: Folder) -> None:
+    """The same promise as in test_kills.py, where a toy network makes room for hundreds of kills."""
+    root = photo_folder(120)
+    directory = Path(os.environ["CBIR_HOME"]) / "photos"
+    random = np.random.default_rng(5)
+    command = [sys.executable, "-c", SLOW_COMMITS, "index", str(root), "-q"]
+    meta = directory / "meta.json"
+    counts = [0]
+    for _ in range(6):
+        before = meta.read_bytes() if meta.exists() else b""
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            deadline = time.monotonic() + 60
+            # somewhere after its next commit, if there is one to come
+            while process.poll() is None and time.monotonic() < deadline:
+                if meta.exists() and meta.read_bytes() != before:
+                    break
+                time.sleep(0.005)
+            time.sleep(random.uniform(0, 0.15))
+            process.kill()
+            process.communicate()
+        index = Index.open(directory)
+        assert find_problems(index, verify=True) == []
+        assert len(index) >= counts[-1]
+        counts.append(len(index))
+    assert cbir("index", root, "-q").returncode == 0
+    assert cbir("index", root, "-q", "--index", "clean").returncode == 0
+    assert len(set(counts)) > 3, counts
+    whole, clean = features(directory), features(directory.parent / "clean")
+    assert list(whole) == list(clean)
+    # batches were cut elsewhere, which may change the last bit on some processors
+    assert all(np.allclose(whole[path], clean[path], atol=1e-3) for path in clean)
+
+
+def features(directory: Path) -> dict[str, np.ndarray]:
+    index = Index.open(directory)
+    rows = {record.path: row for row, record in index.records() if index.valid[row]}
+    return {path: index.features([rows[path]])[0] for path in sorted(rows)}
 
 
 # Commits every 16 pictures, so that a run is sure to be interrupted between two commits.
