@@ -132,10 +132,9 @@ def build_index(
             plan = make_plan(target.root, exclude, index, prune=options.prune)
             if index is None and not plan.fresh:
                 raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
-            if index is not None and plan.fresh:
-                total = len(plan.scan.files)
-                resumed = " (the last run was interrupted)" if not index.meta.complete else ""
-                logger.info("%s of %s already done%s.", f"{plan.unchanged:,}", f"{total:,}", resumed)
+            if index is not None and not index.meta.complete:
+                done, total = f"{plan.unchanged:,}", f"{len(plan.scan.files):,}"
+                logger.info("%s of %s already done (the last run was interrupted).", done, total)
             meta = index.meta if index is not None else _first_state(backbone, target.root)
             extractor = Extractor(
                 backbone,

@@ -98,7 +98,10 @@ def _print(record: dict[str, Any]) -> None:
             ("directory", output.printable(record["directory"])),
             ("backbone", f"{record['model']}, {record['dimension']} features, weights {weights.get('source')}"),
             ("updated", record["updated"] + ("" if record["complete"] else "  (the last run was interrupted)")),
-            ("size", f"{output.human_bytes(record['bytes'])} in {record['blocks']} blocks"),
+            (
+                "size",
+                f"{output.human_bytes(record['bytes'])} in {record['blocks']} block{'s' * (record['blocks'] != 1)}",
+            ),
             ("shortlist", near),
             ("exclude", ", ".join(map(output.printable, record["exclude"])) or "nothing"),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),

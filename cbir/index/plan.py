@@ -34,13 +34,16 @@ def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune:
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
-    indexed files; the last of these is allowed with `prune`.
+    indexed files; `prune` allows that a root, or what was in it, is gone.
     """
     try:
         plan = Plan(scan(root, exclude))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise _refusal(f"{root} cannot be listed ({reason})") from error
+        is_gone = isinstance(error, FileNotFoundError)
+        if not (is_gone and prune and index is not None):
+            what = "is not there" if is_gone else f"cannot be listed ({(error.strerror or str(error)).lower()})"
+            raise _refusal(f"{root} {what}", "If it has moved, say where it is with --root FOLDER.") from error
+        plan = Plan(Scan())
     if index is not None:
         _compare(plan, index)
         if not prune:
@@ -104,8 +107,8 @@ def _is_left_out(path: str, exclude: Sequence[str]) -> bool:
     return any(is_excluded("/".join(parts[: i + 1]), exclude) for i in range(len(parts)))
 
 
-def _refusal(what: str) -> RefusedToForgetError:
+def _refusal(what: str, otherwise: str = "") -> RefusedToForgetError:
     return RefusedToForgetError(
         f"{what}: is a disk not mounted? The index was left as it is. "
-        "To forget pictures that are gone for good, use --prune."
+        f"{otherwise}{' ' if otherwise else ''}To forget pictures that are gone for good, use --prune."
     )
