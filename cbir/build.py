@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cbir.backbones.registry import Backbone, choose
-from cbir.errors import CbirError, IndexConflictError, IndexWriteError
+from cbir.errors import CbirError, IndexConflictError, IndexWriteError, reason_of
 from cbir.extract import Extracted, Extractor
 from cbir.images.read import MAX_PIXELS
 from cbir.images.scan import FoundFile
@@ -120,7 +120,7 @@ def build_index(
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise IndexWriteError(f"Cannot make {directory} ({(error.strerror or str(error)).lower()}).") from error
+        raise IndexWriteError(f"Cannot make {directory} ({reason_of(error)}).") from error
     try:
         with exclusive(directory, options.wait):
             if options.repair and (directory / META).exists():
@@ -154,11 +154,12 @@ def build_index(
 
 
 def _drop_damaged(directory: Path) -> None:
-    sound, problems = without_damage(directory, load_meta(directory))
+    meta = load_meta(directory)
+    sound, problems = without_damage(directory, meta)
     for problem in problems:
         logger.warning("%s", problem)
     if problems:
-        Writer(directory, load_meta(directory)).replace(sound)
+        Writer(directory, meta).replace(sound)
         logger.info("Its pictures are read again.")
 
 

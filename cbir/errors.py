@@ -62,3 +62,8 @@ class RefusedToForgetError(CbirError):
     """The root looks unmounted; forgetting its pictures needs ``--prune``."""
 
     exit_code = 3
+
+
+def reason_of(error: Exception) -> str:
+    """Why the system, or memory, refused something: the words for the inside of a sentence."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

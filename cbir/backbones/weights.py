@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbir.errors import WeightsError
+from cbir.errors import WeightsError, reason_of
 from cbir.hashing import file_sha256
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Weights:
         try:
             identity = file_sha256(path)
         except OSError as error:
-            raise WeightsError(f"Cannot read the weights {path}: {(error.strerror or str(error)).lower()}.") from error
+            raise WeightsError(f"Cannot read the weights {path}: {reason_of(error)}.") from error
         return cls(identity, source, str(path.resolve()))
 
     @classmethod

@@ -19,7 +19,7 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
-from cbir.errors import CbirError
+from cbir.errors import CbirError, reason_of
 
 if TYPE_CHECKING:
     from cbir.search import Query, Searcher, SearchResult
@@ -101,7 +101,7 @@ def _names(files_from: Path, *, null: bool) -> Iterator[str]:
     try:
         data = sys.stdin.buffer.read() if str(files_from) == "-" else files_from.read_bytes()
     except OSError as error:
-        raise CbirError(f"Cannot read the list {files_from}: {(error.strerror or str(error)).lower()}.") from error
+        raise CbirError(f"Cannot read the list {files_from}: {reason_of(error)}.") from error
     for name in data.split(b"\0" if null else b"\n"):
         if name.strip(b"\r"):
             yield os.fsdecode(name if null else name.rstrip(b"\r"))

@@ -10,7 +10,7 @@ import click
 
 from cbir.cli import output
 from cbir.cli.options import FilePath, engine_option, model_option, verbosity_options, weights_option
-from cbir.errors import CbirError, ImageReadError
+from cbir.errors import CbirError, ImageReadError, reason_of
 
 if TYPE_CHECKING:
     from cbir.segment.parts import Segmentation
@@ -101,9 +101,7 @@ def _save(segmentation: Segmentation, folder: Path, stem: str) -> tuple[Path, Pa
         overlay(segmentation).save(paths[0])
         label_map(segmentation).save(paths[1])
     except OSError as error:
-        raise CbirError(
-            f"Cannot write to {folder}: {(error.strerror or str(error)).lower()}. Choose another folder with --out."
-        ) from error
+        raise CbirError(f"Cannot write to {folder}: {reason_of(error)}. Choose another folder with --out.") from error
     return paths
 
 

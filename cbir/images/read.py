@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from cbir.errors import ImageReadError
+from cbir.errors import ImageReadError, reason_of
 from cbir.images.convert import to_rgb, upright
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
@@ -86,7 +86,7 @@ def read_bytes(path: Path) -> bytes:
             raise ImageReadError(str(path), reason, transient=not path.exists())
         return path.read_bytes()
     except OSError as error:
-        raise ImageReadError(str(path), (error.strerror or str(error)).lower(), transient=True) from error
+        raise ImageReadError(str(path), reason_of(error), transient=True) from error
 
 
 def decode(data: bytes, *, name: str, at_least: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -10,6 +10,8 @@ from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
+from cbir.errors import reason_of
+
 #: Folders that cameras, network storage and desktops keep their own thumbnails in.
 SYSTEM_FOLDERS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"})
 
@@ -102,7 +104,7 @@ def _examine(entry: os.DirEntry[str], path: str, result: Scan) -> None:
         )
         return
     except OSError as error:
-        result.problems.append((path, (error.strerror or str(error)).lower()))
+        result.problems.append((path, reason_of(error)))
         return
     if stat.S_ISREG(status.st_mode):
         result.files.append(FoundFile(path, status.st_size, status.st_mtime_ns))

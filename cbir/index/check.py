@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cbir.errors import CbirError
+from cbir.errors import CbirError, reason_of
 from cbir.hashing import file_sha256
 from cbir.index.format import BlockEntry, FileEntry, Meta
 from cbir.index.store import Index
@@ -38,9 +38,7 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     problems: list[str] = []
     kept: list[BlockEntry] = []
     for block in meta.blocks:
-        found = [
-            problem for entry in (block.features, block.files) if (problem := _damage(directory, block, entry, meta))
-        ]
+        found = _damage(directory, block, meta)
         problems += found
         if not found:
             kept.append(block)
@@ -49,16 +47,17 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     return meta.but(blocks=tuple(kept), shortlist=None, complete=False), problems
 
 
-def _damage(directory: Path, block: BlockEntry, entry: FileEntry, meta: Meta) -> str | None:
-    """What is wrong with one file of a block: its checksum, or its structure."""
-    problem = _mismatch(directory, entry)
-    if problem is None:
+def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:
+    """What is wrong with a block: its files' checksums, or their structure."""
+    mismatches = [_mismatch(directory, entry) for entry in (block.features, block.files)]
+    problems = [problem for problem in mismatches if problem]
+    if not problems:
         try:
             for _ in Index(directory, meta.but(blocks=(block,), shortlist=None)).records():
                 pass
         except CbirError as error:
-            problem = str(error)
-    return problem
+            problems.append(str(error))
+    return problems
 
 
 def _mismatch(directory: Path, entry: FileEntry) -> str | None:
@@ -67,5 +66,5 @@ def _mismatch(directory: Path, entry: FileEntry) -> str | None:
         if file_sha256(path) == entry.sha256:
             return None
     except OSError as error:
-        return f"{path} cannot be read ({(error.strerror or str(error)).lower()})."
+        return f"{path} cannot be read ({reason_of(error)})."
     return f"{path} is not what was written (its checksum differs)."

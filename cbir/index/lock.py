@@ -12,7 +12,7 @@ from pathlib import Path
 
 import filelock
 
-from cbir.errors import IndexLockedError, IndexWriteError
+from cbir.errors import IndexLockedError, IndexWriteError, reason_of
 
 LOCK = "lock"
 
@@ -36,7 +36,7 @@ def exclusive(directory: Path, wait: float = 0) -> Iterator[None]:
             "Try again when it has ended, or wait for it with --wait SECONDS."
         ) from error
     except (OSError, NotImplementedError) as error:
-        detail = (getattr(error, "strerror", None) or str(error)).lower()
+        detail = reason_of(error)
         raise IndexWriteError(
             f"Cannot lock {directory} ({detail}): it must be a folder that you may write to."
         ) from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cbir.errors import RefusedToForgetError
+from cbir.errors import RefusedToForgetError, reason_of
 from cbir.hashing import file_sha256
 from cbir.images.scan import FoundFile, Scan, is_excluded, scan
 from cbir.index.files import FileRecord
@@ -41,7 +41,7 @@ def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune:
     except OSError as error:
         is_gone = isinstance(error, FileNotFoundError)
         if not (is_gone and prune and index is not None):
-            what = "is not there" if is_gone else f"cannot be listed ({(error.strerror or str(error)).lower()})"
+            what = "is not there" if is_gone else f"cannot be listed ({reason_of(error)})"
             raise _refusal(f"{root} {what}", "If it has moved, say where it is with --root FOLDER.") from error
         plan = Plan(Scan())
     if index is not None:

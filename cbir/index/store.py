@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import IndexDamagedError
+from cbir.errors import IndexDamagedError, reason_of
 from cbir.index.files import FileRecord, FileTable, how_to_repair
 from cbir.index.format import BlockEntry, FileEntry, Meta, load_meta
 from cbir.index.shortlist import Shortlist, open_shortlist
@@ -163,7 +163,7 @@ def checked_path(directory: Path, entry: FileEntry) -> Path:
         elif path.stat().st_size != entry.bytes:
             problem = f"has {path.stat().st_size} bytes instead of {entry.bytes}"
     except OSError as error:
-        problem = f"cannot be read ({(error.strerror or str(error)).lower()})"
+        problem = f"cannot be read ({reason_of(error)})"
     if problem:
         raise IndexDamagedError(f"{path} {problem}. {how_to_repair(directory)}")
     return path

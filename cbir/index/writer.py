@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import IndexDamagedError, IndexWriteError
+from cbir.errors import IndexDamagedError, IndexWriteError, reason_of
 from cbir.hashing import file_sha256
 from cbir.index import shortlist
 from cbir.index.files import FileRecord, dump_records
@@ -238,7 +238,7 @@ class Writer:
             yield
         except (OSError, MemoryError) as error:
             self._discard()
-            detail = (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+            detail = reason_of(error)
             raise IndexWriteError(
                 f"Cannot write to {self.directory} ({detail}). What was committed before is intact: "
                 "make room or allow writing, and run the same command again."
