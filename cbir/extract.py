@@ -21,9 +21,8 @@ import numpy.typing as npt
 
 from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError
-from cbir.images.fit import fit
 from cbir.images.isolated import IsolatedDecoder
-from cbir.images.read import MAX_PIXELS, decode, read_bytes
+from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
@@ -172,9 +171,7 @@ class Extractor:
                 yield Extracted(one.result.key, one.result.sha256, next(features))
 
     def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
-        preprocessing = self.backbone.preprocessing
-        image = decode(data, name=name, at_least=preprocessing.decode_at_least, max_pixels=self._max_pixels)
-        return fit(image, preprocessing)
+        return read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
 
 
 def unit(vectors: Floats) -> Floats:

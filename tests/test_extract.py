@@ -16,7 +16,7 @@ import cbir.extract
 from cbir.errors import ImageReadError, ModelError
 from cbir.extract import AHEAD, Extractor, unit
 from cbir.images.fit import fit
-from cbir.images.read import decode
+from cbir.images.read import decode, decode_reduced, read_fitted
 
 
 def jpeg(picture, **options):
@@ -119,11 +119,11 @@ def test_only_bad_files_need_no_engine(bundled, monkeypatch, tmp_path):
 def test_known_contents_are_not_decoded(engine, bundled, monkeypatch):
     decoded = []
 
-    def watched(data, **options):
+    def watched(data, *args, **options):
         decoded.append(data)
-        return decode(data, **options)
+        return read_fitted(data, *args, **options)
 
-    monkeypatch.setattr(cbir.extract, "decode", watched)
+    monkeypatch.setattr(cbir.extract, "read_fitted", watched)
     contents = [plain(0), b"no picture, but known", plain(2), plain(3)]
     known = {sha256(contents[1]), sha256(contents[2])}
     results = list(Extractor(bundled).run(enumerate(contents), known=known.__contains__))
@@ -223,14 +223,16 @@ def test_different_pictures_have_different_features(extractor, draw_picture):
     ("size", "decoded"),
     [
         ((1600, 1200), (800, 600)),
-        ((1601, 1201), (1601, 1201)),
+        ((1601, 1201), (801, 601)),
+        ((4001, 2999), (1001, 750)),
         ((4000, 3000), (1000, 750)),
         ((1100, 2400), (550, 1200)),
     ],
 )
 def test_a_reduced_decode_keeps_the_feature(extractor, bundled, draw_picture, size, decoded):
     data = jpeg(draw_picture(3, (400, 300)).resize(size, Image.Resampling.BICUBIC), quality=90)
-    assert decode(data, name="", at_least=bundled.preprocessing.decode_at_least).size == decoded
+    reduced, _ = decode_reduced(data, name="", at_least=bundled.preprocessing.decode_at_least)
+    assert reduced.size == decoded
     whole = fit(decode(data, name=""), bundled.preprocessing)
     expected = unit(extractor.engine.features(whole[np.newaxis])[0])
     assert extractor.feature(data) @ expected >= 0.999

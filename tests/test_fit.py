@@ -14,6 +14,22 @@ from cbir.images.fit import Preprocessing, fit
 TORCHVISION = Preprocessing(256, 224, "bilinear", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
 NEAREST = Preprocessing(256, 224, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest")
 
+
+
+def assert_same_pixels(fitted, expected, exact=0):
+    """Resizing the crop alone rounds other intermediate values than resizing all: by a level, two for wide filters.
+
+    A crop or size that is off by one pixel makes drawn pictures differ by 3 to 7 levels on the mean, because of their
+    noise. `exact` is the share of pixels that must be equal, for resampling that only chooses among pixels.
+    """
+    difference = np.abs(fitted.astype(int) - expected)
+    if exact:
+        assert (difference == 0).mean() >= exact
+    else:
+        assert difference.max() <= 2
+        assert difference.mean() < 0.3
+
+
 SIZES = [
     (500, 333),
     (333, 500),
@@ -30,7 +46,7 @@ SIZES = [
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
 @pytest.mark.parametrize("size", SIZES)
-def test_torchvisions_rounding_is_torchvisions_to_the_bit(draw_picture, size, interpolation):
+def test_torchvisions_rounding_is_torchvisions_to_the_pixel(draw_picture, size, interpolation):
     from torchvision import transforms
 
     picture = draw_picture(1, size)
@@ -38,7 +54,7 @@ def test_torchvisions_rounding_is_torchvisions_to_the_bit(draw_picture, size, in
     expected = np.asarray(transforms.CenterCrop(224)(whole))
     fitted = fit(picture, replace(TORCHVISION, interpolation=interpolation))
     assert fitted.dtype == np.uint8
-    assert np.array_equal(fitted, expected)
+    assert_same_pixels(fitted, expected, exact=0.98 if interpolation == "nearest" else 0)
 
 
 @pytest.mark.parametrize(("resize", "crop"), [(232, 224), (342, 299), (224, 224), (33, 32)])
@@ -47,7 +63,7 @@ def test_other_sizes_are_torchvisions_too(draw_picture, resize, crop):
 
     picture = draw_picture(2, (301, 455))
     expected = np.asarray(transforms.CenterCrop(crop)(transforms.Resize(resize)(picture)))
-    assert np.array_equal(fit(picture, replace(TORCHVISION, resize=resize, crop=crop)), expected)
+    assert_same_pixels(fit(picture, replace(TORCHVISION, resize=resize, crop=crop)), expected)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +83,7 @@ def test_the_nearest_rounding_by_hand(draw_picture, size, resized, corner):
     picture = draw_picture(3, size)
     left, top = corner
     expected = picture.resize(resized, Image.Resampling.BICUBIC).crop((left, top, left + 224, top + 224))
-    assert np.array_equal(fit(picture, NEAREST), np.asarray(expected))
+    assert_same_pixels(fit(picture, NEAREST), np.asarray(expected))
 
 
 def test_the_two_roundings_differ_by_a_pixel_where_they_should(draw_picture):
@@ -101,6 +117,15 @@ def test_a_sliver_shows_what_the_middle_of_the_whole_would(draw_picture, size):
     picture = draw_picture(5, size)
     expected = np.asarray(transforms.CenterCrop(224)(transforms.Resize(256)(picture)))
     assert np.abs(fit(picture, TORCHVISION).astype(int) - expected).mean() < 1.5
+
+
+@pytest.mark.parametrize("preprocessing", [TORCHVISION, NEAREST], ids=lambda one: one.rounding)
+def test_a_box_is_fitted_as_if_the_rest_of_the_image_were_not_there(draw_picture, preprocessing):
+    picture = draw_picture(6, (700, 520))
+    framed = Image.new("RGB", (710, 531), (255, 0, 0))
+    framed.paste(picture, (4, 7))
+    fitted = fit(framed, preprocessing, (4, 7, 704, 527))
+    assert_same_pixels(fitted, fit(picture, preprocessing))
 
 
 def test_a_reduced_decode_leaves_twice_the_resized_side():

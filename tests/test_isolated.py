@@ -17,9 +17,8 @@ from cbir.backbones.registry import Backbone
 from cbir.build import build_index, choose_target
 from cbir.errors import ImageReadError
 from cbir.images import isolated
-from cbir.images.fit import fit
 from cbir.images.isolated import IsolatedDecoder
-from cbir.images.read import decode
+from cbir.images.read import decode, read_fitted
 
 # A child whose decoder dies of some contents and never comes back from others, as broken C libraries do.
 BROKEN_CHILD = """
@@ -27,14 +26,14 @@ import sys
 sys.path[:] = sys.argv[1].split("\\n")
 import os, time
 import cbir.images.isolated as isolated
-real = isolated.decode
-def decode(data, **options):
+real = isolated.read_fitted
+def read_fitted(data, *arguments, **options):
     if data == b"crash":
         os.abort()
     if data == b"hang":
         time.sleep(1000)
-    return real(data, **options)
-isolated.decode = decode
+    return real(data, *arguments, **options)
+isolated.read_fitted = read_fitted
 isolated.main(sys.argv[2])
 """
 
@@ -55,7 +54,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_fits_as_this_process_would(decoder: IsolatedDecoder, photo_folder: Callable, bundled: Backbone) -> None:
     for path in sorted(photo_folder(3).iterdir()):
         data = path.read_bytes()
-        here = fit(decode(data, name="x", at_least=bundled.preprocessing.decode_at_least), bundled.preprocessing)
+        here = read_fitted(data, bundled.preprocessing, name="x")
         assert np.array_equal(decoder.fit(data, "x"), here)
 
 

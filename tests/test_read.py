@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cbir.errors import ImageReadError
-from cbir.images.read import decode, open_image, read_bytes, read_image
+from cbir.images.read import decode, decode_reduced, open_image, read_bytes, read_image
 
 ORIENTATION = 0x0112
 
@@ -62,7 +62,9 @@ def test_every_exif_orientation_of_a_jpeg_is_upright_after_a_reduced_decode_too(
     whole = read_image(data)
     assert whole.shape == (416, 640, 3)
     assert np.abs(whole.astype(int) - np.asarray(upright)).mean() < 5
-    reduced = np.asarray(decode(data, name="x.jpg", at_least=200))
+    image, box = decode_reduced(data, name="x.jpg", at_least=200)
+    assert box == (0, 0, 320, 208)
+    reduced = np.asarray(image)
     assert reduced.shape == (208, 320, 3)
     assert np.abs(reduced.astype(int) - np.asarray(upright.resize((320, 208), Image.Resampling.BOX))).mean() < 5
 
@@ -303,15 +305,38 @@ def test_the_limit_of_pillow_itself_is_not_in_the_way():
         ((1600, 1200), 601, (1600, 1200)),
         ((1600, 1200), 5000, (1600, 1200)),
         ((1200, 1600), 300, (300, 400)),
-        ((1602, 1200), 150, (801, 600)),  # 1602 / 4 leaves a rest, and half a pixel more shows in the features
-        ((1600, 1201), 512, (1600, 1201)),
+        ((1602, 1200), 150, (201, 150)),  # the last column shows a quarter of the others
+        ((1600, 1201), 512, (800, 601)),
     ],
 )
 def test_a_reduced_decode_keeps_the_pixels_that_were_asked_for(draw_picture, size, at_least, expected):
     data = encode(draw_picture(7).resize(size), "JPEG")
-    assert decode(data, name="x.jpg", at_least=at_least).size == expected
+    image, box = decode_reduced(data, name="x.jpg", at_least=at_least)
+    assert image.size == expected
+    divisor = round(size[0] / expected[0])
+    assert box == (0, 0, size[0] / divisor, size[1] / divisor)
     assert decode(data, name="x.jpg").size == size
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_box_turns_with_the_picture(orientation):
+    """Of 1003 x 805 pixels decoded at a quarter, the outermost right column and lowest row are only part of one."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(Image.new("RGB", (1003, 805)), "JPEG", exif=exif.tobytes())
+    image, box = decode_reduced(data, name="x.jpg", at_least=200)
+    far, low = 1003 / 4, 805 / 4
+    right, down = (251 - far, 0, 251, low), (0, 202 - low, far, 202)
+    both = (251 - far, 202 - low, 251, 202)
+    stored = {1: (0, 0, far, low), 2: right, 3: both, 4: down, 5: (0, 0, far, low), 6: down, 7: both, 8: right}
+    expected = stored[orientation]
+    if orientation > 4:
+        expected = (expected[1], expected[0], expected[3], expected[2])
+    assert box == expected
+    assert image.size == ((251, 202) if orientation <= 4 else (202, 251))
+
+
 def test_only_jpeg_is_decoded_at_a_reduced_size(draw_picture):
-    assert decode(encode(draw_picture(8, (800, 600)), "PNG"), name="x.png", at_least=64).size == (800, 600)
+    data = encode(draw_picture(8, (800, 600)), "PNG")
+    image, box = decode_reduced(data, name="x.png", at_least=64)
+    assert (image.size, box) == ((800, 600), (0, 0, 800, 600))

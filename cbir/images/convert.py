@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cbir.images.fit import Box
+
 if TYPE_CHECKING:
     from PIL import ImageCms
 
@@ -34,14 +36,50 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# each turn is a mirroring across, one down, or both, and then perhaps a swap of the axes
+_MIRRORS_ACROSS = frozenset(
+    {
+        Image.Transpose.FLIP_LEFT_RIGHT,
+        Image.Transpose.ROTATE_180,
+        Image.Transpose.ROTATE_90,
+        Image.Transpose.TRANSVERSE,
+    }
+)
+_MIRRORS_DOWN = frozenset(
+    {
+        Image.Transpose.FLIP_TOP_BOTTOM,
+        Image.Transpose.ROTATE_180,
+        Image.Transpose.ROTATE_270,
+        Image.Transpose.TRANSVERSE,
+    }
+)
+_SWAPS = frozenset(
+    {
+        Image.Transpose.TRANSPOSE,
+        Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+        Image.Transpose.ROTATE_270,
+    }
+)
 
-def upright(image: Image.Image) -> Image.Image:
-    """`image` turned as its EXIF orientation says; as it is where the EXIF is broken or says nothing."""
+
+def turn_upright(image: Image.Image, box: Box) -> tuple[Image.Image, Box]:
+    """`image` turned as its EXIF orientation says, and where a `box` of it then is; as it is where EXIF is broken."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF raises nearly anything, and costs the picture nothing but its orientation
-        return image
-    return image if turn is None else image.transpose(turn)
+        turn = None
+    if turn is None:
+        return image, box
+    left, top, right, bottom = box
+    width, height = image.size
+    if turn in _MIRRORS_ACROSS:
+        left, right = width - right, width - left
+    if turn in _MIRRORS_DOWN:
+        top, bottom = height - bottom, height - top
+    if turn in _SWAPS:
+        left, top, right, bottom = top, left, bottom, right
+    return image.transpose(turn), (left, top, right, bottom)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

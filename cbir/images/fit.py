@@ -18,6 +18,9 @@ _RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+#: Left, top, right and bottom of a part of a picture, in pixels, which may be fractions.
+Box = tuple[float, float, float, float]
+
 # (the longer side's length, the crop's corner from twice its distance to the edge)
 _ROUNDING: dict[str, tuple[Callable[[float], int], Callable[[int], int]]] = {
     "torchvision": (int, lambda rest: round(rest / 2)),
@@ -68,33 +71,33 @@ class Preprocessing:
         """Pixels that each side should keep when a JPEG is decoded at a reduced size (`images.read.decode`).
 
         Twice the resized side: the resampling filter then still averages over more than one decoded pixel.
-        Features are at a cosine of 0.9995 from a full decode's on the mean, 0.998 at worst.
         """
         return 2 * self.resize
 
 
-def fit(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """Resize and crop an RGB picture; the result has shape (crop, crop, 3), uint8, not normalised yet."""
-    width, height = image.size
+def fit(image: Image.Image, preprocessing: Preprocessing, box: Box | None = None) -> npt.NDArray[np.uint8]:
+    """Resize and crop an RGB picture; the result has shape (crop, crop, 3), uint8, not normalised yet.
+
+    `box` is the part of `image` that the picture fills (`images.read.decode_reduced`), by default all of it.
+    """
+    left, top, right, bottom = box or (0.0, 0.0, *image.size)
+    width, height = right - left, bottom - top
     side, crop = preprocessing.resize, preprocessing.crop
     length, corner = _ROUNDING[preprocessing.rounding]
     if width <= height:
         size = (side, length(side * height / width))
     else:
         size = (length(side * width / height), side)
-    left, top = corner(size[0] - crop), corner(size[1] - crop)
-    resampling = _RESAMPLING[preprocessing.interpolation]
-    if max(size) > 8 * side:
-        return _fit_sliver(image, size, (left, top), crop, resampling)
-    if size != image.size:
-        image = image.resize(size, resampling)
-    return np.asarray(image.crop((left, top, left + crop, top + crop)))
-
-
-def _fit_sliver(
-    image: Image.Image, size: tuple[int, int], corner: tuple[int, int], crop: int, resampling: Image.Resampling
-) -> npt.NDArray[np.uint8]:
-    """The crop of a picture far longer than wide, without the gigabytes that the whole of it would take resized."""
-    across, down = image.size[0] / size[0], image.size[1] / size[1]
-    box = (corner[0] * across, corner[1] * down, (corner[0] + crop) * across, (corner[1] + crop) * down)
-    return np.asarray(image.resize((crop, crop), resampling, box=box))
+    x, y = corner(size[0] - crop), corner(size[1] - crop)
+    if size == image.size and (left, top, right, bottom) == (0, 0, *size):
+        return np.asarray(image.crop((x, y, x + crop, y + crop)))
+    # Only the pixels of the crop are computed. They are those of resizing all and then cropping (Pillow's filters
+    # look beyond the box), but for one level where its 32-bit coordinates round.
+    across, down = width / size[0], height / size[1]
+    cropped = (
+        left + x * across,
+        top + y * down,
+        min(left + (x + crop) * across, right),  # rounding must not lead out of the image
+        min(top + (y + crop) * down, bottom),
+    )
+    return np.asarray(image.resize((crop, crop), _RESAMPLING[preprocessing.interpolation], box=cropped))

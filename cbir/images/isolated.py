@@ -13,20 +13,23 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import ImageReadError
-from cbir.images.fit import Preprocessing, fit
-from cbir.images.read import MAX_PIXELS, decode
+from cbir.images.fit import Preprocessing
+from cbir.images.read import MAX_PIXELS, read_fitted
 
 #: No picture of 250 megapixels takes that long.
 TIMEOUT_SECONDS = 60.0
 
 # The child imports from where its parent does: not from the current folder, which may hold a json.py of somebody's.
 _CHILD = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.images.isolated import main; main(sys.argv[2])"
+
+_PIPE_BYTES = 1 << 20  # the most that Linux gives to everybody
 
 _FITTED, _REFUSED = b"+", b"-"
 _LENGTHS = struct.Struct("<II")
@@ -43,6 +46,7 @@ class IsolatedDecoder:
         self._preprocessing = preprocessing
         self._max_pixels = max_pixels
         self._child: subprocess.Popen[bytes] | None = None
+        self._watch: _Watch | None = None
 
     def fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
         """`images.fit.fit` of a picture file's bytes, shape (crop, crop, 3).
@@ -52,32 +56,25 @@ class IsolatedDecoder:
         child = self._child or self._start()
         assert child.stdin is not None
         assert child.stdout is not None
-        overdue = threading.Event()
-
-        def stop() -> None:
-            overdue.set()
-            child.kill()
-
-        timer = threading.Timer(TIMEOUT_SECONDS, stop)
-        timer.start()
+        assert self._watch is not None
         try:
-            encoded = name.encode("utf-8", "surrogateescape")
-            child.stdin.write(_LENGTHS.pack(len(encoded), len(data)) + encoded)
-            child.stdin.write(data)
-            child.stdin.flush()
-            status, length = _LENGTH.unpack(_read(child.stdout, _LENGTH.size))
-            answer = _read(child.stdout, length)
+            with self._watch:
+                encoded = name.encode("utf-8", "surrogateescape")
+                child.stdin.write(_LENGTHS.pack(len(encoded), len(data)) + encoded)
+                child.stdin.write(data)
+                child.stdin.flush()
+                status, length = _LENGTH.unpack(_read(child.stdout, _LENGTH.size))
+                answer = _read(child.stdout, length)
         except (OSError, EOFError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(1)  # its own exit code names the cause
+            is_overdue = self._watch.is_overdue
             self.close()
-            if overdue.is_set():
+            if is_overdue:
                 reason = f"decoding it took more than {TIMEOUT_SECONDS:.0f} seconds"
             else:
                 reason = f"its decoder crashed ({_cause(child.returncode)})"
             raise ImageReadError(name, reason) from error
-        finally:
-            timer.cancel()
         if status == _REFUSED:
             raise ImageReadError(name, answer.decode("utf-8", "surrogateescape"))
         crop = self._preprocessing.crop
@@ -88,6 +85,8 @@ class IsolatedDecoder:
         child, self._child = self._child, None
         if child is None:
             return
+        if self._watch is not None:
+            self._watch.stop()
         child.kill()
         for stream in (child.stdin, child.stdout):
             if stream is not None:
@@ -108,7 +107,53 @@ class IsolatedDecoder:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # decoders print what they think of a file
         )
+        for stream in (self._child.stdin, self._child.stdout):
+            _widen(stream)
+        self._watch = _Watch(self._child)
         return self._child
+
+
+class _Watch:
+    """Kills a child that takes too long over what is done within its `with`.
+
+    One thread for the child's whole life: a timer for each picture would be a thread for each picture.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self.is_overdue = False
+        self._child = child
+        self._since: float | None = None
+        self._stopped = threading.Event()
+        threading.Thread(target=self._run, name="watch", daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *exception: object) -> None:
+        self._since = None
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(min(1.0, TIMEOUT_SECONDS / 4)):
+            since = self._since
+            if since is not None and time.monotonic() - since > TIMEOUT_SECONDS:
+                self.is_overdue = True
+                self._child.kill()
+                return
+
+
+def _widen(stream: IO[bytes] | None) -> None:
+    """Let a pipe hold a whole picture, where the system can: each 64 KB, as usual, are two switches of process."""
+    try:
+        import fcntl
+
+        if stream is not None:
+            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        pass  # not Linux, or above what the user may have
 
 
 def _read(stream: IO[bytes], length: int) -> bytes:
@@ -137,11 +182,12 @@ def _serve(preprocessing: Preprocessing, max_pixels: int, requests: IO[bytes], a
         name = _read(requests, name_length).decode("utf-8", "surrogateescape")
         try:
             data = _read(requests, data_length)
-            image = decode(data, name=name, at_least=preprocessing.decode_at_least, max_pixels=max_pixels)
-            status, answer = _FITTED, fit(image, preprocessing).tobytes()
+            fitted = read_fitted(data, preprocessing, name=name, max_pixels=max_pixels)
+            status, answer = _FITTED, fitted.tobytes()
         except ImageReadError as error:
             status, answer = _REFUSED, error.reason.encode("utf-8", "surrogateescape")
-        answers.write(_LENGTH.pack(status, len(answer)) + answer)
+        answers.write(_LENGTH.pack(status, len(answer)))
+        answers.write(answer)
         answers.flush()
 
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from cbir.errors import ImageReadError, reason_of
-from cbir.images.convert import to_rgb, upright
+from cbir.images.convert import to_rgb, turn_upright
+from cbir.images.fit import Box, Preprocessing, fit
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
 MAX_PIXELS = 250_000_000
@@ -89,13 +90,36 @@ def read_bytes(path: Path) -> bytes:
         raise ImageReadError(str(path), reason_of(error), transient=True) from error
 
 
-def decode(data: bytes, *, name: str, at_least: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode the bytes of a picture file to an upright Pillow image in mode RGB and sRGB colours.
 
-    `name` is for error messages. With `at_least`, a JPEG may be decoded at a half, a quarter or an eighth of its
-    size, as long as both sides keep that many pixels and are halved without a rest: the decoder then skips most of
-    its work. A picture of more than `max_pixels` is refused before it is decoded. Raises ImageReadError.
+    `name` is for error messages. A picture of more than `max_pixels` is refused before it is decoded. Raises
+    ImageReadError.
     """
+    return _decode(data, name, None, max_pixels)[0]
+
+
+def decode_reduced(
+    data: bytes, *, name: str, at_least: int, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, Box]:
+    """Like `decode`, but a JPEG may come at a half, a quarter or an eighth of its size: most of the work is skipped.
+
+    Both sides keep `at_least` pixels. Returns the image and the box within it that the picture fills, in pixels, left,
+    top, right, bottom: where a side is not divided without a rest, the decoder's last pixel shows less than the others,
+    and taking it for a whole one would stretch the picture by half a pixel (features at a cosine of 0.996).
+    """
+    return _decode(data, name, at_least, max_pixels)
+
+
+def read_fitted(
+    data: bytes, preprocessing: Preprocessing, *, name: str, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.uint8]:
+    """The bytes of a picture file as a network takes them: uint8 of shape (crop, crop, 3). Raises ImageReadError."""
+    image, box = decode_reduced(data, name=name, at_least=preprocessing.decode_at_least, max_pixels=max_pixels)
+    return fit(image, preprocessing, box)
+
+
+def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> tuple[Image.Image, Box]:
     if not data:
         raise ImageReadError(name, "the file is empty")
     limit = f"{max_pixels / 10**6:g} megapixels"
@@ -108,10 +132,13 @@ def decode(data: bytes, *, name: str, at_least: int | None = None, max_pixels: i
                 for width, height in (image.size, _tile(image)):
                     if width * height > max_pixels:
                         raise ImageReadError(name, f"{width} x {height} pixels are more than {limit}")
+                extent = None
                 if at_least is not None and image.format == "JPEG":
-                    _reduce(image, at_least)
+                    extent = _reduce(image, at_least)
                 image.load()
-                return to_rgb(upright(image))
+                box = (0.0, 0.0, *(extent or image.size))
+                turned, box = turn_upright(image, box)
+                return to_rgb(turned), box
     except MemoryError as error:
         raise ImageReadError(name, "it does not fit into memory") from error
     except ImageReadError:
@@ -183,17 +210,17 @@ def _tile(image: Image.Image) -> tuple[int, int]:
     return int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0))
 
 
-def _reduce(image: Image.Image, at_least: int) -> None:
-    """Have a JPEG decoded at the smallest of its sizes whose sides are whole and have `at_least` pixels.
+def _reduce(image: Image.Image, at_least: int) -> tuple[float, float] | None:
+    """Have a JPEG decoded at the smallest of its sizes whose sides have `at_least` pixels.
 
-    Where a side leaves a rest, the decoder's last pixel is wider than the others. That stretches the picture by half
-    a pixel, which changes features to a cosine of 0.996.
+    Returns how many of its then pixels the picture is wide and high, None where it is decoded at its own size.
     """
     width, height = image.size
     for divisor in (8, 4, 2):
-        if width % divisor == height % divisor == 0 and min(width, height) // divisor >= at_least:
-            image.draft(None, (width // divisor, height // divisor))
-            return
+        if min(width, height) // divisor >= at_least:
+            drafted = image.draft(None, (width // divisor, height // divisor))
+            return None if drafted is None else drafted[1][2:]
+    return None
 
 
 def _one_line(error: Exception) -> str:
