@@ -158,7 +158,9 @@ def test_the_next_call_leaves_earlier_results_alone(small, pictures, kind):
 @pytest.mark.usefixtures("builds", "cache")
 def test_an_engine_says_what_it_is(small):
     assert OpenVINOEngine(small).description.startswith("OpenVINO 20")
-    assert OpenVINOEngine(small).description.endswith("CPU, f32")
+    engine = OpenVINOEngine(small)
+    assert engine.description.endswith(f"CPU, {engine.precision}")
+    assert engine.precision in ("f32", "bf16", "f16")
     assert TorchEngine(small).description.startswith(f"torch {torch.__version__}, ")
 
 
@@ -169,7 +171,7 @@ def test_the_compiled_model_is_made_once_and_for_each_graph(small, pictures, bui
     first = OpenVINOEngine(small)
     first.stages(pictures)
     assert len(builds) == 2
-    assert sorted(path.name.split("-")[1] for path in cache.iterdir()) == ["features", "stages"]
+    assert sorted(path.name.split("-")[1] for path in cache.iterdir()) == ["features", "precision", "stages"]
     again = OpenVINOEngine(small)
     assert np.array_equal(again.features(pictures), first.features(pictures))
     assert all(np.array_equal(*pair) for pair in zip(again.stages(pictures), first.stages(pictures), strict=True))
@@ -189,7 +191,7 @@ def test_another_network_has_a_compiled_model_of_its_own(small, builds, cache, c
     }[change]
     engine = OpenVINOEngine(other)
     assert len(builds) == 2
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.glob("*.blob"))) == 2
     side = other.preprocessing.crop
     pictures = np.full((1, side, side, 3), 200, dtype=np.uint8)
     expected = float32_features(small_network(other.preprocessing), pictures)
@@ -232,7 +234,7 @@ def flip_a_byte(data):
 )
 def test_a_damaged_compiled_model_is_noticed_and_made_anew(small, pictures, builds, cache, damage):
     expected = OpenVINOEngine(small).features(pictures)
-    (path,) = cache.iterdir()
+    (path,) = cache.glob("*.blob")
     path.write_bytes(damage(path.read_bytes()))
     assert np.array_equal(OpenVINOEngine(small).features(pictures), expected)
     assert len(builds) == 2
@@ -240,7 +242,7 @@ def test_a_damaged_compiled_model_is_noticed_and_made_anew(small, pictures, buil
     assert hashlib.sha256(data[32:]).digest() == data[:32]
     OpenVINOEngine(small)
     assert len(builds) == 2
-    assert list(cache.iterdir()) == [path]
+    assert list(cache.glob("*.blob")) == [path]
 
 
 @pytest.mark.usefixtures("builds")

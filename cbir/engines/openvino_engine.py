@@ -5,12 +5,14 @@ From the second use on neither torch nor torchvision is imported.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,15 @@ import platformdirs
 
 from cbir.backbones.registry import Backbone
 from cbir.engines import Features, Pictures
+from cbir.engines.precision import Choice, choose, drawn_pictures
 
 logger = logging.getLogger("cbir")
 
 #: Counts changes of the converted graph, so that compiled models of older ones are not used any more.
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 
-# What keeps features within cosine 0.999 of float32's on each image, as measured; a network that is not listed
-# stays in float32. EfficientNet-Lite's depthwise layers lose too much in bf16 (0.990 at worst).
-_PRECISION = {"efficientnet_lite0": "f16", "resnet50": "bf16", "vgg16": "bf16"}
-_CAPABILITY = {"f16": "FP16", "bf16": "BF16"}
+#: Precisions that a processor may be good at, and how OpenVINO calls that.
+_CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
 
 
 class OpenVINOEngine:
@@ -39,77 +40,117 @@ class OpenVINOEngine:
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
         self._core = openvino.Core()
-        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        wanted = _PRECISION.get(backbone.name, "f32")
-        self._precision = wanted if _CAPABILITY.get(wanted) in capabilities else "f32"
-        self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {sorted(capabilities)}"
+        self._capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {self._capabilities}"
         self._requests: dict[str, openvino.InferRequest] = {}
-        self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self._precision}"
+        self._choice = _read_choice(self._choice_file())
         self._request("features")
+        self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self.precision}"
+
+    @property
+    def precision(self) -> str:
+        """What the network is computed in: "f32", "bf16" or "f16"."""
+        return self._choice.precision if self._choice else "f32"
 
     def features(self, pictures: Pictures) -> Features:
         """See `engines.Engine.features`."""
-        return self._infer("features", pictures)[0]
+        return _infer(self._request("features"), pictures)[0]
 
     def stages(self, pictures: Pictures) -> list[Features]:
         """See `engines.Engine.stages`."""
-        return self._infer("stages", pictures)
-
-    def _infer(self, graph: str, pictures: Pictures) -> list[Features]:
-        request = self._request(graph)
-        request.infer([np.ascontiguousarray(pictures)])
-        outputs = range(len(request.model_outputs))
-        # copies: the request's own arrays are overwritten by the next call
-        return [np.array(request.get_output_tensor(i).data, dtype=np.float32) for i in outputs]
+        return _infer(self._request("stages"), pictures)
 
     def _request(self, graph: str) -> openvino.InferRequest:
         if graph not in self._requests:
-            self._requests[graph] = self._compile(graph).create_infer_request()
+            self._requests[graph] = self._load(graph).create_infer_request()
         return self._requests[graph]
 
-    def _compile(self, graph: str) -> openvino.CompiledModel:
+    def _load(self, graph: str) -> openvino.CompiledModel:
         """The compiled model of `graph` ("features" or "stages"), from the cache where it is there and sound."""
-        # one stream over all cores: pictures come in batches, one after another
-        settings = {"INFERENCE_PRECISION_HINT": self._precision, "PERFORMANCE_HINT": "LATENCY"}
+        if self._choice is not None:
+            try:
+                with self._cache_file(graph).open("rb") as file:
+                    digest, blob = file.read(32), file.read()
+                if hashlib.sha256(blob).digest() == digest:  # a damaged blob could crash the process
+                    return self._core.import_model(blob, "CPU", _settings(self.precision))
+            except (OSError, RuntimeError):
+                pass  # not there yet, or of no use any more: it is made anew
+        logger.info("Preparing %s for this processor (once) …", self._backbone.name)
+        model = _convert(self._backbone, graph)
+        if self._choice is None:
+            self._choice = self._choose_precision(model)
+        compiled = self._core.compile_model(model, "CPU", _settings(self.precision))
+        exported = compiled.export_model()
+        blob = exported if isinstance(exported, bytes) else exported.getvalue()
         path = self._cache_file(graph)
         try:
-            with path.open("rb") as file:
-                digest, blob = file.read(32), file.read()
-            if hashlib.sha256(blob).digest() == digest:  # a damaged blob could crash the process
-                return self._core.import_model(blob, "CPU", settings)
-        except (OSError, RuntimeError):
-            pass  # not there yet, or of no use any more: it is made anew
-        logger.info("Preparing %s for this processor (once) …", self._backbone.name)
-        compiled = self._core.compile_model(_convert(self._backbone, graph), "CPU", settings)
-        exported = compiled.export_model()
-        _write_blob(path, exported if isinstance(exported, bytes) else exported.getvalue())
+            _write(path, hashlib.sha256(blob).digest(), blob)
+        except OSError as error:
+            logger.warning("Cannot keep the prepared network in %s (%s); the next run prepares it again.", path, error)
         return compiled
+
+    def _choose_precision(self, model: openvino.Model) -> Choice:
+        """The precision for `model`, the "features" graph, measured in all that this processor has, and noted."""
+        tried = ["f32", *(name for name, known_as in _CAPABILITIES.items() if known_as in self._capabilities)]
+
+        def runner(name: str) -> Callable[[Pictures], Features]:
+            request = self._core.compile_model(model, "CPU", _settings(name)).create_infer_request()
+            return lambda pictures: _infer(request, pictures)[0]
+
+        run = {name: runner(name) for name in tried}
+        choice = choose(run, drawn_pictures(self.batch, self._backbone.preprocessing.crop))
+        with contextlib.suppress(OSError):  # what cannot be kept is told where the compiled model is
+            _write(self._choice_file(), json.dumps(choice.to_json()).encode("ascii"))
+        logger.debug("Tried on this processor: %s", choice)
+        return choice
+
+    def _choice_file(self) -> Path:
+        return _cache_path(self._backbone, "precision", [self._processor], "json")
 
     def _cache_file(self, graph: str) -> Path:
         """Where the compiled model lies: named by all that goes into it."""
-        preprocessing = self._backbone.preprocessing
-        picture = [preprocessing.crop, preprocessing.mean, preprocessing.std]
-        runtime = [GRAPH_VERSION, openvino.__version__, self._processor, self._precision]
-        key = json.dumps([self._backbone.weights.identity, picture, runtime])
-        digest = hashlib.sha256(key.encode()).hexdigest()[:20]
-        return platformdirs.user_cache_path("cbir") / "compiled" / f"{self._backbone.name}-{graph}-{digest}.blob"
+        return _cache_path(self._backbone, graph, [self._processor, self.precision], "blob")
 
 
-def _write_blob(path: Path, blob: bytes) -> None:
-    """Keep a compiled model, after its SHA-256; a cache that cannot be written only costs time."""
+def _settings(precision_name: str) -> dict[str, str]:
+    # one stream over all cores: pictures come in batches, one after another
+    return {"INFERENCE_PRECISION_HINT": precision_name, "PERFORMANCE_HINT": "LATENCY"}
+
+
+def _infer(request: openvino.InferRequest, pictures: Pictures) -> list[Features]:
+    request.infer([np.ascontiguousarray(pictures)])
+    outputs = range(len(request.model_outputs))
+    # copies: the request's own arrays are overwritten by the next call
+    return [np.array(request.get_output_tensor(i).data, dtype=np.float32) for i in outputs]
+
+
+def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) -> Path:
+    preprocessing = backbone.preprocessing
+    picture = [preprocessing.crop, preprocessing.mean, preprocessing.std]
+    key = json.dumps([backbone.weights.identity, picture, GRAPH_VERSION, openvino.__version__, *runtime])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:20]
+    return platformdirs.user_cache_path("cbir") / "compiled" / f"{backbone.name}-{what}-{digest}.{suffix}"
+
+
+def _read_choice(path: Path) -> Choice | None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            try:
-                file.write(hashlib.sha256(blob).digest())
-                file.write(blob)
-                file.close()
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        logger.warning("Cannot keep the prepared network in %s (%s); the next run prepares it again.", path, error)
+        return Choice.from_json(json.loads(path.read_text(encoding="ascii")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _write(path: Path, *parts: bytes) -> None:
+    """Keep a file in the cache, whole or not at all; OSError where that cannot be, which only costs time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            for part in parts:
+                file.write(part)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:
