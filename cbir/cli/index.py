@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,9 +18,10 @@ from cbir.cli.options import (
     weights_option,
 )
 from cbir.cli.output import printable, write_json
+from cbir.cli.runs import progress, stop_on_terminate
 
 if TYPE_CHECKING:
-    from cbir.build import Results, Target
+    from cbir.build import Target
     from cbir.index.plan import Plan
 
 logger = logging.getLogger("cbir")
@@ -105,9 +104,9 @@ def command(
     if dry_run:
         _show_plan(target, preview(target, options), as_json=as_json)
         return
-    _stop_on_terminate()
+    stop_on_terminate()
     quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
-    report, backbone = build_index(target, options, watch=_progress(disable=quiet))
+    report, backbone = build_index(target, options, watch=progress(disable=quiet))
     if as_json:
         record = {"index": str(target.directory), "root": str(target.root), "model": backbone.name}
         write_json({**record, **report.to_json()})
@@ -117,18 +116,6 @@ def command(
         _name_skipped(report.skipped, report.unreadable_folders, every=verbose)
     if strict and not report.is_complete:
         ctx.exit(STRICT)
-
-
-def _progress(*, disable: bool) -> Callable[[Results, int], Results]:
-    """A progress bar with an ETA on stderr, if that is a terminal."""
-
-    def watch(results: Results, total: int) -> Iterator[Any]:
-        from tqdm import tqdm
-
-        # None: tqdm looks itself whether stderr is a terminal
-        return iter(tqdm(results, total=total, unit=" pictures", disable=True if disable or not total else None))
-
-    return watch
 
 
 def _name_skipped(skipped: list[tuple[str, str]], folders: list[str], *, every: bool) -> None:
@@ -161,12 +148,3 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
         f"{target.name}: {new:,} new or moved, {len(plan.stale):,} changed, {len(plan.gone):,} gone, "
         f"{plan.unchanged:,} unchanged. Nothing was written."
     )
-
-
-def _stop_on_terminate() -> None:
-    """Let SIGTERM end a run as Ctrl-C does: what was done is committed first."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,229 @@
+"""`cbir evaluate`: how well pictures are found."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbir.cli import INTERRUPTED, output
+from cbir.cli.options import FilePath, engine_option, index_option, verbosity_options
+from cbir.cli.runs import progress, stop_on_terminate
+
+if TYPE_CHECKING:
+    from cbir.evaluation.ground_truth import GroundTruth
+    from cbir.evaluation.metrics import Scores
+    from cbir.evaluation.runner import Evaluation
+    from cbir.evaluation.sources import Collection
+    from cbir.evaluation.systems import System
+
+logger = logging.getLogger("cbir")
+
+#: Classes that the table shows, unless there are few more.
+SHOWN = 100
+
+
+@click.command("evaluate", short_help="Measure how well pictures are found.")
+@click.argument("folder", required=False, type=FilePath())
+@index_option
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    metavar="NAME",
+    multiple=True,
+    help="The backbone; with --compare several. Default: that of the index, else the one that `cbir index` takes.",
+)
+@click.option(
+    "--weights",
+    metavar="[NAME=]FILE",
+    multiple=True,
+    help="A state dict for the backbone, or `untrained`; with several backbones, for the one of that name.",
+)
+@engine_option
+@click.option("--compare", is_flag=True, help="Set backbones and classical features (HSV, HOG) side by side.")
+@click.option("--ground-truth", type=FilePath(), metavar="FILE", help="JSON or CSV that tells what is relevant.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only so many queries, always the same ones.")
+@click.option(
+    "--recall-at",
+    "-k",
+    type=click.IntRange(min=1),
+    metavar="K",
+    multiple=True,
+    help="Recall among the first K; may be repeated. Default: 10 and 100.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json", "csv", "tsv"]),
+    default="table",
+    show_default=True,
+    help="CSV and TSV have one line a system and class.",
+)
+@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@verbosity_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    folder: Path | None,
+    index_name: str | None,
+    models: tuple[str, ...],
+    weights: tuple[str, ...],
+    engine: str | None,
+    compare: bool,
+    ground_truth: Path | None,
+    sample: int | None,
+    recall_at: tuple[int, ...],
+    format_: str,
+) -> None:
+    """Measure how well the pictures of a folder, or of an index, find each other.
+
+    Each picture is searched for among all others; those of its own folder ought to be found. Tells the mean average
+    precision (mAP), precision at 1 and 10, recall, and the time of a query, in cosine order and re-ranked. Features
+    come from an index where there is one.
+
+    \b
+      cbir evaluate photos/
+      cbir evaluate --index photos --sample 500 --json
+      cbir evaluate photos/ --compare --model resnet50 --model efficientnet_lite0
+    """
+    from cbir.evaluation.ground_truth import by_file, by_folder
+    from cbir.evaluation.runner import RECALL_AT, evaluate
+    from cbir.evaluation.sources import Wanted, open_collection
+
+    if folder is not None and index_name is not None:
+        raise click.UsageError("Name a folder or an index, not both.")
+    models = tuple(dict.fromkeys(models))
+    if len(models) > 1 and not compare:
+        raise click.UsageError("Several backbones are for --compare.")
+    wanted = Wanted(folder, index_name, models, _weights(weights, models), engine, compare=compare)
+    watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
+    ranks = sorted(set(recall_at)) or RECALL_AT
+    stop_on_terminate()
+    try:
+        with open_collection(wanted, watch) as collection:
+            if ground_truth is None:
+                truth = by_folder(collection.paths)
+            else:
+                truth = by_file(ground_truth, collection.paths, collection.root)
+            chosen = truth if sample is None else truth.sample(sample)
+            systems: list[System] = [*collection.systems(), *(collection.classical_systems(watch) if compare else [])]
+            evaluations = [evaluate(system, chosen, ranks, watch) for system in systems]
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted. Nothing is left behind.", err=True)
+        ctx.exit(INTERRUPTED)
+    if format_ == "json":
+        output.write_json(_record(collection, truth, ground_truth, evaluations))
+    elif format_ == "table":
+        _write_table(collection, truth, evaluations)
+    else:
+        _write_separated(evaluations, ranks, tabs=format_ == "tsv")
+
+
+def _weights(values: Sequence[str], models: Sequence[str]) -> dict[str | None, str]:
+    """The files by their backbones; None is the only backbone."""
+    files: dict[str | None, str] = {}
+    for value in values:
+        name, equals, file = value.partition("=")
+        key, file = (name, file) if equals and name in models else (None, value)
+        if key is None and len(models) == 1:
+            key = models[0]
+        elif key is None and models:
+            raise click.UsageError(f"Whose weights are {value}? Say it with --weights NAME=FILE.")
+        if key in files:
+            raise click.UsageError("A backbone has one file of weights.")
+        files[key] = file
+    return files
+
+
+def _record(
+    collection: Collection, truth: GroundTruth, file: Path | None, evaluations: Sequence[Evaluation]
+) -> dict[str, Any]:
+    return {
+        "root": str(collection.root),
+        "pictures": len(collection.paths),
+        "ground_truth": "folders" if file is None else str(file),
+        "classes": None if truth.classes is None else len(set(truth.classes)),
+        "queries": evaluations[0].overall.queries,
+        "queries_without_relevant": truth.without_relevant,
+        "systems": [evaluation.to_json() for evaluation in evaluations],
+    }
+
+
+def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequence[Evaluation]) -> None:
+    classes = f" in {len(set(truth.classes)):,} classes" if truth.classes is not None else ""
+    queries, possible = evaluations[0].overall.queries, len(truth.judgements)
+    of = f" of {possible:,}, drawn at random" if queries < possible else ""
+    without = ""
+    if truth.without_relevant:
+        have = "has" if truth.without_relevant == 1 else "have"
+        without = f" ({truth.without_relevant:,} more {have} nothing relevant)"
+    root, pictures = output.printable(str(collection.root)), f"{len(collection.paths):,} pictures"
+    click.echo(f"{root}: {pictures}{classes}; {queries:,} {'query' if queries == 1 else 'queries'}{of}{without}\n")
+    _write_classes(evaluations)
+    overall = evaluations[0].overall
+    header = ["system", "mAP", *(f"P@{rank}" for rank in overall.precision), *(f"R@{rank}" for rank in overall.recall)]
+    rows = [
+        [
+            evaluation.name,
+            *_figures(evaluation.overall),
+            _milliseconds(evaluation.timing.milliseconds),
+            _shortlist(evaluation),
+        ]
+        for evaluation in evaluations
+    ]
+    output.write_table([*header, "ms", "shortlist"], rows, right=range(1, len(header) + 1))
+
+
+def _write_classes(evaluations: Sequence[Evaluation]) -> None:
+    names = list(evaluations[0].classes)
+    if not names:
+        return
+    one = len({evaluation.model for evaluation in evaluations}) == 1
+    header = ["class", "queries", *(evaluation.method if one else evaluation.name for evaluation in evaluations)]
+    rows = [
+        [
+            name,
+            f"{evaluations[0].classes[name].queries:,}",
+            *(f"{evaluation.classes[name].average_precision:.3f}" for evaluation in evaluations),
+        ]
+        for name in (names if len(names) <= SHOWN + SHOWN // 10 else names[:SHOWN])
+    ]
+    click.echo("mAP of each class:")
+    output.write_table(header, rows, right=range(1, len(header)))
+    if len(rows) < len(names):
+        click.echo(f"… and {len(names) - len(rows):,} more: --json and --format csv have all.")
+    click.echo()
+
+
+def _figures(scores: Scores) -> list[str]:
+    return [f"{value:.3f}" for value in (scores.average_precision, *scores.precision.values(), *scores.recall.values())]
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _shortlist(evaluation: Evaluation) -> str:
+    if evaluation.timing.shortlist is None or evaluation.shortlist_recall is None:
+        return "exact"
+    return f"{_milliseconds(evaluation.timing.shortlist)} ms, recall at 10 {evaluation.shortlist_recall:.3f}"
+
+
+def _write_separated(evaluations: Sequence[Evaluation], recall_at: Sequence[int], *, tabs: bool) -> None:
+    """One line a system and class, those of all queries, whose class is empty, before those of its classes."""
+    overall = evaluations[0].overall
+    header: list[Any] = ["system", "model", "method", "class", "queries", "map"]
+    header += [f"precision_at_{rank}" for rank in overall.precision] + [f"recall_at_{rank}" for rank in recall_at]
+    lines = [[*header, "query_ms", "shortlist_ms", "shortlist_recall_at_10"]]
+    for evaluation in evaluations:
+        record = evaluation.to_json()
+        speed = [record[key] for key in ("query_ms", "shortlist_ms", "shortlist_recall_at_10")]
+        for scores in ({"class": "", **record}, *record["classes"]):
+            line = [evaluation.name, evaluation.model, evaluation.method, scores["class"], scores["queries"]]
+            line += [scores["map"], *scores["precision_at"].values(), *scores["recall_at"].values()]
+            lines.append(line + (["", "", ""] if scores["class"] else speed))
+    output.write_separated(lines, tabs=tabs)

@@ -1,0 +1,30 @@
+"""What commands that run for long share: a progress bar, and an end when they are told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def progress(*, disable: bool) -> Callable[..., Iterator[Any]]:
+    """A function (items, total, what="") that passes items on, with a progress bar on stderr if that is a terminal."""
+
+    def watch(items: Iterator[Any], total: int, what: str = "", *, unit: str = " pictures") -> Iterator[Any]:
+        if disable or not total or not sys.stderr.isatty():
+            return items
+        from tqdm import tqdm
+
+        return iter(tqdm(items, what or None, total, unit=unit))
+
+    return watch
+
+
+def stop_on_terminate() -> None:
+    """Let SIGTERM end a run as Ctrl-C does: what was done is committed, or tidied away, first."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)

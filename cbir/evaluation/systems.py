@@ -1,0 +1,229 @@
+"""What is compared: a network's features in cosine order or re-ranked, and classical features. Each ranks pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, median
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import IndexDamagedError
+from cbir.evaluation.ground_truth import Items
+from cbir.index.format import Meta
+from cbir.index.shortlist import CANDIDATES, Shortlist
+from cbir.index.store import Index
+from cbir.rerank import SHORTLIST
+from cbir.search import Searcher
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+COSINE, RERANKED = "cosine", "re-ranked"
+
+#: Matches of a usual search: what is timed, and what the shortlist's recall is about.
+USUAL = 10
+
+#: The part of a large index's ranking that is searched through the shortlist; what follows is in order of cosine.
+DEPTH = max(CANDIDATES, SHORTLIST)
+
+#: Searches that are timed.
+TIMED = 100
+
+# Cosines that are held at a time: 32 MB.
+_COSINES = 8_000_000
+
+# Two ways of adding up a cosine differ by less than this.
+_ROUNDING = 1e-5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a search for the first ten takes, from a query's features on: medians in milliseconds.
+
+    `shortlist` is the shortlist's part in it; None where there is none and all rows are compared.
+    """
+
+    milliseconds: float
+    shortlist: float | None = None
+
+
+class System(Protocol):
+    """One way to rank pictures. They are numbered by their place in the list of paths that all systems share."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def model(self) -> str:
+        """The backbone, or the classical features."""
+
+    @property
+    def method(self) -> str:
+        """How rows are put in order."""
+
+    def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
+        """For each query all pictures, best first, the query itself somewhere among them."""
+
+    def timing(self, queries: Sequence[int]) -> Timing:
+        """How long searches by these queries take."""
+
+    def shortlist_recall(self, queries: Sequence[int]) -> float | None:
+        """The share of the exact first ten that a search finds; None where every search is exact."""
+
+
+class IndexSystem:
+    """Searches an index as `cbir search` does, by the features of its rows.
+
+    `row_of` is the row of each picture. Rows of the index that are none of these are left out of rankings.
+    """
+
+    def __init__(self, index: Index, row_of: Rows, *, reranked: bool) -> None:
+        self.index = _ClockedIndex(index.directory, index.meta)
+        self._searcher = Searcher(self.index)
+        self.model = self._searcher.backbone.name
+        self.method = RERANKED if reranked else COSINE
+        self.name = f"{self.model} {self.method}"
+        self._reranked = reranked
+        self._row_of = row_of
+        self._item_of = np.full(index.rows, -1, dtype=np.int64)
+        self._item_of[row_of] = np.arange(len(row_of))
+
+    def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
+        """What a search for all pictures finds; through the shortlist, where there is one, as far as DEPTH.
+
+        A search for so many looks at all rows, whatever the index's size, which is not how users search a large one.
+        So there a search for the first DEPTH comes first, and then what it did not bring, by exact cosine.
+        """
+        depth = DEPTH if self.has_shortlist else self.index.rows
+        for query, exact in self._exact(queries):
+            found = self._search(query, depth, self._reranked)
+            others = np.ones(self.index.rows, dtype=np.bool_)
+            others[found] = False
+            order = np.argsort(-exact, kind="stable")
+            items = self._item_of[np.concatenate([found, order[others[order]]])]
+            yield items[items >= 0]
+
+    def timing(self, queries: Sequence[int]) -> Timing:
+        """Medians over searches for the first ten, the query itself one more."""
+        seconds: list[float] = []
+        in_shortlist: list[float] = []
+        # the first search opens what the others use, and does not count
+        for feature in self.index.features(self._row_of[[queries[0], *queries]]):
+            self.index.spent.clear()
+            started = time.perf_counter()
+            _ranked(self._searcher, feature, USUAL + 1, self._reranked)
+            seconds.append(time.perf_counter() - started)
+            in_shortlist.append(sum(self.index.spent))
+        shortlist = 1000 * median(in_shortlist[1:]) if self.has_shortlist else None
+        return Timing(1000 * median(seconds[1:]), shortlist)
+
+    def shortlist_recall(self, queries: Sequence[int]) -> float | None:
+        """By cosine, since re-ranking takes what the shortlist brings. What is as near as the tenth counts as it."""
+        if not self.has_shortlist:
+            return None
+        shares = []
+        for query, exact in self._exact(queries):
+            own = self._row_of[query]
+            found = self._search(query, USUAL + 1, reranked=False)
+            found = found[found != own][:USUAL]
+            exact[own] = -np.inf
+            nearest = np.sort(exact)[-USUAL:]
+            shares.append((exact[found] >= nearest[0] - _ROUNDING).sum() / len(nearest))
+        return fmean(shares)
+
+    @cached_property
+    def has_shortlist(self) -> bool:
+        """Whether a search looks at a part of the rows only."""
+        try:
+            return self.index.shortlist() is not None
+        except IndexDamagedError:  # the searcher says so, and compares all rows
+            return False
+
+    def _search(self, query: int, count: int, reranked: bool) -> Rows:
+        feature = self.index.features(self._row_of[[query]])[0]
+        return _ranked(self._searcher, feature, count, reranked)
+
+    def _exact(self, queries: Sequence[int]) -> Iterator[tuple[int, Floats]]:
+        """Each query and its cosines with all rows; with rows that do not count, -inf."""
+        batch = max(1, min(64, _COSINES // max(1, self.index.rows)))
+        for start in range(0, len(queries), batch):
+            part = queries[start : start + batch]
+            features = self.index.features(self._row_of[list(part)])
+            cosines = np.concatenate([features @ chunk.T for _, chunk in self.index.chunks()], axis=1)
+            cosines[:, ~self.index.valid] = -np.inf
+            yield from zip(part, cosines, strict=True)
+
+
+class ClassicalSystem:
+    """Compares features that lie in memory, one row a picture, each of length 1."""
+
+    def __init__(self, model: str, features: Floats) -> None:
+        self.name = self.model = model
+        self.method = COSINE
+        self._features = features
+
+    def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
+        """By cosine; equal ones in the order of pictures."""
+        for query in queries:
+            yield np.argsort(-(self._features @ self._features[query]), kind="stable")
+
+    def timing(self, queries: Sequence[int]) -> Timing:
+        """Medians over comparisons with all pictures."""
+        seconds = []
+        for query in queries:
+            started = time.perf_counter()
+            cosines = self._features @ self._features[query]
+            nearest = np.argpartition(-cosines, min(USUAL, len(cosines) - 1))[: USUAL + 1]
+            nearest[np.argsort(-cosines[nearest], kind="stable")]
+            seconds.append(time.perf_counter() - started)
+        return Timing(1000 * median(seconds))
+
+    def shortlist_recall(self, queries: Sequence[int]) -> float | None:
+        """All pictures are compared."""
+        return None
+
+
+def _ranked(searcher: Searcher, feature: Floats, count: int, reranked: bool) -> Rows:
+    """The rows that a search by a feature finds, best first: the one place that knows how a search is made."""
+    rows, _ = searcher._ranked(feature, count, reranked)
+    return rows
+
+
+class _ClockedIndex(Index):
+    """An index that notes in `spent` how many seconds each question to its shortlist took."""
+
+    def __init__(self, directory: Path, meta: Meta) -> None:
+        super().__init__(directory, meta)
+        self.spent: list[float] = []
+        self._clocked: _ClockedShortlist | None = None
+
+    def shortlist(self) -> Shortlist | None:
+        """The shortlist, with a clock in it."""
+        shortlist = super().shortlist()
+        if shortlist is None:
+            return None
+        if self._clocked is None:
+            self._clocked = _ClockedShortlist(
+                shortlist.rows, shortlist.trees, shortlist.projection, shortlist.search_k, self.spent
+            )
+        return self._clocked
+
+
+@dataclass(frozen=True)
+class _ClockedShortlist(Shortlist):
+    spent: list[float] = field(default_factory=list)
+
+    def candidates(self, query: Floats, count: int) -> Rows:
+        """The same rows, and the time that they took."""
+        started = time.perf_counter()
+        try:
+            return super().candidates(query, count)
+        finally:
+            self.spent.append(time.perf_counter() - started)
