@@ -10,7 +10,8 @@ import pytest
 
 from cbir.backbones.registry import describe
 from cbir.errors import IndexDamagedError
-from cbir.index import shortlist
+from cbir.hashing import file_sha256
+from cbir.index import checked, shortlist
 from cbir.index.check import find_problems
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta, load_meta
@@ -148,3 +149,44 @@ def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it_and_does_no_harm(
     assert caplog.text.count("All pictures are compared instead.") == 1
     Writer(directory, load_meta(directory)).tidy()
     assert find_problems(Index.open(directory), verify=True) == []
+
+
+def test_a_sound_shortlist_is_hashed_once_and_again_when_it_changed(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "index"
+    shutil.copytree(large, directory)
+    monkeypatch.setattr(checked, "_SETTLED_SECONDS", 0.0)
+    hashed: list[Path] = []
+
+    def watched(path: Path) -> str:
+        hashed.append(path)
+        return file_sha256(path)
+
+    monkeypatch.setattr(shortlist, "file_sha256", watched)
+    for _ in range(3):
+        assert Index.open(directory).shortlist() is not None
+    assert len(hashed) == 1
+    trees = hashed[0]
+    content = bytearray(trees.read_bytes())
+    content[600] ^= 1
+    trees.write_bytes(content)
+    with pytest.raises(IndexDamagedError, match="checksum"):
+        Index.open(directory).shortlist()
+
+
+def test_the_projection_keeps_nearly_all_variance_that_can_be_kept(large: Path) -> None:
+    index = Index.open(large)
+    rows = index.features(range(ROWS))
+    mean, *directions = index.shortlist().projection
+    centred = rows - rows.mean(axis=0)
+    assert np.allclose(mean, rows.mean(axis=0), atol=1e-4)
+    assert np.allclose(np.asarray(directions) @ np.asarray(directions).T, np.eye(128), atol=1e-4)
+    kept = ((centred @ np.asarray(directions).T) ** 2).sum()
+    best = np.sort(np.linalg.eigvalsh(centred.T @ centred))[-128:].sum()
+    assert kept / best > 0.97
+
+
+def test_the_trees_have_the_rights_of_the_other_files(large: Path) -> None:
+    modes = {path.suffix: path.stat().st_mode & 0o777 for path in large.iterdir()}
+    assert modes[".ann"] == modes[".npy"]

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from cbir.errors import reason_of
 
@@ -16,8 +18,7 @@ from cbir.errors import reason_of
 SYSTEM_FOLDERS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"})
 
 
-@dataclass(frozen=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """A file that looks like a picture by its name. `path` is relative to the root, with forward slashes."""
 
     path: str
@@ -63,6 +64,7 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Scan:
     Raises OSError where the root itself cannot be listed.
     """
     result = Scan()
+    suffixes = picture_suffixes()
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -74,17 +76,19 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Scan:
                 raise
             result.unreadable.append(folder)
             continue
+        prefix = f"{folder}/" if folder else ""
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
+            name = entry.name
+            if name.startswith(".") or name in SYSTEM_FOLDERS:
                 continue
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if is_excluded(path, exclude):
+            path = prefix + name
+            if exclude and is_excluded(path, exclude):
                 result.excluded += 1
             elif entry.is_dir(follow_symlinks=False):
                 pending.append(path)
-            elif os.path.splitext(entry.name)[1].lower() in picture_suffixes():
+            elif name[name.rfind(".") :].lower() in suffixes:
                 _examine(entry, path, result)
-    result.files.sort(key=lambda found: found.path)
+    result.files.sort(key=attrgetter("path"))
     result.problems.sort()
     return result
 

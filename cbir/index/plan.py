@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from cbir.errors import RefusedToForgetError, reason_of
 from cbir.hashing import file_sha256
 from cbir.images.scan import FoundFile, Scan, is_excluded, scan
@@ -54,28 +56,29 @@ def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune:
 
 
 def _compare(plan: Plan, index: Index) -> None:
+    # whole columns at a time: most rows of most runs are unchanged, and need no object of their own
+    columns = index.columns()
+    plan.rows_by_content = dict(zip(columns.sha256s, range(index.rows), strict=True))
     valid = index.valid
-    rows: dict[str, int] = {}
-    records: dict[int, FileRecord] = {}
-    for row, record in index.records():
-        plan.rows_by_content[record.sha256] = row
-        if valid[row]:
-            rows[record.path] = row
-            records[row] = record
+    rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
+    sizes, mtimes = columns.sizes, columns.mtimes_ns
+    indexed = {columns.paths[row]: row for row in rows}
     for file in plan.scan.files:
-        if file.path not in rows:
+        row = indexed.pop(file.path, None)
+        if row is None:
             plan.fresh.append(file)
-            continue
-        row = rows.pop(file.path)
-        record = records[row]
-        if (record.size, record.mtime_ns) == (file.size, file.mtime_ns):
+        elif sizes[row] == file.size and mtimes[row] == file.mtime_ns:
             plan.unchanged += 1
         else:
             plan.fresh.append(file)
             plan.stale[file.path] = row
     # of what is below a folder that could not be listed nothing is known, so it is not gone
     hidden = tuple(f"{folder}/" for folder in plan.scan.unreadable)
-    plan.gone = {row: records[row] for path, row in rows.items() if not path.startswith(hidden)}
+    plan.gone = {
+        row: FileRecord(path, sizes[row], mtimes[row], columns.sha256s[row])
+        for path, row in indexed.items()
+        if not path.startswith(hidden)
+    }
 
 
 def _guard(plan: Plan, index: Index, root: Path, exclude: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ only, since exact cosines decide (see `cbir.search`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from annoy import AnnoyIndex
 
 from cbir.errors import IndexDamagedError
 from cbir.hashing import file_sha256
+from cbir.index import checked
 from cbir.index.format import ShortlistEntry
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ _SEARCH_K = (2000, 4000, 8000, 16_000, 32_000, 64_000)
 _PROBES = 100
 _SEED = 1
 
+# of the subspace iteration: rows at a time, columns beyond those wanted, rounds
+_CHUNK = 1024
+_SPARE = 32
+_ITERATIONS = 3
+
 
 @dataclass(frozen=True)
 class Shortlist:
@@ -49,7 +54,7 @@ class Shortlist:
 
     def candidates(self, query: Floats, count: int) -> npt.NDArray[np.int64]:
         """At least `count` rows (fewer if there are no more) near `query`, shape (dimension,), best first."""
-        projected = _project(query[np.newaxis], self.projection)[0]
+        projected = _project(query[np.newaxis], self.projection)[0].tolist()  # Annoy reads lists faster than arrays
         # search_k is how many nodes Annoy looks at; a longer list needs more of them
         search_k = max(self.search_k, self.search_k * count // CANDIDATES)
         return np.asarray(self.trees.get_nns_by_vector(projected, count, search_k=search_k), dtype=np.int64)
@@ -57,10 +62,9 @@ class Shortlist:
 
 @dataclass(frozen=True)
 class Built:
-    """What `build` made: the projection's array and a function that saves the trees to a path."""
+    """What `build` made beside the trees' file: the projection, and the `search_k` that reaches the `recall`."""
 
     projection: Floats
-    save_trees: Callable[[Path], None]
     search_k: int
     recall: float
 
@@ -75,32 +79,36 @@ def is_needed(meta_rows: int, covered: int | None) -> bool:
     return meta_rows > SMALL and outside > (max(SMALL, meta_rows // 10) if covered else 0)
 
 
-def build(index: Index) -> Built:
-    """Project all valid rows of `index`, build the trees, and find the `search_k` that reaches TARGET_RECALL."""
+def build(index: Index, path: Path) -> Built:
+    """Project all valid rows of `index`, write their trees to `path`, and find the `search_k` for TARGET_RECALL.
+
+    The trees grow in the file and not in memory, of which a million rows would take a gigabyte. OSError where they
+    cannot be written.
+    """
     projection = _principal_directions(index)
     directions = len(projection) - 1
     trees = AnnoyIndex(directions, "angular")
     trees.set_seed(_SEED)
-    valid = index.valid
-    for start, chunk in index.chunks():
-        for row, vector in enumerate(_project(chunk, projection), start):
-            if valid[row]:
-                trees.add_item(row, vector)
-    trees.build(TREES)
-    search_k, recall = _calibrate(index, trees, projection)
-
-    def save(path: Path) -> None:
-        if not trees.save(str(path)):
-            raise OSError(f"Annoy could not write {path}")
-
-    return Built(projection, save, search_k, recall)
+    path.touch()  # Annoy would make a file that nobody else may read
+    try:
+        trees.on_disk_build(str(path))
+        valid = index.valid
+        for start, chunk in index.chunks():
+            for row, vector in enumerate(_project(chunk, projection).tolist(), start):
+                if valid[row]:
+                    trees.add_item(row, vector)
+        trees.build(TREES)
+    except Exception as error:  # Annoy knows no other
+        raise OSError(f"Annoy could not write {path}: {error}") from error
+    return Built(projection, *_calibrate(index, trees, projection))
 
 
 def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Shortlist:
     """Map the shortlist of an index into memory.
 
-    Annoy trusts its file blindly: one of another dimension makes it read beyond the mapping's end. So length and
-    checksum are compared before it sees the file; IndexDamagedError where they differ.
+    Annoy trusts its file blindly: one of another dimension makes it read beyond the mapping's end. So length, checksum
+    and structure are checked before it sees the file, unless they were and the file has not changed since;
+    IndexDamagedError where they are wrong.
     """
     from cbir.index.store import checked_path, open_rows
 
@@ -109,11 +117,13 @@ def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Sh
     path = checked_path(directory, entry.trees)
     trees = AnnoyIndex(directions, "angular")
     try:
-        if file_sha256(path) != entry.trees.sha256:
-            raise IndexDamagedError(
-                f"{path} is not the file that was written (its checksum differs). `cbir index` makes it again."
-            )
-        check_trees(path, directions, entry.rows)
+        if not checked.is_marked(path, entry.trees.sha256):
+            if file_sha256(path) != entry.trees.sha256:
+                raise IndexDamagedError(
+                    f"{path} is not the file that was written (its checksum differs). `cbir index` makes it again."
+                )
+            check_trees(path, directions, entry.rows)
+            checked.mark(path, entry.trees.sha256)
         trees.load(str(path))
     except OSError as error:
         raise IndexDamagedError(f"{path} cannot be loaded ({error}).") from error
@@ -165,16 +175,36 @@ def check_trees(path: Path, directions: int, rows: int) -> None:
 
 
 def _principal_directions(index: Index) -> Floats:
-    """The mean and the first principal directions of a sample of rows, shape (1 + directions, dimension)."""
+    """The mean and about the first principal directions of a sample of rows, shape (1 + directions, dimension).
+
+    By subspace iteration with a random start (Halko, Martinsson and Tropp 2011, algorithm 4.4), which reads the sample
+    a chunk at a time: its covariance alone would be 64 MB in 4,096 dimensions, and its eigenvectors take seconds.
+    """
+    dimension = index.meta.dimension
+    directions = min(DIRECTIONS, dimension)
+    rng = np.random.default_rng(_SEED)
     rows = np.flatnonzero(index.valid)
     if len(rows) > SAMPLE_ROWS:
-        rows = np.sort(np.random.default_rng(_SEED).choice(rows, SAMPLE_ROWS, replace=False))
-    sample = index.features(rows)
-    mean = sample.mean(axis=0)
-    sample -= mean
-    _, vectors = np.linalg.eigh(sample.T @ sample)  # eigenvalues ascend
-    directions = vectors[:, ::-1][:, : min(DIRECTIONS, index.meta.dimension)].T
-    return np.ascontiguousarray(np.vstack([mean, directions]), dtype=np.float32)
+        rows = np.sort(rng.choice(rows, SAMPLE_ROWS, replace=False))
+    parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    mean = np.asarray(sum(index.features(part).sum(axis=0, dtype=np.float64) for part in parts) / len(rows), np.float32)
+    basis = rng.standard_normal((dimension, min(directions + _SPARE, dimension)), dtype=np.float32)
+    for _ in range(_ITERATIONS):
+        basis, _ = np.linalg.qr(basis)
+        product = np.zeros_like(basis)
+        for part in parts:
+            centred = index.features(part) - mean
+            product += centred.T @ (centred @ basis)
+        basis = product
+    # within the space that was found, the directions by variance
+    basis, _ = np.linalg.qr(basis)
+    inner = np.zeros((basis.shape[1], basis.shape[1]), dtype=np.float32)
+    for part in parts:
+        along = (index.features(part) - mean) @ basis
+        inner += along.T @ along
+    _, vectors = np.linalg.eigh(inner)  # eigenvalues ascend
+    found = basis @ vectors[:, ::-1][:, :directions]
+    return np.ascontiguousarray(np.vstack([mean, found.T]), dtype=np.float32)
 
 
 def _project(vectors: Floats, projection: Floats) -> Floats:
@@ -185,13 +215,10 @@ def _project(vectors: Floats, projection: Floats) -> Floats:
 def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int, float]:
     """The least `search_k` with TARGET_RECALL of the exact first ten, on sampled rows, and its recall."""
     rng = np.random.default_rng(_SEED)
-    valid = np.flatnonzero(index.valid)
-    probes = rng.choice(valid, min(_PROBES, len(valid)), replace=False)
-    queries = index.features(probes)
-    cosines = np.concatenate([queries @ chunk.T for _, chunk in index.chunks()], axis=1)
-    cosines[:, ~index.valid] = -np.inf
-    exact = np.argpartition(-cosines, 10, axis=1)[:, :10]
-    projected = _project(queries, projection)
+    rows = np.flatnonzero(index.valid)
+    queries = index.features(rng.choice(rows, min(_PROBES, len(rows)), replace=False))
+    exact = _exact_first(index, queries, 10)
+    projected = _project(queries, projection).tolist()
     search_k, recall = 0, 0.0
     for search_k in _SEARCH_K:
         hits = 0
@@ -201,3 +228,17 @@ def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int
         if recall >= TARGET_RECALL:
             break
     return search_k, recall
+
+
+def _exact_first(index: Index, queries: Floats, count: int) -> npt.NDArray[np.int64]:
+    """The first `count` valid rows by cosine, shape (queries, count), of the index's at least as many; in no order."""
+    scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
+    rows = np.zeros((len(queries), count), dtype=np.int64)
+    for start, chunk in index.chunks():
+        cosines = queries @ chunk.T
+        cosines[:, ~index.valid[start : start + len(chunk)]] = -np.inf
+        scores = np.concatenate([scores, cosines], axis=1)
+        rows = np.concatenate([rows, np.broadcast_to(np.arange(start, start + len(chunk)), cosines.shape)], axis=1)
+        best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+    return rows

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError, reason_of
-from cbir.index.files import FileRecord, FileTable, how_to_repair
+from cbir.index.files import Columns, FileRecord, FileTable, how_to_repair
 from cbir.index.format import BlockEntry, FileEntry, Meta, load_meta
+from cbir.index.half import to_float32
 from cbir.index.shortlist import Shortlist, open_shortlist
 
 Rows = npt.NDArray[np.int64]
@@ -91,19 +93,18 @@ class Index:
     def features(self, rows: Sequence[int] | Rows) -> npt.NDArray[np.float32]:
         """Features of `rows`, shape (len(rows), dimension)."""
         wanted = np.asarray(rows, dtype=np.int64)
-        result = np.empty((len(wanted), self.meta.dimension), dtype=np.float32)
+        halves = np.empty((len(wanted), self.meta.dimension), dtype=np.float16)
         numbers = np.searchsorted(self._starts, wanted, side="right") - 1
         for number in np.unique(numbers):
             chosen = numbers == number
-            result[chosen] = self._blocks[number].features[wanted[chosen] - self._starts[number]]
-        return result
+            halves[chosen] = self._blocks[number].features[wanted[chosen] - self._starts[number]]
+        return to_float32(halves)
 
     def chunks(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """All features from row `first` on, in order, as pairs of the chunk's first row and the chunk."""
         for start, block in zip(self._starts, self._blocks, strict=False):
             for offset in range(max(0, first - int(start)), len(block.features), SCAN_ROWS):
-                chunk = block.features[offset : offset + SCAN_ROWS]
-                yield int(start) + offset, np.asarray(chunk, dtype=np.float32)
+                yield int(start) + offset, to_float32(block.features[offset : offset + SCAN_ROWS])
 
     def record(self, row: int) -> FileRecord:
         """The file that a row belongs to."""
@@ -112,11 +113,14 @@ class Index:
 
     def records(self) -> Iterator[tuple[int, FileRecord]]:
         """All rows and their files in order, invalid rows too: their features can still be used again."""
-        row = 0
-        for block in self._blocks:
-            for record in block.files.records():
-                yield row, record
-                row += 1
+        return enumerate(self.columns().records())
+
+    def columns(self) -> Columns:
+        """What `records` tells, column by column."""
+        if len(self._blocks) == 1:
+            return self._blocks[0].files.columns()
+        parts = [block.files.columns() for block in self._blocks]
+        return Columns(*(tuple(chain.from_iterable(column)) for column in zip(*parts, strict=True)))
 
     def find(self, sha256: str) -> list[int]:
         """The valid rows of files with that content."""

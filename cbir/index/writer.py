@@ -175,14 +175,13 @@ class Writer:
         return meta.but(blocks=(block,), shortlist=None, next_number=meta.next_number + 1)
 
     def _with_shortlist(self, meta: Meta) -> Meta:
-        built = shortlist.build(Index(self.directory, meta.but(shortlist=None)))
         number = meta.next_number
+        path = self.directory / f"index-{number:06}.ann"
+        self._written.append(path)
+        built = shortlist.build(Index(self.directory, meta.but(shortlist=None)), path)
         buffer = io.BytesIO()
         np.save(buffer, built.projection, allow_pickle=False)
         projection = self._write(f"projection-{number:06}.npy", [buffer.getvalue()])
-        path = self.directory / f"index-{number:06}.ann"
-        self._written.append(path)
-        built.save_trees(path)
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         trees = FileEntry(path.name, path.stat().st_size, file_sha256(path))

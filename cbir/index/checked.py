@@ -1,0 +1,54 @@
+"""Files that were found sound stay so until they change: marks in the user's cache folder.
+
+Hashing and checking the shortlist of a million rows takes a second, which a search has not. What was found sound is
+remembered by the file's identity, length and times; whoever writes to it changes these. The marks lie with the user and
+not in the index, so that an index from elsewhere brings none with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import platformdirs
+
+#: A file that changed less than this ago gets no mark: it might change again without its times showing that.
+_SETTLED_SECONDS = 2.0
+
+
+def is_marked(path: Path, sha256: str) -> bool:
+    """Whether `path` was found sound, with that checksum, and has not changed since."""
+    try:
+        return _mark_file(path).read_text(encoding="ascii") == _state(path, sha256)
+    except (OSError, ValueError):
+        return False
+
+
+def mark(path: Path, sha256: str) -> None:
+    """Remember that `path` is sound. Where the cache cannot be written, it is checked again the next time."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        if time.time() - max(status.st_ctime, status.st_mtime) < _SETTLED_SECONDS:
+            return
+        file = _mark_file(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(_state(path, sha256))
+        os.replace(temporary, file)
+
+
+def _mark_file(path: Path) -> Path:
+    """One mark an index directory, so that they do not pile up with each new shortlist."""
+    directory = hashlib.sha256(os.fsencode(os.path.realpath(path.parent))).hexdigest()[:20]
+    return platformdirs.user_cache_path("cbir") / "checked" / directory
+
+
+def _state(path: Path, sha256: str) -> str:
+    status = path.stat()
+    numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return " ".join([path.name.encode("ascii", "replace").decode(), sha256, *map(str, numbers)])
