@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "shortlist": None
         if shortlist is None
         else {"rows": shortlist.rows, "search_k": shortlist.search_k, "recall": shortlist.recall},
+        "cosines": None if meta.cosines is None else asdict(meta.cosines),
         "verified": verify,
         "problems": find_problems(index, verify=verify),
     }
@@ -103,6 +105,7 @@ def _print(record: dict[str, Any]) -> None:
                 f"{output.human_bytes(record['bytes'])} in {record['blocks']} block{'s' * (record['blocks'] != 1)}",
             ),
             ("shortlist", near),
+            ("cosines", _cosines(record["cosines"])),
             ("exclude", ", ".join(map(output.printable, record["exclude"])) or "nothing"),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
@@ -110,3 +113,13 @@ def _print(record: dict[str, Any]) -> None:
             click.echo(f"  {name:<10} {value}")
     for problem in record["problems"]:
         click.echo(f"  problem: {problem}")
+
+
+def _cosines(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "not sampled yet"
+    at = dict(zip(record["probabilities"], zip(record["random"], record["nearest"], strict=True), strict=True))
+    return (
+        f"of random pairs half are below {at[0.5][0]:.2f} and 99 % below {at[0.99][0]:.2f}; "
+        f"of pictures and their nearest half are above {at[0.5][1]:.2f}"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError
+from cbir.index.cosines import CosineQuantiles
 
 META = "meta.json"
 FORMAT = 1
@@ -90,7 +91,7 @@ class Meta:
     `model` is what made the features, kept for whoever can read it (a backbone's `to_json`); `root` is the folder
     that the files' paths are relative to. `next_number` numbers the next data file; numbers are never used
     again, so that a reader of an older state cannot mistake a file. `complete` is false between the commits of a
-    run that has not come to its end.
+    run that has not come to its end. `cosines` tells how alike the rows are, where that was sampled.
     """
 
     model: dict[str, Any]
@@ -103,6 +104,7 @@ class Meta:
     next_number: int = 1
     blocks: tuple[BlockEntry, ...] = ()
     shortlist: ShortlistEntry | None = None
+    cosines: CosineQuantiles | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -166,6 +168,7 @@ def _parse(record: dict[str, Any]) -> Meta:
     if not isinstance(dimension, int) or not 1 <= dimension <= 100_000:
         raise ValueError(f"impossible dimension {dimension!r}")
     shortlist = record["shortlist"]
+    cosines = record.get("cosines")  # an older index has none
     meta = Meta(
         model=model,
         dimension=dimension,
@@ -177,6 +180,7 @@ def _parse(record: dict[str, Any]) -> Meta:
         next_number=int(record["next_number"]),
         blocks=tuple(BlockEntry.from_json(block) for block in record["blocks"]),
         shortlist=None if shortlist is None else ShortlistEntry.from_json(shortlist),
+        cosines=None if cosines is None else CosineQuantiles.from_json(cosines),
     )
     if meta.shortlist and meta.shortlist.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")

@@ -217,7 +217,7 @@ def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int
     rng = np.random.default_rng(_SEED)
     rows = np.flatnonzero(index.valid)
     queries = index.features(rng.choice(rows, min(_PROBES, len(rows)), replace=False))
-    exact = _exact_first(index, queries, 10)
+    exact, _ = exact_first(index, queries, 10)
     projected = _project(queries, projection).tolist()
     search_k, recall = 0, 0.0
     for search_k in _SEARCH_K:
@@ -230,8 +230,11 @@ def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int
     return search_k, recall
 
 
-def _exact_first(index: Index, queries: Floats, count: int) -> npt.NDArray[np.int64]:
-    """The first `count` valid rows by cosine, shape (queries, count), of the index's at least as many; in no order."""
+def exact_first(index: Index, queries: Floats, count: int) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The first `count` valid rows by cosine, in no order, and their cosines; both of shape (queries, count).
+
+    `queries` has shape (queries, dimension), all rows are compared, and there are at least `count`.
+    """
     scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
     rows = np.zeros((len(queries), count), dtype=np.int64)
     for start, chunk in index.chunks():
@@ -241,4 +244,4 @@ def _exact_first(index: Index, queries: Floats, count: int) -> npt.NDArray[np.in
         rows = np.concatenate([rows, np.broadcast_to(np.arange(start, start + len(chunk)), cosines.shape)], axis=1)
         best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
         scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
-    return rows
+    return rows, scores

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError, IndexWriteError, reason_of
 from cbir.hashing import file_sha256
-from cbir.index import shortlist
+from cbir.index import cosines, shortlist
 from cbir.index.files import FileRecord, dump_records
 from cbir.index.format import META, BlockEntry, FileEntry, Meta, ShortlistEntry, is_writers
 from cbir.index.lock import now
@@ -108,7 +108,7 @@ class Writer:
         self._records, self._features = [], []
 
     def tidy(self) -> None:
-        """Drop invalid rows once they are a quarter of all; rebuild a shortlist that lags behind or is damaged."""
+        """Drop invalid rows once they are a quarter of all; renew a shortlist and sampled cosines that lag behind."""
         rows, invalid = self.meta.rows, sum(int(mask.sum()) for mask in self._invalid)
         with self._guarded():
             if invalid > max(WORTH_COMPACTING, rows // 4) or (rows and invalid == rows):
@@ -116,6 +116,9 @@ class Writer:
             covered = self.meta.shortlist.rows if self.meta.shortlist and self._shortlist_is_sound() else None
             if shortlist.is_needed(self.meta.rows, covered):
                 self._replace(self._with_shortlist(self.meta))
+            if cosines.is_needed(self.count_valid(), self.meta.cosines):
+                sampled = cosines.sample(Index(self.directory, self.meta.but(shortlist=None)))
+                self._replace(self.meta.but(cosines=sampled))
 
     def replace(self, meta: Meta) -> None:
         """Make `meta`, whose files are all there, the index's state."""
