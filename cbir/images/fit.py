@@ -18,6 +18,9 @@ _RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+# how far each filter looks, in pixels of the larger of its two images
+_REACH = {"nearest": 1, "bilinear": 1, "bicubic": 2, "lanczos": 3}
+
 #: Left, top, right and bottom of a part of a picture, in pixels, which may be fractions.
 Box = tuple[float, float, float, float]
 
@@ -88,16 +91,24 @@ def fit(image: Image.Image, preprocessing: Preprocessing, box: Box | None = None
         size = (side, length(side * height / width))
     else:
         size = (length(side * width / height), side)
-    x, y = corner(size[0] - crop), corner(size[1] - crop)
+    column, row = corner(size[0] - crop), corner(size[1] - crop)
     if size == image.size and (left, top, right, bottom) == (0, 0, *size):
-        return np.asarray(image.crop((x, y, x + crop, y + crop)))
-    # Only the pixels of the crop are computed. They are those of resizing all and then cropping (Pillow's filters
-    # look beyond the box), but for one level where its 32-bit coordinates round.
+        return np.asarray(image.crop((column, row, column + crop, row + crop)))
+    # Only the pixels of the crop are computed. They are those of resizing all and then cropping, but for one level here
+    # and there where Pillow's 32-bit coordinates round, because its filters look beyond the box, and because the rows
+    # are resized first: the other way round a quarter of all pixels would differ by one level.
     across, down = width / size[0], height / size[1]
-    cropped = (
-        left + x * across,
-        top + y * down,
-        min(left + (x + crop) * across, right),  # rounding must not lead out of the image
-        min(top + (y + crop) * down, bottom),
-    )
-    return np.asarray(image.resize((crop, crop), _RESAMPLING[preprocessing.interpolation], box=cropped))
+    x, y = left + column * across, top + row * down
+    above, below = _rows(y, y + crop * down, preprocessing.interpolation, down, image.height)
+    resampling = _RESAMPLING[preprocessing.interpolation]
+    band = image.crop((0, above, image.width, below)) if (above, below) != (0, image.height) else image
+    # rounding must not lead out of the image
+    band = band.resize((crop, band.height), resampling, box=(x, 0, min(x + crop * across, right), band.height))
+    rows = (0, y - above, crop, min(y + crop * down, bottom) - above)
+    return np.asarray(band.resize((crop, crop), resampling, box=rows))
+
+
+def _rows(top: float, bottom: float, interpolation: str, scale: float, height: int) -> tuple[int, int]:
+    """The first row, and the one after the last, that matter for resizing those from `top` to `bottom` by `scale`."""
+    reach = _REACH[interpolation] * max(scale, 1.0) + 1
+    return max(0, math.floor(top - reach)), min(height, math.ceil(bottom + reach))
