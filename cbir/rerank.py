@@ -1,61 +1,286 @@
 """Re-ranking: the neighbourhood of a query says more than the query alone.
 
-Diffusion within the shortlist, after Iscen, Tolias, Avrithis, Furon and Chum, "Efficient Diffusion on Region
-Manifolds" (CVPR 2017), with the truncation of Iscen et al. 2018: likeness spreads from the query's neighbours to
-their neighbours, so that a photo of the same thing from another side is found by way of those between.
+Three steps, which docs/reranking.md explains and measures. *Query expansion* (Chum et al., "Total Recall", ICCV 2007;
+weighted as in Radenovic, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2019)
+looks again with the query moved towards its nearest rows. *Smoothing* averages every row of the shortlist with its own
+nearest (Arandjelovic and Zisserman, "Three things everyone should know ...", CVPR 2012, there for a whole database).
+*Diffusion* (Iscen, Tolias, Avrithis, Furon and Chum, "Efficient Diffusion on Region Manifolds", CVPR 2017, truncated to
+a shortlist as in "Fast Spectral Ranking for Similarity Search", CVPR 2018) lets likeness spread from the query to its
+neighbours and on to theirs, so that a photo of the same thing from another side is found by way of those between.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Positions = npt.NDArray[np.int64]
 
-#: Rows that the diffusion looks at, best first.
-SHORTLIST = 200
+#: Rows that are re-ranked; those beyond follow by cosine.
+SHORTLIST = 300
 
-#: Fewer rows than this have no neighbourhoods to speak of, and keep their cosine order.
-LEAST_ROWS = 20
+#: Fewer rows than this keep their cosine order: there is no neighbourhood.
+LEAST_ROWS = 4
 
 #: Raw cosines from here on are copies of the query, re-encoded or resized: they stay first, in cosine order.
 COPY = 0.92
 
-_NEIGHBOURS = 10
-_POWER = 3
-_SPREAD = 0.9
+#: Raw cosines from here on are the query's own picture: they tell nothing that the query does not.
+IDENTICAL = 0.998
+
+# Rows as alike as this, by the cosines that make the graph, are one node of it.
+_SAME = 0.97
+
+# The collection's mean counts for as many rows as it is of, no mean at all (zero) for this many.
+_PRIOR_ROWS = 5
+
+_EXPANSIONS, _EXPANSION_ROWS, _EXPANSION_POWER = 2, 10, 3
+_SMOOTHING_ROWS = 5
+# A node's first neighbour counts 0.93 in its neighbourhood, the next 0.93 squared, and so on.
+_NEIGHBOURS, _RANK_DECAY = 30, 0.93
+_SOURCES, _SOURCE_POWER, _QUERY_SOURCE = 10, 8, 2.0
+_SPREAD = 0.85
+_ITERATIONS = 20
+_COSINE_SHARE, _FLOOR = 2.0, 1e-3
+# Where the query's three nearest are less alike to it than _THIN, a row that leads by _LEAD in cosine stays first, and
+# below _BARREN any does. The lead is relative to what cosines come to after the mean is taken off.
+_THIN, _LEAD, _BARREN = 0.3, 0.015, 0.12
+
+_TINY = 1e-12
 
 
-def rerank(query: Floats, rows: Floats, cosines: Floats, mean: Floats) -> npt.NDArray[np.int64]:
-    """The new order of a query's candidates, as positions in `rows`, best first.
+@dataclass(frozen=True)
+class Centre:
+    """What all pictures of a collection share, which says nothing when two of them are compared.
 
-    `query` has shape (dimension,) and `rows` (n, dimension), in descending order of `cosines`, shape (n,); all of
-    length 1. `mean`, shape (dimension,), is the collection's: features are compared after it is taken off, since
-    what all pictures share says nothing. Rows beyond SHORTLIST keep their places.
+    `mean`, shape (dimension,), is the mean of the rows, `root_mean`, of the same shape, that of the rows' square
+    roots (see `roots`). Both are shrunk towards zero where they are of few rows, of which one is much of the mean.
     """
-    count = min(len(rows), SHORTLIST)
-    if count < LEAST_ROWS:
-        return np.arange(len(rows))
-    centred = np.concatenate([rows[:count], query[np.newaxis]]) - mean
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    affinity = np.maximum(centred @ centred.T, 0).astype(np.float64) ** _POWER
-    start = _strongest(affinity[-1:, :-1])[0]
-    between = affinity[:-1, :-1]
-    np.fill_diagonal(between, 0)
-    strongest = _strongest(between)
-    graph = np.maximum(strongest, strongest.T)
-    degrees = np.sqrt(np.maximum(graph.sum(axis=1), 1e-12))
-    graph /= degrees[:, np.newaxis] * degrees
-    reached = np.linalg.solve(np.eye(count) - _SPREAD * graph, start)
-    copies = cosines[:count] >= COPY
-    # copies by cosine, then by what reached them, then by cosine: lexsort's last key counts first
-    order = np.lexsort((-cosines[:count], np.where(copies, 0, -reached), ~copies))
-    return np.concatenate([order, np.arange(count, len(rows))])
+
+    mean: Floats
+    root_mean: Floats
+
+    @classmethod
+    def of(cls, sample: Floats, count: int) -> Centre:
+        """The centre of a collection of `count` rows from some of them (or all), shape (n, dimension)."""
+        weight = np.float32(count / (count + _PRIOR_ROWS) / max(len(sample), 1))
+        return cls(sample.sum(axis=0) * weight, roots(sample).sum(axis=0) * weight)
+
+    def direction(self, vector: Floats) -> Floats:
+        """`vector`, shape (dimension,), with the mean taken off, at length 1 (or zero)."""
+        centred = vector - self.mean
+        return np.asarray(centred / max(float(np.linalg.norm(centred)), _TINY), dtype=np.float32)
+
+    def lengths(self, rows: Floats) -> Floats:
+        """Lengths of `rows`, shape (n, dimension), each of length 1 itself, after the mean is taken off; shape (n,)."""
+        squares = 1 - 2 * (rows @ self.mean) + self.mean @ self.mean
+        return np.asarray(np.sqrt(np.maximum(squares, _TINY)), dtype=np.float32)
+
+    def cosines(self, rows: Floats, lengths: Floats, direction: Floats) -> Floats:
+        """Centred cosines, shape (n,), of `rows`, whose `lengths` are known, and a `direction`; no centred copy."""
+        return np.asarray((rows @ direction - self.mean @ direction) / lengths, dtype=np.float32)
+
+    def centred(self, cosines: Floats, lengths: Floats, query: Floats) -> Floats:
+        """The same of rows whose raw cosines with `query`, shape (dimension,) and of length 1, are known."""
+        square = self.mean @ self.mean
+        with_mean = (1 + square - lengths**2) / 2
+        length = max(float(np.linalg.norm(query - self.mean)), _TINY)
+        return np.asarray((cosines - with_mean - query @ self.mean + square) / (lengths * length), dtype=np.float32)
 
 
-def _strongest(affinity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """`affinity`, shape (n, m), with all but the _NEIGHBOURS largest of each row set to zero."""
-    kept = np.zeros_like(affinity)
-    nearest = np.argpartition(-affinity, min(_NEIGHBOURS, affinity.shape[1] - 1), axis=1)[:, :_NEIGHBOURS]
-    np.put_along_axis(kept, nearest, np.take_along_axis(affinity, nearest, axis=1), axis=1)
-    return kept
+def roots(rows: Floats, out: Floats | None = None) -> Floats:
+    """Square roots of `rows`, shape (n, dimension), signs kept, at length 1; in `out` where it is given.
+
+    Their dot product is the Bhattacharyya coefficient of two rows, in which no strong channel outvotes all others
+    ("RootSIFT" in Arandjelovic and Zisserman, CVPR 2012).
+    """
+    if rows.size and rows.min() < 0:
+        result = np.sqrt(np.abs(rows), out=out)
+        np.copysign(result, rows, out=result)
+    else:
+        result = np.sqrt(rows, out=out)
+    result /= np.sqrt(np.maximum(np.einsum("ij,ij->i", result, result), _TINY))[:, np.newaxis]
+    return result
+
+
+def expand(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre) -> Floats:
+    """The centred query, shape (dimension,), of length 1, moved towards its nearest among `rows`, twice.
+
+    `rows`, shape (n, dimension), are candidates, `cosines` and `lengths`, shape (n,), their raw cosines with `query`
+    and lengths about the centre. Rows that are the query itself move nothing.
+    """
+    direction = centre.direction(query)
+    own = cosines >= IDENTICAL
+    likeness = centre.centred(cosines, lengths, query)
+    for number in range(_EXPANSIONS):
+        if number:
+            likeness = centre.cosines(rows, lengths, direction)
+        likeness[own] = 0
+        nearest = largest(likeness, _EXPANSION_ROWS)
+        weights = np.maximum(likeness[nearest], 0) ** _EXPANSION_POWER / lengths[nearest]
+        direction = direction + weights @ rows[nearest] - weights.sum() * centre.mean
+        direction /= max(float(np.linalg.norm(direction)), _TINY)
+    return direction
+
+
+def select(rows: Floats, cosines: Floats, lengths: Floats, centre: Centre, direction: Floats) -> Positions:
+    """Which SHORTLIST of the candidates `rows` to re-rank: positions, in no useful order.
+
+    They are the copies of the query and the nearest to the expanded `direction`, shape (dimension,). The other
+    arguments are those of `expand`.
+    """
+    likeness = centre.cosines(rows, lengths, direction)
+    return largest(np.where(cosines >= COPY, 2 + cosines, likeness), SHORTLIST)
+
+
+def rerank(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre) -> Positions:
+    """The new order of a query's shortlist, as positions in `rows`, best first.
+
+    `rows` are in descending order of `cosines`; the arguments are those of `expand`.
+    """
+    count = len(rows)
+    own = int(np.count_nonzero(cosines >= IDENTICAL))
+    if count - own < LEAST_ROWS:
+        return np.arange(count)
+    affinity = _affinities(query, rows[own:], centre)
+    # a row that is the same as one before it goes where that goes, and is no neighbour of its own
+    same = np.argmax(affinity >= _SAME, axis=1)
+    nodes = np.flatnonzero(same == np.arange(len(same)))
+    place = np.zeros(len(same), dtype=np.int64)
+    place[nodes] = np.arange(len(nodes))
+    reached = _diffuse(affinity if len(nodes) == len(same) else affinity[np.ix_(nodes, nodes)])[place[same]][1:]
+    likeness = centre.centred(cosines[own:], lengths[own:], query)
+    score = np.log(reached + np.float32(_FLOOR)) + np.float32(_COSINE_SHARE) * likeness
+    copies = cosines >= COPY
+    score = np.concatenate([np.zeros(own, dtype=np.float32), score])
+    # copies by cosine, then by score, then by cosine: lexsort's last key counts first
+    order = np.lexsort((np.arange(count), np.where(copies, 0, -score), ~copies))
+    nearest = float(np.sort(affinity[0, 1:])[-3:].mean())
+    lead = (cosines[own] - cosines[order[own]]) / (lengths[own] * float(np.linalg.norm(query - centre.mean)))
+    if not copies[own] and (nearest < _BARREN or (nearest < _THIN and lead >= _LEAD)):
+        others = order[own:]
+        order = np.concatenate([order[:own], [own], others[others != own]])
+    return order
+
+
+def largest(values: Floats, count: int) -> Positions:
+    """Positions of the `count` largest of `values`, shape (n,), largest first; of equal ones, those that come first."""
+    if count < len(values):
+        least = np.partition(values, len(values) - count)[len(values) - count]
+        above, equal = np.flatnonzero(values > least), np.flatnonzero(values == least)
+        positions = np.concatenate([above, equal[: count - len(above)]])
+    else:
+        positions = np.arange(len(values))
+    return positions[np.argsort(-values[positions], kind="stable")]
+
+
+def _affinities(query: Floats, rows: Floats, centre: Centre) -> Floats:
+    """Centred cosines of the square roots of `query` and `rows`, shape (n + 1, n + 1)."""
+    rooted = np.empty((len(rows) + 1, len(query)), dtype=np.float32)
+    rooted[:1] = roots(query[np.newaxis])
+    roots(rows, out=rooted[1:])
+    shared = rooted @ centre.root_mean
+    gram = rooted @ rooted.T
+    gram += centre.root_mean @ centre.root_mean - shared - shared[:, np.newaxis]
+    return _scaled(gram)
+
+
+def _diffuse(affinity: Floats) -> Floats:
+    """What reaches each node, shape (n,), from node 0, the query. `affinity`, shape (n, n), has ones on its diagonal.
+
+    The largest, the query's own aside, is 1.
+    """
+    count = len(affinity)
+    if count < 2:
+        return np.ones(count, dtype=np.float32)
+    smooth = _smoothed(affinity)
+    spread = _graph(smooth)
+    source = np.zeros(count, dtype=np.float32)
+    likeness = np.maximum(smooth[0, 1:], 0)
+    nearest = largest(likeness, _SOURCES)
+    source[1 + nearest] = (likeness[nearest] / max(float(likeness.max()), _TINY)) ** _SOURCE_POWER
+    source[0] = _QUERY_SOURCE
+    reached = np.maximum(_solve(spread, source), 0)
+    reached /= max(float(reached[1:].max()), _TINY)
+    return np.minimum(reached, 1)
+
+
+def _smoothed(affinity: Floats) -> Floats:
+    """`affinity`, shape (n, n), after each node moved to the weighted mean of itself and its nearest."""
+    near = _nearest(affinity, _SMOOTHING_ROWS + 1)
+    weights: Floats = np.zeros(affinity.shape, dtype=np.float32)
+    kept = np.maximum(np.take_along_axis(affinity, near, axis=1), 0)
+    np.put_along_axis(weights, near, kept * kept * kept, axis=1)
+    return _scaled(np.asarray(weights @ affinity @ weights.T, dtype=np.float32))
+
+
+def _graph(affinity: Floats) -> Floats:
+    """The graph in which likeness spreads, shape (n, n): symmetric, normalised by degrees, times _SPREAD.
+
+    An edge is strong where two nodes are alike, compared with the most alike that either has; where one is early
+    among the other's neighbours; and where they have neighbours in common, which is what k-reciprocal encoding
+    builds on (Zhong, Zheng, Cao and Li, "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017).
+    """
+    nearness = np.maximum(affinity, 0)
+    np.fill_diagonal(nearness, 2)  # a node is the first in its own neighbourhood
+    ranked = _nearest(nearness, _NEIGHBOURS + 1)
+    ranked = np.take_along_axis(ranked, np.argsort(-np.take_along_axis(nearness, ranked, axis=1), axis=1), axis=1)
+    near = np.zeros_like(affinity)
+    decay = np.float32(_RANK_DECAY) ** np.arange(ranked.shape[1], dtype=np.float32)
+    np.put_along_axis(near, ranked, np.broadcast_to(decay, ranked.shape), axis=1)
+    np.fill_diagonal(nearness, 0)
+    scale = np.sqrt(np.maximum(nearness.max(axis=1), np.float32(1e-3)))
+    nearness /= scale
+    nearness /= scale[:, np.newaxis]
+    np.minimum(nearness, np.float32(1.5), out=nearness)
+    # the fourth power of an affinity: `** 4` takes fifty times as long
+    nearness *= nearness
+    nearness *= nearness
+    nearness *= near @ near.T
+    nearness *= np.maximum(near, near.T)
+    degrees = np.sqrt(np.maximum(nearness.sum(axis=1), _TINY))
+    nearness /= degrees
+    nearness *= np.float32(_SPREAD) / degrees[:, np.newaxis]
+    return nearness
+
+
+def _solve(spread: Floats, source: Floats) -> Floats:
+    """f of (1 - spread) f = source, shape (n,), by conjugate gradients.
+
+    The eigenvalues of `spread` are within ±_SPREAD, so that a fixed number of steps is enough for any of them.
+    """
+    solution = source.copy()
+    rest = spread @ source  # source - (1 - spread) source
+    step, size = rest.copy(), float(rest @ rest)
+    for _ in range(_ITERATIONS):
+        if size < 1e-12:
+            break
+        image = step - spread @ step
+        length = size / float(step @ image)
+        solution += np.float32(length) * step
+        rest -= np.float32(length) * image
+        size, before = float(rest @ rest), size
+        step *= np.float32(size / before)
+        step += rest
+    return solution
+
+
+def _nearest(affinity: Floats, count: int) -> Positions:
+    """The `count` largest of each row of `affinity`, shape (n, n): their columns, shape (n, count), unordered."""
+    if count >= len(affinity):
+        return np.broadcast_to(np.arange(len(affinity)), affinity.shape)
+    return np.argpartition(-affinity, count - 1, axis=1)[:, :count]
+
+
+def _scaled(gram: Floats) -> Floats:
+    """The cosines of vectors from their dot products, shape (n, n); 0 for those of a vector of no length, itself 1."""
+    squares = np.diag(gram).copy()
+    lengths = np.sqrt(np.maximum(squares, np.float32(1e-8)))
+    gram /= lengths
+    gram /= lengths[:, np.newaxis]
+    np.clip(gram, -1, 1, out=gram)
+    np.fill_diagonal(gram, 1)
+    return gram
