@@ -102,6 +102,8 @@ class Extractor:
         Where `known` is true of a content's SHA-256, or the same content came earlier in this run, the picture is
         neither decoded nor sent through the network.
         """
+        # what was read and waits for its batch's features, in order, and how to get these
+        under_way: deque[tuple[list[_Prepared[Key]], Callable[[], Floats]]] = deque()
         waiting: list[_Prepared[Key]] = []
         seen: set[str] = set()
         pictures = 0
@@ -112,10 +114,25 @@ class Extractor:
                 seen.add(prepared.result.sha256)
                 pictures += 1
             waiting.append(prepared)
-            if not pictures or pictures == self.engine.batch:
-                yield from self._batch(waiting)
+            if pictures and pictures == self.engine.batch:
+                if len(under_way) == self.engine.depth:
+                    yield from _finish(*under_way.popleft())
+                under_way.append((waiting, self._start(waiting)))
                 waiting, pictures = [], 0
-        yield from self._batch(waiting)
+            elif not pictures and not under_way:
+                yield from _finish(waiting)
+                waiting = []
+        if pictures:
+            if len(under_way) == self.engine.depth:
+                yield from _finish(*under_way.popleft())
+            under_way.append((waiting, self._start(waiting)))
+            waiting = []
+        while under_way:
+            yield from _finish(*under_way.popleft())
+        yield from _finish(waiting)
+
+    def _start(self, waiting: list[_Prepared[Key]]) -> Callable[[], Floats]:
+        return self.engine.start(np.stack([one.picture for one in waiting if one.picture is not None]))
 
     def _prepare(
         self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
@@ -161,17 +178,20 @@ class Extractor:
             for decoder in decoders:  # one that was started again meanwhile
                 decoder.close()
 
-    def _batch(self, waiting: list[_Prepared[Key]]) -> Iterator[Extracted[Key]]:
-        pictures = [one.picture for one in waiting if one.picture is not None]
-        features = iter(self.engine.features(np.stack(pictures)) if pictures else ())
-        for one in waiting:
-            if one.picture is None:
-                yield one.result
-            else:
-                yield Extracted(one.result.key, one.result.sha256, next(features))
-
     def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
         return read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
+
+
+def _finish(
+    waiting: list[_Prepared[Key]], features: Callable[[], Iterable[Floats]] = tuple
+) -> Iterator[Extracted[Key]]:
+    """The results of what was waiting, those with pictures with the next of `features`, which is waited for."""
+    found = iter(features())
+    for one in waiting:
+        if one.picture is None:
+            yield one.result
+        else:
+            yield Extracted(one.result.key, one.result.sha256, next(found))
 
 
 def unit(vectors: Floats) -> Floats:

@@ -40,6 +40,7 @@ class ToyEngine:
 
     description = "random projection"
     batch = 4
+    depth = 1
 
     def __init__(self, dimension: int) -> None:
         self._matrix = np.random.default_rng(0).normal(0, 1, (192, dimension)).astype(np.float32)
@@ -47,6 +48,10 @@ class ToyEngine:
     def features(self, pictures: np.ndarray) -> np.ndarray:
         coarse = pictures[:, ::28, ::28].reshape(len(pictures), -1).astype(np.float32)
         return np.stack([np.maximum(one @ self._matrix, 0) for one in coarse])
+
+    def start(self, pictures: np.ndarray) -> Callable[[], np.ndarray]:
+        features = self.features(pictures)
+        return lambda: features
 
 
 def replacements() -> list[tuple[Any, str, Any]]:

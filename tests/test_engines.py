@@ -164,6 +164,25 @@ def test_an_engine_says_what_it_is(small):
     assert TorchEngine(small).description.startswith(f"torch {torch.__version__}, ")
 
 
+@pytest.mark.usefixtures("builds", "cache")
+def test_batches_side_by_side_give_each_its_own_features(small):
+    """As many as may be under way, of different sizes, asked for in the order in which they were started."""
+    engine = OpenVINOEngine(small, many=True)
+    assert engine.depth >= 2
+    rng = np.random.default_rng(3)
+    batches = [rng.integers(0, 256, (n % 5 + 1, 32, 32, 3), dtype=np.uint8) for n in range(12)]
+    under_way, found = [], []
+    for batch in batches:
+        if len(under_way) == engine.depth:
+            found.append(under_way.pop(0)())
+        under_way.append(engine.start(batch))
+    found += [finish() for finish in under_way]
+    for batch, features in zip(batches, found, strict=True):
+        expected = float32_features(small_network(small.preprocessing), batch)
+        assert features.shape == expected.shape
+        assert cosines(features, expected).min() > 0.999
+
+
 # --- the kept model
 
 
@@ -295,7 +314,7 @@ def test_openvino_reports_to_nobody(tmp_path):
 
 
 def broken(error):
-    def init(self, backbone):
+    def init(self, backbone, **options):
         raise error
 
     return init
@@ -366,7 +385,7 @@ def test_a_gpu_is_worth_it_from_some_pictures_on(small, monkeypatch):
     on_gpu, asked = SimpleNamespace(device=torch.device("cuda")), []
     monkeypatch.setattr(cbir.engines, "has_cuda", lambda: True)
     monkeypatch.setattr(cbir.engines, "_torch_engine", lambda backbone: on_gpu)
-    monkeypatch.setattr(OpenVINOEngine, "__init__", lambda self, backbone: asked.append(backbone))
+    monkeypatch.setattr(OpenVINOEngine, "__init__", lambda self, backbone, many: asked.append(backbone))
     assert open_engine(small, pictures=WORTH_CUDA) is on_gpu
     assert not asked
     assert isinstance(open_engine(small, pictures=WORTH_CUDA - 1), OpenVINOEngine)

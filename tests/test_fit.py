@@ -15,7 +15,6 @@ TORCHVISION = Preprocessing(256, 224, "bilinear", (1.0, 2.0, 3.0), (4.0, 5.0, 6.
 NEAREST = Preprocessing(256, 224, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest")
 
 
-
 def assert_same_pixels(fitted, expected, exact=0):
     """Coordinates of 32 bits round, which moves one pixel in a thousand by a level.
 

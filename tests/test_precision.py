@@ -24,7 +24,9 @@ def network(seconds, noise=0.0):
     """A network of fixed speed that makes the features of "f32" but for some noise (numbers, not calls, decide)."""
 
     def run(pictures):
-        time.sleep(seconds)
+        until = time.process_time() + seconds
+        while time.process_time() < until:  # processor time is what counts
+            pass
         features = pictures.reshape(len(pictures), -1)[:, :100].astype(np.float32)
         return features + noise * np.random.default_rng(0).normal(size=features.shape).astype(np.float32)
 
@@ -38,6 +40,20 @@ def test_the_fastest_that_is_faithful_is_chosen(pictures):
     assert choice.trials["bf16"].worst_cosine < LEAST_COSINE < choice.trials["f16"].worst_cosine
     rates = {name: trial.pictures_per_second for name, trial in choice.trials.items()}
     assert rates["f32"] < rates["f16"] < rates["bf16"]
+
+
+def test_small_batches_are_chosen_where_they_are_faster(pictures):
+    def run(seconds_a_batch, seconds_a_square):
+        def network(pictures):
+            until = time.process_time() + seconds_a_batch + seconds_a_square * len(pictures) ** 2
+            while time.process_time() < until:
+                pass
+            return pictures.reshape(len(pictures), -1).astype(np.float32)
+
+        return network
+
+    assert choose({"f32": run(0.01, 0)}, pictures).batch == 4
+    assert choose({"f32": run(0, 0.003)}, pictures).batch == 1
 
 
 def test_float32_stays_where_nothing_is_better(pictures):
@@ -56,12 +72,17 @@ def test_drawn_pictures_are_the_same_each_time_and_not_alike(pictures):
 
 
 def test_a_choice_survives_json():
-    choice = Choice("f16", {"f32": Trial(1.0, 10.0), "f16": Trial(0.9999, 20.5)})
+    choice = Choice("f16", {"f32": Trial(1.0, 10.0), "f16": Trial(0.9999, 20.5)}, 4)
     assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
 
 
 @pytest.mark.parametrize(
-    "record", [None, {}, {"precision": "f16", "trials": {}}, {"precision": "f16", "trials": {"f16": 1}}, [], "f16"]
+    "record",
+    [
+        *(None, {}, [], "f16", {"precision": "f16", "trials": {}}, {"precision": "f16", "trials": {"f16": 1}}),
+        {"precision": "f32", "trials": {"f32": {"worst_cosine": 1, "pictures_per_second": 1}}, "batch": 0},
+        {"precision": "f32", "trials": {"f32": {"worst_cosine": 1, "pictures_per_second": 1}}},
+    ],
 )
 def test_nonsense_is_no_choice(record):
     with pytest.raises((ValueError, TypeError, KeyError)):

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -301,16 +302,16 @@ def test_a_preview_writes_nothing(photo_folder: Folder) -> None:
 def test_unreadable_colours_make_no_row(photo_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     root = photo_folder(3)
     Image.new("RGB", (50, 50)).save(root / "black.png")
-    real = Extractor._batch
+    real = Extractor.run
 
-    def with_a_hole(self: Extractor, waiting: list) -> Iterator[Extracted]:  # type: ignore[type-arg]
-        for result in real(self, waiting):
+    def with_a_hole(self: Extractor, *arguments: Any) -> Iterator[Extracted]:  # type: ignore[type-arg]
+        for result in real(self, *arguments):
             if result.key.path == "black.png":
                 yield Extracted(result.key, result.sha256, np.full(1280, np.nan, dtype=np.float32))
             else:
                 yield result
 
-    monkeypatch.setattr(Extractor, "_batch", with_a_hole)
+    monkeypatch.setattr(Extractor, "run", with_a_hole)
     report = refresh(root)
     assert report.skipped == [("black.png", "the network makes nothing of it (its features are zero or not finite)")]
     assert report.total == 3

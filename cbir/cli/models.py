@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +19,9 @@ from cbir.cli.options import json_option, verbosity_options
 @json_option
 @verbosity_options
 def command(download: str | None, everything: bool, as_json: bool) -> None:
-    """List the backbones: how many features, and where their weights are.
+    """List the backbones: how many features, where their weights are, and how fast they are here.
+
+    The speed is that of the network alone, in batches, measured when it was first used on this machine.
 
     Any other classification network of torchvision can be named as well.
     """
@@ -48,20 +51,21 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
             if record["megabytes"]
             else "",
             "yes" if record["present"] else "no",
-            record["path"],
+            f"{record['pictures_per_second']:.0f}/s in {record['precision']}" if record["precision"] else "not tried",
+            output.short_path(Path(record["path"])),
         )
         for record in records
     ]
-    output.write_table(("name", "features", "which", "weights", "here", "where they are or would be"), rows, right=(1,))
+    header = ("name", "features", "which", "weights", "here", "speed on this CPU", "where they are or would be")
+    output.write_table(header, rows, right=(1,))
     if not everything:
         click.echo("\nAny other classification network of torchvision works too: `cbir models --all`.")
 
 
 def _describe(name: str) -> dict[str, Any]:
-    from pathlib import Path
-
     from cbir.backbones.registry import KNOWN, bundled_weights
     from cbir.backbones.weights import hub_file
+    from cbir.engines.precision import last_measured
 
     known = KNOWN.get(name)
     if known is None:
@@ -69,6 +73,7 @@ def _describe(name: str) -> dict[str, Any]:
 
         known = describe_torchvision(name)
     path = Path(str(bundled_weights().path)) if known.weights is None else hub_file(known.weights)
+    measured = last_measured(name)
     return {
         "name": name,
         "dimension": known.dimension,
@@ -79,4 +84,6 @@ def _describe(name: str) -> dict[str, Any]:
         "url": known.weights.url if known.weights else None,
         "path": str(path),
         "present": path.is_file(),
+        "precision": measured.precision if measured else None,
+        "pictures_per_second": measured.trials[measured.precision].pictures_per_second if measured else None,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,17 +33,31 @@ Features = npt.NDArray[np.float32]
 #: From this many pictures on, the two seconds that importing torch takes are won back by a GPU.
 WORTH_CUDA = 64
 
+#: From this many pictures on, a CPU does several batches side by side, each on some of its cores.
+WORTH_STREAMS = 16
+
 NAMES = ("auto", "openvino", "torch")
 
 
 class Engine(Protocol):
     """A network on a runtime.
 
-    `description` names runtime, device and precision for people; `batch` is how many pictures at a time suit it.
+    `description` names runtime, device and precision for people; `batch` is how many pictures at a time suit it, and
+    `depth` how many batches may be under way.
     """
 
     description: str
-    batch: int
+    depth: int
+
+    @property
+    def batch(self) -> int:
+        """See above."""
+
+    def start(self, pictures: Pictures) -> Callable[[], Features]:
+        """Begin with a batch, and return at once; what is returned waits for its features (see `features`).
+
+        The one for the oldest batch is called before more than `depth` are under way.
+        """
 
     def features(self, pictures: Pictures) -> Features:
         """Features of `pictures`, which have the size of the backbone's crop: shape (n, dimension), not normalised."""
@@ -73,7 +88,7 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int 
     try:
         from cbir.engines.openvino_engine import OpenVINOEngine
 
-        return OpenVINOEngine(backbone)
+        return OpenVINOEngine(backbone, many=pictures >= WORTH_STREAMS)
     except CbirError:
         raise  # of weights, not of OpenVINO: torch would fail alike
     except Exception as error:

@@ -17,34 +17,44 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-import platformdirs
 
 from cbir.backbones.registry import Backbone
 from cbir.engines import Features, Pictures
-from cbir.engines.precision import Choice, choose, drawn_pictures
+from cbir.engines.precision import Choice, choose, compiled_folder, drawn_pictures, read_choice
 
 logger = logging.getLogger("cbir")
 
 #: Counts changes of the converted graph, so that compiled models of older ones are not used any more.
 GRAPH_VERSION = 2
 
+#: The largest batch. Larger ones gain nothing, and their maps do not fit into the processor's cache.
+_MOST = 16
+
 #: Precisions that a processor may be good at, and how OpenVINO calls that.
 _CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
 
 
 class OpenVINOEngine:
-    """A backbone compiled for this processor. Compiled models are made when they are first asked for."""
+    """A backbone compiled for this processor. Compiled models are made when they are first asked for.
 
-    batch = 16
+    With `many`, several batches are computed side by side, each on a part of the cores: these then never wait for each
+    other in the middle of a layer, also while pictures are decoded on them. A single batch is slower for it.
+    """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, *, many: bool = False) -> None:
         self._backbone = backbone
         self._core = openvino.Core()
         self._capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {self._capabilities}"
+        self._hint = "THROUGHPUT" if many else "LATENCY"
         self._requests: dict[str, openvino.InferRequest] = {}
-        self._choice = _read_choice(self._choice_file())
-        self._request("features")
+        self._idle: list[openvino.InferRequest] = []
+        self._choice = read_choice(self._choice_file())
+        compiled = self._load("features")
+        self._requests["features"] = compiled.create_infer_request()
+        # one more than are computed, so that the next is there when one is done
+        self.depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
+        self._idle = [self._requests["features"]] + [compiled.create_infer_request() for _ in range(self.depth - 1)]
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self.precision}"
 
     @property
@@ -52,13 +62,35 @@ class OpenVINOEngine:
         """What the network is computed in: "f32", "bf16" or "f16"."""
         return self._choice.precision if self._choice else "f32"
 
+    @property
+    def batch(self) -> int:
+        """How many pictures at a time suit it."""
+        return self._choice.batch if self._choice else _MOST
+
     def features(self, pictures: Pictures) -> Features:
         """See `engines.Engine.features`."""
-        return _infer(self._request("features"), pictures)[0]
+        return self.start(pictures)()
+
+    def start(self, pictures: Pictures) -> Callable[[], Features]:
+        """See `engines.Engine.start`."""
+        request = self._idle.pop()
+        given = np.ascontiguousarray(pictures)
+        request.start_async([given], share_inputs=True)
+
+        def finish() -> Features:
+            assert given is not None  # the request reads from it until it is done
+            request.wait()
+            found = _outputs(request)[0]
+            self._idle.append(request)
+            return found
+
+        return finish
 
     def stages(self, pictures: Pictures) -> list[Features]:
         """See `engines.Engine.stages`."""
-        return _infer(self._request("stages"), pictures)
+        request = self._request("stages")
+        request.infer([np.ascontiguousarray(pictures)])
+        return _outputs(request)
 
     def _request(self, graph: str) -> openvino.InferRequest:
         if graph not in self._requests:
@@ -67,19 +99,21 @@ class OpenVINOEngine:
 
     def _load(self, graph: str) -> openvino.CompiledModel:
         """The compiled model of `graph` ("features" or "stages"), from the cache where it is there and sound."""
+        # the stages of one picture at a time are wanted
+        hint = self._hint if graph == "features" else "LATENCY"
         if self._choice is not None:
             try:
                 with self._cache_file(graph).open("rb") as file:
                     digest, blob = file.read(32), file.read()
                 if hashlib.sha256(blob).digest() == digest:  # a damaged blob could crash the process
-                    return self._core.import_model(blob, "CPU", _settings(self.precision))
+                    return self._core.import_model(blob, "CPU", _settings(self.precision, hint))
             except (OSError, RuntimeError):
                 pass  # not there yet, or of no use any more: it is made anew
         logger.info("Preparing %s for this processor (once) …", self._backbone.name)
         model = _convert(self._backbone, graph)
         if self._choice is None:
             self._choice = self._choose_precision(model)
-        compiled = self._core.compile_model(model, "CPU", _settings(self.precision))
+        compiled = self._core.compile_model(model, "CPU", _settings(self.precision, hint))
         exported = compiled.export_model()
         blob = exported if isinstance(exported, bytes) else exported.getvalue()
         path = self._cache_file(graph)
@@ -94,11 +128,16 @@ class OpenVINOEngine:
         tried = ["f32", *(name for name, known_as in _CAPABILITIES.items() if known_as in self._capabilities)]
 
         def runner(name: str) -> Callable[[Pictures], Features]:
-            request = self._core.compile_model(model, "CPU", _settings(name)).create_infer_request()
-            return lambda pictures: _infer(request, pictures)[0]
+            request = self._core.compile_model(model, "CPU", _settings(name, "LATENCY")).create_infer_request()
+
+            def run(pictures: Pictures) -> Features:
+                request.infer([pictures])
+                return _outputs(request)[0]
+
+            return run
 
         run = {name: runner(name) for name in tried}
-        choice = choose(run, drawn_pictures(self.batch, self._backbone.preprocessing.crop))
+        choice = choose(run, drawn_pictures(_MOST, self._backbone.preprocessing.crop))
         with contextlib.suppress(OSError):  # what cannot be kept is told where the compiled model is
             _write(self._choice_file(), json.dumps(choice.to_json()).encode("ascii"))
         logger.debug("Tried on this processor: %s", choice)
@@ -112,13 +151,11 @@ class OpenVINOEngine:
         return _cache_path(self._backbone, graph, [self._processor, self.precision], "blob")
 
 
-def _settings(precision_name: str) -> dict[str, str]:
-    # one stream over all cores: pictures come in batches, one after another
-    return {"INFERENCE_PRECISION_HINT": precision_name, "PERFORMANCE_HINT": "LATENCY"}
+def _settings(precision: str, hint: str) -> dict[str, str]:
+    return {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
 
 
-def _infer(request: openvino.InferRequest, pictures: Pictures) -> list[Features]:
-    request.infer([np.ascontiguousarray(pictures)])
+def _outputs(request: openvino.InferRequest) -> list[Features]:
     outputs = range(len(request.model_outputs))
     # copies: the request's own arrays are overwritten by the next call
     return [np.array(request.get_output_tensor(i).data, dtype=np.float32) for i in outputs]
@@ -129,14 +166,7 @@ def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) 
     picture = [preprocessing.crop, preprocessing.mean, preprocessing.std]
     key = json.dumps([backbone.weights.identity, picture, GRAPH_VERSION, openvino.__version__, *runtime])
     digest = hashlib.sha256(key.encode()).hexdigest()[:20]
-    return platformdirs.user_cache_path("cbir") / "compiled" / f"{backbone.name}-{what}-{digest}.{suffix}"
-
-
-def _read_choice(path: Path) -> Choice | None:
-    try:
-        return Choice.from_json(json.loads(path.read_text(encoding="ascii")))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
+    return compiled_folder() / f"{backbone.name}-{what}-{digest}.{suffix}"
 
 
 def _write(path: Path, *parts: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -15,6 +17,7 @@ class TorchEngine:
 
     def __init__(self, backbone: Backbone) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.depth = 2
         self.batch = 128 if self.device.type == "cuda" else 16
         self._network = backbone.build()
         if self.device.type == "cuda":
@@ -28,9 +31,18 @@ class TorchEngine:
 
     def features(self, pictures: Pictures) -> Features:
         """See `engines.Engine.features`."""
+        return self.start(pictures)()
+
+    def start(self, pictures: Pictures) -> Callable[[], Features]:
+        """See `engines.Engine.start`. A GPU computes while the next pictures are gathered."""
         with torch.inference_mode():
-            features: Features = self._network(self._send(pictures)).float().cpu().numpy()
-        return features
+            features = self._network(self._send(pictures))
+
+        def finish() -> Features:
+            found: Features = features.float().cpu().numpy()
+            return found
+
+        return finish
 
     def stages(self, pictures: Pictures) -> list[Features]:
         """See `engines.Engine.stages`."""

@@ -1,7 +1,7 @@
 """How alike the pictures of an index are to each other: what a cosine means in this collection, with this network.
 
-Networks differ: unrelated photos have a cosine of .1 in one and of .6 in another, so no threshold suits all. The index's
-own distribution says what is usual, and a match's percentile how unusual it is.
+Networks differ: unrelated photos have a cosine of .1 in one and of .6 in another, so no threshold suits all. The
+index's own distribution says what is usual, and a match's percentile how unusual it is.
 """
 
 from __future__ import annotations
