@@ -110,10 +110,11 @@ def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Sh
     and structure are checked before it sees the file, unless they were and the file has not changed since;
     IndexDamagedError where they are wrong.
     """
-    from cbir.index.store import checked_path, open_rows
+    from cbir.index.store import RowFile, checked_path
 
     directions = min(DIRECTIONS, dimension)
-    projection = open_rows(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
+    stored = RowFile(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
+    projection = stored.between(0, directions + 1)
     path = checked_path(directory, entry.trees)
     trees = AnnoyIndex(directions, "angular")
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -31,8 +33,8 @@ _NPY_HEADER = re.compile(rb"\{'descr': '(<f[24])', 'fortran_order': False, 'shap
 class Index:
     """One committed state of an index directory, read-only.
 
-    Rows are numbered through all blocks, invalid ones included. Features are float16 on disk, read by memory map,
-    and float32 from here on; each row has length 1. Errors are IndexDamagedError, which names the file.
+    Rows are numbered through all blocks, invalid ones included. Features are float16 on disk, read when they are asked
+    for, and float32 from here on; each row has length 1. Errors are IndexDamagedError, which names the file.
     """
 
     def __init__(self, directory: Path, meta: Meta) -> None:
@@ -97,14 +99,14 @@ class Index:
         numbers = np.searchsorted(self._starts, wanted, side="right") - 1
         for number in np.unique(numbers):
             chosen = numbers == number
-            halves[chosen] = self._blocks[number].features[wanted[chosen] - self._starts[number]]
+            halves[chosen] = self._blocks[number].features.take(wanted[chosen] - self._starts[number])
         return to_float32(halves)
 
     def chunks(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """All features from row `first` on, in order, as pairs of the chunk's first row and the chunk."""
         for start, block in zip(self._starts, self._blocks, strict=False):
             for offset in range(max(0, first - int(start)), len(block.features), SCAN_ROWS):
-                yield int(start) + offset, to_float32(block.features[offset : offset + SCAN_ROWS])
+                yield int(start) + offset, to_float32(block.features.between(offset, offset + SCAN_ROWS))
 
     def record(self, row: int) -> FileRecord:
         """The file that a row belongs to."""
@@ -150,7 +152,7 @@ class _Block:
     """The two files of one block, opened and their structure checked."""
 
     def __init__(self, directory: Path, entry: BlockEntry, dimension: int) -> None:
-        self.features = open_rows(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
+        self.features = RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
         self.files = FileTable(checked_path(directory, entry.files), entry.rows)
 
 
@@ -173,20 +175,78 @@ def checked_path(directory: Path, entry: FileEntry) -> Path:
     return path
 
 
-def open_rows(directory: Path, entry: FileEntry, shape: tuple[int, int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Map an `.npy` file of known shape and type into memory; IndexDamagedError where it is another."""
-    path = checked_path(directory, entry)
-    try:
-        with path.open("rb") as file:
-            found = _npy_header(file)
-            start, size = file.tell(), os.fstat(file.fileno()).st_size
-            if found == (shape, dtype) and size == start + math.prod(shape) * dtype.itemsize:
-                return np.asarray(np.memmap(file, dtype, "r", offset=start, shape=shape))
-    except (OSError, ValueError, OverflowError) as error:
-        raise IndexDamagedError(f"{path} is damaged ({error}). {how_to_repair(directory)}") from error
-    raise IndexDamagedError(
-        f"{path} holds something else instead of {shape} numbers of type {dtype}. {how_to_repair(directory)}"
-    )
+class RowFile:
+    """An `.npy` file of two dimensions whose rows are read when they are asked for.
+
+    Read and not mapped into memory: mapped pages count as the process's own as long as there is room, and one that
+    another program has cut off would end the process. The file stays open, so it can be read after a writer that
+    merges blocks has removed it. IndexDamagedError where it is another than it should be, or cannot be read.
+    """
+
+    def __init__(self, directory: Path, entry: FileEntry, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self._path = checked_path(directory, entry)
+        self._dtype = dtype
+        self.shape = shape
+        self._row_bytes = shape[1] * dtype.itemsize
+        try:
+            with self._path.open("rb") as file:
+                found = _npy_header(file)
+                self._start, size = file.tell(), os.fstat(file.fileno()).st_size
+                self._descriptor = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._descriptor)
+        except (OSError, ValueError, OverflowError) as error:
+            raise self._damaged(f"is damaged ({error})") from error
+        if found != (shape, dtype) or size != self._start + math.prod(shape) * dtype.itemsize:
+            raise self._damaged(f"holds something else instead of {shape} numbers of type {dtype}")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def between(self, first: int, stop: int) -> npt.NDArray[Any]:
+        """Rows [first, stop), as many as there are of them; shape (n, dimension)."""
+        stop = min(stop, len(self))
+        rows = np.empty((max(stop - first, 0), self.shape[1]), dtype=self._dtype)
+        if rows.size:
+            self._read(rows.data.cast("B"), first)
+        return rows
+
+    def take(self, wanted: Rows) -> npt.NDArray[Any]:
+        """The rows `wanted`, shape (n,), in that order; shape (n, dimension)."""
+        rows = np.empty((len(wanted), self.shape[1]), dtype=self._dtype)
+        if rows.size:
+            into, length = rows.data.cast("B"), self._row_bytes
+            for place, row in zip(range(0, len(into), length), wanted.tolist(), strict=True):
+                self._read(into[place : place + length], row)
+        return rows
+
+    def _read(self, into: memoryview, row: int) -> None:
+        position = self._start + row * self._row_bytes
+        try:
+            count = _read_at(self._descriptor, into, position)
+            while 0 < count < len(into):  # a signal, or more than the system reads at once
+                more = _read_at(self._descriptor, into[count:], position + count)
+                count = count + more if more else -1
+        except OSError as error:
+            raise self._damaged(f"cannot be read ({reason_of(error)})") from error
+        if count < len(into):
+            raise self._damaged("ends too early")
+
+    def _damaged(self, problem: str) -> IndexDamagedError:
+        return IndexDamagedError(f"{self._path} {problem}. {how_to_repair(self._path.parent)}")
+
+
+def _read_at(descriptor: int, into: memoryview, position: int) -> int:
+    """Read from a place in a file, and return how many bytes there were."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [into], position)
+    with _SEEKING:  # Windows
+        os.lseek(descriptor, position, os.SEEK_SET)
+        data = os.read(descriptor, len(into))
+    into[: len(data)] = data
+    return len(data)
+
+
+_SEEKING = threading.Lock()
 
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, int], np.dtype[Any]] | None:
