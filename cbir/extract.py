@@ -27,8 +27,9 @@ from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted
 if TYPE_CHECKING:
     from cbir.engines import Engine
 
-#: Pictures that are read ahead of the network.
+#: Pictures that are read ahead of the network: of a CPU's, and of a GPU's, whose batches are larger.
 AHEAD = 128
+AHEAD_OF_CUDA = 512
 
 Key = TypeVar("Key")
 Floats = npt.NDArray[np.float32]
@@ -137,7 +138,10 @@ class Extractor:
     def _prepare(
         self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
     ) -> Iterator[_Prepared[Key]]:
-        """Read and fit `files` in threads, in order, at most AHEAD of them ahead."""
+        """Read and fit `files` in threads, in order, only so many of them ahead."""
+        from cbir.engines import WORTH_CUDA, has_cuda
+
+        most = AHEAD_OF_CUDA if self._pictures >= WORTH_CUDA and has_cuda() else AHEAD
 
         decoders: list[IsolatedDecoder] = []
         of_thread = threading.local()
@@ -165,7 +169,7 @@ class Extractor:
         try:
             for key, source in files:
                 ahead.append(pool.submit(prepare, key, source))
-                if len(ahead) >= AHEAD:
+                if len(ahead) >= most:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()

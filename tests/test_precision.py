@@ -10,7 +10,7 @@ import pytest
 
 from cbir.backbones.registry import describe
 from cbir.engines.openvino_engine import OpenVINOEngine
-from cbir.engines.precision import LEAST_COSINE, Choice, Trial, choose, drawn_pictures
+from cbir.engines.precision import LEAST_COSINE, Choice, Trial, choose, drawn_pictures, last_measured
 from cbir.engines.torch_engine import TorchEngine
 from cbir.images.read import read_fitted
 
@@ -103,6 +103,21 @@ def test_the_choice_is_kept_with_what_was_measured_and_made_again_where_it_is_da
         assert Choice.from_json(json.loads(path.read_text())).precision == again.precision
     finally:
         path.write_bytes(kept)
+
+
+def test_cbir_models_tells_the_speed_that_was_measured_here(extractor):
+    from click.testing import CliRunner
+
+    from cbir.cli import cli
+
+    engine = extractor.engine
+    records = {one["name"]: one for one in json.loads(CliRunner().invoke(cli, ["models", "--json"]).output)}
+    measured = last_measured("efficientnet_lite0")
+    assert records["efficientnet_lite0"]["precision"] == engine.precision == measured.precision
+    rate = measured.trials[measured.precision].pictures_per_second
+    assert records["efficientnet_lite0"]["pictures_per_second"] == rate > 0
+    assert f"{rate:.0f}/s in {engine.precision}" in CliRunner().invoke(cli, ["models"]).output
+    assert last_measured("no such network") is None
 
 
 def test_efficientnet_is_not_computed_in_bfloat16(extractor):
