@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint format dataset clean
+.PHONY: demo test lint format bench bench-quick dataset clean
 
 demo: $(VENV)/installed
 	@echo
@@ -32,11 +32,18 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# figures, machine and all measurements; nothing fails because a target is missed
+bench: $(VENV)/installed-bench
+	$(BIN)/python -m benchmarks --json benchmarks/results.json
+
+bench-quick: $(VENV)/installed-bench
+	$(BIN)/python -m benchmarks --quick --json benchmarks/results-quick.json
+
 dataset: $(VENV)/installed
 	$(BIN)/python dataset/draw.py
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build demo benchmarks/work *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "cbir needs Python 3.10 or newer: make PYTHON=python3.12 …")'
@@ -46,4 +53,8 @@ $(VENV)/installed: setup.cfg pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed
+	$(PIP) install --quiet --editable '.[bench]'
 	touch $@

@@ -11,7 +11,7 @@ import click
 
 from cbir.cli import INTERRUPTED, output
 from cbir.cli.options import FilePath, engine_option, index_option, verbosity_options
-from cbir.cli.runs import progress, stop_on_terminate
+from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
 
 if TYPE_CHECKING:
     from cbir.evaluation.ground_truth import GroundTruth
@@ -90,6 +90,7 @@ def command(
       cbir evaluate --index photos --sample 500 --json
       cbir evaluate photos/ --compare --model resnet50 --model efficientnet_lite0
     """
+    use_one_blas_thread()
     from cbir.evaluation.ground_truth import by_file, by_folder
     from cbir.evaluation.runner import RECALL_AT, evaluate
     from cbir.evaluation.sources import Wanted, open_collection

@@ -23,8 +23,8 @@ from cbir.index.shortlist import Shortlist, open_shortlist
 
 Rows = npt.NDArray[np.int64]
 
-#: Rows that a scan reads at a time: 4,096 of 2,048 features are 32 MB in float32.
-SCAN_ROWS = 4096
+#: What a scan has of the features at a time, in float32. More is no faster, and counts in each run's memory.
+SCAN_BYTES = 8_000_000
 
 # What NumPy writes before a C-ordered array of two dimensions; how many spaces end it differs between its versions.
 _NPY_HEADER = re.compile(rb"\{'descr': '(<f[24])', 'fortran_order': False, 'shape': \((\d{1,12}), (\d{1,12})\), \} *\n")
@@ -104,9 +104,10 @@ class Index:
 
     def chunks(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """All features from row `first` on, in order, as pairs of the chunk's first row and the chunk."""
+        step = max(1, SCAN_BYTES // (4 * self.meta.dimension))
         for start, block in zip(self._starts, self._blocks, strict=False):
-            for offset in range(max(0, first - int(start)), len(block.features), SCAN_ROWS):
-                yield int(start) + offset, to_float32(block.features.between(offset, offset + SCAN_ROWS))
+            for offset in range(max(0, first - int(start)), len(block.features), step):
+                yield int(start) + offset, to_float32(block.features.between(offset, offset + step))
 
     def record(self, row: int) -> FileRecord:
         """The file that a row belongs to."""

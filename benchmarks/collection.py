@@ -1,0 +1,170 @@
+"""Indexes of synthetic features, and what is asked of them, each side in a process of its own (`harness.Worker`)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import features, processes
+from cbir.backbones.registry import describe
+from cbir.index.files import FileRecord
+from cbir.index.format import Meta
+from cbir.index.store import Index
+from cbir.index.writer import Writer
+from cbir.search import Searcher
+
+Floats = npt.NDArray[np.float32]
+
+#: The network that an index says it was made with has features of the same dimension.
+BACKBONE = "resnet50"
+
+#: Rows that are committed at a time.
+COMMIT_ROWS = 50_000
+
+_FIRST = "2026-01-01T00:00:00Z"
+
+
+def write(
+    directory: Path,
+    rows: int,
+    root: Path,
+    records: Iterable[FileRecord] = (),
+    name: str = BACKBONE,
+    weights: Path | None = None,
+) -> float:
+    """Write an index of `rows` clustered features, and return the seconds that its shortlist took.
+
+    `records` are the first rows' files; the others have made-up ones.
+    """
+    logging.getLogger("cbir").setLevel(logging.ERROR)
+    backbone = describe(name, str(weights) if weights else None if name != BACKBONE else "untrained")
+    directory.mkdir(parents=True)
+    writer = Writer(directory, Meta(backbone.to_json(), backbone.dimension, str(root), _FIRST, _FIRST))
+    files = chain(records, made_up())
+    for chunk in features.chunks(rows, backbone.dimension):
+        for record, feature in zip(islice(files, len(chunk)), chunk, strict=True):
+            writer.add(record, feature)
+        if writer.pending >= COMMIT_ROWS:
+            writer.commit()
+    writer.commit()
+    started = time.perf_counter()
+    writer.tidy()
+    return time.perf_counter() - started
+
+
+def build_shortlist(directory: Path) -> float:
+    """Seconds in which the shortlist of an index that has one is made anew: directions, trees, calibration, files."""
+    index = Index.open(directory)
+    writer = Writer(directory, index.meta)
+    writer.replace(index.meta.but(shortlist=None))
+    started = time.perf_counter()
+    writer.tidy()
+    return time.perf_counter() - started
+
+
+def made_up() -> Iterator[FileRecord]:
+    """Files that are not there, with names of usual length."""
+    for number in count():
+        digest = hashlib.sha256(str(number).encode()).hexdigest()
+        yield FileRecord(f"2026/{number // 250:04}/IMG_{number:07}.jpg", 2_000_000, 10**18 + number, digest)
+
+
+def record_of(path: Path, root: Path) -> FileRecord:
+    """A file as the index knows it."""
+    status, digest = path.stat(), hashlib.sha256(path.read_bytes()).hexdigest()
+    return FileRecord(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns, digest)
+
+
+def open_for_search(directory: Path) -> dict[str, float]:
+    """Milliseconds until an index can answer, in a process that has imported all it needs, and its memory in MB."""
+    started = time.perf_counter()
+    index = Index.open(directory)
+    opened = time.perf_counter()
+    index.shortlist()
+    ready = time.perf_counter()
+    return {
+        "open_ms": 1000 * (opened - started),
+        "ready_ms": 1000 * (ready - started),
+        "resident_mb": processes.memory("self", "VmRSS"),
+        "private_mb": processes.memory("self", "RssAnon"),
+    }
+
+
+def search(directory: Path, queries: Floats, top: int, reranked: bool) -> tuple[float, list[list[int]]]:
+    """Seconds a query, and the rows that were found."""
+    searcher = _searcher(directory)
+    found = []
+    started = time.perf_counter()
+    for query in queries:
+        found.append(searcher.ranked(query, top, reranked=reranked)[0])
+    seconds = (time.perf_counter() - started) / len(queries)
+    return seconds, [rows.tolist() for rows in found]
+
+
+def memory() -> dict[str, float]:
+    """This process's memory in MB: private now, resident at its peak."""
+    return {"private_mb": processes.memory("self", "RssAnon"), "peak_mb": processes.memory("self", "VmHWM")}
+
+
+def exact(rows: int, queries: Floats, top: int) -> tuple[float, list[list[int]]]:
+    """Seconds a query of the plain scan, one product of matrix and vector in float32, and the rows that it found."""
+    everything = _everything(rows)
+    found = []
+    started = time.perf_counter()
+    for query in queries:
+        cosines = everything @ query
+        first = np.argpartition(-cosines, top)[:top]
+        found.append(first[np.argsort(-cosines[first])])
+    seconds = (time.perf_counter() - started) / len(queries)
+    return seconds, [rows_.tolist() for rows_ in found]
+
+
+def recall(found: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]]) -> float:
+    """The share of wanted rows that were found."""
+    hits = sum(len(set(one) & set(other)) for one, other in zip(found, wanted, strict=True))
+    return hits / sum(map(len, wanted))
+
+
+def hnsw_build(rows: int, neighbours: int, construction: int) -> float:
+    """Seconds of hnswlib's build over the same rows."""
+    import hnswlib
+
+    everything = _everything(rows)
+    index = hnswlib.Index("ip", everything.shape[1])
+    started = time.perf_counter()
+    index.init_index(rows, M=neighbours, ef_construction=construction, random_seed=1)
+    index.add_items(everything)
+    seconds = time.perf_counter() - started
+    _hnsw["index"] = index
+    return seconds
+
+
+def hnsw_search(queries: Floats, top: int, ef: int) -> tuple[float, list[list[int]]]:
+    """Seconds a query of the index that `hnsw_build` made in this process, and the rows that it found."""
+    index = _hnsw["index"]
+    index.set_ef(ef)
+    started = time.perf_counter()
+    found = [index.knn_query(query, top, num_threads=1)[0][0].tolist() for query in queries]
+    return (time.perf_counter() - started) / len(queries), found
+
+
+_hnsw: dict[str, Any] = {}
+
+
+@cache
+def _searcher(directory: Path) -> Searcher:
+    return Searcher(Index.open(directory))
+
+
+@cache
+def _everything(rows: int) -> Floats:
+    return features.collection(rows)

@@ -1,0 +1,71 @@
+"""The memory of processes, as Linux counts it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The most private memory (RssAnon) of a command, in MB: of its own process, and of it and all below it at once."""
+
+    own: float
+    tree: float
+    seconds: float
+
+
+def is_supported() -> bool:
+    """Whether this system tells the memory of processes."""
+    return memory("self", "RssAnon") > 0
+
+
+def memory(process: int | str, kind: str) -> float:
+    """A line of a process's status in MB, such as RssAnon (private), VmRSS (resident) or VmHWM (the most resident).
+
+    Zero where there is no such process any more.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in (_PROC / str(process) / "status").read_text().splitlines():
+            if line.startswith(f"{kind}:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def peak_memory(arguments: Sequence[str | Path], interval: float = 0.005) -> Peaks:
+    """Run a command to its end and watch its private memory; RuntimeError where the command fails."""
+    started = time.perf_counter()
+    child = subprocess.Popen(
+        list(map(str, arguments)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    own = tree = 0.0
+    words: list[bytes] = []
+    assert child.stderr is not None
+    # somebody has to read, or a command with much to say would wait for ever
+    reader = threading.Thread(target=lambda: words.append(child.stderr.read() if child.stderr else b""))
+    reader.start()
+    while child.poll() is None:
+        mine = memory(child.pid, "RssAnon")
+        own = max(own, mine)
+        tree = max(tree, mine + sum(memory(below, "RssAnon") for below in _descendants(child.pid)))
+        time.sleep(interval)
+    reader.join()
+    if child.returncode:
+        raise RuntimeError(f"{arguments[0]} exited with {child.returncode}: {words[0][-800:].decode(errors='replace')}")
+    return Peaks(own, tree, time.perf_counter() - started)
+
+
+def _descendants(process: int) -> Iterator[int]:
+    # each thread has the children that it started
+    for listing in (_PROC / str(process) / "task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in listing.read_text().split():
+                yield int(child)
+                yield from _descendants(int(child))

@@ -1,0 +1,119 @@
+"""cbir's side of the comparisons, for a process of its own (`harness.Worker`)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+import cbir.engines
+from cbir.backbones.registry import Backbone, describe
+from cbir.build import Options, Target, build_index
+from cbir.engines import Engine
+from cbir.extract import Extractor, unit
+from cbir.images.fit import fit
+from cbir.images.read import read_bytes, read_fitted
+
+Floats = npt.NDArray[np.float32]
+
+
+def index(folder: Path, directory: Path, name: str, weights: Path | None, engine: str | None) -> float:
+    """Seconds of a whole run of `cbir index` into a new index, but for importing and opening the engine."""
+    keep_engine()
+    shutil.rmtree(directory, ignore_errors=True)
+    options = Options(model=name, weights=str(weights) if weights else None, engine=engine)
+    started = time.perf_counter()
+    report, _ = build_index(Target(directory, folder, is_new=True), options)
+    seconds = time.perf_counter() - started
+    if report.added != report.total or not report.is_complete:
+        raise RuntimeError(f"not a clean run: {report.summary(directory.name)}")
+    return seconds
+
+
+def features(name: str, weights: Path | None, files: Sequence[Path]) -> Floats:
+    """Features as cbir makes them of files, of length 1."""
+    extractor = Extractor(describe(name, str(weights) if weights else None), pictures=len(files), isolated=True)
+    found = {}
+    for result in extractor.run((path, path) for path in files):
+        if result.error is not None:
+            raise result.error
+        if result.feature is not None:
+            found[result.key] = result.feature
+    # two files of the same content have one feature
+    return unit(np.stack([found[path] for path in files if path in found]))
+
+
+def features_of_full_decode(name: str, files: Sequence[Path]) -> Floats:
+    """Features that the same engine makes of pictures decoded at their full size, of length 1."""
+    from PIL import Image
+
+    backbone = describe(name)
+    fitted = []
+    for path in files:
+        with Image.open(path) as image:
+            fitted.append(fit(image.convert("RGB"), backbone.preprocessing))
+    engine = _open(name, None, None, len(files))
+    return unit(np.concatenate([engine.features(picture[np.newaxis]) for picture in fitted]))
+
+
+def forward_rate(name: str, weights: Path | None, engine: str | None, count: int) -> float:
+    """Pictures a second through the network alone, in the engine's own batches."""
+    opened = _open(name, weights, engine, count)
+    backbone = describe(name, str(weights) if weights else None)
+    crop = backbone.preprocessing.crop
+    batch = np.random.default_rng(0).integers(256, size=(opened.batch, crop, crop, 3), dtype=np.uint8)
+    opened.features(batch)
+    batches = max(1, count // len(batch))
+    under_way: deque[Callable[[], Floats]] = deque()
+    started = time.perf_counter()
+    for _ in range(batches):
+        if len(under_way) == opened.depth:
+            under_way.popleft()()
+        under_way.append(opened.start(batch))
+    for finish in under_way:
+        finish()
+    return batches * len(batch) / (time.perf_counter() - started)
+
+
+def decode_rate(name: str, files: Sequence[Path]) -> float:
+    """Pictures a second that one thread reads, hashes, decodes and fits."""
+    preprocessing = describe(name, "untrained").preprocessing
+    started = time.perf_counter()
+    for path in files:
+        data = read_bytes(path)
+        hashlib.sha256(data)
+        read_fitted(data, preprocessing, name=str(path))
+    return len(files) / (time.perf_counter() - started)
+
+
+def engine_name(name: str, weights: Path | None, engine: str | None, pictures: int) -> str:
+    """What runs the network here. The first use on a machine converts it; that is not measured."""
+    return _open(name, weights, engine, pictures).description
+
+
+def keep_engine() -> None:
+    """Let each engine be opened once in this process, as if a run of many pictures were a part of a longer one."""
+    logging.getLogger("cbir").setLevel(logging.ERROR)
+    if not hasattr(cbir.engines.open_engine, "__wrapped__"):
+        really_open = cache(cbir.engines.open_engine)
+
+        @wraps(cbir.engines.open_engine)
+        def open_once(backbone: Backbone, *, engine: str | None = None, pictures: int = 1) -> Engine:
+            # all that the number decides is which of these it reaches
+            bounds = (1, cbir.engines.WORTH_STREAMS, cbir.engines.WORTH_CUDA)
+            return really_open(backbone, engine=engine, pictures=max(bound for bound in bounds if bound <= pictures))
+
+        cbir.engines.open_engine = open_once
+
+
+def _open(name: str, weights: Path | None, engine: str | None, pictures: int) -> Engine:
+    keep_engine()
+    return cbir.engines.open_engine(describe(name, str(weights) if weights else None), engine=engine, pictures=pictures)

@@ -1,0 +1,83 @@
+"""What cbir should reach, point by point, on a CPU with AVX-512 and AMX and two cores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound that a figure should keep. `benchmark` is the module that measures it, `unit` what it is counted in."""
+
+    point: int
+    benchmark: str
+    what: str
+    bound: float
+    unit: str = "times"
+    at_least: bool = False
+
+    def is_reached(self, value: float) -> bool:
+        """Whether a figure keeps the bound."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def describe(self) -> str:
+        """The bound for people."""
+        return f"at {'least' if self.at_least else 'most'} {format_value(self.bound, self.unit)}"
+
+
+def format_value(value: float, unit: str) -> str:
+    """A figure and its unit, with as many digits as mean something and keep it on its side of a bound."""
+    if unit == "yes or no":
+        return "yes" if value else "no"
+    digits = 5 if unit in ("cosine", "") else 4
+    number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.{digits}g}"
+    return f"{number} {unit}".rstrip()
+
+
+def _extraction() -> dict[str, Target]:
+    targets = {}
+    for name, times in (("resnet50", 9.0), ("vgg16", 9.0), ("efficientnet_lite0", 7.0)):
+        targets[f"extraction-{name}"] = Target(
+            1, "extraction", f"{name}, 0.2 megapixel: cbir's rate against the plain loop's", times, at_least=True
+        )
+        targets[f"ideal-{name}"] = Target(
+            1, "extraction", f"{name}, 0.2 megapixel: cbir's rate against the ideal", 0.9, at_least=True
+        )
+    return targets
+
+
+#: All bounds, by the names that the results carry.
+TARGETS: dict[str, Target] = {
+    **_extraction(),
+    "lite0-resnet50": Target(
+        1, "extraction", "efficientnet_lite0 in cbir against resnet50 in the plain loop", 15.0, at_least=True
+    ),
+    "large-rate": Target(2, "large", "resnet50, 12 megapixels: against the plain loop", 6.0, at_least=True),
+    "large-mean": Target(2, "large", "features against a full decode's, mean", 0.999, "cosine", at_least=True),
+    "large-worst": Target(2, "large", "features against a full decode's, worst", 0.995, "cosine", at_least=True),
+    "precision-lite0": Target(
+        3, "precision", "efficientnet_lite0 against float32, worst picture", 0.999, "cosine", at_least=True
+    ),
+    "precision-squeezenet": Target(
+        3, "precision", "squeezenet1_0 against float32, worst picture", 0.999, "cosine", at_least=True
+    ),
+    "start-help": Target(4, "startup", "cbir --help against import torch", 0.12),
+    "start-known": Target(4, "startup", "search by an indexed picture against import torch", 0.25),
+    "start-new": Target(4, "startup", "search by a new picture, resnet50, against the bare script", 0.2),
+    "search-recall": Target(5, "search", "recall at 10", 0.99, "", at_least=True),
+    "search-time": Target(5, "search", "a query, not re-ranked, against the exact scan", 0.05),
+    "search-build": Target(5, "search", "building the shortlist against hnswlib's build", 0.1),
+    "search-open": Target(5, "search", "opening the index", 60.0, "ms"),
+    "search-resident": Target(5, "search", "resident after opening and a search", 250.0, "MB"),
+    "search-rerank": Target(5, "search", "what re-ranking adds to a query", 10.0, "ms"),
+    "million-recall": Target(5, "million", "one million rows: recall at 10", 0.99, "", at_least=True),
+    "million-time": Target(5, "million", "one million rows: a query against the exact scan", 0.05),
+    "million-private": Target(5, "million", "one million rows: private memory of a search", 500.0, "MB"),
+    "calibrated": Target(6, "search", "recall that the build measured and stored", 0.99, "", at_least=True),
+    "info-shows": Target(6, "search", "cbir info shows search_k and recall", 1.0, "yes or no", at_least=True),
+    "reindex": Target(7, "reindex", "unchanged re-index against a bare walk and json.load", 3.0),
+    "reindex-opened": Target(7, "reindex", "pictures opened by an unchanged re-index", 0.0, "pictures"),
+    "reindex-add": Target(7, "reindex", "adding 100, less their extraction, against an unchanged re-index", 2.0),
+    "memory": Target(8, "memory", "more private memory for 20,000 pictures than for 2,000", 60.0, "MB"),
+    "queries": Target(9, "queries", "search of 200 files against extracting them at point 1's rate", 1.2),
+}

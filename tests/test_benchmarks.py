@@ -1,0 +1,190 @@
+"""The benchmarks' arithmetic, and that what they measure with is the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import features, harness, machine, pictures, processes
+from benchmarks.__main__ import BENCHMARKS, ON_REQUEST
+from benchmarks.harness import Pair, take_turns
+from benchmarks.results import measured, noted
+from benchmarks.targets import TARGETS, Target, format_value
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+needs_proc = pytest.mark.skipif(not processes.is_supported(), reason="this system does not tell processes' memory")
+
+
+def test_a_ratio_is_that_of_the_medians() -> None:
+    assert Pair([3.0, 100.0, 2.0], [1.0, 0.5, 50.0]).ratio == 3.0
+    assert Pair([2.0, 4.0], [1.0, 2.0]).ratio == 2.0
+
+
+def test_the_two_sides_take_turns_and_the_warm_up_does_not_count() -> None:
+    order: list[str] = []
+
+    def side(name: str, seconds: float) -> float:
+        order.append(name)
+        return seconds * (100 if len(order) <= 2 else 1)
+
+    pair = take_turns(lambda: side("a", 6), lambda: side("b", 2), rounds=2)
+    assert "".join(order) == "ababab"
+    assert pair.to_json() == {"first": [6, 6], "second": [2, 2], "ratio": 3}
+
+
+def test_a_command_that_fails_is_no_measurement() -> None:
+    assert harness.run_command([sys.executable, "-c", "print(1)"]) == "1\n"
+    with pytest.raises(RuntimeError, match="exited with 3: no"):
+        harness.run_command([sys.executable, "-c", "import sys; sys.stderr.write('no'); sys.exit(3)"])
+    with pytest.raises(RuntimeError, match="exited with 3"):
+        processes.peak_memory([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_a_worker_keeps_its_state_and_is_another_process() -> None:
+    with harness.Worker() as worker:
+        assert worker.call(len, "four") == 4
+        there = worker.call(processes.memory, "self", "Pid")
+        assert there == worker.call(processes.memory, "self", "Pid") != processes.memory("self", "Pid")
+
+
+@needs_proc
+def test_the_peak_of_a_process_and_of_those_below_it() -> None:
+    allocate = "import time; kept = b'x' * {} * 2**20; time.sleep(0.3)"
+    child = allocate.format(60)
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); {allocate.format(100)}"
+    bare = processes.peak_memory([sys.executable, "-c", "import subprocess, time; time.sleep(0.3)"])
+    peaks = processes.peak_memory([sys.executable, "-c", parent])
+    assert peaks.own - bare.own == pytest.approx(100, abs=8)
+    # the child has gone by the time that its parent grows: the largest sum counts, not the sum of the largest
+    assert peaks.tree == pytest.approx(peaks.own, abs=8)
+    below = f"import subprocess, sys; kept = b'x' * 40 * 2**20; subprocess.run([sys.executable, '-c', {child!r}])"
+    both = processes.peak_memory([sys.executable, "-c", below])
+    assert both.own - bare.own == pytest.approx(40, abs=8)
+    assert both.tree - both.own == pytest.approx(60 + bare.own, abs=12)
+
+
+def test_a_figure_is_held_against_its_bound() -> None:
+    least, most = Target(1, "x", "", 9.0, at_least=True), Target(1, "x", "", 0.25)
+    assert least.is_reached(9.0)
+    assert not least.is_reached(8.99)
+    assert most.is_reached(0.25)
+    assert not most.is_reached(0.26)
+    reached, missed = measured("memory", 59.0), measured("memory", 61.0, "much", seconds=[1.0])
+    assert reached.lines()[0].endswith("at most 60 MB        reached")
+    assert [line.split()[-1] for line in missed.lines()] == ["REACHED", "much"]
+    assert json.loads(json.dumps(missed.to_json()))["reached"] is False
+    assert noted(1, "by the way", 1234.5, "MB").lines() == [f"1  {'by the way':<68} {'1,234 MB':>14}"]
+    assert format_value(0.99945, "cosine") == "0.99945 cosine"
+
+
+def test_a_figure_is_not_rounded_across_its_bound() -> None:
+    assert format_value(0.99896, "cosine") != format_value(0.999, "cosine")
+    assert format_value(0.98996, "") != format_value(0.99, "of 1")
+
+
+def test_every_point_has_benchmarks_and_every_benchmark_has_targets() -> None:
+    assert {target.point for target in TARGETS.values()} == set(range(1, 10))
+    assert {target.benchmark for target in TARGETS.values()} == set(BENCHMARKS)
+    assert set(ON_REQUEST) < set(BENCHMARKS)
+    readme = (CHECKOUT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    for name in BENCHMARKS:
+        assert f"| `{name}` |" in readme
+        source = (CHECKOUT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
+        for key, target in TARGETS.items():
+            if target.benchmark == name:
+                # extraction makes its keys of networks' names
+                assert f'"{key}"' in source or key.split("-", 1)[1] in source, key
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_can_be_imported(name: str) -> None:
+    assert callable(importlib.import_module(f"benchmarks.{name}").run)
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    command = [sys.executable, "-m", "benchmarks", "speed"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    assert done.returncode == 2
+    assert "there is no benchmark speed" in done.stderr
+
+
+def test_the_machine_is_described() -> None:
+    described = machine.describe()
+    assert described["cores"] >= 1
+    assert described["packages"]["numpy"] == np.__version__
+    assert "cores" in machine.headline(described)
+
+
+def test_features_are_the_same_each_time_clustered_and_of_length_one() -> None:
+    rows = features.CHUNK + 100
+    everything = features.collection(rows, 64)
+    assert everything.shape == (rows, 64)
+    assert everything.dtype == np.float32
+    assert np.array_equal(everything, np.concatenate(list(features.chunks(rows, 64))))
+    assert np.allclose(np.linalg.norm(everything, axis=1), 1, atol=1e-5)
+    assert everything.min() == 0
+    queries = features.queries(20, rows, 64)
+    assert np.array_equal(queries, features.queries(20, rows, 64))
+    cosines = queries @ everything.T
+    assert cosines.max() < 0.9999  # none is in the collection
+    # its own cluster is far nearer than the rest
+    tenth = np.sort(cosines, axis=1)[:, -10]
+    assert (tenth > np.median(cosines, axis=1) + 0.1).all()
+
+
+def contents(paths: list[Path]) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+@pytest.mark.parametrize("are_there", [True, False])
+def test_small_pictures_are_the_same_each_time_and_no_two_alike(tmp_path: Path, are_there: bool) -> None:
+    shared = tmp_path / "shared"
+    if are_there:
+        (shared / "bsds500" / "train").mkdir(parents=True)
+        for number in range(2):
+            pictures.draw(120, 80, number).save(shared / "bsds500" / "train" / f"{number}.jpg")
+    first, second = (contents(pictures.small(tmp_path / name, shared, 12)) for name in ("one", "two"))
+    assert first == second
+    assert len(set(first)) == 12
+    assert first[:5] == contents(pictures.small(tmp_path / "one", shared, 5))
+
+
+def test_thumbnails_are_small_and_no_two_alike(tmp_path: Path) -> None:
+    paths = pictures.thumbnails(tmp_path, tmp_path / "missing", 60)
+    assert len(set(contents(paths))) == 60
+    with Image.open(paths[0]) as image:
+        assert image.size == (pictures.THUMBNAIL, pictures.THUMBNAIL)
+
+
+def test_drawn_pictures_have_the_statistics_of_photos() -> None:
+    grey = np.asarray(pictures.draw(512, 384, seed=3).convert("L"), dtype=np.float64)
+    assert grey.std() > 20
+    spectrum = np.abs(np.fft.rfft2(grey - grey.mean()))
+    across = np.fft.rfftfreq(512)[np.newaxis]
+    down = np.fft.fftfreq(384)[:, np.newaxis]
+    frequency = np.hypot(down, across)
+    bands = [spectrum[(frequency >= low) & (frequency < 2 * low)].mean() for low in (0.01, 0.02, 0.04, 0.08, 0.16)]
+    slope = np.polyfit(np.log(2.0 ** np.arange(5)), np.log(bands), 1)[0]
+    assert -2.2 < slope < -0.6  # photos: about -1; drawn objects have nothing but edges, about -1.5
+
+
+def test_a_tree_has_as_many_files_as_it_should(tmp_path: Path) -> None:
+    paths = pictures.tree(tmp_path, 2 * pictures.FILES_A_FOLDER + 1)
+    assert sorted(tmp_path.glob("*/*.jpg")) == paths
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_folder_holds_just_the_files_that_were_named(tmp_path: Path) -> None:
+    paths = pictures.tree(tmp_path / "tree", 5)
+    for count in (5, 3):
+        folder = pictures.folder_of(paths[:count], tmp_path / "folder")
+        assert sorted(path.name for path in folder.iterdir()) == [path.name for path in paths[:count]]
