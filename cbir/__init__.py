@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from cbir.extract import Extractor as Extractor
     from cbir.images.read import read_image as read_image
     from cbir.index.store import Index as Index
+    from cbir.queries import CombinedQuery as CombinedQuery
+    from cbir.queries import Query as Query
     from cbir.search import Match as Match
-    from cbir.search import Query as Query
     from cbir.search import Searcher as Searcher
     from cbir.search import open_index as open_index
     from cbir.segment.parts import Segmentation as Segmentation
@@ -25,10 +26,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CbirError": "cbir.errors",
+    "CombinedQuery": "cbir.queries",
     "Extractor": "cbir.extract",
     "Index": "cbir.index.store",
     "Match": "cbir.search",
-    "Query": "cbir.search",
+    "Query": "cbir.queries",
     "Searcher": "cbir.search",
     "Segmentation": "cbir.segment.parts",
     "Segmenter": "cbir.segment.parts",

@@ -1,66 +1,71 @@
-"""From a query picture to the most similar pictures of an index."""
+"""From a query to the most similar pictures of an index."""
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from cbir.backbones.head import class_weights
 from cbir.backbones.registry import Backbone
 from cbir.backbones.weights import Weights
-from cbir.errors import ImageReadError, IndexConflictError, IndexDamagedError
-from cbir.extract import Extractor
+from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError
+from cbir.extract import Extractor, unit
 from cbir.index.home import index_directory, the_only_directory
-from cbir.index.shortlist import CANDIDATES, SMALL, Shortlist
 from cbir.index.store import Index
-from cbir.rerank import SHORTLIST, Centre, expand, largest, rerank, select
-
-logger = logging.getLogger("cbir")
-
-#: Rows whose mean stands for that of all rows of a large index.
-CENTRE_ROWS = 512
-
-#: Features of a small index that are kept in memory, as float32, from the first search on.
-CACHE_BYTES = 128 << 20
+from cbir.queries import Combination, CombinedQuery, Query
+from cbir.ranking import Ranker
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Query:
-    """A picture to search by: a path, or bytes (of a picture from stdin, say) with a name for them."""
-
-    source: Path | bytes
-    name: str
-
-    @classmethod
-    def from_path(cls, path: str | Path) -> Query:
-        """A query by a file."""
-        return cls(Path(path), os.fspath(path))
-
-
-@dataclass(frozen=True)
 class Match:
-    """A picture that was found. `score` is the cosine of its features and the query's: 1 is the same picture."""
+    """A picture that was found.
+
+    `score` is the cosine of its features and the query's: 1 is the same picture. Of a query of several pictures it is
+    the mean of the cosines with those that matches are to be like. `percentile` is the share, in percent, of random
+    pairs of the index's pictures that are less alike than that; None where the index does not know.
+    """
 
     rank: int
     path: Path
     score: float
+    percentile: float | None = None
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What one query brought: matches, best first, or the reason why the query could not be read."""
+    """What one query brought: matches, best first, or the reason why a picture of it could not be read."""
 
-    query: Query
+    query: Query | CombinedQuery
     matches: list[Match] = field(default_factory=list)
     error: ImageReadError | None = None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What is known of one picture of a query: its feature, of length 1, or where the index has its content."""
+
+    rows: list[int]
+    feature: Floats | None = None
+    error: ImageReadError | None = None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which matches of a query are wanted, as `Searcher.search` was told."""
+
+    count: int
+    reranked: bool
+    include_self: bool
+    min_score: float | None
+    min_percentile: float | None
 
 
 def open_index(name: str | Path | None = None) -> Index:
@@ -104,202 +109,141 @@ class Searcher:
         self.index = index
         self.backbone = backbone_of(index, weights=weights)
         self._extractor = Extractor(self.backbone, engine=engine, pictures=queries)
-        self._centre: Centre | None = None
-        self._cached: Floats | None = None
-        self._lengths: Floats | None = None
-        self._has_shortlist = True
+        self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
 
     def search(
         self,
-        queries: Iterable[Query | str | Path],
+        queries: Iterable[Query | CombinedQuery | str | Path],
         *,
         count: int = 10,
         reranked: bool = True,
         include_self: bool = False,
         min_score: float | None = None,
+        min_percentile: float | None = None,
+        class_name: str | None = None,
     ) -> Iterator[SearchResult]:
         """One result a query, in order, each with the first `count` matches.
 
-        The query's own file is left out unless `include_self`; `reranked` orders by the neighbourhood of the
-        query (see `cbir.rerank`) and not by cosine alone; `min_score` is the least cosine that counts.
+        The files of the query's own pictures are left out unless `include_self`; `reranked` orders by the
+        neighbourhood of the query (see `cbir.rerank`) and not by cosine alone; `min_score` is the least cosine that
+        counts, `min_percentile` the least `Match.percentile`. With `class_name`, a class of ImageNet, features are
+        ranked by what speaks for or against that class (see `cbir.backbones.head`); scores stay as they are.
+
+        Raises ModelError where there is no such class, or the network has none; CbirError where the index has no
+        percentiles to compare with.
         """
-        listed = [query if isinstance(query, Query) else Query.from_path(query) for query in queries]
+        if min_percentile is not None and self.index.meta.cosines is None:
+            raise CbirError(
+                f"The index {self.index.directory} does not know how alike its pictures are: an older cbir made it, "
+                f"or it has fewer than two. `cbir index --index {self.index.directory.name}` adds that; "
+                "until then only a cosine can be the least score."
+            )
+        ranker = self._ranker(class_name)
+        listed = [one if isinstance(one, (Query, CombinedQuery)) else Query.from_path(one) for one in queries]
+        return self._search(listed, ranker, _Wanted(count, reranked, include_self, min_score, min_percentile))
+
+    def ranked(self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = ()) -> tuple[Rows, Floats]:
+        """The first `count` valid rows (fewer if there are no more), best first, and their cosines.
+
+        `feature`, shape (dimension,), has length 1; the rows `own` are left out. Up to `cbir.rerank.SHORTLIST` rows
+        are re-ranked, the same ones whatever `count` is; the others follow by cosine.
+        """
+        rows, scores = self._rankers[None].ranked(feature, count + len(own), reranked=reranked)
+        if len(own):
+            keep = ~np.isin(rows, own)
+            rows, scores = rows[keep], scores[keep]
+        return rows[:count], scores[:count]
+
+    def _search(
+        self, queries: Sequence[Query | CombinedQuery], ranker: Ranker, wanted: _Wanted
+    ) -> Iterator[SearchResult]:
+        # the pictures of all queries, each once, in the order in which queries need them
+        pictures: dict[Query, None] = {}
+        needed = []
+        for query in queries:
+            pictures.update(dict.fromkeys(_pictures(query)))
+            needed.append(len(pictures))
+        found: dict[Query, _Picture] = {}
+        done = 0
+        for picture, what in self._look_at(pictures):
+            found[picture] = what
+            while done < len(queries) and needed[done] == len(found):
+                yield self._result(queries[done], found, ranker, wanted)
+                done += 1
+
+    def _look_at(self, pictures: Iterable[Query]) -> Iterator[tuple[Query, _Picture]]:
+        """What is known of each picture, in order."""
         known: dict[str, list[int]] = {}
 
         def is_known(sha256: str) -> bool:
             known[sha256] = self.index.find(sha256)
             return bool(known[sha256])
 
-        pairs = ((query, query.source) for query in listed)
         features: dict[str, Floats] = {}
-        for result in self._extractor.run(pairs, is_known):
+        for result in self._extractor.run(((picture, picture.source) for picture in pictures), is_known):
             if result.error is not None:
-                yield SearchResult(result.key, error=result.error)
+                yield result.key, _Picture([], error=result.error)
                 continue
             if result.feature is not None:
-                feature = features[result.sha256] = result.feature / np.linalg.norm(result.feature)
-            elif known[result.sha256]:
-                feature = self.index.features(known[result.sha256][:1])[0]
-            else:  # the same picture came twice in one call
-                feature = features[result.sha256]
-            own = None if include_self else self._own_row(result.key, known[result.sha256])
-            rows, scores = self._ranked(feature, count + (own is not None), reranked)
-            keep = rows != (-1 if own is None else own)
-            if min_score is not None:
-                keep &= scores >= min_score
-            yield SearchResult(result.key, self._matches(rows[keep][:count], scores[keep][:count]))
+                features[result.sha256] = unit(result.feature)
+            # without a feature and not in the index: the same picture came twice in one call
+            yield result.key, _Picture(known[result.sha256], features.get(result.sha256))
 
-    def _ranked(self, feature: Floats, count: int, reranked: bool) -> tuple[Rows, Floats]:
-        """At least the first `count` valid rows (fewer if there are no more), best first, and their raw cosines.
-
-        Re-ranking concerns up to SHORTLIST rows, the same ones whatever `count` is; the others follow by cosine.
-        """
-        if not reranked:
-            return self._nearest(feature, count)
-        rows, scores = self._reranked(feature)
-        if count > len(rows):
-            others, other_scores = self._nearest(feature, count)
-            new = ~np.isin(others, rows)
-            rows, scores = np.concatenate([rows, others[new]]), np.concatenate([scores, other_scores[new]])
-        return rows, scores
-
-    def _reranked(self, feature: Floats) -> tuple[Rows, Floats]:
-        """The re-ranked shortlist: up to SHORTLIST rows and their raw cosines."""
-        rows, scores, features = self._look(feature, SHORTLIST)
-        if not len(rows):
-            return rows, scores
-        centre = self._collection_centre()
-        lengths = centre.lengths(features)
-        direction = expand(feature, features, scores, lengths, centre)
-        more = self._look_again(direction, centre)
-        more = more[~np.isin(more, rows)]
-        if len(more):
-            fresh = self._features(more)
-            rows, features = np.concatenate([rows, more]), np.concatenate([features, fresh])
-            scores = np.concatenate([scores, fresh @ feature])
-            lengths = np.concatenate([lengths, centre.lengths(fresh)])
-        chosen = select(features, scores, lengths, centre, direction)
-        chosen = chosen[np.lexsort((rows[chosen], -scores[chosen]))]
-        rows, scores = rows[chosen], scores[chosen]
-        order = rerank(feature, features[chosen], scores, lengths[chosen], centre)
-        return rows[order], scores[order]
-
-    def _nearest(self, feature: Floats, count: int) -> tuple[Rows, Floats]:
-        """The first `count` valid rows by exact cosine, from the shortlist where there is one that goes so far."""
-        goes_so_far = count * 10 <= self.index.rows
-        shortlist = self._shortlist() if goes_so_far else None
-        return self._compared(feature, count, shortlist, max(CANDIDATES, count + count // 2))[:2]
-
-    def _look(self, feature: Floats, count: int) -> tuple[Rows, Floats, Floats]:
-        """About the first `count` valid rows by cosine, their cosines and their features."""
-        return self._compared(feature, count, self._shortlist(), count, keep=True)
-
-    def _look_again(self, direction: Floats, centre: Centre) -> Rows:
-        """Valid rows near a centred `direction`, by the way of `_look`, without a second scan of a large index."""
-        if (shortlist := self._shortlist()) is not None:
-            # what the shortlist takes off is its own mean
-            rows = shortlist.candidates(shortlist.projection[0] + direction, SHORTLIST)
-            return rows[self.index.valid[rows]]
-        if (cached := self._cache()) is None:
-            return np.empty(0, dtype=np.int64)
-        if self._lengths is None:
-            self._lengths = centre.lengths(cached)
-        cosines = centre.cosines(cached, self._lengths, direction)
-        cosines[~self.index.valid] = -2
-        return largest(cosines, min(SHORTLIST, len(self.index)))
-
-    def _compared(
-        self, feature: Floats, count: int, shortlist: Shortlist | None, candidates: int, keep: bool = False
-    ) -> tuple[Rows, Floats, Floats]:
-        """The first `count` valid rows by exact cosine, among `candidates` of the shortlist and all rows beyond it.
-
-        Without a shortlist, all rows are compared. The features are empty unless they are to be kept.
-        """
-        index = self.index
-        first = 0
-        rows: list[Rows] = []
-        scores: list[Floats] = []
-        features: list[Floats] = []
-
-        def add(some: Rows, their: Floats) -> None:
-            cosines = their @ feature
-            valid = index.valid[some]
-            if len(some) > count:
-                best = largest(np.where(valid, cosines, -2), count)
-                best = best[valid[best]]
-            else:
-                best = np.flatnonzero(valid)
-            rows.append(some[best])
-            scores.append(cosines[best])
-            if keep:
-                features.append(their if len(best) == len(their) else their[best])
-
-        if shortlist is None and (cached := self._cache()) is not None:
-            add(np.arange(len(cached)), cached)
+    def _result(
+        self, query: Query | CombinedQuery, found: Mapping[Query, _Picture], ranker: Ranker, wanted: _Wanted
+    ) -> SearchResult:
+        pictures = _pictures(query)
+        for picture in pictures:
+            if (error := found[picture].error) is not None:
+                return SearchResult(query, error=error)
+        features = [self._feature(found[picture]) for picture in pictures]
+        if isinstance(query, CombinedQuery):
+            feature = query.combine(features)
         else:
-            if shortlist is not None:
-                first = shortlist.rows
-                near = shortlist.candidates(feature, candidates)
-                add(near, index.features(near))
-            for start, chunk in index.chunks(first):
-                add(np.arange(start, start + len(chunk)), chunk)
-        if not rows:
-            nothing = np.empty(0, dtype=np.float32)
-            return np.empty(0, dtype=np.int64), nothing, nothing
-        all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
-        # equal scores in the order of rows, so that results do not depend on the way they were found
-        order = np.lexsort((all_rows, -all_scores))[:count]
-        if not keep:
-            return all_rows[order], all_scores[order], all_scores[:0]
-        kept = (features[0] if len(features) == 1 else np.concatenate(features))[order]
-        return all_rows[order], all_scores[order], kept
+            feature = Combination(features[0], features[0])
+        own: list[int] = []
+        if not wanted.include_self:
+            own = [row for picture in pictures for row in self._own_rows(picture, found[picture].rows)]
+        rows, scores = ranker.ranked(feature.direction, wanted.count + len(own), reranked=wanted.reranked)
+        if isinstance(query, CombinedQuery) or ranker is not self._rankers[None]:
+            scores = self.index.features(rows) @ feature.likeness
+        keep = ~np.isin(rows, own)
+        if wanted.min_score is not None:
+            keep &= scores >= wanted.min_score
+        if wanted.min_percentile is not None:
+            keep &= np.array([(self._percentile(score) or 0) >= wanted.min_percentile for score in scores], dtype=bool)
+        return SearchResult(query, self._matches(rows[keep][: wanted.count], scores[keep][: wanted.count]))
 
-    def _cache(self) -> Floats | None:
-        """All features of a small index, kept from the first call on; None if it is none."""
-        index = self.index
-        if self._cached is None and 0 < index.rows <= SMALL and 4 * index.rows * index.meta.dimension <= CACHE_BYTES:
-            self._cached = np.concatenate([chunk for _, chunk in index.chunks()])
-        return self._cached
+    def _feature(self, picture: _Picture) -> Floats:
+        return self.index.features(picture.rows[:1])[0] if picture.feature is None else picture.feature
 
-    def _features(self, rows: Rows) -> Floats:
-        return self._cached[rows] if self._cached is not None else self.index.features(rows)
-
-    def _shortlist(self) -> Shortlist | None:
-        """The index's shortlist; where it is damaged, all rows are compared, and a line says so."""
-        if self._has_shortlist:
-            try:
-                return self.index.shortlist()
-            except IndexDamagedError as error:
-                self._has_shortlist = False
-                logger.warning("%s All pictures are compared instead.", error)
-        return None
-
-    def _own_row(self, query: Query, same_content: Sequence[int]) -> int | None:
+    def _own_rows(self, query: Query, same_content: Sequence[int]) -> list[int]:
         """The row of the query's own file, if it is in the index."""
         if isinstance(query.source, bytes) or not same_content:
-            return None
+            return []
         real = os.path.realpath(query.source)
-        for row in same_content:
-            if os.path.realpath(self.index.root / self.index.record(row).path) == real:
-                return row
-        return None
+        return [row for row in same_content if os.path.realpath(self.index.root / self.index.record(row).path) == real][
+            :1
+        ]
 
-    def _collection_centre(self) -> Centre:
-        """The mean of a small index's features, and about that of a large one's."""
-        if self._centre is None:
-            valid = np.flatnonzero(self.index.valid)
-            cached = self._cache()
-            if cached is None and len(valid) > CENTRE_ROWS:
-                sample = self.index.features(valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)])
-            else:
-                sample = self._features(valid)
-            self._centre = Centre.of(sample, len(valid))
-        return self._centre
+    def _ranker(self, class_name: str | None) -> Ranker:
+        if class_name not in self._rankers:
+            assert class_name is not None
+            self._rankers[class_name] = Ranker(self.index, class_weights(self.backbone, class_name))
+        return self._rankers[class_name]
+
+    def _percentile(self, score: float) -> float | None:
+        cosines = self.index.meta.cosines
+        return None if cosines is None else cosines.percentile(float(score))
 
     def _matches(self, rows: Rows, scores: Floats) -> list[Match]:
         root = self.index.root
         return [
             # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
-            Match(rank, root / self.index.record(int(row)).path, min(float(score), 1.0))
+            Match(rank, root / self.index.record(int(row)).path, min(float(score), 1.0), self._percentile(score))
             for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
         ]
+
+
+def _pictures(query: Query | CombinedQuery) -> tuple[Query, ...]:
+    return query.pictures if isinstance(query, CombinedQuery) else (query,)

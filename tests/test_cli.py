@@ -18,6 +18,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cbir.cli import cli
+from cbir.index.format import META
+from cbir.search import open_index
 
 Folder = Callable[..., Path]
 
@@ -115,8 +117,67 @@ def test_search_in_every_format(photos: Path) -> None:
         assert {row["query"] for row in rows} == {query}
         assert [float(row["score"]) for row in rows] == [match["score"] for match in record["matches"]]
     table = run("search", query, "-k", "4", "--format", "table").stdout.splitlines()
-    assert table[0].split() == ["rank", "score", "path"]
+    assert table[0].split() == ["rank", "score", "percentile", "path"]
     assert len(table) == 5
+
+
+def test_percentiles_in_every_format(photos: Path) -> None:
+    query = photos / "cats/img_004.jpg"
+    matches = json.loads(run("search", query, "-k", "21", "--format", "json").stdout)["matches"]
+    percentiles = [match["percentile"] for match in matches]
+    assert all(0 <= percentile <= 100 for percentile in percentiles)
+    assert max(percentiles) > 50
+    rows = list(csv.reader(io.StringIO(run("search", query, "-k", "21", "--format", "csv").stdout)))
+    assert rows[0] == ["query", "rank", "score", "path", "percentile"]
+    assert [float(row[4]) for row in rows[1:]] == percentiles
+    table = run("search", query, "-k", "21", "--format", "table").stdout.splitlines()
+    assert [float(line.split()[2]) for line in table[1:]] == percentiles
+    shown = run("search", query, "-k", "21", "--min-score", "50%").stdout.splitlines()
+    assert shown == [match["path"] for match in matches if match["percentile"] >= 50]
+    index = open_index("photos")
+    (index.directory / META).write_text(index.meta.but(cosines=None).dump())
+    unknown = run("search", query, "-k", "1", "--format", "jsonl").stdout
+    assert json.loads(unknown)["matches"][0]["percentile"] is None
+    assert run("search", query, "-k", "1", "--format", "csv").stdout.splitlines()[1].endswith(",")
+    assert run("search", query, "-k", "1", "--format", "table").stdout.splitlines()[1].split()[2] == "–"
+    refused = run("search", query, "--min-score", "50%", "--format", "csv")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "`cbir index --index photos` adds that" in refused.stderr
+    assert run("search", query, "--min-score", "0.5").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("99.9", "Did you mean 99.9%?"),
+        ("-2", "go from -1 to 1"),
+        ("nan", "neither a cosine"),
+        ("much", "neither a cosine"),
+        ("%", "neither a cosine"),
+        ("9%9", "neither a cosine"),
+        ("101%", "from 0% to 100%"),
+        ("-1%", "from 0% to 100%"),
+    ],
+)
+def test_a_least_score_that_is_none_is_told(value: str, message: str) -> None:
+    result = run("search", "x", "--min-score", value)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_match_of_many_queries_is_looked_for_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Path] = []
+    original = Path.exists
+
+    def counted(path: Path) -> bool:
+        looked.append(path)
+        return original(path)
+
+    monkeypatch.setattr(Path, "exists", counted)
+    pictures = sorted(photos.glob("*/*.jpg"))
+    assert run("search", *pictures, "-k", "22", "-0").exit_code == 0
+    found = [path for path in looked if path.suffix == ".jpg"]
+    assert sorted(found) == pictures
 
 
 def test_several_queries_are_one_record_each(photos: Path) -> None:

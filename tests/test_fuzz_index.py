@@ -241,7 +241,7 @@ class Fuzzer:
         query = np.random.default_rng(5).random(DIMENSION, dtype=np.float32)
         shortlist = index.shortlist()
         searcher = Searcher(index)
-        found = [searcher._nearest(query, 10), searcher._ranked(query, 5, True), searcher._nearest(query, 150)]
+        found = [searcher.ranked(query, count, reranked=count == 5) for count in (10, 5, 150)]
         records = [record for _, record in index.records()]
         probes = sorted({0, index.rows // 2, index.rows - 1} & set(range(index.rows)))
         return [

@@ -169,7 +169,7 @@ def test_readers_see_committed_states_while_two_writers_are_at_work(
             try:
                 index = Index.open(directory)
                 seen.add(index.meta.dump())
-                rows, scores = Searcher(index)._nearest(query, 3)
+                rows, scores = Searcher(index).ranked(query, 3, reranked=False)
                 records = [record for _, record in index.records()]
                 assert len(records) == index.rows
                 features = index.features(range(index.rows))

@@ -14,7 +14,7 @@ from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.rerank import COPY, IDENTICAL, LEAST_ROWS, SHORTLIST, Centre, largest, rerank, roots
+from cbir.rerank import COPY, IDENTICAL, LEAST_ROWS, SHORTLIST, Centre, _diffuse, largest, rerank, roots
 from cbir.search import Searcher
 
 MakeIndex = Callable[[np.ndarray], Index]
@@ -86,7 +86,7 @@ def quality(searcher: Searcher, features: np.ndarray, labels: np.ndarray, querie
     """Mean over `queries`, each removed from its ranking, of average precision, precision at 1 and at 10."""
     figures = []
     for query in queries:
-        rows, _ = searcher._ranked(features[query], len(features), rerank)
+        rows, _ = searcher.ranked(features[query], len(features), reranked=rerank)
         rows = rows[rows != query]
         assert len(rows) == len(features) - 1
         right = labels[rows] == labels[query]
@@ -132,7 +132,7 @@ def test_more_copies_than_the_shortlist_holds_stay_first(index_of: MakeIndex) ->
     rng = np.random.default_rng(4)
     copies = unit(features[0] + rng.normal(0, 0.02, (SHORTLIST + 50, features.shape[1])))
     everything = np.concatenate([features, copies])
-    rows, scores = Searcher(index_of(everything))._ranked(features[0], len(everything), True)
+    rows, scores = Searcher(index_of(everything)).ranked(features[0], len(everything), reranked=True)
     assert len(set(rows.tolist())) == len(everything)
     copied = int((scores >= COPY).sum())
     assert copied > SHORTLIST
@@ -144,9 +144,9 @@ def test_more_copies_than_the_shortlist_holds_stay_first(index_of: MakeIndex) ->
 def test_the_same_picture_many_times_in_the_index_changes_nothing_else(index_of: MakeIndex, copies: int) -> None:
     features, labels = classes(12, 15, 0.55, seed=5)
     query, others = features[0], features[1:]
-    alone, _ = Searcher(index_of(others))._ranked(query, len(others), True)
-    rows, scores = Searcher(index_of(np.concatenate([others, np.repeat(features[:1], copies, axis=0)])))._ranked(
-        query, len(others) + copies, True
+    alone, _ = Searcher(index_of(others)).ranked(query, len(others), reranked=True)
+    rows, scores = Searcher(index_of(np.concatenate([others, np.repeat(features[:1], copies, axis=0)]))).ranked(
+        query, len(others) + copies, reranked=True
     )
     assert rows[:copies].tolist() == list(range(len(others), len(others) + copies))
     assert (scores[:copies] >= IDENTICAL).all()
@@ -166,6 +166,30 @@ def test_copies_of_another_row_do_not_crowd_out_the_neighbourhood() -> None:
     _, crowded = reranked(query, np.concatenate([rows, crowd]))
     without, crowded = without[without < len(rows)], crowded[crowded < len(rows)]
     assert (of[crowded[:14]] == 0).sum() >= (of[without[:14]] == 0).sum() - 1
+
+
+def test_copies_of_a_neighbour_are_one_witness_and_not_many() -> None:
+    features, labels = classes(12, 15, 1.0, seed=5)
+    found = []
+    for query in range(0, 180, 9):
+        rows, of = np.delete(features, query, axis=0), np.delete(labels, query)
+        noise = np.random.default_rng(query).normal(0, 0.05, (40, 128))
+        copies = unit(rows[np.argmax(rows @ features[query])] * (1 + noise))
+        _, after = reranked(features[query], np.concatenate([rows, copies]))
+        found.append((of[after[after < len(rows)][:14]] == labels[query]).mean())
+    assert np.mean(found) >= 0.98  # each copy by itself: 0.95
+
+
+def test_where_the_nearest_leads_counts_more_than_where_several_others_do() -> None:
+    """One row is .6 like the query and leads to seven; four are .4 like it and lead to twelve."""
+    affinity = np.eye(25, dtype=np.float32)
+    near, far = slice(1, 9), slice(9, 25)
+    affinity[near, near] = affinity[far, far] = 0.6
+    affinity[0, 1] = affinity[1, 0] = 0.6
+    affinity[0, 9:13] = affinity[9:13, 0] = 0.4
+    np.fill_diagonal(affinity, 1)
+    reached = _diffuse(affinity)
+    assert reached[2:9].min() > reached[13:].max()
 
 
 def test_the_cosine_margin_of_a_lonely_query_counts() -> None:
@@ -193,7 +217,7 @@ def test_five_pictures_keep_their_first(index_of: MakeIndex) -> None:
         features, _ = classes(5, 1, 0.3, seed)
         searcher = Searcher(index_of(features))
         for query in features:
-            plain, new = (searcher._ranked(query, 5, rerank)[0] for rerank in (False, True))
+            plain, new = (searcher.ranked(query, 5, reranked=rerank)[0] for rerank in (False, True))
             assert sorted(new.tolist()) == list(range(5))
             kept += plain[1] == new[1]
     assert kept >= 90
@@ -223,7 +247,7 @@ def test_where_no_two_are_alike_the_first_is_mostly_kept(index_of: MakeIndex) ->
     searcher = Searcher(index_of(features))
     kept = 0
     for query in range(0, 1000, 10):
-        plain, new = (searcher._ranked(features[query], 3, rerank)[0] for rerank in (False, True))
+        plain, new = (searcher.ranked(features[query], 3, reranked=rerank)[0] for rerank in (False, True))
         assert new[0] == query
         kept += plain[1] == new[1]
     assert kept >= 75
@@ -232,7 +256,7 @@ def test_where_no_two_are_alike_the_first_is_mostly_kept(index_of: MakeIndex) ->
 def test_nothing_but_near_duplicates(index_of: MakeIndex) -> None:
     rng = np.random.default_rng(7)
     features = unit(rng.random(64) + rng.normal(0, 0.03, (400, 64)))
-    rows, scores = Searcher(index_of(features))._ranked(features[3], 400, True)
+    rows, scores = Searcher(index_of(features)).ranked(features[3], 400, reranked=True)
     assert rows[0] == 3
     assert (np.diff(scores) <= 0).all()
     assert len(set(rows.tolist())) == 400
@@ -252,7 +276,7 @@ def test_identical_and_empty_rows_do_not_break_it() -> None:
 def test_equal_inputs_give_equal_orders(index_of: MakeIndex) -> None:
     features, _ = classes(12, 15, 0.55, seed=9)
     index = index_of(features)
-    first, second = (Searcher(index)._ranked(features[7], 180, True) for _ in range(2))
+    first, second = (Searcher(index).ranked(features[7], 180, reranked=True) for _ in range(2))
     assert first[0].tolist() == second[0].tolist()
     assert first[1].tolist() == second[1].tolist()
 
@@ -279,8 +303,8 @@ def test_a_large_index_is_reranked_through_its_shortlist(index_of: MakeIndex, mo
     assert index.meta.shortlist is not None
     monkeypatch.setattr(Index, "chunks", lambda self, first=0: iter(()) if first else pytest.fail("a scan of all rows"))
     searcher = Searcher(index)
-    plain = [searcher._ranked(features[query], 20, False)[0][1:20] for query in range(0, 5200, 130)]
-    new = [searcher._ranked(features[query], 20, True)[0][1:20] for query in range(0, 5200, 130)]
+    plain = [searcher.ranked(features[query], 20, reranked=False)[0][1:20] for query in range(0, 5200, 130)]
+    new = [searcher.ranked(features[query], 20, reranked=True)[0][1:20] for query in range(0, 5200, 130)]
     before, after = (
         np.mean(
             [(labels[rows] == labels[query]).mean() for rows, query in zip(found, range(0, 5200, 130), strict=True)]
@@ -293,11 +317,26 @@ def test_a_large_index_is_reranked_through_its_shortlist(index_of: MakeIndex, mo
 def test_the_order_does_not_depend_on_how_many_are_wanted(index_of: MakeIndex) -> None:
     features, _ = classes(40, 15, 0.55, seed=12)
     searcher = Searcher(index_of(features))
-    few, many = searcher._ranked(features[0], 10, True), searcher._ranked(features[0], 600, True)
-    assert few[0].tolist() == many[0][: len(few[0])].tolist()
-    beyond = many[1][len(few[0]) :]
-    assert len(beyond) == 300
-    assert (np.diff(beyond) <= 0).all()
+    many = searcher.ranked(features[0], 600, reranked=True)
+    for count in (10, SHORTLIST, 400):
+        rows, scores = searcher.ranked(features[0], count, reranked=True)
+        assert rows.tolist() == many[0][:count].tolist()
+        assert scores.tolist() == many[1][:count].tolist()
+    assert len(many[1]) == 600
+    assert (np.diff(many[1][SHORTLIST:]) <= 0).all()
+    assert not (np.diff(many[1][:SHORTLIST]) <= 0).all()
+
+
+@pytest.mark.parametrize("reranked", [False, True])
+def test_rows_of_the_querys_own_are_left_out_and_others_take_their_places(index_of: MakeIndex, reranked: bool) -> None:
+    features, _ = classes(40, 15, 0.55, seed=12)
+    searcher = Searcher(index_of(features))
+    everything, cosines = searcher.ranked(features[0], 600, reranked=reranked)
+    own = everything[[0, 3, 7]].tolist()
+    rows, scores = searcher.ranked(features[0], 10, reranked=reranked, own=own)
+    kept = [place for place in range(13) if place not in (0, 3, 7)]
+    assert rows.tolist() == everything[kept].tolist()
+    assert scores.tolist() == cosines[kept].tolist()
 
 
 def test_on_the_test_photos(index_of: MakeIndex, photo_features: tuple[np.ndarray, np.ndarray]) -> None:
@@ -320,6 +359,6 @@ def test_invalid_rows_never_come_back(index_of: MakeIndex, size: int) -> None:
     writer.commit()
     searcher = Searcher(Index.open(index.directory))
     for count in (10, len(features)):
-        rows, _ = searcher._ranked(features[0], count, True)
+        rows, _ = searcher.ranked(features[0], count, reranked=True)
         assert not set(rows.tolist()) & gone
     assert len(rows) == len(features) - len(gone)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from cbir.build import build_index, choose_target
-from cbir.errors import IndexConflictError, IndexDamagedError, IndexNotFoundError
+from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexNotFoundError
 from cbir.extract import Extractor
 from cbir.index.format import META, load_meta
 from cbir.index.store import Index
-from cbir.search import Query, Searcher, backbone_of, open_index
+from cbir.queries import Query
+from cbir.search import Searcher, backbone_of, open_index
 
 Folder = Callable[..., Path]
 
@@ -106,6 +107,41 @@ def test_min_score_cuts_off(photos: Path) -> None:
     limit = sorted(match.score for match in everything.matches)[12]
     (some,) = Searcher(open_index("photos")).search([photos / "img_000.jpg"], count=24, min_score=limit)
     assert {match.path for match in some.matches} == {m.path for m in everything.matches if m.score >= limit}
+
+
+def test_a_percentile_is_the_share_of_random_pairs_that_are_less_alike(photos: Path) -> None:
+    index = open_index("photos")
+    (result,) = Searcher(index).search([photos / "img_000.jpg"], count=24)
+    features = index.features(range(25))
+    between = (features @ features.T)[np.triu_indices(25, 1)]
+    assert index.meta.cosines is not None
+    for match in result.matches:
+        assert match.percentile == index.meta.cosines.percentile(match.score)
+        assert match.percentile == pytest.approx(100 * (between < match.score).mean(), abs=3)
+
+
+def test_a_least_percentile_cuts_off(photos: Path) -> None:
+    searcher = Searcher(open_index("photos"))
+    (everything,) = searcher.search([photos / "img_000.jpg"], count=24)
+    for least in (0, 60, 90, 100):
+        (some,) = searcher.search([photos / "img_000.jpg"], count=24, min_percentile=least)
+        right = [match.path for match in everything.matches if (match.percentile or 0) >= least]
+        assert [match.path for match in some.matches] == right
+        assert [match.rank for match in some.matches] == list(range(1, len(right) + 1))
+    assert len(right) < 24
+
+
+def test_an_index_that_does_not_know_how_alike_its_pictures_are(photos: Path) -> None:
+    index = open_index("photos")
+    (index.directory / META).write_text(index.meta.but(cosines=None).dump())
+    searcher = Searcher(open_index("photos"))
+    (result,) = searcher.search([photos / "img_000.jpg"], min_score=0.1)
+    assert {match.percentile for match in result.matches} == {None}
+    with pytest.raises(CbirError, match=r"older cbir.*`cbir index --index photos` adds that"):
+        searcher.search([photos / "img_000.jpg"], min_percentile=99)
+    build_index(choose_target(photos))
+    (result,) = Searcher(open_index("photos")).search([photos / "img_000.jpg"], min_percentile=50)
+    assert result.matches
 
 
 def test_reranking_changes_the_order_and_not_the_set_of_scores(photos: Path) -> None:

@@ -68,7 +68,7 @@ def test_the_shortlist_finds_what_the_exact_scan_finds(large: Path) -> None:
     queries = range(0, ROWS, 60)
     for row in queries:
         query = index.features([row])[0]
-        found, scores = searcher._nearest(query, 10)
+        found, scores = searcher.ranked(query, 10, reranked=False)
         assert scores[0] == pytest.approx(1, abs=2e-3)
         hits += len(set(found.tolist()) & set(exact_rows(index, query, 10)))
     assert hits / (10 * len(queries)) >= 0.99
@@ -77,7 +77,7 @@ def test_the_shortlist_finds_what_the_exact_scan_finds(large: Path) -> None:
 def test_scores_from_the_shortlist_are_exact_cosines(large: Path) -> None:
     index = Index.open(large)
     query = index.features([77])[0]
-    found, scores = Searcher(index)._nearest(query, 10)
+    found, scores = Searcher(index).ranked(query, 10, reranked=False)
     assert np.allclose(scores, index.features(found) @ query, atol=1e-6)
     assert (np.diff(scores) <= 0).all()
 
@@ -85,7 +85,7 @@ def test_scores_from_the_shortlist_are_exact_cosines(large: Path) -> None:
 def test_the_exact_scan_is_used_where_a_long_ranking_is_asked_for(large: Path) -> None:
     index = Index.open(large)
     query = index.features([5])[0]
-    found, _ = Searcher(index)._nearest(query, ROWS)
+    found, _ = Searcher(index).ranked(query, ROWS, reranked=False)
     assert sorted(found.tolist()) == list(range(ROWS))
 
 
@@ -99,14 +99,14 @@ def test_rows_outside_the_shortlist_are_found_and_invalid_ones_are_not(large: Pa
     index = Index.open(directory)
     searcher = Searcher(index)
     for row in (0, 123, 299):
-        found, _ = searcher._nearest(fresh[row], 5)
+        found, _ = searcher.ranked(fresh[row], 5, reranked=False)
         assert found[0] == ROWS + row
     writer.invalidate([ROWS + 123, 50])
     writer.commit()
     index = Index.open(directory)
     searcher = Searcher(index)
     for query in (fresh[123], index.features([50])[0]):
-        found, _ = searcher._nearest(query, 200)
+        found, _ = searcher.ranked(query, 200, reranked=False)
         assert not set(found.tolist()) & {ROWS + 123, 50}
 
 
@@ -143,9 +143,9 @@ def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it_and_does_no_harm(
     # a search compares all rows and says so, the next run makes the shortlist again
     query = index.features([5])[0]
     searcher = Searcher(index)
-    found, _ = searcher._nearest(query, 10)
+    found, _ = searcher.ranked(query, 10, reranked=False)
     assert found.tolist() == exact_rows(index, query, 10)
-    searcher._nearest(query, 10)
+    searcher.ranked(query, 10, reranked=False)
     assert caplog.text.count("All pictures are compared instead.") == 1
     Writer(directory, load_meta(directory)).tidy()
     assert find_problems(Index.open(directory), verify=True) == []

@@ -66,6 +66,15 @@ def build(name: str, weights: Weights) -> Network:
     return Network(headless, preprocessing).eval()
 
 
+def head_of(name: str) -> str:
+    """The name, in a state dict, of the layer that turns the features of a network into its classes' logits."""
+    with torch.random.fork_rng(devices=[]):
+        model = _make(name)
+    side = (KNOWN.get(name) or describe(name)).preprocessing.crop
+    _, head = cut(model, side, replace=False)
+    return f"{head}.1" if isinstance(model, SqueezeNet) else head
+
+
 def cut(model: nn.Module, side: int, *, replace: bool = True) -> tuple[nn.Module, str]:
     """`model` without its classifier, and the classifier's name in it.
 

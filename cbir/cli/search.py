@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import output
+from cbir.cli import output, values
+from cbir.cli.matches import MatchWriter
 from cbir.cli.options import (
     FilePath,
     engine_option,
@@ -19,10 +20,11 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.runs import use_one_blas_thread
 from cbir.errors import CbirError, reason_of
 
 if TYPE_CHECKING:
-    from cbir.search import Query, Searcher, SearchResult
+    from cbir.queries import CombinedQuery, Query
 
 
 @click.command("search", short_help="Find the pictures most like a picture.")
@@ -31,9 +33,31 @@ if TYPE_CHECKING:
 @click.option(
     "--top", "-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Matches a query."
 )
-@click.option("--min-score", type=float, metavar="COSINE", help="Only matches with at least this score.")
+@click.option(
+    "--min-score",
+    callback=values.least_score,
+    metavar="COSINE|PERCENT%",
+    help="Only matches with at least this score (0.8), or percentile (99.9%).",
+)
 @click.option("--no-rerank", is_flag=True, help="Plain cosine order.")
-@click.option("--self", "include_self", is_flag=True, help="Keep the query's own file among its matches.")
+@click.option("--self", "include_self", is_flag=True, help="Keep the query's own files among its matches.")
+@click.option("--together", is_flag=True, help="One query from all pictures that are named, and one result.")
+@click.option(
+    "--shares",
+    callback=values.shares,
+    metavar="N,N,...",
+    help="With --together, how much each picture counts. Default: 1,1,...",
+)
+@click.option(
+    "--unlike", type=FilePath(), multiple=True, metavar="FILE", help="Move away from this picture. Repeatable."
+)
+@click.option("--strength", callback=values.strength, metavar="N", help="How far --unlike moves.  [default: 0.3]")
+@click.option(
+    "--class-weights",
+    "class_name",
+    metavar="NAME",
+    help="Order by what makes pictures this class of ImageNet: a name, or a WordNet id.",
+)
 @click.option("--files-from", type=FilePath(), metavar="FILE", help="Read names of queries from FILE, or - for stdin.")
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")
 @format_option("table on a terminal, paths in a pipe")
@@ -46,9 +70,14 @@ def command(
     images: tuple[Path, ...],
     index_name: str | None,
     count: int,
-    min_score: float | None,
+    min_score: values.LeastScore,
     no_rerank: bool,
     include_self: bool,
+    together: bool,
+    shares: tuple[float, ...],
+    unlike: tuple[Path, ...],
+    strength: float | None,
+    class_name: str | None,
     files_from: Path | None,
     null: bool,
     format_: str | None,
@@ -57,49 +86,87 @@ def command(
 ) -> None:
     """Find the pictures of an index that are most like each IMAGE (- reads a picture from stdin).
 
-    The score is the cosine between the pictures' features: 1 is the same picture. IMAGE need not be in the index.
+    The score is the cosine between the pictures' features: 1 is the same picture. The percentile is how many percent
+    of the index's pictures, taken in pairs at random, are less alike than that. IMAGE need not be in the index.
 
     \b
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
+      cbir search --together one.jpg other.jpg --unlike third.jpg
+      cbir search some.jpg --class-weights "grand piano" --min-score 99%
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
     """
+    use_one_blas_thread()
     from cbir.search import Searcher, open_index
 
-    queries = list(_queries(images, files_from, null=null))
-    if not queries:
-        raise click.UsageError("Name a picture to search by, or a list of them with --files-from.")
-    searcher = Searcher(open_index(index_name), engine=engine, weights=weights, queries=len(queries))
+    if shares and not together:
+        raise click.UsageError("--shares are for the pictures of one query: add --together.")
+    if strength is not None and not unlike:
+        raise click.UsageError("--strength is how far --unlike moves: name a picture with --unlike.")
+    stdin = _Stdin()
+    pictures = list(_pictures(images, files_from, stdin, null=null))
+    if not pictures:
+        what = "to search by" if not unlike else "that matches are to be like"
+        raise click.UsageError(f"Name a picture {what}, or a list of them with --files-from.")
+    others = [stdin.query(path) for path in unlike]
+    queries = _combined(pictures, others, together=together, shares=shares, strength=strength)
+    searcher = Searcher(
+        open_index(index_name), engine=engine, weights=weights, queries=len(set(pictures)) + len(set(others))
+    )
     results = searcher.search(
-        queries, count=count, reranked=not no_rerank, include_self=include_self, min_score=min_score
+        queries,
+        count=count,
+        reranked=not no_rerank,
+        include_self=include_self,
+        min_score=min_score.cosine,
+        min_percentile=min_score.percentile,
+        class_name=class_name,
     )
-    failed = _write(
-        results, searcher, format_ or ("paths" if null else output.default_format(piped="paths")), len(queries), null
+    writer = MatchWriter(
+        searcher,
+        format_ or ("paths" if null else output.default_format(piped="paths")),
+        total=len(queries),
+        null=null,
+        about=_about(others, class_name),
+        together=together,
     )
-    if failed:
+    if writer.write(results):
         ctx.exit(CbirError.exit_code)
 
 
-def _queries(images: Iterable[Path], files_from: Path | None, *, null: bool) -> Iterator[Query]:
-    from cbir.search import Query
+class _Stdin:
+    """Stdin, which is one picture or one list of names."""
 
-    stdin_taken = files_from is not None and str(files_from) == "-"
+    def __init__(self) -> None:
+        self._is_taken = False
+
+    def take(self) -> bytes:
+        """What it holds; a usage error the second time."""
+        if self._is_taken:
+            raise click.UsageError("Stdin can be one picture or one list of names, and only once.")
+        self._is_taken = True
+        return sys.stdin.buffer.read()
+
+    def query(self, path: Path) -> Query:
+        """A query by a file, or by stdin's picture."""
+        from cbir.queries import Query
+
+        return Query(self.take(), "-") if str(path) == "-" else Query.from_path(path)
+
+
+def _pictures(images: Iterable[Path], files_from: Path | None, stdin: _Stdin, *, null: bool) -> Iterator[Query]:
+    from cbir.queries import Query
+
     for image in images:
-        if str(image) != "-":
-            yield Query.from_path(image)
-        elif stdin_taken:
-            raise click.UsageError("Stdin can be a picture or a list of names, not both.")
-        else:
-            stdin_taken = True
-            yield Query(sys.stdin.buffer.read(), "-")
+        yield stdin.query(image)
     if files_from is not None:
-        for name in _names(files_from, null=null):
+        for name in _names(files_from, stdin, null=null):
             yield Query.from_path(name)
 
 
-def _names(files_from: Path, *, null: bool) -> Iterator[str]:
+def _names(files_from: Path, stdin: _Stdin, *, null: bool) -> Iterator[str]:
     try:
-        data = sys.stdin.buffer.read() if str(files_from) == "-" else files_from.read_bytes()
+        data = stdin.take() if str(files_from) == "-" else files_from.read_bytes()
     except OSError as error:
         raise CbirError(f"Cannot read the list {files_from}: {reason_of(error)}.") from error
     for name in data.split(b"\0" if null else b"\n"):
@@ -107,59 +174,26 @@ def _names(files_from: Path, *, null: bool) -> Iterator[str]:
             yield os.fsdecode(name if null else name.rstrip(b"\r"))
 
 
-def _write(results: Iterable[SearchResult], searcher: Searcher, format_: str, total: int, null: bool) -> bool:
-    """Write all results; True if a query could not be read. Errors go to stderr as they come."""
-    failed = missing = shown = 0
-    collected: list[dict[str, Any]] = []
-    if format_ in ("csv", "tsv"):
-        output.write_separated([("query", "rank", "score", "path")], tabs=format_ == "tsv")
-    for result in results:
-        if result.error is not None:
-            failed += 1
-            click.echo(f"Error: {result.error}", err=True)
-        shown += len(result.matches)
-        missing += sum(not match.path.exists() for match in result.matches)
-        if format_ == "json":
-            collected.append(_record(result, searcher))
-        elif format_ == "jsonl":
-            output.write_json_line(_record(result, searcher))
-        elif result.error is None:
-            _write_matches(result, format_, heading=total > 1, null=null)
-    if format_ == "json":
-        output.write_json(collected[0] if total == 1 else collected)
-    if missing:
-        click.echo(
-            f"{missing} of {shown} matches are not below {searcher.index.root} any more: refresh the index with "
-            f"`cbir index --index {searcher.index.directory.name}`, or say where they are with --root.",
-            err=True,
-        )
-    return failed > 0
+def _combined(
+    pictures: list[Query], others: list[Query], *, together: bool, shares: tuple[float, ...], strength: float | None
+) -> list[Query | CombinedQuery]:
+    """The queries: one of all `pictures` or one of each, away from all `others`."""
+    from cbir.queries import STRENGTH, CombinedQuery
+
+    if not together and not others:
+        return list(pictures)
+    if shares and len(shares) != len(pictures):
+        raise click.UsageError(f"--shares has {len(shares)} numbers for {len(pictures)} pictures.")
+    away = STRENGTH if strength is None else strength
+    groups = [tuple(pictures)] if together else [(picture,) for picture in pictures]
+    return [CombinedQuery(group, tuple(others), shares, away) for group in groups]
 
 
-def _write_matches(result: SearchResult, format_: str, *, heading: bool, null: bool) -> None:
-    if format_ == "paths":
-        output.write_paths((match.path for match in result.matches), null=null)
-    elif format_ in ("csv", "tsv"):
-        rows = [(result.query.name, match.rank, f"{match.score:.6f}", match.path) for match in result.matches]
-        output.write_separated(rows, tabs=format_ == "tsv")
-    else:
-        if heading:
-            click.echo(f"{output.printable(result.query.name)}:")
-        lines = [(str(match.rank), f"{match.score:.3f}", output.short_path(match.path)) for match in result.matches]
-        output.write_table(("rank", "score", "path"), lines, right=(0, 1))
-        if heading:
-            click.echo()
+def _about(others: list[Query], class_name: str | None) -> dict[str, Any]:
+    """What a JSON record tells of the way that a query was asked, beside its pictures."""
+    about: dict[str, Any] = {"unlike": [other.name for other in others]} if others else {}
+    if class_name is not None:
+        from cbir.backbones.imagenet import find_class
 
-
-def _record(result: SearchResult, searcher: Searcher) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "query": result.query.name,
-        "index": str(searcher.index.directory),
-        "model": searcher.backbone.name,
-        "matches": [
-            {"rank": match.rank, "path": str(match.path), "score": round(match.score, 6)} for match in result.matches
-        ],
-    }
-    if result.error is not None:
-        record["error"] = str(result.error)
-    return record
+        about["class_weights"] = find_class(class_name).name
+    return about

@@ -192,7 +192,7 @@ class ClassicalSystem:
 
 def _ranked(searcher: Searcher, feature: Floats, count: int, reranked: bool) -> Rows:
     """The rows that a search by a feature finds, best first: the one place that knows how a search is made."""
-    rows, _ = searcher._ranked(feature, count, reranked)
+    rows, _ = searcher.ranked(feature, count, reranked=reranked)
     return rows
 
 

@@ -1,0 +1,88 @@
+"""What is searched by: a picture, or several that make one query together. docs/queries.md explains and measures it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.extract import unit
+
+#: How far a query moves away from what it is to be unlike: docs/queries.md has what others give.
+STRENGTH = 0.3
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A picture to search by: a path, or bytes (of a picture from stdin, say) with a name for them."""
+
+    source: Path | bytes
+    name: str
+
+    @classmethod
+    def from_path(cls, path: str | Path) -> Query:
+        """A query by a file."""
+        return cls(Path(path), os.fspath(path))
+
+
+@dataclass(frozen=True)
+class CombinedQuery:
+    """One query by several pictures: what is `like` all of them, and not like the `unlike` ones.
+
+    `shares` says how much each of `like` counts, positive numbers of which only the ratios matter; without them all
+    count the same. `strength` is how far to move away from `unlike`, 0 being not at all. ValueError where there is
+    nothing to be like, or numbers are impossible.
+    """
+
+    like: tuple[Query, ...]
+    unlike: tuple[Query, ...] = ()
+    shares: tuple[float, ...] = ()
+    strength: float = STRENGTH
+
+    def __post_init__(self) -> None:
+        if not self.like:
+            raise ValueError("a query needs a picture that matches are to be like")
+        if self.shares and len(self.shares) != len(self.like):
+            raise ValueError(f"{len(self.shares)} shares for {len(self.like)} pictures")
+        if not all(math.isfinite(share) and share > 0 for share in self.shares):
+            raise ValueError("shares are numbers above 0")
+        if not (math.isfinite(self.strength) and self.strength >= 0):
+            raise ValueError("a strength is a number from 0 on")
+
+    @property
+    def name(self) -> str:
+        """The names of the pictures that matches are to be like."""
+        return " + ".join(query.name for query in self.like)
+
+    @property
+    def pictures(self) -> tuple[Query, ...]:
+        """All pictures, those to be like first."""
+        return self.like + self.unlike
+
+    def combine(self, features: Sequence[Floats]) -> Combination:
+        """One feature from those of `pictures`, each of shape (dimension,) and of length 1."""
+        like, unlike = features[: len(self.like)], features[len(self.like) :]
+        likeness = np.average(like, axis=0, weights=self.shares or None).astype(np.float32)
+        direction = unit(likeness)
+        if len(unlike):
+            direction = unit(direction - np.float32(self.strength) * unit(np.mean(unlike, axis=0, dtype=np.float32)))
+        return Combination(direction, likeness)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Several pictures' features as one.
+
+    Rows are ranked by `direction`, shape (dimension,), of length 1. The dot product of a row and `likeness`, of the
+    same shape, is the row's score: the mean of its cosines with the pictures that it is to be like, by their shares.
+    """
+
+    direction: Floats
+    likeness: Floats
