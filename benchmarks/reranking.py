@@ -129,9 +129,9 @@ def figures(index: Index, features: Floats, labels: Labels, queries: Labels, rer
     result = []
     for query in queries:
         started = time.perf_counter()
-        searcher._ranked(features[query], 11, reranked)
+        searcher.ranked(features[query], 11, reranked=reranked)
         taken = 1000 * (time.perf_counter() - started)
-        rows, _ = searcher._ranked(features[query], index.rows, reranked)
+        rows, _ = searcher.ranked(features[query], index.rows, reranked=reranked)
         result.append((*judged(rows[rows != query], query, labels), taken, float(rows[rows != query][0])))
     return result
 
