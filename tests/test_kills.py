@@ -109,8 +109,8 @@ def scenario(
             states = [content(before)]
         real = Writer._replace
 
-        def replace(self: Writer, meta: object) -> None:
-            real(self, meta)  # type: ignore[arg-type]
+        def replace(self: Writer, meta: object, written: int = 0) -> None:
+            real(self, meta, written)  # type: ignore[arg-type]
             states.append(content(directory))
 
         patch.setattr(Writer, "_replace", replace)

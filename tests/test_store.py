@@ -170,7 +170,7 @@ def test_a_failed_commit_leaves_the_last_state_and_no_leftovers(
     writer = Writer(committed, load_meta(committed))
     fill(writer, range(20, 22))
 
-    def full(self: Writer, meta: Meta) -> None:
+    def full(self: Writer, meta: Meta, *rest: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Writer, "_replace", full)

@@ -118,20 +118,18 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
 def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer) -> str | None:
     """Put one result into the index in place of the file's old row, if it has one; the reason where it cannot be."""
     file, old = result.key, plan.stale.get(result.key.path)
-    problem, transient = None, False
-    if result.error is not None:
-        problem, transient = result.error.reason, result.error.transient
-    else:
-        known = plan.rows_by_content.get(result.sha256)
-        feature = result.feature if known is None else writer.feature(known)
-        if feature is None or not writer.add(FileRecord(file.path, file.size, file.mtime_ns, result.sha256), feature):
-            problem = "the network makes nothing of it (its features are zero or not finite)"
-        else:
-            plan.rows_by_content[result.sha256] = writer.last_row
     # a file that cannot be reached just now may be what it was; one that is no picture any more is not
-    if old is not None and not transient:
+    if old is not None and not (result.error is not None and result.error.transient):
+        # first, so that an interruption leaves the file with no row, which the next run mends, and never with two
         writer.invalidate([old])
-    return problem
+    if result.error is not None:
+        return result.error.reason
+    known = plan.rows_by_content.get(result.sha256)
+    feature = result.feature if known is None else writer.feature(known)
+    if feature is None or not writer.add(FileRecord(file.path, file.size, file.mtime_ns, result.sha256), feature):
+        return "the network makes nothing of it (its features are zero or not finite)"
+    plan.rows_by_content[result.sha256] = writer.last_row
+    return None
 
 
 def _duration(seconds: float) -> str:

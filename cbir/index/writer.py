@@ -22,6 +22,7 @@ from cbir.hashing import file_sha256
 from cbir.index import cosines, shortlist
 from cbir.index.files import FileRecord, dump_records
 from cbir.index.format import META, BlockEntry, FileEntry, Meta, ShortlistEntry, is_writers
+from cbir.index.interrupts import uninterrupted
 from cbir.index.lock import now
 from cbir.index.store import Index
 
@@ -41,8 +42,8 @@ class Writer:
         self.directory = directory
         self.meta = meta
         self._invalid = [_mask(block) for block in meta.blocks]
-        self._records: list[FileRecord] = []
-        self._features: list[Feature] = []
+        # pairs, so that an interruption cannot part a record from its feature
+        self._pending: list[tuple[FileRecord, Feature]] = []
         self._written: list[Path] = []
         self._reader: Index | None = None
         self._remove_unnamed()
@@ -50,7 +51,7 @@ class Writer:
     @property
     def pending(self) -> int:
         """Rows that were added and are not committed yet."""
-        return len(self._records)
+        return len(self._pending)
 
     @property
     def last_row(self) -> int:
@@ -64,7 +65,7 @@ class Writer:
     def feature(self, row: int) -> Feature:
         """The feature of a row, committed or pending, valid or not, shape (dimension,)."""
         if row >= self.meta.rows:
-            return self._features[row - self.meta.rows]
+            return self._pending[row - self.meta.rows][1]
         if self._reader is None:
             self._reader = Index(self.directory, self.meta.but(shortlist=None))
         feature: Feature = self._reader.features([row])[0]
@@ -81,8 +82,7 @@ class Writer:
         length = float(np.linalg.norm(vector.astype(np.float64)))
         if not np.isfinite(length) or length == 0:
             return False
-        self._records.append(record)
-        self._features.append((vector / length).astype(np.float16))
+        self._pending.append((record, (vector / length).astype(np.float16)))
         return True
 
     def invalidate(self, rows: Iterable[int]) -> None:
@@ -99,13 +99,13 @@ class Writer:
         state then stands, and what was added stays pending.
         """
         meta = self._with_invalid().but(**changes)
-        if meta == self.meta and not self._records and (self.directory / META).exists():
+        if meta == self.meta and not self._pending and (self.directory / META).exists():
             return
+        rows = len(self._pending)
         with self._guarded():
-            if self._records:
+            if rows:
                 meta = self._append_block(meta)
-            self._replace(self._merged(meta.but(updated=now())))
-        self._records, self._features = [], []
+            self._replace(self._merged(meta.but(updated=now())), rows)
 
     def tidy(self) -> None:
         """Drop invalid rows once they are a quarter of all; renew a shortlist and sampled cosines that lag behind."""
@@ -138,9 +138,11 @@ class Writer:
         return self.meta.but(blocks=blocks)
 
     def _append_block(self, meta: Meta) -> Meta:
-        features = self._write_rows(meta, iter([np.stack(self._features)]), len(self._features))
-        files = self._write(f"files-{meta.next_number:06}.json", [dump_records(self._records)])
-        block = BlockEntry(len(self._records), features, files)
+        stacked = np.stack([feature for _, feature in self._pending])
+        features = self._write_rows(meta, iter([stacked]), len(stacked))
+        records = dump_records(record for record, _ in self._pending)
+        files = self._write(f"files-{meta.next_number:06}.json", [records])
+        block = BlockEntry(len(stacked), features, files)
         return meta.but(blocks=(*meta.blocks, block), next_number=meta.next_number + 1)
 
     def _merged(self, meta: Meta) -> Meta:
@@ -216,8 +218,8 @@ class Writer:
             os.fsync(file.fileno())
         return FileEntry(name, size, digest.hexdigest())
 
-    def _replace(self, meta: Meta) -> None:
-        """The commit: from here on the index is what `meta` says."""
+    def _replace(self, meta: Meta, written: int = 0) -> None:
+        """The commit: from here on the index is what `meta` says, the first `written` of the pending rows included."""
         _sync_directory(self.directory)
         temporary = self.directory / f"{META}.new"
         self._written.append(temporary)
@@ -225,12 +227,15 @@ class Writer:
             file.write(meta.dump())
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, self.directory / META)
+        # Ctrl-C must find the commit not begun or done: halfway, what was just written would be taken for leftovers
+        with uninterrupted():
+            os.replace(temporary, self.directory / META)
+            self.meta = meta
+            self._invalid = [_mask(block) for block in meta.blocks]
+            self._written = []
+            self._reader = None
+            del self._pending[:written]
         _sync_directory(self.directory)
-        self.meta = meta
-        self._invalid = [_mask(block) for block in meta.blocks]
-        self._written = []
-        self._reader = None
         self._remove_unnamed()
 
     @contextlib.contextmanager
