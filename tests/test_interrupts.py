@@ -1,14 +1,14 @@
-"""Ctrl-C at any moment of a commit finds the writer before it or after it, never halfway."""
+"""Ctrl-C at the moments of a commit finds the writer before it or after it, never halfway."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pytest
 from cbir.index import writer as writer_module
 from cbir.index.check import find_problems
 from cbir.index.files import FileRecord
-from cbir.index.format import META, Meta, load_meta
+from cbir.index.format import Meta, load_meta
 from cbir.index.interrupts import uninterrupted
 from cbir.index.store import Index
 from cbir.index.writer import Writer
@@ -75,65 +75,72 @@ def fill(writer: Writer, first: int, count: int) -> None:
         writer.add(FileRecord(f"{number}.jpg", 1, 1, f"{number:064x}"), np.eye(16)[number % 16] + 0.1)
 
 
-def interrupted_commits(directory: Path) -> Iterator[int]:
-    """Commit with Ctrl-C at each line of `Writer._replace` in turn, and once more as `carry_out` does; yields lines."""
-    code = Writer._replace.__code__
-    lines = sorted({line for _, _, line in code.co_lines() if line is not None and line > code.co_firstlineno})
-    for line in lines:
-        writer = Writer(directory, load_meta(directory))
-        count = writer.count_valid()
-        fill(writer, count, 3)
-        hit = False
+#: What a commit calls from where it becomes one on; Ctrl-C comes just before or just after each.
+MOMENTS = [
+    (owner, name, when)
+    for owner, name in ((os, "replace"), (writer_module, "_mask"), (Writer, "_remove_unnamed"))
+    for when in ("before", "after")
+]
 
-        def trace(frame: FrameType, event: str, argument: Any, line: int = line) -> Callable[..., Any] | None:
-            nonlocal hit
-            if frame.f_code is not code:
-                return None if event == "call" else trace
-            if event == "line" and frame.f_lineno == line and not hit:
-                hit = True
-                os.kill(os.getpid(), signal.SIGINT)
-            return trace
 
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
+def commit_interrupted(directory: Path, owner: Any, name: str, when: str) -> None:
+    """Commit three rows with Ctrl-C at that moment, and once more, as `update.carry_out` does; then look."""
+    writer = Writer(directory, load_meta(directory))
+    count = writer.count_valid()
+    fill(writer, count, 3)
+    real = getattr(owner, name)
+    sent: list[bool] = []
+
+    def interrupt(*arguments: Any) -> Any:
+        is_first = not sent
+        sent.append(True)
+        if is_first and when == "before":
+            os.kill(os.getpid(), signal.SIGINT)
+        result = real(*arguments)
+        if is_first and when == "after":
+            os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        # what the commit computes before it begins is not meant
+        replaced = Writer._replace
+
+        def replace(self: Writer, *arguments: Any) -> None:
+            patch.setattr(owner, name, interrupt)
+            replaced(self, *arguments)
+
+        patch.setattr(Writer, "_replace", replace)
+        with pytest.raises(KeyboardInterrupt):
             writer.commit(complete=False)
-        except KeyboardInterrupt:
-            sys.settrace(before)
-            writer.commit(complete=False)
-        finally:
-            sys.settrace(before)
-        assert hit, line
-        index = Index.open(directory)
-        assert find_problems(index, verify=True) == [], line
-        paths = [record.path for row, record in index.records() if index.valid[row]]
-        assert len(paths) == len(set(paths)) == count + 3, line
-        yield line
+    assert sent
+    assert find_problems(Index.open(directory), verify=True) == []
+    writer.commit(complete=False)
+    index = Index.open(directory)
+    assert find_problems(index, verify=True) == []
+    paths = [record.path for row, record in index.records() if index.valid[row]]
+    assert len(paths) == len(set(paths)) == count + 3
 
 
-def test_an_interruption_in_any_line_of_a_commit_loses_and_doubles_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
     directory = tmp_path / "index"
     directory.mkdir()
     writer = Writer(directory, Meta({"name": "toy"}, 16, "/photos", "2026", "2026"))
     fill(writer, 0, 5)
     writer.commit()
-    assert len(list(interrupted_commits(directory))) > 8
-    assert (directory / META).exists()
+    return directory
 
 
-def test_the_check_notices_a_commit_that_can_be_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the protection the same interruptions do harm, or the test above would prove nothing."""
-    directory = tmp_path / "index"
-    directory.mkdir()
-    writer = Writer(directory, Meta({"name": "toy"}, 16, "/photos", "2026", "2026"))
-    fill(writer, 0, 5)
-    writer.commit()
+@pytest.mark.parametrize(("owner", "name", "when"), MOMENTS, ids=lambda one: one if isinstance(one, str) else "")
+def test_an_interrupted_commit_loses_and_doubles_nothing(directory: Path, owner: Any, name: str, when: str) -> None:
+    commit_interrupted(directory, owner, name, when)
 
-    class Nothing:
-        def __enter__(self) -> None: ...
 
-        def __exit__(self, *exception: object) -> None: ...
-
-    monkeypatch.setattr(writer_module, "uninterrupted", Nothing)
+@pytest.mark.parametrize(("owner", "name"), [(os, "replace"), (writer_module, "_mask")], ids=["replace", "_mask"])
+def test_the_check_notices_a_commit_that_can_be_interrupted(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    """Without the protection the same interruption does harm, or the test above would prove nothing."""
+    monkeypatch.setattr(writer_module, "uninterrupted", contextlib.nullcontext)
     with pytest.raises((AssertionError, ValueError, OSError, writer_module.IndexDamagedError)):
-        list(interrupted_commits(directory))
+        commit_interrupted(directory, owner, name, "after")
