@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.head import class_weights
 from cbir.backbones.registry import Backbone
 from cbir.backbones.weights import Weights
 from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError
@@ -229,6 +228,9 @@ class Searcher:
     def _ranker(self, class_name: str | None) -> Ranker:
         if class_name not in self._rankers:
             assert class_name is not None
+            # only then: the names of a thousand classes are no part of a usual search's start
+            from cbir.backbones.head import class_weights
+
             self._rankers[class_name] = Ranker(self.index, class_weights(self.backbone, class_name))
         return self._rankers[class_name]
 

@@ -7,17 +7,15 @@ classifier's weights of a class, so that pictures are compared as that class. do
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from cbir.backbones.imagenet import CLASSES, find_class
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import load_state_dict
+from cbir.cache import cache_folder, keep
 from cbir.errors import ModelError
 
 Floats = npt.NDArray[np.float32]
@@ -39,7 +37,7 @@ def class_weights(backbone: Backbone, name: str) -> Floats:
 
 def heads_folder() -> Path:
     """Where the classifiers of networks are kept, one row of numbers a class and nothing else."""
-    return platformdirs.user_cache_path("cbir") / "heads"
+    return cache_folder("heads")
 
 
 def _head(backbone: Backbone) -> npt.NDArray[np.float32]:
@@ -51,7 +49,7 @@ def _head(backbone: Backbone) -> npt.NDArray[np.float32]:
             return np.asarray(np.memmap(file, "<f4", "r", shape=shape))
     head = _read_head(backbone)
     with contextlib.suppress(OSError):  # a cache that cannot be written: it is read from the weights each time
-        _keep(file, head)
+        keep(file, head.astype("<f4").tobytes())
     return head
 
 
@@ -73,15 +71,3 @@ def _read_head(backbone: Backbone) -> Floats:
             f"The weights {path} {what}, and not one of ImageNet's {CLASSES:,} classes: no class can be chosen."
         )
     return np.asarray(tensor.float().numpy().reshape(CLASSES, backbone.dimension), dtype=np.float32)
-
-
-def _keep(file: Path, head: Floats) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(head.astype("<f4").tobytes())
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise

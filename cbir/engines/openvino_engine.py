@@ -9,8 +9,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 import openvino
 
 from cbir.backbones.registry import Backbone
+from cbir.cache import keep
 from cbir.engines import Features, Pictures
 from cbir.engines.precision import Choice, choose, compiled_folder, drawn_pictures, read_choice
 
@@ -47,14 +46,12 @@ class OpenVINOEngine:
         self._capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {self._capabilities}"
         self._hint = "THROUGHPUT" if many else "LATENCY"
-        self._requests: dict[str, openvino.InferRequest] = {}
-        self._idle: list[openvino.InferRequest] = []
+        self._stages: openvino.InferRequest | None = None
         self._choice = read_choice(self._choice_file())
         compiled = self._load("features")
-        self._requests["features"] = compiled.create_infer_request()
         # one more than are computed, so that the next is there when one is done
         self.depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
-        self._idle = [self._requests["features"]] + [compiled.create_infer_request() for _ in range(self.depth - 1)]
+        self._idle = [compiled.create_infer_request() for _ in range(self.depth)]
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self.precision}"
 
     @property
@@ -88,14 +85,10 @@ class OpenVINOEngine:
 
     def stages(self, pictures: Pictures) -> list[Features]:
         """See `engines.Engine.stages`."""
-        request = self._request("stages")
-        request.infer([np.ascontiguousarray(pictures)])
-        return _outputs(request)
-
-    def _request(self, graph: str) -> openvino.InferRequest:
-        if graph not in self._requests:
-            self._requests[graph] = self._load(graph).create_infer_request()
-        return self._requests[graph]
+        if self._stages is None:
+            self._stages = self._load("stages").create_infer_request()
+        self._stages.infer([np.ascontiguousarray(pictures)])
+        return _outputs(self._stages)
 
     def _load(self, graph: str) -> openvino.CompiledModel:
         """The compiled model of `graph` ("features" or "stages"), from the cache where it is there and sound."""
@@ -118,7 +111,7 @@ class OpenVINOEngine:
         blob = exported if isinstance(exported, bytes) else exported.getvalue()
         path = self._cache_file(graph)
         try:
-            _write(path, hashlib.sha256(blob).digest(), blob)
+            keep(path, hashlib.sha256(blob).digest(), blob)
         except OSError as error:
             logger.warning("Cannot keep the prepared network in %s (%s); the next run prepares it again.", path, error)
         return compiled
@@ -139,7 +132,7 @@ class OpenVINOEngine:
         run = {name: runner(name) for name in tried}
         choice = choose(run, drawn_pictures(_MOST, self._backbone.preprocessing.crop))
         with contextlib.suppress(OSError):  # what cannot be kept is told where the compiled model is
-            _write(self._choice_file(), json.dumps(choice.to_json()).encode("ascii"))
+            keep(self._choice_file(), json.dumps(choice.to_json()).encode("ascii"))
         logger.debug("Tried on this processor: %s", choice)
         return choice
 
@@ -167,20 +160,6 @@ def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) 
     key = json.dumps([backbone.weights.identity, picture, GRAPH_VERSION, openvino.__version__, *runtime])
     digest = hashlib.sha256(key.encode()).hexdigest()[:20]
     return compiled_folder() / f"{backbone.name}-{what}-{digest}.{suffix}"
-
-
-def _write(path: Path, *parts: bytes) -> None:
-    """Keep a file in the cache, whole or not at all; OSError where that cannot be, which only costs time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            for part in parts:
-                file.write(part)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
 
 
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from pathlib import Path
 
-import platformdirs
+from cbir.cache import cache_folder, keep
 
 #: A file that changed less than this ago gets no mark: it might change again without its times showing that.
 _SETTLED_SECONDS = 2.0
@@ -34,18 +33,13 @@ def mark(path: Path, sha256: str) -> None:
         status = path.stat()
         if time.time() - max(status.st_ctime, status.st_mtime) < _SETTLED_SECONDS:
             return
-        file = _mark_file(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(_state(path, sha256))
-        os.replace(temporary, file)
+        keep(_mark_file(path), _state(path, sha256).encode("ascii"))
 
 
 def _mark_file(path: Path) -> Path:
     """One mark an index directory, so that they do not pile up with each new shortlist."""
     directory = hashlib.sha256(os.fsencode(os.path.realpath(path.parent))).hexdigest()[:20]
-    return platformdirs.user_cache_path("cbir") / "checked" / directory
+    return cache_folder("checked") / directory
 
 
 def _state(path: Path, sha256: str) -> str:
