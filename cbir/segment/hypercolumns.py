@@ -1,92 +1,135 @@
 """Hypercolumns: what every stage of a network says of each place in a picture.
 
 After Hariharan, Arbeláez, Girshick and Malik, "Hypercolumns for Object Segmentation and Fine-grained Localization"
-(CVPR 2015). The maps are brought to one coarse grid and reduced, never to the picture's full size with all channels.
+(CVPR 2015). The maps are read on superpixels or on a coarse grid, stage by stage, and never brought to the picture's
+full size with all channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import sparse
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
 
 Floats = npt.NDArray[np.float32]
 
-#: Pixels of the longer side when the picture enters the network.
-WORKING_SIDE = 480
-
 #: Pixels of the picture, mirrored, that surround it: without them zero padding makes the border a part of its own.
 MARGIN = 64
-
-#: The network's maps are brought to a grid of this many pixels a cell.
-CELL = 4
-
-#: Principal components that are kept of each stage.
-COMPONENTS = 32
 
 _MULTIPLE = 32  # of an engine's sides
 
 
-def hypercolumns(image: Image.Image, engine: Engine, weights: Sequence[float] | None = None) -> Floats:
-    """Describe each cell of a grid over an RGB picture; shape (rows, columns, numbers).
+@dataclass(frozen=True)
+class StageMap:
+    """A stage's map of a picture with its margin: `values`, shape (channels, rows, columns).
 
-    Each stage's vectors are made length 1, centred and reduced to COMPONENTS, so that no stage counts more for
-    having more channels; `weights`, one a stage, say what counts (all the same by default). The cell's mean
-    colour comes last.
+    It covers `padded` (height, width) pixels, of which the picture begins `margin` pixels from the top and the left;
+    a pixel of the picture is `zoom` of those.
     """
-    small = image.copy()
-    if max(small.size) > WORKING_SIDE:
-        small.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(small)
+
+    values: Floats
+    padded: tuple[int, int]
+    margin: int
+    zoom: float
+
+    def positions(self, places: npt.NDArray[np.floating], axis: int) -> tuple[npt.NDArray[np.int64], Floats]:
+        """Where `places`, in pixels of the picture along `axis` (0 down, 1 across), lie on the map.
+
+        The cell before each, shape (n,), and the share of the cell after it, shape (n,): the weights of a linear
+        interpolation.
+        """
+        cells = self.values.shape[1 + axis]
+        on_map = (self.margin + self.zoom * places) * cells / self.padded[axis] - 0.5
+        on_map = np.clip(on_map, 0, cells - 1)
+        before = np.minimum(on_map.astype(np.int64), max(cells - 2, 0))
+        return before, (on_map - before).astype(np.float32)
+
+
+def stage_maps(image: Image.Image, engine: Engine, zoom: int = 1) -> list[StageMap]:
+    """The maps of an RGB picture's stages, fine to coarse, the picture enlarged `zoom` times before."""
+    if zoom != 1:
+        image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.BICUBIC)
+    margin = MARGIN * zoom
+    pixels = np.asarray(image)
     height, width = pixels.shape[:2]
-    # rounded up, so that the last cells are whole: what lies beyond the picture is mirrored as the margin is
-    rows, columns = -(-height // CELL), -(-width // CELL)
-    padding = [(MARGIN, MARGIN + (-(side + 2 * MARGIN)) % _MULTIPLE) for side in (height, width)]
-    padded = np.pad(pixels, [*padding, (0, 0)], mode="symmetric")
-    stages = [stage[0] for stage in engine.stages(padded[np.newaxis])]
+    padding = [(margin, margin + (-(side + 2 * margin)) % _MULTIPLE) for side in (height, width)]
+    padded = np.pad(pixels, [*padding, (0, 0)], mode="reflect")
+    size = (padded.shape[0], padded.shape[1])
+    return [StageMap(stage[0], size, margin, zoom) for stage in engine.stages(padded[np.newaxis])]
+
+
+def on_regions(stage: StageMap, labels: npt.NDArray[np.integer]) -> Floats:
+    """A stage's mean over each region, shape (regions, channels); `labels`, shape (height, width), are from 0.
+
+    The map is read at every pixel by linear interpolation and averaged, as one product with a sparse matrix.
+    """
+    height, width = labels.shape
+    flat = labels.ravel()
+    sizes = np.bincount(flat)
+    channels, _, columns = stage.values.shape
+    cells = stage.values.reshape(channels, -1)
+    down, down_share = stage.positions(np.arange(height) + 0.5, axis=0)
+    across, across_share = stage.positions(np.arange(width) + 0.5, axis=1)
+    sums: sparse.csr_matrix | None = None
+    for below in (0, 1):
+        for right in (0, 1):
+            rows = np.minimum(down + below, stage.values.shape[1] - 1)
+            cell = rows[:, np.newaxis] * columns + np.minimum(across + right, columns - 1)
+            weight = np.outer(down_share if below else 1 - down_share, across_share if right else 1 - across_share)
+            part = sparse.csr_matrix(
+                (weight.ravel(), (flat, cell.ravel())), shape=(len(sizes), cells.shape[1]), dtype=np.float32
+            )
+            sums = part if sums is None else sums + part
+    assert sums is not None
+    return np.asarray((sums @ cells.T) / sizes[:, np.newaxis], dtype=np.float32)
+
+
+def on_grid(stage: StageMap, cell: int, grid: tuple[int, int]) -> Floats:
+    """A stage read at the centres of square cells of `cell` pixels: (rows, columns, channels) for that `grid`."""
+    down = _interpolation(stage, cell, grid[0], 0)
+    across = _interpolation(stage, cell, grid[1], 1)
+    return np.ascontiguousarray(np.moveaxis(down @ stage.values @ across.T, 0, 2), dtype=np.float32)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Vectors, shape (n, channels), at length 1, so that no stage counts more for having larger numbers."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+
+
+def principal(vectors: Floats, count: int, weights: Floats | None = None) -> Floats:
+    """Vectors, shape (n, channels), centred, in their own first principal components: (n, at most count).
+
+    `weights`, shape (n,), sum to 1 and say how much each vector counts for the centre and the directions.
+    """
     if weights is None:
-        weights = [1.0] * len(stages)
-    if len(weights) != len(stages):
-        raise ValueError(f"{len(weights)} weights for {len(stages)} stages")
-    blocks = [
-        weight * _reduced(_resampled(stage, padded.shape[:2], (rows, columns)))
-        for stage, weight in zip(stages, weights, strict=True)
-    ]
-    colours = np.asarray(small.resize((columns, rows), Image.Resampling.BOX), dtype=np.float32) / 255
-    return np.concatenate([*blocks, colours - colours.mean(axis=(0, 1))], axis=2)
+        weights = np.full(len(vectors), 1 / len(vectors), dtype=np.float32)
+    centred = vectors - weights @ vectors
+    _, directions = np.linalg.eigh((centred * weights[:, np.newaxis]).T @ centred)
+    return np.asarray(centred @ directions[:, ::-1][:, :count], dtype=np.float32)
 
 
-def _resampled(stage: Floats, padded: Sequence[int], grid: tuple[int, int]) -> Floats:
-    """A stage's map, shape (channels, rows, columns), read at the centres of the grid's cells: (*grid, channels)."""
-    down = _interpolation(grid[0], stage.shape[1], padded[0])
-    across = _interpolation(grid[1], stage.shape[2], padded[1])
-    read = down @ stage @ across.T
-    return np.ascontiguousarray(np.moveaxis(read, 0, 2), dtype=np.float32)
-
-
-def _interpolation(cells: int, length: int, padded: int) -> Floats:
-    """The matrix, shape (cells, length), that reads a map of `length` across `padded` pixels at the cells' centres."""
-    positions = (MARGIN + CELL * (np.arange(cells) + 0.5)) * length / padded - 0.5
-    positions = np.clip(positions, 0, length - 1)
-    before = np.minimum(positions.astype(int), max(length - 2, 0))
-    share = (positions - before).astype(np.float32)
-    matrix = np.zeros((cells, length), dtype=np.float32)
-    matrix[np.arange(cells), before] = 1 - share
-    matrix[np.arange(cells), np.minimum(before + 1, length - 1)] += share
+def _interpolation(stage: StageMap, cell: int, count: int, axis: int) -> Floats:
+    """The matrix, shape (count, cells of the map), that reads a map at the centres of a grid's cells."""
+    before, share = stage.positions(cell * (np.arange(count) + 0.5), axis)
+    matrix = np.zeros((count, stage.values.shape[1 + axis]), dtype=np.float32)
+    matrix[np.arange(count), before] = 1 - share
+    matrix[np.arange(count), np.minimum(before + 1, matrix.shape[1] - 1)] += share
     return matrix
 
 
-def _reduced(maps: Floats) -> Floats:
-    """Vectors of shape (rows, columns, channels) at length 1, centred, in their first principal components."""
-    vectors = maps.reshape(-1, maps.shape[2])
-    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
-    vectors -= vectors.mean(axis=0)
-    _, directions = np.linalg.eigh(vectors.T @ vectors)
-    components: Floats = vectors @ directions[:, ::-1][:, :COMPONENTS]
-    return components.reshape(*maps.shape[:2], -1)
+def blocks(stages: Sequence[Floats], weights: Sequence[float], components: int) -> Floats:
+    """Stages of shape (n, channels) as one block of numbers, (n, dimension).
+
+    Each is made length 1, reduced to its own principal components, and counts as much as its weight says.
+    """
+    if len(weights) != len(stages):
+        raise ValueError(f"{len(weights)} weights for {len(stages)} stages")
+    return np.concatenate([w * principal(unit(stage), components) for stage, w in zip(stages, weights, strict=True)], 1)

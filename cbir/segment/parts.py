@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,17 @@ from PIL import Image
 from cbir.backbones.registry import Backbone, describe
 from cbir.engines import Engine, open_engine
 from cbir.images.read import open_image
-from cbir.segment.clustering import kmeans, squared_distances
-from cbir.segment.hypercolumns import hypercolumns
+from cbir.segment.clusters import clusters
+from cbir.segment.enlarge import enlarged, enlarged_labels
+from cbir.segment.kmeans import SEED
+from cbir.segment.regions import hierarchy, threshold_at, working_copy
 
 Labels = npt.NDArray[np.uint8]
 
-#: Parts of a picture unless somebody asks for another number.
-DEFAULT_PARTS = 5
+METHODS = ("regions", "kmeans")
 
-#: How often distances to the clusters are averaged over 3 × 3 cells.
-SMOOTHING = 3
+#: Parts by k-means unless somebody asks for another number.
+DEFAULT_CLUSTERS = 5
 
 #: A label map is an indexed PNG, which has 256 colours.
 MOST_PARTS = 256
@@ -58,28 +60,67 @@ class Segmentation:
 
 
 class Segmenter:
-    """Segments pictures with one backbone, which is loaded once, when the first picture needs it."""
+    """Segments pictures with one backbone, which is loaded once, when the first picture needs it.
 
-    def __init__(self, backbone: Backbone | str, *, engine: str | None = None) -> None:
+    `method` is one of METHODS: "regions" merges superpixels, "kmeans" clusters hypercolumns. With `fast`, "regions"
+    reads the picture at one size instead of two. `layer_weights`, one a stage from fine to coarse, and `seed` are for
+    "kmeans".
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str,
+        *,
+        engine: str | None = None,
+        method: str = "regions",
+        fast: bool = False,
+        layer_weights: Sequence[float] | None = None,
+        seed: int = SEED,
+    ) -> None:
+        if method not in METHODS:
+            raise ValueError(f"there is no method {method!r}: choose from {', '.join(METHODS)}")
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        self.method = method
+        self._fast = fast
+        self._layer_weights = layer_weights
+        self._seed = seed
         self._engine_name = engine
         self._engine: Engine | None = None
 
-    def segment(self, picture: Path | str | bytes | Image.Image, parts: int = DEFAULT_PARTS) -> Segmentation:
-        """Divide a picture into at most `parts` parts (1 to 256).
-
-        `picture` is a file, its bytes, or an upright RGB image. Raises ImageReadError.
-        """
-        if not 1 <= parts <= MOST_PARTS:
-            raise ValueError(f"parts must be 1 to {MOST_PARTS}, not {parts}")
-        image = picture if isinstance(picture, Image.Image) else open_image(picture)
+    @property
+    def engine(self) -> Engine:
+        """The engine that does the work, opened now if it was not yet."""
         if self._engine is None:
             self._engine = open_engine(self.backbone, engine=self._engine_name)
-        columns = hypercolumns(image, self._engine)
-        points = columns.reshape(-1, columns.shape[2])
-        distances = squared_distances(points, kmeans(points, parts)).reshape(*columns.shape[:2], -1)
-        labels = _by_size(_full_size(_smoothed(distances), image.size))
+        return self._engine
+
+    def segment(
+        self, picture: Path | str | bytes | Image.Image, parts: int | None = None, *, scale: float = 1.0
+    ) -> Segmentation:
+        """Divide a picture into parts.
+
+        `picture` is a file, its bytes, or an upright RGB image. `parts` is their number, 1 to 256: exactly, unless the
+        picture is too small or, with "kmeans", too uniform. Without it "regions" finds a number that suits the
+        picture, fewer where `scale` is above 1, more where it is below; "kmeans" makes DEFAULT_CLUSTERS. Raises
+        ImageReadError.
+        """
+        if parts is not None and not 1 <= parts <= MOST_PARTS:
+            raise ValueError(f"parts must be 1 to {MOST_PARTS}, not {parts}")
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"scale must be above 0, not {scale}")
+        image = picture if isinstance(picture, Image.Image) else open_image(picture)
+        if self.method == "kmeans":
+            likelihoods = -clusters(image, self.engine, parts or DEFAULT_CLUSTERS, self._layer_weights, self._seed)
+            labels = enlarged(likelihoods, image.size)
+        else:
+            labels = self._regions(image, parts, scale)
+        labels = _by_size(labels)
         return Segmentation(image, labels, describe_parts(np.asarray(image), labels))
+
+    def _regions(self, image: Image.Image, parts: int | None, scale: float) -> Labels:
+        cut, merged = hierarchy(working_copy(image), self.engine, self.backbone, fast=self._fast)
+        count = merged.count_at(threshold_at(scale)) if parts is None else parts
+        return enlarged_labels(merged.regions(min(count, MOST_PARTS))[cut.labels].astype(np.uint8), image.size)
 
 
 def describe_parts(pixels: npt.NDArray[np.uint8], labels: Labels) -> list[Part]:
@@ -93,37 +134,6 @@ def describe_parts(pixels: npt.NDArray[np.uint8], labels: Labels) -> list[Part]:
         red, green, blue = (round(float(value)) for value in pixels[inside].mean(axis=0))
         described.append(Part(label, float(inside.mean()), box, (red, green, blue)))
     return described
-
-
-def _smoothed(distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Distances of shape (rows, columns, centres), each averaged with its neighbours': texture makes fewer specks."""
-    for _ in range(SMOOTHING):
-        for axis in (0, 1):
-            edge = [(1, 1) if axis == other else (0, 0) for other in range(3)]
-            padded = np.pad(distances, edge, mode="edge")
-            windows = np.lib.stride_tricks.sliding_window_view(padded, 3, axis=axis)
-            distances = windows.mean(axis=-1, dtype=np.float32)
-    return distances
-
-
-def _full_size(distances: npt.NDArray[np.float32], size: tuple[int, int]) -> Labels:
-    """Labels of shape (height, width) from each cell's distances to the centres, shape (rows, columns, centres).
-
-    The distances are enlarged and not the labels, so that borders are smooth; one centre after another, so that
-    memory stays at two numbers a pixel.
-    """
-    width, height = size
-    labels = np.zeros((height, width), dtype=np.uint8)
-    least: npt.NDArray[np.float32] | None = None
-    for label in range(distances.shape[2]):
-        enlarged = np.asarray(Image.fromarray(distances[:, :, label]).resize(size, Image.Resampling.BILINEAR))
-        if least is None:
-            least = enlarged.copy()
-            continue
-        nearer = enlarged < least
-        labels[nearer] = label
-        np.copyto(least, enlarged, where=nearer)
-    return labels
 
 
 def _by_size(labels: Labels) -> Labels:

@@ -1,0 +1,87 @@
+"""How likely people are to see two places of a picture as one region: log-odds from distances of hypercolumns.
+
+    log-odds = bias - slope · |z_i - z_j| - spatial · |p_i - p_j|
+
+z are a superpixel's stages, each of length 1, and its colour, projected linearly; p its place in units of the longer
+side. For the bundled network projection and numbers were learnt from what people drew in 50 training pictures of
+BSDS500 (`scripts/train_segmentation.py`, `docs/segment.md`) and lie in the package. For other networks all stages
+count alike, reduced to the picture's own principal components, and distances are in units of the picture's mean one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.backbones.registry import BUNDLED, Backbone
+from cbir.segment.hypercolumns import blocks, unit
+from cbir.segment.superpixels import Superpixels
+
+Floats = npt.NDArray[np.float32]
+
+#: Lab's lightness goes to 100: colours are brought to the size of the stages.
+COLOUR_UNIT = 100
+
+#: Where nothing was learnt: components of each stage, what colours count, and bias, slope and spatial as above.
+_COMPONENTS = 32
+_COLOUR = 1.0
+_GENERAL = (3.7, 3.95, 1.35)
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """What was learnt for one backbone and so many stages: `means`, shape (channels,), of all stages' vectors one
+    after the other, `projection`, shape (channels + 3, dimension), of these and of the colour."""
+
+    means: Floats
+    projection: Floats
+    bias: float
+    slope: float
+    spatial: float
+
+    def log_odds(self, stages: Sequence[Floats], cut: Superpixels) -> Floats:
+        """Of each pair of n superpixels, (n, n); `stages` have shape (n, channels) each."""
+        vectors = np.concatenate([unit(stage) for stage in stages], axis=1) - self.means
+        projected = np.concatenate([vectors, cut.colours / COLOUR_UNIT], axis=1) @ self.projection
+        return self.bias - self.slope * distances(projected) - self.spatial * distances(cut.centres)
+
+
+def general_log_odds(stages: Sequence[Floats], cut: Superpixels) -> Floats:
+    """The same for a backbone that nothing was learnt for."""
+    bias, slope, spatial = _GENERAL
+    return bias - slope * distances(general_points(stages, cut)) - spatial * distances(cut.centres)
+
+
+def general_points(stages: Sequence[Floats], cut: Superpixels) -> Floats:
+    """Stages and colours as points whose mean distance within the picture is 1, shape (n, dimension)."""
+    described = blocks(stages, [1.0] * len(stages), _COMPONENTS)
+    points = np.concatenate([described, _COLOUR * cut.colours / COLOUR_UNIT], axis=1)
+    mean = float(cut.shares @ distances(points) @ cut.shares)
+    return np.asarray(points / max(mean, 1e-6), dtype=np.float32)
+
+
+def learnt(backbone: Backbone, zooms: int) -> Affinity | None:
+    """What the package has for a backbone with these very weights, read at so many sizes of the picture; else None."""
+    if backbone.name != BUNDLED:
+        return None
+    with resources.files(__package__).joinpath(f"{BUNDLED}.npz").open("rb") as file, np.load(file) as content:
+        if str(content["weights"]) != backbone.weights.identity:
+            return None
+        numbers = {name: content[f"{name}-{zooms}"].astype(np.float32) for name in ("means", "projection", "numbers")}
+    return Affinity(numbers["means"], numbers["projection"], *map(float, numbers["numbers"]))
+
+
+def probability(log_odds: Floats) -> Floats:
+    """Log-odds as probabilities."""
+    return np.asarray(1 / (1 + np.exp(-log_odds)), dtype=np.float32)
+
+
+def distances(points: Floats) -> Floats:
+    """Euclidean distances between all pairs of n points, (n, n)."""
+    squares = (points**2).sum(axis=1)
+    squared = squares[:, np.newaxis] + squares - 2 * points @ points.T
+    return np.asarray(np.sqrt(np.maximum(squared, 0)), dtype=np.float32)
