@@ -11,7 +11,7 @@ from PIL import Image
 
 from cbir.segment.clustering import kmeans, squared_distances
 from cbir.segment.hypercolumns import _interpolation
-from cbir.segment.overlay import label_map, overlay, palette
+from cbir.segment.overlay import label_map, overlay
 from cbir.segment.parts import Segmenter, describe_parts
 
 
@@ -104,12 +104,6 @@ def test_kmeans_finds_separate_clusters_and_no_more_than_there_are() -> None:
     centres = kmeans(points, 3)
     assert squared_distances(places, centres).min(axis=1).max() < 0.1
     assert len(kmeans(np.ones((20, 2), dtype=np.float32), 5)) == 1
-
-
-def test_colours_are_different() -> None:
-    colours = palette(12).astype(int)
-    apart = np.abs(colours[:, np.newaxis] - colours).sum(axis=2) + 1000 * np.eye(12)
-    assert apart.min() > 60
 
 
 @pytest.mark.parametrize("parts", [0, 257])

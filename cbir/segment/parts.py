@@ -1,10 +1,9 @@
-"""Segmenting a picture, and what is known of each part."""
+"""Segmenting a picture: whatever becomes of its parts later, this is where they come from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +13,8 @@ from cbir.backbones.registry import Backbone, describe
 from cbir.engines import Engine, open_engine
 from cbir.images.read import open_image
 from cbir.segment.clustering import kmeans, squared_distances
+from cbir.segment.describe import Labels, Part, describe_parts
 from cbir.segment.hypercolumns import hypercolumns
-
-Labels = npt.NDArray[np.uint8]
 
 #: Parts of a picture unless somebody asks for another number.
 DEFAULT_PARTS = 5
@@ -26,26 +24,6 @@ SMOOTHING = 3
 
 #: A label map is an indexed PNG, which has 256 colours.
 MOST_PARTS = 256
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part. `label` is its number in the label map, `share` of the picture's pixels, `box` (x, y, width,
-    height) in pixels, `colour` its mean red, green and blue."""
-
-    label: int
-    share: float
-    box: tuple[int, int, int, int]
-    colour: tuple[int, int, int]
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {"label": self.label, "share": round(self.share, 6), "box": list(self.box), "colour": self.hex_colour}
-
-    @property
-    def hex_colour(self) -> str:
-        """The mean colour as #rrggbb."""
-        return "#{:02x}{:02x}{:02x}".format(*self.colour)
 
 
 @dataclass(frozen=True)
@@ -80,19 +58,6 @@ class Segmenter:
         distances = squared_distances(points, kmeans(points, parts)).reshape(*columns.shape[:2], -1)
         labels = _by_size(_full_size(_smoothed(distances), image.size))
         return Segmentation(image, labels, describe_parts(np.asarray(image), labels))
-
-
-def describe_parts(pixels: npt.NDArray[np.uint8], labels: Labels) -> list[Part]:
-    """Share, box and mean colour of each label; `pixels` has shape (height, width, 3)."""
-    described = []
-    for label in range(int(labels.max()) + 1):
-        inside = labels == label
-        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        top, left = int(rows[0]), int(columns[0])
-        box = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
-        red, green, blue = (round(float(value)) for value in pixels[inside].mean(axis=0))
-        described.append(Part(label, float(inside.mean()), box, (red, green, blue)))
-    return described
 
 
 def _smoothed(distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
