@@ -13,9 +13,13 @@ from cbir.segment.describe import Labels, Part
 
 Floats = npt.NDArray[np.float64]
 
-#: Distances in Lab that count as much as one between two parts that touch: from parts that do not, and from what the
-#: picture itself shows there.
-_APART, _OVER_PICTURE = 2.5, 2.0
+#: What a distance in Lab from the colours of parts that do not touch counts for, and one from what the picture itself
+#: shows there, where one from parts that touch counts 1; and up to which distance either counts.
+_APART, _OVER_PICTURE = (0.3, 40.0), (0.3, 50.0)
+
+
+#: A distance in Lab beyond which no other is better: everybody sees it.
+_FAR = 90.0
 
 
 def distinct_colours(labels: Labels, parts: Sequence[Part]) -> npt.NDArray[np.uint8]:
@@ -28,15 +32,22 @@ def distinct_colours(labels: Labels, parts: Sequence[Part]) -> npt.NDArray[np.ui
     beside = neighbours(labels)
     own = _to_lab(np.array([part.colour for part in parts], dtype=np.float64) / 255)
     chosen: list[int] = []
-    nearest = np.full((len(parts), len(places)), np.inf)  # how far each candidate is for each part, by those chosen
+    # how far each candidate is, for each part, from those that its neighbours have; and from all that are taken
+    from_neighbours = np.full((len(parts), len(places)), _FAR)
+    from_all = np.full(len(places), _FAR)
     for number in range(len(parts)):
-        over_picture = _OVER_PICTURE * np.linalg.norm(places - own[number], axis=1)
-        best = int(np.minimum(nearest[number], over_picture).argmax())
-        chosen.append(best)
-        distances = np.linalg.norm(places - places[best], axis=1)
-        weights = np.where(beside[number], 1.0, _APART)
-        np.minimum(nearest, weights[:, np.newaxis] * distances, out=nearest)
+        from_picture = np.linalg.norm(places - own[number], axis=1)
+        score = from_neighbours[number] + _worth(from_all, _APART) + _worth(from_picture, _OVER_PICTURE)
+        chosen.append(int(score.argmax()))
+        distances = np.linalg.norm(places - places[chosen[-1]], axis=1)
+        from_all = np.minimum(from_all, distances)
+        from_neighbours[beside[number]] = np.minimum(from_neighbours[beside[number]], distances)
     return colours[chosen]
+
+
+def _worth(distances: Floats, weight: tuple[float, float]) -> Floats:
+    factor, most = weight
+    return factor * np.minimum(distances, most)
 
 
 def neighbours(labels: Labels) -> npt.NDArray[np.bool_]:

@@ -43,6 +43,13 @@ class Segmenter:
         self._engine_name = engine
         self._engine: Engine | None = None
 
+    @property
+    def engine(self) -> Engine:
+        """What runs the network; it is loaded now if it was not needed before."""
+        if self._engine is None:
+            self._engine = open_engine(self.backbone, engine=self._engine_name)
+        return self._engine
+
     def segment(self, picture: Path | str | bytes | Image.Image, parts: int = DEFAULT_PARTS) -> Segmentation:
         """Divide a picture into at most `parts` parts (1 to 256).
 
@@ -51,9 +58,7 @@ class Segmenter:
         if not 1 <= parts <= MOST_PARTS:
             raise ValueError(f"parts must be 1 to {MOST_PARTS}, not {parts}")
         image = picture if isinstance(picture, Image.Image) else open_image(picture)
-        if self._engine is None:
-            self._engine = open_engine(self.backbone, engine=self._engine_name)
-        columns = hypercolumns(image, self._engine)
+        columns = hypercolumns(image, self.engine)
         points = columns.reshape(-1, columns.shape[2])
         distances = squared_distances(points, kmeans(points, parts)).reshape(*columns.shape[:2], -1)
         labels = _by_size(_full_size(_smoothed(distances), image.size))
