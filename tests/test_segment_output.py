@@ -204,7 +204,7 @@ def test_parts_that_touch_have_colours_far_apart(labels: np.ndarray, least: floa
     assert distances[neighbours(labels)].min() > least
     own = rgb2lab(np.array([[part.colour for part in segmentation.parts]]) / 255)[0]
     assert np.linalg.norm(lab - own, axis=1)[:4].min() > 30
-    if len(colours) <= 40:
+    if len(colours) <= 12:
         assert len({tuple(colour) for colour in colours}) == len(colours)
 
 
