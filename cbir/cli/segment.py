@@ -112,7 +112,7 @@ def command(
 def _classifier(segmenter: Segmenter) -> PartClassifier:
     from cbir.segment.classify import PartClassifier
 
-    return PartClassifier(segmenter.backbone, segmenter.engine)
+    return PartClassifier(segmenter)
 
 
 def _layers(segmentation: Segmentation, segmenter: Segmenter) -> Image.Image:

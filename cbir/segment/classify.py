@@ -17,11 +17,10 @@ from PIL import Image
 from cbir.backbones.imagenet import CLASSES, classes
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import load_state_dict
-from cbir.engines import Engine
 from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.segment.describe import Labels, Part
-from cbir.segment.parts import Segmentation
+from cbir.segment.parts import Segmentation, Segmenter
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,10 +28,10 @@ Floats = npt.NDArray[np.float32]
 TOP = 3
 
 #: The shorter sides at which a picture enters the network, in units of its usual crop (224 pixels). A part is read at
-#: the scale where it is nearest to _PART_SIDE: larger, the network does not see the whole of it at once; smaller, its
-#: surroundings are mixed in. docs/segment.md has the figures.
+#: the scale where its side comes nearest to _PART_SIDE of these: larger, and the network does not see it as a whole;
+#: smaller, and its surroundings are mixed in. docs/segment.md has the figures.
 _SCALES = (1.0, 2**0.5, 2.0, 8**0.5)
-_PART_SIDE = 0.9
+_PART_SIDE = 0.65
 
 #: Points of the label map on each side of a map's cell, by which it is told how much of the cell a part covers.
 _POINTS = 8
@@ -61,12 +60,15 @@ class Classified(NamedTuple):
 
 
 class PartClassifier:
-    """Classifies pictures and their parts with one backbone. ModelError where its head is none of ImageNet's."""
+    """Classifies pictures and their parts with a segmenter's network, which is loaded when it is first needed.
 
-    def __init__(self, backbone: Backbone, engine: Engine) -> None:
-        self._preprocessing = backbone.preprocessing
-        self._engine = engine
-        self._weights, self._bias = classifier(backbone)
+    ModelError where its head is none of ImageNet's.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._preprocessing = segmenter.backbone.preprocessing
+        self._segmenter = segmenter
+        self._weights, self._bias = classifier(segmenter.backbone)
         self._has_map = True
 
     def classify(self, segmentation: Segmentation, count: int = TOP) -> Classified:
@@ -100,7 +102,7 @@ class PartClassifier:
         def at(scale: float) -> Floats:
             if scale not in maps:
                 pixels = np.asarray(image.resize(_network_size(image.size, scale * crop), Image.Resampling.BICUBIC))
-                maps[scale] = self._engine.last_map(pixels[np.newaxis])[0]
+                maps[scale] = self._segmenter.engine.last_map(pixels[np.newaxis])[0]
             return maps[scale]
 
         whole = at(_SCALES[0]).mean(axis=(1, 2))
@@ -114,10 +116,12 @@ class PartClassifier:
 
     def _of_cut_outs(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
         """The same by cut-outs, for networks whose features are no mean of a map."""
-        whole = self._engine.features(fit(segmentation.image, self._preprocessing)[np.newaxis])[0]
+        whole = self._segmenter.engine.features(fit(segmentation.image, self._preprocessing)[np.newaxis])[0]
         pictures = [fit(cut, self._preprocessing) for cut in self._squares(segmentation)]
-        size = max(1, self._engine.batch)
-        batches = [self._engine.features(np.stack(pictures[i : i + size])) for i in range(0, len(pictures), size)]
+        size = max(1, self._segmenter.engine.batch)
+        batches = [
+            self._segmenter.engine.features(np.stack(pictures[i : i + size])) for i in range(0, len(pictures), size)
+        ]
         return whole, np.concatenate(batches)
 
     def _squares(self, segmentation: Segmentation) -> Iterator[Image.Image]:
