@@ -150,3 +150,28 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(picture: Path, tmp_
     assert result.exit_code == 1
     assert "there is no such file" in result.stderr
     assert [Path(json.loads(line)["image"]) for line in result.stdout.splitlines()] == [picture]
+
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "segment.md"
+
+
+def test_every_option_is_documented() -> None:
+    command = cli.get_command(None, "segment")  # type: ignore[arg-type]
+    shared_by_all = {"--model", "--weights", "--engine", "--verbose", "--quiet", "--help"}
+    options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}  # type: ignore[union-attr]
+    text = DOCUMENT.read_text()
+    assert not {name for name in options - shared_by_all if name not in text}
+
+
+def test_the_examples_run(picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    Image.open(picture).save(folder / "some.jpg")
+    monkeypatch.chdir(folder)
+    lines = [line.split("#")[0].split() for line in DOCUMENT.read_text().splitlines() if line.startswith("    cbir ")]
+    assert len(lines) > 5
+    for _, *arguments in lines:
+        result = run(*("some.jpg" if argument == "*.jpg" else argument for argument in arguments))
+        assert result.exit_code == 0, (arguments, result.output)
+    made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+    assert {"some.parts.png", "some.layers.png", "cut/some.segment-00.png", "parts/coco.json"} <= made
