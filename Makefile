@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 	@$(BIN)/cbir search dataset/photos/mountain_lakes/mountain_lakes_05.jpg --index demo --format table
 	@echo
 	@echo "3. Dividing a picture into its parts by what the network sees in it."
-	@$(BIN)/cbir segment dataset/photos/hot_air_balloons/hot_air_balloons_04.jpg --out demo --model efficientnet_lite0 -q
+	@$(BIN)/cbir segment dataset/photos/hot_air_balloons/hot_air_balloons_04.jpg --out demo --model efficientnet_lite0 --format table -q
 	@echo "The index is in indexes/demo (see: $(BIN)/cbir info --index demo), the pictures of the parts are in demo/."
 	@echo "Your own photos: $(BIN)/cbir index FOLDER, then $(BIN)/cbir search SOME.jpg --index NAME-OF-FOLDER."
 

@@ -161,7 +161,11 @@ def fit(
             squares = (placed**2).sum(dim=1)
             squared = squares[:, None] + squares - 2 * placed @ placed.T
             centres = torch.from_numpy(cut.centres)[chosen]
-            odds = bias - slope.exp() * (squared.clamp(min=0) + 1e-4).sqrt() - spatial.exp() * torch.cdist(centres, centres)
+            odds = (
+                bias
+                - slope.exp() * (squared.clamp(min=0) + 1e-4).sqrt()
+                - spatial.exp() * torch.cdist(centres, centres)
+            )
             target = torch.from_numpy(examples[i].together)[chosen][:, chosen]
             loss = torch.nn.functional.binary_cross_entropy_with_logits(odds, target, reduction="none")
             shares = torch.from_numpy(cut.shares)[chosen]

@@ -370,7 +370,7 @@ def test_segment_writes_overlay_and_labels(photos: Path, tmp_path: Path) -> None
         for part in record["parts"]:
             assert part["share"] == pytest.approx((labels == part["label"]).mean(), abs=1e-5)
         assert Image.open(record["overlay"]).size == (record["width"], record["height"])
-    table = run("segment", images[0], "--out", tmp_path / "out").stdout
+    table = run("segment", images[0], "--out", tmp_path / "out", "--format", "table").stdout
     assert "part" in table
     assert "img_000.parts.png" in table
     rows = list(csv.DictReader(io.StringIO(run("segment", images[0], "-o", tmp_path, "--format", "csv").stdout)))

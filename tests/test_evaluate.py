@@ -149,7 +149,6 @@ def test_nothing_is_left_behind_where_a_run_ends_early(
 
 
 def test_systems_side_by_side(indexed: Path) -> None:
-    pytest.importorskip("skimage")
     arguments = ("--model", "efficientnet_lite0", "--model", "squeezenet1_0", "--weights", "squeezenet1_0=untrained")
     result = run("evaluate", indexed, "--compare", *arguments, "--json")
     assert result.exit_code == 0, result.output
@@ -180,7 +179,7 @@ def test_without_scikit_image_the_rest_is_compared(indexed: Path, monkeypatch: p
     result = run("evaluate", indexed, "--compare", "--json")
     names = [system["system"] for system in json.loads(result.stdout)["systems"]]
     assert names == ["efficientnet_lite0 cosine", "efficientnet_lite0 re-ranked", "hsv"]
-    assert "hog needs scikit-image: pip install 'cbir[evaluate]'. It is left out." in result.stderr
+    assert "hog needs scikit-image, which is missing: install cbir again with pip. It is left out." in result.stderr
     assert "1 picture cannot be read any more" in result.stderr
 
 

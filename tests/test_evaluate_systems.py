@@ -160,7 +160,6 @@ def test_hsv_counts_colours() -> None:
 
 
 def test_hog_sees_directions_and_not_colours(draw_picture: Callable[..., Image.Image]) -> None:
-    pytest.importorskip("skimage")
     stripes = Image.fromarray(np.tile(np.arange(128) // 8 % 2 * 200, (128, 1)).astype(np.uint8)).convert("RGB")
     turned = stripes.transpose(Image.Transpose.ROTATE_90)
     blue = Image.merge("RGB", (Image.new("L", (128, 128)), Image.new("L", (128, 128)), stripes.convert("L")))
@@ -180,7 +179,6 @@ def test_classical_features_reach_the_figures_that_were_measured_before_cbir(sha
     from cbir.evaluation import classical
     from cbir.evaluation.systems import ClassicalSystem
 
-    pytest.importorskip("skimage")
     root = shared("photos")
     paths = sorted(path.relative_to(root).as_posix() for path in root.glob("*/*.jpg"))
     found = list(classical.extract(["hsv", "hog"], [root / path for path in paths]))

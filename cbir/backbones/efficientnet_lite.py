@@ -99,11 +99,12 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.conv_head = _SamePadConv(widths[-1], _FEATURES, 1)
         self.bn1 = nn.BatchNorm2d(_FEATURES, eps=_EPSILON)
+        self.activation = nn.ReLU6()
         self.fc = nn.Linear(_FEATURES, _CLASSES)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = nn.functional.relu6(self.bn0(self.conv_stem(x)))
-        x = nn.functional.relu6(self.bn1(self.conv_head(self.blocks(x))))
+        x = self.activation(self.bn1(self.conv_head(self.blocks(x))))
         return x.mean((2, 3))
 
     def classify(self, x: torch.Tensor) -> torch.Tensor:

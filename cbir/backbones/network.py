@@ -65,6 +65,65 @@ class Stages(nn.Module):
         return maps
 
 
+class LastMap(nn.Module):
+    """The map whose mean over all places is a network's features: what it sees at each place, as its head takes it.
+
+    `forward` takes uint8 pictures of shape (n, height, width, 3), sides multiples of 32, and returns an array
+    (n, dimension, rows, columns). ModelError where features are no such mean, as in VGG16 or a vision transformer.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.unit, self.is_rectified = _pooled_unit(network)
+        self._map: torch.Tensor | None = None
+        network.headless.get_submodule(self.unit).register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        self._map = output
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        self.network(pictures)
+        found, self._map = self._map, None
+        assert found is not None  # the unit ran when it was found
+        return nn.functional.relu(found) if self.is_rectified else found
+
+
+def _pooled_unit(network: Network) -> tuple[str, bool]:
+    """The name of the module whose output's mean is the features, and whether a ReLU comes between (DenseNet).
+
+    Found by running a picture of noise through the network and comparing; of several the last.
+    """
+    headless = network.headless
+    maps: list[tuple[str, torch.Tensor]] = []
+
+    def watch(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, torch.Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1:
+                maps.append((name, output.clone()))  # before something may change it in place
+
+        return hook
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in headless.named_modules() if name]
+    parameter = next(headless.parameters())
+    noise = torch.randint(0, 256, (1, 256, 384, 3), generator=torch.Generator().manual_seed(7), dtype=torch.uint8)
+    try:
+        with torch.inference_mode():
+            features = network(noise.to(parameter.device))
+    except (AssertionError, RuntimeError) as error:
+        raise ModelError(f"This backbone takes pictures of one size only ({error}).") from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, found in reversed(maps):
+        if found.shape[:2] == features.shape:
+            for is_rectified in (False, True):
+                mean = (nn.functional.relu(found) if is_rectified else found).mean((2, 3), dtype=torch.float32)
+                if torch.allclose(mean, features.float(), rtol=1e-2, atol=1e-3 * float(features.float().abs().max())):
+                    return name, is_rectified
+    raise ModelError("This backbone's features are not the mean of a map.")
+
+
 def _stage_units(network: Network) -> Sequence[str]:
     """Names of the units whose outputs are the stages, found by running one grey picture through the network.
 

@@ -21,6 +21,24 @@ class FilePath(click.Path):
         super().__init__(path_type=Path)
 
 
+class NumberList(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them, none of them negative and not all zero."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """See `click.ParamType.convert`."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 1,0.5,2.", param, ctx)
+        if not all(0 <= number < float("inf") for number in numbers) or not any(numbers):
+            self.fail(f"{value!r} has a number below 0, or nothing above 0.", param, ctx)
+        return numbers
+
+
 index_option = click.option(
     "--index",
     "-i",

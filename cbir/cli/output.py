@@ -21,7 +21,18 @@ def default_format(*, piped: str) -> str:
 
 def write_json(value: Any) -> None:
     """One JSON document, indented. ASCII: bytes of a name that are no UTF-8 are written as `\\udcXX`."""
-    click.echo(json.dumps(value, indent=2))
+    click.echo(_indented(value, "\n"))
+
+
+def _indented(value: Any, newline: str) -> str:
+    """Like `json.dumps` with `indent=2`, but a list of nothing but numbers, as a polygon is, stands on one line."""
+    inner = newline + "  "
+    if isinstance(value, dict) and value:
+        pairs = (f"{json.dumps(str(key))}: {_indented(one, inner)}" for key, one in value.items())
+        return f"{{{inner}{f',{inner}'.join(pairs)}{newline}}}"
+    if isinstance(value, (list, tuple)) and not all(isinstance(one, (int, float)) for one in value):
+        return f"[{inner}{f',{inner}'.join(_indented(one, inner) for one in value)}{newline}]"
+    return json.dumps(value)
 
 
 def write_json_line(value: Any) -> None:

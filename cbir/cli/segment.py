@@ -4,130 +4,181 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cbir.cli import output
-from cbir.cli.options import FilePath, engine_option, model_option, verbosity_options, weights_option
-from cbir.errors import CbirError, ImageReadError, reason_of
+from cbir.cli import output, segment_output
+from cbir.cli.options import FilePath, NumberList, engine_option, model_option, verbosity_options, weights_option
+from cbir.errors import CbirError, ImageReadError
 
 if TYPE_CHECKING:
-    from cbir.segment.parts import Segmentation
+    from PIL import Image
+
+    from cbir.segment.classify import PartClassifier
+    from cbir.segment.parts import Segmentation, Segmenter
 
 logger = logging.getLogger("cbir")
 
 
 @click.command("segment", short_help="Show the parts of a picture.")
 @click.argument("images", nargs=-1, required=True, type=FilePath(), metavar="IMAGE...")
-@click.option("-k", "parts", type=click.IntRange(1, 256), default=5, show_default=True, help="Parts, at most.")
+@click.option(
+    "-k",
+    "parts",
+    type=click.IntRange(1, 256),
+    help="How many parts. Default: as suits the picture (5 with --method kmeans).",
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    help="Above 1 makes fewer and larger parts, below 1 more and smaller ones. Default: 1.",
+)
+@click.option("--fast", is_flag=True, help="Read the picture at one size and not at two: a little coarser borders.")
+@click.option(
+    "--method",
+    type=click.Choice(["regions", "kmeans"]),
+    default="regions",
+    show_default=True,
+    help="Merge superpixels to regions, or cluster hypercolumns.",
+)
+@click.option(
+    "--layer-weights",
+    type=NumberList(),
+    metavar="W1,W2,…",
+    help="With --method kmeans: what each stage counts, fine to coarse. Default: all the same.",
+)
+@click.option("--seed", type=click.IntRange(0), help="With --method kmeans: of the random start. Default: 7.")
 @click.option("--out", "-o", type=FilePath(), metavar="FOLDER", help="Where the pictures go. Default: here.")
+@click.option("--no-overlay", is_flag=True, help="Do not write NAME.parts.png.")
+@click.option("--no-labels", is_flag=True, help="Do not write NAME.labels.png.")
+@click.option("--crops", type=FilePath(), metavar="FOLDER", help="Write each part, cut out, to this folder.")
+@click.option("--layers", is_flag=True, help="Write NAME.layers.png: what each stage of the network responds to.")
+@click.option("--classify", is_flag=True, help="Tell the likeliest of ImageNet's classes of the picture and its parts.")
+@click.option("--coco", type=FilePath(), metavar="FILE", help="Write all pictures' parts as one COCO document.")
 @model_option
 @weights_option
 @engine_option
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["table", "json", "jsonl", "csv", "tsv"]),
-    default="table",
-    show_default=True,
-    help="How the parts are listed.",
+    type=click.Choice(segment_output.FORMATS),
+    help="How the parts are listed. Default: table on a terminal, jsonl in a pipe.",
 )
+@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
 @verbosity_options
 @click.pass_context
 def command(
     ctx: click.Context,
     images: tuple[Path, ...],
-    parts: int,
+    parts: int | None,
+    scale: float,
+    fast: bool,
+    method: str,
+    layer_weights: tuple[float, ...] | None,
+    seed: int | None,
     out: Path | None,
+    no_overlay: bool,
+    no_labels: bool,
+    crops: Path | None,
+    layers: bool,
+    classify: bool,
+    coco: Path | None,
     model: str | None,
     weights: str | None,
     engine: str | None,
-    format_: str,
+    format_: str | None,
 ) -> None:
     """Divide each IMAGE into parts by what a network sees in it.
 
     Writes NAME.parts.png, the picture under its parts' colours and numbers, and NAME.labels.png, an indexed image
-    whose pixel values are the parts' numbers (0 is the largest), and prints each part's share of the picture, box
-    (x, y, width, height in pixels) and mean colour.
+    whose pixel values are the parts' numbers (0 is the largest), and tells each part's share of the picture, box
+    (x, y, width, height in pixels), centre and mean colour; in JSON also where it is, as polygons in COCO's format.
+
+    \b
+      cbir segment some.jpg
+      cbir segment some.jpg -k 6
+      cbir segment some.jpg --scale 3 --fast
+      cbir segment some.jpg --classify --crops parts/
+      cbir segment *.jpg --out parts/ --coco parts/coco.json
     """
+    _check_options(ctx, method)
     from cbir.backbones.registry import choose
+    from cbir.segment.kmeans import SEED
     from cbir.segment.parts import Segmenter
 
     backbone, remark = choose(model, weights)
     if remark:
         logger.info("%s", remark)
-    folder = out or Path()
-    segmenter = Segmenter(backbone, engine=engine)
-    records: list[dict[str, Any]] = []
-    taken: set[str] = set()
+    segmenter = Segmenter(
+        backbone,
+        engine=engine,
+        method=method,
+        fast=fast,
+        layer_weights=layer_weights,
+        seed=SEED if seed is None else seed,
+    )
+    classifier = _classifier(segmenter) if classify else None
+    files = segment_output.Files(out or Path(), images, not no_overlay, not no_labels, crops)
+    format_ = format_ or output.default_format(piped="jsonl")
+    records: list[segment_output.Record] = []
     failed = False
     for image in images:
         try:
-            segmentation = segmenter.segment(image, parts)
+            segmentation = segmenter.segment(image, parts, scale=scale)
         except ImageReadError as error:
             click.echo(f"Error: {error}", err=True)
             failed = True
             continue
-        overlay, labels = _save(segmentation, folder, _free_stem(image, taken))
-        record = {
-            "image": str(image),
-            "width": segmentation.image.width,
-            "height": segmentation.image.height,
-            "model": backbone.name,
-            "overlay": str(overlay),
-            "labels": str(labels),
-            "parts": [part.to_json() for part in segmentation.parts],
-        }
+        stages = _layers(segmentation, segmenter) if layers else None
+        written = files.write(segmentation, image, stages)
+        classified = classifier.classify(segmentation) if classifier else None
+        shapes = format_ in ("json", "jsonl") or coco is not None
+        record = segment_output.describe(segmentation, image, backbone.name, written, classified, shapes=shapes)
         records.append(record)
         if format_ == "jsonl":
             output.write_json_line(record)
         elif format_ == "table":
-            _write_table(record)
+            segment_output.write_table(record)
+    if coco is not None:
+        _write_coco(files, records, coco)
     if format_ == "json":
         output.write_json(records[0] if len(images) == 1 and records else records)
     elif format_ in ("csv", "tsv"):
-        _write_separated(records, tabs=format_ == "tsv")
+        segment_output.write_separated(records, classified=classify, tabs=format_ == "tsv")
     if failed:
         ctx.exit(CbirError.exit_code)
 
 
-def _save(segmentation: Segmentation, folder: Path, stem: str) -> tuple[Path, Path]:
-    from cbir.segment.overlay import label_map, overlay
-
-    paths = folder / f"{stem}.parts.png", folder / f"{stem}.labels.png"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        overlay(segmentation).save(paths[0])
-        label_map(segmentation).save(paths[1])
-    except OSError as error:
-        raise CbirError(f"Cannot write to {folder}: {reason_of(error)}. Choose another folder with --out.") from error
-    return paths
-
-
-def _free_stem(image: Path, taken: set[str]) -> str:
-    """The start of the output's names; pictures of one name from several folders get numbers."""
-    stem, number = image.stem, 1
-    while stem in taken:
-        number += 1
-        stem = f"{image.stem}-{number}"
-    taken.add(stem)
-    return stem
+def _check_options(ctx: click.Context, method: str) -> None:
+    """UsageError for an option that means nothing with the chosen method, or beside -k."""
+    given = {
+        name for name in ctx.params if ctx.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
+    }
+    useless = {"kmeans": {"fast", "scale"}, "regions": {"layer_weights", "seed"}}[method] & given
+    if useless:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(useless))
+        raise click.UsageError(f"{names} cannot be used with --method {method}.")
+    if {"parts", "scale"} <= given:
+        raise click.UsageError("-k already says how many parts: leave --scale out.")
 
 
-def _write_table(record: dict[str, Any]) -> None:
-    click.echo(f"{output.printable(record['image'])} ({record['width']} x {record['height']})")
-    rows = [
-        (str(part["label"]), f"{part['share']:.1%}", ",".join(map(str, part["box"])), part["colour"])
-        for part in record["parts"]
-    ]
-    output.write_table(("part", "share", "box", "colour"), rows, right=(0, 1))
-    click.echo(f"wrote {output.printable(record['overlay'])} and {output.printable(record['labels'])}\n")
+def _classifier(segmenter: Segmenter) -> PartClassifier:
+    from cbir.segment.classify import PartClassifier
+
+    return PartClassifier(segmenter)
 
 
-def _write_separated(records: list[dict[str, Any]], *, tabs: bool) -> None:
-    rows: list[tuple[Any, ...]] = [("image", "part", "share", "x", "y", "width", "height", "colour")]
-    for record in records:
-        for part in record["parts"]:
-            rows.append((record["image"], part["label"], part["share"], *part["box"], part["colour"]))
-    output.write_separated(rows, tabs=tabs)
+def _layers(segmentation: Segmentation, segmenter: Segmenter) -> Image.Image:
+    from cbir.segment.layers import layers_picture
+
+    return layers_picture(segmentation.image, segmenter.engine)
+
+
+def _write_coco(files: segment_output.Files, records: list[segment_output.Record], path: Path) -> None:
+    import json
+
+    from cbir.segment.coco import document
+
+    files.write_text(json.dumps(document(records)) + "\n", path, "--coco")

@@ -68,6 +68,12 @@ class Engine(Protocol):
         The sides of `pictures` are multiples of 32.
         """
 
+    def last_map(self, pictures: Pictures) -> Features:
+        """The map whose mean over its rows and columns is the features: shape (n, dimension, rows, columns).
+
+        The sides of `pictures` are multiples of 32. ModelError where the features are no such mean.
+        """
+
 
 def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int = 1) -> Engine:
     """The best engine here for `backbone` and about that many `pictures`.

@@ -47,6 +47,7 @@ class OpenVINOEngine:
         self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {self._capabilities}"
         self._hint = "THROUGHPUT" if many else "LATENCY"
         self._stages: openvino.InferRequest | None = None
+        self._last_map: openvino.InferRequest | None = None
         self._choice = read_choice(self._choice_file())
         compiled = self._load("features")
         # one more than are computed, so that the next is there when one is done
@@ -90,9 +91,16 @@ class OpenVINOEngine:
         self._stages.infer([np.ascontiguousarray(pictures)])
         return _outputs(self._stages)
 
+    def last_map(self, pictures: Pictures) -> Features:
+        """See `engines.Engine.last_map`."""
+        if self._last_map is None:
+            self._last_map = self._load("last_map").create_infer_request()
+        self._last_map.infer([np.ascontiguousarray(pictures)])
+        return _outputs(self._last_map)[0]
+
     def _load(self, graph: str) -> openvino.CompiledModel:
-        """The compiled model of `graph` ("features" or "stages"), from the cache where it is there and sound."""
-        # the stages of one picture at a time are wanted
+        """The compiled model of `graph` (see `_convert`), from the cache where it is there and sound."""
+        # the maps of one picture at a time are wanted
         hint = self._hint if graph == "features" else "LATENCY"
         if self._choice is not None:
             try:
@@ -165,6 +173,8 @@ def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) 
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:
     """The torch network as an OpenVINO model that takes any number of pictures.
 
+    `graph` says what of it: "features", "stages" or "last_map", as the methods of an engine are called.
+
     Goes through OpenVINO's PyTorch front end and not through `openvino.convert_model`, which reports its use to
     the maker.
     """
@@ -172,17 +182,22 @@ def _convert(backbone: Backbone, graph: str) -> openvino.Model:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    from cbir.backbones.network import Stages
+    from cbir.backbones.network import LastMap, Stages
 
     network = backbone.build()
-    module, side = (network, backbone.preprocessing.crop) if graph == "features" else (Stages(network), 256)
+    makers: dict[str, Callable[[], torch.nn.Module]] = {
+        "features": lambda: network,
+        "stages": lambda: Stages(network),
+        "last_map": lambda: LastMap(network),
+    }
+    module, side = makers[graph](), backbone.preprocessing.crop if graph == "features" else 256
     example = torch.full((1, side, side, 3), 127, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch announces that tracing will go one day; OpenVINO's decoder needs it
         decoder = TorchScriptPythonDecoder(module, example_input=(example,))
         front_end = FrontEndManager().load_by_framework("pytorch")
         model = front_end.convert(front_end.load(decoder))
-    sides = [-1, -1] if graph == "stages" else [side, side]
+    sides = [side, side] if graph == "features" else [-1, -1]
     model.reshape({model.inputs[0]: openvino.PartialShape([-1, *sides, 3])})
     # the constants still live in torch's memory: the compiled model must own them before the decoder goes
     model.decoder = decoder

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from cbir.backbones.network import Stages
+from cbir.backbones.network import LastMap, Stages
 from cbir.backbones.registry import Backbone
 from cbir.engines import Features, Pictures
 
@@ -25,6 +25,7 @@ class TorchEngine:
             self._network.headless.half()
         self._network = self._network.to(self.device).to(memory_format=torch.channels_last)
         self._stages: Stages | None = None
+        self._last_map: LastMap | None = None
         device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
         precision = "half precision" if self.device.type == "cuda" else "float32"
         self.description = f"torch {torch.__version__}, {device}, {precision}"
@@ -50,6 +51,14 @@ class TorchEngine:
             self._stages = Stages(self._network)
         with torch.inference_mode():
             return [stage.float().contiguous().cpu().numpy() for stage in self._stages(self._send(pictures))]
+
+    def last_map(self, pictures: Pictures) -> Features:
+        """See `engines.Engine.last_map`."""
+        if self._last_map is None:
+            self._last_map = LastMap(self._network)
+        with torch.inference_mode():
+            found: Features = self._last_map(self._send(pictures)).float().contiguous().cpu().numpy()
+            return found
 
     def _send(self, pictures: Pictures) -> torch.Tensor:
         pictures = np.ascontiguousarray(pictures)  # torch knows no negative strides

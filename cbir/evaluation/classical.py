@@ -61,7 +61,7 @@ def check_hog() -> None:
     try:
         import skimage.feature  # noqa: F401
     except ImportError as error:
-        raise CbirError("hog needs scikit-image: pip install 'cbir[evaluate]'.") from error
+        raise CbirError("hog needs scikit-image, which is missing: install cbir again with pip.") from error
 
 
 CLASSICAL: dict[str, Callable[[Image.Image], Floats]] = {"hsv": hsv, "hog": hog}

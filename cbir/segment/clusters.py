@@ -39,7 +39,7 @@ def clusters(
 ) -> Floats:
     """Distances of each cell of a grid over an RGB picture to at most `count` clusters: (rows, columns, clusters).
 
-    `weights`, one a stage, say what counts (all the same by default); the cells' colours count besides. ValueError
+    `weights`, one a stage, say what counts (all the same by default); the cells' colours count besides. ModelError
     where there are not as many weights as stages.
     """
     small = image.copy()

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import sparse
 
+from cbir.errors import ModelError
+
 if TYPE_CHECKING:
     from cbir.engines import Engine
 
@@ -101,7 +103,7 @@ def on_grid(stage: StageMap, cell: int, grid: tuple[int, int]) -> Floats:
 
 def unit(vectors: Floats) -> Floats:
     """Vectors, shape (n, channels), at length 1, so that no stage counts more for having larger numbers."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6), dtype=np.float32)
 
 
 def principal(vectors: Floats, count: int, weights: Floats | None = None) -> Floats:
@@ -128,8 +130,12 @@ def _interpolation(stage: StageMap, cell: int, count: int, axis: int) -> Floats:
 def blocks(stages: Sequence[Floats], weights: Sequence[float], components: int) -> Floats:
     """Stages of shape (n, channels) as one block of numbers, (n, dimension).
 
-    Each is made length 1, reduced to its own principal components, and counts as much as its weight says.
+    Each is made length 1, reduced to its own principal components, and counts as much as its weight says. ModelError
+    where there are not as many weights as stages.
     """
     if len(weights) != len(stages):
-        raise ValueError(f"{len(weights)} weights for {len(stages)} stages")
+        raise ModelError(
+            f"The network has {len(stages)} stages, and {len(weights)} layer weights were given: "
+            "give one for each, from fine to coarse."
+        )
     return np.concatenate([w * principal(unit(stage), components) for stage, w in zip(stages, weights, strict=True)], 1)

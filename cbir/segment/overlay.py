@@ -1,71 +1,144 @@
-"""Pictures of a segmentation: the overlay for people, the label map for programs."""
+"""Pictures of a segmentation: the overlay for people, the label map for programs, the cut-outs for both."""
 
 from __future__ import annotations
 
-import colorsys
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from cbir.segment.parts import Labels, Segmentation
+from cbir.segment.colours import distinct_colours
+from cbir.segment.describe import Labels, Part
+from cbir.segment.parts import Segmentation
 
 #: How much of a part's own colour the overlay lays over the picture.
-OPACITY = 0.45
+OPACITY = 0.42
+
+#: Pixels of the overlay's longer side, at most: it is for the eye, and writing 12 megapixels as a PNG takes a second.
+OVERLAY_SIDE = 2048
+
+#: Points on the overlay's longer side at which room for the numbers is looked for.
+_ROOM_SIDE = 400
+
+#: Places with this much of the most room that a part has are as good; the one nearest to its middle is taken.
+_ROOMY = 0.85
+
+#: The height of numbers, in pixels: below it none is written. The largest are a part of the overlay's longer side.
+_LEAST_FONT, _LARGEST_FONT = 9, 1 / 26
+
+#: How high a number may be, by its digits, in radii of the largest circle within its part.
+_FONT_OF_RADIUS = (1.5, 1.25, 0.95)
 
 
-def palette(count: int) -> npt.NDArray[np.uint8]:
-    """`count` colours far from each other, shape (count, 3): hues by the golden angle, in three brightnesses."""
-    colours = [
-        colorsys.hsv_to_rgb((0.58 + i * 0.381966) % 1, (0.85, 0.55, 1.0)[i % 3], (1.0, 0.95, 0.7)[i // 3 % 3])
-        for i in range(count)
-    ]
-    return np.round(np.asarray(colours).reshape(-1, 3) * 255).astype(np.uint8)
+class Spot(NamedTuple):
+    """The centre of the largest circle within a part, (x, y), and its radius, in pixels."""
+
+    x: float
+    y: float
+    radius: float
 
 
 def label_map(segmentation: Segmentation) -> Image.Image:
-    """The labels as an indexed image: `numpy.asarray` of it gives the labels, viewers show the parts' colours."""
+    """The labels as an indexed image: `numpy.asarray` of it gives the labels, viewers show the overlay's colours."""
     image = Image.fromarray(segmentation.labels)
-    image.putpalette(palette(256).tobytes())
+    image.putpalette(distinct_colours(segmentation.labels, segmentation.parts).tobytes())
     return image
 
 
 def overlay(segmentation: Segmentation) -> Image.Image:
-    """The picture under the translucent colours of its parts, with white outlines and the labels' numbers."""
-    pixels = np.asarray(segmentation.image, dtype=np.float32)
-    colours = palette(256)[segmentation.labels]
-    mixed = (pixels * (1 - OPACITY) + colours * OPACITY).astype(np.uint8)
-    mixed[_outlines(segmentation.labels, max(1, max(segmentation.image.size) // 500))] = 255
-    image = Image.fromarray(mixed)
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=max(12, max(image.size) // 24))
+    """The picture under the translucent colours of its parts, with outlines and the labels' numbers.
+
+    It has the picture's size, but at most OVERLAY_SIDE pixels a side. Outlines are white between dark ones, which
+    stand out from light and from dark. Parts that have no room for a number go without.
+    """
+    image, labels = segmentation.image, segmentation.labels
+    map_ = label_map(segmentation)
+    if max(image.size) > OVERLAY_SIDE:
+        image = image.copy()
+        image.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BOX)
+        map_ = map_.resize(image.size, Image.Resampling.NEAREST)
+        labels = np.asarray(map_)
+    mixed = Image.blend(image, map_.convert("RGB"), OPACITY)
+    _draw_outlines(mixed, labels)
+    _draw_numbers(mixed, labels, segmentation.parts)
+    return mixed
+
+
+def cut_outs(segmentation: Segmentation) -> Iterator[tuple[Part, Image.Image]]:
+    """Each part alone: RGBA, as large as its box, transparent where other parts are."""
     for part in segmentation.parts:
-        x, y = _inner_point(segmentation.labels == part.label)
-        draw.text((x, y), str(part.label), fill="white", font=font, anchor="mm", stroke_width=2, stroke_fill="black")
-    return image
+        x, y, width, height = part.box
+        box = (x, y, x + width, y + height)
+        cut = segmentation.image.crop(box)
+        inside = segmentation.labels[y : y + height, x : x + width] == part.label
+        # what is hidden is black, so that it neither costs space nor gives away what was there
+        whole = Image.new("RGBA", cut.size)
+        whole.paste(cut, mask=Image.fromarray(inside))
+        yield part, whole
 
 
-def _outlines(labels: Labels, width: int) -> npt.NDArray[np.bool_]:
-    """Where the label differs from the one `width` pixels to the right or below."""
-    edges = np.zeros(labels.shape, dtype=np.bool_)
-    for step in range(1, width + 1):
-        edges[:, :-step] |= labels[:, step:] != labels[:, :-step]
-        edges[:-step] |= labels[step:] != labels[:-step]
-    return edges
+def _draw_outlines(image: Image.Image, labels: Labels) -> None:
+    """White lines where labels differ, between darker ones, smooth where there are pixels enough for that."""
+    edges = np.zeros(labels.shape, dtype=np.uint8)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    edges[:, 1:] |= across
+    edges[:, :-1] |= across
+    edges[1:] |= down
+    edges[:-1] |= down
+    radius = max(max(image.size) / 1000, 0.8)
+    blurred = Image.fromarray(edges * np.uint8(255)).filter(ImageFilter.GaussianBlur(radius))
+    # how bright the middle of a straight line of two pixels is now
+    middle = 255 * math.erf(1 / (radius * math.sqrt(2)))
+    for colour, opacity, outside, inside in (("black", 0.65, 0.08, 0.35), ("white", 1.0, 0.55, 0.95)):
+        levels = np.clip((np.arange(256) / middle - outside) / (inside - outside), 0, 1)
+        table = np.round(255 * opacity * levels).astype(int).tolist()
+        image.paste(Image.new("RGB", image.size, colour), mask=blurred.point(table))
 
 
-def _inner_point(inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """A point (x, y) well inside a part: the last that is left when its edge is taken off again and again."""
-    step = max(1, max(inside.shape) // 128)
-    small = inside[::step, ::step]
-    if not small.any():  # a part thinner than the steps
-        small, step = inside, 1
-    while True:
-        padded = np.pad(small, 1)
-        eroded = small & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        if not eroded.any():
-            break
-        small = eroded
-    rows, columns = np.nonzero(small)
-    middle = len(rows) // 2
-    return (float(columns[middle]) + 0.5) * step, (float(rows[middle]) + 0.5) * step
+def _draw_numbers(image: Image.Image, labels: Labels, parts: list[Part]) -> None:
+    draw = ImageDraw.Draw(image)
+    largest = max(image.size) * _LARGEST_FONT
+    for part, spot in zip(parts, roomy_spots(labels, len(parts)), strict=True):
+        text = str(part.label)
+        size = round(min(max(largest, 14), spot.radius * _FONT_OF_RADIUS[len(text) - 1]))
+        if size < _LEAST_FONT:
+            continue
+        font = ImageFont.load_default(size=size)
+        stroke = max(1, round(size / 12))
+        draw.text(
+            (spot.x, spot.y), text, fill="white", font=font, anchor="mm", stroke_width=stroke, stroke_fill="black"
+        )
+
+
+def roomy_spots(labels: Labels, count: int) -> list[Spot]:
+    """For each part where the most room is; among such places one near its middle. (0, 0, 0) for one too thin to see.
+
+    Looked for on a coarse grid of the labels, so the radius is right to one of its steps.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    step = max(1, round(max(labels.shape) / _ROOM_SIDE))
+    small = labels[step // 2 :: step, step // 2 :: step]
+    is_edge = np.ones((small.shape[0] + 2, small.shape[1] + 2), dtype=np.bool_)
+    is_edge[1:-1, 1:-1] = False
+    across, down = small[:, 1:] != small[:, :-1], small[1:] != small[:-1]
+    is_edge[1:-1, 2:-1] |= across
+    is_edge[2:-1, 1:-1] |= down
+    room = distance_transform_edt(~is_edge)[1:-1, 1:-1]
+    rows, columns = np.arange(small.shape[0])[:, np.newaxis], np.arange(small.shape[1])
+    spots = []
+    for label in range(count):
+        inside = small == label
+        if not inside.any():
+            spots.append(Spot(0, 0, 0))
+            continue
+        own = np.where(inside, room, 0)
+        is_roomy = own >= _ROOMY * own.max()
+        y, x = (float(np.broadcast_to(axis, small.shape)[inside].mean()) for axis in (rows, columns))
+        away = np.where(is_roomy, np.hypot(rows - y, columns - x), np.inf)
+        row, column = np.unravel_index(int(away.argmin()), small.shape)
+        offset = step // 2 + 0.5
+        spots.append(Spot(float(column * step + offset), float(row * step + offset), float(room[row, column] * step)))
+    return spots

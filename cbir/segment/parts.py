@@ -1,25 +1,22 @@
-"""Segmenting a picture, and what is known of each part."""
+"""Segmenting a picture: whatever becomes of its parts later, this is where they come from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.backbones.registry import Backbone, describe
 from cbir.engines import Engine, open_engine
 from cbir.images.read import open_image
 from cbir.segment.clusters import clusters
+from cbir.segment.describe import Labels, Part, describe_parts
 from cbir.segment.enlarge import enlarged, enlarged_labels
 from cbir.segment.kmeans import SEED
 from cbir.segment.regions import hierarchy, threshold_at, working_copy
-
-Labels = npt.NDArray[np.uint8]
 
 METHODS = ("regions", "kmeans")
 
@@ -28,26 +25,6 @@ DEFAULT_CLUSTERS = 5
 
 #: A label map is an indexed PNG, which has 256 colours.
 MOST_PARTS = 256
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part. `label` is its number in the label map, `share` of the picture's pixels, `box` (x, y, width,
-    height) in pixels, `colour` its mean red, green and blue."""
-
-    label: int
-    share: float
-    box: tuple[int, int, int, int]
-    colour: tuple[int, int, int]
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {"label": self.label, "share": round(self.share, 6), "box": list(self.box), "colour": self.hex_colour}
-
-    @property
-    def hex_colour(self) -> str:
-        """The mean colour as #rrggbb."""
-        return "#{:02x}{:02x}{:02x}".format(*self.colour)
 
 
 @dataclass(frozen=True)
@@ -121,19 +98,6 @@ class Segmenter:
         cut, merged = hierarchy(working_copy(image), self.engine, self.backbone, fast=self._fast)
         count = merged.count_at(threshold_at(scale)) if parts is None else parts
         return enlarged_labels(merged.regions(min(count, MOST_PARTS))[cut.labels].astype(np.uint8), image.size)
-
-
-def describe_parts(pixels: npt.NDArray[np.uint8], labels: Labels) -> list[Part]:
-    """Share, box and mean colour of each label; `pixels` has shape (height, width, 3)."""
-    described = []
-    for label in range(int(labels.max()) + 1):
-        inside = labels == label
-        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        top, left = int(rows[0]), int(columns[0])
-        box = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
-        red, green, blue = (round(float(value)) for value in pixels[inside].mean(axis=0))
-        described.append(Part(label, float(inside.mean()), box, (red, green, blue)))
-    return described
 
 
 def _by_size(labels: Labels) -> Labels:

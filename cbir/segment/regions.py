@@ -40,7 +40,9 @@ def working_copy(image: Image.Image) -> Image.Image:
     return image.resize((size[0], size[1]), Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC)
 
 
-def hierarchy(image: Image.Image, engine: Engine, backbone: Backbone, *, fast: bool = False) -> tuple[Superpixels, Hierarchy]:
+def hierarchy(
+    image: Image.Image, engine: Engine, backbone: Backbone, *, fast: bool = False
+) -> tuple[Superpixels, Hierarchy]:
     """The superpixels of an RGB picture of working size, and how they merge.
 
     The network reads the picture at its own and at twice its size; with `fast`, or where the network has a stage of

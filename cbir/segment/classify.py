@@ -1,0 +1,206 @@
+"""What the parts of a picture are called, by the head that a network was trained with.
+
+Where a network's features are the mean of its last map, a part's features are the mean of the map where the part is
+(masked pooling), and its head takes them as it takes a whole picture's. Where they are not, the part is cut out, laid
+on the mean colour, and shown to the network as a picture of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbir.backbones.imagenet import CLASSES, classes
+from cbir.backbones.registry import BUNDLED, Backbone
+from cbir.backbones.weights import load_state_dict
+from cbir.errors import ModelError
+from cbir.images.fit import fit
+from cbir.segment.describe import Labels, Part
+from cbir.segment.parts import Segmentation, Segmenter
+
+Floats = npt.NDArray[np.float32]
+
+#: Classes that are told.
+TOP = 3
+
+#: The shorter sides at which a picture enters the network, in units of its usual crop (224 pixels). A part is read at
+#: the scale where its side comes nearest to _PART_SIDE of these: larger, and the network does not see it as a whole;
+#: smaller, and its surroundings are mixed in. docs/segment.md has the figures.
+_SCALES = (1.0, 2**0.5, 2.0, 8**0.5)
+_PART_SIDE = 0.65
+
+#: Points of the label map on each side of a map's cell, by which it is told how much of the cell a part covers.
+_POINTS = 8
+
+_MULTIPLE = 32  # of an engine's sides
+_LONGEST = 2048  # pixels of a side that enters the network, for pictures that are all width
+
+
+class Likely(NamedTuple):
+    """A class that a picture or a part may be of: its name, WordNet id and probability."""
+
+    name: str
+    wordnet_id: str
+    probability: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {"name": self.name, "wordnet_id": self.wordnet_id, "probability": round(self.probability, 4)}
+
+
+class Classified(NamedTuple):
+    """The likeliest classes of a whole picture, and of each of its parts in the labels' order."""
+
+    whole: list[Likely]
+    parts: list[list[Likely]]
+
+
+class PartClassifier:
+    """Classifies pictures and their parts with a segmenter's network, which is loaded when it is first needed.
+
+    ModelError where its head is none of ImageNet's.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._preprocessing = segmenter.backbone.preprocessing
+        self._segmenter = segmenter
+        self._weights, self._bias = classifier(segmenter.backbone)
+        self._has_map = True
+
+    def classify(self, segmentation: Segmentation, count: int = TOP) -> Classified:
+        """The `count` likeliest classes of the picture and of each part."""
+        whole, parts = self._features(segmentation)
+        return Classified(self._likeliest(whole[np.newaxis], count)[0], self._likeliest(parts, count))
+
+    def _features(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
+        if self._has_map:
+            try:
+                return self._pooled(segmentation)
+            except ModelError:
+                self._has_map = False
+        return self._of_cut_outs(segmentation)
+
+    def _likeliest(self, features: Floats, count: int) -> list[list[Likely]]:
+        logits = features @ self._weights.T + self._bias
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        names = classes()
+        return [
+            [Likely(names[i].name, names[i].wordnet_id, float(row[i])) for i in np.argsort(-row, kind="stable")[:count]]
+            for row in probabilities
+        ]
+
+    def _pooled(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
+        """Features of the picture, shape (dimension,), and of its parts, (parts, dimension), by masked pooling."""
+        image, crop = segmentation.image, self._preprocessing.crop
+        maps: dict[float, Floats] = {}
+
+        def at(scale: float) -> Floats:
+            if scale not in maps:
+                pixels = np.asarray(image.resize(_network_size(image.size, scale * crop), Image.Resampling.BICUBIC))
+                maps[scale] = self._segmenter.engine.last_map(pixels[np.newaxis])[0]
+            return maps[scale]
+
+        whole = at(_SCALES[0]).mean(axis=(1, 2))
+        scales = [_scale_for(part, image.size) for part in segmentation.parts]
+        parts = np.empty((len(scales), len(whole)), dtype=np.float32)
+        for scale in set(scales):
+            shares = cover(segmentation.labels, at(scale).shape[1:], len(scales))
+            chosen = [number for number, its in enumerate(scales) if its == scale]
+            parts[chosen] = masked_means(at(scale), shares[chosen])
+        return whole, parts
+
+    def _of_cut_outs(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
+        """The same by cut-outs, for networks whose features are no mean of a map."""
+        whole = self._segmenter.engine.features(fit(segmentation.image, self._preprocessing)[np.newaxis])[0]
+        pictures = [fit(cut, self._preprocessing) for cut in self._squares(segmentation)]
+        size = max(1, self._segmenter.engine.batch)
+        batches = [
+            self._segmenter.engine.features(np.stack(pictures[i : i + size])) for i in range(0, len(pictures), size)
+        ]
+        return whole, np.concatenate(batches)
+
+    def _squares(self, segmentation: Segmentation) -> Iterator[Image.Image]:
+        """Each part in the middle of a square of the mean colour, as large as fitting will leave it whole."""
+        preprocessing = self._preprocessing
+        red, green, blue = (round(value) for value in preprocessing.mean)
+        for part in segmentation.parts:
+            x, y, width, height = part.box
+            side = -(-max(width, height) * preprocessing.resize // preprocessing.crop)
+            square = Image.new("RGB", (side, side), (red, green, blue))
+            inside = segmentation.labels[y : y + height, x : x + width] == part.label
+            cut = segmentation.image.crop((x, y, x + width, y + height))
+            square.paste(cut, ((side - width) // 2, (side - height) // 2), Image.fromarray(inside))
+            yield square
+
+
+def classifier(backbone: Backbone) -> tuple[Floats, Floats]:
+    """The last layer of a network: weights, shape (1000, dimension), and bias, shape (1000,).
+
+    ModelError where features do not go through one linear layer to ImageNet's classes.
+    """
+    if backbone.weights.source == "untrained":
+        raise ModelError(f"The weights of {backbone.name} are untrained: they know no classes.")
+    if backbone.name == BUNDLED:
+        layer = "_fc"
+    else:
+        from cbir.backbones.torchvision import head_of
+
+        layer = head_of(backbone.name)
+    path = backbone.weights.locate()
+    state = load_state_dict(path)
+    weights, bias = state.get(f"{layer}.weight"), state.get(f"{layer}.bias")
+    if weights is None or bias is None:
+        raise ModelError(f"The weights {path} are without a classifier, so nothing can be classified by them.")
+    if weights.dim() != 2:
+        raise ModelError(
+            f"{backbone.name} classifies by a convolution over its features and not by a linear layer, which cbir "
+            f"cannot do: choose another network, as --model {BUNDLED}."
+        )
+    if tuple(weights.shape) != (CLASSES, backbone.dimension):
+        raise ModelError(
+            f"The weights {path} have a classifier of {len(weights):,} classes, and not of ImageNet's {CLASSES:,}: "
+            "what these are called is unknown."
+        )
+    return weights.float().numpy(), bias.float().numpy()
+
+
+def cover(labels: Labels, grid: Sequence[int], count: int) -> Floats:
+    """How much of each cell of a grid (rows, columns) each part covers, 0 to 1: shape (parts, rows, columns).
+
+    A part that is too small for the points that are looked at has the one cell at its middle.
+    """
+    rows, columns = grid
+    down = ((np.arange(rows * _POINTS) + 0.5) * labels.shape[0] / (rows * _POINTS)).astype(int)
+    across = ((np.arange(columns * _POINTS) + 0.5) * labels.shape[1] / (columns * _POINTS)).astype(int)
+    points = labels[down[:, np.newaxis], across].reshape(rows, _POINTS, columns, _POINTS)
+    cells = np.arange(rows)[:, np.newaxis, np.newaxis, np.newaxis] * columns + np.arange(columns)[:, np.newaxis]
+    flat = (points.astype(np.intp) * rows * columns + cells).ravel()
+    shares = np.bincount(flat, minlength=count * rows * columns).reshape(count, rows, columns) / _POINTS**2
+    for label in np.flatnonzero(~shares.any(axis=(1, 2))):
+        y, x = (int(np.median(places)) for places in np.nonzero(labels == label))
+        shares[label, y * rows // labels.shape[0], x * columns // labels.shape[1]] = 1
+    return shares.astype(np.float32)
+
+
+def masked_means(map_: Floats, shares: Floats) -> Floats:
+    """The mean of a map, shape (channels, rows, columns), under each of the masks (n, rows, columns): (n, channels)."""
+    flat = shares.reshape(len(shares), -1)
+    means: Floats = flat @ map_.reshape(len(map_), -1).T / flat.sum(axis=1, keepdims=True)
+    return means
+
+
+def _scale_for(part: Part, size: tuple[int, int]) -> float:
+    """The scale at which a part is nearest to _PART_SIDE, if it were a square."""
+    side = part.area**0.5 / min(size)
+    return min(_SCALES, key=lambda scale: abs(np.log(scale * side / _PART_SIDE)))
+
+
+def _network_size(size: tuple[int, int], shorter: float) -> tuple[int, int]:
+    """Width and height with that shorter side, as multiples of 32."""
+    width, height = (min(max(round(side * shorter / min(size) / _MULTIPLE), 2) * _MULTIPLE, _LONGEST) for side in size)
+    return width, height
