@@ -4,7 +4,7 @@
     python scripts/wordnet.py wordnet/usr/share/wordnet
 
 The folder has the database files `data.noun`, `index.noun` and `noun.exc` (wndb(5WN) describes them). Classes are those
-of cbir/backbones/imagenet_classes.txt; `--synsets` compares them with another list that starts its lines with their ids.
+of cbir/backbones/imagenet_classes.txt; `--synsets` compares them with another list whose lines start with their ids.
 What the file has is described in cbir/words/wordnet.py. The same input makes the same bytes.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -20,7 +21,7 @@ _POWER = 20
 def classes_below(synset: int) -> Positions:
     """The classes that a synset is or stands above, in ascending order; none for most synsets."""
     path, starts = wordnet().paths
-    return np.searchsorted(starts, np.flatnonzero(path == synset), side="right") - 1
+    return np.asarray(np.searchsorted(starts, np.flatnonzero(path == synset), side="right") - 1, dtype=np.int64)
 
 
 def similarities(synset: int) -> Floats:
@@ -36,25 +37,34 @@ def similarities(synset: int) -> Floats:
     depth_of_common[above] = words.depths[above]
     common = np.maximum.reduceat(depth_of_common[path], starts)
     depths = words.depths[words.classes].astype(np.float32) + np.float32(words.depths[synset])
-    return np.minimum(2 * common / depths, np.float32(1))
+    return np.asarray(np.minimum(2 * common / depths, 1), dtype=np.float32)
 
 
-def class_weights(synset: int) -> Floats:
-    """How much each class speaks for a synset, from 0 to 1, shape (1000,).
+def class_weights(synsets: Sequence[int]) -> Floats:
+    """How much each class speaks for any of some synsets, from 0 to 1, shape (1000,).
 
-    1 for the classes that it is or stands above. Where there are none: the nearest have their similarity, the others
-    fall with its 20th power; the classes of what it is a part of count as much as the nearest.
+    1 for the classes that they are or stand above. Where there are none: the nearest have their similarity, the others
+    fall with its 20th power. So far away that nothing is like it in a picture, a meaning beside nearer ones counts
+    for nothing.
     """
     weights = np.zeros(CLASSES, dtype=np.float32)
-    if len(own := classes_below(synset)):
-        weights[own] = 1
+    for synset in synsets:
+        weights[classes_below(synset)] = 1
+    if weights.any():
         return weights
+    near = np.max([_nearness(synset) for synset in synsets], axis=0)
+    largest = near.max()
+    return np.asarray(largest * (near / largest) ** _POWER, dtype=np.float32)
+
+
+def _nearness(synset: int) -> Floats:
+    """Similarities, and the n classes of what a synset is a part of brought so near that each counts an n-th."""
     near = similarities(synset)
     largest = near.max()
-    weights = np.asarray(largest * (near / largest) ** _POWER, dtype=np.float32)
     for whole in wordnet().wholes(synset):
-        weights[classes_below(whole)] = largest
-    return weights
+        own = classes_below(whole)
+        near[own] = np.maximum(near[own], largest * np.float32(len(own) ** (-1 / _POWER)))
+    return near
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cbir.words.wordnet import plain, wordnet
 
-# A word is compared with those at most so much longer or shorter.
+# Words further away than this, or than a third of the letters, are no spelling of the same.
 _MOST_EDITS = 3
 
 # The patterns of the comparison are bits of 64-bit words.
@@ -26,14 +26,15 @@ def nearest_spellings(word: str, count: int = 3) -> list[str]:
     written = list(wordnet().words())
     # what `plain` does, to all at once
     plainly = "\t".join(written).lower().replace("-", " ").split("\t")
-    lengths = range(len(wanted) - _MOST_EDITS, min(len(wanted) + _MOST_EDITS, _LONGEST) + 1)
+    most = min(_MOST_EDITS, max(1, len(wanted) // 3))
+    lengths = range(len(wanted) - most, min(len(wanted) + most, _LONGEST) + 1)
     spelling = {text: one for text, one in zip(plainly, written, strict=True) if len(text) in lengths}
     if not spelling:
         return []
     texts = list(spelling)
     edits = _edits(wanted, texts)
     least = int(edits.min())
-    if least > min(_MOST_EDITS, max(1, len(wanted) // 3)):
+    if least > most:
         return []
     near = [texts[place] for place in np.flatnonzero(edits == least).tolist()]
     matcher = difflib.SequenceMatcher(b=wanted)

@@ -35,7 +35,8 @@ class Sense:
     """One meaning of a word. `number` counts a word's senses from 1, the most usual first.
 
     `synset` is WordNet's id, `kind` the first word for what the meaning is a kind of. It is `exact` where `classes`,
-    the numbers of ImageNet's classes that it is or stands above, are any. `gloss` may be empty (`WordNet.gloss`).
+    the numbers of ImageNet's classes that it is or stands above, are any. `gloss` may be empty (`WordNet.gloss`);
+    `place` is the number of the synset there.
     """
 
     number: int
@@ -50,11 +51,6 @@ class Sense:
     def exact(self) -> bool:
         """Whether ImageNet has classes of just this."""
         return bool(self.classes)
-
-    @cached_property
-    def weights(self) -> Floats:
-        """How much each class speaks for this meaning, shape (1000,); see `nearness.class_weights`."""
-        return class_weights(self.place)
 
     def describe(self) -> str:
         """The meaning in a line: words and gloss."""
@@ -77,7 +73,9 @@ class Word:
         """The same word in one sense only. WordError where it has no sense of that number."""
         if not 1 <= number <= len(self.senses):
             how_many = "one sense" if len(self.senses) == 1 else f"{len(self.senses)} senses"
-            raise WordError(f"{self.text!r} has {how_many}, and no sense {number}: --sense list shows what it may mean.")
+            raise WordError(
+                f"{self.text!r} has {how_many}, and no sense {number}: --sense list shows what it may mean."
+            )
         return replace(self, chosen=number)
 
     @cached_property
@@ -94,8 +92,8 @@ class Word:
 
     @cached_property
     def weights(self) -> Floats:
-        """How much each class speaks for the word, from 0 to 1, shape (1000,): the most that any meaning gives it."""
-        return np.asarray(np.max([sense.weights for sense in self.used], axis=0), dtype=np.float32)
+        """How much each class speaks for the word, from 0 to 1, shape (1000,); see `class_weights`."""
+        return class_weights([sense.place for sense in self.used])
 
     def relatives(self, count: int = 3) -> list[str]:
         """The names of the classes that count most for an inexact word."""
@@ -111,7 +109,11 @@ class Word:
             said.append(f"No class for {self.name}; by its relatives: {', '.join(self.relatives())}.")
         elif self.chosen is None and (len(self.used) > 1 or self.used[0].number > 1):
             kinds = "; ".join(f"{sense.number}, {sense.kind}" for sense in self.used)
-            how = f"all that have classes are taken ({kinds})" if len(self.used) > 1 else f"the one with classes is {kinds}"
+            how = (
+                f"all that have classes are taken ({kinds})"
+                if len(self.used) > 1
+                else f"the one with classes is {kinds}"
+            )
             said.append(f"{self.name!r} has {len(self.senses)} senses: {how}; --sense NUMBER chooses another.")
         return said
 
@@ -143,7 +145,7 @@ def look_up(text: str, sense: int | None = None) -> Word:
 def _known(wanted: str) -> tuple[str, list[int]] | None:
     """A plain word or its singular, and its synsets; None where there is none.
 
-    Where the word and its singular both are words (glasses), the word itself counts if any sense has classes, else both.
+    Where the word and its singular both are words (glasses), the word itself counts if a sense has classes, else both.
     """
     own = wordnet().synsets(wanted)
     if any(len(classes_below(synset)) for synset in own):
@@ -163,9 +165,7 @@ def _singulars(plural: str) -> list[str]:
         return [f"{start}{space}{irregular}"]
     if len(last) < 3 or last.endswith("ss"):
         return []
-    return [
-        f"{start}{space}{last[: -len(ending)]}{singular}" for ending, singular in _ENDINGS if last.endswith(ending)
-    ]
+    return [f"{start}{space}{last[: -len(ending)]}{singular}" for ending, singular in _ENDINGS if last.endswith(ending)]
 
 
 def _sense(number: int, synset: int) -> Sense:
