@@ -1,0 +1,144 @@
+"""Words for pictures: as special as their classes' probabilities allow.
+
+A synset's probability is the sum of those of the classes that it is or stands above. The tag of a picture is the synset
+with the largest product of probability and information (minus the logarithm of its share of all classes), as in Deng,
+Krause, Berg and Fei-Fei, "Hedging Your Bets: Optimizing Accuracy-Specificity Trade-offs in Large Scale Visual
+Recognition", CVPR 2012: a dog of uncertain breed is a dog. The next tag is the same among those synsets that share no
+class with one that was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.backbones.imagenet import CLASSES
+from cbir.words.nearness import class_names
+from cbir.words.wordnet import wordnet
+
+Integers = npt.NDArray[np.integer[Any]]
+Reals = npt.NDArray[np.floating[Any]]
+
+#: Tags of a picture, their least probability, and the largest share of all classes that a tag may stand for.
+MOST_TAGS, LEAST_PROBABILITY, MAX_GENERAL = 5, 0.1, 0.4
+
+# Synsets fewer steps below the root say nothing of a picture (artifact, organism); "animal" has just so many.
+_LEAST_DEPTH = 7
+
+# Pictures whose synsets' probabilities are summed up at a time.
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A word for a picture, and the probability that the picture shows one.
+
+    `synset` is its id in WordNet; `is_class` tells one of ImageNet's classes from a word above some.
+    """
+
+    word: str
+    probability: float
+    synset: str
+    is_class: bool
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The synsets that may be tags, n of them: the classes in their order, then others.
+
+    `above`, shape (1000, most), are the candidates above each class, itself included, filled up with n; `related`,
+    shape (n, n), tells which share a class; `information`, shape (n,), is in natural units.
+    """
+
+    synsets: npt.NDArray[np.int64]
+    above: npt.NDArray[np.int64]
+    related: npt.NDArray[np.bool_]
+    information: npt.NDArray[np.float32]
+
+
+def tags(
+    classes: Integers,
+    probabilities: Reals,
+    *,
+    count: int = MOST_TAGS,
+    min_probability: float = LEAST_PROBABILITY,
+    max_general: float = MAX_GENERAL,
+) -> Iterator[list[Tag]]:
+    """Up to `count` tags of each picture, the most telling first; none where nothing is probable enough.
+
+    `classes` and `probabilities`, shape (rows, n), are the pictures' most probable classes. A tag has at least
+    `min_probability`, and stands for at most the share `max_general` of all classes.
+    """
+    candidates = _candidates(max_general)
+    names = [_name(place, max_general) for place in range(len(candidates.synsets))]
+    ids = [wordnet().wordnet_id(synset) for synset in candidates.synsets.tolist()]
+    for start in range(0, len(classes), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        found: list[list[Tag]] = [[] for _ in range(len(classes[rows]))]
+        for numbers, places, sums in _rounds(candidates, classes[rows], probabilities[rows], count, min_probability):
+            for row, place, probability in zip(numbers.tolist(), places.tolist(), sums.tolist(), strict=True):
+                found[row].append(Tag(names[place], min(probability, 1.0), ids[place], place < CLASSES))
+        yield from found
+
+
+def _rounds(
+    candidates: _Candidates, classes: Integers, probabilities: Reals, count: int, min_probability: float
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """The rows that get another tag, its place among the candidates and its probability, `count` times."""
+    size = len(candidates.synsets)
+    above = candidates.above[classes]
+    cells = above + np.arange(len(classes))[:, np.newaxis, np.newaxis] * (size + 1)
+    weights = np.broadcast_to(probabilities[:, :, np.newaxis], above.shape)
+    sums = np.bincount(cells.ravel(), weights=weights.ravel(), minlength=len(classes) * (size + 1))
+    sums = sums.reshape(len(classes), size + 1)[:, :size].astype(np.float32)
+    worth = np.where(sums >= min_probability, sums * candidates.information, np.float32(0))
+    rows = np.arange(len(classes))
+    for _ in range(count):
+        places = np.argmax(worth[rows], axis=1)
+        some = worth[rows, places] > 0
+        rows, places = rows[some], places[some]
+        if not len(rows):
+            return
+        yield rows, places, sums[rows, places]
+        worth[rows] *= ~candidates.related[places]
+
+
+@cache
+def _candidates(max_general: float) -> _Candidates:
+    words = wordnet()
+    paths, starts = words.paths
+    of_class = np.repeat(np.arange(CLASSES), np.diff([*starts.tolist(), len(paths)]))
+    classes_of: dict[int, list[int]] = {}
+    for synset, number in zip(paths.tolist(), of_class.tolist(), strict=True):
+        classes_of.setdefault(synset, []).append(number)
+    # of synsets above just the same classes, which a picture cannot tell apart, the deepest
+    deepest: dict[tuple[int, ...], int] = {}
+    for synset, numbers in classes_of.items():
+        key = tuple(numbers)
+        if 1 < len(key) <= max_general * CLASSES and words.depths[synset] >= _LEAST_DEPTH:
+            before = deepest.get(key)
+            if before is None or words.depths[synset] > words.depths[before]:
+                deepest[key] = synset
+    synsets = np.array([*words.classes.tolist(), *sorted(deepest.values())], dtype=np.int64)
+    covers = np.zeros((len(synsets), CLASSES), dtype=np.float32)
+    for place, synset in enumerate(synsets.tolist()):
+        covers[place, classes_of[synset]] = 1
+    most = int(covers.sum(axis=0).max())
+    above = np.full((CLASSES, most), len(synsets), dtype=np.int64)
+    for number in range(CLASSES):
+        own = np.flatnonzero(covers[:, number])
+        above[number, : len(own)] = own
+    information = np.log(CLASSES / covers.sum(axis=1))
+    return _Candidates(synsets, above, covers @ covers.T > 0, np.asarray(information, dtype=np.float32))
+
+
+def _name(place: int, max_general: float) -> str:
+    """What a candidate is called."""
+    if place < CLASSES:
+        return class_names()[place]
+    return wordnet().lemmas(int(_candidates(max_general).synsets[place]))[0]
