@@ -3,8 +3,9 @@
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wordnet
     python scripts/wordnet.py wordnet/usr/share/wordnet
 
-The folder has the database files `data.noun`, `index.noun` and `noun.exc` (wndb(5WN) describes them). Classes are those
-of cbir/backbones/imagenet_classes.txt; `--synsets` compares them with another list whose lines start with their ids.
+The folder has the database files `data.noun`, `index.noun`, `noun.exc` and `cntlist.rev` (wndb(5WN) describes them).
+Classes are those of cbir/backbones/imagenet_classes.txt; `--synsets` compares them with another list whose lines start
+with their ids.
 What the file has is described in cbir/words/wordnet.py. The same input makes the same bytes.
 """
 
@@ -41,20 +42,19 @@ class Synset:
 def main() -> None:
     """Read the folder, write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the folder with data.noun, index.noun and noun.exc")
+    parser.add_argument("folder", type=Path, help="the folder with data.noun and so on")
     parser.add_argument("--synsets", type=Path, help="a list of ImageNet's classes to compare the package's with")
     parser.add_argument("--out", type=Path, default=FILE, help="the file to write (%(default)s)")
     options = parser.parse_args()
-    ids = [one.wordnet_id for one in classes()]
     if options.synsets is not None:
         lines = options.synsets.read_text(encoding="utf-8").splitlines()
-        if [line.split()[0] for line in lines] != ids:
+        if [line.split()[0] for line in lines] != [one.wordnet_id for one in classes()]:
             parser.error(f"{options.synsets} has other classes than the package")
-    options.out.write_bytes(build(options.folder, ids))
+    options.out.write_bytes(build(options.folder))
 
 
-def build(folder: Path, class_ids: Sequence[str]) -> bytes:
-    """The whole file, of the database in `folder` and the WordNet ids of the classes in order."""
+def build(folder: Path) -> bytes:
+    """The whole file, of the database in `folder`."""
     synsets = list(read_synsets(folder / "data.noun"))
     number = {synset.offset: place for place, synset in enumerate(synsets)}
     senses = {word: [number[one] for one in meanings] for word, meanings in read_index(folder / "index.noun")}
@@ -70,7 +70,7 @@ def build(folder: Path, class_ids: Sequence[str]) -> bytes:
     def depth(one: int) -> int:
         return 1 + max((depth(parent) for parent in parents[one]), default=0)
 
-    imagenet = [number[int(one[1:])] for one in class_ids]
+    imagenet = [number[int(one.wordnet_id[1:])] for one in classes()]
     paths = [sorted(above(one)) for one in imagenet]
     covers: dict[int, int] = {}
     for path in paths:
@@ -83,6 +83,9 @@ def build(folder: Path, class_ids: Sequence[str]) -> bytes:
         for whole in synset.wholes
         if 0 < covers.get(number[whole], 0) <= _MOST_CLASSES_OF_A_WHOLE
     ]
+    counted = set(read_counted(folder / "cntlist.rev", senses))
+    familiar = [one for one in covers if one in counted or len(senses[plain(synsets[one].lemmas[0])]) > 1]
+    kinds = [(synsets[one].lemmas, synsets[parents[one][0]].lemmas[0]) for one in imagenet]
     ambiguous = {one for meanings in senses.values() if len(meanings) > 1 for one in meanings}
     glosses = [synset.gloss if at in ambiguous or at in covers else "" for at, synset in enumerate(synsets)]
     lemma_blocks, lemma_starts = blocks("\t".join(synset.lemmas) for synset in synsets)
@@ -104,6 +107,8 @@ def build(folder: Path, class_ids: Sequence[str]) -> bytes:
             "parents": packed(above[0] if above else one for one, above in enumerate(parents)),
             "more_parents": packed(n for one, above in enumerate(parents) for more in above[1:] for n in (one, more)),
             "wholes": packed(n for pair in sorted(set(wholes)) for n in pair),
+            "familiar": packed(sorted(familiar)),
+            "class_names": zlib.compress("\n".join(class_names(kinds)).encode("ascii"), 9),
             "classes": packed(imagenet),
             "paths": packed(one for path in paths for one in path),
             "path_starts": packed(sum(map(len, paths[:place])) for place in range(len(paths))),
@@ -157,6 +162,28 @@ def read_exceptions(file: Path) -> Iterator[str]:
         plural, singular = line.split()[:2]
         if plain(plural) != plain(singular):
             yield f"{plain(plural)}\t{plain(singular)}"
+
+
+def read_counted(file: Path, senses: dict[str, list[int]]) -> Iterator[int]:
+    """The synsets that a word was counted in, in the texts in which WordNet's authors marked each word's sense."""
+    for line in file.read_text(encoding="ascii").splitlines():
+        key, number, _ = line.split()
+        word, rest = key.split("%", 1)
+        meanings = senses.get(plain(word), [])
+        if rest.startswith("1:") and int(number) <= len(meanings):
+            yield meanings[int(number) - 1]
+
+
+def class_names(kinds: Sequence[tuple[list[str], str]]) -> list[str]:
+    """A name of each class that no other has, from the words for its synset and what it is a kind of."""
+    of_name: dict[str, set[int]] = {}
+    for one, (lemmas, _) in zip(classes(), kinds, strict=True):
+        for name in (one.name, *lemmas):
+            of_name.setdefault(plain(name), set()).add(one.number)
+    return [
+        f"{one.name} ({kind})" if len(of_name[plain(one.name)]) > 1 else one.name
+        for one, (_, kind) in zip(classes(), kinds, strict=True)
+    ]
 
 
 def hash_table(senses: dict[str, list[int]]) -> tuple[bytes, bytes]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.imagenet import CLASSES, classes
-from cbir.words.wordnet import plain, wordnet
+from cbir.backbones.imagenet import CLASSES
+from cbir.words.wordnet import wordnet
 
 Floats = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int64]
@@ -65,22 +64,3 @@ def _nearness(synset: int) -> Floats:
         own = classes_below(whole)
         near[own] = np.maximum(near[own], largest * np.float32(len(own) ** (-1 / _POWER)))
     return near
-
-
-@cache
-def class_names() -> tuple[str, ...]:
-    """A name for people of each class, no two the same: torchvision's, and its kind where the name alone is unclear.
-
-    A name is unclear where it is also another class's, or a word for its synset: "crane (lifting device)", since there
-    is "crane bird" too.
-    """
-    words = wordnet()
-    of_name: dict[str, set[int]] = {}
-    for one, synset in zip(classes(), words.classes.tolist(), strict=True):
-        for name in (one.name, *words.lemmas(synset)):
-            of_name.setdefault(plain(name), set()).add(one.number)
-    names = []
-    for one, synset in zip(classes(), words.classes.tolist(), strict=True):
-        kind = words.lemmas(words.parents(synset)[0])[0]
-        names.append(f"{one.name} ({kind})" if len(of_name[plain(one.name)]) > 1 else one.name)
-    return tuple(names)

@@ -43,9 +43,7 @@ class Scores:
     evidence: Floats
 
 
-def score_words(
-    words: Sequence[Word], without: Sequence[Word], classes: Integers, probabilities: Reals
-) -> Scores:
+def score_words(words: Sequence[Word], without: Sequence[Word], classes: Integers, probabilities: Reals) -> Scores:
     """Score every picture by all of `words`, as if they were independent, and by none of `without`.
 
     Without any word all pictures have the score 1.

@@ -4,13 +4,13 @@ A synset's probability is the sum of those of the classes that it is or stands a
 with the largest product of probability and information (minus the logarithm of its share of all classes), as in Deng,
 Krause, Berg and Fei-Fei, "Hedging Your Bets: Optimizing Accuracy-Specificity Trade-offs in Large Scale Visual
 Recognition", CVPR 2012: a dog of uncertain breed is a dog. The next tag is the same among those synsets that share no
-class with one that was taken.
+class with one that was taken. A word above classes that is no everyday one ("diapsid") is worth less than one that is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.imagenet import CLASSES
-from cbir.words.nearness import class_names
 from cbir.words.wordnet import wordnet
 
 Integers = npt.NDArray[np.integer[Any]]
@@ -29,6 +28,9 @@ MOST_TAGS, LEAST_PROBABILITY, MAX_GENERAL = 5, 0.1, 0.4
 
 # Synsets fewer steps below the root say nothing of a picture (artifact, organism); "animal" has just so many.
 _LEAST_DEPTH = 7
+
+# What a word above classes is worth that is no everyday one.
+_UNFAMILIAR = 0.75
 
 # Pictures whose synsets' probabilities are summed up at a time.
 _CHUNK = 1000
@@ -51,14 +53,31 @@ class Tag:
 class _Candidates:
     """The synsets that may be tags, n of them: the classes in their order, then others.
 
-    `above`, shape (1000, most), are the candidates above each class, itself included, filled up with n; `related`,
-    shape (n, n), tells which share a class; `information`, shape (n,), is in natural units.
+    `covers`, shape (n, 1000), is 1 for the classes that each is or stands above; `above`, shape (1000, most), has the
+    candidates above each class, itself included, filled up with n; `information`, shape (n,), is in natural units, and
+    less for words that are no everyday ones.
     """
 
     synsets: npt.NDArray[np.int64]
+    covers: npt.NDArray[np.float32]
     above: npt.NDArray[np.int64]
-    related: npt.NDArray[np.bool_]
     information: npt.NDArray[np.float32]
+    names: dict[int, str] = field(default_factory=dict)
+    unrelated: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    def name(self, place: int) -> str:
+        """What a candidate is called."""
+        if place not in self.names:
+            words = wordnet()
+            is_class = place < CLASSES
+            self.names[place] = words.class_names[place] if is_class else words.lemmas(int(self.synsets[place]))[0]
+        return self.names[place]
+
+    def without(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which candidates share no class with each of `places`, shape (len(places), n)."""
+        for place in set(places.tolist()) - self.unrelated.keys():
+            self.unrelated[place] = ~self.covers[:, self.covers[place] > 0].any(axis=1)
+        return np.stack([self.unrelated[place] for place in places.tolist()])
 
 
 def tags(
@@ -75,14 +94,14 @@ def tags(
     `min_probability`, and stands for at most the share `max_general` of all classes.
     """
     candidates = _candidates(max_general)
-    names = [_name(place, max_general) for place in range(len(candidates.synsets))]
-    ids = [wordnet().wordnet_id(synset) for synset in candidates.synsets.tolist()]
+    words = wordnet()
     for start in range(0, len(classes), _CHUNK):
         rows = slice(start, start + _CHUNK)
         found: list[list[Tag]] = [[] for _ in range(len(classes[rows]))]
         for numbers, places, sums in _rounds(candidates, classes[rows], probabilities[rows], count, min_probability):
             for row, place, probability in zip(numbers.tolist(), places.tolist(), sums.tolist(), strict=True):
-                found[row].append(Tag(names[place], min(probability, 1.0), ids[place], place < CLASSES))
+                synset = words.wordnet_id(int(candidates.synsets[place]))
+                found[row].append(Tag(candidates.name(place), min(probability, 1.0), synset, place < CLASSES))
         yield from found
 
 
@@ -105,7 +124,7 @@ def _rounds(
         if not len(rows):
             return
         yield rows, places, sums[rows, places]
-        worth[rows] *= ~candidates.related[places]
+        worth[rows] *= candidates.without(places)
 
 
 @cache
@@ -128,17 +147,11 @@ def _candidates(max_general: float) -> _Candidates:
     covers = np.zeros((len(synsets), CLASSES), dtype=np.float32)
     for place, synset in enumerate(synsets.tolist()):
         covers[place, classes_of[synset]] = 1
-    most = int(covers.sum(axis=0).max())
-    above = np.full((CLASSES, most), len(synsets), dtype=np.int64)
-    for number in range(CLASSES):
-        own = np.flatnonzero(covers[:, number])
-        above[number, : len(own)] = own
+    numbers_of, places = np.nonzero(covers.T)
+    columns = np.arange(len(numbers_of)) - np.searchsorted(numbers_of, numbers_of)
+    above = np.full((CLASSES, int(columns.max()) + 1), len(synsets), dtype=np.int64)
+    above[numbers_of, columns] = places
     information = np.log(CLASSES / covers.sum(axis=1))
-    return _Candidates(synsets, above, covers @ covers.T > 0, np.asarray(information, dtype=np.float32))
-
-
-def _name(place: int, max_general: float) -> str:
-    """What a candidate is called."""
-    if place < CLASSES:
-        return class_names()[place]
-    return wordnet().lemmas(int(_candidates(max_general).synsets[place]))[0]
+    everyday = [place < CLASSES or synset in words.familiar for place, synset in enumerate(synsets.tolist())]
+    information *= np.where(everyday, 1, _UNFAMILIAR)
+    return _Candidates(synsets, covers, above, np.asarray(information, dtype=np.float32))

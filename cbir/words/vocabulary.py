@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import WordError
-from cbir.words.nearness import class_names, class_weights, classes_below
+from cbir.words.nearness import class_weights, classes_below
 from cbir.words.spelling import nearest_spellings
 from cbir.words.wordnet import plain, wordnet
 
@@ -98,7 +98,8 @@ class Word:
     def relatives(self, count: int = 3) -> list[str]:
         """The names of the classes that count most for an inexact word."""
         order = np.argsort(-self.weights, kind="stable")[:count]
-        return [class_names()[place] for place in order.tolist()]
+        names = wordnet().class_names
+        return [names[place] for place in order.tolist()]
 
     def remarks(self) -> list[str]:
         """What a user should know about how the word was taken: sentences, often none."""

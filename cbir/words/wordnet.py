@@ -13,6 +13,9 @@ and a look-up reads a few kilobytes of it:
     parents, more_parents the first hypernym of each synset, uint32 (the root's is itself), and pairs of a synset and
                           another of its hypernyms
     wholes                pairs of a synset and what it is a part of, where this has a few classes and the part has none
+    familiar              of the classes' synsets and those above them: which are everyday words, since one of the words
+                          for them is in the texts that WordNet's authors marked, or the first means other things too
+    class_names           names for people of ImageNet's classes, a line each
     classes, paths, …     the synsets of ImageNet's classes; all that stand above each, itself included, end to end, and
                           where each path starts
     exceptions            irregular plurals: a line each, plural and singular
@@ -123,6 +126,19 @@ class WordNet:
     def depths(self) -> npt.NDArray[np.uint8]:
         """How far each synset is below the root by the longest way, shape (synsets,); the root has 1."""
         return np.frombuffer(self._section("depths"), dtype=np.uint8)
+
+    @cached_property
+    def familiar(self) -> frozenset[int]:
+        """Of the synsets that are or stand above classes, those that have an everyday word."""
+        return frozenset(self._integers("familiar").tolist())
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for people of each of ImageNet's classes, no two the same: torchvision's, with a kind where needed.
+
+        A name is unclear where it is also a word for another class: "crane (lifting device)"; there is "crane bird".
+        """
+        return tuple(self._section("class_names").decode("ascii").split("\n"))
 
     @cached_property
     def classes(self) -> Numbers:
