@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.imagenet import CLASSES
 from cbir.words.wordnet import wordnet
 
 Floats = npt.NDArray[np.float32]
@@ -46,7 +45,7 @@ def class_weights(synsets: Sequence[int]) -> Floats:
     fall with its 20th power. So far away that nothing is like it in a picture, a meaning beside nearer ones counts
     for nothing.
     """
-    weights = np.zeros(CLASSES, dtype=np.float32)
+    weights = np.zeros(len(wordnet().classes), dtype=np.float32)
     for synset in synsets:
         weights[classes_below(synset)] = 1
     if weights.any():

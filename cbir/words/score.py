@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.imagenet import CLASSES
 from cbir.words.vocabulary import Word
+from cbir.words.wordnet import wordnet
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer[Any]]
@@ -36,11 +36,13 @@ class Scores:
 
     `shown`, shape (rows,), is for people: the probability that the picture shows all the words and none of those
     that it should not; of an inexact word, how like it is, from 0 to 1. `evidence`, shape (rows,), not negative, is
-    what pictures are ordered by, largest first; only its order and its ratios mean something.
+    what pictures are ordered by, largest first; only its order and its ratios mean something. `of_one_word` tells
+    the scores of one word and nothing else, which re-ranking makes better; it makes those of more words worse.
     """
 
     shown: Floats
     evidence: Floats
+    of_one_word: bool
 
 
 def score_words(words: Sequence[Word], without: Sequence[Word], classes: Integers, probabilities: Reals) -> Scores:
@@ -62,7 +64,7 @@ def score_words(words: Sequence[Word], without: Sequence[Word], classes: Integer
         own = weighted_sums(word.weights, classes, probabilities)
         shown *= 1 - own
         evidence /= 1 + _AGAINST * own
-    return Scores(shown, evidence)
+    return Scores(shown, evidence, of_one_word=len(words) == 1 and not without)
 
 
 def with_likeness(evidence: Floats, likeness: Floats) -> Floats:
@@ -87,7 +89,7 @@ def class_shares(classes: Integers, probabilities: Reals) -> Floats:
     """The mean probability of each class in a collection, shape (1000,), from some thousand of its pictures."""
     step = max(1, -(-len(classes) // _SAMPLE))
     some = classes[::step].ravel()
-    sums = np.bincount(some, weights=probabilities[::step].ravel(), minlength=CLASSES)
+    sums = np.bincount(some, weights=probabilities[::step].ravel(), minlength=len(wordnet().classes))
     return np.asarray(sums / max(len(classes[::step]), 1), dtype=np.float32)
 
 

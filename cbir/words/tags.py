@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.imagenet import CLASSES
 from cbir.words.wordnet import wordnet
 
 Integers = npt.NDArray[np.integer[Any]]
@@ -25,6 +24,8 @@ Reals = npt.NDArray[np.floating[Any]]
 
 #: Tags of a picture, their least probability, and the largest share of all classes that a tag may stand for.
 MOST_TAGS, LEAST_PROBABILITY, MAX_GENERAL = 5, 0.1, 0.4
+
+_CLASSES = 1000
 
 # Synsets fewer steps below the root say nothing of a picture (artifact, organism); "animal" has just so many.
 _LEAST_DEPTH = 7
@@ -69,14 +70,14 @@ class _Candidates:
         """What a candidate is called."""
         if place not in self.names:
             words = wordnet()
-            is_class = place < CLASSES
+            is_class = place < _CLASSES
             self.names[place] = words.class_names[place] if is_class else words.lemmas(int(self.synsets[place]))[0]
         return self.names[place]
 
     def without(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which candidates share no class with each of `places`, shape (len(places), n)."""
         for place in set(places.tolist()) - self.unrelated.keys():
-            self.unrelated[place] = ~self.covers[:, self.covers[place] > 0].any(axis=1)
+            self.unrelated[place] = np.asarray(self.covers @ self.covers[place] == 0, dtype=np.bool_)
         return np.stack([self.unrelated[place] for place in places.tolist()])
 
 
@@ -101,7 +102,7 @@ def tags(
         for numbers, places, sums in _rounds(candidates, classes[rows], probabilities[rows], count, min_probability):
             for row, place, probability in zip(numbers.tolist(), places.tolist(), sums.tolist(), strict=True):
                 synset = words.wordnet_id(int(candidates.synsets[place]))
-                found[row].append(Tag(candidates.name(place), min(probability, 1.0), synset, place < CLASSES))
+                found[row].append(Tag(candidates.name(place), min(probability, 1.0), synset, place < _CLASSES))
         yield from found
 
 
@@ -131,7 +132,7 @@ def _rounds(
 def _candidates(max_general: float) -> _Candidates:
     words = wordnet()
     paths, starts = words.paths
-    of_class = np.repeat(np.arange(CLASSES), np.diff([*starts.tolist(), len(paths)]))
+    of_class = np.repeat(np.arange(_CLASSES), np.diff([*starts.tolist(), len(paths)]))
     classes_of: dict[int, list[int]] = {}
     for synset, number in zip(paths.tolist(), of_class.tolist(), strict=True):
         classes_of.setdefault(synset, []).append(number)
@@ -139,19 +140,19 @@ def _candidates(max_general: float) -> _Candidates:
     deepest: dict[tuple[int, ...], int] = {}
     for synset, numbers in classes_of.items():
         key = tuple(numbers)
-        if 1 < len(key) <= max_general * CLASSES and words.depths[synset] >= _LEAST_DEPTH:
+        if 1 < len(key) <= max_general * _CLASSES and words.depths[synset] >= _LEAST_DEPTH:
             before = deepest.get(key)
             if before is None or words.depths[synset] > words.depths[before]:
                 deepest[key] = synset
     synsets = np.array([*words.classes.tolist(), *sorted(deepest.values())], dtype=np.int64)
-    covers = np.zeros((len(synsets), CLASSES), dtype=np.float32)
+    covers = np.zeros((len(synsets), _CLASSES), dtype=np.float32)
     for place, synset in enumerate(synsets.tolist()):
         covers[place, classes_of[synset]] = 1
     numbers_of, places = np.nonzero(covers.T)
     columns = np.arange(len(numbers_of)) - np.searchsorted(numbers_of, numbers_of)
-    above = np.full((CLASSES, int(columns.max()) + 1), len(synsets), dtype=np.int64)
+    above = np.full((_CLASSES, int(columns.max()) + 1), len(synsets), dtype=np.int64)
     above[numbers_of, columns] = places
-    information = np.log(CLASSES / covers.sum(axis=1))
-    everyday = [place < CLASSES or synset in words.familiar for place, synset in enumerate(synsets.tolist())]
+    information = np.log(_CLASSES / covers.sum(axis=1))
+    everyday = [place < _CLASSES or synset in words.familiar for place, synset in enumerate(synsets.tolist())]
     information *= np.where(everyday, 1, _UNFAMILIAR)
     return _Candidates(synsets, covers, above, np.asarray(information, dtype=np.float32))

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from cbir.errors import WordError
 from cbir.words.nearness import class_weights, classes_below
-from cbir.words.spelling import nearest_spellings
 from cbir.words.wordnet import plain, wordnet
 
 Floats = npt.NDArray[np.float32]
@@ -135,6 +134,9 @@ def look_up(text: str, sense: int | None = None) -> Word:
             tails = (" ".join(parts[first:]) for first in range(1, len(parts)))
             found = next(known for known in map(_known, tails) if known is not None)
     if found is None:
+        # a word that is known needs none of it
+        from cbir.words.spelling import nearest_spellings
+
         near = nearest_spellings(wanted)
         hint = f" Did you mean {_listed(near)}?" if near else " Words are nouns in English, such as dog or grand piano."
         raise WordError(f"There is no word {text!r} in WordNet.{hint}")
