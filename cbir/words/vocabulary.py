@@ -33,18 +33,37 @@ _ENDINGS = (
 class Sense:
     """One meaning of a word. `number` counts a word's senses from 1, the most usual first.
 
-    `synset` is WordNet's id, `kind` the first word for what the meaning is a kind of. It is `exact` where `classes`,
-    the numbers of ImageNet's classes that it is or stands above, are any. `gloss` may be empty (`WordNet.gloss`);
-    `place` is the number of the synset there.
+    `place` is the number of its synset in `wordnet()`, from which all else is read when it is asked for.
     """
 
     number: int
-    synset: str
-    lemmas: tuple[str, ...]
-    gloss: str
-    kind: str
-    classes: tuple[int, ...]
     place: int
+
+    @cached_property
+    def synset(self) -> str:
+        """WordNet's id, such as n02012849."""
+        return wordnet().wordnet_id(self.place)
+
+    @cached_property
+    def lemmas(self) -> tuple[str, ...]:
+        """The words for it, the most usual first."""
+        return wordnet().lemmas(self.place)
+
+    @cached_property
+    def gloss(self) -> str:
+        """What it means; it may be empty (`WordNet.gloss`)."""
+        return wordnet().gloss(self.place)
+
+    @cached_property
+    def kind(self) -> str:
+        """The first word for what it is a kind of."""
+        parents = wordnet().parents(self.place)
+        return wordnet().lemmas(parents[0])[0] if parents else self.lemmas[0]
+
+    @cached_property
+    def classes(self) -> tuple[int, ...]:
+        """The numbers of ImageNet's classes that it is or stands above."""
+        return tuple(classes_below(self.place).tolist())
 
     @property
     def exact(self) -> bool:
@@ -141,7 +160,7 @@ def look_up(text: str, sense: int | None = None) -> Word:
         hint = f" Did you mean {_listed(near)}?" if near else " Words are nouns in English, such as dog or grand piano."
         raise WordError(f"There is no word {text!r} in WordNet.{hint}")
     name, synsets = found
-    word = Word(text, name, tuple(_sense(number, synset) for number, synset in enumerate(synsets, start=1)))
+    word = Word(text, name, tuple(Sense(number, place) for number, place in enumerate(synsets, start=1)))
     return word if sense is None else word.choose(sense)
 
 
@@ -169,15 +188,6 @@ def _singulars(plural: str) -> list[str]:
     if len(last) < 3 or last.endswith("ss"):
         return []
     return [f"{start}{space}{last[: -len(ending)]}{singular}" for ending, singular in _ENDINGS if last.endswith(ending)]
-
-
-def _sense(number: int, synset: int) -> Sense:
-    words = wordnet()
-    parents = words.parents(synset)
-    lemmas = words.lemmas(synset)
-    kind = words.lemmas(parents[0])[0] if parents else lemmas[0]
-    classes = tuple(classes_below(synset).tolist())
-    return Sense(number, words.wordnet_id(synset), lemmas, words.gloss(synset), kind, classes, synset)
 
 
 def _listed(words: list[str]) -> str:
