@@ -1,8 +1,8 @@
 """Point 10: how well words find pictures, and pictures' tags name them, on photos whose folders are their names.
 
 A picture is right for a word that ImageNet has classes of where its folder's word is that or stands below it, for
-another word where its folder has that name. `NAMES` says which word a folder's name stands for where that is another; nothing
-of it was chosen for a better figure. Even and odd are the means of every other word.
+another word where its folder has that name. `NAMES` says which word a folder's name stands for where that is another;
+nothing of it was chosen for a better figure. Even and odd are the means of every other word.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbir.index.half import to_float32
 from cbir.words.vocabulary import Word
 from cbir.words.wordnet import wordnet
 
@@ -22,6 +23,9 @@ Reals = npt.NDArray[np.floating[Any]]
 
 # The share of each class in a collection is estimated from this many rows.
 _SAMPLE = 10_000
+
+# Rows that are scored at a time, so that they stay in the processor's cache.
+_PART = 4096
 
 # A class counts to an inexact word by this power of its share, to which _LEAST_SHARE is added.
 _SHARE_POWER, _LEAST_SHARE = -0.5, 1e-3
@@ -78,10 +82,13 @@ def with_likeness(evidence: Floats, likeness: Floats) -> Floats:
 
 def weighted_sums(weights: Floats, classes: Integers, probabilities: Reals) -> Floats:
     """The sum of the classes' probabilities, each times its weight, shape (rows,), at most 1."""
-    sums = np.zeros(len(classes), dtype=np.float32)
-    # a column at a time: two small temporary arrays, and not a large one of each
-    for column in range(classes.shape[1]):
-        sums += weights[classes[:, column]] * probabilities[:, column].astype(np.float32)
+    sums = np.empty(len(classes), dtype=np.float32)
+    for start in range(0, len(classes), _PART):
+        part = slice(start, start + _PART)
+        its = probabilities[part]
+        numbers = to_float32(its) if its.dtype == np.float16 else its.astype(np.float32)
+        # "clip": no check of each number, which an index has been checked for; it would take half of the time
+        np.einsum("ij,ij->i", weights.take(classes[part], mode="clip"), numbers, out=sums[part])
     return np.minimum(sums, np.float32(1))
 
 

@@ -1,9 +1,9 @@
 """Words for pictures: as special as their classes' probabilities allow.
 
 A synset's probability is the sum of those of the classes that it is or stands above. The tag of a picture is the synset
-with the largest product of probability and information (minus the logarithm of its share of all classes), as in Deng,
-Krause, Berg and Fei-Fei, "Hedging Your Bets: Optimizing Accuracy-Specificity Trade-offs in Large Scale Visual
-Recognition", CVPR 2012: a dog of uncertain breed is a dog. The next tag is the same among those synsets that share no
+with the largest product of squared probability and information (minus the logarithm of its share of all classes), a
+more careful form of what Deng, Krause, Berg and Fei-Fei do in "Hedging Your Bets: Optimizing Accuracy-Specificity
+Trade-offs in Large Scale Visual Recognition", CVPR 2012: a dog of uncertain breed is a dog. The next tag is the same among those synsets that share no
 class with one that was taken. A word above classes that is no everyday one ("diapsid") is worth less than one that is.
 """
 
@@ -23,12 +23,15 @@ Integers = npt.NDArray[np.integer[Any]]
 Reals = npt.NDArray[np.floating[Any]]
 
 #: Tags of a picture, their least probability, and the largest share of all classes that a tag may stand for.
-MOST_TAGS, LEAST_PROBABILITY, MAX_GENERAL = 5, 0.1, 0.4
+MOST_TAGS, LEAST_PROBABILITY, MAX_GENERAL = 5, 0.15, 0.4
 
 _CLASSES = 1000
 
 # Synsets fewer steps below the root say nothing of a picture (artifact, organism); "animal" has just so many.
 _LEAST_DEPTH = 7
+
+# A probability counts to this power: the more, the sooner a tag is general.
+_CAUTION = 2
 
 # What a word above classes is worth that is no everyday one.
 _UNFAMILIAR = 0.75
@@ -116,7 +119,7 @@ def _rounds(
     weights = np.broadcast_to(probabilities[:, :, np.newaxis], above.shape)
     sums = np.bincount(cells.ravel(), weights=weights.ravel(), minlength=len(classes) * (size + 1))
     sums = sums.reshape(len(classes), size + 1)[:, :size].astype(np.float32)
-    worth = np.where(sums >= min_probability, sums * candidates.information, np.float32(0))
+    worth = np.where(sums >= min_probability, sums**_CAUTION * candidates.information, np.float32(0))
     rows = np.arange(len(classes))
     for _ in range(count):
         places = np.argmax(worth[rows], axis=1)
