@@ -12,7 +12,6 @@ What the file has is described in cbir/words/wordnet.py. The same input makes th
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import struct
 import zlib
@@ -216,13 +215,12 @@ def packed(numbers: Iterable[int]) -> bytes:
 
 def assemble(count: int, sections: dict[str, bytes]) -> bytes:
     """The header and the sections."""
-    places: dict[str, tuple[int, int]] = {}
+    header = [str(count)]
     start = 0
     for name, content in sections.items():
-        places[name] = (start, len(content))
+        header += [name, str(start), str(len(content))]
         start += len(content)
-    header = json.dumps({"synsets": count, "sections": places}).encode("ascii")
-    return b"".join([MAGIC, header, b"\n", *sections.values()])
+    return b"".join([MAGIC, " ".join(header).encode("ascii"), b"\n", *sections.values()])
 
 
 if __name__ == "__main__":

@@ -123,6 +123,14 @@ def test_words_as_they_are_typed(typed: str, name: str) -> None:
     assert word.senses
 
 
+def test_a_plural_that_is_a_word_with_classes_is_not_its_singular_too() -> None:
+    glasses = look_up("glasses")
+    assert [sense.kind for sense in glasses.senses] == ["optical instrument"]
+    assert "sunglasses" in names(glasses.weights, 2)
+    # boxers are shorts, which ImageNet does not have, and more than one boxer
+    assert {"underpants", "working dog"} <= {sense.kind for sense in look_up("boxers").senses}
+
+
 def test_a_compound_that_wordnet_lacks_says_what_it_is_taken_for() -> None:
     assert look_up("ceiling fan").remarks() == ["WordNet has no 'ceiling fan': taken as 'fan'."]
     assert look_up("grand pianos").remarks() == []

@@ -3,8 +3,9 @@
 A synset's probability is the sum of those of the classes that it is or stands above. The tag of a picture is the synset
 with the largest product of squared probability and information (minus the logarithm of its share of all classes), a
 more careful form of what Deng, Krause, Berg and Fei-Fei do in "Hedging Your Bets: Optimizing Accuracy-Specificity
-Trade-offs in Large Scale Visual Recognition", CVPR 2012: a dog of uncertain breed is a dog. The next tag is the same among those synsets that share no
-class with one that was taken. A word above classes that is no everyday one ("diapsid") is worth less than one that is.
+Trade-offs in Large Scale Visual Recognition", CVPR 2012: a dog of uncertain breed is a dog. The next tag is the same
+among those synsets that share no class with one that was taken. A word above classes that is no everyday one, such as
+"diapsid", is worth less than one that is.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 A synset is a meaning and the words for it; here it is a number, in the order of WordNet's own ids. The file is mapped,
 and a look-up reads a few kilobytes of it:
 
-    magic, and a line of JSON: how many synsets, and where each section is (start and length in bytes)
+    magic, and a line: how many synsets, and each section's name, start and length in bytes
     lemmas, glosses       blocks of BLOCK synsets, each compressed: a line a synset, lemmas with tabs between them
     lemma_starts, …       where each block starts, uint32, and where the last ends
     entries, buckets      a hash table from words to synsets: see `WordNet.synsets`
@@ -25,7 +25,6 @@ All but lemmas, glosses, their starts and the entries are compressed as a whole.
 
 from __future__ import annotations
 
-import json
 import mmap
 import unicodedata
 import zlib
@@ -58,10 +57,11 @@ class WordNet:
         if self._bytes[: len(MAGIC)] != MAGIC:
             raise ValueError(f"{file} is no file of words that this cbir can read")
         self._bytes.seek(len(MAGIC))
-        header = json.loads(self._bytes.readline())
+        count, *sections = self._bytes.readline().decode("ascii").split()
         self._start = self._bytes.tell()
-        self._sections: dict[str, tuple[int, int]] = header["sections"]
-        self._count: int = header["synsets"]
+        self._count = int(count)
+        places = zip(sections[::3], sections[1::3], sections[2::3], strict=True)
+        self._sections = {name: (int(start), int(length)) for name, start, length in places}
         self._blocks: dict[tuple[str, int], list[str]] = {}
 
     def __len__(self) -> int:
