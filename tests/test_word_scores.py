@@ -16,7 +16,7 @@ from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.ranking import Ranker
-from cbir.rerank import Centre, reach
+from cbir.rerank import _SAME, Centre, _affinities, reach, roots
 from cbir.words.rerank import CANDIDATES, rerank_by_evidence
 from cbir.words.score import class_shares, score_words, weighted_sums, with_likeness
 from cbir.words.tags import tags
@@ -51,8 +51,8 @@ def test_an_exact_words_score_is_the_sum_of_its_classes() -> None:
 
 def test_scores_are_no_more_than_one() -> None:
     # rounded to halves, probabilities may add up to more
-    kept = pictures({"beagle": 0.75, "pug": 0.2505})
-    assert scores(kept, ["dog"])[0] == [1.0]
+    kept = pictures({"beagle": 0.75, "pug": 0.253})
+    assert scores(kept, ["dog"])[1] == [1.0]
 
 
 def test_all_words_must_be_there() -> None:
@@ -163,6 +163,22 @@ def test_pictures_without_evidence_are_found_by_their_features() -> None:
     assert sorted(reranked(features, evidence, lambda direction: np.empty(0, dtype=np.int64))) == list(range(6))
 
 
+def test_more_are_looked_for_in_the_direction_of_the_likeliest() -> None:
+    features = clusters()
+    evidence = np.zeros(120)
+    evidence[:4] = [1, 0.5, 0.5, 0.25]
+    directions = []
+
+    def near(direction: np.ndarray) -> np.ndarray:
+        directions.append(direction)
+        return np.arange(30)
+
+    reranked(features, evidence, near)
+    centred = features[:4] - Centre.of(features, 120).mean
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    assert directions[0] == pytest.approx(unit(evidence[:4].astype(np.float32) @ centred), abs=1e-5)
+
+
 def test_too_few_pictures_keep_their_order() -> None:
     features = clusters()
     evidence = np.zeros(120)
@@ -181,16 +197,28 @@ def test_what_reaches_a_copy_reaches_the_original() -> None:
     assert reached[1:30].min() > reached[30:120].max()
 
 
+def test_a_copy_without_evidence_takes_none_away() -> None:
+    features = clusters()
+    rows = np.concatenate([features, features[:1]])
+    source = np.zeros(len(rows), dtype=np.float32)
+    source[0] = 1
+    assert reach(rows, source, Centre.of(rows, len(rows)))[-1] == 1
+
+
 def test_copies_in_a_chain_are_one_picture() -> None:
     # each is the same as the next to within a hair, the first and the last are not
-    random = np.random.default_rng(0)
-    first, other = random.random((2, 64)).astype(np.float32)
-    chain = unit(np.stack([first + np.float32(step) * other for step in (0, 0.25, 0.5)]))
+    first, other = np.random.default_rng(0).random((2, 64)).astype(np.float32)
+    chain = unit(np.stack([first + np.float32(step) * other for step in (0, 0.12, 0.28)]))
     rows = np.concatenate([clusters(), chain])
+    centre = Centre.of(rows, len(rows))
+    alike = _affinities(roots(chain), centre)
+    assert alike[0, 1] >= _SAME
+    assert alike[1, 2] >= _SAME
+    assert alike[0, 2] < _SAME
     source = np.zeros(len(rows), dtype=np.float32)
     source[-1] = 1
-    reached = reach(rows, source, Centre.of(rows, len(rows)))
-    assert reached[-1] == reached[-3:].max() == 1
+    reached = reach(rows, source, centre)
+    assert reached[-1] == reached[-3:].min() == 1
     assert reached[:120].max() < 0.5
 
 
@@ -256,6 +284,14 @@ def test_a_tag_is_as_special_as_probabilities_allow() -> None:
     dogs = {"beagle": 0.15, "pug": 0.15, "Chihuahua": 0.15, "boxer": 0.15, "Great Dane": 0.15, "basset": 0.15}
     cars = {"convertible": 0.4, "sports car": 0.4, "beagle": 0.15}
     assert tagged({"beagle": 0.9}, dogs, cars, {"beagle": 0.05}) == [["beagle"], ["dog"], ["car", "beagle"], []]
+
+
+def test_of_words_for_the_same_classes_the_most_usual_and_most_special_is_the_tag() -> None:
+    # every fish here is an aquatic vertebrate and the other way round; a cyprinid is also a cypriniform fish
+    assert tagged({"tench": 0.3, "great white shark": 0.3, "eel": 0.3}, {"tench": 0.45, "goldfish": 0.45}) == [
+        ["fish"],
+        ["cyprinid"],
+    ]
 
 
 def test_a_branch_is_said_once() -> None:

@@ -140,15 +140,17 @@ def _candidates(max_general: float) -> _Candidates:
     classes_of: dict[int, list[int]] = {}
     for synset, number in zip(paths.tolist(), of_class.tolist(), strict=True):
         classes_of.setdefault(synset, []).append(number)
-    # of synsets above just the same classes, which a picture cannot tell apart, the deepest
-    deepest: dict[tuple[int, ...], int] = {}
+    # of synsets above just the same classes, which a picture cannot tell apart, an everyday one, and the deepest of those
+    chosen: dict[tuple[int, ...], int] = {}
+
+    def rank(synset: int) -> tuple[bool, int]:
+        return synset in words.familiar, int(words.depths[synset])
+
     for synset, numbers in classes_of.items():
         key = tuple(numbers)
         if 1 < len(key) <= max_general * _CLASSES and words.depths[synset] >= _LEAST_DEPTH:
-            before = deepest.get(key)
-            if before is None or words.depths[synset] > words.depths[before]:
-                deepest[key] = synset
-    synsets = np.array([*words.classes.tolist(), *sorted(deepest.values())], dtype=np.int64)
+            chosen[key] = max(chosen.get(key, synset), synset, key=rank)
+    synsets = np.array([*words.classes.tolist(), *sorted(chosen.values())], dtype=np.int64)
     covers = np.zeros((len(synsets), _CLASSES), dtype=np.float32)
     for place, synset in enumerate(synsets.tolist()):
         covers[place, classes_of[synset]] = 1
