@@ -140,7 +140,7 @@ def _candidates(max_general: float) -> _Candidates:
     classes_of: dict[int, list[int]] = {}
     for synset, number in zip(paths.tolist(), of_class.tolist(), strict=True):
         classes_of.setdefault(synset, []).append(number)
-    # of synsets above just the same classes, which a picture cannot tell apart, an everyday one, and the deepest of those
+    # of synsets above just the same classes, which a picture cannot tell apart: an everyday one, the deepest of those
     chosen: dict[tuple[int, ...], int] = {}
 
     def rank(synset: int) -> tuple[bool, int]:
