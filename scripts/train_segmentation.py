@@ -40,7 +40,7 @@ PRIOR_COLOUR = 1.05
 
 #: Principal components of each stage that the learning starts from, and how many directions are kept at its end.
 COMPONENTS = 64
-DIRECTIONS = 128
+DIRECTIONS = 64
 
 ROUNDS = 30
 RATE = 1e-3
@@ -127,13 +127,15 @@ def learn(examples: Sequence[Example], sizes: int) -> tuple[Floats, Floats, tupl
     start = torch.block_diag(*(torch.tensor(np.ascontiguousarray(one), dtype=torch.float32) for one in starts)).numpy()
     mean = np.concatenate(means).astype(np.float32)
     points = [
-        np.concatenate([np.concatenate(one, axis=1) - mean, example.cut.colours / COLOUR_UNIT], axis=1) @ start
+        np.concatenate([np.concatenate(one, axis=1) - mean, example.cut.colours / COLOUR_UNIT], axis=1)
         for one, example in zip(vectors, examples, strict=True)
     ]
-    turn, numbers = fit(points, examples)
-    left, sizes_, _ = np.linalg.svd(start @ turn, full_matrices=False)
-    # distances only depend on the projection up to a rotation
-    return mean, (left * sizes_)[:, :DIRECTIONS].astype(np.float32), numbers
+    turn, _ = fit([one @ start for one in points], examples)
+    left, strengths, _ = np.linalg.svd(start @ turn, full_matrices=False)
+    # distances only depend on the projection up to a rotation; without its weakest directions they are a bit shorter,
+    # which the numbers make good
+    projection = (left * strengths)[:, :DIRECTIONS].astype(np.float32)
+    return mean, projection, fit([one @ projection for one in points], examples, turning=False)[1]
 
 
 def fit(

@@ -77,7 +77,7 @@ def learnt(backbone: Backbone, zooms: int) -> Affinity | None:
 
 def probability(log_odds: Floats) -> Floats:
     """Log-odds as probabilities."""
-    return np.asarray(1 / (1 + np.exp(-log_odds)), dtype=np.float32)
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -80, 80))), dtype=np.float32)
 
 
 def distances(points: Floats) -> Floats:

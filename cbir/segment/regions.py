@@ -26,8 +26,9 @@ WORKING_PIXELS = 481 * 321
 #: No side gets longer than that when a narrow picture is brought to WORKING_PIXELS.
 _LONGEST = 2048
 
-#: Merging stops where the next one would cost more than this.
-THRESHOLD = 0.47
+#: Merging stops where the next one would cost more than this: chosen on BSDS500's training pictures, each segmented by
+#: what the others taught.
+THRESHOLD = 0.45
 
 
 def working_copy(image: Image.Image) -> Image.Image:
