@@ -25,6 +25,7 @@ from cbir.images.isolated import IsolatedDecoder
 from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted
 
 if TYPE_CHECKING:
+    from cbir.backbones.head import Classifier, TopClasses
     from cbir.engines import Engine
 
 #: Pictures that are read ahead of the network: of a CPU's, and of a GPU's, whose batches are larger.
@@ -40,13 +41,15 @@ class Extracted(Generic[Key]):
     """What became of one file.
 
     Exactly one holds: `feature`, shape (dimension,), not normalised; `error`, where it could not be read; or
-    neither, where its content (`sha256`) was known already and no network ran.
+    neither, where its content (`sha256`) was known already and no network ran. With a feature that is finite come
+    the picture's most probable `classes`, shapes (count,), if the extractor was given a classifier.
     """
 
     key: Key
     sha256: str
     feature: Floats | None = None
     error: ImageReadError | None = None
+    classes: TopClasses | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class Extractor:
 
     `engine` is one of `engines.NAMES`; `pictures` is about how many there will be. With `isolated`, pictures are
     decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
-    Pictures of more than `max_pixels` are refused before they are decoded.
+    Pictures of more than `max_pixels` are refused before they are decoded. With a `classifier`, which is
+    the backbone's, each picture's most probable classes are told too.
     """
 
     def __init__(
@@ -71,12 +75,14 @@ class Extractor:
         pictures: int = 1,
         isolated: bool = False,
         max_pixels: int = MAX_PIXELS,
+        classifier: Classifier | None = None,
     ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
         self._pictures = pictures
         self._isolated = isolated
         self._max_pixels = max_pixels
+        self._classifier = classifier
         self._engine: Engine | None = None
 
     @property
@@ -117,20 +123,20 @@ class Extractor:
             waiting.append(prepared)
             if pictures and pictures == self.engine.batch:
                 if len(under_way) == self.engine.depth:
-                    yield from _finish(*under_way.popleft())
+                    yield from self._finish(*under_way.popleft())
                 under_way.append((waiting, self._start(waiting)))
                 waiting, pictures = [], 0
             elif not pictures and not under_way:
-                yield from _finish(waiting)
+                yield from self._finish(waiting)
                 waiting = []
         if pictures:
             if len(under_way) == self.engine.depth:
-                yield from _finish(*under_way.popleft())
+                yield from self._finish(*under_way.popleft())
             under_way.append((waiting, self._start(waiting)))
             waiting = []
         while under_way:
-            yield from _finish(*under_way.popleft())
-        yield from _finish(waiting)
+            yield from self._finish(*under_way.popleft())
+        yield from self._finish(waiting)
 
     def _start(self, waiting: list[_Prepared[Key]]) -> Callable[[], Floats]:
         return self.engine.start(np.stack([one.picture for one in waiting if one.picture is not None]))
@@ -182,20 +188,24 @@ class Extractor:
             for decoder in decoders:  # one that was started again meanwhile
                 decoder.close()
 
+    def _finish(
+        self, waiting: list[_Prepared[Key]], features: Callable[[], Iterable[Floats]] = tuple
+    ) -> Iterator[Extracted[Key]]:
+        """The results of what was waiting, those with pictures with the next of `features`, which is waited for."""
+        found = list(features())
+        classes: list[TopClasses | None] = [None] * len(found)
+        if self._classifier is not None and found:
+            classes = self._classifier.top_of_each(np.stack(found))
+        both = zip(found, classes, strict=True)
+        for one in waiting:
+            if one.picture is None:
+                yield one.result
+            else:
+                feature, of_one = next(both)
+                yield Extracted(one.result.key, one.result.sha256, feature, classes=of_one)
+
     def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
         return read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
-
-
-def _finish(
-    waiting: list[_Prepared[Key]], features: Callable[[], Iterable[Floats]] = tuple
-) -> Iterator[Extracted[Key]]:
-    """The results of what was waiting, those with pictures with the next of `features`, which is waited for."""
-    found = iter(features())
-    for one in waiting:
-        if one.picture is None:
-            yield one.result
-        else:
-            yield Extracted(one.result.key, one.result.sha256, next(found))
 
 
 def unit(vectors: Floats) -> Floats:
