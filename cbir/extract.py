@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 #: Pictures that are read ahead of the network: of a CPU's, and of a GPU's, whose batches are larger.
 AHEAD = 128
 AHEAD_OF_CUDA = 512
+
+#: Pictures that are classified at a time. A classifier's 5 MB go through the processor's cache each time: for batches
+#: of four, as suit some networks, that would cost five times as much.
+CLASSIFIED_TOGETHER = 32
 
 Key = TypeVar("Key")
 Floats = npt.NDArray[np.float32]
@@ -109,6 +113,13 @@ class Extractor:
         Where `known` is true of a content's SHA-256, or the same content came earlier in this run, the picture is
         neither decoded nor sent through the network.
         """
+        results = self._extracted(files, known)
+        return results if self._classifier is None else self._classified(results, self._classifier)
+
+    def _extracted(
+        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
+    ) -> Iterator[Extracted[Key]]:
+        """As `run`, without classes."""
         # what was read and waits for its batch's features, in order, and how to get these
         under_way: deque[tuple[list[_Prepared[Key]], Callable[[], Floats]]] = deque()
         waiting: list[_Prepared[Key]] = []
@@ -123,20 +134,20 @@ class Extractor:
             waiting.append(prepared)
             if pictures and pictures == self.engine.batch:
                 if len(under_way) == self.engine.depth:
-                    yield from self._finish(*under_way.popleft())
+                    yield from _finish(*under_way.popleft())
                 under_way.append((waiting, self._start(waiting)))
                 waiting, pictures = [], 0
             elif not pictures and not under_way:
-                yield from self._finish(waiting)
+                yield from _finish(waiting)
                 waiting = []
         if pictures:
             if len(under_way) == self.engine.depth:
-                yield from self._finish(*under_way.popleft())
+                yield from _finish(*under_way.popleft())
             under_way.append((waiting, self._start(waiting)))
             waiting = []
         while under_way:
-            yield from self._finish(*under_way.popleft())
-        yield from self._finish(waiting)
+            yield from _finish(*under_way.popleft())
+        yield from _finish(waiting)
 
     def _start(self, waiting: list[_Prepared[Key]]) -> Callable[[], Floats]:
         return self.engine.start(np.stack([one.picture for one in waiting if one.picture is not None]))
@@ -188,24 +199,39 @@ class Extractor:
             for decoder in decoders:  # one that was started again meanwhile
                 decoder.close()
 
-    def _finish(
-        self, waiting: list[_Prepared[Key]], features: Callable[[], Iterable[Floats]] = tuple
-    ) -> Iterator[Extracted[Key]]:
-        """The results of what was waiting, those with pictures with the next of `features`, which is waited for."""
-        found = list(features())
-        classes: list[TopClasses | None] = [None] * len(found)
-        if self._classifier is not None and found:
-            classes = self._classifier.top_of_each(np.stack(found))
-        both = zip(found, classes, strict=True)
-        for one in waiting:
-            if one.picture is None:
-                yield one.result
-            else:
-                feature, of_one = next(both)
-                yield Extracted(one.result.key, one.result.sha256, feature, classes=of_one)
+    def _classified(self, results: Iterable[Extracted[Key]], classifier: Classifier) -> Iterator[Extracted[Key]]:
+        """`results` with their classes, in order."""
+        waiting: list[Extracted[Key]] = []
+        features: list[Floats] = []
+
+        def finished() -> Iterator[Extracted[Key]]:
+            found = iter(classifier.top_of_each(np.stack(features)) if features else ())
+            for one in waiting:
+                yield one if one.feature is None else replace(one, classes=next(found))
+
+        for result in results:
+            waiting.append(result)
+            if result.feature is not None:
+                features.append(result.feature)
+            if len(features) in (0, CLASSIFIED_TOGETHER):
+                yield from finished()
+                waiting, features = [], []
+        yield from finished()
 
     def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
         return read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
+
+
+def _finish(
+    waiting: list[_Prepared[Key]], features: Callable[[], Iterable[Floats]] = tuple
+) -> Iterator[Extracted[Key]]:
+    """The results of what was waiting, those with pictures with the next of `features`, which is waited for."""
+    found = iter(features())
+    for one in waiting:
+        if one.picture is None:
+            yield one.result
+        else:
+            yield Extracted(one.result.key, one.result.sha256, next(found))
 
 
 def unit(vectors: Floats) -> Floats:
