@@ -128,7 +128,7 @@ def test_extraction_tells_classes_with_each_feature(
 
 
 def test_networks_without_the_classes_say_why(
-    bundled: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bundled: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     import torch
 
@@ -144,16 +144,14 @@ def test_networks_without_the_classes_say_why(
         (replace(bundled, name="squeezenet1_1"), ModelError, "of each place"),
         (replace(bundled, weights=gone), WeightsError, "not on this machine"),
     ):
-        for _ in range(2):
-            with pytest.raises(error, match=message):
-                open_classifier(backbone)
-            assert classifier_of(backbone) is None
-            assert str(caplog.records[-1].message).startswith("No classes of pictures: ")
-            # the second time torch is not needed to know it
-            if error is ModelError:
-                monkeypatch.setattr(head, "_read_head", lambda backbone: pytest.fail("the weights were to be loaded"))
-        monkeypatch.undo()
-        monkeypatch.setattr(head, "heads_folder", lambda: tmp_path / "cache" / "heads")
+        with pytest.MonkeyPatch.context() as patch:
+            for _ in range(2):
+                with pytest.raises(error, match=message):
+                    open_classifier(backbone)
+                assert classifier_of(backbone) is None
+                assert str(caplog.records[-1].message).startswith("No classes of pictures: ")
+                if error is ModelError:  # the second time torch is not needed to know it
+                    patch.setattr(head, "_read_head", lambda backbone: pytest.fail("the weights were to be loaded"))
     assert all(record.levelname == "DEBUG" for record in caplog.records)
 
 
