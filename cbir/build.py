@@ -100,7 +100,7 @@ class Options:
 def preview(target: Target, options: Options) -> Plan:
     """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
-    plan = make_plan(target.root, _exclude(options, index), index, prune=options.prune)
+    plan = make_plan(target.root, _exclude(options, index), index, prune=options.prune, repair=options.repair)
     if index is not None and plan.again and classifier_of(backbone_of(index, weights=options.weights)) is None:
         plan.leave_classes()
     return plan
@@ -133,7 +133,7 @@ def build_index(
             index = Index.open(directory) if (directory / META).exists() else None
             backbone = _backbone(index, options)
             exclude = tuple(_exclude(options, index))
-            plan = make_plan(target.root, exclude, index, prune=options.prune)
+            plan = make_plan(target.root, exclude, index, prune=options.prune, repair=options.repair)
             if index is None and not plan.fresh:
                 raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
             if index is not None and not index.meta.complete and plan.unchanged < len(plan.scan.files):

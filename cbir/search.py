@@ -127,7 +127,10 @@ def why_without_classes(index: Index) -> str:
             f"{index.directory} does not have the classes of {count:,} of its pictures yet: "
             f"`cbir index --index {index.directory.name}` looks for them."
         )
-    return f"Pictures of {index.directory} could not be read again for their classes: they are without."
+    return (
+        f"Some pictures of {index.directory} could not be read again for their classes: "
+        f"`cbir index --index {index.directory.name} --repair` tries once more."
+    )
 
 
 class Searcher:

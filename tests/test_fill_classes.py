@@ -221,6 +221,8 @@ def test_what_cannot_be_reached_is_tried_again_and_what_cannot_be_read_is_not(
     assert [path for path, of in classes().items() if of is None] == ["img_000.jpg"]
     assert "could not be read again" in why_without_classes(open_index("photos"))
     assert features() == before
+    report = refresh(root, max_pixels=1_000_000, repair=True)
+    assert [path for path, _ in report.without_classes] == ["img_000.jpg"]
     # once it has changed, it is a picture like any other
     os.utime(root / "img_000.jpg", ns=(5, 5))
     shutil.copy(photo_folder(1, "other", first_seed=50) / "img_000.jpg", root / "img_000.jpg")

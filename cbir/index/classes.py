@@ -107,13 +107,13 @@ class BlockClasses:
             assert file is not None
             raise file.damaged(f"is damaged ({error})") from error
 
-    def not_looked_for(self) -> npt.NDArray[np.bool_]:
-        """Which rows nobody has looked for classes of, or all where the file is damaged; shape (rows,)."""
+    def missing(self, *, in_vain_too: bool = False) -> npt.NDArray[np.bool_]:
+        """See `Index.without_classes`; all rows where the file is damaged."""
         try:
             first = self.between(0, self._rows)[:, 0]
         except IndexDamagedError:
             return np.ones(self._rows, dtype=np.bool_)
-        return np.asarray((first["probability"] == 0) & (first["class"] != _IN_VAIN))
+        return np.asarray((first["probability"] == 0) & (in_vain_too | (first["class"] != _IN_VAIN)))
 
     def _opened(self) -> RowFile | None:
         if isinstance(self._file, IndexDamagedError):

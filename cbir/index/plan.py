@@ -49,11 +49,14 @@ class Plan:
         self.unclassified, self.again = {}, {}
 
 
-def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune: bool = False) -> Plan:
+def make_plan(
+    root: Path, exclude: Sequence[str], index: Index | None, *, prune: bool = False, repair: bool = False
+) -> Plan:
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
-    indexed files; `prune` allows that a root, or what was in it, is gone.
+    indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, classes that were looked for
+    in vain are missing too.
     """
     try:
         plan = Plan(scan(root, exclude))
@@ -64,7 +67,7 @@ def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune:
             raise _refusal(f"{root} {what}", "If it has moved, say where it is with --root FOLDER.") from error
         plan = Plan(Scan())
     if index is not None:
-        _compare(plan, index)
+        _compare(plan, index, repair=repair)
         if not prune:
             _guard(plan, index, root, exclude)
     else:
@@ -72,7 +75,7 @@ def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune:
     return plan
 
 
-def _compare(plan: Plan, index: Index) -> None:
+def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
     # whole columns at a time: most rows of most runs are unchanged, and need no object of their own
     columns = index.columns()
     plan.rows_by_content = dict(zip(columns.sha256s, range(index.rows), strict=True))
@@ -80,7 +83,7 @@ def _compare(plan: Plan, index: Index) -> None:
     rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
     sizes, mtimes = columns.sizes, columns.mtimes_ns
     indexed = {columns.paths[row]: row for row in rows}
-    without_classes = set(np.flatnonzero(index.without_classes()).tolist())
+    without_classes = set(np.flatnonzero(index.without_classes(in_vain_too=repair)).tolist())
     for file in plan.scan.files:
         row = indexed.pop(file.path, None)
         if row is None:

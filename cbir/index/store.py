@@ -136,10 +136,13 @@ class Index:
             probabilities[start : start + len(part.numbers)] = part.probabilities
         return RowClasses(numbers, probabilities)
 
-    def without_classes(self) -> npt.NDArray[np.bool_]:
-        """Rows whose classes are unsound, or that nobody has looked for classes of; shape (rows,)."""
+    def without_classes(self, *, in_vain_too: bool = False) -> npt.NDArray[np.bool_]:
+        """Which rows nobody has looked for classes of, shape (rows,); all of a block whose classes are damaged.
+
+        With `in_vain_too`, those for which that was in vain are among them.
+        """
         nothing = np.zeros(0, dtype=np.bool_)
-        return np.concatenate([nothing, *(block.classes.not_looked_for() for block in self._blocks)])
+        return np.concatenate([nothing, *(block.classes.missing(in_vain_too=in_vain_too) for block in self._blocks)])
 
     @property
     def has_damaged_classes(self) -> bool:
