@@ -83,8 +83,8 @@ class Options:
 
     `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None.
-    `repair` drops blocks that are damaged, so that their pictures are read again. Pictures of more than
-    `max_pixels` are skipped.
+    `repair` drops blocks, or their classes, that are damaged, so that their pictures are read again, and looks once
+    more for classes that could not be found. Pictures of more than `max_pixels` are skipped.
     """
 
     model: str | None = None

@@ -104,7 +104,7 @@ def open_classifier(backbone: Backbone) -> Classifier:
 
 
 def classifier_of(backbone: Backbone) -> Classifier | None:
-    """As `open_classifier`; None, and a line for `--debug`, where there is none."""
+    """As `open_classifier`; None, and a line for `-v`, where there is none."""
     try:
         return open_classifier(backbone)
     except CbirError as error:

@@ -176,8 +176,6 @@ def _classes(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: R
     elif result.sha256 not in plan.unclassified:
         known = plan.rows_by_content.get(result.sha256)
         return None if known is None else writer.classes(known)
-    elif result.error is not None and result.error.transient:
-        return None
     else:
         found = in_vain()
     rows = plan.unclassified.pop(result.sha256, [])
