@@ -79,9 +79,9 @@ def command(
     """Make an index of the pictures in FOLDER, or bring it up to date.
 
     Only new and changed pictures are looked at; moved and copied ones are recognised by their content. Last come
-    pictures whose classes an older index lacks: they are read once more, for these alone. Without
-    FOLDER the folder that the index remembers is read again. If the folder is missing or most of its pictures are
-    gone, nothing is forgotten without --prune, and the exit code is 3.
+    pictures whose classes an older index lacks: they are read once more, for these alone. Without FOLDER the folder
+    that the index remembers is read again. If the folder is missing or most of its pictures are gone, nothing is
+    forgotten without --prune, and the exit code is 3.
 
     \b
       cbir index photos/
