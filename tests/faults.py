@@ -23,14 +23,15 @@ import numpy as np
 
 import cbir.build
 import cbir.engines
+from cbir.backbones.head import TOP, TopClasses
 from cbir.extract import Extractor
 from cbir.index import shortlist, update, writer
 from cbir.index.store import Index
 
 COMMIT_ROWS = 8
 
-#: What an index says of each file: the hash of its content and the bytes of its row.
-Content = dict[str, tuple[str, bytes]]
+#: What an index says of each file: the hash of its content and the bytes of its row and of its classes.
+Content = dict[str, tuple[str, bytes, bytes]]
 
 _KEPT = ("lock", "lock.json")  # of the running process, and no part of the index's state
 
@@ -54,6 +55,17 @@ class ToyEngine:
         return lambda: features
 
 
+class ToyClassifier:
+    """Classes of the toy engine's features, one by one: the largest of the first thousand."""
+
+    def top_of_each(self, features: np.ndarray) -> list[TopClasses | None]:
+        best = [np.argsort(-one[:1000], kind="stable")[:TOP] for one in features]
+        return [
+            TopClasses(numbers.astype(np.uint16), one[numbers] / one.sum())
+            for one, numbers in zip(features, best, strict=True)
+        ]
+
+
 def replacements() -> list[tuple[Any, str, Any]]:
     """What is replaced in cbir: (owner, name, value)."""
 
@@ -68,6 +80,7 @@ def replacements() -> list[tuple[Any, str, Any]]:
 
     return [
         (cbir.build, "Extractor", extractor),
+        (cbir.build, "classifier_of", lambda backbone: ToyClassifier()),
         (cbir.engines, "open_engine", lambda backbone, **_: ToyEngine(backbone.dimension)),
         (update, "COMMIT_ROWS", COMMIT_ROWS),
         (writer, "WORTH_COMPACTING", 10),
@@ -80,10 +93,11 @@ def content(directory: Path) -> Content:
     """What the index in `directory` says now."""
     index = Index.open(directory)
     records = [(row, record) for row, record in index.records() if index.valid[row]]
+    classes = index.class_records(range(index.rows))
     assert len({record.path for _, record in records}) == len(records), "a file has two rows"
     return {
-        record.path: (record.sha256, features.astype(np.float16).tobytes())
-        for (_, record), features in zip(records, index.features([row for row, _ in records]), strict=True)
+        record.path: (record.sha256, features.astype(np.float16).tobytes(), classes[row].tobytes())
+        for (row, record), features in zip(records, index.features([row for row, _ in records]), strict=True)
     }
 
 

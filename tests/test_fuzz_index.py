@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    import numpy as np
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="bounds its memory with setrlimit")
 
-KINDS = ("meta", "features", "files", "projection", "trees")
+KINDS = ("meta", "features", "files", "classes", "projection", "trees")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,6 +47,7 @@ def make_index(directory: Path) -> None:
 
     from cbir.backbones.registry import describe
     from cbir.index import shortlist
+    from cbir.index.classes import COUNT, pack
     from cbir.index.files import FileRecord
     from cbir.index.format import Meta
     from cbir.index.writer import Writer
@@ -56,7 +61,8 @@ def make_index(directory: Path) -> None:
     rng = np.random.default_rng(0)
     for row in range(ROWS):
         # two blocks, 300 rows and 100, so that a file of one can take the place of one of the other
-        writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), rng.gamma(0.5, 1.0, DIMENSION))
+        classes = pack(rng.choice(1000, COUNT, replace=False), np.sort(rng.random(COUNT))[::-1])
+        writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), rng.gamma(0.5, 1.0, DIMENSION), classes)
         if row in (299, 399):
             writer.commit()
     writer.tidy()
@@ -71,8 +77,8 @@ class Fuzzer:
         self.directory = folder / "index"
         make_index(self.directory)
         self.original = {path.name: path.read_bytes() for path in self.directory.iterdir()}
-        prefix = {"features": "features-", "files": "files-", "projection": "projection-", "trees": "index-"}
-        self.targets = sorted(name for name in self.original if name.startswith(prefix.get(kind, "meta")))
+        prefix = {"trees": "index-"}.get(kind, kind)
+        self.targets = sorted(name for name in self.original if name.startswith(prefix))
         self.baseline = self.answers()
 
     def mutations(self) -> list[tuple[str, dict[str, bytes | None]]]:
@@ -158,7 +164,7 @@ class Fuzzer:
                     start = data.index(f'"{key}": '.encode()) + len(key) + 4
                     stop = start + min(data[start:].index(end) for end in (b",\n", b"\n"))
                     made.append((f"{key} = {value[:20]!r}", data[:start] + value + data[stop:]))
-        if self.kind in ("features", "projection"):
+        if self.kind in ("features", "classes", "projection"):
             for header in (
                 "-" * 9000 + "1",
                 "(" * 5000,
@@ -176,6 +182,9 @@ class Fuzzer:
             ):
                 text = header.encode() + b"\n"
                 made.append((header[:60], b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data[128:]))
+            if self.kind == "classes":
+                made.append(("no such class", data[:128] + b"\xe8\x03\0\0" * ((len(data) - 128) // 4)))
+                made.append(("no probability", data[:128] + b"\0\0\x01\x3c" * ((len(data) - 128) // 4)))
             made.append(("all not finite", data[:128] + b"\xff" * (len(data) - 128)))
         if self.kind == "files":
             line = json.dumps(["../x", 1, 1, "0" * 64])
@@ -220,7 +229,7 @@ class Fuzzer:
         meta = json.loads(files.get("meta.json") or self.original["meta.json"])
         meta.pop("checksum", None)
         if "meta.json" not in files:
-            entries = [entry for block in meta["blocks"] for entry in (block["features"], block["files"])]
+            entries = [block[name] for block in meta["blocks"] for name in ("features", "files", "classes")]
             entries += [meta["shortlist"]["trees"], meta["shortlist"]["projection"]]
             for entry in entries:
                 data = files.get(entry["name"])
@@ -232,6 +241,15 @@ class Fuzzer:
 
     def answers(self) -> list[object]:
         """What a user may ask of an index, all of it."""
+        from cbir.index.store import Index
+
+        index = Index.open(self.directory)
+        found = index.classes()
+        names = table_of_classes()[found.numbers]  # as a caller does, who trusts the numbers
+        return [*self.answers_without_classes(), names.tolist(), found.probabilities.tolist(), found.known.tolist()]
+
+    def answers_without_classes(self) -> list[object]:
+        """All that needs no classes."""
         import numpy as np
 
         from cbir.index.store import Index
@@ -281,6 +299,8 @@ class Fuzzer:
                     assert find_problems(Index.open(self.directory), verify=True), "not noticed"
             except CbirError:
                 counts["errors"] += 1
+                if all(name.startswith("classes-") for name in files):
+                    self.answers_without_classes()
             assert time.monotonic() - started < SECONDS, "too slow"
             faulthandler.cancel_dump_traceback_later()
             for name in {*files, "meta.json"}:
@@ -288,6 +308,13 @@ class Fuzzer:
                 (self.directory / name).write_bytes(self.original[name])
         assert str(self.answers()) == str(self.baseline)
         return counts
+
+
+def table_of_classes() -> np.ndarray:
+    """Something for each class."""
+    import numpy as np
+
+    return np.arange(1000) * 3
 
 
 def limit_memory() -> None:

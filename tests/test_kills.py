@@ -17,6 +17,7 @@ import pytest
 from faults import Content, Server, content, replacements, unnamed_files
 from PIL import Image
 
+import cbir.build
 from cbir.build import Options, build_index, choose_target
 from cbir.index.check import find_problems
 from cbir.index.files import FileRecord
@@ -89,7 +90,7 @@ def change(root: Path, draw_picture: DrawPicture) -> None:
         draw_picture(number, (48, 32)).save(root / f"new {number}.png")
 
 
-@pytest.fixture(scope="module", params=["a new index", "an update"])
+@pytest.fixture(scope="module", params=["a new index", "an update", "an older index"])
 def scenario(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, draw_picture: DrawPicture, server: Server
 ) -> Scenario:
@@ -101,9 +102,12 @@ def scenario(
     with pytest.MonkeyPatch.context() as patch:
         for owner, name, value in replacements():
             patch.setattr(owner, name, value)
-        if request.param == "an update":
+        if request.param != "a new index":
             before = folder / "before"
-            refresh(root, before)
+            with pytest.MonkeyPatch.context() as older:
+                if request.param == "an older index":
+                    older.setattr(cbir.build, "classifier_of", lambda backbone: None)
+                refresh(root, before)
             change(root, draw_picture)
             shutil.copytree(before, directory)
             states = [content(before)]
@@ -151,6 +155,7 @@ def test_the_scenarios_go_through_all_kinds_of_commits(scenario: Scenario) -> No
     assert scenario.steps.count("rename meta.json.new") >= 5
     assert "remove features-" in names
     assert "open index-" in names
+    assert "remove classes-" in names
     if scenario.before is not None:
         assert "remove index-" in names  # compacted, since a shortlist goes only then or when it is renewed
 

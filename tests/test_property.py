@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +22,9 @@ from cbir.build import Options, build_index, choose_target
 from cbir.errors import CbirError
 from cbir.extract import Extracted
 from cbir.index.check import find_problems
+from cbir.index.format import load_meta
 from cbir.index.store import Index
+from cbir.index.writer import Writer
 
 _FOLDERS = ("", "a/", "a/deep/")
 NAMES = [folder + name for folder in _FOLDERS for name in ("one.png", "two.png", "thrée.png", "4 .png")]
@@ -36,6 +39,7 @@ happenings = st.lists(
         st.tuples(st.just("delete"), names),
         st.tuples(st.just("touch"), names),
         st.tuples(st.just("index")),
+        st.tuples(st.just("index with an older cbir")),
         st.tuples(st.just("kill"), st.integers(1, 120)),
         st.tuples(st.just("interrupt"), st.integers(0, 12)),
     ),
@@ -108,6 +112,15 @@ class Machine:
         with Steps(self.directory, before).watched():
             self.index()
 
+    def index_with_an_older_cbir(self) -> None:
+        """As one does that knows no classes: those of an index that it changes it forgets."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("cbir.build.classifier_of", lambda backbone: None)
+            self.index()
+        meta = load_meta(self.directory)
+        blocks = tuple(replace(block, classes=None) for block in meta.blocks)
+        Writer(self.directory, meta).replace(meta.but(blocks=blocks))
+
     def happen(self, what: str, *details: str | int) -> None:
         present = [name for name in NAMES if (self.root / name).exists()]
         match what, *details:
@@ -124,6 +137,8 @@ class Machine:
                 self.touch(name)
             case ("index",):
                 self.index()
+            case ("index with an older cbir",):
+                self.index_with_an_older_cbir()
             case "kill", int(step):
                 self.killed_index(step)
             case "interrupt", int(number):

@@ -22,6 +22,10 @@ class Plan:
     `fresh` are files to be read: new ones, and those whose size or time differs from what was indexed; the old
     rows of the latter are in `stale`. `gone` are the rows and records of files that the folder does not have any
     more. `rows_by_content` leads from a content's SHA-256 to a row with its features, valid or not.
+
+    `unclassified` are the contents that the index has, but without classes, each with its rows that count and go on
+    counting; `again` are their unchanged files, which can be read again for the classes: by path, each one's row and
+    content.
     """
 
     scan: Scan
@@ -30,13 +34,29 @@ class Plan:
     gone: dict[int, FileRecord] = field(default_factory=dict)
     unchanged: int = 0
     rows_by_content: dict[str, int] = field(default_factory=dict)
+    unclassified: dict[str, list[int]] = field(default_factory=dict)
+    again: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def to_read_again(self) -> list[FoundFile]:
+        """One unchanged file of each content that has no classes."""
+        files = {content: path for path, (_, content) in self.again.items()}
+        chosen = set(files.values())
+        return [file for file in self.scan.files if file.path in chosen] if chosen else []
+
+    def leave_classes(self) -> None:
+        """Look for no classes of what the index has already."""
+        self.unclassified, self.again = {}, {}
 
 
-def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune: bool = False) -> Plan:
+def make_plan(
+    root: Path, exclude: Sequence[str], index: Index | None, *, prune: bool = False, repair: bool = False
+) -> Plan:
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
-    indexed files; `prune` allows that a root, or what was in it, is gone.
+    indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, classes that were looked for
+    in vain are missing too.
     """
     try:
         plan = Plan(scan(root, exclude))
@@ -47,7 +67,7 @@ def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune:
             raise _refusal(f"{root} {what}", "If it has moved, say where it is with --root FOLDER.") from error
         plan = Plan(Scan())
     if index is not None:
-        _compare(plan, index)
+        _compare(plan, index, repair=repair)
         if not prune:
             _guard(plan, index, root, exclude)
     else:
@@ -55,7 +75,7 @@ def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune:
     return plan
 
 
-def _compare(plan: Plan, index: Index) -> None:
+def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
     # whole columns at a time: most rows of most runs are unchanged, and need no object of their own
     columns = index.columns()
     plan.rows_by_content = dict(zip(columns.sha256s, range(index.rows), strict=True))
@@ -63,12 +83,15 @@ def _compare(plan: Plan, index: Index) -> None:
     rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
     sizes, mtimes = columns.sizes, columns.mtimes_ns
     indexed = {columns.paths[row]: row for row in rows}
+    without_classes = set(np.flatnonzero(index.without_classes(in_vain_too=repair)).tolist())
     for file in plan.scan.files:
         row = indexed.pop(file.path, None)
         if row is None:
             plan.fresh.append(file)
         elif sizes[row] == file.size and mtimes[row] == file.mtime_ns:
             plan.unchanged += 1
+            if row in without_classes:
+                plan.again[file.path] = row, columns.sha256s[row]
         else:
             plan.fresh.append(file)
             plan.stale[file.path] = row
@@ -79,6 +102,9 @@ def _compare(plan: Plan, index: Index) -> None:
         for path, row in indexed.items()
         if not path.startswith(hidden)
     }
+    plan.unclassified = {columns.sha256s[row]: [] for row in without_classes}
+    for row in sorted(without_classes.intersection(rows).difference(plan.gone, plan.stale.values())):
+        plan.unclassified[columns.sha256s[row]].append(row)
 
 
 def _guard(plan: Plan, index: Index, root: Path, exclude: Sequence[str]) -> None:
