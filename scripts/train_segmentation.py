@@ -1,6 +1,6 @@
 """Learns how people see regions, from what they drew in the training pictures of BSDS500.
 
-    .venv/bin/python scripts/train_segmentation.py ../shared/bsds500/train
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/train_segmentation.py ../shared/bsds500/train
 
 Makes cbir/segment/efficientnet_lite0.npz: for the network's stages at one size of the picture and at two, the means and
 the projection after which distances tell best whether people put two superpixels into one region, and the three
