@@ -22,7 +22,18 @@ from benchmarks.targets import TARGETS
 HERE = Path(__file__).resolve().parent
 
 #: The modules that measure, in this order. Each has a `run(settings)` that yields results.
-BENCHMARKS = ("extraction", "large", "precision", "startup", "search", "reindex", "memory", "queries", "million")
+BENCHMARKS = (
+    "extraction",
+    "large",
+    "precision",
+    "startup",
+    "search",
+    "reindex",
+    "memory",
+    "queries",
+    "segmentation",
+    "million",
+)
 
 #: Only when it is named: takes a quarter of an hour, 10 GB of memory and as much of disk.
 ON_REQUEST = ("million",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_the_peak_of_a_process_and_of_those_below_it() -> None:
     assert both.tree - both.own == pytest.approx(60 + bare.own, abs=12)
 
 
+@needs_proc
+def test_the_peak_of_a_process_while_it_does_something() -> None:
+    with harness.Worker() as worker:
+        process = worker.call(os.getpid)
+        allocate = "(b'x' * 80 * 2**20, __import__('time').sleep(0.2))[0][:1]"
+        before, most = processes.peak_while(process, lambda: worker.call(eval, allocate))
+        assert most - before == pytest.approx(80, abs=8)
+        assert before == pytest.approx(worker.call(processes.memory, "self", "RssAnon"), abs=8)
+        with pytest.raises(ZeroDivisionError):
+            processes.peak_while(process, lambda: worker.call(eval, "1 / 0"))
+
+
 def test_a_figure_is_held_against_its_bound() -> None:
     least, most = Target(1, "x", "", 9.0, at_least=True), Target(1, "x", "", 0.25)
     assert least.is_reached(9.0)
@@ -92,7 +105,7 @@ def test_a_figure_is_not_rounded_across_its_bound() -> None:
 
 
 def test_every_point_has_benchmarks_and_every_benchmark_has_targets() -> None:
-    assert {target.point for target in TARGETS.values()} == set(range(1, 10))
+    assert {target.point for target in TARGETS.values()} == {*range(1, 10), 11, 12}
     assert {target.benchmark for target in TARGETS.values()} == set(BENCHMARKS)
     assert set(ON_REQUEST) < set(BENCHMARKS)
     readme = (CHECKOUT / "benchmarks" / "README.md").read_text(encoding="utf-8")
