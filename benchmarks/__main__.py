@@ -31,6 +31,7 @@ BENCHMARKS = (
     "reindex",
     "memory",
     "queries",
+    "words",
     "segmentation",
     "million",
 )

@@ -34,6 +34,10 @@ class WeightsError(CbirError):
     """A backbone's weights are missing, cannot be downloaded or do not fit."""
 
 
+class WordError(CbirError):
+    """There is no such word, or it has no such sense."""
+
+
 class EngineError(CbirError):
     """The runtime that was asked for cannot run here."""
 

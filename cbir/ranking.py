@@ -13,6 +13,7 @@ from cbir.extract import unit
 from cbir.index.shortlist import CANDIDATES, SMALL, Shortlist
 from cbir.index.store import Index
 from cbir.rerank import SHORTLIST, Centre, expand, largest, rerank, select
+from cbir.words.rerank import rerank_by_evidence
 
 logger = logging.getLogger("cbir")
 
@@ -57,6 +58,33 @@ class Ranker:
             new = ~np.isin(others, rows)
             rows, scores = np.concatenate([rows, others[new]]), np.concatenate([scores, other_scores[new]])
         return rows, scores
+
+    def by_evidence(self, evidence: Floats, count: int, *, reranked: bool) -> Rows:
+        """The first `count` valid rows for which there is evidence (fewer if there are no more), best first.
+
+        `evidence`, shape (index.rows,), is not negative. Re-ranking concerns some hundred rows, the same ones whatever
+        `count` is, and can bring rows without evidence among them; the others follow by evidence.
+        """
+        evidence = np.where(self.index.valid, evidence, np.float32(0))
+        rows = np.empty(0, dtype=np.int64)
+        if reranked:
+            centre = self._collection_centre()
+            rows = rerank_by_evidence(
+                evidence, self._features, lambda direction: self._look_again(direction, centre), centre
+            )
+            rows = rows[self.index.valid[rows]]
+        if count > len(rows):
+            others = largest(evidence, count)
+            others = others[(evidence[others] > 0) & ~np.isin(others, rows)]
+            rows = np.concatenate([rows, others])
+        return rows[:count]
+
+    def likenesses(self, feature: Floats) -> Floats:
+        """The cosines of `feature`, shape (dimension,), and all rows after the collection's mean is taken off."""
+        centre = self._collection_centre()
+        direction = centre.direction(self._scaled(feature))
+        parts = [centre.cosines(rows, centre.lengths(rows), direction) for _, rows in self._chunks()]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
     def _reranked(self, feature: Floats) -> tuple[Rows, Floats]:
         """The re-ranked shortlist: up to SHORTLIST rows and their cosines."""

@@ -145,13 +145,11 @@ def rerank(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre
     own = int(np.count_nonzero(cosines >= IDENTICAL))
     if count - own < LEAST_ROWS:
         return np.arange(count)
-    affinity = _affinities(query, rows[own:], centre)
-    # a row that is the same as one before it goes where that goes, and is no neighbour of its own
-    same = np.argmax(affinity >= _SAME, axis=1)
-    nodes = np.flatnonzero(same == np.arange(len(same)))
-    place = np.zeros(len(same), dtype=np.int64)
-    place[nodes] = np.arange(len(nodes))
-    reached = _diffuse(affinity if len(nodes) == len(same) else affinity[np.ix_(nodes, nodes)])[place[same]][1:]
+    rooted = np.empty((count - own + 1, len(query)), dtype=np.float32)
+    rooted[:1] = roots(query[np.newaxis])
+    roots(rows[own:], out=rooted[1:])
+    affinity, place = _nodes(_affinities(rooted, centre))
+    reached = _diffuse(affinity)[place][1:]
     likeness = centre.centred(cosines[own:], lengths[own:], query)
     score = np.log(reached + np.float32(_FLOOR)) + np.float32(_COSINE_SHARE) * likeness
     copies = cosines >= COPY
@@ -177,15 +175,40 @@ def largest(values: Floats, count: int) -> Positions:
     return positions[np.argsort(-values[positions], kind="stable")]
 
 
-def _affinities(query: Floats, rows: Floats, centre: Centre) -> Floats:
-    """Centred cosines of the square roots of `query` and `rows`, shape (n + 1, n + 1)."""
-    rooted = np.empty((len(rows) + 1, len(query)), dtype=np.float32)
-    rooted[:1] = roots(query[np.newaxis])
-    roots(rows, out=rooted[1:])
+def reach(rows: Floats, source: Floats, centre: Centre) -> Floats:
+    """What reaches each of `rows`, shape (n, dimension), from all of them, each as much a source as `source` says.
+
+    `source`, shape (n,), is not negative. The largest of the result, shape (n,), is 1, unless nothing reaches any row.
+    """
+    affinity, place = _nodes(_affinities(roots(rows), centre))
+    of_node = np.zeros(len(affinity), dtype=np.float32)
+    np.maximum.at(of_node, place, source)
+    reached = np.maximum(_solve(_graph(_smoothed(affinity)), of_node), 0)
+    reached /= max(float(reached.max()), _TINY)
+    return np.asarray(reached[place], dtype=np.float32)
+
+
+def _affinities(rooted: Floats, centre: Centre) -> Floats:
+    """Centred cosines of rows of which the square roots are given, shape (n, dimension): shape (n, n)."""
     shared = rooted @ centre.root_mean
     gram = rooted @ rooted.T
     gram += centre.root_mean @ centre.root_mean - shared - shared[:, np.newaxis]
     return _scaled(gram)
+
+
+def _nodes(affinity: Floats) -> tuple[Floats, Positions]:
+    """The affinities of the graph's nodes, shape (m, m), and the node of each row, shape (n,).
+
+    A row that is the same as one before it goes where that goes, and is no neighbour of its own.
+    """
+    same = np.argmax(affinity >= _SAME, axis=1)
+    nodes = np.flatnonzero(same == np.arange(len(same)))
+    place = np.zeros(len(same), dtype=np.int64)
+    place[nodes] = np.arange(len(nodes))
+    # a node's first may itself be the same as one before it
+    while not np.array_equal(same, same[same]):
+        same = same[same]
+    return affinity if len(nodes) == len(same) else affinity[np.ix_(nodes, nodes)], place[same]
 
 
 def _diffuse(affinity: Floats) -> Floats:

@@ -1,0 +1,109 @@
+"""How much the pictures of a collection have to do with words. docs/words.md has what the rules gain.
+
+Pictures are known by their most probable classes: `classes` and `probabilities`, shape (rows, n), as an index keeps
+them (uint16 and float16), or any other integers and floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.index.half import to_float32
+from cbir.words.vocabulary import Word
+from cbir.words.wordnet import wordnet
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.integer[Any]]
+Reals = npt.NDArray[np.floating[Any]]
+
+# The share of each class in a collection is estimated from this many rows.
+_SAMPLE = 10_000
+
+# Rows that are scored at a time, so that they stay in the processor's cache.
+_PART = 4096
+
+# A class counts to an inexact word by this power of its share, to which _LEAST_SHARE is added.
+_SHARE_POWER, _LEAST_SHARE = -0.5, 1e-3
+
+# A picture that shows what it should not, to a probability p, counts 1 / (1 + 300 p).
+_AGAINST = 300
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What words make of each picture.
+
+    `shown`, shape (rows,), is for people: the probability that the picture shows all the words and none of those
+    that it should not; of an inexact word, how like it is, from 0 to 1. `evidence`, shape (rows,), not negative, is
+    what pictures are ordered by, largest first; only its order and its ratios mean something. `of_one_word` tells
+    the scores of one word and nothing else, which re-ranking makes better; it makes those of more words worse.
+    """
+
+    shown: Floats
+    evidence: Floats
+    of_one_word: bool
+
+
+def score_words(words: Sequence[Word], without: Sequence[Word], classes: Integers, probabilities: Reals) -> Scores:
+    """Score every picture by all of `words`, as if they were independent, and by none of `without`.
+
+    Without any word all pictures have the score 1.
+    """
+    shown = np.ones(len(classes), dtype=np.float32)
+    evidence = np.ones(len(classes), dtype=np.float32)
+    shares: Floats | None = None
+    for word in words:
+        own = weighted_sums(word.weights, classes, probabilities)
+        shown *= own
+        if not word.exact:
+            shares = class_shares(classes, probabilities) if shares is None else shares
+            own = weighted_sums(_balanced(word.weights, shares), classes, probabilities)
+        evidence *= own
+    for word in without:
+        own = weighted_sums(word.weights, classes, probabilities)
+        shown *= 1 - own
+        evidence /= 1 + _AGAINST * own
+    return Scores(shown, evidence, of_one_word=len(words) == 1 and not without)
+
+
+def with_likeness(evidence: Floats, likeness: Floats) -> Floats:
+    """The evidence of words and a picture together, shape (rows,).
+
+    `likeness`, shape (rows,), are the cosines of pictures with that picture's feature, both with the collection's mean
+    taken off (`Centre.centred`).
+    """
+    return np.asarray(np.maximum(likeness, 0) ** 2 * np.sqrt(evidence), dtype=np.float32)
+
+
+def weighted_sums(weights: Floats, classes: Integers, probabilities: Reals) -> Floats:
+    """The sum of the classes' probabilities, each times its weight, shape (rows,), at most 1."""
+    sums = np.empty(len(classes), dtype=np.float32)
+    for start in range(0, len(classes), _PART):
+        part = slice(start, start + _PART)
+        its = probabilities[part]
+        numbers = to_float32(its) if its.dtype == np.float16 else its.astype(np.float32)
+        # "clip": no check of each number, which an index has been checked for; it would take half of the time
+        np.einsum("ij,ij->i", weights.take(classes[part], mode="clip"), numbers, out=sums[part])
+    return np.minimum(sums, np.float32(1))
+
+
+def class_shares(classes: Integers, probabilities: Reals) -> Floats:
+    """The mean probability of each class in a collection, shape (1000,), from some thousand of its pictures."""
+    step = max(1, -(-len(classes) // _SAMPLE))
+    some = classes[::step].ravel()
+    sums = np.bincount(some, weights=probabilities[::step].ravel(), minlength=len(wordnet().classes))
+    return np.asarray(sums / max(len(classes[::step]), 1), dtype=np.float32)
+
+
+def _balanced(weights: Floats, shares: Floats) -> Floats:
+    """Weights of classes of which those count less that many pictures have, scaled to the same largest.
+
+    Of the relatives of what is looked for, those that are there themselves bring their own pictures first.
+    """
+    balanced = weights * (shares + _LEAST_SHARE) ** _SHARE_POWER
+    return np.asarray(balanced * (weights.max() / balanced.max()), dtype=np.float32)
