@@ -16,6 +16,7 @@ from benchmarks.extraction import weights_of
 from benchmarks.harness import Settings, Worker, alone, cbir_command, run_command, take_turns, timed
 from benchmarks.precision import SQUEEZENET
 from benchmarks.results import Result, measured, noted
+from benchmarks.segmenting import Took
 
 #: Felzenszwalb's method has three numbers to choose: the settings of which the best one is to be beaten.
 GRID = tuple(Setting(*one) for one in product((0.5, 0.8, 1.2), (100, 300, 500, 1000), (100, 500, 1000, 1500)))
@@ -91,24 +92,28 @@ def _time(settings: Settings, files: Sequence[Path]) -> Iterator[Result]:
     with Worker() as both, Worker() as fast:
         both.call(segmenting.load)
         fast.call(segmenting.load, plain.LITE, None, True)
-        # each picture once for the warm-up of both orientations, then turn by turn
-        first, _ = both.call(segmenting.segment, files[0])
-        fast_first, _ = fast.call(segmenting.segment, files[0], plain.LITE, None, True)
+        found: dict[Worker, list[Took]] = {both: [], fast: []}
+
+        def seconds(worker: Worker, path: Path) -> float:
+            found[worker].append(worker.call(segmenting.segment, path, plain.LITE, None, worker is fast))
+            return found[worker][-1].seconds
+
         one, other = cycle(files), cycle(files)
+        # each picture once to warm up, which has both orientations
         pair = take_turns(
-            lambda: both.call(segmenting.segment, next(one))[0],
-            lambda: fast.call(segmenting.segment, next(other), plain.LITE, None, True)[0],
-            settings.pick(2 * len(files), len(files)),
+            lambda: seconds(both, next(one)),
+            lambda: seconds(fast, next(other)),
+            settings.pick(3, 1) * len(files),
             warm_up=len(files),
         )
-    raw = pair.to_json()
-    details = "the first picture of a process {:.2f} s"
-    yield measured("segment-time", median(pair.first), details.format(first), seconds=raw, first=first)
-    yield measured("segment-fast-time", median(pair.second), details.format(fast_first), first=fast_first)
+    for key, worker, taken in (("segment-time", both, pair.first), ("segment-fast-time", fast, pair.second)):
+        worked = median(one.worked for one in found[worker][len(files) :])
+        details = f"{worked:.2f} s of the cores' work; the first picture of a process {found[worker][0].seconds:.2f} s"
+        yield measured(key, median(taken), details, runs=[took._asdict() for took in found[worker]])
 
 
 def _against_notebook(settings: Settings, files: Sequence[Path]) -> Iterator[Result]:
-    """A minute a picture for the notebook: few turns."""
+    """Half a minute a picture for the notebook: few turns."""
     with Worker() as ours, Worker() as theirs:
         for path in files:
             ours.call(segmenting.segment, path)
@@ -122,7 +127,7 @@ def _against_notebook(settings: Settings, files: Sequence[Path]) -> Iterator[Res
 
         one, other = cycle(files), cycle(files)
         pair = take_turns(
-            lambda: ours.call(segmenting.segment, next(one))[0],
+            lambda: ours.call(segmenting.segment, next(one)).seconds,
             lambda: plainly(next(other)),
             settings.pick(2, 1),
             warm_up=0,
@@ -135,20 +140,28 @@ def _against_notebook(settings: Settings, files: Sequence[Path]) -> Iterator[Res
 
 
 def _whole(settings: Settings, files: Sequence[Path], large: Sequence[Path]) -> Iterator[Result]:
-    """All that is done of a picture, of the usual size and of 12 megapixels."""
+    """All that is done of a picture, of 12 megapixels and of the usual size."""
     folder = settings.scratch / "parts"
-    rounds = settings.pick(2, 1)
     with Worker() as worker:
+
+        def took(path: Path) -> Took:
+            return worker.call(segmenting.segment, path, plain.LITE, None, False, folder)
+
         for path in (*files, large[0]):
-            worker.call(segmenting.segment_and_write, path, folder)
-        small_runs = [worker.call(segmenting.segment_and_write, path, folder) for path in files]
-        runs = [worker.call(segmenting.segment_and_write, path, folder) for path in large for _ in range(rounds)]
-    seconds, segmented, parts = (median(column) for column in zip(*runs, strict=True))
-    details = f"segmenting {segmented:.2f} s of it; {parts:.0f} parts"
-    yield measured("segment-large", seconds, details, runs=runs)
-    seconds, segmented, _ = (median(column) for column in zip(*small_runs, strict=True))
-    details = f"segmenting {segmented:.2f} s of it"
-    yield noted(12, "481 × 321, overlay and label map written", seconds, "s", details, runs=small_runs)
+            took(path)
+        of_large = [took(path) for _ in range(settings.pick(2, 1)) for path in large]
+        of_small = [took(path) for path in files]
+    raw = {"runs": [one._asdict() for one in of_large]}
+    yield measured("segment-large", median(one.seconds for one in of_large), _in_words(of_large), **raw)
+    what = "481 × 321, overlay and label map written"
+    raw = {"runs": [one._asdict() for one in of_small]}
+    yield noted(12, what, median(one.seconds for one in of_small), "s", _in_words(of_small), **raw)
+
+
+def _in_words(runs: Sequence[Took]) -> str:
+    segmented, worked = median(one.segmented for one in runs), median(one.worked for one in runs)
+    parts = median(one.parts for one in runs)
+    return f"segmented after {segmented:.2f} s, {worked:.2f} s of the cores' work; {parts:.0f} parts"
 
 
 def _commands(settings: Settings, files: Sequence[Path]) -> Iterator[Result]:
@@ -170,7 +183,8 @@ def _memory(settings: Settings, small: Path, large: Path) -> Iterator[Result]:
     for key, path in (("segment-memory", small), ("segment-large-memory", large)):
         with Worker() as worker:
             process = worker.call(segmenting.load)
-            work = partial(worker.call, segmenting.segment_and_write, path, settings.scratch / "parts")
+            folder = settings.scratch / "parts"
+            work = partial(worker.call, segmenting.segment, path, plain.LITE, None, False, folder)
             before, most = processes.peak_while(process, work)
         details = f"{most:.0f} MB, {before:.0f} MB before the picture; overlay and label map written"
         yield measured(key, most - before, details, before=before, most=most)
@@ -190,9 +204,9 @@ def _other_networks(settings: Settings, path: Path) -> Iterator[Result]:
             before, most = processes.peak_while(process, work)
             runs = [work() for _ in range(settings.pick(3, 1))]
         grown[name] = most - before
-        seconds = median(seconds for seconds, _ in runs)
-        details = f"{most - before:.0f} MB above the loaded network's {before:.0f} MB; {runs[0][1]} parts"
-        yield noted(12, f"481 × 321, {name}", seconds, "s", details, before=before, most=most, runs=runs)
+        details = f"{most - before:.0f} MB above the {before:.0f} MB of the loaded network; {_in_words(runs)}"
+        raw = {"before": before, "most": most, "runs": [one._asdict() for one in runs]}
+        yield noted(12, f"481 × 321, {name}", median(one.seconds for one in runs), "s", details, **raw)
     if processes.is_supported():
         details = ", ".join(f"{name} {megabytes:.0f} MB" for name, megabytes in grown.items())
         yield measured("segment-networks-memory", max(grown.values()), details)
