@@ -32,6 +32,7 @@ BENCHMARKS = (
     "memory",
     "queries",
     "words",
+    "segmentation",
     "million",
 )
 
@@ -43,7 +44,7 @@ def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(BENCHMARKS)}")
-    parser.add_argument("--quick", action="store_true", help="fewer pictures, rows and rounds: about three minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer pictures, rows and rounds: about four minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, raw measurements and the machine")
     parser.add_argument(
         "--work", type=Path, default=HERE / "work", help="where pictures and compiled networks are kept (%(default)s)"

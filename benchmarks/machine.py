@@ -10,7 +10,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("cbir", "torch", "torchvision", "openvino", "numpy", "pillow", "annoy", "hnswlib")
+PACKAGES = (
+    *("cbir", "torch", "torchvision", "openvino", "numpy", "pillow", "annoy", "scikit-image"),
+    *("hnswlib", "scikit-learn"),  # only to compare with
+)
 
 #: What decides how fast a network runs.
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_tile", "amx_bf16", "amx_fp16", "amx_int8")

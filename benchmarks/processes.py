@@ -6,7 +6,8 @@ import contextlib
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,21 @@ def peak_memory(arguments: Sequence[str | Path], interval: float = 0.005) -> Pea
     if child.returncode:
         raise RuntimeError(f"{arguments[0]} exited with {child.returncode}: {words[0][-800:].decode(errors='replace')}")
     return Peaks(own, tree, time.perf_counter() - started)
+
+
+def peak_while(process: int, action: Callable[[], object], interval: float = 0.005) -> tuple[float, float]:
+    """The private memory of a process before `action`, and the most of it meanwhile, in MB.
+
+    `action` lets that process do something, and is called in a thread of this one.
+    """
+    before = most = memory(process, "RssAnon")
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(action)
+        while not under_way.done():
+            most = max(most, memory(process, "RssAnon"))
+            time.sleep(interval)
+        under_way.result()
+    return before, most
 
 
 def _descendants(process: int) -> Iterator[int]:

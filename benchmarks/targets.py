@@ -46,6 +46,32 @@ def _extraction() -> dict[str, Target]:
     return targets
 
 
+def _segmentation() -> dict[str, Target]:
+    def quality(what: str, bound: float, unit: str = "") -> Target:
+        return Target(11, "segmentation", what, bound, unit, at_least=unit != "bits")
+
+    def cost(what: str, bound: float, unit: str) -> Target:
+        return Target(12, "segmentation", what, bound, unit)
+
+    return {
+        "segment-covering": quality("BSDS500 val: covering", 0.61),
+        "segment-index": quality("BSDS500 val: probabilistic Rand index", 0.815),
+        "segment-variation": quality("BSDS500 val: variation of information", 1.62, "bits"),
+        "segment-fast-covering": quality("the same with --fast: covering", 0.599),
+        "segment-fast-index": quality("the same with --fast: probabilistic Rand index", 0.808),
+        "segment-fast-variation": quality("the same with --fast: variation of information", 1.68, "bits"),
+        "segment-felzenszwalb": quality("better on all three than Felzenszwalb's best setting", 1.0, "yes or no"),
+        "segment-felzenszwalb-every": quality("on each of the three better than every such setting", 1.0, "yes or no"),
+        "segment-time": cost("segmenting 481 × 321, the network open", 1.0, "s"),
+        "segment-fast-time": cost("the same with --fast", 0.4, "s"),
+        "segment-notebook": cost("481 × 321 against the notebook's way", 0.05, "times"),
+        "segment-large": cost("12 megapixels, overlay and label map written, the network open", 2.0, "s"),
+        "segment-memory": cost("481 × 321: private memory above that of the loaded network", 500.0, "MB"),
+        "segment-large-memory": cost("12 megapixels: the same", 500.0, "MB"),
+        "segment-networks-memory": cost("481 × 321, other networks: the most of the same", 500.0, "MB"),
+    }
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -90,4 +116,5 @@ TARGETS: dict[str, Target] = {
     "words-score": Target(10, "words", "scoring 100,000 pictures by a word", 20.0, "ms"),
     "words-rerank": Target(10, "words", "re-ranking a word's result", 50.0, "ms"),
     "words-tags-time": Target(10, "words", "tags of 100,000 pictures", 5.0, "s"),
+    **_segmentation(),
 }

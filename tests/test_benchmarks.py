@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import features, harness, machine, pictures, processes
+from benchmarks import agreement, features, harness, machine, pictures, processes, segmentation
 from benchmarks.__main__ import BENCHMARKS, ON_REQUEST
+from benchmarks.agreement import Scores, Setting
 from benchmarks.harness import Pair, take_turns
 from benchmarks.results import measured, noted
 from benchmarks.targets import TARGETS, Target, format_value
@@ -72,6 +74,18 @@ def test_the_peak_of_a_process_and_of_those_below_it() -> None:
     assert both.tree - both.own == pytest.approx(60 + bare.own, abs=12)
 
 
+@needs_proc
+def test_the_peak_of_a_process_while_it_does_something() -> None:
+    with harness.Worker() as worker:
+        process = worker.call(os.getpid)
+        allocate = "(b'x' * 80 * 2**20, __import__('time').sleep(0.2))[0][:1]"
+        before, most = processes.peak_while(process, lambda: worker.call(eval, allocate))
+        assert most - before == pytest.approx(80, abs=8)
+        assert before == pytest.approx(worker.call(processes.memory, "self", "RssAnon"), abs=8)
+        with pytest.raises(ZeroDivisionError):
+            processes.peak_while(process, lambda: worker.call(eval, "1 / 0"))
+
+
 def test_a_figure_is_held_against_its_bound() -> None:
     least, most = Target(1, "x", "", 9.0, at_least=True), Target(1, "x", "", 0.25)
     assert least.is_reached(9.0)
@@ -92,7 +106,7 @@ def test_a_figure_is_not_rounded_across_its_bound() -> None:
 
 
 def test_every_point_has_benchmarks_and_every_benchmark_has_targets() -> None:
-    assert {target.point for target in TARGETS.values()} == set(range(1, 11))
+    assert {target.point for target in TARGETS.values()} == set(range(1, 13))
     assert {target.benchmark for target in TARGETS.values()} == set(BENCHMARKS)
     assert set(ON_REQUEST) < set(BENCHMARKS)
     readme = (CHECKOUT / "benchmarks" / "README.md").read_text(encoding="utf-8")
@@ -108,6 +122,40 @@ def test_every_point_has_benchmarks_and_every_benchmark_has_targets() -> None:
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_benchmark_can_be_imported(name: str) -> None:
     assert callable(importlib.import_module(f"benchmarks.{name}").run)
+
+
+def test_people_are_held_against_the_others_of_the_same_picture(tmp_path: Path) -> None:
+    halves, whole = np.repeat([[0, 0, 1, 1]], 4, axis=0), np.zeros((4, 4), dtype=np.int64)
+    for name, people in (("alike.npz", [halves, halves]), ("apart.npz", [halves, whole])):
+        np.savez(tmp_path / name, segmentations=np.stack(people))
+    assert agreement.of_people([tmp_path / "alike.jpg"]) == pytest.approx((1, 1, 0))
+    # each half overlaps the whole by a half, and so does the whole its better half; 8 of the 15 others of a pixel are
+    # in the other half; one bit tells the half
+    assert agreement.of_people([tmp_path / "apart.jpg"]) == pytest.approx((0.5, 7 / 15, 1))
+    both = agreement.of_people([tmp_path / "alike.jpg", tmp_path / "apart.jpg"])
+    assert both == pytest.approx((0.75, 11 / 15, 0.5))
+
+
+def test_every_setting_of_a_grid_is_beaten_only_if_the_best_of_each_measure_is() -> None:
+    grid = [Setting(0.8, 500, 1000), Setting(1.2, 100, 100)]
+    found = [Scores(0.58, 0.79, 1.75), Scores(0.50, 0.81, 2.10)]
+    for ours, best, every in (
+        (Scores(0.61, 0.82, 1.60), True, True),
+        (Scores(0.61, 0.80, 1.60), True, False),  # the second setting's index is higher
+        (Scores(0.61, 0.82, 1.80), False, False),
+    ):
+        results = list(segmentation._felzenszwalb(ours, grid, found))
+        assert [(result.key, result.value) for result in results] == [
+            ("segment-felzenszwalb", best),
+            ("segment-felzenszwalb-every", every),
+        ]
+        assert "sigma 0.8, scale 500, min_size 1000" in results[0].details
+
+
+def test_quality_is_left_out_with_a_reason_where_there_are_no_pictures(tmp_path: Path) -> None:
+    (result,) = segmentation._quality(harness.Settings(tmp_path, tmp_path, tmp_path / "shared"))
+    assert (result.key, result.value) == (None, 0)
+    assert "has none" in result.details
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
