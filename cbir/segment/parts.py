@@ -102,7 +102,8 @@ class Segmenter:
 
 def _by_size(labels: Labels) -> Labels:
     """The same parts numbered by size, the largest 0, without gaps."""
-    present, counts = np.unique(labels, return_counts=True)
+    counts = np.array(Image.fromarray(labels).histogram())  # of 12 megapixels, many times quicker than NumPy's
+    order = np.argsort(-counts, kind="stable")
     numbers = np.zeros(MOST_PARTS, dtype=np.uint8)
-    numbers[present[np.argsort(-counts, kind="stable")]] = np.arange(len(present))
+    numbers[order] = np.arange(MOST_PARTS)
     return numbers[labels]
