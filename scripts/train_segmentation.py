@@ -76,8 +76,7 @@ def main() -> None:
         print(f"{sizes} size(s): bias {numbers[0]:.3f}, slope {numbers[1]:.3f}, spatial {numbers[2]:.3f}")
     np.savez_compressed(options.out, **learnt)
     print(f"wrote {options.out}, {options.out.stat().st_size:,} bytes")
-    for sizes in (1, 2):
-        print(f"in general, {sizes} size(s):", general(examples, sizes))
+    print("in general:", general(examples))
 
 
 def read(folder: Path, model: str) -> list[Example]:
@@ -91,7 +90,7 @@ def read(folder: Path, model: str) -> list[Example]:
             np.asarray(Image.fromarray(one.astype(np.int32)).resize(image.size, Image.Resampling.NEAREST))
             for one in np.load(path.with_suffix(".npz"))["segmentations"]
         ]
-        examples.append(Example(cut, stages_of(image, engine, cut), shared_regions(cut, maps)))
+        examples.append(Example(cut, stages_of(image, engine, cut, 2), shared_regions(cut, maps)))
     if not examples:
         raise SystemExit(f"There is no .jpg in {folder}.")
     return examples
@@ -189,9 +188,9 @@ def neighbours(cut: Superpixels) -> torch.Tensor:
     return beside
 
 
-def general(examples: Sequence[Example], sizes: int) -> tuple[float, float, float]:
-    """The three numbers for what `affinity.general_log_odds` does."""
-    points = [general_points([s for of_size in one.stages[:sizes] for s in of_size], one.cut) for one in examples]
+def general(examples: Sequence[Example]) -> tuple[float, float, float]:
+    """The three numbers for what `affinity.general_log_odds` does with one size of the picture."""
+    points = [general_points(one.stages[0], one.cut) for one in examples]
     return fit(points, examples, turning=False)[1]
 
 

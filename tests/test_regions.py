@@ -211,7 +211,7 @@ def test_log_odds_fall_with_distance() -> None:
 def test_general_points_are_one_apart_on_the_mean(squeezenet: Backbone) -> None:
     image, _ = scene()
     cut = superpixels(np.asarray(image))
-    stages = regions.stages_of(image, Segmenter(squeezenet).engine, cut, fast=True)[0]
+    stages = regions.stages_of(image, Segmenter(squeezenet).engine, cut, 1)[0]
     assert float(cut.shares @ distances(general_points(stages, cut)) @ cut.shares) == pytest.approx(1, abs=1e-3)
 
 

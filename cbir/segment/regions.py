@@ -46,21 +46,20 @@ def hierarchy(
 ) -> tuple[Superpixels, Hierarchy]:
     """The superpixels of an RGB picture of working size, and how they merge.
 
-    The network reads the picture at its own and at twice its size; with `fast`, or where the network has a stage of
-    full resolution, only at its own.
+    The network reads the picture at its own and at twice its size; with `fast`, or where nothing was learnt for the
+    backbone, only at its own: there the second gains little, and networks with large maps would need much memory.
     """
     cut = superpixels(np.asarray(image))
-    stages = stages_of(image, engine, cut, fast=fast)
+    sizes = 1 if fast or learnt(backbone, 2) is None else 2
+    stages = stages_of(image, engine, cut, sizes)
     return cut, merge(probability(log_odds(stages, cut, backbone)), cut.shares, cut.edges)
 
 
-def stages_of(image: Image.Image, engine: Engine, cut: Superpixels, *, fast: bool = False) -> list[list[Floats]]:
-    """The stages' means over the superpixels for each size in which the network reads the picture."""
-    maps = stage_maps(image, engine)
-    found = [[on_regions(stage, cut.labels) for stage in maps]]
-    if not fast and maps[0].values.shape[1:] != maps[0].padded:
-        found.append([on_regions(stage, cut.labels) for stage in stage_maps(image, engine, 2)])
-    return found
+def stages_of(image: Image.Image, engine: Engine, cut: Superpixels, sizes: int) -> list[list[Floats]]:
+    """The stages' means over the superpixels, the picture read at its own size and, for two `sizes`, at twice that."""
+    return [
+        [on_regions(stage, cut.labels) for stage in stage_maps(image, engine, zoom)] for zoom in range(1, sizes + 1)
+    ]
 
 
 def log_odds(stages: list[list[Floats]], cut: Superpixels, backbone: Backbone) -> Floats:
