@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from cbir.backbones.head import open_classifier
 from cbir.backbones.registry import Backbone, describe
-from cbir.backbones.weights import load_state_dict
 from cbir.engines import open_engine
 from cbir.errors import ModelError
 from cbir.images.fit import fit
-from cbir.segment.classify import PartClassifier, classifier, cover, masked_means
+from cbir.segment.classify import PartClassifier, cover, masked_means
 from cbir.segment.describe import describe_parts
 from cbir.segment.parts import Segmentation, Segmenter
 
@@ -94,35 +94,13 @@ def test_masked_means_by_hand() -> None:
     assert np.allclose(masked_means(map_, shares), [[1.5, 0], [3.5, 4], [4, 8]])
 
 
-# --- the head
-
-
-def test_the_head_is_the_networks_own(bundled: Backbone) -> None:
-    from cbir.backbones.efficientnet_lite import EfficientNetLite0
-
-    weights, bias = classifier(bundled)
-    assert (weights.shape, bias.shape) == ((1000, 1280), (1000,))
-    state = load_state_dict(bundled.weights.locate())
-    network = EfficientNetLite0()
-    network.fc.load_state_dict({"weight": state["_fc.weight"], "bias": state["_fc.bias"]})
-    features = np.abs(np.random.default_rng(0).normal(size=(3, 1280))).astype(np.float32)
-    with torch.inference_mode():
-        expected = network.fc(torch.from_numpy(features)).numpy()
-    assert np.allclose(features @ weights.T + bias, expected, atol=1e-3)
-
-
-def test_weights_without_imagenets_classes_are_refused(bundled: Backbone, tmp_path: Path) -> None:
+def test_weights_without_imagenets_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="untrained: they know no classes"):
-        classifier(describe("efficientnet_lite0", "untrained"))
-    with pytest.raises(ModelError, match=r"squeezenet1_1 classifies by a convolution .* --model efficientnet_lite0"):
-        classifier(saved("squeezenet1_1", tmp_path))
-    state = load_state_dict(bundled.weights.locate())
-    torch.save({**state, "_fc.weight": state["_fc.weight"][:10], "_fc.bias": state["_fc.bias"][:10]}, tmp_path / "ten")
-    with pytest.raises(ModelError, match="a classifier of 10 classes"):
-        classifier(describe("efficientnet_lite0", str(tmp_path / "ten")))
-    torch.save({key: value for key, value in state.items() if not key.startswith("_fc")}, tmp_path / "none")
-    with pytest.raises(ModelError, match="without a classifier"):
-        classifier(describe("efficientnet_lite0", str(tmp_path / "none")))
+        PartClassifier(Segmenter(describe("efficientnet_lite0", "untrained")))
+    with pytest.raises(
+        ModelError, match=r"squeezenet1_1 finds .* of each place .* such as efficientnet_lite0"
+    ):
+        PartClassifier(Segmenter(saved("squeezenet1_1", tmp_path)))
 
 
 # --- all together
@@ -160,12 +138,11 @@ def test_where_there_is_no_map_the_parts_are_shown_alone(tmp_path: Path, draw_pi
     labels = np.zeros((120, 160), dtype=np.uint8)
     labels[30:100, 20:90] = 1
     found = PartClassifier(segmenter).classify(segmentation_of(labels, image), count=1000)
-    weights, bias = classifier(backbone)
+    known = open_classifier(backbone)
 
     def expected(picture: Image.Image) -> np.ndarray:
         features = segmenter.engine.features(fit(picture, backbone.preprocessing)[np.newaxis])[0]
-        odds = np.exp(weights @ features + bias)
-        return np.asarray(odds / odds.sum())
+        return known.probabilities(features[np.newaxis])[0]
 
     alone = Image.new("RGB", (80, 80), (124, 116, 104))
     alone.paste(image.crop((20, 30, 90, 100)), (5, 5))

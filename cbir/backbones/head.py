@@ -95,7 +95,7 @@ def open_classifier(backbone: Backbone) -> Classifier:
     if backbone.name.startswith("squeezenet"):
         raise ModelError(
             f"{backbone.name} finds the classes of each place of a picture and not of its features: "
-            "what it says of a picture cannot be told from them."
+            f"what it says of a picture cannot be told from them. Choose another network, such as {BUNDLED}."
         )
     head = _head(backbone)
     if not (np.isfinite(head).all() and head.any()):

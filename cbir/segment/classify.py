@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cbir.backbones.imagenet import CLASSES, classes
-from cbir.backbones.registry import BUNDLED, Backbone
-from cbir.backbones.weights import load_state_dict
+from cbir.backbones.head import open_classifier
+from cbir.backbones.imagenet import classes
 from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.segment.describe import Labels, Part
@@ -68,7 +67,7 @@ class PartClassifier:
     def __init__(self, segmenter: Segmenter) -> None:
         self._preprocessing = segmenter.backbone.preprocessing
         self._segmenter = segmenter
-        self._weights, self._bias = classifier(segmenter.backbone)
+        self._classifier = open_classifier(segmenter.backbone)
         self._has_map = True
 
     def classify(self, segmentation: Segmentation, count: int = TOP) -> Classified:
@@ -85,13 +84,14 @@ class PartClassifier:
         return self._of_cut_outs(segmentation)
 
     def _likeliest(self, features: Floats, count: int) -> list[list[Likely]]:
-        logits = features @ self._weights.T + self._bias
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        top = self._classifier.top(features, count)
         names = classes()
         return [
-            [Likely(names[i].name, names[i].wordnet_id, float(row[i])) for i in np.argsort(-row, kind="stable")[:count]]
-            for row in probabilities
+            [
+                Likely(names[number].name, names[number].wordnet_id, float(share))
+                for number, share in zip(*row, strict=True)
+            ]
+            for row in zip(top.numbers, top.probabilities, strict=True)
         ]
 
     def _pooled(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
@@ -136,37 +136,6 @@ class PartClassifier:
             cut = segmentation.image.crop((x, y, x + width, y + height))
             square.paste(cut, ((side - width) // 2, (side - height) // 2), Image.fromarray(inside))
             yield square
-
-
-def classifier(backbone: Backbone) -> tuple[Floats, Floats]:
-    """The last layer of a network: weights, shape (1000, dimension), and bias, shape (1000,).
-
-    ModelError where features do not go through one linear layer to ImageNet's classes.
-    """
-    if backbone.weights.source == "untrained":
-        raise ModelError(f"The weights of {backbone.name} are untrained: they know no classes.")
-    if backbone.name == BUNDLED:
-        layer = "_fc"
-    else:
-        from cbir.backbones.torchvision import head_of
-
-        layer = head_of(backbone.name)
-    path = backbone.weights.locate()
-    state = load_state_dict(path)
-    weights, bias = state.get(f"{layer}.weight"), state.get(f"{layer}.bias")
-    if weights is None or bias is None:
-        raise ModelError(f"The weights {path} are without a classifier, so nothing can be classified by them.")
-    if weights.dim() != 2:
-        raise ModelError(
-            f"{backbone.name} classifies by a convolution over its features and not by a linear layer, which cbir "
-            f"cannot do: choose another network, as --model {BUNDLED}."
-        )
-    if tuple(weights.shape) != (CLASSES, backbone.dimension):
-        raise ModelError(
-            f"The weights {path} have a classifier of {len(weights):,} classes, and not of ImageNet's {CLASSES:,}: "
-            "what these are called is unknown."
-        )
-    return weights.float().numpy(), bias.float().numpy()
 
 
 def cover(labels: Labels, grid: Sequence[int], count: int) -> Floats:
