@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cbir.backbones.head import Classifier, classifier_of
 from cbir.backbones.registry import Backbone, choose
 from cbir.errors import CbirError, IndexConflictError, IndexWriteError, reason_of
 from cbir.extract import Extracted, Extractor
 from cbir.images.read import MAX_PIXELS
 from cbir.images.scan import FoundFile
-from cbir.index.check import without_damage
+from cbir.index.check import without_damage, without_damaged_classes
 from cbir.index.format import META, Meta, is_writers, load_meta
 from cbir.index.home import home, index_directory, name_for, the_only_directory
 from cbir.index.lock import HOLDER, LOCK, exclusive, now
@@ -99,7 +100,10 @@ class Options:
 def preview(target: Target, options: Options) -> Plan:
     """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
-    return make_plan(target.root, _exclude(options, index), index, prune=options.prune)
+    plan = make_plan(target.root, _exclude(options, index), index, prune=options.prune)
+    if index is not None and plan.again and classifier_of(backbone_of(index, weights=options.weights)) is None:
+        plan.leave_classes()
+    return plan
 
 
 def build_index(
@@ -123,8 +127,8 @@ def build_index(
         raise IndexWriteError(f"Cannot make {directory} ({reason_of(error)}).") from error
     try:
         with exclusive(directory, options.wait):
-            if options.repair and (directory / META).exists():
-                _drop_damaged(directory)
+            if (directory / META).exists():
+                _drop_damaged(directory, everything=options.repair)
             # what another run changed before the lock was ours counts
             index = Index.open(directory) if (directory / META).exists() else None
             backbone = _backbone(index, options)
@@ -132,20 +136,28 @@ def build_index(
             plan = make_plan(target.root, exclude, index, prune=options.prune)
             if index is None and not plan.fresh:
                 raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
-            if index is not None and not index.meta.complete:
+            if index is not None and not index.meta.complete and plan.unchanged < len(plan.scan.files):
                 done, total = f"{plan.unchanged:,}", f"{len(plan.scan.files):,}"
                 logger.info("%s of %s already done (the last run was interrupted).", done, total)
             meta = index.meta if index is not None else _first_state(backbone, target.root)
             extractor = Extractor(
                 backbone,
                 engine=options.engine,
-                pictures=len(plan.fresh),
+                pictures=len(plan.fresh) + len(plan.again),
                 isolated=True,
                 max_pixels=options.max_pixels,
+                classifier=_classifier(backbone, plan),
             )
+            if (plan.again or (plan.fresh and plan.unclassified)) and not _can_extract(extractor):
+                plan.leave_classes()
+            if plan.again:
+                logger.info(
+                    "Reading %s pictures again for their classes, which the index lacks.", f"{len(plan.again):,}"
+                )
+            count = len(plan.fresh) + len(plan.to_read_again)
 
             def extract(files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool]) -> Results:
-                return watch(extractor.run(files, known), len(plan.fresh))
+                return watch(extractor.run(files, known), count)
 
             report = carry_out(plan, Writer(directory, meta), extract, root=target.root, exclude=exclude)
             return report, backbone
@@ -153,14 +165,34 @@ def build_index(
         _remove_if_unused(directory)
 
 
-def _drop_damaged(directory: Path) -> None:
+def _drop_damaged(directory: Path, *, everything: bool) -> None:
+    """Leave damaged blocks out of an index; unless `everything`, only classes that cannot be read."""
     meta = load_meta(directory)
-    sound, problems = without_damage(directory, meta)
+    sound, problems = without_damage(directory, meta) if everything else without_damaged_classes(directory, meta)
     for problem in problems:
         logger.warning("%s", problem)
     if problems:
         Writer(directory, meta).replace(sound)
         logger.info("Its pictures are read again.")
+
+
+def _classifier(backbone: Backbone, plan: Plan) -> Classifier | None:
+    """The classifier of the network, if there is one and something for it to do."""
+    if not plan.fresh and not plan.again:
+        return None
+    classifier = classifier_of(backbone)
+    if classifier is None:
+        plan.leave_classes()
+    return classifier
+
+
+def _can_extract(extractor: Extractor) -> bool:
+    """Whether the network can be had here; a run that has nothing else to do for it does not fail for classes."""
+    try:
+        return extractor.engine is not None
+    except CbirError as error:
+        logger.warning("The classes of older pictures are not filled in: %s", error)
+        return False
 
 
 def _backbone(index: Index | None, options: Options) -> Backbone:

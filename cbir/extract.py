@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -25,11 +25,16 @@ from cbir.images.isolated import IsolatedDecoder
 from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted
 
 if TYPE_CHECKING:
+    from cbir.backbones.head import Classifier, TopClasses
     from cbir.engines import Engine
 
 #: Pictures that are read ahead of the network: of a CPU's, and of a GPU's, whose batches are larger.
 AHEAD = 128
 AHEAD_OF_CUDA = 512
+
+#: Pictures that are classified at a time. A classifier's 5 MB go through the processor's cache each time: for batches
+#: of four, as suit some networks, that would cost five times as much.
+CLASSIFIED_TOGETHER = 32
 
 Key = TypeVar("Key")
 Floats = npt.NDArray[np.float32]
@@ -40,13 +45,15 @@ class Extracted(Generic[Key]):
     """What became of one file.
 
     Exactly one holds: `feature`, shape (dimension,), not normalised; `error`, where it could not be read; or
-    neither, where its content (`sha256`) was known already and no network ran.
+    neither, where its content (`sha256`) was known already and no network ran. With a feature that is finite come
+    the picture's most probable `classes`, shapes (count,), if the extractor was given a classifier.
     """
 
     key: Key
     sha256: str
     feature: Floats | None = None
     error: ImageReadError | None = None
+    classes: TopClasses | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,8 @@ class Extractor:
 
     `engine` is one of `engines.NAMES`; `pictures` is about how many there will be. With `isolated`, pictures are
     decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
-    Pictures of more than `max_pixels` are refused before they are decoded.
+    Pictures of more than `max_pixels` are refused before they are decoded. With a `classifier`, which is
+    the backbone's, each picture's most probable classes are told too.
     """
 
     def __init__(
@@ -71,12 +79,14 @@ class Extractor:
         pictures: int = 1,
         isolated: bool = False,
         max_pixels: int = MAX_PIXELS,
+        classifier: Classifier | None = None,
     ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
         self._pictures = pictures
         self._isolated = isolated
         self._max_pixels = max_pixels
+        self._classifier = classifier
         self._engine: Engine | None = None
 
     @property
@@ -103,6 +113,13 @@ class Extractor:
         Where `known` is true of a content's SHA-256, or the same content came earlier in this run, the picture is
         neither decoded nor sent through the network.
         """
+        results = self._extracted(files, known)
+        return results if self._classifier is None else self._classified(results, self._classifier)
+
+    def _extracted(
+        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
+    ) -> Iterator[Extracted[Key]]:
+        """As `run`, without classes."""
         # what was read and waits for its batch's features, in order, and how to get these
         under_way: deque[tuple[list[_Prepared[Key]], Callable[[], Floats]]] = deque()
         waiting: list[_Prepared[Key]] = []
@@ -181,6 +198,25 @@ class Extractor:
             pool.shutdown()
             for decoder in decoders:  # one that was started again meanwhile
                 decoder.close()
+
+    def _classified(self, results: Iterable[Extracted[Key]], classifier: Classifier) -> Iterator[Extracted[Key]]:
+        """`results` with their classes, in order."""
+        waiting: list[Extracted[Key]] = []
+        features: list[Floats] = []
+
+        def finished() -> Iterator[Extracted[Key]]:
+            found = iter(classifier.top_of_each(np.stack(features)) if features else ())
+            for one in waiting:
+                yield one if one.feature is None else replace(one, classes=next(found))
+
+        for result in results:
+            waiting.append(result)
+            if result.feature is not None:
+                features.append(result.feature)
+            if len(features) in (0, CLASSIFIED_TOGETHER):
+                yield from finished()
+                waiting, features = [], []
+        yield from finished()
 
     def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
         return read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)

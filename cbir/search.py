@@ -14,6 +14,7 @@ from cbir.backbones.registry import Backbone
 from cbir.backbones.weights import Weights
 from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError
 from cbir.extract import Extractor, unit
+from cbir.index.classes import RowClasses
 from cbir.index.home import index_directory, the_only_directory
 from cbir.index.store import Index
 from cbir.queries import Combination, CombinedQuery, Query
@@ -99,6 +100,34 @@ def backbone_of(index: Index, *, weights: str | None = None) -> Backbone:
             "leave --weights out, or make another index with --index NAME."
         )
     return Backbone(backbone.name, backbone.dimension, backbone.preprocessing, chosen)
+
+
+def classes_of(index: Index) -> RowClasses:
+    """The most probable classes of an index's rows; those of some may be unknown (see `RowClasses.known`).
+
+    CbirError, which says why and what to do, where no picture has any; IndexDamagedError where they are unsound.
+    """
+    classes = index.classes()
+    if len(index) and not (classes.known & index.valid).any():
+        raise CbirError(why_without_classes(index))
+    return classes
+
+
+def why_without_classes(index: Index) -> str:
+    """Why pictures of an index have no classes, and what to do: sentences for people."""
+    from cbir.backbones.head import open_classifier
+
+    try:
+        open_classifier(backbone_of(index))
+    except CbirError as error:
+        return str(error)
+    count = int((index.without_classes() & index.valid).sum())
+    if count:
+        return (
+            f"{index.directory} does not have the classes of {count:,} of its pictures yet: "
+            f"`cbir index --index {index.directory.name}` looks for them."
+        )
+    return f"Pictures of {index.directory} could not be read again for their classes: they are without."
 
 
 class Searcher:

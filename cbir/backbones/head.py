@@ -1,13 +1,18 @@
-"""What a network's classifier, which features do without, knows of a class: how much each feature speaks for it.
+"""A network's classifier, which features do without: what its last layer says of features, and of a class.
 
-`get_weighted_features` of hundredblocks/semantic-search, which cbir descends from, multiplies features with the
-classifier's weights of a class, so that pictures are compared as that class. docs/queries.md has what it gains.
+The last layer is linear in a picture's features (before these are made length 1), so the classes that the network sees
+cost a product of two matrices and no second forward pass. `class_weights` takes single rows of that layer, as
+`get_weighted_features` of hundredblocks/semantic-search does, which cbir descends from: features multiplied with them
+compare pictures as that class. docs/queries.md has what it gains.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +21,95 @@ from cbir.backbones.imagenet import CLASSES, find_class
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import load_state_dict
 from cbir.cache import cache_folder, keep
-from cbir.errors import ModelError
+from cbir.errors import CbirError, ModelError
+
+logger = logging.getLogger("cbir")
+
+#: Classes of a picture that are told, which on photos hold four fifths of all probability.
+TOP = 20
 
 Floats = npt.NDArray[np.float32]
+
+
+class TopClasses(NamedTuple):
+    """The most probable classes of pictures, most probable first: their numbers and their probabilities.
+
+    Both have shape (count,) for one picture, (n, count) for n.
+    """
+
+    numbers: npt.NDArray[np.uint16]
+    probabilities: Floats
+
+
+class Classifier:
+    """The last layer of a network: from features, as the network makes them, to ImageNet's 1,000 classes.
+
+    `weights` have shape (CLASSES, dimension), `bias` (CLASSES,).
+    """
+
+    def __init__(self, weights: Floats, bias: Floats) -> None:
+        self._weights = weights
+        self._bias = bias
+
+    def probabilities(self, features: Floats) -> Floats:
+        """The probability of each class, shape (n, CLASSES), rows of sum 1.
+
+        `features`, shape (n, dimension), are finite and not normalised: their lengths say how sure the network is.
+        """
+        logits = features @ self._weights.T
+        logits += self._bias
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return np.asarray(logits, dtype=np.float32)
+
+    def top(self, features: Floats, count: int = TOP) -> TopClasses:
+        """The `count` most probable classes of each, shapes (n, count); of equally probable ones the first come first.
+
+        `features` are as in `probabilities`.
+        """
+        probabilities = self.probabilities(features)
+        numbers = np.sort(np.argpartition(probabilities, -count, axis=1)[:, -count:], axis=1)
+        found = np.take_along_axis(probabilities, numbers, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        return TopClasses(
+            np.take_along_axis(numbers, order, axis=1).astype(np.uint16), np.take_along_axis(found, order, axis=1)
+        )
+
+    def top_of_each(self, features: Floats, count: int = TOP) -> list[TopClasses | None]:
+        """As `top`, one by one; None for features that are not finite."""
+        finite = np.asarray(np.isfinite(features).all(axis=1))
+        top = self.top(np.where(finite[:, np.newaxis], features, 0), count)
+        pairs = zip(finite, top.numbers, top.probabilities, strict=True)
+        return [
+            TopClasses(numbers, probabilities) if is_finite else None for is_finite, numbers, probabilities in pairs
+        ]
+
+
+def open_classifier(backbone: Backbone) -> Classifier:
+    """The classifier of a network.
+
+    ModelError, which says why, where it has none of ImageNet's classes, or where it does not classify by a layer that
+    is linear in the features; WeightsError where its weights are not on this machine.
+    """
+    if backbone.name.startswith("squeezenet"):
+        raise ModelError(
+            f"{backbone.name} finds the classes of each place of a picture and not of its features: "
+            "what it says of a picture cannot be told from them."
+        )
+    head = _head(backbone)
+    if not (np.isfinite(head).all() and head.any()):
+        raise ModelError(f"The weights of {backbone.name} know nothing of the classes.")
+    return Classifier(np.ascontiguousarray(head[:, :-1]), np.ascontiguousarray(head[:, -1]))
+
+
+def classifier_of(backbone: Backbone) -> Classifier | None:
+    """As `open_classifier`; None, and a line for `--debug`, where there is none."""
+    try:
+        return open_classifier(backbone)
+    except CbirError as error:
+        logger.debug("No classes of pictures: %s", error)
+        return None
 
 
 def class_weights(backbone: Backbone, name: str) -> Floats:
@@ -29,45 +120,63 @@ def class_weights(backbone: Backbone, name: str) -> Floats:
     WeightsError where its weights are not on this machine.
     """
     number = find_class(name).number
-    weights = np.abs(np.asarray(_head(backbone)[number], dtype=np.float32))
+    weights = np.abs(_head(backbone)[number, :-1])
     if not (np.isfinite(weights).all() and weights.any()):
         raise ModelError(f"The weights of {backbone.name} know nothing of the class {name!r}.")
     return weights
 
 
 def heads_folder() -> Path:
-    """Where the classifiers of networks are kept, one row of numbers a class and nothing else."""
+    """Where the classifiers of networks are kept."""
     return cache_folder("heads")
 
 
-def _head(backbone: Backbone) -> npt.NDArray[np.float32]:
-    """The last layer's weights, shape (CLASSES, dimension), from the cache, which saves loading torch."""
-    file = heads_folder() / f"{backbone.name}-{backbone.weights.identity}.float32"
-    shape = (CLASSES, backbone.dimension)
-    with contextlib.suppress(OSError, ValueError):
-        if file.stat().st_size == 4 * CLASSES * backbone.dimension:
-            return np.asarray(np.memmap(file, "<f4", "r", shape=shape))
-    head = _read_head(backbone)
-    with contextlib.suppress(OSError):  # a cache that cannot be written: it is read from the weights each time
-        keep(file, head.astype("<f4").tobytes())
-    return head
+def _head(backbone: Backbone) -> Floats:
+    """The last layer, shape (CLASSES, dimension + 1): a row of weights for each class, and its bias at the end.
 
-
-def _read_head(backbone: Backbone) -> Floats:
+    From the cache, which saves loading torch. A file there is a SHA-256 and what it is of: the numbers, or why the
+    weights have none.
+    """
     if backbone.weights.source == "untrained":
         raise ModelError(f"The weights of {backbone.name} are untrained: they know no classes.")
+    file = heads_folder() / f"{backbone.name}-{backbone.weights.identity}.head"
+    content = None
+    with contextlib.suppress(OSError):
+        stored = file.read_bytes()
+        if hashlib.sha256(stored[32:]).digest() == stored[:32]:
+            content = stored[32:]
+    if content is None:
+        found = _read_head(backbone)
+        content = found.encode("ascii") if isinstance(found, str) else found.astype("<f4").tobytes()
+        with contextlib.suppress(OSError):  # a cache that cannot be written: it is read from the weights each time
+            keep(file, hashlib.sha256(content).digest(), content)
+    if len(content) != 4 * CLASSES * (backbone.dimension + 1):
+        raise ModelError(
+            f"The weights of {backbone.name} ({backbone.weights.path}) {content.decode('ascii')}, and not one of "
+            f"ImageNet's {CLASSES:,} classes: no class can be told or chosen."
+        )
+    return np.frombuffer(content, "<f4").astype(np.float32, copy=False).reshape(CLASSES, backbone.dimension + 1)
+
+
+def _read_head(backbone: Backbone) -> Floats | str:
+    """The last layer as in `_head`, from the weights; or what they have instead."""
+    state = load_state_dict(backbone.weights.locate())
     if backbone.name == BUNDLED:
         layer = "_fc"
     else:
         from cbir.backbones.torchvision import head_of
 
         layer = head_of(backbone.name)
-    path = backbone.weights.locate()
-    tensor = load_state_dict(path).get(f"{layer}.weight")
-    shape = None if tensor is None else tuple(tensor.shape)
-    if tensor is None or shape is None or shape[:2] != (CLASSES, backbone.dimension) or any(n != 1 for n in shape[2:]):
-        what = "are without a classifier" if shape is None else f"have a classifier of shape {shape}"
-        raise ModelError(
-            f"The weights {path} {what}, and not one of ImageNet's {CLASSES:,} classes: no class can be chosen."
-        )
-    return np.asarray(tensor.float().numpy().reshape(CLASSES, backbone.dimension), dtype=np.float32)
+    tensor, bias = state.get(f"{layer}.weight"), state.get(f"{layer}.bias")
+    if tensor is None:
+        return "are without a classifier"
+    shape = tuple(tensor.shape)
+    if shape[:2] != (CLASSES, backbone.dimension) or any(n != 1 for n in shape[2:]):
+        return f"have a classifier of shape {shape}"
+    head = np.zeros((CLASSES, backbone.dimension + 1), dtype=np.float32)
+    head[:, :-1] = tensor.float().numpy().reshape(CLASSES, backbone.dimension)
+    if bias is not None:  # MaxViT's has none
+        if tuple(bias.shape) != (CLASSES,):
+            return f"have a classifier with a bias of shape {tuple(bias.shape)}"
+        head[:, -1] = bias.float().numpy()
+    return head

@@ -18,7 +18,7 @@ from cbir.cli.options import (
     weights_option,
 )
 from cbir.cli.output import printable, write_json
-from cbir.cli.runs import progress, stop_on_terminate
+from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
 
 if TYPE_CHECKING:
     from cbir.build import Target
@@ -87,6 +87,8 @@ def command(
       cbir index photos/ --exclude 'raw/*' --exclude '*.gif'
       cbir index --index photos        # again, from cron
     """
+    # between two batches of a network, a second thread would wait for work as busily as if it had some
+    use_one_blas_thread()
     from cbir.build import Options, build_index, choose_target, preview
 
     patterns = exclude if exclude or no_exclude else None
@@ -114,6 +116,7 @@ def command(
         click.echo(report.summary(target.name))
     if not quiet:
         _name_skipped(report.skipped, report.unreadable_folders, every=verbose)
+        _name_files("without classes", report.without_classes, every=verbose)
     if strict and not report.is_complete:
         ctx.exit(STRICT)
 
@@ -121,11 +124,15 @@ def command(
 def _name_skipped(skipped: list[tuple[str, str]], folders: list[str], *, every: bool) -> None:
     for folder in folders:
         click.echo(f"  not readable: the folder {printable(folder)} (what is known of its pictures was kept)", err=True)
-    shown = skipped if every else skipped[:NAMED]
+    _name_files("skipped", skipped, every=every)
+
+
+def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None:
+    shown = files if every else files[:NAMED]
     for path, reason in shown:
-        click.echo(f"  skipped: {printable(path)}: {printable(reason)}", err=True)
-    if len(shown) < len(skipped):
-        click.echo(f"  … and {len(skipped) - len(shown):,} more: -v or --json names them all.", err=True)
+        click.echo(f"  {what}: {printable(path)}: {printable(reason)}", err=True)
+    if len(shown) < len(files):
+        click.echo(f"  … and {len(files) - len(shown):,} more: -v or --json names them all.", err=True)
 
 
 def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
@@ -139,6 +146,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "changed": sorted(plan.stale),
             "gone": sorted(record.path for record in plan.gone.values()),
             "unchanged": plan.unchanged,
+            "without_classes": sorted(plan.again),
             "excluded": plan.scan.excluded,
             "skipped": [{"path": path, "reason": reason} for path, reason in plan.scan.problems],
         }
@@ -146,5 +154,9 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
         return
     click.echo(
         f"{target.name}: {new:,} new or moved, {len(plan.stale):,} changed, {len(plan.gone):,} gone, "
-        f"{plan.unchanged:,} unchanged. Nothing was written."
+        f"{plan.unchanged:,} unchanged{_classes_of(plan)}. Nothing was written."
     )
+
+
+def _classes_of(plan: Plan) -> str:
+    return f" ({len(plan.again):,} of them to be read again for their classes)" if plan.again else ""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cbir.cli import output
 from cbir.cli.options import index_option, json_option, verbosity_options
 from cbir.errors import CbirError
+
+if TYPE_CHECKING:
+    from cbir.index.store import Index
 
 
 @click.command("info", short_help="What is in an index, and whether it is sound.")
@@ -76,6 +79,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         if shortlist is None
         else {"rows": shortlist.rows, "search_k": shortlist.search_k, "recall": shortlist.recall},
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
+        "classes": _classes(index),
         "verified": verify,
         "problems": find_problems(index, verify=verify),
     }
@@ -106,6 +110,7 @@ def _print(record: dict[str, Any]) -> None:
             ),
             ("shortlist", near),
             ("cosines", _cosines(record["cosines"])),
+            ("classes", _of_classes(record["classes"], record["pictures"])),
             ("exclude", ", ".join(map(output.printable, record["exclude"])) or "nothing"),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
@@ -113,6 +118,23 @@ def _print(record: dict[str, Any]) -> None:
             click.echo(f"  {name:<10} {value}")
     for problem in record["problems"]:
         click.echo(f"  problem: {problem}")
+
+
+def _classes(index: Index) -> dict[str, Any]:
+    """Of how many pictures the index knows the classes, and, unless of all, why."""
+    from cbir.search import why_without_classes
+
+    try:
+        known = int((index.classes().known & index.valid).sum())
+    except CbirError as error:
+        return {"pictures": 0, "reason": str(error)}
+    return {"pictures": known, "reason": why_without_classes(index) if known < len(index) else None}
+
+
+def _of_classes(record: dict[str, Any], pictures: int) -> str:
+    if record["reason"] is None:
+        return "of all pictures"
+    return f"of {record['pictures']:,} of {pictures:,} pictures: {record['reason']}"
 
 
 def _cosines(record: dict[str, Any] | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cbir.errors import CbirError, reason_of
 from cbir.hashing import file_sha256
 from cbir.index.format import BlockEntry, FileEntry, Meta
-from cbir.index.store import Index
+from cbir.index.store import Index, open_classes
 
 
 def find_problems(index: Index, *, verify: bool = False) -> list[str]:
@@ -19,6 +20,10 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
         if index.rows:
             index.record(0)
         index.shortlist()
+    except CbirError as error:
+        problems.append(str(error))
+    try:
+        index.classes()
     except CbirError as error:
         problems.append(str(error))
     if verify:
@@ -33,7 +38,7 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     """`meta` without the blocks that are not what was written, and what is wrong with those.
 
     Rows after a dropped block get other numbers, so the shortlist goes with it. The pictures of dropped blocks
-    count as new in the next run. Nothing is written.
+    count as new in the next run. Of blocks of which only the classes are damaged, only these go. Nothing is written.
     """
     problems: list[str] = []
     kept: list[BlockEntry] = []
@@ -42,9 +47,30 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
         problems += found
         if not found:
             kept.append(block)
-    if not problems:
-        return meta, []
-    return meta.but(blocks=tuple(kept), shortlist=None, complete=False), problems
+    if problems:
+        meta = meta.but(blocks=tuple(kept), shortlist=None, complete=False)
+    sound, damaged_classes = without_damaged_classes(directory, meta, verify=True)
+    return sound, problems + damaged_classes
+
+
+def without_damaged_classes(directory: Path, meta: Meta, *, verify: bool = False) -> tuple[Meta, list[str]]:
+    """`meta` without classes that cannot be read, and what is wrong with those. With `verify` they are hashed.
+
+    The next run reads the pictures of such blocks again for their classes only. Nothing is written.
+    """
+    problems: list[str] = []
+    blocks: list[BlockEntry] = []
+    for block in meta.blocks:
+        problem = _mismatch(directory, block.classes) if verify and block.classes else None
+        if block.classes and problem is None:
+            try:
+                open_classes(directory, block).checked()
+            except CbirError as error:
+                problem = str(error)
+        if problem:
+            problems.append(problem)
+        blocks.append(replace(block, classes=None) if problem else block)
+    return (meta.but(blocks=tuple(blocks)) if problems else meta), problems
 
 
 def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:

@@ -16,7 +16,7 @@ META = "meta.json"
 FORMAT = 1
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
-FILE_NAME = re.compile(r"(features|files|index|projection)-\d{6}\.(npy|json|ann)")
+FILE_NAME = re.compile(r"(features|files|classes|index|projection)-\d{6}\.(npy|json|ann)")
 
 
 def is_writers(name: str) -> bool:
@@ -45,12 +45,20 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class BlockEntry:
-    """Some rows that one run wrote. `invalid` are ranges [start, stop) of the block's rows that count no more."""
+    """Some rows that one run wrote. `invalid` are ranges [start, stop) of the block's rows that count no more.
+
+    `classes` is None where the network knows no classes, or an older cbir wrote the block.
+    """
 
     rows: int
     features: FileEntry
     files: FileEntry
     invalid: tuple[tuple[int, int], ...] = ()
+    classes: FileEntry | None = None
+
+    def data_files(self) -> list[FileEntry]:
+        """All files of the block."""
+        return [entry for entry in (self.features, self.files, self.classes) if entry is not None]
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> BlockEntry:
@@ -61,7 +69,9 @@ class BlockEntry:
         invalid = tuple((int(start), int(stop)) for start, stop in record["invalid"])
         if any(not 0 <= start < stop <= rows for start, stop in invalid):
             raise ValueError("a range of invalid rows leads out of its block")
-        return cls(rows, FileEntry.from_json(record["features"]), FileEntry.from_json(record["files"]), invalid)
+        features, files = FileEntry.from_json(record["features"]), FileEntry.from_json(record["files"])
+        classes = record.get("classes")
+        return cls(rows, features, files, invalid, None if classes is None else FileEntry.from_json(classes))
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ class Meta:
 
     def files(self) -> list[FileEntry]:
         """All data files that belong to this state."""
-        entries = [entry for block in self.blocks for entry in (block.features, block.files)]
+        entries = [entry for block in self.blocks for entry in block.data_files()]
         if self.shortlist:
             entries += [self.shortlist.trees, self.shortlist.projection]
         return entries

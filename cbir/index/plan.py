@@ -22,6 +22,10 @@ class Plan:
     `fresh` are files to be read: new ones, and those whose size or time differs from what was indexed; the old
     rows of the latter are in `stale`. `gone` are the rows and records of files that the folder does not have any
     more. `rows_by_content` leads from a content's SHA-256 to a row with its features, valid or not.
+
+    `unclassified` are the contents that the index has, but without classes, each with its rows that count and go on
+    counting; `again` are their unchanged files, which can be read again for the classes: by path, each one's row and
+    content.
     """
 
     scan: Scan
@@ -30,6 +34,19 @@ class Plan:
     gone: dict[int, FileRecord] = field(default_factory=dict)
     unchanged: int = 0
     rows_by_content: dict[str, int] = field(default_factory=dict)
+    unclassified: dict[str, list[int]] = field(default_factory=dict)
+    again: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def to_read_again(self) -> list[FoundFile]:
+        """One unchanged file of each content that has no classes."""
+        files = {content: path for path, (_, content) in self.again.items()}
+        chosen = set(files.values())
+        return [file for file in self.scan.files if file.path in chosen] if chosen else []
+
+    def leave_classes(self) -> None:
+        """Look for no classes of what the index has already."""
+        self.unclassified, self.again = {}, {}
 
 
 def make_plan(root: Path, exclude: Sequence[str], index: Index | None, *, prune: bool = False) -> Plan:
@@ -63,12 +80,15 @@ def _compare(plan: Plan, index: Index) -> None:
     rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
     sizes, mtimes = columns.sizes, columns.mtimes_ns
     indexed = {columns.paths[row]: row for row in rows}
+    without_classes = set(np.flatnonzero(index.without_classes()).tolist())
     for file in plan.scan.files:
         row = indexed.pop(file.path, None)
         if row is None:
             plan.fresh.append(file)
         elif sizes[row] == file.size and mtimes[row] == file.mtime_ns:
             plan.unchanged += 1
+            if row in without_classes:
+                plan.again[file.path] = row, columns.sha256s[row]
         else:
             plan.fresh.append(file)
             plan.stale[file.path] = row
@@ -79,6 +99,9 @@ def _compare(plan: Plan, index: Index) -> None:
         for path, row in indexed.items()
         if not path.startswith(hidden)
     }
+    plan.unclassified = {columns.sha256s[row]: [] for row in without_classes}
+    for row in sorted(without_classes.intersection(rows).difference(plan.gone, plan.stale.values())):
+        plan.unclassified[columns.sha256s[row]].append(row)
 
 
 def _guard(plan: Plan, index: Index, root: Path, exclude: Sequence[str]) -> None:

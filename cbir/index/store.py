@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError, reason_of
+from cbir.index.classes import COUNT, RECORD, BlockClasses, Records, RowClasses
 from cbir.index.files import Columns, FileRecord, FileTable, how_to_repair
 from cbir.index.format import BlockEntry, FileEntry, Meta, load_meta
 from cbir.index.half import to_float32
@@ -27,7 +28,11 @@ Rows = npt.NDArray[np.int64]
 SCAN_BYTES = 8_000_000
 
 # What NumPy writes before a C-ordered array of two dimensions; how many spaces end it differs between its versions.
-_NPY_HEADER = re.compile(rb"\{'descr': '(<f[24])', 'fortran_order': False, 'shape': \((\d{1,12}), (\d{1,12})\), \} *\n")
+_NPY_HEADER = re.compile(
+    rb"\{'descr': ('<f[24]'|\[\('class', '<u2'\), \('probability', '<f2'\)\]), "
+    rb"'fortran_order': False, 'shape': \((\d{1,12}), (\d{1,12})\), \} *\n"
+)
+_NPY_TYPES: dict[bytes, np.dtype[Any]] = {b"'<f2'": np.dtype("<f2"), b"'<f4'": np.dtype("<f4")}  # all others are RECORD
 
 
 class Index:
@@ -55,13 +60,19 @@ class Index:
         """
         meta = load_meta(directory)
         while True:
+            problem = None
             try:
-                return cls(directory, meta)
-            except IndexDamagedError:
-                newer = load_meta(directory)
-                if newer == meta:
-                    raise
-                meta = newer
+                index = cls(directory, meta)
+                if not index.has_damaged_classes:
+                    return index
+            except IndexDamagedError as error:
+                problem = error
+            newer = load_meta(directory)
+            if newer == meta:
+                if problem:
+                    raise problem
+                return index
+            meta = newer
 
     @property
     def model(self) -> dict[str, Any]:
@@ -109,6 +120,49 @@ class Index:
             for offset in range(max(0, first - int(start)), len(block.features), step):
                 yield int(start) + offset, to_float32(block.features.between(offset, offset + step))
 
+    def classes(self) -> RowClasses:
+        """The most probable classes of all rows, as the network saw them, in the rows' order; read when asked for.
+
+        Rows have none (zeros) where the network knows no classes, an older cbir wrote them, or the picture could not
+        be read any more. IndexDamagedError where a block's are unsound: nothing else than they needs their file.
+        """
+        parts = [block.classes.checked() for block in self._blocks]
+        if len(parts) == 1:
+            return parts[0]
+        numbers = np.empty((self.rows, COUNT), dtype=np.uint16)
+        probabilities = np.empty((self.rows, COUNT), dtype=np.float16)
+        for start, part in zip(self._starts, parts, strict=False):
+            numbers[start : start + len(part.numbers)] = part.numbers
+            probabilities[start : start + len(part.numbers)] = part.probabilities
+        return RowClasses(numbers, probabilities)
+
+    def without_classes(self) -> npt.NDArray[np.bool_]:
+        """Rows whose classes are unsound, or that nobody has looked for classes of; shape (rows,)."""
+        nothing = np.zeros(0, dtype=np.bool_)
+        return np.concatenate([nothing, *(block.classes.not_looked_for() for block in self._blocks)])
+
+    @property
+    def has_damaged_classes(self) -> bool:
+        """Whether the structure of a block's classes is unsound; their numbers are looked at when they are read."""
+        return any(block.classes.are_damaged for block in self._blocks)
+
+    def class_records(self, rows: Sequence[int] | Rows) -> Records:
+        """The classes of `rows` as they are stored, shape (len(rows), COUNT)."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        records = np.zeros((len(wanted), COUNT), dtype=RECORD)
+        numbers = np.searchsorted(self._starts, wanted, side="right") - 1
+        for number in np.unique(numbers):
+            chosen = numbers == number
+            records[chosen] = self._blocks[number].classes.take(wanted[chosen] - self._starts[number])
+        return records
+
+    def class_chunks(self) -> Iterator[tuple[int, Records]]:
+        """The classes of all rows as they are stored, in order, as pairs of the chunk's first row and the chunk."""
+        step = SCAN_BYTES // (COUNT * RECORD.itemsize)
+        for start, block in zip(self._starts, self._blocks, strict=False):
+            for offset in range(0, len(block.features), step):
+                yield int(start) + offset, block.classes.between(offset, offset + step)
+
     def record(self, row: int) -> FileRecord:
         """The file that a row belongs to."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
@@ -150,11 +204,24 @@ class Index:
 
 
 class _Block:
-    """The two files of one block, opened and their structure checked."""
+    """The files of one block, opened and their structure checked."""
 
     def __init__(self, directory: Path, entry: BlockEntry, dimension: int) -> None:
         self.features = RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
         self.files = FileTable(checked_path(directory, entry.files), entry.rows)
+        # opened now, like the others, since a writer may remove it once there is a newer state
+        self.classes = open_classes(directory, entry)
+
+
+def open_classes(directory: Path, entry: BlockEntry) -> BlockClasses:
+    """The classes of a block. What is wrong with their file is told when they are asked for, and not now."""
+    file: RowFile | IndexDamagedError | None = None
+    if entry.classes is not None:
+        try:
+            file = RowFile(directory, entry.classes, (entry.rows, COUNT), RECORD)
+        except IndexDamagedError as error:
+            file = error
+    return BlockClasses(file, entry.rows)
 
 
 def checked_path(directory: Path, entry: FileEntry) -> Path:
@@ -196,9 +263,9 @@ class RowFile:
                 self._descriptor = os.dup(file.fileno())
             weakref.finalize(self, os.close, self._descriptor)
         except (OSError, ValueError, OverflowError) as error:
-            raise self._damaged(f"is damaged ({error})") from error
+            raise self.damaged(f"is damaged ({error})") from error
         if found != (shape, dtype) or size != self._start + math.prod(shape) * dtype.itemsize:
-            raise self._damaged(f"holds something else instead of {shape} numbers of type {dtype}")
+            raise self.damaged(f"holds something else instead of {shape} numbers of type {dtype}")
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -208,14 +275,14 @@ class RowFile:
         stop = min(stop, len(self))
         rows = np.empty((max(stop - first, 0), self.shape[1]), dtype=self._dtype)
         if rows.size:
-            self._read(rows.data.cast("B"), first)
+            self._read(_bytes_of(rows), first)
         return rows
 
     def take(self, wanted: Rows) -> npt.NDArray[Any]:
         """The rows `wanted`, shape (n,), in that order; shape (n, dimension)."""
         rows = np.empty((len(wanted), self.shape[1]), dtype=self._dtype)
         if rows.size:
-            into, length = rows.data.cast("B"), self._row_bytes
+            into, length = _bytes_of(rows), self._row_bytes
             for place, row in zip(range(0, len(into), length), wanted.tolist(), strict=True):
                 self._read(into[place : place + length], row)
         return rows
@@ -228,12 +295,18 @@ class RowFile:
                 more = _read_at(self._descriptor, into[count:], position + count)
                 count = count + more if more else -1
         except OSError as error:
-            raise self._damaged(f"cannot be read ({reason_of(error)})") from error
+            raise self.damaged(f"cannot be read ({reason_of(error)})") from error
         if count < len(into):
-            raise self._damaged("ends too early")
+            raise self.damaged("ends too early")
 
-    def _damaged(self, problem: str) -> IndexDamagedError:
+    def damaged(self, problem: str) -> IndexDamagedError:
+        """The error that says what is wrong with the file."""
         return IndexDamagedError(f"{self._path} {problem}. {how_to_repair(self._path.parent)}")
+
+
+def _bytes_of(rows: npt.NDArray[Any]) -> memoryview:
+    """The memory of an array, to be written into."""
+    return rows.reshape(-1).view(np.uint8).data
 
 
 def _read_at(descriptor: int, into: memoryview, position: int) -> int:
@@ -260,4 +333,4 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, int], np.dtype[Any]] | None
     match = _NPY_HEADER.fullmatch(header)
     if magic[:8] != b"\x93NUMPY\x01\x00" or match is None:
         return None
-    return (int(match[2]), int(match[3])), np.dtype(match[1].decode())
+    return (int(match[2]), int(match[3])), _NPY_TYPES.get(match[1], RECORD)

@@ -11,6 +11,7 @@ from typing import Any
 
 from cbir.extract import Extracted
 from cbir.images.scan import FoundFile
+from cbir.index.classes import Records, in_vain, pack
 from cbir.index.files import FileRecord
 from cbir.index.plan import Plan
 from cbir.index.writer import Writer
@@ -25,7 +26,11 @@ Extract = Callable[[Iterable[tuple[FoundFile, Path]], Callable[[str], bool]], It
 
 @dataclass
 class Report:
-    """What a run found and did; every file that was found is counted once, under what became of it."""
+    """What a run found and did; every file that was found is counted once, under what became of it.
+
+    `classified` are pictures among them that were in the index without their classes and have them now; of those
+    `without_classes` they could not be found, for the reason given with each.
+    """
 
     unchanged: int = 0
     added: int = 0
@@ -34,6 +39,8 @@ class Report:
     copied: int = 0
     removed: int = 0
     excluded: int = 0
+    classified: int = 0
+    without_classes: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     unreadable_folders: list[str] = field(default_factory=list)
     total: int = 0
@@ -55,16 +62,18 @@ class Report:
             (self.unchanged, "unchanged"),
             (len(self.skipped), "skipped"),
         ]
-        parts = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-        pictures = "1 picture" if self.total == 1 else f"{self.total:,} pictures"
-        return f"{name}: {pictures} ({parts or 'no change'}) in {_duration(self.seconds)}."
+        parts = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "no change"
+        if self.classified:
+            parts += f"; classes of {_pictures(self.classified)} filled in"
+        return f"{name}: {_pictures(self.total)} ({parts}) in {_duration(self.seconds)}."
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        counts = ("total", "added", "changed", "moved", "copied", "removed", "unchanged", "excluded")
+        counts = ("total", "added", "changed", "moved", "copied", "removed", "unchanged", "excluded", "classified")
         return {
             **{name: getattr(self, name) for name in counts},
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "without_classes": [{"path": path, "reason": reason} for path, reason in self.without_classes],
             "unreadable_folders": self.unreadable_folders,
             "seconds": round(self.seconds, 3),
         }
@@ -74,8 +83,9 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
     """Carry a plan out, committing as it goes. The caller holds the lock.
 
     `root` and `exclude` are what the plan was made with; the index remembers them.
-    Files whose content is known (moved, copied, or only touched) get the features that are already there. What a
-    KeyboardInterrupt finds done is committed before it passes on.
+    Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
+    the files that are read again for their classes. What a KeyboardInterrupt finds done is committed before it
+    passes on.
     """
     started = last_commit = time.monotonic()
     report = Report(unchanged=plan.unchanged, excluded=plan.scan.excluded)
@@ -84,22 +94,17 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
     remembered = {"root": str(root), "exclude": exclude}
     rows = plan.rows_by_content
     missing = Counter(record.sha256 for record in plan.gone.values())
-    files = ((file, root / file.path) for file in plan.fresh)
+    again = plan.to_read_again
+    files = ((file, root / file.path) for file in [*plan.fresh, *again])
+    has_come_to_again = False
     try:
-        for result in extract(files, rows.__contains__):
-            problem = _take(result, plan, writer)
-            if problem is not None:
-                report.skipped.append((result.key.path, problem))
-            elif result.key.path in plan.stale:
-                report.changed += 1
-            elif missing[result.sha256] > 0:
-                missing[result.sha256] -= 1
-                report.moved += 1
-            elif result.feature is None:
-                report.copied += 1
-            else:
-                report.added += 1
-            if writer.pending >= COMMIT_ROWS or time.monotonic() - last_commit > COMMIT_SECONDS:
+        for result in extract(files, lambda sha256: sha256 in rows and sha256 not in plan.unclassified):
+            if not has_come_to_again and result.key.path in plan.again:
+                # that may take long: a commit on the way has all else
+                writer.invalidate(plan.gone)
+                has_come_to_again = True
+            _settle(result, plan, writer, report, missing)
+            if writer.uncommitted >= COMMIT_ROWS or time.monotonic() - last_commit > COMMIT_SECONDS:
                 writer.commit(complete=False, **remembered)
                 last_commit = time.monotonic()
     except KeyboardInterrupt:
@@ -110,26 +115,80 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
     writer.commit(complete=True, **remembered)
     writer.tidy()
     report.skipped.sort()
+    report.without_classes.sort()
     report.total = writer.count_valid()
     report.seconds = time.monotonic() - started
     return report
 
 
-def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer) -> str | None:
+def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report, missing: Counter[str]) -> None:
+    """Do with one result what is to be done, and report it. `missing` are the contents of files that are gone."""
+    path = result.key.path
+    if path in plan.again:
+        row, content = plan.again[path]
+        if result.sha256 in ("", content):
+            _classes(result, plan, writer, report)
+            if result.error is not None:
+                report.without_classes.append((path, result.error.reason))
+            return
+        # it has changed, though size and time are what they were
+        plan.stale[path] = row
+        report.unchanged -= 1
+    was_known = result.sha256 in plan.rows_by_content
+    problem = _take(result, plan, writer, report)
+    if problem is not None:
+        report.skipped.append((path, problem))
+    elif path in plan.stale:
+        report.changed += 1
+    elif missing[result.sha256] > 0:
+        missing[result.sha256] -= 1
+        report.moved += 1
+    elif was_known:
+        report.copied += 1
+    else:
+        report.added += 1
+
+
+def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> str | None:
     """Put one result into the index in place of the file's old row, if it has one; the reason where it cannot be."""
     file, old = result.key, plan.stale.get(result.key.path)
+    known = plan.rows_by_content.get(result.sha256)
+    # of a content that is known, only its classes can have failed to be found
+    error = result.error if known is None else None
     # a file that cannot be reached just now may be what it was; one that is no picture any more is not
-    if old is not None and not (result.error is not None and result.error.transient):
+    if old is not None and not (error is not None and error.transient):
         # first, so that an interruption leaves the file with no row, which the next run mends, and never with two
         writer.invalidate([old])
-    if result.error is not None:
-        return result.error.reason
-    known = plan.rows_by_content.get(result.sha256)
+    if error is not None:
+        return error.reason
     feature = result.feature if known is None else writer.feature(known)
-    if feature is None or not writer.add(FileRecord(file.path, file.size, file.mtime_ns, result.sha256), feature):
+    record = FileRecord(file.path, file.size, file.mtime_ns, result.sha256)
+    if feature is None or not writer.add(record, feature, _classes(result, plan, writer, report)):
         return "the network makes nothing of it (its features are zero or not finite)"
     plan.rows_by_content[result.sha256] = writer.last_row
     return None
+
+
+def _classes(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> Records | None:
+    """The classes to be stored for a result, or None; rows of the same content that have none are given them."""
+    if result.classes is not None:
+        found = pack(*result.classes)
+    elif result.sha256 not in plan.unclassified:
+        known = plan.rows_by_content.get(result.sha256)
+        return None if known is None else writer.classes(known)
+    elif result.error is not None and result.error.transient:
+        return None
+    else:
+        found = in_vain()
+    rows = plan.unclassified.pop(result.sha256, [])
+    writer.classify(rows, found)
+    if result.classes is not None:
+        report.classified += len(rows)
+    return found
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,9 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError, IndexWriteError, reason_of
 from cbir.hashing import file_sha256
 from cbir.index import cosines, shortlist
+from cbir.index.classes import COUNT, RECORD, Records, are_blank
 from cbir.index.files import FileRecord, dump_records
 from cbir.index.format import META, BlockEntry, FileEntry, Meta, ShortlistEntry, is_writers
 from cbir.index.interrupts import uninterrupted
@@ -42,8 +45,9 @@ class Writer:
         self.directory = directory
         self.meta = meta
         self._invalid = [_mask(block) for block in meta.blocks]
-        # pairs, so that an interruption cannot part a record from its feature
-        self._pending: list[tuple[FileRecord, Feature]] = []
+        # together, so that an interruption cannot part a record from its feature
+        self._pending: list[tuple[FileRecord, Feature, Records | None]] = []
+        self._classified: dict[int, Records] = {}
         self._written: list[Path] = []
         self._reader: Index | None = None
         self._remove_unnamed()
@@ -52,6 +56,11 @@ class Writer:
     def pending(self) -> int:
         """Rows that were added and are not committed yet."""
         return len(self._pending)
+
+    @property
+    def uncommitted(self) -> int:
+        """Rows that were added or given classes, which are not committed yet."""
+        return len(self._pending) + len(self._classified)
 
     @property
     def last_row(self) -> int:
@@ -66,13 +75,20 @@ class Writer:
         """The feature of a row, committed or pending, valid or not, shape (dimension,)."""
         if row >= self.meta.rows:
             return self._pending[row - self.meta.rows][1]
-        if self._reader is None:
-            self._reader = Index(self.directory, self.meta.but(shortlist=None))
-        feature: Feature = self._reader.features([row])[0]
+        feature: Feature = self._committed().features([row])[0]
         return feature
 
-    def add(self, record: FileRecord, feature: Feature) -> bool:
-        """Add a row. `feature`, shape (dimension,), is brought to length 1.
+    def classes(self, row: int) -> Records | None:
+        """What is stored, or will be, of the classes of a row, numbered as in `feature`: shape (COUNT,), or None."""
+        if row >= self.meta.rows:
+            return self._pending[row - self.meta.rows][2]
+        if row in self._classified:
+            return self._classified[row]
+        records: Records = self._committed().class_records([row])[0]
+        return None if are_blank(records) else records
+
+    def add(self, record: FileRecord, feature: Feature, classes: Records | None = None) -> bool:
+        """Add a row. `feature`, shape (dimension,), is brought to length 1; `classes` have the shape (COUNT,).
 
         Where that cannot be, because it is zero or not finite, nothing is added and False returned.
         """
@@ -82,8 +98,12 @@ class Writer:
         length = float(np.linalg.norm(vector.astype(np.float64)))
         if not np.isfinite(length) or length == 0:
             return False
-        self._pending.append((record, (vector / length).astype(np.float16)))
+        self._pending.append((record, (vector / length).astype(np.float16), classes))
         return True
+
+    def classify(self, rows: Iterable[int], classes: Records) -> None:
+        """Give committed rows those classes, shape (COUNT,), from the next commit on."""
+        self._classified.update(dict.fromkeys(rows, classes))
 
     def invalidate(self, rows: Iterable[int]) -> None:
         """Rows (numbered as in the committed state) that count no more from the next commit on."""
@@ -93,19 +113,22 @@ class Writer:
             self._invalid[number][row - starts[number]] = True
 
     def commit(self, **changes: object) -> None:
-        """Write what was added as a block, merge small blocks, and make the result the index's state.
+        """Write what was added as a block, and new classes of older ones; merge small blocks; make that the state.
 
         `changes` are other fields of `Meta`. Raises IndexWriteError where the disk does not take it; the last
         state then stands, and what was added stays pending.
         """
         meta = self._with_invalid().but(**changes)
-        if meta == self.meta and not self._pending and (self.directory / META).exists():
+        if meta == self.meta and not self.uncommitted and (self.directory / META).exists():
             return
         rows = len(self._pending)
         with self._guarded():
+            meta = self._with_classified(meta)
             if rows:
                 meta = self._append_block(meta)
             self._replace(self._merged(meta.but(updated=now())), rows)
+            # not in the commit itself: an interruption there makes the next commit write them once more
+            self._classified.clear()
 
     def tidy(self) -> None:
         """Drop invalid rows once they are a quarter of all; renew a shortlist and sampled cosines that lag behind."""
@@ -134,15 +157,38 @@ class Writer:
 
     def _with_invalid(self) -> Meta:
         pairs = zip(self.meta.blocks, self._invalid, strict=True)
-        blocks = tuple(BlockEntry(block.rows, block.features, block.files, _ranges(mask)) for block, mask in pairs)
+        blocks = tuple(replace(block, invalid=_ranges(mask)) for block, mask in pairs)
         return self.meta.but(blocks=blocks)
 
+    def _with_classified(self, meta: Meta) -> Meta:
+        """New files of classes for the blocks whose rows were given some. All else of a block stays as it is."""
+        start = 0
+        for number, block in enumerate(meta.blocks):
+            if any(start <= row < start + block.rows for row in self._classified):
+                classes = self._write_classes(meta, self._reclassified(meta, block, start), block.rows)
+                blocks = (*meta.blocks[:number], replace(block, classes=classes), *meta.blocks[number + 1 :])
+                meta = meta.but(blocks=blocks, next_number=meta.next_number + 1)
+            start += block.rows
+        return meta
+
+    def _reclassified(self, meta: Meta, block: BlockEntry, start: int) -> Iterator[Records]:
+        for first, chunk in Index(self.directory, meta.but(blocks=(block,), shortlist=None)).class_chunks():
+            for place in range(len(chunk)):
+                new = self._classified.get(start + first + place)
+                if new is not None:
+                    chunk[place] = new
+            yield chunk
+
     def _append_block(self, meta: Meta) -> Meta:
-        stacked = np.stack([feature for _, feature in self._pending])
+        stacked = np.stack([feature for _, feature, _ in self._pending])
         features = self._write_rows(meta, iter([stacked]), len(stacked))
-        records = dump_records(record for record, _ in self._pending)
-        files = self._write(f"files-{meta.next_number:06}.json", [records])
-        block = BlockEntry(len(stacked), features, files)
+        files = self._write_files(meta, (record for record, _, _ in self._pending))
+        classes = None
+        if any(of_row is not None for _, _, of_row in self._pending):
+            nothing = np.zeros(COUNT, dtype=RECORD)
+            records = np.stack([nothing if of_row is None else of_row for _, _, of_row in self._pending])
+            classes = self._write_classes(meta, iter([records]), len(records))
+        block = BlockEntry(len(stacked), features, files, classes=classes)
         return meta.but(blocks=(*meta.blocks, block), next_number=meta.next_number + 1)
 
     def _merged(self, meta: Meta) -> Meta:
@@ -161,9 +207,11 @@ class Writer:
         parts = meta.blocks[count - 1 :]
         source = Index(self.directory, meta.but(blocks=parts, shortlist=None))
         features = self._write_rows(meta, (chunk for _, chunk in source.chunks()), joined)
-        records = [record for _, record in source.records()]
-        files = self._write(f"files-{meta.next_number:06}.json", [dump_records(records)])
-        block = BlockEntry(joined, features, files, _ranges(np.concatenate([_mask(part) for part in parts])))
+        files = self._write_files(meta, (record for _, record in source.records()))
+        classes = None
+        if any(part.classes for part in parts):
+            classes = self._write_classes(meta, (chunk for _, chunk in source.class_chunks()), joined)
+        block = BlockEntry(joined, features, files, _ranges(np.concatenate([_mask(part) for part in parts])), classes)
         return meta.but(blocks=(*meta.blocks[: count - 1], block), next_number=meta.next_number + 1)
 
     def _compacted(self, meta: Meta) -> Meta:
@@ -172,11 +220,15 @@ class Writer:
         valid = source.valid
         if not valid.any():
             return meta.but(blocks=(), shortlist=None)
+        rows = int(valid.sum())
         kept = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.chunks())
-        features = self._write_rows(meta, kept, int(valid.sum()))
-        records = [record for row, record in source.records() if valid[row]]
-        files = self._write(f"files-{meta.next_number:06}.json", [dump_records(records)])
-        block = BlockEntry(len(records), features, files)
+        features = self._write_rows(meta, kept, rows)
+        files = self._write_files(meta, (record for row, record in source.records() if valid[row]))
+        classes = None
+        if any(block.classes for block in meta.blocks):
+            known = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.class_chunks())
+            classes = self._write_classes(meta, known, rows)
+        block = BlockEntry(rows, features, files, classes=classes)
         return meta.but(blocks=(block,), shortlist=None, next_number=meta.next_number + 1)
 
     def _with_shortlist(self, meta: Meta) -> Meta:
@@ -194,15 +246,19 @@ class Writer:
         return meta.but(shortlist=entry, next_number=number + 1)
 
     def _write_rows(self, meta: Meta, chunks: Iterator[npt.NDArray[np.floating]], rows: int) -> FileEntry:
-        def content() -> Iterator[bytes]:
-            header = io.BytesIO()
-            described = {"descr": "<f2", "fortran_order": False, "shape": (rows, meta.dimension)}
-            np.lib.format.write_array_header_1_0(header, described)
-            yield header.getvalue()
-            for chunk in chunks:
-                yield np.ascontiguousarray(chunk, dtype="<f2").tobytes()
+        content = _npy((rows, meta.dimension), np.dtype("<f2"), chunks)
+        return self._write(f"features-{meta.next_number:06}.npy", content)
 
-        return self._write(f"features-{meta.next_number:06}.npy", content())
+    def _write_classes(self, meta: Meta, chunks: Iterator[Records], rows: int) -> FileEntry:
+        return self._write(f"classes-{meta.next_number:06}.npy", _npy((rows, COUNT), RECORD, chunks))
+
+    def _write_files(self, meta: Meta, records: Iterable[FileRecord]) -> FileEntry:
+        return self._write(f"files-{meta.next_number:06}.json", [dump_records(records)])
+
+    def _committed(self) -> Index:
+        if self._reader is None:
+            self._reader = Index(self.directory, self.meta.but(shortlist=None))
+        return self._reader
 
     def _write(self, name: str, content: Iterable[bytes]) -> FileEntry:
         """Write a data file and sync it. Its name is new, so nothing that counts can be overwritten."""
@@ -266,6 +322,16 @@ class Writer:
             if is_writers(path.name) and path.name not in named:
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _npy(shape: tuple[int, int], dtype: np.dtype[Any], chunks: Iterator[npt.NDArray[Any]]) -> Iterator[bytes]:
+    """The content of an `.npy` file, whose rows come in chunks."""
+    header = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    yield header.getvalue()
+    for chunk in chunks:
+        yield np.ascontiguousarray(chunk, dtype=dtype).tobytes()
 
 
 def _mask(block: BlockEntry) -> npt.NDArray[np.bool_]:
