@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.registry import Backbone
+from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import Weights
-from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError
+from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError
 from cbir.extract import Extractor, unit
 from cbir.index.classes import RowClasses
 from cbir.index.home import index_directory, the_only_directory
@@ -130,6 +130,8 @@ def why_without_classes(index: Index) -> str:
 
     try:
         open_classifier(backbone_of(index))
+    except ModelError as error:
+        return f"{error} `cbir index FOLDER --model {BUNDLED} --index NAME` makes an index that has classes."
     except CbirError as error:
         return str(error)
     count = int((index.without_classes() & index.valid).sum())
@@ -296,7 +298,12 @@ class Searcher:
         """The classes of all rows, read once; a line says it where those of some pictures are not there yet."""
         if self._classes is not None:
             return self._classes
-        classes = classes_of(self.index)
+        try:
+            classes = classes_of(self.index)
+        except IndexDamagedError:
+            raise
+        except CbirError as error:
+            raise CbirError(f"{self.index.directory.name} cannot be searched by words. {error}") from error
         if not (classes.known | ~self.index.valid).all():
             count = int((self.index.without_classes() & self.index.valid).sum())
             if count:
