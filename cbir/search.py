@@ -189,7 +189,7 @@ class Searcher:
         ranker = self._ranker(class_name)
         listed = [Query.from_path(one) if isinstance(one, (str, Path)) else one for one in queries]
         if any(isinstance(query, WordQuery) for query in listed):
-            self._classes = self._known_classes()
+            self._known_classes()
         least = min_score is not None or min_percentile is not None
         if least and any(isinstance(query, WordQuery) and query.picture is None for query in listed):
             raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
@@ -299,7 +299,7 @@ class Searcher:
         if self._classes is not None:
             return self._classes
         try:
-            classes = classes_of(self.index)
+            classes = self._classes = classes_of(self.index)
         except IndexDamagedError:
             raise
         except CbirError as error:
