@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain, count, islice
+from itertools import chain, count, islice, repeat, starmap
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import features, processes
+from cbir.backbones.head import Classifier
+from cbir.backbones.imagenet import CLASSES
 from cbir.backbones.registry import describe
+from cbir.index.classes import pack
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
@@ -30,6 +33,8 @@ BACKBONE = "resnet50"
 #: Rows that are committed at a time.
 COMMIT_ROWS = 50_000
 
+_LOGITS = 4
+
 _FIRST = "2026-01-01T00:00:00Z"
 
 
@@ -40,25 +45,35 @@ def write(
     records: Iterable[FileRecord] = (),
     name: str = BACKBONE,
     weights: Path | None = None,
+    classified: bool = False,
 ) -> float:
     """Write an index of `rows` clustered features, and return the seconds that its shortlist took.
 
-    `records` are the first rows' files; the others have made-up ones.
+    `records` are the first rows' files; the others have made-up ones. If they are to be `classified`, rows have the
+    most probable classes of a last layer of random numbers, so that those of a cluster have the same.
     """
     logging.getLogger("cbir").setLevel(logging.ERROR)
     backbone = describe(name, str(weights) if weights else None if name != BACKBONE else "untrained")
     directory.mkdir(parents=True)
     writer = Writer(directory, Meta(backbone.to_json(), backbone.dimension, str(root), _FIRST, _FIRST))
     files = chain(records, made_up())
+    classifier = _random_classifier(backbone.dimension) if classified else None
     for chunk in features.chunks(rows, backbone.dimension):
-        for record, feature in zip(islice(files, len(chunk)), chunk, strict=True):
-            writer.add(record, feature)
+        classes = repeat(None) if classifier is None else starmap(pack, zip(*classifier.top(chunk), strict=True))
+        for record, feature, its in zip(islice(files, len(chunk)), chunk, classes, strict=False):
+            writer.add(record, feature, its)
         if writer.pending >= COMMIT_ROWS:
             writer.commit()
     writer.commit()
     started = time.perf_counter()
     writer.tidy()
     return time.perf_counter() - started
+
+
+def _random_classifier(dimension: int) -> Classifier:
+    # logits spread as widely as on photos: the first of a thousand classes has about half of all probability
+    weights = np.random.default_rng(1).normal(0, _LOGITS, (CLASSES, dimension)).astype(np.float32)
+    return Classifier(weights, np.zeros(CLASSES, dtype=np.float32))
 
 
 def build_shortlist(directory: Path) -> float:

@@ -24,11 +24,15 @@ def run(settings: Settings) -> Iterator[Result]:
     weights = weights_of(settings, collection.BACKBONE)
     directory = settings.scratch / "indexes" / "startup"
     records = [collection.record_of(folder / path.name, folder) for path in files[:10]]
-    alone(collection.write, directory, rows, folder, records, collection.BACKBONE, weights)
+    alone(collection.write, directory, rows, folder, records, collection.BACKBONE, weights, True)
     importing = [sys.executable, "-c", "import torch"]
     yield _pair("start-help", [*cbir_command(), "--help"], importing, rounds)
     search: list[str | Path] = [*cbir_command(), "search", "--index", directory, "--engine", "openvino"]
-    yield _pair("start-known", [*search, folder / files[0].name], importing, rounds, f"{rows:,} rows")
+    by_picture: list[str | Path] = [*search, folder / files[0].name]
+    yield _pair("start-known", by_picture, importing, rounds, f"{rows:,} rows")
+    by_word: list[str | Path] = [*search, "--word"]
+    yield _pair("start-word", [*by_word, "dog"], by_picture, rounds, f"{rows:,} rows")
+    yield _pair("start-inexact-word", [*by_word, "mandolin"], by_picture, rounds, f"{rows:,} rows")
     new: list[str | Path] = [*search, files[15]]
     run_command(new)  # compiles the network if this machine has not yet
     bare: list[str | Path] = [sys.executable, PLAIN, collection.BACKBONE, str(weights), files[15]]

@@ -89,6 +89,8 @@ TARGETS: dict[str, Target] = {
     ),
     "start-help": Target(4, "startup", "cbir --help against import torch", 0.12),
     "start-known": Target(4, "startup", "search by an indexed picture against import torch", 0.25),
+    "start-word": Target(4, "startup", "search by a word against search by an indexed picture", 2.0),
+    "start-inexact-word": Target(4, "startup", "search by an inexact word against search by an indexed picture", 2.0),
     "start-new": Target(4, "startup", "search by a new picture, resnet50, against the bare script", 0.2),
     "search-recall": Target(5, "search", "recall at 10", 0.99, "", at_least=True),
     "search-time": Target(5, "search", "a query, not re-ranked, against the exact scan", 0.05),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cbir.index.store import Index as Index
     from cbir.queries import CombinedQuery as CombinedQuery
     from cbir.queries import Query as Query
+    from cbir.queries import WordQuery as WordQuery
     from cbir.search import Match as Match
     from cbir.search import Searcher as Searcher
     from cbir.search import open_index as open_index
@@ -34,6 +35,7 @@ _HOMES = {
     "Searcher": "cbir.search",
     "Segmentation": "cbir.segment.parts",
     "Segmenter": "cbir.segment.parts",
+    "WordQuery": "cbir.queries",
     "open_index": "cbir.search",
     "read_image": "cbir.images.read",
 }

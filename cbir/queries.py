@@ -1,17 +1,21 @@
-"""What is searched by: a picture, or several that make one query together. docs/queries.md explains and measures it."""
+"""What is searched by: a picture, several that make one query together, or words. docs/queries.md and docs/words.md."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.extract import unit
+
+if TYPE_CHECKING:
+    from cbir.words.vocabulary import Word
 
 #: How far a query moves away from what it is to be unlike: docs/queries.md has what others give.
 STRENGTH = 0.3
@@ -74,6 +78,39 @@ class CombinedQuery:
         if len(unlike):
             direction = unit(direction - np.float32(self.strength) * unit(np.mean(unlike, axis=0, dtype=np.float32)))
         return Combination(direction, likeness)
+
+
+@dataclass(frozen=True)
+class WordQuery:
+    """What shows all of `words` and nothing of `without`, and is like `picture`, if there is one.
+
+    ValueError where there is no word at all.
+    """
+
+    words: tuple[Word, ...]
+    without: tuple[Word, ...] = ()
+    picture: Query | CombinedQuery | None = None
+
+    def __post_init__(self) -> None:
+        if not self.words and not self.without:
+            raise ValueError("a query by words needs a word")
+
+    @classmethod
+    def from_text(
+        cls, *words: str, without: Iterable[str] = (), picture: Query | CombinedQuery | None = None
+    ) -> WordQuery:
+        """A query by words as people type them. WordError where WordNet does not know one."""
+        from cbir.words.vocabulary import look_up
+
+        return cls(tuple(map(look_up, words)), tuple(map(look_up, without)), picture)
+
+    @property
+    def name(self) -> str:
+        """The picture's name; without one, the words."""
+        if self.picture is not None:
+            return self.picture.name
+        unwanted = [f"not {word.text}" for word in self.without]
+        return ", ".join([" + ".join(word.text for word in self.words), *unwanted] if self.words else unwanted)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +11,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.registry import Backbone
+from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import Weights
-from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError
+from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError
 from cbir.extract import Extractor, unit
 from cbir.index.classes import RowClasses
 from cbir.index.home import index_directory, the_only_directory
 from cbir.index.store import Index
-from cbir.queries import Combination, CombinedQuery, Query
+from cbir.queries import Combination, CombinedQuery, Query, WordQuery
 from cbir.ranking import Ranker
+from cbir.words.score import Scores, score_words, with_likeness
+
+logger = logging.getLogger("cbir")
+
+AnyQuery = Query | CombinedQuery | WordQuery
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -31,19 +37,23 @@ class Match:
     `score` is the cosine of its features and the query's: 1 is the same picture. Of a query of several pictures it is
     the mean of the cosines with those that matches are to be like. `percentile` is the share, in percent, of random
     pairs of the index's pictures that are less alike than that; None where the index does not know.
+
+    Of a query with words, `probability` is what the network gives to their being shown, and to the unwanted ones' not
+    being shown; with an inexact word (`Word.exact`) it is a likeness from 0 to 1. Of words alone, it is the score too.
     """
 
     rank: int
     path: Path
     score: float
     percentile: float | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """What one query brought: matches, best first, or the reason why a picture of it could not be read."""
 
-    query: Query | CombinedQuery
+    query: AnyQuery
     matches: list[Match] = field(default_factory=list)
     error: ImageReadError | None = None
 
@@ -66,6 +76,7 @@ class _Wanted:
     include_self: bool
     min_score: float | None
     min_percentile: float | None
+    min_probability: float | None
 
 
 def open_index(name: str | Path | None = None) -> Index:
@@ -119,6 +130,8 @@ def why_without_classes(index: Index) -> str:
 
     try:
         open_classifier(backbone_of(index))
+    except ModelError as error:
+        return f"{error} `cbir index FOLDER --model {BUNDLED} --index NAME` makes an index that has classes."
     except CbirError as error:
         return str(error)
     count = int((index.without_classes() & index.valid).sum())
@@ -141,27 +154,34 @@ class Searcher:
         self.backbone = backbone_of(index, weights=weights)
         self._extractor = Extractor(self.backbone, engine=engine, pictures=queries)
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
+        self._classes: RowClasses | None = None
+        self._last_scores: tuple[WordQuery, Scores] | None = None
 
     def search(
         self,
-        queries: Iterable[Query | CombinedQuery | str | Path],
+        queries: Iterable[AnyQuery | str | Path],
         *,
         count: int = 10,
         reranked: bool = True,
         include_self: bool = False,
         min_score: float | None = None,
         min_percentile: float | None = None,
+        min_probability: float | None = None,
         class_name: str | None = None,
     ) -> Iterator[SearchResult]:
         """One result a query, in order, each with the first `count` matches.
 
         The files of the query's own pictures are left out unless `include_self`; `reranked` orders by the
         neighbourhood of the query (see `cbir.rerank`) and not by cosine alone; `min_score` is the least cosine that
-        counts, `min_percentile` the least `Match.percentile`. With `class_name`, a class of ImageNet, features are
-        ranked by what speaks for or against that class (see `cbir.backbones.head`); scores stay as they are.
+        counts, `min_percentile` the least `Match.percentile`, `min_probability` the least `Match.probability`. With
+        `class_name`, a class of ImageNet, features are ranked by what speaks for or against that class (see
+        `cbir.backbones.head`); scores stay as they are.
+
+        Of queries by words, only those by one word alone are re-ranked: docs/words.md says why.
 
         Raises ModelError where there is no such class, or the network has none; CbirError where the index has no
-        percentiles to compare with.
+        percentiles to compare with, or no classes to look for words in; ValueError where words alone are to have a
+        least cosine or percentile.
         """
         if min_percentile is not None and self.index.meta.cosines is None:
             raise CbirError(
@@ -170,8 +190,14 @@ class Searcher:
                 "until then only a cosine can be the least score."
             )
         ranker = self._ranker(class_name)
-        listed = [one if isinstance(one, (Query, CombinedQuery)) else Query.from_path(one) for one in queries]
-        return self._search(listed, ranker, _Wanted(count, reranked, include_self, min_score, min_percentile))
+        listed = [Query.from_path(one) if isinstance(one, (str, Path)) else one for one in queries]
+        if any(isinstance(query, WordQuery) for query in listed):
+            self._known_classes()
+        least = min_score is not None or min_percentile is not None
+        if least and any(isinstance(query, WordQuery) and query.picture is None for query in listed):
+            raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
+        wanted = _Wanted(count, reranked, include_self, min_score, min_percentile, min_probability)
+        return self._search(listed, ranker, wanted)
 
     def ranked(self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = ()) -> tuple[Rows, Floats]:
         """The first `count` valid rows (fewer if there are no more), best first, and their cosines.
@@ -185,9 +211,7 @@ class Searcher:
             rows, scores = rows[keep], scores[keep]
         return rows[:count], scores[:count]
 
-    def _search(
-        self, queries: Sequence[Query | CombinedQuery], ranker: Ranker, wanted: _Wanted
-    ) -> Iterator[SearchResult]:
+    def _search(self, queries: Sequence[AnyQuery], ranker: Ranker, wanted: _Wanted) -> Iterator[SearchResult]:
         # the pictures of all queries, each once, in the order in which queries need them
         pictures: dict[Query, None] = {}
         needed = []
@@ -195,12 +219,12 @@ class Searcher:
             pictures.update(dict.fromkeys(_pictures(query)))
             needed.append(len(pictures))
         found: dict[Query, _Picture] = {}
-        done = 0
-        for picture, what in self._look_at(pictures):
-            found[picture] = what
-            while done < len(queries) and needed[done] == len(found):
-                yield self._result(queries[done], found, ranker, wanted)
-                done += 1
+        looks = self._look_at(pictures)
+        for query, count in zip(queries, needed, strict=True):
+            while len(found) < count:
+                picture, what = next(looks)
+                found[picture] = what
+            yield self._result(query, found, ranker, wanted)
 
     def _look_at(self, pictures: Iterable[Query]) -> Iterator[tuple[Query, _Picture]]:
         """What is known of each picture, in order."""
@@ -221,29 +245,90 @@ class Searcher:
             yield result.key, _Picture(known[result.sha256], features.get(result.sha256))
 
     def _result(
-        self, query: Query | CombinedQuery, found: Mapping[Query, _Picture], ranker: Ranker, wanted: _Wanted
+        self, query: AnyQuery, found: Mapping[Query, _Picture], ranker: Ranker, wanted: _Wanted
     ) -> SearchResult:
         pictures = _pictures(query)
         for picture in pictures:
             if (error := found[picture].error) is not None:
                 return SearchResult(query, error=error)
         features = [self._feature(found[picture]) for picture in pictures]
-        if isinstance(query, CombinedQuery):
-            feature = query.combine(features)
-        else:
-            feature = Combination(features[0], features[0])
         own: list[int] = []
         if not wanted.include_self:
             own = [row for picture in pictures for row in self._own_rows(picture, found[picture].rows)]
+        if isinstance(query, WordQuery):
+            return self._result_of_words(query, features, own, ranker, wanted)
+        feature = _combine(query, features)
         rows, scores = ranker.ranked(feature.direction, wanted.count + len(own), reranked=wanted.reranked)
         if isinstance(query, CombinedQuery) or ranker is not self._rankers[None]:
             scores = self.index.features(rows) @ feature.likeness
-        keep = ~np.isin(rows, own)
+        keep = ~np.isin(rows, own) & self._score_enough(scores, wanted)
+        return SearchResult(query, self._matches(rows[keep][: wanted.count], scores[keep][: wanted.count]))
+
+    def _result_of_words(
+        self, query: WordQuery, features: Sequence[Floats], own: Sequence[int], ranker: Ranker, wanted: _Wanted
+    ) -> SearchResult:
+        """What words find, by themselves or with a picture, of which `features` and the rows `own` are."""
+        scores = self._scores(query)
+        evidence = scores.evidence
+        feature = None if query.picture is None else _combine(query.picture, features)
+        if feature is not None:
+            evidence = with_likeness(evidence, ranker.likenesses(feature.direction))
+            evidence[list(own)] = 0
+        # the least probability may leave out any number of those that come first
+        count = self.index.rows if wanted.min_probability is not None else wanted.count
+        reranked = wanted.reranked and feature is None and scores.of_one_word
+        rows = ranker.by_evidence(evidence, count, reranked=reranked)
+        if wanted.min_probability is not None:
+            rows = rows[scores.shown[rows] >= wanted.min_probability]
+        rows = rows[: wanted.count]
+        shown = scores.shown[rows]
+        if feature is None:
+            return SearchResult(query, self._matches(rows, shown, shown, alike=False))
+        cosines = self.index.features(rows) @ feature.likeness
+        keep = self._score_enough(cosines, wanted)
+        return SearchResult(query, self._matches(rows[keep], cosines[keep], shown[keep]))
+
+    def _score_enough(self, scores: Floats, wanted: _Wanted) -> npt.NDArray[np.bool_]:
+        """Which cosines are as large as they are wanted."""
+        keep = np.ones(len(scores), dtype=np.bool_)
         if wanted.min_score is not None:
             keep &= scores >= wanted.min_score
         if wanted.min_percentile is not None:
             keep &= np.array([(self._percentile(score) or 0) >= wanted.min_percentile for score in scores], dtype=bool)
-        return SearchResult(query, self._matches(rows[keep][: wanted.count], scores[keep][: wanted.count]))
+        return keep
+
+    def _known_classes(self) -> RowClasses:
+        """The classes of all rows, read once; a line says it where those of some pictures are not there yet."""
+        if self._classes is not None:
+            return self._classes
+        try:
+            classes = self._classes = classes_of(self.index)
+        except IndexDamagedError:
+            raise
+        except CbirError as error:
+            raise CbirError(f"{self.index.directory.name} cannot be searched by words. {error}") from error
+        if not (classes.known | ~self.index.valid).all():
+            count = int((self.index.without_classes() & self.index.valid).sum())
+            if count:
+                logger.warning(
+                    "Words do not find %s of the index's %s pictures, whose classes it does not have yet: "
+                    "`cbir index --index %s` looks for them.",
+                    f"{count:,}",
+                    f"{len(self.index):,}",
+                    self.index.directory.name,
+                )
+        return classes
+
+    def _scores(self, query: WordQuery) -> Scores:
+        """What its words make of each row, nothing of one without classes; kept for the next query by the same."""
+        words = WordQuery(query.words, query.without)
+        if self._last_scores is None or self._last_scores[0] != words:
+            classes = self._known_classes()
+            scores = score_words(words.words, words.without, *classes)
+            scores.shown[~classes.known] = 0
+            scores.evidence[~classes.known] = 0
+            self._last_scores = words, scores
+        return self._last_scores[1]
 
     def _feature(self, picture: _Picture) -> Floats:
         return self.index.features(picture.rows[:1])[0] if picture.feature is None else picture.feature
@@ -270,14 +355,31 @@ class Searcher:
         cosines = self.index.meta.cosines
         return None if cosines is None else cosines.percentile(float(score))
 
-    def _matches(self, rows: Rows, scores: Floats) -> list[Match]:
+    def _matches(
+        self, rows: Rows, scores: Floats, probabilities: Floats | None = None, *, alike: bool = True
+    ) -> list[Match]:
+        """Matches in the order of `rows`; unless they are `alike` a picture, scores are no cosines."""
         root = self.index.root
+        shown: Sequence[float | None] = [None] * len(rows) if probabilities is None else probabilities.tolist()
         return [
             # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
-            Match(rank, root / self.index.record(int(row)).path, min(float(score), 1.0), self._percentile(score))
-            for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
+            Match(
+                rank,
+                root / self.index.record(int(row)).path,
+                min(float(score), 1.0),
+                self._percentile(score) if alike else None,
+                probability,
+            )
+            for rank, (row, score, probability) in enumerate(zip(rows, scores, shown, strict=True), start=1)
         ]
 
 
-def _pictures(query: Query | CombinedQuery) -> tuple[Query, ...]:
+def _pictures(query: AnyQuery) -> tuple[Query, ...]:
+    if isinstance(query, WordQuery):
+        return () if query.picture is None else _pictures(query.picture)
     return query.pictures if isinstance(query, CombinedQuery) else (query,)
+
+
+def _combine(query: Query | CombinedQuery, features: Sequence[Floats]) -> Combination:
+    """One feature of those of a query's pictures."""
+    return query.combine(features) if isinstance(query, CombinedQuery) else Combination(features[0], features[0])

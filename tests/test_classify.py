@@ -97,9 +97,7 @@ def test_masked_means_by_hand() -> None:
 def test_weights_without_imagenets_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="untrained: they know no classes"):
         PartClassifier(Segmenter(describe("efficientnet_lite0", "untrained")))
-    with pytest.raises(
-        ModelError, match=r"squeezenet1_1 finds .* of each place .* such as efficientnet_lite0"
-    ):
+    with pytest.raises(ModelError, match=r"squeezenet1_1 finds .* of each place .* such as efficientnet_lite0"):
         PartClassifier(Segmenter(saved("squeezenet1_1", tmp_path)))
 
 

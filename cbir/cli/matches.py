@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +11,27 @@ import click
 from cbir.cli import output
 
 if TYPE_CHECKING:
-    from cbir.search import Searcher, SearchResult
+    from cbir.cli.words import Words
+    from cbir.search import Match, Searcher, SearchResult
 
 
 class MatchWriter:
     """Writes what `searcher` found, of `total` queries, in one format. Errors go to stderr as they come.
 
     `about` is what each JSON record tells of the query beside its name. Of a query of pictures taken `together` the
-    record has a list of names.
+    record has a list of names. With `words`, each match has its probability.
     """
 
     def __init__(
-        self, searcher: Searcher, format_: str, *, total: int, null: bool, about: dict[str, Any], together: bool
+        self,
+        searcher: Searcher,
+        format_: str,
+        *,
+        total: int,
+        null: bool,
+        about: dict[str, Any],
+        together: bool,
+        words: Words,
     ) -> None:
         self._searcher = searcher
         self._format = format_
@@ -30,6 +39,7 @@ class MatchWriter:
         self._null = null
         self._about = about
         self._together = together
+        self._words = words
         self._exists: dict[Path, bool] = {}
 
     def write(self, results: Iterable[SearchResult]) -> bool:
@@ -37,12 +47,12 @@ class MatchWriter:
         failed = missing = shown = 0
         collected: list[dict[str, Any]] = []
         if self._format in ("csv", "tsv"):
-            header = ("query", "rank", "score", "path", "percentile")
+            header = ["query", "rank", "score", "path", "percentile", *(["probability"] if self._words.all else [])]
             output.write_separated([header], tabs=self._format == "tsv")
         for result in results:
             if result.error is not None:
                 failed += 1
-                click.echo(f"Error: {result.error}", err=True)
+                click.echo(f"Error: {result.error}{_hint(result.query.name)}", err=True)
             shown += len(result.matches)
             missing += sum(not self._is_there(match.path) for match in result.matches)
             if self._format == "json":
@@ -74,31 +84,49 @@ class MatchWriter:
             output.write_paths((match.path for match in matches), null=self._null)
         elif self._format in ("csv", "tsv"):
             rows = [
-                (name, match.rank, f"{match.score:.6f}", match.path, _percent(match.percentile)) for match in matches
+                (
+                    name,
+                    match.rank,
+                    f"{match.score:.6f}",
+                    match.path,
+                    _percent(match.percentile),
+                    *([] if match.probability is None else [f"{match.probability:.6f}"]),
+                )
+                for match in matches
             ]
             output.write_separated(rows, tabs=self._format == "tsv")
         else:
             heading = self._total > 1
             if heading:
                 click.echo(f"{output.printable(name)}:")
-            lines = [
-                (
-                    str(match.rank),
-                    f"{match.score:.3f}",
-                    _percent(match.percentile) or "–",
-                    output.short_path(match.path),
-                )
-                for match in matches
-            ]
-            output.write_table(("rank", "score", "percentile", "path"), lines, right=(0, 1, 2))
+            self._write_table(result)
             if heading:
                 click.echo()
 
+    def _write_table(self, result: SearchResult) -> None:
+        from cbir.queries import WordQuery
+
+        query = result.query
+        columns: dict[str, Callable[[Match], str]] = {"rank": lambda match: str(match.rank)}
+        if not isinstance(query, WordQuery) or query.picture is not None:
+            columns["score"] = lambda match: f"{match.score:.3f}"
+            columns["percentile"] = lambda match: _percent(match.percentile) or "–"
+        if isinstance(query, WordQuery):
+            # what an inexact word's matches have is none
+            name = "probability" if self._words.are_exact else "likeness"
+            columns[name] = lambda match: f"{match.probability or 0:.3f}"
+        numbers = range(len(columns))
+        columns["path"] = lambda match: output.short_path(match.path)
+        lines = [[column(match) for column in columns.values()] for match in result.matches]
+        output.write_table(list(columns), lines, right=numbers)
+
     def _record(self, result: SearchResult) -> dict[str, Any]:
-        from cbir.queries import CombinedQuery
+        from cbir.queries import CombinedQuery, WordQuery
 
         query = result.query
         name: str | list[str] = query.name
+        if isinstance(query, WordQuery):
+            query = query.picture or query
         if self._together and isinstance(query, CombinedQuery):
             name = [one.name for one in query.like]
         record: dict[str, Any] = {
@@ -112,6 +140,7 @@ class MatchWriter:
                     "path": str(match.path),
                     "score": round(match.score, 6),
                     "percentile": None if match.percentile is None else round(match.percentile, 2),
+                    **({} if match.probability is None else {"probability": round(match.probability, 6)}),
                 }
                 for match in result.matches
             ],
@@ -119,6 +148,12 @@ class MatchWriter:
         if result.error is not None:
             record["error"] = str(result.error)
         return record
+
+
+def _hint(name: str) -> str:
+    """What to say of the name of a file that is not there and looks like a word."""
+    is_a_word = name.replace(" ", "").isalpha() and not Path(name).exists()
+    return f' Pictures that show it: `cbir search --word "{name}"`.' if is_a_word else ""
 
 
 def _percent(percentile: float | None) -> str:

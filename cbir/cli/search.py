@@ -1,10 +1,10 @@
-"""`cbir search`: the pictures of an index that are most like a query."""
+"""`cbir search`: the pictures of an index that are most like a query, or show what words say."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,17 @@ from cbir.cli.options import (
     weights_option,
 )
 from cbir.cli.runs import use_one_blas_thread
+from cbir.cli.words import SenseOption, Words, find_words, logger, word_options, write_senses
 from cbir.errors import CbirError, reason_of
 
 if TYPE_CHECKING:
     from cbir.queries import CombinedQuery, Query
+    from cbir.search import AnyQuery
 
 
-@click.command("search", short_help="Find the pictures most like a picture.")
-@click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
+@click.command("search", short_help="Find pictures by a picture, or by words.")
+@click.argument("images", nargs=-1, type=FilePath(), metavar="[IMAGE]...")
+@word_options
 @index_option
 @click.option(
     "--top", "-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Matches a query."
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     metavar="COSINE|PERCENT%",
     help="Only matches with at least this score (0.8), or percentile (99.9%).",
 )
-@click.option("--no-rerank", is_flag=True, help="Plain cosine order.")
+@click.option("--no-rerank", is_flag=True, help="Plain order: by cosine, or by a word's probability.")
 @click.option("--self", "include_self", is_flag=True, help="Keep the query's own files among its matches.")
 @click.option("--together", is_flag=True, help="One query from all pictures that are named, and one result.")
 @click.option(
@@ -68,6 +71,10 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     images: tuple[Path, ...],
+    words: tuple[str, ...],
+    unwanted: tuple[str, ...],
+    senses: tuple[SenseOption, ...],
+    min_probability: float | None,
     index_name: str | None,
     count: int,
     min_score: values.LeastScore,
@@ -84,16 +91,22 @@ def command(
     weights: str | None,
     engine: str | None,
 ) -> None:
-    """Find the pictures of an index that are most like each IMAGE (- reads a picture from stdin).
+    """Find the pictures of an index that are most like each IMAGE (- reads a picture from stdin), or show a WORD.
 
     The score is the cosine between the pictures' features: 1 is the same picture. The percentile is how many percent
     of the index's pictures, taken in pairs at random, are less alike than that. IMAGE need not be in the index.
+
+    Words are nouns in English. The probability is what the network gives to all of them being shown. With an IMAGE
+    and words, matches are like the picture and show what the words say.
 
     \b
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
+      cbir search --word bird --not-word flamingo --min-probability 0.5
+      cbir search some.jpg --word snow
+      cbir search --word crane --sense list
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
     """
     use_one_blas_thread()
@@ -103,35 +116,79 @@ def command(
         raise click.UsageError("--shares are for the pictures of one query: add --together.")
     if strength is not None and not unlike:
         raise click.UsageError("--strength is how far --unlike moves: name a picture with --unlike.")
+    asked = find_words(words, unwanted, senses)
+    if any(sense.list for sense in senses):
+        write_senses(asked, format_ or "table")
+        return
+    if min_probability is not None and not asked.all:
+        raise click.UsageError("--min-probability is for words: name one with --word.")
+    by_words_alone = bool(asked.all) and not images and files_from is None
+    if by_words_alone:
+        _refuse_options_of_pictures(ctx)
     stdin = _Stdin()
     pictures = list(_pictures(images, files_from, stdin, null=null))
-    if not pictures:
+    if not pictures and not by_words_alone:
         what = "to search by" if not unlike else "that matches are to be like"
-        raise click.UsageError(f"Name a picture {what}, or a list of them with --files-from.")
+        raise click.UsageError(f"Name a picture {what}, or a list of them with --files-from, or a word with --word.")
     others = [stdin.query(path) for path in unlike]
-    queries = _combined(pictures, others, together=together, shares=shares, strength=strength)
+    queries = []
+    if pictures:
+        queries = _combined(pictures, others, together=together, shares=shares, strength=strength)
+    for remark in asked.remarks:
+        logger.warning(remark)
     searcher = Searcher(
         open_index(index_name), engine=engine, weights=weights, queries=len(set(pictures)) + len(set(others))
     )
     results = searcher.search(
-        queries,
+        _with_words(queries, asked),
         count=count,
         reranked=not no_rerank,
         include_self=include_self,
         min_score=min_score.cosine,
         min_percentile=min_score.percentile,
+        min_probability=min_probability,
         class_name=class_name,
     )
     writer = MatchWriter(
         searcher,
         format_ or ("paths" if null else output.default_format(piped="paths")),
-        total=len(queries),
+        total=max(len(queries), 1),
         null=null,
-        about=_about(others, class_name),
+        about={**asked.about(), **_about(others, class_name)},
         together=together,
+        words=asked,
     )
     if writer.write(results):
         ctx.exit(CbirError.exit_code)
+
+
+#: Options that say something of the query's pictures, by their parameters.
+_OF_PICTURES = {
+    "min_score": "--min-score",
+    "include_self": "--self",
+    "together": "--together",
+    "unlike": "--unlike",
+    "class_name": "--class-weights",
+}
+
+
+def _refuse_options_of_pictures(ctx: click.Context) -> None:
+    """A usage error where such an option was given, and no picture."""
+    for parameter, option in _OF_PICTURES.items():
+        source = ctx.get_parameter_source(parameter)
+        if source is not None and source.name == "COMMANDLINE":
+            instead = " --min-probability is for words." if parameter == "min_score" else ""
+            raise click.UsageError(f"{option} is for a query's pictures: name one.{instead}")
+
+
+def _with_words(queries: list[Query | CombinedQuery], words: Words) -> list[AnyQuery]:
+    """The same queries, with words, or one by words alone."""
+    from cbir.queries import WordQuery
+
+    if not words.all:
+        return list(queries)
+    pictures: Sequence[Query | CombinedQuery | None] = queries or [None]
+    return [WordQuery(words.wanted, words.unwanted, picture) for picture in pictures]
 
 
 class _Stdin:
