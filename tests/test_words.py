@@ -189,6 +189,15 @@ def test_a_word_without_classes_takes_its_relatives() -> None:
     assert mandolin.weights.min() >= 0
 
 
+def test_persons_do_not_count_for_a_word_in_small_letters() -> None:
+    snow = look_up("snow")
+    assert snow.senses[2].lemmas[:2] == ("Snow", "C. P. Snow")
+    assert [sense.number for sense in snow.used] == [1, 2, 4]
+    assert [sense.number for sense in look_up("Snow").used] == [1, 2, 3, 4]
+    assert [sense.number for sense in look_up("snow", 3).used] == [3]
+    assert len(look_up("paris").used) == len(look_up("paris").senses)  # it is nothing but names
+
+
 def test_a_part_takes_what_it_is_a_part_of() -> None:
     assert "mosque" in look_up("minaret").relatives(2)
 

@@ -70,6 +70,11 @@ class Sense:
         """Whether ImageNet has classes of just this."""
         return bool(self.classes)
 
+    def is_name(self, word: str) -> bool:
+        """Whether it has `word`, a plain one, only with capitals, as the name of a person or place."""
+        spellings = [lemma for lemma in self.lemmas if plain(lemma) == word]
+        return bool(spellings) and all(lemma != lemma.lower() for lemma in spellings)
+
     def describe(self) -> str:
         """The meaning in a line: words and gloss."""
         return f"{', '.join(self.lemmas)}: {self.gloss or f'a kind of {self.kind}'}"
@@ -98,10 +103,18 @@ class Word:
 
     @cached_property
     def used(self) -> tuple[Sense, ...]:
-        """The meanings that are looked for: the chosen one, else those with classes of their own, else all."""
+        """The meanings that are looked for: the chosen one, else those with classes of their own, else all.
+
+        Of the latter, names of persons and places (C. P. Snow) only count where the word was typed as a name or is
+        nothing else.
+        """
         if self.chosen is not None:
             return (self.senses[self.chosen - 1],)
-        return tuple(sense for sense in self.senses if sense.exact) or self.senses
+        if exact := tuple(sense for sense in self.senses if sense.exact):
+            return exact
+        if self.text != self.text.lower():
+            return self.senses
+        return tuple(sense for sense in self.senses if not sense.is_name(self.name)) or self.senses
 
     @property
     def exact(self) -> bool:
