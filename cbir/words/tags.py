@@ -45,13 +45,15 @@ _CHUNK = 1000
 class Tag:
     """A word for a picture, and the probability that the picture shows one.
 
-    `synset` is its id in WordNet; `is_class` tells one of ImageNet's classes from a word above some.
+    `synset` is its id in WordNet, `place` its number in `wordnet()`; `is_class` tells one of ImageNet's classes from a
+    word above some.
     """
 
     word: str
     probability: float
     synset: str
     is_class: bool
+    place: int = field(default=-1, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,31 @@ def tags(
         found: list[list[Tag]] = [[] for _ in range(len(classes[rows]))]
         for numbers, places, sums in _rounds(candidates, classes[rows], probabilities[rows], count, min_probability):
             for row, place, probability in zip(numbers.tolist(), places.tolist(), sums.tolist(), strict=True):
-                synset = words.wordnet_id(int(candidates.synsets[place]))
-                found[row].append(Tag(candidates.name(place), min(probability, 1.0), synset, place < _CLASSES))
+                synset = int(candidates.synsets[place])
+                found[row].append(
+                    Tag(
+                        candidates.name(place),
+                        min(probability, 1.0),
+                        words.wordnet_id(synset),
+                        place < _CLASSES,
+                        synset,
+                    )
+                )
         yield from found
+
+
+def words_above(tag: Tag) -> list[str]:
+    """The everyday words above a tag that could be tags themselves, the most general first, by the first way up."""
+    words = wordnet()
+    might_be = _everyday(MAX_GENERAL)
+    found = []
+    place, parents = tag.place, words.parents(tag.place)
+    while parents:
+        place = parents[0]
+        if place in might_be:
+            found.append(words.lemmas(place)[0])
+        parents = words.parents(place)
+    return found[::-1]
 
 
 def _rounds(
@@ -130,6 +154,12 @@ def _rounds(
             return
         yield rows, places, sums[rows, places]
         worth[rows] *= candidates.without(places)
+
+
+@cache
+def _everyday(max_general: float) -> frozenset[int]:
+    """Of the synsets that may be tags and are no classes, those with an everyday word."""
+    return wordnet().familiar & frozenset(_candidates(max_general).synsets[_CLASSES:].tolist())
 
 
 @cache
