@@ -30,13 +30,15 @@ class Match:
 
     `score` is the cosine of its features and the query's: 1 is the same picture. Of a query of several pictures it is
     the mean of the cosines with those that matches are to be like. `percentile` is the share, in percent, of random
-    pairs of the index's pictures that are less alike than that; None where the index does not know.
+    pairs of the index's pictures that are less alike than that; None where the index does not know. `row` is the
+    picture's row in the index, by which `cbir.tagging.RowTags` tells its tags.
     """
 
     rank: int
     path: Path
     score: float
     percentile: float | None = None
+    row: int = -1
 
 
 @dataclass(frozen=True)
@@ -271,7 +273,9 @@ class Searcher:
         root = self.index.root
         return [
             # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
-            Match(rank, root / self.index.record(int(row)).path, min(float(score), 1.0), self._percentile(score))
+            Match(
+                rank, root / self.index.record(int(row)).path, min(float(score), 1.0), self._percentile(score), int(row)
+            )
             for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
         ]
 

@@ -121,14 +121,7 @@ class RowTags:
     """
 
     def __init__(self, index: Index) -> None:
-        self._index: Index | None = index
-        if not any(block.classes for block in index.meta.blocks):
-            self._index = None
-
-    @property
-    def are_known(self) -> bool:
-        """Whether any row may have tags."""
-        return self._index is not None
+        self._index = index if any(block.classes for block in index.meta.blocks) else None
 
     def of(self, rows: Sequence[int]) -> list[list[Tag] | None]:
         """The tags of each of `rows`; None where nothing is known of it."""

@@ -133,9 +133,7 @@ def command(
     if sidecars is not None and not quiet:
         click.echo(sidecars.summary(), err=True)
     if index is not None and writer.unknown:
-        from cbir.search import why_without_classes
-
-        logger.warning("%s of %s pictures are without tags. %s", f"{writer.unknown:,}", f"{len(names):,}", why_without_classes(index))
+        _say_why(index, writer.unknown)
     if has_failed or unreadable:
         ctx.exit(CbirError.exit_code)
 
@@ -162,8 +160,17 @@ def _open(name: str) -> Index:
 def _of_index(index: Index, choice: Choice) -> tuple[Iterator[Tagged], list[str]]:
     from cbir.tagging import tag_index
 
-    paths = index.columns().paths
-    return tag_index(index, choice), [str(index.root / path) for path in paths]
+    paths = zip(index.columns().paths, index.valid.tolist(), strict=True)
+    return tag_index(index, choice), [str(index.root / path) for path, is_valid in paths if is_valid]
+
+
+def _say_why(index: Index, count: int) -> None:
+    """Why `count` pictures of an index have no tags."""
+    from cbir.search import why_without_classes
+
+    logger.warning(
+        "%s of %s pictures are without tags. %s", f"{count:,}", f"{len(index):,}", why_without_classes(index)
+    )
 
 
 def _of_pictures(

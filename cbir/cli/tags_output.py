@@ -141,17 +141,15 @@ class TagWriter:
             output.write_separated(rows, tabs=self._format == "tsv")
 
 
-def tag_record(tag: Tag) -> dict[str, Any]:
-    """A tag as JSON has it."""
-    return {"word": tag.word, "probability": round(tag.probability, 4)}
-
-
 def _record(tagged: Tagged, sidecar: dict[str, Any] | None) -> dict[str, Any]:
     record: dict[str, Any] = {"path": tagged.name}
     if tagged.error is not None:
         return {**record, "error": str(tagged.error)}
-    tags = tagged.tags
-    record["tags"] = None if tags is None else [{**tag_record(tag), "synset": tag.synset} for tag in tags]
+    record["tags"] = None
+    if tagged.tags is not None:
+        record["tags"] = [
+            {"word": tag.word, "probability": round(tag.probability, 4), "synset": tag.synset} for tag in tagged.tags
+        ]
     return record if sidecar is None else {**record, "sidecar": sidecar}
 
 
