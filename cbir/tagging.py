@@ -14,6 +14,7 @@ from cbir.backbones.registry import Backbone
 from cbir.errors import ImageReadError, IndexDamagedError
 from cbir.extract import Extractor
 from cbir.index.classes import unpack
+from cbir.index.files import how_to_repair
 from cbir.index.store import Index
 from cbir.queries import Query
 from cbir.search import classes_of
@@ -130,8 +131,11 @@ class RowTags:
         try:
             classes = unpack(self._index.class_records(rows))
         except (IndexDamagedError, ValueError) as error:
-            what = str(error) if isinstance(error, IndexDamagedError) else f"The classes of {self._index.directory}:"
-            logger.warning("Matches are without tags. %s", what)
+            problem = str(error)
+            if isinstance(error, ValueError):
+                directory = self._index.directory
+                problem = f"The classes in {directory} are damaged ({problem}). {how_to_repair(directory)}"
+            logger.warning("Matches are without tags. %s", problem)
             self._index = None
             return [None] * len(rows)
         found = Choice().tags(classes.numbers, classes.probabilities)
