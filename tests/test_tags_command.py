@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -137,10 +139,11 @@ def test_a_folder_stands_for_its_pictures_and_bad_ones_are_told(photos: Path) ->
     (photos / "sub").mkdir()
     shutil.copy(photos / "img_000.jpg", photos / "sub" / "copy.jpg")
     (photos / "bad.jpg").write_bytes(b"no picture")
-    result = run("tags", photos, "--min-probability", "0.01")
+    result = run("tags", photos / "img_002.jpg", photos, "--min-probability", "0.01")
     assert result.exit_code == 1
     assert f"Error: Cannot read {photos / 'bad.jpg'}: it is no picture" in result.stderr
-    bad, first, *_, copy = records(result)
+    named, bad, first, *others, copy = records(result)
+    assert named["path"] == others[1]["path"] == str(photos / "img_002.jpg")
     assert set(bad) == {"path", "error"}
     assert copy["path"] == str(photos / "sub" / "copy.jpg")
     assert copy["tags"] == first["tags"] != []
@@ -468,6 +471,27 @@ def test_exiftool_reads_sidecars(tmp_path: Path) -> None:
     assert found["Subject"] == ["flamingo", "grand piano"]
     assert found["HierarchicalSubject"][0] == "animal|bird|flamingo"
     assert (found["CreatorTool"], found["Validate"]) == (f"cbir {__version__}", "OK")
+
+
+def test_the_examples_of_the_docs(
+    tmp_path: Path, shared: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("flamingo/image_0011", "flamingo/image_0019", "ant/image_0010", "grand_piano/image_0018"):
+        target = tmp_path / "photos" / f"{name}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shared("photos") / f"{name}.jpg", target)
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / "docs" / "tags.md").read_text(encoding="utf-8")
+    examples = [part for block in text.split("```")[1::2] for part in block.split("$ cbir ")[1:]]
+    assert len(examples) == 7
+    for example in examples:
+        command, _, expected = example.partition("\n")
+        result = run(*shlex.split(command))
+        shown = "".join(
+            line for line in result.output.splitlines(keepends=True) if not line.startswith(("Using ", "Preparing "))
+        )
+        # processors differ in the last digits
+        assert re.sub(r"[\d.]+", "0", shown) == re.sub(r"[\d.]+", "0", expected), command
 
 
 def test_words_above_a_tag_become_more_special() -> None:
