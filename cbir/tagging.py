@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cbir.backbones.head import TopClasses, open_classifier
 from cbir.backbones.registry import Backbone
 from cbir.errors import ImageReadError, IndexDamagedError
 from cbir.extract import Extractor
@@ -19,6 +19,9 @@ from cbir.index.store import Index
 from cbir.queries import Query
 from cbir.search import classes_of
 from cbir.words.tags import LEAST_PROBABILITY, MAX_GENERAL, MOST_TAGS, Tag, tags
+
+if TYPE_CHECKING:
+    from cbir.backbones.head import TopClasses
 
 logger = logging.getLogger("cbir")
 
@@ -69,6 +72,9 @@ class Tagger:
     def __init__(
         self, backbone: Backbone, choice: Choice | None = None, *, engine: str | None = None, pictures: int = 1
     ) -> None:
+        # only then: a search, which shows tags too, needs none of it
+        from cbir.backbones.head import open_classifier
+
         self._choice = choice or Choice()
         # a single picture is not worth a process of its own to be decoded in; of many, one must not end the run
         self._extractor = Extractor(

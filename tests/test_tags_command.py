@@ -298,9 +298,9 @@ def test_damaged_classes_cost_a_search_only_its_tags(make_index: Callable[..., I
     (file,) = index.directory.glob("classes-*.npy")
     file.write_bytes(file.read_bytes()[:-20] + b"\xff" * 20)
     assert RowTags(Index.open(index.directory)).of([0]) != [None]  # of other rows than the damaged one
-    result = run("search", index.root / "b/dog.jpg", "--format", "table")
+    result = run("search", index.root / "b/dog.jpg", index.root / "a/piano.jpg", "--format", "table")
     assert result.exit_code == 0
-    assert len(result.stdout.splitlines()) == 4
+    assert len(result.stdout.splitlines()) == 2 * (1 + 4 + 1)
     assert "tag" not in result.stdout
     assert result.stderr.count("Matches are without tags") == 1
     assert "--repair" in result.stderr
