@@ -36,7 +36,8 @@ class Match:
 
     `score` is the cosine of its features and the query's: 1 is the same picture. Of a query of several pictures it is
     the mean of the cosines with those that matches are to be like. `percentile` is the share, in percent, of random
-    pairs of the index's pictures that are less alike than that; None where the index does not know.
+    pairs of the index's pictures that are less alike than that; None where the index does not know. `row` is the
+    picture's row in the index, by which `cbir.tagging.RowTags` tells its tags.
 
     Of a query with words, `probability` is what the network gives to their being shown, and to the unwanted ones' not
     being shown; with an inexact word (`Word.exact`) it is a likeness from 0 to 1. Of words alone, it is the score too.
@@ -47,6 +48,7 @@ class Match:
     score: float
     percentile: float | None = None
     probability: float | None = None
+    row: int = -1
 
 
 @dataclass(frozen=True)
@@ -369,6 +371,7 @@ class Searcher:
                 min(float(score), 1.0),
                 self._percentile(score) if alike else None,
                 probability,
+                int(row),
             )
             for rank, (row, score, probability) in enumerate(zip(rows, scores, shown, strict=True), start=1)
         ]

@@ -318,6 +318,17 @@ def test_nothing_that_says_nothing_is_a_tag() -> None:
     assert not words & {"entity", "physical entity", "object", "whole", "artifact", "organism", "instrumentality"}
 
 
+def test_vague_words_are_no_tags() -> None:
+    """What is taken in their place is a more general or a more special one, or nothing."""
+    kept = pictures(
+        {"African elephant": 0.25, "flamingo": 0.25, "tench": 0.25, "tailed frog": 0.25},  # vertebrates
+        {"digital clock": 0.34, "wall clock": 0.34, "buckle": 0.05, "padlock": 0.05},
+        {"schooner": 0.16, "airliner": 0.16, "warplane": 0.16, "moped": 0.16},  # crafts, conveyances
+    )
+    found = [[tag.word for tag in one] for one in tags(kept["class"], kept["probability"])]
+    assert found == [["animal"], ["clock"], ["vehicle"]]
+
+
 def test_a_tag_has_its_probability_and_synset() -> None:
     kept = pictures({"beagle": 0.25, "pug": 0.25, "basset": 0.25, "boxer": 0.25}, {"tench": 1.0})
     (dog,), (tench,) = tags(kept["class"], kept["probability"])

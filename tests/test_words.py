@@ -307,3 +307,11 @@ def test_the_script_makes_the_same_file_again(tmp_path: Path) -> None:
             assert old._section(name) == new._section(name), name
     subprocess.run([*command[:-1], tmp_path / "again.bin"], check=True)
     assert out.read_bytes() == (tmp_path / "again.bin").read_bytes()
+
+
+def test_synsets_are_found_by_their_ids() -> None:
+    for place in (0, 1, 41_000, len(wordnet()) - 1):
+        assert wordnet().find(wordnet().wordnet_id(place)) == place
+    for unknown in ("n00000001", "n99999999"):
+        with pytest.raises(ValueError, match="no noun"):
+            wordnet().find(unknown)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from cbir.cli import output
 if TYPE_CHECKING:
     from cbir.cli.words import Words
     from cbir.search import Match, Searcher, SearchResult
+    from cbir.tagging import RowTags
+    from cbir.words.tags import Tag
 
 
 class MatchWriter:
@@ -41,13 +45,15 @@ class MatchWriter:
         self._together = together
         self._words = words
         self._exists: dict[Path, bool] = {}
+        self._tags: RowTags | None = None
 
     def write(self, results: Iterable[SearchResult]) -> bool:
         """Write all results; True if a query could not be read."""
         failed = missing = shown = 0
         collected: list[dict[str, Any]] = []
         if self._format in ("csv", "tsv"):
-            header = ["query", "rank", "score", "path", "percentile", *(["probability"] if self._words.all else [])]
+            with_words = ["probability"] if self._words.all else []
+            header = ["query", "rank", "score", "path", "percentile", *with_words, "tag"]
             output.write_separated([header], tabs=self._format == "tsv")
         for result in results:
             if result.error is not None:
@@ -83,6 +89,7 @@ class MatchWriter:
         if self._format == "paths":
             output.write_paths((match.path for match in matches), null=self._null)
         elif self._format in ("csv", "tsv"):
+            tags = self._tags_of(matches)
             rows = [
                 (
                     name,
@@ -91,6 +98,7 @@ class MatchWriter:
                     match.path,
                     _percent(match.percentile),
                     *([] if match.probability is None else [f"{match.probability:.6f}"]),
+                    _first(tags[match.row]),
                 )
                 for match in matches
             ]
@@ -107,6 +115,7 @@ class MatchWriter:
         from cbir.queries import WordQuery
 
         query = result.query
+        tags = self._tags_of(result.matches)
         columns: dict[str, Callable[[Match], str]] = {"rank": lambda match: str(match.rank)}
         if not isinstance(query, WordQuery) or query.picture is not None:
             columns["score"] = lambda match: f"{match.score:.3f}"
@@ -116,9 +125,21 @@ class MatchWriter:
             name = "probability" if self._words.are_exact else "likeness"
             columns[name] = lambda match: f"{match.probability or 0:.3f}"
         numbers = range(len(columns))
+        columns["tag"] = lambda match: _first(tags[match.row]) or "–"
         columns["path"] = lambda match: output.short_path(match.path)
-        lines = [[column(match) for column in columns.values()] for match in result.matches]
-        output.write_table(list(columns), lines, right=numbers)
+        table = [list(columns), *([column(match) for column in columns.values()] for match in result.matches)]
+        if not any(map(_first, tags.values())) or not _fits(table):
+            table = [[*line[:-2], line[-1]] for line in table]
+        output.write_table(table[0], table[1:], right=numbers)
+
+    def _tags_of(self, matches: Sequence[Match]) -> dict[int, list[Tag] | None]:
+        """The tags of each match's row; None where nothing is known of it."""
+        if self._tags is None:
+            from cbir.tagging import RowTags
+
+            self._tags = RowTags(self._searcher.index)
+        rows = [match.row for match in matches]
+        return dict(zip(rows, self._tags.of(rows), strict=True))
 
     def _record(self, result: SearchResult) -> dict[str, Any]:
         from cbir.queries import CombinedQuery, WordQuery
@@ -129,6 +150,7 @@ class MatchWriter:
             query = query.picture or query
         if self._together and isinstance(query, CombinedQuery):
             name = [one.name for one in query.like]
+        tags = self._tags_of(result.matches)
         record: dict[str, Any] = {
             "query": name,
             **self._about,
@@ -141,6 +163,7 @@ class MatchWriter:
                     "score": round(match.score, 6),
                     "percentile": None if match.percentile is None else round(match.percentile, 2),
                     **({} if match.probability is None else {"probability": round(match.probability, 6)}),
+                    "tags": _records(tags[match.row]),
                 }
                 for match in result.matches
             ],
@@ -158,3 +181,19 @@ def _hint(name: str) -> str:
 
 def _percent(percentile: float | None) -> str:
     return "" if percentile is None else f"{percentile:.2f}"
+
+
+def _first(tags: Sequence[Tag] | None) -> str:
+    return tags[0].word if tags else ""
+
+
+def _records(tags: Sequence[Tag] | None) -> list[dict[str, Any]] | None:
+    return None if tags is None else [{"word": tag.word, "probability": round(tag.probability, 4)} for tag in tags]
+
+
+def _fits(lines: Sequence[Sequence[str]]) -> bool:
+    """Whether a table is no wider than the terminal, where there is one."""
+    if not sys.stdout.isatty():
+        return True
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return sum(widths) + 2 * (len(widths) - 1) <= shutil.get_terminal_size().columns

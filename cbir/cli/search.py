@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +18,10 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.pictures import Stdin, named_pictures
 from cbir.cli.runs import use_one_blas_thread
 from cbir.cli.words import SenseOption, Words, find_words, logger, word_options, write_senses
-from cbir.errors import CbirError, reason_of
+from cbir.errors import CbirError
 
 if TYPE_CHECKING:
     from cbir.queries import CombinedQuery, Query
@@ -125,8 +124,8 @@ def command(
     by_words_alone = bool(asked.all) and not images and files_from is None
     if by_words_alone:
         _refuse_options_of_pictures(ctx)
-    stdin = _Stdin()
-    pictures = list(_pictures(images, files_from, stdin, null=null))
+    stdin = Stdin()
+    pictures = list(named_pictures(images, files_from, stdin, null=null))
     if not pictures and not by_words_alone:
         what = "to search by" if not unlike else "that matches are to be like"
         raise click.UsageError(f"Name a picture {what}, or a list of them with --files-from, or a word with --word.")
@@ -189,46 +188,6 @@ def _with_words(queries: list[Query | CombinedQuery], words: Words) -> list[AnyQ
         return list(queries)
     pictures: Sequence[Query | CombinedQuery | None] = queries or [None]
     return [WordQuery(words.wanted, words.unwanted, picture) for picture in pictures]
-
-
-class _Stdin:
-    """Stdin, which is one picture or one list of names."""
-
-    def __init__(self) -> None:
-        self._is_taken = False
-
-    def take(self) -> bytes:
-        """What it holds; a usage error the second time."""
-        if self._is_taken:
-            raise click.UsageError("Stdin can be one picture or one list of names, and only once.")
-        self._is_taken = True
-        return sys.stdin.buffer.read()
-
-    def query(self, path: Path) -> Query:
-        """A query by a file, or by stdin's picture."""
-        from cbir.queries import Query
-
-        return Query(self.take(), "-") if str(path) == "-" else Query.from_path(path)
-
-
-def _pictures(images: Iterable[Path], files_from: Path | None, stdin: _Stdin, *, null: bool) -> Iterator[Query]:
-    from cbir.queries import Query
-
-    for image in images:
-        yield stdin.query(image)
-    if files_from is not None:
-        for name in _names(files_from, stdin, null=null):
-            yield Query.from_path(name)
-
-
-def _names(files_from: Path, stdin: _Stdin, *, null: bool) -> Iterator[str]:
-    try:
-        data = stdin.take() if str(files_from) == "-" else files_from.read_bytes()
-    except OSError as error:
-        raise CbirError(f"Cannot read the list {files_from}: {reason_of(error)}.") from error
-    for name in data.split(b"\0" if null else b"\n"):
-        if name.strip(b"\r"):
-            yield os.fsdecode(name if null else name.rstrip(b"\r"))
 
 
 def _combined(

@@ -5,7 +5,7 @@ with the largest product of squared probability and information (minus the logar
 more careful form of what Deng, Krause, Berg and Fei-Fei do in "Hedging Your Bets: Optimizing Accuracy-Specificity
 Trade-offs in Large Scale Visual Recognition", CVPR 2012: a dog of uncertain breed is a dog. The next tag is the same
 among those synsets that share no class with one that was taken. A word above classes that is no everyday one, such as
-"diapsid", is worth less than one that is.
+"passerine", is worth less than one that is, and some vague ones are never taken.
 """
 
 from __future__ import annotations
@@ -37,6 +37,31 @@ _CAUTION = 2
 # What a word above classes is worth that is no everyday one.
 _UNFAMILIAR = 0.75
 
+# Words that nobody writes under a photo, and without which tags are right as often, so that a more special or a more
+# general one is taken: "timepiece" or "animal". "Device" is as vague, but what is left without it is more often wrong.
+_VAGUE = (
+    "n01471682",  # vertebrate
+    "n01905661",  # invertebrate
+    "n01886756",  # placental
+    "n01661818",  # diapsid
+    "n03100490",  # conveyance
+    "n04170037",  # self-propelled vehicle
+    "n03125870",  # craft
+    "n03093574",  # consumer goods
+    "n04550840",  # ware
+    "n03405265",  # furnishing
+    "n03563967",  # implement
+    "n04014297",  # protective covering
+    "n04081844",  # restraint
+    "n03323703",  # fastener
+    "n03738472",  # mechanism
+    "n03736970",  # mechanical device
+    "n03278248",  # electronic equipment
+    "n03297735",  # establishment
+    "n03748162",  # mercantile establishment
+    "n03546340",  # housing
+)
+
 # Pictures whose synsets' probabilities are summed up at a time.
 _CHUNK = 1000
 
@@ -45,43 +70,53 @@ _CHUNK = 1000
 class Tag:
     """A word for a picture, and the probability that the picture shows one.
 
-    `synset` is its id in WordNet; `is_class` tells one of ImageNet's classes from a word above some.
+    `place` is the number of its synset in `wordnet()`; `is_class` tells one of ImageNet's classes from a word above
+    some.
     """
 
     word: str
     probability: float
-    synset: str
+    place: int
     is_class: bool
+
+    @property
+    def synset(self) -> str:
+        """Its id in WordNet, such as n02012849."""
+        return wordnet().wordnet_id(self.place)
 
 
 @dataclass(frozen=True)
 class _Candidates:
     """The synsets that may be tags, n of them: the classes in their order, then others.
 
-    `covers`, shape (n, 1000), is 1 for the classes that each is or stands above; `above`, shape (1000, most), has the
-    candidates above each class, itself included, filled up with n; `information`, shape (n,), is in natural units, and
-    less for words that are no everyday ones.
+    `covers[starts[i]:starts[i + 1]]` are the classes that candidate i is or stands above; `above`, shape (1000, most),
+    has the candidates above each class, itself included, filled up with n; `information`, shape (n,), is in natural
+    units, and less for words that are no everyday ones.
     """
 
     synsets: npt.NDArray[np.int64]
-    covers: npt.NDArray[np.float32]
+    covers: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
     above: npt.NDArray[np.int64]
     information: npt.NDArray[np.float32]
     names: dict[int, str] = field(default_factory=dict)
     unrelated: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def name(self, place: int) -> str:
-        """What a candidate is called."""
+        """What a candidate is called, without the kind in parentheses that tells two classes of one name apart."""
         if place not in self.names:
             words = wordnet()
             is_class = place < _CLASSES
-            self.names[place] = words.class_names[place] if is_class else words.lemmas(int(self.synsets[place]))[0]
+            name = words.class_names[place] if is_class else words.lemmas(int(self.synsets[place]))[0]
+            self.names[place] = name.partition(" (")[0]
         return self.names[place]
 
     def without(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which candidates share no class with each of `places`, shape (len(places), n)."""
         for place in set(places.tolist()) - self.unrelated.keys():
-            self.unrelated[place] = np.asarray(self.covers @ self.covers[place] == 0, dtype=np.bool_)
+            unrelated = np.ones(len(self.synsets) + 1, dtype=np.bool_)
+            unrelated[self.above[self.covers[self.starts[place] : self.starts[place + 1]]]] = False
+            self.unrelated[place] = unrelated[:-1]
         return np.stack([self.unrelated[place] for place in places.tolist()])
 
 
@@ -99,15 +134,28 @@ def tags(
     `min_probability`, and stands for at most the share `max_general` of all classes.
     """
     candidates = _candidates(max_general)
-    words = wordnet()
     for start in range(0, len(classes), _CHUNK):
         rows = slice(start, start + _CHUNK)
         found: list[list[Tag]] = [[] for _ in range(len(classes[rows]))]
         for numbers, places, sums in _rounds(candidates, classes[rows], probabilities[rows], count, min_probability):
             for row, place, probability in zip(numbers.tolist(), places.tolist(), sums.tolist(), strict=True):
-                synset = words.wordnet_id(int(candidates.synsets[place]))
+                synset = int(candidates.synsets[place])
                 found[row].append(Tag(candidates.name(place), min(probability, 1.0), synset, place < _CLASSES))
         yield from found
+
+
+def words_above(tag: Tag) -> list[str]:
+    """The everyday words above a tag that could be tags themselves, the most general first, by the first way up."""
+    words = wordnet()
+    might_be = _everyday(MAX_GENERAL)
+    found = []
+    place, parents = tag.place, words.parents(tag.place)
+    while parents:
+        place = parents[0]
+        if place in might_be:
+            found.append(words.lemmas(place)[0])
+        parents = words.parents(place)
+    return found[::-1]
 
 
 def _rounds(
@@ -133,32 +181,45 @@ def _rounds(
 
 
 @cache
+def _everyday(max_general: float) -> frozenset[int]:
+    """Of the synsets that may be tags and are no classes, those with an everyday word."""
+    return wordnet().familiar & frozenset(_candidates(max_general).synsets[_CLASSES:].tolist())
+
+
+@cache
 def _candidates(max_general: float) -> _Candidates:
     words = wordnet()
-    paths, starts = words.paths
-    of_class = np.repeat(np.arange(_CLASSES), np.diff([*starts.tolist(), len(paths)]))
-    classes_of: dict[int, list[int]] = {}
-    for synset, number in zip(paths.tolist(), of_class.tolist(), strict=True):
-        classes_of.setdefault(synset, []).append(number)
+    paths, path_starts = words.paths
+    of_class = np.repeat(np.arange(_CLASSES), np.diff([*path_starts.tolist(), len(paths)]))
+    order = np.argsort(paths, kind="stable")
+    # not by `np.unique` or `np.isin`, which load NumPy's masked arrays: that takes longer than the rest
+    firsts = np.flatnonzero(np.diff(paths[order], prepend=-1))
+    synsets, counts = paths[order[firsts]], np.diff(firsts, append=len(order))
+    below = of_class[order]
+    is_familiar = np.zeros(len(words), dtype=np.bool_)
+    is_familiar[list(words.familiar)] = True
+    familiar = is_familiar[synsets]
+    depths = words.depths[synsets]
     # of synsets above just the same classes, which a picture cannot tell apart: an everyday one, the deepest of those
-    chosen: dict[tuple[int, ...], int] = {}
+    chosen: dict[bytes, int] = {}
 
-    def rank(synset: int) -> tuple[bool, int]:
-        return synset in words.familiar, int(words.depths[synset])
+    def rank(number: int) -> tuple[bool, int]:
+        return bool(familiar[number]), int(depths[number])
 
-    for synset, numbers in classes_of.items():
-        key = tuple(numbers)
-        if 1 < len(key) <= max_general * _CLASSES and words.depths[synset] >= _LEAST_DEPTH:
-            chosen[key] = max(chosen.get(key, synset), synset, key=rank)
-    synsets = np.array([*words.classes.tolist(), *sorted(chosen.values())], dtype=np.int64)
-    covers = np.zeros((len(synsets), _CLASSES), dtype=np.float32)
-    for place, synset in enumerate(synsets.tolist()):
-        covers[place, classes_of[synset]] = 1
-    numbers_of, places = np.nonzero(covers.T)
-    columns = np.arange(len(numbers_of)) - np.searchsorted(numbers_of, numbers_of)
-    above = np.full((_CLASSES, int(columns.max()) + 1), len(synsets), dtype=np.int64)
-    above[numbers_of, columns] = places
-    information = np.log(_CLASSES / covers.sum(axis=1))
-    everyday = [place < _CLASSES or synset in words.familiar for place, synset in enumerate(synsets.tolist())]
-    information *= np.where(everyday, 1, _UNFAMILIAR)
-    return _Candidates(synsets, covers, above, np.asarray(information, dtype=np.float32))
+    may_be = (counts > 1) & (counts <= max_general * _CLASSES) & (depths >= _LEAST_DEPTH)
+    for number in np.flatnonzero(may_be).tolist():
+        key = below[firsts[number] : firsts[number] + counts[number]].tobytes()
+        chosen[key] = max(chosen.get(key, number), number, key=rank)
+    vague = {words.find(one) for one in _VAGUE}
+    others = sorted(number for number in chosen.values() if int(synsets[number]) not in vague)
+    numbers = np.concatenate([np.searchsorted(synsets, words.classes), np.array(others, dtype=np.int64)])
+    starts = np.concatenate([[0], np.cumsum(counts[numbers])])
+    places = np.repeat(np.arange(len(numbers)), counts[numbers])
+    covers = below[np.arange(len(places)) + (firsts[numbers] - starts[:-1])[places]]
+    by_class = np.argsort(covers, kind="stable")
+    columns = np.arange(len(places)) - np.searchsorted(covers[by_class], covers[by_class])
+    above = np.full((_CLASSES, int(columns.max()) + 1), len(numbers), dtype=np.int64)
+    above[covers[by_class], columns] = places[by_class]
+    everyday = familiar[numbers] | (np.arange(len(numbers)) < _CLASSES)
+    information = np.log(_CLASSES / counts[numbers]) * np.where(everyday, 1, _UNFAMILIAR)
+    return _Candidates(synsets[numbers], covers, starts, above, information.astype(np.float32))

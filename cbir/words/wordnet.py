@@ -95,6 +95,14 @@ class WordNet:
         """WordNet's and ImageNet's own name for a synset, such as n02012849."""
         return f"n{int(self._offsets[synset]):08d}"
 
+    def find(self, wordnet_id: str) -> int:
+        """The synset of such a name; ValueError where there is none."""
+        offset = int(wordnet_id[1:])
+        synset = int(np.searchsorted(self._offsets, offset))
+        if synset == self._count or self._offsets[synset] != offset:
+            raise ValueError(f"there is no noun {wordnet_id}")
+        return synset
+
     def parents(self, synset: int) -> list[int]:
         """The synsets next above (hypernyms, also of instances); none above the root."""
         first = int(self._parents[synset])
