@@ -230,10 +230,10 @@ def test_every_format(photos: Path) -> None:
         assert (row["score"], row["percentile"], row["probability"]) == ("0.875000", "", "0.875000")
         assert row["path"] == str(photos / name_of(0))
     table = run("--word", "dog", "--no-rerank", "-k", "1", "--format", "table").stdout.splitlines()
-    assert table[0].split() == ["rank", "probability", "path"]
+    assert table[0].split() == ["rank", "probability", "tag", "path"]
     assert table[1].split()[:2] == ["1", "0.875"]
     table = run(photos / name_of(5), "--word", "dog", "-k", "1", "--format", "table").stdout.splitlines()
-    assert table[0].split() == ["rank", "score", "percentile", "probability", "path"]
+    assert table[0].split() == ["rank", "score", "percentile", "probability", "path"]  # it has no tag
     assert run("--word", "dog", "-0", "-k", "1", "--no-rerank").stdout == f"{photos / name_of(0)}\0"
 
 
@@ -241,7 +241,7 @@ def test_an_inexact_word_says_so_and_shows_a_likeness(photos: Path) -> None:
     result = run("--word", "mandolin", "--no-rerank", "-k", "1", "--format", "table")
     assert "No class for mandolin; by its relatives: " in result.stderr
     assert "banjo" in result.stderr
-    assert result.stdout.split()[:3] == ["rank", "likeness", "path"]
+    assert result.stdout.split()[:3] == ["rank", "likeness", "tag"]
     assert name_of(5) in result.stdout
     assert run("--word", "mandolin", "-q").stderr == ""
     assert run("--word", "dog").stderr == ""
