@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -277,29 +276,6 @@ def test_cut_outs_are_transparent_where_other_parts_are(draw_picture: Callable) 
         assert np.array_equal(values[..., 3], np.where(inside, 255, 0))
         assert np.array_equal(values[inside][:, :3], pixels[y : y + height, x : x + width][inside])
         assert not values[~inside].any()
-
-
-@pytest.mark.slow
-def test_twelve_megapixels_take_no_time(draw_picture: Callable) -> None:
-    labels = blobs((4000, 3000), 12, grain=20)
-    image = draw_picture(1, (400, 300)).resize((4000, 3000))
-    segmentation = segmentation_of(labels, image)
-    took = {}
-    for name, make in {
-        "describe": lambda: describe_parts(np.asarray(image), labels),
-        "overlay": lambda: overlay(segmentation),
-        "labels": lambda: label_map(segmentation),
-        "shapes": lambda: segmentations(labels),
-    }.items():
-        best = np.inf
-        for _ in range(3):
-            start = time.perf_counter()
-            make()
-            best = min(best, time.perf_counter() - start)
-        took[name] = best
-    assert took["overlay"] < 0.5, took
-    assert took["labels"] + took["describe"] < 0.5, took
-    assert took["shapes"] < 1.0, took
 
 
 # --- layers
