@@ -205,3 +205,32 @@ update.COMMIT_ROWS = 16
 from cbir.cli import cli
 cli(sys.argv[1:], prog_name="cbir")
 """
+
+
+STOPPED_IN_A_FINALISER = """
+import os, signal, time, weakref
+from cbir.cli.runs import stop_on_terminate
+
+class Thing:
+    pass
+
+stop_on_terminate()
+thing = Thing()
+
+def at_its_end():
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000):  # the handler runs in here, where Python drops what it raises
+        pass
+
+weakref.finalize(thing, at_its_end)
+try:
+    del thing
+    time.sleep(10)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_a_signal_in_the_middle_of_a_finaliser_still_ends_a_run() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED_IN_A_FINALISER], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
