@@ -21,8 +21,8 @@ from PIL import Image
 from benchmarks import reranking
 from benchmarks.harness import Settings, Worker, one_blas_thread, run_command
 from benchmarks.results import Result, measured, noted
+from cbir.backbones.head import open_classifier
 from cbir.backbones.registry import BUNDLED, describe
-from cbir.backbones.weights import load_state_dict
 from cbir.extract import Extractor, unit
 from cbir.index.store import Index
 from cbir.ranking import Ranker
@@ -73,18 +73,14 @@ class Pictures:
 
     def __init__(self, files: Sequence[tuple[str, Path | bytes]]) -> None:
         backbone = describe(BUNDLED)
-        weights = load_state_dict(backbone.weights.locate())
-        head, bias = weights["_fc.weight"].float().numpy(), weights["_fc.bias"].float().numpy()
         extractor = Extractor(backbone, pictures=len(files))
         found: dict[str, Floats] = {}
         results = list(extractor.run((folder, source) for folder, source in files))
         found = {result.sha256: result.feature for result in results if result.feature is not None}
         features = np.stack([found[result.sha256] for result in results])
-        logits = features @ head.reshape(len(head), -1).T + bias
-        probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
-        self.classes = np.argsort(-probabilities, axis=1)[:, :KEPT].astype(np.uint16)
-        self.probabilities = np.take_along_axis(probabilities, self.classes.astype(np.int64), axis=1).astype(np.float16)
+        top = open_classifier(backbone).top(features, KEPT)
+        self.classes = top.numbers
+        self.probabilities = top.probabilities.astype(np.float16)
         self.features = unit(features)
         self.folders = np.array([result.key for result in results])
 

@@ -16,7 +16,8 @@ from cbir.segment.enlarge import enlarged_labels
 from cbir.segment.hierarchy import merge
 from cbir.segment.hypercolumns import StageMap, on_grid, on_regions, stage_maps, unit
 from cbir.segment.parts import Segmenter
-from cbir.segment.superpixels import superpixels, touching
+from cbir.segment.runs import neighbours
+from cbir.segment.superpixels import superpixels
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def test_superpixels_are_described_by_what_they_cover() -> None:
 
 
 def test_touching_labels_are_found_both_ways() -> None:
-    assert touching(np.array([[0, 0, 2], [1, 1, 2]])).tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert np.argwhere(np.triu(neighbours(np.array([[0, 0, 2], [1, 1, 2]])))).tolist() == [[0, 1], [0, 2], [1, 2]]
 
 
 def test_merging_takes_the_likeliest_first_and_only_neighbours() -> None:

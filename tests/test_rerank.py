@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from feature_index import make_index
 
-from cbir.backbones.registry import describe
-from cbir.index.files import FileRecord
-from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.rerank import COPY, IDENTICAL, LEAST_ROWS, SHORTLIST, Centre, _diffuse, largest, rerank, roots
@@ -32,16 +30,7 @@ def index_of(tmp_path: Path) -> MakeIndex:
     """A function that makes an index of features, shape (n, dimension), in a folder of its own."""
 
     def make(features: np.ndarray) -> Index:
-        directory = tmp_path / f"index-{len(list(tmp_path.iterdir()))}"
-        directory.mkdir()
-        model = describe("efficientnet_lite0", "untrained").to_json()
-        model["dimension"] = features.shape[1]
-        writer = Writer(directory, Meta(model, features.shape[1], "/photos", "2026", "2026"))
-        for row, feature in enumerate(features):
-            writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), feature)
-        writer.commit()
-        writer.tidy()
-        return Index.open(directory)
+        return make_index(tmp_path / f"index-{len(list(tmp_path.iterdir()))}", features)
 
     return make
 

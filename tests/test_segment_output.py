@@ -14,12 +14,13 @@ from skimage.draw import polygon2mask
 
 from cbir.segment.classify import Likely
 from cbir.segment.coco import document, run_lengths, segmentations
-from cbir.segment.colours import distinct_colours, neighbours
+from cbir.segment.colours import distinct_colours
 from cbir.segment.describe import describe_parts
 from cbir.segment.layers import _colour_map, layers_picture, mean_activations
 from cbir.segment.overlay import OVERLAY_SIDE, cut_outs, label_map, overlay, roomy_spots
 from cbir.segment.parts import Segmentation, Segmenter
 from cbir.segment.polygons import outlines
+from cbir.segment.runs import neighbours
 
 RING = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=np.uint8)
 

@@ -7,14 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from feature_index import make_index
 
 from cbir.backbones.imagenet import classes as imagenet
-from cbir.backbones.registry import describe
 from cbir.extract import unit
-from cbir.index.files import FileRecord
-from cbir.index.format import Meta
-from cbir.index.store import Index
-from cbir.index.writer import Writer
 from cbir.ranking import Ranker
 from cbir.rerank import _SAME, Centre, _affinities, reach, roots
 from cbir.words.rerank import CANDIDATES, rerank_by_evidence
@@ -220,17 +216,6 @@ def test_copies_in_a_chain_are_one_picture() -> None:
     reached = reach(rows, source, centre)
     assert reached[-1] == reached[-3:].min() == 1
     assert reached[:120].max() < 0.5
-
-
-def make_index(directory: Path, features: np.ndarray) -> Index:
-    directory.mkdir()
-    model = {**describe("efficientnet_lite0", "untrained").to_json(), "dimension": features.shape[1]}
-    writer = Writer(directory, Meta(model, features.shape[1], "/pictures", "", ""))
-    for row, feature in enumerate(features):
-        writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), feature)
-    writer.commit()
-    writer.tidy()
-    return Index.open(directory)
 
 
 def test_a_ranker_puts_rows_in_order_by_evidence(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from cbir.cli.options import (
     FilePath,
     engine_option,
     format_option,
+    given_options,
     index_option,
     verbosity_options,
     weights_option,
@@ -173,9 +174,9 @@ _OF_PICTURES = {
 
 def _refuse_options_of_pictures(ctx: click.Context) -> None:
     """A usage error where such an option was given, and no picture."""
+    given = given_options(ctx)
     for parameter, option in _OF_PICTURES.items():
-        source = ctx.get_parameter_source(parameter)
-        if source is not None and source.name == "COMMANDLINE":
+        if parameter in given:
             instead = " --min-probability is for words." if parameter == "min_score" else ""
             raise click.UsageError(f"{option} is for a query's pictures: name one.{instead}")
 

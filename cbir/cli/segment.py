@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from cbir.cli import output, segment_output
-from cbir.cli.options import FilePath, NumberList, engine_option, model_option, verbosity_options, weights_option
+from cbir.cli.options import (
+    FilePath,
+    NumberList,
+    engine_option,
+    given_options,
+    model_option,
+    verbosity_options,
+    weights_option,
+)
 from cbir.errors import CbirError, ImageReadError
 
 if TYPE_CHECKING:
@@ -153,9 +161,7 @@ def command(
 
 def _check_options(ctx: click.Context, method: str) -> None:
     """UsageError for an option that means nothing with the chosen method, or beside -k."""
-    given = {
-        name for name in ctx.params if ctx.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
-    }
+    given = given_options(ctx)
     useless = {"kmeans": {"fast", "scale"}, "regions": {"layer_weights", "seed"}}[method] & given
     if useless:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(useless))

@@ -14,6 +14,7 @@ from cbir.cli import output, tags_output
 from cbir.cli.options import (
     FilePath,
     engine_option,
+    given_options,
     index_option,
     model_option,
     verbosity_options,
@@ -140,9 +141,7 @@ def command(
 
 def _check_options(ctx: click.Context, *, xmp: bool) -> None:
     """UsageError for an option that means nothing beside the others."""
-    given = {
-        name for name in ctx.params if ctx.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
-    }
+    given = given_options(ctx)
     without_network = {"model", "weights", "engine"} & given if "index_name" in given else set()
     if without_network:
         names = " and ".join(f"--{name}" for name in sorted(without_network))

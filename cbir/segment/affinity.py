@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.segment.hypercolumns import blocks, unit
+from cbir.segment.kmeans import squared_distances
 from cbir.segment.superpixels import Superpixels
 
 Floats = npt.NDArray[np.float32]
@@ -85,6 +86,4 @@ def probability(log_odds: Floats) -> Floats:
 
 def distances(points: Floats) -> Floats:
     """Euclidean distances between all pairs of n points, (n, n)."""
-    squares = (points**2).sum(axis=1)
-    squared = squares[:, np.newaxis] + squares - 2 * points @ points.T
-    return np.asarray(np.sqrt(np.maximum(squared, 0)), dtype=np.float32)
+    return np.asarray(np.sqrt(squared_distances(points, points)), dtype=np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.segment.describe import Labels, Part
+from cbir.segment.runs import neighbours
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,16 +49,6 @@ def distinct_colours(labels: Labels, parts: Sequence[Part]) -> npt.NDArray[np.ui
 def _worth(distances: Floats, weight: tuple[float, float]) -> Floats:
     factor, most = weight
     return factor * np.minimum(distances, most)
-
-
-def neighbours(labels: Labels) -> npt.NDArray[np.bool_]:
-    """Which parts touch along an edge of pixels: symmetric, shape (parts, parts), nobody its own neighbour."""
-    count = int(labels.max()) + 1
-    touch = np.zeros((count, count), dtype=np.bool_)
-    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        differ = one != other
-        touch[one[differ], other[differ]] = True
-    return touch | touch.T
 
 
 @cache

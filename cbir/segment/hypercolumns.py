@@ -106,15 +106,10 @@ def unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6), dtype=np.float32)
 
 
-def principal(vectors: Floats, count: int, weights: Floats | None = None) -> Floats:
-    """Vectors, shape (n, channels), centred, in their own first principal components: (n, at most count).
-
-    `weights`, shape (n,), sum to 1 and say how much each vector counts for the centre and the directions.
-    """
-    if weights is None:
-        weights = np.full(len(vectors), 1 / len(vectors), dtype=np.float32)
-    centred = vectors - weights @ vectors
-    _, directions = np.linalg.eigh((centred * weights[:, np.newaxis]).T @ centred)
+def principal(vectors: Floats, count: int) -> Floats:
+    """Vectors, shape (n, channels), centred, in their own first principal components: (n, at most count)."""
+    centred = vectors - vectors.mean(axis=0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
     return np.asarray(centred @ directions[:, ::-1][:, :count], dtype=np.float32)
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from cbir.segment.colours import distinct_colours
 from cbir.segment.describe import Labels, Part
 from cbir.segment.parts import Segmentation
 
@@ -43,7 +42,7 @@ class Spot(NamedTuple):
 def label_map(segmentation: Segmentation) -> Image.Image:
     """The labels as an indexed image: `numpy.asarray` of it gives the labels, viewers show the overlay's colours."""
     image = Image.fromarray(segmentation.labels)
-    image.putpalette(distinct_colours(segmentation.labels, segmentation.parts).tobytes())
+    image.putpalette(segmentation.colours.tobytes())
     return image
 
 

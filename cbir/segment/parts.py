@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from cbir.backbones.registry import Backbone, describe
 from cbir.engines import Engine, open_engine
 from cbir.images.read import open_image
 from cbir.segment.clusters import clusters
+from cbir.segment.colours import distinct_colours
 from cbir.segment.describe import Labels, Part, describe_parts
 from cbir.segment.enlarge import enlarged, enlarged_labels
 from cbir.segment.kmeans import SEED
@@ -34,6 +37,11 @@ class Segmentation:
     image: Image.Image
     labels: Labels
     parts: list[Part]
+
+    @cached_property
+    def colours(self) -> npt.NDArray[np.uint8]:
+        """A colour for each part that stands out from its neighbours', shape (parts, 3)."""
+        return distinct_colours(self.labels, self.parts)
 
 
 class Segmenter:

@@ -1,4 +1,4 @@
-"""Runs: stretches of one label along the lines of a label map, which are far fewer than its pixels."""
+"""Label maps: runs, stretches of one label along the lines, which are far fewer than the pixels; and what touches."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def row_runs(labels: npt.NDArray[np.uint8]) -> Runs:
 def column_runs(labels: npt.NDArray[np.uint8]) -> Runs:
     """The runs down the columns of `labels`, from the first column on; a line is a column."""
     return row_runs(np.ascontiguousarray(labels.T))
+
+
+def neighbours(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """Which labels touch along an edge of pixels: symmetric, shape (labels, labels), none its own neighbour."""
+    count = int(labels.max()) + 1
+    touch = np.zeros((count, count), dtype=np.bool_)
+    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        differ = one != other
+        touch[one[differ], other[differ]] = True
+    return touch | touch.T

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
+from cbir.segment.runs import neighbours
+
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
@@ -59,16 +61,5 @@ def superpixels(pixels: npt.NDArray[np.uint8]) -> Superpixels:
         shares=(sizes / flat.size).astype(np.float32),
         centres=means(columns, rows) / max(labels.shape),
         colours=means(*lab.T),
-        edges=touching(labels),
+        edges=np.argwhere(np.triu(neighbours(labels))),
     )
-
-
-def touching(labels: npt.NDArray[np.integer]) -> Integers:
-    """The pairs of labels of which some pixels lie side by side or one above the other: (m, 2), smaller first."""
-    count = int(labels.max()) + 1
-    keys = []
-    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        differs = one != other
-        first, second = one[differs].astype(np.int64), other[differs].astype(np.int64)
-        keys.append(np.minimum(first, second) * count + np.maximum(first, second))
-    return np.stack(np.divmod(np.unique(np.concatenate(keys)), count), axis=1)
