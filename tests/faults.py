@@ -85,7 +85,7 @@ def replacements() -> list[tuple[Any, str, Any]]:
         (update, "COMMIT_ROWS", COMMIT_ROWS),
         (writer, "WORTH_COMPACTING", 10),
         (shortlist, "SMALL", 30),
-        (shortlist, "_principal_directions", directions),
+        (shortlist, "principal_directions", directions),
     ]
 
 
