@@ -52,7 +52,7 @@ def test_each_vector_has_a_cell_and_its_neighbours_are_like_it() -> None:
     grid = grid_for(len(vectors), 1.4)
     cells = arrange(vectors, grid)
     assert len(set(cells.tolist())) == len(vectors)
-    assert 0 <= cells.min() and cells.max() < grid.columns * grid.rows
+    assert set(cells.tolist()) <= set(range(grid.columns * grid.rows))
     shuffled = np.random.default_rng(0).permutation(cells)
     assert _same_neighbours(of, shuffled, grid) < 0.2
     assert _same_neighbours(of, cells, grid) > 0.7
@@ -107,7 +107,19 @@ def test_words_are_told_of_regions_that_have_one_in_common() -> None:
     words = {(column, line): "cat" if column < 4 else "dog" for column in range(8) for line in range(5)}
     words[7, 4] = "bird"  # too few
     words[6, 0] = "cat"  # apart from the others
-    cat, dog = sorted(find_labels(words), key=lambda label: label.word)
+    cat, dog = sorted(find_labels(words, Grid(8, 5)), key=lambda label: label.word)
     assert (cat.word, cat.column, cat.line, cat.cells) == ("cat", 2.0, 2.5, 20)
     assert (dog.word, dog.cells) == ("dog", 18)
-    assert find_labels({}) == []
+    assert find_labels({}, Grid(8, 5)) == []
+
+
+def test_words_stay_on_the_map_and_off_each_other() -> None:
+    grid = Grid(30, 20)
+    words = {(column, line): "a longer word" for column in range(3) for line in range(20)}
+    words |= {(column, line): "another one" for column in range(4, 8) for line in range(8, 13)}
+    words |= {(column, line): "far" for column in range(20, 25) for line in range(2)}
+    labels = find_labels(words, grid)
+    assert [label.word for label in labels] == ["a longer word", "far"], "the smaller of two that meet is left out"
+    for label in labels:
+        assert label.width / 2 <= label.column <= grid.columns - label.width / 2
+        assert label.height / 2 <= label.line <= grid.rows - label.height / 2

@@ -88,7 +88,7 @@ def representatives(vectors: Floats, count: int, seed: int = _SEED) -> tuple[Row
         used, nearest = np.unique(nearest, return_inverse=True)
         sums = np.zeros((len(used), vectors.shape[1]), dtype=np.float32)
         np.add.at(sums, nearest, vectors)
-        centres = sums / np.bincount(nearest)[:, np.newaxis]
+        centres = sums / np.bincount(nearest).astype(np.float32)[:, np.newaxis]
         nearest, distances = _nearest(vectors, centres)
     order = np.lexsort((distances, nearest))  # by group, the nearest to its centre first
     _, first, sizes = np.unique(nearest[order], return_index=True, return_counts=True)

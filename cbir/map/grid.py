@@ -43,8 +43,8 @@ def grid_for(count: int, aspect: float) -> Grid:
 def arrange(vectors: Floats, grid: Grid, seed: int = _SEED) -> Cells:
     """A cell of its own for each of `vectors` so that neighbours are alike: shape (n,).
 
-    `vectors`, shape (n, dimension), are of length 1, their first dimensions those in which they differ most; some 50 are
-    enough. The same on every run with one `seed`. ValueError where the grid has too few cells.
+    `vectors`, shape (n, dimension), are of length 1, their first dimensions those in which they differ most; some 50
+    are enough. The same on every run with one `seed`. ValueError where the grid has too few cells.
     """
     cells = grid.columns * grid.rows
     if len(vectors) > cells:
