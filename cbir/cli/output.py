@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from cbir.names import printable as printable
+
 
 def default_format(*, piped: str) -> str:
     """`table` on a terminal, else `piped`."""
@@ -66,12 +68,6 @@ def write_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(padded).rstrip())
-
-
-def printable(text: str) -> str:
-    """`text` on one line: control characters as escapes, bytes that are no UTF-8 as a question mark in a box."""
-    text = os.fsencode(text).decode("utf-8", errors="replace")
-    return "".join(char if char.isprintable() or char == "\ufffd" else ascii(char)[1:-1] for char in text)
 
 
 def short_path(path: Path) -> str:

@@ -8,7 +8,7 @@ import struct
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,7 @@ def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Ima
     `name` is for error messages. A picture of more than `max_pixels` is refused before it is decoded. Raises
     ImageReadError.
     """
-    return _decode(data, name, None, max_pixels)[0]
+    return _decode(data, name, None, max_pixels).image
 
 
 def decode_reduced(data: bytes, *, name: str, at_least: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Box]:
@@ -106,7 +106,26 @@ def decode_reduced(data: bytes, *, name: str, at_least: int, max_pixels: int = M
     top, right, bottom: where a side is not divided without a rest, the decoder's last pixel shows less than the others,
     and taking it for a whole one would stretch the picture by half a pixel (features at a cosine of 0.996).
     """
-    return _decode(data, name, at_least, max_pixels)
+    decoded = _decode(data, name, at_least, max_pixels)
+    return decoded.image, decoded.box
+
+
+def read_thumbnail(
+    data: bytes, side: int, *, name: str, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The bytes of a picture file as an upright RGB image of at most `side` pixels in width and height.
+
+    Returns it and the picture's own width and height, upright, in pixels. A smaller picture keeps its size. Raises
+    ImageReadError.
+    """
+    decoded = _decode(data, name, side, max_pixels)
+    width, height = decoded.size
+    scale = min(1.0, side / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = decoded.image
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS, box=decoded.box, reducing_gap=3.0)
+    return image, decoded.size
 
 
 def read_fitted(
@@ -117,7 +136,15 @@ def read_fitted(
     return fit(image, preprocessing, box)
 
 
-def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> tuple[Image.Image, Box]:
+class _Decoded(NamedTuple):
+    """A picture, upright, the box within it that the picture fills, and the size that it has in its file, upright."""
+
+    image: Image.Image
+    box: Box
+    size: tuple[int, int]
+
+
+def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> _Decoded:
     if not data:
         raise ImageReadError(name, "the file is empty")
     limit = f"{max_pixels / 10**6:g} megapixels"
@@ -130,13 +157,15 @@ def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> tu
                 for width, height in (image.size, _tile(image)):
                     if width * height > max_pixels:
                         raise ImageReadError(name, f"{width} x {height} pixels are more than {limit}")
-                extent = None
+                whole, extent = image.width, None
                 if at_least is not None and image.format == "JPEG":
                     extent = _reduce(image, at_least)
                 image.load()
-                box = (0.0, 0.0, *(extent or image.size))
-                turned, box = turn_upright(image, box)
-                return to_rgb(turned), box
+                right, bottom = extent or image.size
+                divisor = whole / right
+                turned, box = turn_upright(image, (0.0, 0.0, right, bottom))
+                size = round((box[2] - box[0]) * divisor), round((box[3] - box[1]) * divisor)
+                return _Decoded(to_rgb(turned), box, size)
     except MemoryError as error:
         raise ImageReadError(name, "it does not fit into memory") from error
     except ImageReadError:

@@ -1,0 +1,71 @@
+"""Writing a report's file: whole or not at all, and never over a picture that it shows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO
+
+from cbir.errors import CbirError, reason_of
+from cbir.report.card import Group
+
+
+def check_place(path: Path, groups: Iterable[Group], option: str) -> None:
+    """CbirError where `path`, which `option` named, is one of the pictures that are shown."""
+    try:
+        target = path.stat()
+    except OSError:  # nothing is there yet
+        return
+    seen: set[Path] = set()
+    for card in (card for group in groups for card in group.all_cards):
+        if card.path is None or card.path in seen:
+            continue
+        seen.add(card.path)
+        try:
+            is_shown = os.path.samestat(target, card.path.stat())
+        except OSError:
+            continue
+        if is_shown:
+            raise CbirError(
+                f"{path} would be written over, and it is one of the pictures to be shown: "
+                f"name another file with {option}."
+            )
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], None], option: str) -> None:
+    """Have `write` fill a file that then becomes `path`; its folder is made if it is not there.
+
+    Raises CbirError where that cannot be; `option` is what named the file. Nothing is left lying around.
+    """
+    name = ""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # a link is followed, so that it stays one
+        target = Path(os.path.realpath(path))
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".cbir-", suffix=".part", delete=False) as file:
+            name = file.name
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, _mode(target))
+        os.replace(name, target)
+        name = ""
+    except OSError as error:
+        raise CbirError(f"Cannot write {path}: {reason_of(error)}. Name another file with {option}.") from error
+    finally:
+        if name:
+            os.unlink(name)
+
+
+def _mode(path: Path) -> int:
+    """The permissions that a file has, or that a new one would get: a temporary file is its owner's alone."""
+    try:
+        return path.stat().st_mode & 0o777
+    except OSError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
