@@ -32,6 +32,7 @@ BENCHMARKS = (
     "memory",
     "queries",
     "words",
+    "map",
     "segmentation",
     "million",
 )

@@ -119,4 +119,6 @@ TARGETS: dict[str, Target] = {
     "words-rerank": Target(10, "words", "re-ranking a word's result", 50.0, "ms"),
     "words-tags-time": Target(10, "words", "tags of 100,000 pictures", 5.0, "s"),
     **_segmentation(),
+    "map-time": Target(13, "map", "the map of 2,000 photos, page and picture, the whole command", 20.0, "s"),
+    "map-neighbours": Target(13, "map", "neighbours on the map that are of one class", 0.65, "", at_least=True),
 }

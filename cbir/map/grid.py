@@ -50,7 +50,7 @@ def arrange(vectors: Floats, grid: Grid, seed: int = _SEED) -> Cells:
     if len(vectors) > cells:
         raise ValueError(f"{len(vectors)} vectors do not fit into {cells} cells")
     held = np.full(cells, -1)  # which vector stands in a cell; -1 for none
-    held[_by_median_splits(vectors[:, :2], grid)] = np.arange(len(vectors))
+    held[by_median_splits(vectors[:, :2], grid)] = np.arange(len(vectors))
     random = np.random.default_rng(seed)
     radius = max(grid) / 2
     while radius > 1:
@@ -96,7 +96,7 @@ def _smoothed(vectors: Floats, held: Cells, grid: Grid, radius: int) -> Floats:
     return np.asarray(sums[:, :-1] / np.maximum(sums[:, -1:], 1e-6), dtype=np.float32)
 
 
-def _by_median_splits(points: Floats, grid: Grid) -> Cells:
+def by_median_splits(points: Floats, grid: Grid) -> Cells:
     """A cell for each of `points`, shape (n, 2): the grid is halved across its longer side, and the points with it."""
     place = np.empty(len(points), dtype=np.int64)
     todo = [(np.arange(len(points)), 0, grid.columns, 0, grid.rows)]

@@ -11,9 +11,11 @@ from PIL import Image, ImageOps
 from cbir.errors import CbirError
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import find_labels
-from cbir.report.files import write_whole
+from cbir.report.card import Card, Group
+from cbir.report.files import check_place, write_whole
 from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
+from cbir.report.page import check_ending
 from cbir.report.thumbnails import thumbnails
 from cbir.tagging import RowTags
 
@@ -32,9 +34,17 @@ def write_map(
     """Write a map to `html`, `png` or both, and return the cells whose pictures could not be read.
 
     `words`, one of WORDS, is what regions are called by; without it tags if the index has classes, else folders.
-    Raises CbirError where a file cannot be written.
+    Raises CbirError where a file cannot be written or would replace a picture, and where no picture can be read.
     """
     root = whole.index.root
+    shown = [Group("", [Card(cell.path.name, cell.path) for cell in whole.cells])]
+    if html:
+        check_ending(html)
+    if png and png.suffix.lower() != ".png":
+        raise CbirError(f"The picture is a .png file, and {png} is none: name another file with --png.")
+    for path, option in ((html, "--html"), (png, "--png")):
+        if path:
+            check_place(path, shown, option)
     tags = RowTags(whole.index).of([cell.row for cell in whole.cells])
     tag_words = [[tag.word for tag in its or ()] for its in tags]
     if words is None:
