@@ -20,6 +20,7 @@ from cbir.cli.options import (
     weights_option,
 )
 from cbir.cli.pictures import Stdin, named_pictures
+from cbir.cli.reports import SearchReports, report_options
 from cbir.cli.runs import use_one_blas_thread
 from cbir.cli.words import SenseOption, Words, find_words, logger, word_options, write_senses
 from cbir.errors import CbirError
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 @click.option("--files-from", type=FilePath(), metavar="FILE", help="Read names of queries from FILE, or - for stdin.")
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")
 @format_option("table on a terminal, paths in a pipe")
+@report_options
 @weights_option
 @engine_option
 @verbosity_options
@@ -88,6 +90,8 @@ def command(
     files_from: Path | None,
     null: bool,
     format_: str | None,
+    sheet: Path | None,
+    html: Path | None,
     weights: str | None,
     engine: str | None,
 ) -> None:
@@ -102,6 +106,7 @@ def command(
     \b
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
+      cbir search some.jpg --sheet found.jpg --html found.html
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
       cbir search --word bird --not-word flamingo --min-probability 0.5
@@ -158,7 +163,10 @@ def command(
         together=together,
         words=asked,
     )
-    if writer.write(results):
+    reports = SearchReports(searcher, sheet, html, asked)
+    failed = writer.write(reports.watch(results))
+    reports.write()
+    if failed:
         ctx.exit(CbirError.exit_code)
 
 

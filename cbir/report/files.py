@@ -9,22 +9,32 @@ from pathlib import Path
 from typing import IO
 
 from cbir.errors import CbirError, reason_of
-from cbir.report.card import Group
 
 
-def check_place(path: Path, groups: Iterable[Group], option: str) -> None:
-    """CbirError where `path`, which `option` named, is one of the pictures that are shown."""
+def check_folder(path: Path, option: str) -> None:
+    """CbirError where a file could not be written to `path`, which `option` named: known before the work, not after."""
+    reason = ""
+    if path.is_dir():
+        reason = "it is a folder"
+    else:
+        folder = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), path)
+        if not folder.is_dir():
+            reason = f"{folder} is no folder"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            reason = f"nothing may be written to {folder}"
+    if reason:
+        raise CbirError(f"Cannot write {path}: {reason}. Name another file with {option}.")
+
+
+def check_place(path: Path, shown: Iterable[Path | None], option: str) -> None:
+    """CbirError where `path`, which `option` named, is one of the pictures that are `shown`."""
     try:
         target = path.stat()
     except OSError:  # nothing is there yet
         return
-    seen: set[Path] = set()
-    for card in (card for group in groups for card in group.all_cards):
-        if card.path is None or card.path in seen:
-            continue
-        seen.add(card.path)
+    for picture in dict.fromkeys(shown):
         try:
-            is_shown = os.path.samestat(target, card.path.stat())
+            is_shown = picture is not None and os.path.samestat(target, picture.stat())
         except OSError:
             continue
         if is_shown:
@@ -41,8 +51,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None], option: str) -> 
     """
     name = ""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
+        check_folder(path, option)
         path.parent.mkdir(parents=True, exist_ok=True)
         # a link is followed, so that it stays one
         target = Path(os.path.realpath(path))

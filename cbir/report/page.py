@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,17 +70,25 @@ def check_ending(path: Path, option: str = "--html") -> None:
 
 
 def write_page(
-    template: str, groups: Sequence[Group], path: Path, *, option: str = "--html", advice: str = _ADVICE, **values: Any
+    template: str,
+    groups: Sequence[Group],
+    path: Path,
+    *,
+    option: str = "--html",
+    advice: str = _ADVICE,
+    others: Iterable[Path] = (),
+    **values: Any,
 ) -> None:
     """Fill one of `templates/` with the groups and `values`, and write it to `path`.
 
     The template also has `picture`, a function from a card to its thumbnail. CbirError where there are too many
-    pictures (its `advice` says what to do), where `path` is no HTML file, is one of the pictures, or cannot be
-    written. `option` is what named it.
+    pictures (its `advice` says what to do), where `path` is no HTML file, is one of the pictures or of `others`, or
+    cannot be written. `option` is what named it.
     """
     check_ending(path, option)
-    check_place(path, groups, option)
-    picture = Pictures([card for group in groups for card in group.all_cards], advice=advice)
+    cards = [card for group in groups for card in group.all_cards]
+    check_place(path, (*(card.path for card in cards), *others), option)
+    picture = Pictures(cards, advice=advice)
     pieces = environment().get_template(template).generate(groups=groups, picture=picture, **values)
 
     def write(file: IO[bytes]) -> None:

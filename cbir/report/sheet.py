@@ -56,7 +56,7 @@ def write_sheet(groups: Sequence[Group], path: Path, *, option: str = "--sheet",
     of the pictures, or cannot be written. `option` is what named it.
     """
     check_ending(path, option)
-    check_place(path, groups, option)
+    check_place(path, (card.path for group in groups for card in group.all_cards), option)
     format_ = FORMATS[path.suffix.lower()]
     image = draw_sheet(groups, most_side=format_.most_side, advice=advice)
     write_whole(path, lambda file: image.save(file, format_.name, **format_.settings), option)
@@ -150,20 +150,20 @@ class _Sheet:
                 top = y + inset + number // beside * (high + between)
                 self._places[source].append(_Place(card, left, top, wide, high, is_lead=True))
         else:
-            self._draw.rectangle((x, y, x + side - 1, below - 1), fill=_ACCENT)
+            self._draw.rectangle((x, y, x + side - 1, below - 1), fill=_TILE, outline=_ACCENT, width=layout.frame)
             inner = side - 2 * layout.gap
-            size = max(layout.large, side // 8)
-            words = group.title.split(" ")
+            size = max(layout.large, side // 9)
+            words = self._letters.readable(group.title).split(" ")
             while size > layout.small and max(self._letters.length(word, size) for word in words) > inner:
                 size -= 1
-            self._draw_lines(group.title, x + layout.gap, y + layout.gap, inner, height - 2 * layout.gap, size, _PAPER)
+            area = x + layout.gap, y + layout.gap, inner, height - 2 * layout.gap
+            self._draw_lines(group.title, *area, size, _ACCENT, centred=True)
         base = below + round(1.3 * layout.large)
         self._text(x, base, group.role, layout.large, _ACCENT)
         beside_role = x + self._letters.length(group.role + "  ", layout.large)
-        if len(group.leads) > 1:
-            count = f"{len(group.leads)} pictures"
-            if beside_role + self._letters.length(count, layout.small) <= x + side:
-                self._text(beside_role, base, count, layout.small, _GREY)
+        notes = ([f"{len(group.leads)} pictures"] if len(group.leads) > 1 else []) + list(group.notes)
+        for line in self._letters.wrap("; ".join(notes), layout.small, x + side - beside_role, 1):
+            self._text(beside_role, base, line, layout.small, _GREY)
         if pictures:
             name = self._letters.shorten(group.title, layout.small, side)
             self._text(x, base + round(1.4 * layout.small), name, layout.small, _INK)
@@ -184,11 +184,24 @@ class _Sheet:
         self._text(x, base + round(1.4 * layout.small), name, layout.small, _GREY)
 
     def _draw_lines(
-        self, text: str, x: int, y: int, width: int, height: int, size: int, colour: tuple[int, int, int]
+        self,
+        text: str,
+        x: int,
+        y: int,
+        width: int,
+        height: int,
+        size: int,
+        colour: tuple[int, int, int],
+        *,
+        centred: bool = False,
     ) -> None:
+        """Text on as many lines as a rectangle has room for, from its top, or in its middle."""
         step = round(1.35 * size)
-        for number, line in enumerate(self._letters.wrap(text, size, width, max(1, height // step))):
-            self._text(x, y + size + number * step, line, size, colour)
+        lines = self._letters.wrap(text, size, width, max(1, height // step))
+        top = y + (height - len(lines) * step) // 2 if centred else y
+        for number, line in enumerate(lines):
+            left = x + (width - self._letters.length(line, size)) / 2 if centred else x
+            self._text(left, top + size + number * step, line, size, colour)
 
     def _text(self, x: float, y: float, text: str, size: int, colour: tuple[int, int, int]) -> None:
         self._letters.draw(self._draw, (x, y), text, size, colour)
@@ -201,7 +214,9 @@ class _Sheet:
             gap = min(self._layout.gap, width // 10)
             self._draw.line((x, y, right, bottom), fill=_LINE, width=2)
             self._draw.line((x, bottom, right, y), fill=_LINE, width=2)
-            self._draw_lines(thumbnail.problem, x + gap, y + height // 3, width - 2 * gap, height // 2, size, _AWAY)
+            self._draw_lines(
+                thumbnail.problem, x + gap, y + gap, width - 2 * gap, height - 2 * gap, size, _AWAY, centred=True
+            )
         else:
             image = thumbnail.with_box(card.box)
             # a small query is enlarged a little, so that it is no smaller than what it found

@@ -19,7 +19,7 @@ from cbir.report.card import PixelBox, Source
 # More would hold as many decoded pictures at a time, and wait for the disk.
 _MOST_THREADS = 4
 
-# The file's is gone, in the words for a small tile.
+# Of a match that is there no more, and of a query that never was: said in other words on a small tile.
 _GONE = "there is no such file"
 
 #: Of a JPEG of a thumbnail: 320 pixels take some 15 KB.
@@ -70,7 +70,7 @@ def _thumbnail(source: Source, side: int) -> Thumbnail:
         data = read_bytes(source) if isinstance(source, Path) else source
         image, size = read_thumbnail(data, side, name=str(source) if isinstance(source, Path) else "the picture")
     except ImageReadError as error:
-        return Thumbnail(None, problem="the file is gone" if error.reason == _GONE else error.reason)
+        return Thumbnail(None, problem="the file is not there" if error.reason == _GONE else error.reason)
     return Thumbnail(image, size)
 
 
