@@ -61,7 +61,7 @@ def write(
     for chunk in features.chunks(rows, backbone.dimension):
         classes = repeat(None) if classifier is None else starmap(pack, zip(*classifier.top(chunk), strict=True))
         for record, feature, its in zip(islice(files, len(chunk)), chunk, classes, strict=False):
-            writer.add(record, feature, its)
+            writer.add(record, feature, None if its is None else {"classes": its})
         if writer.pending >= COMMIT_ROWS:
             writer.commit()
     writer.commit()

@@ -13,7 +13,7 @@ import numpy as np
 from cbir.backbones.registry import Backbone
 from cbir.errors import ImageReadError, IndexDamagedError
 from cbir.extract import Extractor
-from cbir.index.classes import unpack
+from cbir.index.classes import CLASSES, unpack
 from cbir.index.files import how_to_repair
 from cbir.index.store import Index
 from cbir.queries import Query
@@ -135,7 +135,7 @@ class RowTags:
         if self._index is None or not len(rows):
             return [None] * len(rows)
         try:
-            classes = unpack(self._index.class_records(rows))
+            classes = unpack(self._index.stored(CLASSES, rows))
         except (IndexDamagedError, ValueError) as error:
             problem = str(error)
             if isinstance(error, ValueError):

@@ -26,6 +26,7 @@ import cbir.engines
 from cbir.backbones.head import TOP, TopClasses
 from cbir.extract import Extractor
 from cbir.index import shortlist, update, writer
+from cbir.index.classes import CLASSES
 from cbir.index.store import Index
 
 COMMIT_ROWS = 8
@@ -93,7 +94,7 @@ def content(directory: Path) -> Content:
     """What the index in `directory` says now."""
     index = Index.open(directory)
     records = [(row, record) for row, record in index.records() if index.valid[row]]
-    classes = index.class_records(range(index.rows))
+    classes = index.stored(CLASSES, range(index.rows))
     assert len({record.path for _, record in records}) == len(records), "a file has two rows"
     return {
         record.path: (record.sha256, features.astype(np.float16).tobytes(), classes[row].tobytes())

@@ -96,7 +96,7 @@ def make_index(tmp_path: Path, draw_picture: Callable, bundled: Backbone) -> Cal
                 classes[place], probabilities[place] = find_class(one).number, probability
             feature = np.random.default_rng(number).random(backbone.dimension, dtype=np.float32)
             record = FileRecord(name, path.stat().st_size, 1, hashlib.sha256(path.read_bytes()).hexdigest())
-            assert writer.add(record, feature, None if name in unknown else pack(classes, probabilities))
+            assert writer.add(record, feature, {} if name in unknown else {"classes": pack(classes, probabilities)})
         writer.commit()
         return Index.open(directory)
 

@@ -117,7 +117,8 @@ def command(
         click.echo(report.summary(target.name))
     if not quiet:
         _name_skipped(report.skipped, report.unreadable_folders, every=verbose)
-        _name_files("without classes", report.without_classes, every=verbose)
+        for name, files in report.not_filled_in.items():
+            _name_files(f"without {name}", files, every=verbose)
     if strict and not report.is_complete:
         ctx.exit(STRICT)
 
@@ -137,6 +138,8 @@ def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None
 
 
 def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
+    from cbir.index.kinds import KINDS
+
     new = len(plan.fresh) - len(plan.stale)
     if as_json:
         record = {
@@ -147,7 +150,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "changed": sorted(plan.stale),
             "gone": sorted(record.path for record in plan.gone.values()),
             "unchanged": plan.unchanged,
-            "without_classes": sorted(plan.again),
+            **{f"without_{kind.name}": sorted(plan.again_for(kind)) for kind in KINDS},
             "excluded": plan.scan.excluded,
             "skipped": [{"path": path, "reason": reason} for path, reason in plan.scan.problems],
         }
@@ -155,9 +158,12 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
         return
     click.echo(
         f"{target.name}: {new:,} new or moved, {len(plan.stale):,} changed, {len(plan.gone):,} gone, "
-        f"{plan.unchanged:,} unchanged{_classes_of(plan)}. Nothing was written."
+        f"{plan.unchanged:,} unchanged{_to_read_again(plan)}. Nothing was written."
     )
 
 
-def _classes_of(plan: Plan) -> str:
-    return f" ({len(plan.again):,} of them to be read again for their classes)" if plan.again else ""
+def _to_read_again(plan: Plan) -> str:
+    from cbir.index.kinds import KINDS
+
+    what = " and ".join(kind.name for kind in KINDS if plan.again_for(kind))
+    return f" ({len(plan.again):,} of them to be read again for their {what})" if what else ""

@@ -104,7 +104,7 @@ def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Sh
     and structure are checked before it sees the file, unless they were and the file has not changed since;
     IndexDamagedError where they are wrong.
     """
-    from cbir.index.store import RowFile, checked_path
+    from cbir.index.rowfile import RowFile, checked_path
 
     directions = min(DIRECTIONS, dimension)
     stored = RowFile(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
