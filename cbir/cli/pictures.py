@@ -58,12 +58,12 @@ class NamedPictures:
 
     def __init__(self, images: Iterable[Path], files_from: Path | None, stdin: Stdin, *, null: bool) -> None:
         self._named = [stdin.query(image) for image in images]
-        self._rest: Iterator[Query | None] | None = None
         self._list: NameList | None = None
         if files_from is not None:
             if str(files_from) == "-":
                 stdin.take()
             self._list = NameList(files_from, null=null)
+        self._listed = self._read_list()
 
     @property
     def at_least(self) -> int:
@@ -77,19 +77,19 @@ class NamedPictures:
 
     def are_none(self) -> bool:
         """Whether there is not even one, once the first has been waited for."""
-        if not self._named and self._list is not None:
-            first = next((one for one in self if one is not None), None)
-            self._named = [] if first is None else [first]
+        if not self._named:
+            for picture in self._listed:
+                if picture is not None:
+                    self._named.append(picture)
+                    break
         return not self._named
 
     def __iter__(self) -> Iterator[Query | None]:
         """All of them in order, once. None stands where the next one's name has not been written yet."""
         yield from self._named
-        if self._rest is None:
-            self._rest = self._listed()
-        yield from self._rest
+        yield from self._listed
 
-    def _listed(self) -> Iterator[Query | None]:
+    def _read_list(self) -> Iterator[Query | None]:
         from cbir.queries import Query
 
         for name in self._list or ():
