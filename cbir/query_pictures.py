@@ -18,7 +18,7 @@ from cbir.queries import AnyQuery, Query, RowQuery, pictures_of
 #: features. More than an extractor has under way, so that what it does not tell twice is still known.
 REMEMBERED = 2048
 
-# Queries without a picture that has to be looked at which are gathered before they are answered.
+# Queries without a picture that has to be looked at, which at most wait for one that has.
 _GATHERED = 64
 
 Floats = npt.NDArray[np.float32]
@@ -68,7 +68,7 @@ class QueryPictures:
                 waiting.append((query, total))
                 yield from new
                 gathered = 0 if new else gathered + 1
-                if gathered == _GATHERED:
+                if total == looked or gathered == _GATHERED:  # where nothing is under way, a pause costs nothing
                     yield None
                     gathered = 0
 

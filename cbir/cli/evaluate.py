@@ -178,8 +178,8 @@ def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequen
         for evaluation in evaluations
     ]
     columns = [Column("system", cuts="end", least=16), Column("mAP", right=True, style={"bold": True})]
-    columns += [Column(name, right=True, optional=name[0] == "R") for name in header[2:]]
-    columns += [Column("ms", right=True), Column("shortlist", cuts="end", least=16, optional=True)]
+    columns += [Column(name, right=True, optional=2 * (name[0] == "R")) for name in header[2:]]
+    columns += [Column("ms", right=True), Column("shortlist", cuts="end", least=16, optional=1)]
     table.write(columns, rows)
 
 

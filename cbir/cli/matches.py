@@ -141,7 +141,7 @@ class MatchWriter:
             name = "probability" if self._words.are_exact else "likeness"
             columns.append((Column(name, right=True, style=bold), lambda match: f"{match.probability or 0:.3f}"))
         if any(map(_first, tags.values())):
-            tag = Column("tag", cuts="end", optional=True)
+            tag = Column("tag", cuts="end", optional=1)
             columns.append((tag, lambda match: _first(tags[match.row]) or "–"))
         path = Column("path", cuts="start", least=32)
         columns.append((path, lambda match: output.short_path(match.path)))

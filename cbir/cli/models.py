@@ -60,11 +60,11 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
     columns = [
         Column("name", style={"bold": True}),
         Column("features", right=True),
-        Column("which", cuts="end", optional=True),
-        Column("weights", cuts="end"),
+        Column("which", optional=2),
+        Column("weights"),
         Column("here"),
-        Column("speed on this CPU", cuts="end"),
-        Column("where they are or would be", cuts="start", least=20, optional=True),
+        Column("speed on this CPU", optional=3),
+        Column("where they are or would be", cuts="start", least=20, optional=1),
     ]
     table.write(columns, rows)
     if not everything:

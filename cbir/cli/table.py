@@ -26,14 +26,14 @@ class Column:
 
     Where the table is too wide, a column that `cuts` at the start (paths: their ends tell more) or at the end is cut
     down, a last one that cuts by "wrap" goes on in the next line. `least` is how wide it should stay: before that, the
-    columns that are `optional` are left out, the last first. `style` is as `click.style` has it.
+    columns that are `optional` are left out, those with 1 first. `style` is as `click.style` has it.
     """
 
     name: str
     right: bool = False
     cuts: Literal["", "start", "end", "wrap"] = ""
     least: int = _LEAST
-    optional: bool = False
+    optional: int = 0
     style: dict[str, Any] = field(default_factory=dict)
 
 
@@ -88,7 +88,7 @@ def _chosen(columns: Sequence[Column], widths: Sequence[int], room: int) -> list
         return sum(least) + len(_GAP) * (len(shown) - 1)
 
     while at_least() > room and (optional := [i for i in shown if columns[i].optional]):
-        shown.remove(optional[-1])
+        shown.remove(min(optional, key=lambda i: columns[i].optional))
     return shown
 
 
