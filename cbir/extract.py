@@ -60,6 +60,7 @@ class Extracted(Generic[Key]):
 class _Prepared(Generic[Key]):
     result: Extracted[Key]
     picture: npt.NDArray[np.uint8] | None = None
+    is_pause: bool = False
 
 
 class Extractor:
@@ -106,30 +107,57 @@ class Extractor:
         return unit(feature)
 
     def run(
-        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool] = lambda sha256: False
+        self,
+        files: Iterable[tuple[Key, Path | bytes | None]],
+        known: Callable[[str], bool] = lambda sha256: False,
+        *,
+        remember: int | None = None,
     ) -> Iterator[Extracted[Key]]:
         """Extract the features of many pictures, in order. Each is given as a key, and a path or its bytes.
 
         Where `known` is true of a content's SHA-256, or the same content came earlier in this run, the picture is
-        neither decoded nor sent through the network.
+        neither decoded nor sent through the network. With `remember`, only that many contents are remembered, the
+        latest that went through the network.
+
+        A key with None is a pause, because the next file may be long in coming: all that came before is told first,
+        however small a batch that makes; then the pause comes out itself, with nothing.
         """
-        results = self._extracted(files, known)
+        results = self._extracted(files, known, remember)
         return results if self._classifier is None else self._classified(results, self._classifier)
 
     def _extracted(
-        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
+        self, files: Iterable[tuple[Key, Path | bytes | None]], known: Callable[[str], bool], remember: int | None
     ) -> Iterator[Extracted[Key]]:
         """As `run`, without classes."""
         # what was read and waits for its batch's features, in order, and how to get these
         under_way: deque[tuple[list[_Prepared[Key]], Callable[[], Floats]]] = deque()
         waiting: list[_Prepared[Key]] = []
-        seen: set[str] = set()
+        seen: dict[str, None] = {}
         pictures = 0
+
+        def finished() -> Iterator[Extracted[Key]]:
+            nonlocal waiting, pictures
+            if pictures:
+                if len(under_way) == self.engine.depth:
+                    yield from _finish(*under_way.popleft())
+                under_way.append((waiting, self._start(waiting)))
+                waiting, pictures = [], 0
+            while under_way:
+                yield from _finish(*under_way.popleft())
+            yield from _finish(waiting)
+            waiting = []
+
         for prepared in self._prepare(files, known):
+            if prepared.is_pause:
+                yield from finished()
+                yield prepared.result
+                continue
             if prepared.picture is not None and prepared.result.sha256 in seen:
                 prepared = _Prepared(Extracted(prepared.result.key, prepared.result.sha256))
             elif prepared.picture is not None:
-                seen.add(prepared.result.sha256)
+                seen[prepared.result.sha256] = None
+                if remember is not None and len(seen) > remember:
+                    del seen[next(iter(seen))]
                 pictures += 1
             waiting.append(prepared)
             if pictures and pictures == self.engine.batch:
@@ -140,20 +168,13 @@ class Extractor:
             elif not pictures and not under_way:
                 yield from _finish(waiting)
                 waiting = []
-        if pictures:
-            if len(under_way) == self.engine.depth:
-                yield from _finish(*under_way.popleft())
-            under_way.append((waiting, self._start(waiting)))
-            waiting = []
-        while under_way:
-            yield from _finish(*under_way.popleft())
-        yield from _finish(waiting)
+        yield from finished()
 
     def _start(self, waiting: list[_Prepared[Key]]) -> Callable[[], Floats]:
         return self.engine.start(np.stack([one.picture for one in waiting if one.picture is not None]))
 
     def _prepare(
-        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
+        self, files: Iterable[tuple[Key, Path | bytes | None]], known: Callable[[str], bool]
     ) -> Iterator[_Prepared[Key]]:
         """Read and fit `files` in threads, in order, only so many of them ahead."""
         from cbir.engines import WORTH_CUDA, has_cuda
@@ -185,6 +206,11 @@ class Extractor:
         ahead: deque[Future[_Prepared[Key]]] = deque()
         try:
             for key, source in files:
+                if source is None:
+                    while ahead:
+                        yield ahead.popleft().result()
+                    yield _Prepared(Extracted(key, ""), is_pause=True)
+                    continue
                 ahead.append(pool.submit(prepare, key, source))
                 if len(ahead) >= most:
                     yield ahead.popleft().result()
@@ -213,7 +239,8 @@ class Extractor:
             waiting.append(result)
             if result.feature is not None:
                 features.append(result.feature)
-            if len(features) in (0, CLASSIFIED_TOGETHER):
+            is_pause = not result.sha256 and result.error is None
+            if is_pause or len(features) in (0, CLASSIFIED_TOGETHER):
                 yield from finished()
                 waiting, features = [], []
         yield from finished()

@@ -36,6 +36,18 @@ class Query:
         return cls(Path(path), os.fspath(path))
 
 
+@dataclass(frozen=True, eq=False)
+class RowQuery(Query):
+    """A picture of an index, by what that index knows of it: the picture itself is not read.
+
+    `source` is where it is, or was; `feature`, shape (dimension,), has length 1.
+    """
+
+    source: Path
+    sha256: str
+    feature: Floats
+
+
 @dataclass(frozen=True)
 class CombinedQuery:
     """One query by several pictures: what is `like` all of them, and not like the `unlike` ones.
@@ -111,6 +123,16 @@ class WordQuery:
             return self.picture.name
         unwanted = [f"not {word.text}" for word in self.without]
         return ", ".join([" + ".join(word.text for word in self.words), *unwanted] if self.words else unwanted)
+
+
+AnyQuery = Query | CombinedQuery | WordQuery
+
+
+def pictures_of(query: AnyQuery) -> tuple[Query, ...]:
+    """All pictures of a query; of words alone none."""
+    if isinstance(query, WordQuery):
+        return () if query.picture is None else pictures_of(query.picture)
+    return query.pictures if isinstance(query, CombinedQuery) else (query,)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_the_page_has_all_pictures_with_their_names_and_addresses(coloured: Path
     assert len(sources) == 3 * EACH - 1
     with Image.open(BytesIO(base64.b64decode(sources[0][0]))) as image:
         assert image.size == (128, 128)
-    assert 'aria-label="7.jpg: the file is gone"' in text
+    assert 'aria-label="7.jpg: the file is not there"' in text
     assert "http" not in text.replace("http-equiv", "")
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import INTERRUPTED, output
+from cbir.cli import INTERRUPTED, output, table
 from cbir.cli.options import FilePath, engine_option, index_option, verbosity_options
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
+from cbir.cli.table import Column
 
 if TYPE_CHECKING:
     from cbir.evaluation.ground_truth import GroundTruth
@@ -176,7 +177,10 @@ def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequen
         ]
         for evaluation in evaluations
     ]
-    output.write_table([*header, "ms", "shortlist"], rows, right=range(1, len(header) + 1))
+    columns = [Column("system", cuts="end", least=16), Column("mAP", right=True, style={"bold": True})]
+    columns += [Column(name, right=True, optional=2 * (name[0] == "R")) for name in header[2:]]
+    columns += [Column("ms", right=True), Column("shortlist", cuts="end", least=16, optional=1)]
+    table.write(columns, rows)
 
 
 def _write_classes(evaluations: Sequence[Evaluation]) -> None:
@@ -194,7 +198,8 @@ def _write_classes(evaluations: Sequence[Evaluation]) -> None:
         for name in (names if len(names) <= SHOWN + SHOWN // 10 else names[:SHOWN])
     ]
     click.echo("mAP of each class:")
-    output.write_table(header, rows, right=range(1, len(header)))
+    columns = [Column("class", cuts="end", least=16), *(Column(name, right=True) for name in header[1:])]
+    table.write(columns, rows)
     if len(rows) < len(names):
         click.echo(f"… and {len(names) - len(rows):,} more: --json and --format csv have all.")
     click.echo()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import output
+from cbir.cli import cells, output
 from cbir.cli.options import index_option, json_option, verbosity_options
+from cbir.cli.table import terminal_width
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
@@ -115,9 +116,18 @@ def _print(record: dict[str, Any]) -> None:
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
         for name, value in lines:
-            click.echo(f"  {name:<10} {value}")
+            # a path stays whole, so that it can be copied
+            _print_line(f"  {name:<10} ", value, wraps=name not in ("root", "directory"))
     for problem in record["problems"]:
-        click.echo(f"  problem: {problem}")
+        _print_line("  problem: ", problem)
+
+
+def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
+    """A line that goes on below itself where the terminal ends."""
+    width = terminal_width()
+    lines = cells.wrap(text, max(width - len(start), 1)) if width is not None and wraps else [text]
+    for number, line in enumerate(lines):
+        click.echo((" " * len(start) if number else start) + line)
 
 
 def _classes(index: Index) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from cbir.cli import output
+from cbir.cli import output, table
 from cbir.cli.options import json_option, verbosity_options
+from cbir.cli.table import Column
 
 
 @click.command("models", short_help="The backbones, and where their weights are.")
@@ -56,8 +57,16 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
         )
         for record in records
     ]
-    header = ("name", "features", "which", "weights", "here", "speed on this CPU", "where they are or would be")
-    output.write_table(header, rows, right=(1,))
+    columns = [
+        Column("name", style={"bold": True}),
+        Column("features", right=True),
+        Column("which", optional=2),
+        Column("weights"),
+        Column("here"),
+        Column("speed on this CPU", optional=3),
+        Column("where they are or would be", cuts="start", least=20, optional=1),
+    ]
+    table.write(columns, rows)
     if not everything:
         click.echo("\nAny other classification network of torchvision works too: `cbir models --all`.")
 

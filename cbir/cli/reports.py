@@ -14,9 +14,9 @@ from cbir.errors import CbirError
 
 if TYPE_CHECKING:
     from cbir.cli.words import Words
-    from cbir.queries import Query
+    from cbir.queries import AnyQuery, Query
     from cbir.report.card import Card, Group
-    from cbir.search import AnyQuery, Match, Searcher, SearchResult
+    from cbir.search import Match, Searcher, SearchResult
     from cbir.words.tags import Tag
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -106,9 +106,9 @@ class SearchReports:
                 self._groups.clear()
             yield result
 
-    def write(self) -> None:
-        """Write the files. CbirError where one cannot be; the other is written all the same."""
-        errors = []
+    def write(self) -> list[Path]:
+        """Write the files and return them. CbirError where one cannot be; the other is written all the same."""
+        errors, written = [], []
         for path, write in ((self._sheet, self._write_sheet), (self._html, self._write_page)):
             if path is not None:
                 try:
@@ -118,10 +118,12 @@ class SearchReports:
                             "at a time."
                         )
                     write(path)
+                    written.append(path)
                 except CbirError as error:
                     errors.append(str(error))
         if errors:
             raise CbirError("\n".join(errors))
+        return written
 
     def _write_sheet(self, path: Path) -> None:
         from cbir.report.sheet import write_sheet

@@ -11,7 +11,6 @@ from PIL import Image, ImageOps
 from cbir.errors import CbirError
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import find_labels
-from cbir.report.card import Card, Group
 from cbir.report.files import check_place, write_whole
 from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
@@ -37,7 +36,7 @@ def write_map(
     Raises CbirError where a file cannot be written or would replace a picture, and where no picture can be read.
     """
     root = whole.index.root
-    shown = [Group("", [Card(cell.path.name, cell.path) for cell in whole.cells])]
+    shown = [cell.path for cell in whole.cells]
     if html:
         check_ending(html)
     if png and png.suffix.lower() != ".png":
