@@ -11,10 +11,12 @@ import click
 
 from cbir.cli import INTERRUPTED, output, table
 from cbir.cli.options import FilePath, engine_option, index_option, verbosity_options
+from cbir.cli.reports import html_option
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
 from cbir.cli.table import Column
 
 if TYPE_CHECKING:
+    from cbir.cli.evaluate_report import EvaluationPage
     from cbir.evaluation.ground_truth import GroundTruth
     from cbir.evaluation.metrics import Scores
     from cbir.evaluation.runner import Evaluation
@@ -65,6 +67,7 @@ SHOWN = 100
     help="CSV and TSV have one line a system and class.",
 )
 @click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@html_option
 @verbosity_options
 @click.pass_context
 def command(
@@ -79,6 +82,7 @@ def command(
     sample: int | None,
     recall_at: tuple[int, ...],
     format_: str,
+    html: Path | None,
 ) -> None:
     """Measure how well the pictures of a folder, or of an index, find each other.
 
@@ -89,6 +93,7 @@ def command(
     \b
       cbir evaluate photos/
       cbir evaluate --index photos --sample 500 --json
+      cbir evaluate photos/ --html quality.html
       cbir evaluate photos/ --compare --model resnet50 --model efficientnet_lite0
     """
     use_one_blas_thread()
@@ -105,6 +110,7 @@ def command(
     watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
     ranks = sorted(set(recall_at)) or RECALL_AT
     stop_on_terminate()
+    page = None if html is None else _page()
     try:
         with open_collection(wanted, watch) as collection:
             if ground_truth is None:
@@ -113,7 +119,10 @@ def command(
                 truth = by_file(ground_truth, collection.paths, collection.root)
             chosen = truth if sample is None else truth.sample(sample)
             systems: list[System] = [*collection.systems(), *(collection.classical_systems(watch) if compare else [])]
-            evaluations = [evaluate(system, chosen, ranks, watch) for system in systems]
+            noting = watch if page is None else page.noting(watch)
+            evaluations = [evaluate(system, chosen, ranks, noting) for system in systems]
+            if page is not None:
+                page.look(collection, chosen, systems)
     except KeyboardInterrupt:
         click.echo("\nInterrupted. Nothing is left behind.", err=True)
         ctx.exit(INTERRUPTED)
@@ -123,6 +132,14 @@ def command(
         _write_table(collection, truth, evaluations)
     else:
         _write_separated(evaluations, ranks, tabs=format_ == "tsv")
+    if page is not None and html is not None:
+        page.write(html, collection, truth, evaluations)
+
+
+def _page() -> EvaluationPage:
+    from cbir.cli.evaluate_report import EvaluationPage
+
+    return EvaluationPage()
 
 
 def _weights(values: Sequence[str], models: Sequence[str]) -> dict[str | None, str]:

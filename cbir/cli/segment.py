@@ -18,11 +18,13 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.reports import html_option
 from cbir.errors import CbirError, ImageReadError
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from cbir.cli.segment_report import SegmentPage
     from cbir.segment.classify import PartClassifier
     from cbir.segment.parts import Segmentation, Segmenter
 
@@ -65,6 +67,7 @@ logger = logging.getLogger("cbir")
 @click.option("--layers", is_flag=True, help="Write NAME.layers.png: what each stage of the network responds to.")
 @click.option("--classify", is_flag=True, help="Tell the likeliest of ImageNet's classes of the picture and its parts.")
 @click.option("--coco", type=FilePath(), metavar="FILE", help="Write all pictures' parts as one COCO document.")
+@html_option
 @model_option
 @weights_option
 @engine_option
@@ -93,6 +96,7 @@ def command(
     layers: bool,
     classify: bool,
     coco: Path | None,
+    html: Path | None,
     model: str | None,
     weights: str | None,
     engine: str | None,
@@ -110,6 +114,7 @@ def command(
       cbir segment some.jpg --scale 3 --fast
       cbir segment some.jpg --classify --crops parts/
       cbir segment *.jpg --out parts/ --coco parts/coco.json
+      cbir segment *.jpg --out parts/ --html parts/parts.html
     """
     _check_options(ctx, method)
     from cbir.backbones.registry import choose
@@ -129,6 +134,7 @@ def command(
     )
     classifier = _classifier(segmenter) if classify else None
     files = segment_output.Files(out or Path(), images, not no_overlay, not no_labels, crops)
+    page = None if html is None else _page(images, backbone.name)
     format_ = format_ or output.default_format(piped="jsonl")
     records: list[segment_output.Record] = []
     failed = False
@@ -138,6 +144,8 @@ def command(
         except ImageReadError as error:
             click.echo(f"Error: {error}", err=True)
             failed = True
+            if page is not None:
+                page.fail(str(error))
             continue
         stages = _layers(segmentation, segmenter) if layers else None
         written = files.write(segmentation, image, stages)
@@ -145,12 +153,16 @@ def command(
         shapes = format_ in ("json", "jsonl") or coco is not None
         record = segment_output.describe(segmentation, image, backbone.name, written, classified, shapes=shapes)
         records.append(record)
+        if page is not None:
+            page.add(segmentation, image, record)
         if format_ == "jsonl":
             output.write_json_line(record)
         elif format_ == "table":
             segment_output.write_table(record)
     if coco is not None:
         _write_coco(files, records, coco)
+    if page is not None and html is not None:
+        page.write(html)
     if format_ == "json":
         output.write_json(records[0] if len(images) == 1 and records else records)
     elif format_ in ("csv", "tsv"):
@@ -174,6 +186,12 @@ def _classifier(segmenter: Segmenter) -> PartClassifier:
     from cbir.segment.classify import PartClassifier
 
     return PartClassifier(segmenter)
+
+
+def _page(images: tuple[Path, ...], model: str) -> SegmentPage:
+    from cbir.cli.segment_report import SegmentPage
+
+    return SegmentPage(images, model)
 
 
 def _layers(segmentation: Segmentation, segmenter: Segmenter) -> Image.Image:
