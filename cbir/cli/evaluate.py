@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbir.cli import INTERRUPTED, output
+from cbir.cli.completion import complete_folder, complete_model, complete_weights
 from cbir.cli.options import FilePath, engine_option, index_option, verbosity_options
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
 
@@ -27,19 +28,21 @@ SHOWN = 100
 
 
 @click.command("evaluate", short_help="Measure how well pictures are found.")
-@click.argument("folder", required=False, type=FilePath())
+@click.argument("folder", required=False, type=FilePath(), shell_complete=complete_folder)
 @index_option
 @click.option(
     "--model",
     "-m",
     "models",
     metavar="NAME",
+    shell_complete=complete_model,
     multiple=True,
     help="The backbone; with --compare several. Default: that of the index, else the one that `cbir index` takes.",
 )
 @click.option(
     "--weights",
     metavar="[NAME=]FILE",
+    shell_complete=complete_weights,
     multiple=True,
     help="A state dict for the backbone, or `untrained`; with several backbones, for the one of that name.",
 )
@@ -114,7 +117,7 @@ def command(
             systems: list[System] = [*collection.systems(), *(collection.classical_systems(watch) if compare else [])]
             evaluations = [evaluate(system, chosen, ranks, watch) for system in systems]
     except KeyboardInterrupt:
-        click.echo("\nInterrupted. Nothing is left behind.", err=True)
+        output.tell("\nInterrupted. Nothing is left behind.")
         ctx.exit(INTERRUPTED)
     if format_ == "json":
         output.write_json(_record(collection, truth, ground_truth, evaluations))

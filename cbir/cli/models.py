@@ -8,12 +8,16 @@ from typing import Any
 import click
 
 from cbir.cli import output
+from cbir.cli.completion import complete_model
 from cbir.cli.options import json_option, verbosity_options
 
 
 @click.command("models", short_help="The backbones, and where their weights are.")
 @click.option(
-    "--download", metavar="NAME", help="Fetch the weights of a backbone now, for a machine that is offline later."
+    "--download",
+    metavar="NAME",
+    shell_complete=complete_model,
+    help="Fetch the weights of a backbone now, for a machine that is offline later.",
 )
 @click.option("--all", "everything", is_flag=True, help="List all networks of torchvision too (imports torch).")
 @json_option

@@ -136,7 +136,7 @@ def command(
         try:
             segmentation = segmenter.segment(image, parts, scale=scale)
         except ImageReadError as error:
-            click.echo(f"Error: {error}", err=True)
+            output.tell(f"Error: {error}")
             failed = True
             continue
         stages = _layers(segmentation, segmenter) if layers else None

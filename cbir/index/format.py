@@ -11,8 +11,8 @@ from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError
 from cbir.index.cosines import CosineQuantiles
+from cbir.index.home import META as META
 
-META = "meta.json"
 FORMAT = 1
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
