@@ -28,6 +28,11 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
     The speed is that of the network alone, in batches, measured when it was first used on this machine.
 
     Any other classification network of torchvision can be named as well.
+
+    \b
+      cbir models
+      cbir models --json
+      cbir models --download resnet50      # downloads 98 MB
     """
     from cbir.backbones.registry import BUNDLED, KNOWN, describe
 
