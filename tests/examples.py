@@ -6,8 +6,9 @@ In Markdown these are examples that run:
 - blocks indented by four spaces;
 - fences marked `python`; those of one document share their names.
 
-What cannot run, because it belongs in a crontab, say, has the comment `<!-- not run: REASON -->` on the line before it; a
-single line that downloads something has the comment `# downloads`, which help texts have room for, too. Anything else is data: fences marked `text`, `json`, `ini` and so on.
+What cannot run, because it belongs in a crontab, say, has the comment `<!-- not run: REASON -->` on the line before it;
+a line that downloads something ends in `# downloads …`, which help texts have room for, too. Anything else is data:
+fences marked `text`, `json`, `ini` and so on.
 """
 
 from __future__ import annotations
@@ -170,9 +171,9 @@ def _split(line: str) -> list[list[str]]:
 
 
 def _words(raw: str) -> list[str]:
-    """What a shell makes of a raw word: without quotes; the names that fit an unquoted pattern."""
+    """What a shell makes of a raw word: without quotes; the names that fit an unquoted pattern, at most two of them."""
     (word,) = shlex.split(raw) or [""]
     word = os.path.expandvars(word) if "'" not in raw else word
     if glob.has_magic(raw) and "'" not in raw and '"' not in raw:
-        return sorted(glob.glob(word)) or [word]
+        return sorted(glob.glob(word))[:2] or [word]
     return [word]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,27 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
         assert word in text, f"the help of {name} does not say what {word} is"
     assert one.examples, f"the help of {name} has no example: a paragraph after \\b with lines such as `{name} …`"
     assert any(f"{name} " in f"{line} " for line in one.examples), f"no example in the help of {name} calls it"
+
+
+@pytest.mark.parametrize("page", sorted((CHECKOUT / "docs/man").glob("*.1")), ids=lambda path: path.name)
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
+def test_man_pages_are_sound(page: Path) -> None:
+    done = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_units_of_systemd_are_sound(tmp_path: Path) -> None:
+    text = (CHECKOUT / "docs/cron.md").read_text()
+    units = re.findall(r"`[^`]*/(cbir\.\w+)`:\n\n```ini\n(.*?)```", text, re.DOTALL)
+    assert [name for name, _ in units] == ["cbir.service", "cbir.timer"]
+    for name, unit in units:
+        # the program has to be there
+        (tmp_path / name).write_text(unit.replace("%h/venv/bin/cbir", sys.executable))
+    command = ["systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "cbir." in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
 
 
 def test_every_variable_is_documented() -> None:
