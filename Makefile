@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint format bench bench-quick dataset clean
+.PHONY: demo test lint format bench bench-quick dataset docs clean
 
 demo: $(VENV)/installed
 	@echo
@@ -41,6 +41,10 @@ bench-quick: $(VENV)/installed-bench
 
 dataset: $(VENV)/installed
 	$(BIN)/python dataset/draw.py
+
+# what follows from the commands' own help: docs/commands.md and the man pages
+docs: $(VENV)/installed
+	$(BIN)/python scripts/reference.py
 
 clean:
 	rm -rf $(VENV) build demo benchmarks/work *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -27,6 +27,11 @@ def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: b
     """Tell what is in an index and whether it is sound; without --index, of all indexes there are.
 
     Exits with 1 if something is damaged.
+
+    \b
+      cbir info
+      cbir info --index photos --verify
+      cbir info --json
     """
     from cbir.index.home import all_directories, home, index_directory
 

@@ -61,7 +61,7 @@ class MatchWriter:
         for result in results:
             if result.error is not None:
                 failed += 1
-                click.echo(f"Error: {result.error}{_hint(result.query.name)}", err=True)
+                output.tell(f"Error: {result.error}{_hint(result.query.name)}")
             shown += len(result.matches)
             missing += sum(not self._is_there(match.path) for match in result.matches)
             if self._format == "json":
@@ -76,10 +76,9 @@ class MatchWriter:
             document.close()
         if missing:
             index = self._searcher.index
-            click.echo(
+            output.tell(
                 f"{missing} of {shown} matches are not below {index.root} any more: refresh the index with "
-                f"`cbir index --index {index.directory.name}`, or say where they are with --root.",
-                err=True,
+                f"`cbir index --index {index.directory.name}`, or say where they are with --root."
             )
         return failed > 0
 

@@ -8,13 +8,17 @@ from typing import Any
 import click
 
 from cbir.cli import output, table
+from cbir.cli.completion import complete_model
 from cbir.cli.options import json_option, verbosity_options
 from cbir.cli.table import Column
 
 
 @click.command("models", short_help="The backbones, and where their weights are.")
 @click.option(
-    "--download", metavar="NAME", help="Fetch the weights of a backbone now, for a machine that is offline later."
+    "--download",
+    metavar="NAME",
+    shell_complete=complete_model,
+    help="Fetch the weights of a backbone now, for a machine that is offline later.",
 )
 @click.option("--all", "everything", is_flag=True, help="List all networks of torchvision too (imports torch).")
 @json_option
@@ -25,6 +29,11 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
     The speed is that of the network alone, in batches, measured when it was first used on this machine.
 
     Any other classification network of torchvision can be named as well.
+
+    \b
+      cbir models
+      cbir models --json
+      cbir models --download resnet50      # downloads 98 MB
     """
     from cbir.backbones.registry import BUNDLED, KNOWN, describe
 

@@ -13,12 +13,20 @@ from typing import Any
 
 import click
 
+from cbir.cli.logfile import write_log
 from cbir.names import printable as printable
 
 
 def default_format(*, piped: str) -> str:
     """`table` on a terminal, else `piped`."""
     return "table" if sys.stdout.isatty() else piped
+
+
+def tell(text: str, *, logged: bool = True) -> None:
+    """Say something on stderr, and in the log file if there is one and it does not have that already."""
+    click.echo(text, err=True)
+    if logged:
+        write_log(text)
 
 
 def write_json(value: Any) -> None:

@@ -142,7 +142,7 @@ def command(
         try:
             segmentation = segmenter.segment(image, parts, scale=scale)
         except ImageReadError as error:
-            click.echo(f"Error: {error}", err=True)
+            output.tell(f"Error: {error}")
             failed = True
             if page is not None:
                 page.fail(str(error))

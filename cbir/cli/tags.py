@@ -131,7 +131,7 @@ def command(
     writer = tags_output.TagWriter(format_, names, sidecars, is_one=index is None and len(names) == 1)
     has_failed = writer.write(watch(results, len(names)))
     if sidecars is not None and not quiet:
-        click.echo(sidecars.summary(), err=True)
+        output.tell(sidecars.summary())
     if index is not None and writer.unknown:
         _say_why(index, writer.unknown)
     if has_failed or unreadable:
@@ -201,7 +201,7 @@ def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
             raise CbirError(f"Cannot list the folder {folder}: {reason_of(error)}.") from error
         problems = [*its.problems, *((name, "the folder cannot be listed") for name in its.unreadable)]
         for name, reason in problems:
-            click.echo(f"Error: Cannot read {output.printable(str(folder / name))}: {reason}.", err=True)
+            output.tell(f"Error: Cannot read {output.printable(str(folder / name))}: {reason}.")
         is_incomplete = is_incomplete or bool(problems)
         if not its.files and not problems:
             raise CbirError(f"There are no pictures in {folder}.")

@@ -82,9 +82,9 @@ class SidecarWriter:
         count = self._counts[what]
         if self._every or count <= _NAMED:
             text = f"Error: {why}" if what == "failed" else f"  {output.printable(str(path))}: {why}"
-            click.echo(text, err=True)
+            output.tell(text)
         elif count == _NAMED + 1:
-            click.echo("  … and more: -v names them all.", err=True)
+            output.tell("  … and more: -v names them all.")
 
 
 class TagWriter:
@@ -118,7 +118,7 @@ class TagWriter:
         for tagged in results:
             if tagged.error is not None:
                 failed = True
-                click.echo(f"Error: {tagged.error}", err=True)
+                output.tell(f"Error: {tagged.error}")
             elif tagged.tags is None:
                 self.unknown += 1
             sidecar = self._sidecars.write(tagged) if self._sidecars else None

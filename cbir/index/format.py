@@ -12,8 +12,8 @@ from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError
 from cbir.index.cosines import CosineQuantiles
+from cbir.index.home import META as META
 
-META = "meta.json"
 FORMAT = 1
 
 #: Names of the optional files of a block, and of its fields for them: see `cbir.index.optional`.

@@ -80,6 +80,18 @@ class Report:
                 parts += f"; {what} of {_pictures(count)} filled in"
         return f"{name}: {_pictures(self.total)} ({parts}) in {_duration(self.seconds)}."
 
+    def counts(self) -> str:
+        """All counts on one line, in the same order every time: for logs."""
+        new = (self.added, self.changed, self.moved, self.copied)
+        found = sum(new) + self.unchanged + len(self.skipped)
+        text = (
+            f"found {found}, added {self.added}, changed {self.changed}, moved {self.moved}, copied {self.copied}, "
+            f"removed {self.removed}, unchanged {self.unchanged}, skipped {len(self.skipped)}"
+        )
+        if self.unreadable_folders:
+            text += f", folders that cannot be read {len(self.unreadable_folders)}"
+        return text
+
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
         counts = ("total", "added", "changed", "moved", "copied", "removed", "unchanged", "excluded", "classified")
