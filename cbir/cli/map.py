@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cbir.cli import output
 from cbir.cli.options import FilePath, index_option, verbosity_options
 from cbir.cli.runs import progress, use_one_blas_thread
 
@@ -57,6 +58,4 @@ def command(
         if path is not None:
             click.echo(os.fspath(path))
     if missing:
-        click.echo(
-            f"{len(missing)} of {len(whole.cells)} pictures could not be read, {missing[0].path} for one.", err=True
-        )
+        output.tell(f"{len(missing)} of {len(whole.cells)} pictures could not be read, {missing[0].path} for one.")

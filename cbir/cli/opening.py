@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cbir.cli import output
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Opener:
         """
         files = list(written or self._matches)
         if not written and len(files) > MOST:
-            click.echo(f"The first {MOST} matches are opened.", err=True)
+            output.tell(f"The first {MOST} matches are opened.")
         viewers = [_start(file) for file in files[: None if written else MOST]]
         for file, viewer in zip(files, viewers, strict=False):
             try:

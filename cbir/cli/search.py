@@ -120,7 +120,7 @@ def command(
       cbir search some.jpg --word snow
       cbir search --word crane --sense list
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
-      cbir search --query-index holidays --index photos -k 1 --format csv
+      cbir search --query-index photos --index photos -k 1 --format csv
     """
     use_one_blas_thread()
     from cbir.search import Searcher, open_index
