@@ -20,8 +20,9 @@ demo: $(VENV)/installed
 	@echo "The index is in indexes/demo (see: $(BIN)/cbir info --index demo), the pictures of the parts are in demo/."
 	@echo "Your own photos: $(BIN)/cbir index FOLDER, then $(BIN)/cbir search SOME.jpg --index NAME-OF-FOLDER."
 
+# side by side on all cores, each process with one thread for products of matrices: more would wait for each other
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
