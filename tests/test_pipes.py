@@ -134,14 +134,14 @@ def test_lists_that_are_none_are_told(data: bytes, options: list[str], message: 
     assert message in result.stderr
 
 
-def test_a_list_of_a_million_names_is_not_read_at_once(tmp_path: Path) -> None:
-    (tmp_path / "list").write_bytes(b"picture.jpg\n" * 1_000_000)
+def test_a_long_list_is_not_read_at_once(tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes(b"picture.jpg\n" * 200_000)
     names = NameList(tmp_path / "list", null=False)
     iterator = iter(names)
     first = [next(iterator) for _ in range(2000)]
     assert set(first) <= {"picture.jpg", None}
     assert names.arrived <= 1024
-    assert 998_000 <= sum(name is not None for name in iterator) <= 1_000_000
+    assert sum(name is not None for name in [*first, *iterator]) == 200_000
 
 
 def test_a_list_that_cannot_be_read_is_told_when_its_names_are_asked_for(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_segment_takes_lists_and_tells_what_failed(photos: Path, tmp_path: Path)
     assert one["parts"]
     assert "there is no such file" in other["error"]
     assert len(json.loads((tmp_path / "coco.json").read_text())["images"]) == 1
-    *_, last = csv.DictReader(io.StringIO(run(*common, "--format", "csv", input=listing).stdout))
+    *_, last = csv.DictReader(io.StringIO(run(*common, "--format", "csv", input=listing[listing.index(b"\0") + 1 :]).stdout))
     assert {key for key, value in last.items() if value} == {"image", "error"}
     assert run("segment").exit_code == 2
 
