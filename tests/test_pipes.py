@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -66,15 +67,18 @@ def test_a_coprocess_gets_each_answer_before_it_asks_again(photos: Path) -> None
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
         for ask in asks:
             process.stdin.write(os.fsencode(ask) + b"\0")
             process.stdin.flush()
-            record = json.loads(process.stdout.readline())  # waits for ever if it is not answered now
+            record = json.loads(process.stdout.readline())  # empty when the watchdog has bitten
             assert record["query"] == str(ask)
             assert ("error" in record, len(record["matches"])) == ((True, 0) if ask.stem == "gone" else (False, 2))
         process.stdin.close()
         assert process.stdout.read() == b""
         assert process.wait() == 1
+        watchdog.cancel()
 
 
 def test_a_pipe_that_closes_ends_a_search_with_queries_under_way(photos: Path) -> None:
@@ -286,7 +290,7 @@ def test_segment_takes_lists_and_tells_what_failed(photos: Path, tmp_path: Path)
     assert one["parts"]
     assert "there is no such file" in other["error"]
     assert len(json.loads((tmp_path / "coco.json").read_text())["images"]) == 1
-    *_, last = csv.DictReader(io.StringIO(run(*common, "--format", "csv", input=listing[listing.index(b"\0") + 1 :]).stdout))
+    *_, last = csv.DictReader(io.StringIO(run(*common, "--format", "csv", input=os.fsencode(names[1])).stdout))
     assert {key for key, value in last.items() if value} == {"image", "error"}
     assert run("segment").exit_code == 2
 
