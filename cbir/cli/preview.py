@@ -116,7 +116,7 @@ def _can_ask() -> bool:
 
     A process in the background that asks would be stopped.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
