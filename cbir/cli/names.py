@@ -7,7 +7,7 @@ import queue
 import select
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -61,8 +61,8 @@ class NameList:
         try:
             rest = b""
             with self._open() as file:
-                data: bytes | None
-                while (data := file.read(_READ_BYTES)) != b"":
+                read: Callable[[int], bytes | None] = file.read
+                while (data := read(_READ_BYTES)) != b"":
                     if data is None:  # another program has made stdin non-blocking
                         select.select([file], [], [])
                         continue
