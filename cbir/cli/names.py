@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -60,7 +61,11 @@ class NameList:
         try:
             rest = b""
             with self._open() as file:
-                while data := file.read(_READ_BYTES):
+                read: Callable[[int], bytes | None] = file.read
+                while (data := read(_READ_BYTES)) != b"":
+                    if data is None:  # another program has made stdin non-blocking
+                        select.select([file], [], [])
+                        continue
                     if b"\0" in data and self._separator != b"\0":
                         raise ValueError("it has NUL bytes. If they end its names, add -0")
                     *names, rest = (rest + data).split(self._separator)
@@ -73,7 +78,8 @@ class NameList:
             problem = CbirError(f"Cannot read the list {self._file}: {reason_of(error)}.")
         except ValueError as error:
             problem = CbirError(f"Cannot read the list {self._file}: {error}.")
-        self._arrived.put(problem)
+        finally:  # nobody must wait for ever
+            self._arrived.put(problem)
 
     def _take(self, names: list[bytes]) -> None:
         for name in names:
@@ -84,6 +90,8 @@ class NameList:
         """The list, without a buffer, which would wait until it is full."""
         if str(self._file) != "-":
             return self._file.open("rb", buffering=0)
+        if sys.stdin is None:
+            raise ValueError("stdin is closed")
         try:
             descriptor = sys.stdin.fileno()
         except (OSError, ValueError):  # what stands for stdin is no file of the system

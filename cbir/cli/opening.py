@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from cbir.cli import output
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
+    import subprocess
+
     from cbir.search import SearchResult
 
 #: Matches that are opened at most: each may be a window of its own.
@@ -50,6 +51,8 @@ class Opener:
 
         CbirError where there is no viewer.
         """
+        from subprocess import TimeoutExpired
+
         files = list(written or self._matches)
         if not written and len(files) > MOST:
             output.tell(f"The first {MOST} matches are opened.")
@@ -58,12 +61,14 @@ class Opener:
             try:
                 if viewer is not None and viewer.wait(_PATIENCE):
                     raise _cannot_open(file)
-            except subprocess.TimeoutExpired:  # it is still open: all is well
+            except TimeoutExpired:  # it is still open: all is well
                 return
 
 
 def _start(file: Path) -> subprocess.Popen[bytes] | None:
     """Start the viewer of a file, whose process it is where one can tell what becomes of it."""
+    import subprocess
+
     path = os.path.abspath(file)
     if sys.platform in ("darwin", "win32", "cygwin"):
         if click.launch(path):

@@ -98,3 +98,8 @@ class NamedPictures:
     def all(self) -> list[Query]:
         """All of them, when the whole list has been read."""
         return [picture for picture in self if picture is not None]
+
+
+def listed_paths(files_from: Path | None, *, null: bool) -> list[Path]:
+    """The files that a list names, when the whole of it has been read; none without a list."""
+    return [] if files_from is None else [Path(name) for name in NameList(files_from, null=null) if name is not None]

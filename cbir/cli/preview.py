@@ -6,10 +6,11 @@ it does; else each character cell shows two pixels, one above the other, in 24-b
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -22,10 +23,19 @@ if TYPE_CHECKING:
 
     from cbir.search import Match
 
-# A thumbnail's box and the gap beside it, in character cells, which are about twice as high as wide.
-_COLUMNS, _ROWS, _GAP = 24, 9, 2
+_GAP = 2  # between thumbnails, in character cells
 
 Draw = Callable[["Image", int, int], None]
+
+
+class Way(NamedTuple):
+    """A way to draw a picture in so many columns and rows of cells, and how large it is worth drawing a thumbnail."""
+
+    draw: Draw
+    cell: tuple[int, int]  # the pixels of a cell, across and down
+    columns: int
+    rows: int
+
 
 preview_option = click.option(
     "--preview", is_flag=True, help="Show thumbnails in the terminal below the table (sharper with cbir[preview])."
@@ -36,7 +46,7 @@ class Preview:
     """Draws thumbnails of matches with their ranks, as many beside each other as the terminal has room for."""
 
     def __init__(self) -> None:
-        self._draw, self._cell = _way_to_draw()
+        self._way = _way_to_draw()
 
     @classmethod
     def checked(cls, format_: str) -> Preview:
@@ -48,32 +58,33 @@ class Preview:
     def write(self, matches: Sequence[Match]) -> None:
         """Draw the thumbnails of `matches`; of one that cannot be read only its name."""
         width = terminal_width() or 80
-        beside = max(1, (width + _GAP) // (_COLUMNS + _GAP))
-        columns = min(width, beside * (_COLUMNS + _GAP) - _GAP)
+        one = min(self._way.columns, width)
+        beside = (width + _GAP) // (one + _GAP)
         for start in range(0, len(matches), beside):
             some = matches[start : start + beside]
             click.echo()
-            self._draw(self._strip(some, columns), columns, _ROWS)
-            captions = [cells.cut_end(_caption(match), _COLUMNS) for match in some]
-            click.echo((" " * _GAP).join(cells.pad(caption, _COLUMNS) for caption in captions).rstrip())
+            columns = len(some) * (one + _GAP) - _GAP
+            self._way.draw(self._strip(some, one, columns), columns, self._way.rows)
+            captions = [cells.cut_end(_caption(match), one) for match in some]
+            click.echo((" " * _GAP).join(cells.pad(caption, one) for caption in captions).rstrip())
 
-    def _strip(self, matches: Sequence[Match], columns: int) -> Image:
-        """Thumbnails side by side in one picture of `columns` and _ROWS cells, transparent around them."""
+    def _strip(self, matches: Sequence[Match], one: int, columns: int) -> Image:
+        """Thumbnails side by side, `one` is the columns of each, `columns` those of all; transparent between them."""
         from PIL import Image
 
         from cbir.errors import ImageReadError
         from cbir.images.read import decode_reduced, read_bytes
 
-        across, down = self._cell
-        strip = Image.new("RGBA", (columns * across, _ROWS * down))
-        box = (min(_COLUMNS, columns) * across, _ROWS * down)
+        across, down = self._way.cell
+        box = (one * across, self._way.rows * down)
+        strip = Image.new("RGBA", (columns * across, box[1]))
         for place, match in enumerate(matches):
             try:
                 thumbnail, _ = decode_reduced(read_bytes(match.path), name=str(match.path), at_least=2 * min(box))
             except ImageReadError:
                 continue
             thumbnail.thumbnail(box)
-            strip.paste(thumbnail, (place * (_COLUMNS + _GAP) * across, box[1] - thumbnail.height))
+            strip.paste(thumbnail, (place * (one + _GAP) * across, box[1] - thumbnail.height))
         return strip
 
 
@@ -82,9 +93,11 @@ def _caption(match: Match) -> str:
     return f"{match.rank}  {name}" if match.path.exists() else f"{match.rank}  {name} (not there)"
 
 
-def _way_to_draw() -> tuple[Draw, tuple[int, int]]:
-    """What draws a picture in so many columns and rows of cells, and how many pixels it makes of a cell."""
+def _way_to_draw() -> Way:
+    """In pixels where the terminal can, else in half blocks."""
     if _can_ask():
+        # it tells of a terminal that does not answer with a traceback
+        logging.getLogger("textual_image").setLevel(logging.CRITICAL)
         try:
             # asks the terminal what it can do, and does not wait for longer than 0.3 seconds
             from textual_image._terminal import get_cell_size
@@ -92,10 +105,10 @@ def _way_to_draw() -> tuple[Draw, tuple[int, int]]:
             from textual_image.renderable import SixelImage, TGPImage
 
             if Drawn in (SixelImage, TGPImage):
-                return _draw_pixels, tuple(get_cell_size())
-        except ImportError:  # the extra is not installed
+                return Way(_draw_pixels, tuple(get_cell_size()), 24, 9)
+        except Exception:  # it is not installed; or somebody typed into the answer, which has errors of all kinds
             pass
-    return _draw_half_blocks, (1, 2)
+    return Way(_draw_half_blocks, (1, 2), 38, 14)
 
 
 def _can_ask() -> bool:
@@ -103,7 +116,7 @@ def _can_ask() -> bool:
 
     A process in the background that asks would be stopped.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()

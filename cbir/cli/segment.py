@@ -18,6 +18,7 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.pictures import list_options, listed_paths
 from cbir.cli.reports import html_option
 from cbir.errors import CbirError, ImageReadError
 
@@ -32,7 +33,8 @@ logger = logging.getLogger("cbir")
 
 
 @click.command("segment", short_help="Show the parts of a picture.")
-@click.argument("images", nargs=-1, required=True, type=FilePath(), metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
+@list_options
 @click.option(
     "-k",
     "parts",
@@ -83,6 +85,8 @@ logger = logging.getLogger("cbir")
 def command(
     ctx: click.Context,
     images: tuple[Path, ...],
+    files_from: Path | None,
+    null: bool,
     parts: int | None,
     scale: float,
     fast: bool,
@@ -115,8 +119,12 @@ def command(
       cbir segment some.jpg --classify --crops parts/
       cbir segment *.jpg --out parts/ --coco parts/coco.json
       cbir segment *.jpg --out parts/ --html parts/parts.html
+      find new/ -name '*.jpg' -print0 | cbir segment --files-from - -0 --out parts/
     """
     _check_options(ctx, method)
+    images = (*images, *listed_paths(files_from, null=null))
+    if not images:
+        raise click.UsageError("Name a picture, or a list of them with --files-from.")
     from cbir.backbones.registry import choose
     from cbir.segment.kmeans import SEED
     from cbir.segment.parts import Segmenter
@@ -146,6 +154,9 @@ def command(
             failed = True
             if page is not None:
                 page.fail(str(error))
+            records.append({"image": str(image), "error": str(error)})
+            if format_ == "jsonl":
+                output.write_json_line(records[-1])
             continue
         stages = _layers(segmentation, segmenter) if layers else None
         written = files.write(segmentation, image, stages)
@@ -164,7 +175,7 @@ def command(
     if page is not None and html is not None:
         page.write(html)
     if format_ == "json":
-        output.write_json(records[0] if len(images) == 1 and records else records)
+        output.write_json(records[0] if len(images) == 1 else records)
     elif format_ in ("csv", "tsv"):
         segment_output.write_separated(records, classified=classify, tabs=format_ == "tsv")
     if failed:
@@ -205,4 +216,6 @@ def _write_coco(files: segment_output.Files, records: list[segment_output.Record
 
     from cbir.segment.coco import document
 
-    files.write_text(json.dumps(document(records)) + "\n", path, "--coco")
+    files.write_text(
+        json.dumps(document([record for record in records if "error" not in record])) + "\n", path, "--coco"
+    )

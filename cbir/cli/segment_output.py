@@ -153,14 +153,18 @@ def write_table(record: Record) -> None:
 
 
 def write_separated(records: list[Record], *, classified: bool, tabs: bool) -> None:
-    """One line a part."""
+    """One line a part, and one with the reason of a picture that could not be read."""
     header = ["image", "part", "share", "area", "x", "y", "width", "height", "centre_x", "centre_y", "colour"]
-    rows: list[list[Any]] = [[*header, "class", "probability"] if classified else header]
+    header = [*header, *(["class", "probability"] if classified else []), "error"]
+    rows: list[list[Any]] = [header]
     for record in records:
+        if "error" in record:
+            rows.append([record["image"], *[""] * (len(header) - 2), record["error"]])
+            continue
         for part in record["parts"]:
             row = [record["image"], part["label"], part["share"], part["area"], *part["box"], *part["centroid"]]
             best = part["classes"][0] if classified else None
-            rows.append([*row, part["colour"], *([best["name"], best["probability"]] if best else [])])
+            rows.append([*row, part["colour"], *([best["name"], best["probability"]] if best else []), ""])
     output.write_separated(rows, tabs=tabs)
 
 
