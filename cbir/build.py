@@ -165,6 +165,29 @@ def build_index(
         _remove_if_unused(directory)
 
 
+def index_folder(
+    folder: Path | str,
+    name: str | None = None,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    engine: str | None = None,
+    exclude: Sequence[str] | None = None,
+    prune: bool = False,
+    wait: float = 0,
+    watch: Callable[[Results, int], Results] = lambda results, total: results,
+) -> tuple[Index, Report]:
+    """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does; the index, and what was done.
+
+    `name` is the index's name or path, and the folder's own by default; the others are as in `Options` and
+    `build_index`, which also says what is raised.
+    """
+    target = choose_target(Path(folder), name)
+    options = Options(model=model, weights=weights, engine=engine, exclude=exclude, prune=prune, wait=wait)
+    report, _ = build_index(target, options, watch)
+    return Index.open(target.directory), report
+
+
 def _drop_damaged(directory: Path, *, everything: bool) -> None:
     """Leave damaged blocks out of an index; unless `everything`, only classes that cannot be read."""
     meta = load_meta(directory)

@@ -98,9 +98,9 @@ class Extractor:
             self._engine = open_engine(self.backbone, engine=self._engine_name, pictures=self._pictures)
         return self._engine
 
-    def feature(self, picture: Path | bytes, name: str = "the picture") -> Floats:
+    def feature(self, picture: Path | str | bytes, name: str = "the picture") -> Floats:
         """The feature of one picture, shape (dimension,), of length 1. Raises ImageReadError."""
-        data = picture if isinstance(picture, bytes) else read_bytes(picture)
+        data = picture if isinstance(picture, bytes) else read_bytes(Path(picture))
         fitted = self._fit(data, name if isinstance(picture, bytes) else str(picture))
         feature: Floats = self.engine.features(fitted[np.newaxis])[0]
         return unit(feature)

@@ -82,7 +82,7 @@ def command(
     recall_at: tuple[int, ...],
     format_: str,
 ) -> None:
-    """Measure how well the pictures of a folder, or of an index, find each other.
+    """Measure how well the pictures of FOLDER, or of an index, find each other.
 
     Each picture is searched for among all others; those of its own folder ought to be found. Tells the mean average
     precision (mAP), precision at 1 and 10, recall, and the time of a query, in cosine order and re-ranked. Features
