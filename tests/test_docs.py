@@ -13,6 +13,7 @@ import click
 import pytest
 from examples import examples_in, prepare, run_line
 
+import cbir
 from scripts import reference
 
 CHECKOUT = Path(__file__).parents[1]
@@ -106,6 +107,13 @@ def test_every_variable_is_documented() -> None:
         used |= set(re.findall(r"environ[^\n]*\"(CBIR_\w+)\"", module.read_text()))
     assert len(used) > 3
     assert used <= {name for name, _ in reference.ENVIRONMENT}, "ENVIRONMENT in scripts/reference.py lacks some"
+
+
+def test_every_public_name_is_documented() -> None:
+    page = (CHECKOUT / "docs/python.md").read_text()
+    for name in cbir.__all__:
+        assert getattr(cbir, name)
+        assert name == "__version__" or f"`{name}`" in page, f"docs/python.md does not tell of {name}"
 
 
 @pytest.fixture(scope="module")
