@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from examples import examples_in, prepare, run_line
 
 import cbir
+from cbir.engines import open_engine
 from scripts import reference
 
 CHECKOUT = Path(__file__).parents[1]
@@ -140,7 +142,13 @@ def scratch(template: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Pat
     shutil.copytree(source, here)
     monkeypatch.chdir(here)
     monkeypatch.delenv("CBIR_HOME")
+    # dozens of examples in one process need not load the network dozens of times
+    for module in ("cbir.engines", "cbir.segment.parts"):
+        monkeypatch.setattr(f"{module}.open_engine", _open_engine)
     return here
+
+
+_open_engine = functools.cache(open_engine)
 
 
 #: Lines that ran already: documents and help texts share some.
