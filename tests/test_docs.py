@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import click
 import pytest
 from examples import examples_in, prepare, run_line
 
+import cbir
+from cbir.engines import open_engine
 from scripts import reference
 
 CHECKOUT = Path(__file__).parents[1]
@@ -108,6 +111,13 @@ def test_every_variable_is_documented() -> None:
     assert used <= {name for name, _ in reference.ENVIRONMENT}, "ENVIRONMENT in scripts/reference.py lacks some"
 
 
+def test_every_public_name_is_documented() -> None:
+    page = (CHECKOUT / "docs/python.md").read_text()
+    for name in cbir.__all__:
+        assert getattr(cbir, name)
+        assert name == "__version__" or f"`{name}`" in page, f"docs/python.md does not tell of {name}"
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A folder with all that examples name and an index of photos/, and where a copy of it is to be used."""
@@ -132,7 +142,13 @@ def scratch(template: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Pat
     shutil.copytree(source, here)
     monkeypatch.chdir(here)
     monkeypatch.delenv("CBIR_HOME")
+    # dozens of examples in one process need not load the network dozens of times
+    for module in ("cbir.engines", "cbir.segment.parts"):
+        monkeypatch.setattr(f"{module}.open_engine", _open_engine)
     return here
+
+
+_open_engine = functools.cache(open_engine)
 
 
 #: Lines that ran already: documents and help texts share some.

@@ -78,17 +78,17 @@ def log_option(ctx: click.Context, param: click.Parameter, value: Path | None) -
 def _begin(ctx: click.Context, path: Path) -> LogFile:
     from cbir.cli.runs import stop_on_terminate
 
-    log = LogFile(path)
+    log = ctx.meta[_LOG] = LogFile(path)
     # whichever command it is, and from now on: so that the run's last line is written
     stop_on_terminate()
     try:
         log.append(f"started: cbir {shlex.join(ctx.meta.get(_ARGUMENTS, ()))}")
     except OSError as error:
+        del ctx.meta[_LOG]
         raise CbirError(
             f"Cannot write the log file {log.path}: {reason_of(error)}. Name a file in a folder that is there and "
             f"that you may write to with {_OPTION}."
         ) from error
-    ctx.meta[_LOG] = log
     logging.getLogger("cbir").addHandler(log)
     return log
 
