@@ -40,6 +40,7 @@ HOSTILE = [
     "Überraschung 中文 (\u202egpj.jpg".encode(),
     b" two  spaces .jpg",
     b"javascript:alert(1).jpg",
+    b"x" * 200 + b".jpg",
 ]
 
 

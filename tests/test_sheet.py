@@ -170,9 +170,10 @@ def test_names_keep_their_end_and_are_read_in_any_script() -> None:
     assert short.endswith("IMG_2041.jpg")
     assert letters.length(short, 16) <= 130
     assert letters.shorten("a.jpg", 16, 130) == "a.jpg"
-    assert letters.shorten("a\nb\x1b\udcff\u202e.jpg", 16, 500) == "a\\nb\\x1b\ufffd\\u202e.jpg"
+    box = letters.readable("\ufffd")  # as a letter, where a font has it
+    assert letters.shorten("a\nb\x1b\udcff\u202e.jpg", 16, 500) == f"a\\nb\\x1b{box}\\u202e.jpg"
     # composed as the system's file names on some systems are not
-    assert letters.readable("Cafe\u0301") == "Café"
+    assert letters.readable("Cafe\u0301") == letters.readable("Caf\u00e9")
     wrapped = letters.wrap("Cannot read some.jpg: it is damaged (" + "x" * 100 + ").", 16, 120, 3)
     assert len(wrapped) == 3
     assert max(letters.length(line, 16) for line in wrapped) <= 120
