@@ -261,6 +261,17 @@ def test_it_works_without_a_terminal_and_loads_no_network(photos: Path, tmp_path
     assert (tmp_path / "a.png").exists()
 
 
+def test_reading_the_options_imports_no_numpy(tmp_path: Path) -> None:
+    """Whoever imports it first decides how many threads multiply (`cbir.cli.runs.use_one_blas_thread`)."""
+    code = (
+        "import sys; from cbir.cli.search import command; "
+        "command.make_context('search', sys.argv[1:]); print('numpy' in sys.modules, 'PIL' in sys.modules)"
+    )
+    arguments = ["x.jpg", "--sheet", str(tmp_path / "a.png"), "--html", str(tmp_path / "a.html")]
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=True)
+    assert result.stdout.split() == [b"False", b"False"]
+
+
 @pytest.mark.parametrize("option", ["--sheet", "--html"])
 def test_what_cannot_be_written_is_told_before_the_search(photos: Path, tmp_path: Path, option: str) -> None:
     query = photos / "cats/img_000.jpg"
