@@ -182,6 +182,8 @@ def test_words_several_pictures_stdin_and_what_is_gone(photos: Path, tmp_path: P
     assert "beagle, not flamingo" in page.text
     assert "probability" in page.text
     assert "percentile" not in page.text
+    # words take no room beside their matches, which a picture does
+    assert not list(page.all("div", **{"class": "led"}))
     gone, query = photos / "cats/img_002.jpg", photos / "cats/img_000.jpg"
     content = query.read_bytes()
     gone.unlink()
