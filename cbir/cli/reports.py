@@ -11,6 +11,7 @@ import click
 
 from cbir.cli.options import FilePath
 from cbir.errors import CbirError
+from cbir.report.files import check_folder, check_page_ending, check_sheet_ending
 
 if TYPE_CHECKING:
     from cbir.cli.words import Words
@@ -30,30 +31,22 @@ _NAMED = 3
 
 def sheet_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """A sheet's name, checked before anything is done; a usage error where it has another ending."""
-    if value is not None:
-        from cbir.report import sheet
-
-        _check(sheet.check_ending, value, "--sheet")
-    return value
+    return _checked(value, check_sheet_ending, "--sheet")
 
 
 def html_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """A page's name, checked before anything is done; a usage error where it has another ending."""
-    if value is not None:
-        from cbir.report import page
-
-        _check(page.check_ending, value, "--html")
-    return value
+    return _checked(value, check_page_ending, "--html")
 
 
-def _check(check_ending: Callable[[Path, str], None], path: Path, option: str) -> None:
-    from cbir.report.files import check_folder
-
-    try:
-        check_ending(path, option)
-    except CbirError as error:
-        raise click.BadParameter(str(error)) from error
-    check_folder(path, option)
+def _checked(path: Path | None, check_ending: Callable[[Path, str], None], option: str) -> Path | None:
+    if path is not None:
+        try:
+            check_ending(path, option)
+        except CbirError as error:
+            raise click.BadParameter(str(error)) from error
+        check_folder(path, option)
+    return path
 
 
 sheet_option = click.option(

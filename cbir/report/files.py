@@ -1,4 +1,7 @@
-"""Writing a report's file: whole or not at all, and never over a picture that it shows."""
+"""Writing a report's file: whole or not at all, and never over a picture that it shows.
+
+Nothing here imports NumPy: names are checked while the command line is read, before NumPy may be imported.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,22 @@ from pathlib import Path
 from typing import IO
 
 from cbir.errors import CbirError, reason_of
+
+#: How the names of sheets and of pages may end.
+SHEET_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+PAGE_ENDINGS = (".html", ".htm")
+
+
+def check_sheet_ending(path: Path, option: str) -> None:
+    """CbirError where the ending of a sheet's name, which `option` gave, is of no format that a sheet can have."""
+    if path.suffix.lower() not in SHEET_ENDINGS:
+        raise CbirError(f"A sheet is a .png, .jpg or .webp, and {path} is none: name another file with {option}.")
+
+
+def check_page_ending(path: Path, option: str) -> None:
+    """CbirError where a page's name, which `option` gave, does not end as one."""
+    if path.suffix.lower() not in PAGE_ENDINGS:
+        raise CbirError(f"A page is an .html file, and {path} is none: name another file with {option}.")
 
 
 def check_folder(path: Path, option: str) -> None:

@@ -1,7 +1,8 @@
 """Text on a picture, in whatever script: Pillow's own font first, then those of the system.
 
-Pillow's font, which is always there, has little more than Latin letters. What it lacks is looked for in the fonts of
-the system, letter by letter. What no font has is written as an escape (`\\u4e2d`), which says at least what it is.
+Pillow's font, which is always there, has little more than the letters of English. What it lacks is looked for in the
+fonts of the system: one that has all of a text, else letter by letter. What no font has is written as an escape
+(`\\u4e2d`), which says at least what it is.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Lettering:
         self._font_of: dict[str, int | None] = {}
         self._fonts: dict[tuple[int, int], Font] = {}
         self._blanks: dict[int, bytes] = {}
+        self._known: dict[tuple[int, str], bool] = {}
 
     def length(self, text: str, size: int) -> float:
         """How many pixels `text` is wide."""
@@ -79,11 +81,7 @@ class Lettering:
             while count > 1 and self.length(" ".join(words[:count]), size) > width:
                 count -= 1
             if len(wrapped) == lines - 1:
-                rest = " ".join(words)
-                kept = len(rest)
-                while kept and self.length(rest[:kept] + ("…" if kept < len(rest) else ""), size) > width:
-                    kept -= 1
-                wrapped.append(rest[:kept] + ("…" if kept < len(rest) else ""))
+                wrapped.append(self._cut(" ".join(words), size, width))
                 break
             line = " ".join(words[:count])
             kept = len(line)
@@ -93,13 +91,27 @@ class Lettering:
             words = ([line[kept:]] if kept < len(line) else []) + words[count:]
         return wrapped
 
+    def _cut(self, text: str, size: int, width: float) -> str:
+        """`text`, if it is wider than `width` pixels without its end."""
+        if self.length(text, size) <= width:
+            return text
+        kept = len(text)
+        while kept and self.length(text[:kept] + "…", size) > width:
+            kept -= 1
+        return text[:kept] + "…"
+
     def readable(self, text: str) -> str:
         """`text` on one line, composed, with escapes for what is no letter or what no font here has."""
         text = unicodedata.normalize("NFC", printable(text))
         return "".join(char if self._number(char) is not None else ascii(char)[1:-1] for char in text)
 
     def _runs(self, text: str) -> Iterator[tuple[int, str]]:
-        """Pieces of `text` of one font each, and the fonts' numbers."""
+        """Pieces of `text` of one font each, and the fonts' numbers: one piece, if a font has all of it."""
+        numbers = {self._number(char) or 0 for char in text}
+        for number in sorted(numbers):
+            if len(numbers) == 1 or all(self._has(number, char) for char in set(text)):
+                yield number, text
+                return
         run, of_run = "", 0
         for char in text:
             number = self._number(char) or 0
@@ -120,8 +132,6 @@ class Lettering:
         return self._font_of[char]
 
     def _find(self, char: str) -> int | None:
-        if char.isspace() or unicodedata.combining(char):
-            return 0
         for number in range(len(self._files)):
             if self._has(number, char):
                 return number
@@ -133,6 +143,13 @@ class Lettering:
 
     def _has(self, number: int, char: str) -> bool:
         """Whether a font has a letter, which is to say, shows something else for it than for one that no font has."""
+        if char.isspace() or unicodedata.combining(char):
+            return True
+        if (number, char) not in self._known:
+            self._known[number, char] = self._shows(number, char)
+        return self._known[number, char]
+
+    def _shows(self, number: int, char: str) -> bool:
         try:
             if number not in self._blanks:
                 self._blanks[number] = _picture(self._font(number, _SAMPLE), _MISSING)

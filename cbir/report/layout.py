@@ -18,8 +18,8 @@ COMFORTABLE, MOST = 24_000_000, 80_000_000
 #: The width in heights that a sheet had best have, and what it is worth not to leave places empty.
 _SHAPE, _EMPTY = 1.6, 3.0
 
-_COLUMNS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32)
-_BESIDE = (1, 2, 3, 4, 5, 6)
+_COLUMNS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64)
+_BESIDE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,16 @@ def choose_layout(groups: Sequence[Group], most_side: int, *, advice: str) -> La
     `most_side` is the most pixels that a side of the sheet may have. CbirError, with `advice`, where there are too many
     pictures.
     """
+    count = sum(len(group.all_cards) for group in groups)
     for side in SIDES:
         best: tuple[float, Layout] | None = None
+        most = COMFORTABLE if side != SIDES[-1] else MOST
+        if count * side**2 > most:
+            continue
         for layout in _candidates(groups, side):
             width, height = layout.size(groups)
             area = width * height
-            if max(width, height) > most_side or area > (COMFORTABLE if side != SIDES[-1] else MOST):
+            if max(width, height) > most_side or area > most:
                 continue
             tiles = sum(len(group.cards) + (layout.lead**2 if group.leads else 0) for group in groups)
             empty = 1 - tiles * layout.across * layout.down / area
@@ -159,7 +163,6 @@ def choose_layout(groups: Sequence[Group], most_side: int, *, advice: str) -> La
                 best = cost, layout
         if best is not None:
             return best[1]
-    count = sum(len(group.all_cards) for group in groups)
     raise CbirError(f"{count:,} pictures are too many for one sheet. {advice}")
 
 

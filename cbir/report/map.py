@@ -11,10 +11,9 @@ from PIL import Image, ImageOps
 from cbir.errors import CbirError
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import find_labels
-from cbir.report.files import check_place, write_whole
+from cbir.report.files import check_page_ending, check_place, write_whole
 from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
-from cbir.report.page import check_ending
 from cbir.report.thumbnails import thumbnails
 from cbir.tagging import RowTags
 
@@ -38,7 +37,7 @@ def write_map(
     root = whole.index.root
     shown = [cell.path for cell in whole.cells]
     if html:
-        check_ending(html)
+        check_page_ending(html, "--html")
     if png and png.suffix.lower() != ".png":
         raise CbirError(f"The picture is a .png file, and {png} is none: name another file with --png.")
     for path, option in ((html, "--html"), (png, "--png")):

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from cbir.errors import CbirError
 from cbir.names import printable
 from cbir.report.card import Card, Group, PixelBox, Source
-from cbir.report.files import check_place, write_whole
+from cbir.report.files import check_page_ending, check_place, write_whole
 from cbir.report.thumbnails import Thumbnail, as_jpeg, thumbnails
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _SIDES = ((300, 400), (1_500, 280), (6_000, 200), (20_000, 140))
 
 _ADVICE = "Ask for fewer (-k), or make several pages."
-
-ENDINGS = (".html", ".htm")
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,6 @@ class Pictures:
         return self._shown[card.source, card.box]
 
 
-def check_ending(path: Path, option: str = "--html") -> None:
-    """CbirError where a page's name does not end as one."""
-    if path.suffix.lower() not in ENDINGS:
-        raise CbirError(f"A page is an .html file, and {path} is none: name another file with {option}.")
-
-
 def write_page(
     template: str,
     groups: Sequence[Group],
@@ -85,7 +77,7 @@ def write_page(
     pictures (its `advice` says what to do), where `path` is no HTML file, is one of the pictures or of `others`, or
     cannot be written. `option` is what named it.
     """
-    check_ending(path, option)
+    check_page_ending(path, option)
     cards = [card for group in groups for card in group.all_cards]
     check_place(path, (*(card.path for card in cards), *others), option)
     picture = Pictures(cards, advice=advice)

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from cbir.errors import CbirError
 from cbir.report.card import Card, Group, Source
-from cbir.report.files import check_place, write_whole
+from cbir.report.files import SHEET_ENDINGS, check_place, check_sheet_ending, write_whole
 from cbir.report.fonts import Lettering
 from cbir.report.layout import Layout, choose_layout
 from cbir.report.thumbnails import Thumbnail, thumbnails
@@ -25,13 +24,19 @@ class _Format(NamedTuple):
 
 _JPEG = _Format("JPEG", 65_535, {"quality": 88, "optimize": True})
 
-#: The formats of a sheet, by the ending of its name.
-FORMATS = {
-    ".png": _Format("PNG", 65_535, {"compress_level": 3}),  # it could be larger, but no viewer would show it
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".webp": _Format("WEBP", 16_383, {"quality": 86, "method": 2}),
-}
+# by SHEET_ENDINGS; a PNG could be larger, but no viewer would show it
+_FORMATS = dict(
+    zip(
+        SHEET_ENDINGS,
+        (
+            _Format("PNG", 65_535, {"compress_level": 3}),
+            _JPEG,
+            _JPEG,
+            _Format("WEBP", 16_383, {"quality": 86, "method": 2}),
+        ),
+        strict=True,
+    )
+)
 
 _ADVICE = "Ask for fewer (-k), or make several sheets; an HTML page (--html) holds more."
 
@@ -43,21 +48,15 @@ _ACCENT, _AWAY, _RIGHT, _WRONG = (24, 90, 188), (176, 32, 48), (18, 122, 62), (1
 _ENLARGED = 2.0
 
 
-def check_ending(path: Path, option: str = "--sheet") -> None:
-    """CbirError where the ending of a sheet's name is of no format that a sheet can have."""
-    if path.suffix.lower() not in FORMATS:
-        raise CbirError(f"A sheet is a .png, .jpg or .webp, and {path} is none: name another file with {option}.")
-
-
 def write_sheet(groups: Sequence[Group], path: Path, *, option: str = "--sheet", advice: str = _ADVICE) -> None:
     """Draw the groups and write them to `path`, in the format of its ending.
 
     CbirError where there are too many pictures (its `advice` says what to do), where `path` has another ending, is one
     of the pictures, or cannot be written. `option` is what named it.
     """
-    check_ending(path, option)
+    check_sheet_ending(path, option)
     check_place(path, (card.path for group in groups for card in group.all_cards), option)
-    format_ = FORMATS[path.suffix.lower()]
+    format_ = _FORMATS[path.suffix.lower()]
     image = draw_sheet(groups, most_side=format_.most_side, advice=advice)
     write_whole(path, lambda file: image.save(file, format_.name, **format_.settings), option)
 
