@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -92,11 +93,18 @@ class QueryPictures:
     def _look_at(self, pictures: Iterable[Query | None]) -> Iterator[tuple[Query | None, QueryPicture | None]]:
         """What is known of each picture, in order; of a pause nothing."""
         known: dict[str, list[int]] = {}
-        features: dict[str, Floats] = {}
+        features: dict[str, Floats] = {}  # the one that was asked for longest ago first
+        lock = threading.Lock()
 
         def is_known(sha256: str) -> bool:
             known[sha256] = rows = self._index.find(sha256)
-            return bool(rows) or sha256 in features
+            if rows:
+                return True
+            with lock:
+                feature = features.pop(sha256, None)
+                if feature is not None:  # it must still be there when its result comes
+                    features[sha256] = feature
+            return feature is not None
 
         files = ((picture, None if picture is None else picture.source) for picture in pictures)
         for result in self._extractor.run(files, is_known, remember=REMEMBERED):
@@ -107,14 +115,17 @@ class QueryPictures:
                 yield result.key, QueryPicture([], error=result.error)
                 continue
             if result.feature is not None:
-                features[result.sha256] = unit(result.feature)
-                if len(features) > 2 * REMEMBERED:  # one that `is_known` has just seen must not be gone
-                    del features[next(iter(features))]
+                with lock:
+                    features[result.sha256] = unit(result.feature)
+                    if len(features) > 2 * REMEMBERED:
+                        del features[next(iter(features))]
             rows = known.pop(result.sha256, None)
             if rows is None:  # the same content came twice at about the same time
                 rows = self._index.find(result.sha256)
             # without a feature and not in the index: the same content came before
-            yield result.key, QueryPicture(rows, None if rows else features[result.sha256])
+            with lock:
+                feature = None if rows else features[result.sha256]
+            yield result.key, QueryPicture(rows, feature)
 
     def _rows_of(self, sha256: str) -> list[int]:
         """`Index.find` for many contents: that reads the whole list of files each time."""

@@ -159,7 +159,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "segment.md"
 
 def test_every_option_is_documented() -> None:
     command = cli.get_command(None, "segment")  # type: ignore[arg-type]
-    shared_by_all = {"--model", "--weights", "--engine", "--verbose", "--quiet", "--help"}
+    shared_by_all = {"--model", "--weights", "--engine", "--verbose", "--quiet", "--log-file", "--help"}
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}  # type: ignore[union-attr]
     text = DOCUMENT.read_text()
     assert not {name for name in options - shared_by_all if name not in text}
