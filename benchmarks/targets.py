@@ -119,4 +119,9 @@ TARGETS: dict[str, Target] = {
     "words-rerank": Target(10, "words", "re-ranking a word's result", 50.0, "ms"),
     "words-tags-time": Target(10, "words", "tags of 100,000 pictures", 5.0, "s"),
     **_segmentation(),
+    "duplicates-precision": Target(13, "duplicates", "pairs in a group: precision", 0.99, "", at_least=True),
+    "duplicates-recall": Target(13, "duplicates", "variants in the group of their original", 0.96, "", at_least=True),
+    "duplicates-cost": Target(13, "duplicates", "indexing with thumbnails against indexing without", 1.05),
+    "duplicates-time": Target(13, "duplicates", "100,000 synthetic rows", 600.0, "s"),
+    "duplicates-memory": Target(13, "duplicates", "100,000 synthetic rows: resident at the peak", 1000.0, "MB"),
 }

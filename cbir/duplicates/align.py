@@ -27,7 +27,7 @@ NOISE = 1.0
 _LEAST_OVERLAP = 0.6
 
 #: The correlations of blurred thumbnails below which nothing comes of a pair: at its best start, and laid.
-PROMISING, STILL_PROMISING = 0.7, 0.88
+PROMISING, STILL_PROMISING = 0.65, 0.88
 
 _BLURRED_STEPS, _SHARP_STEPS = 5, 5
 _LONGEST_STEP = 0.15  # in half sides
@@ -73,26 +73,24 @@ class Aligned(NamedTuple):
     detail: Floats
 
 
-class Coarse(NamedTuple):
-    """Thumbnails, blurred and at half of their size, for a first comparison: centred and of length 1 (0 where flat).
-
-    `plain` has the shape (n, cells), `moved` the shape (n, starts, cells): from each start.
-    """
-
-    plain: Floats
-    moved: Floats
+def plain(thumbnails: Bytes) -> Floats:
+    """Thumbnails, shape (n, SIDE, SIDE), for a first comparison: blurred, halved, centred and of length 1 (0 where
+    flat); shape (n, cells)."""
+    return _normalised(_small(thumbnails))
 
 
-def coarse(thumbnails: Bytes) -> Coarse:
-    """What `starts` compares, of thumbnails of shape (n, SIDE, SIDE)."""
-    small = _halved(blurred(thumbnails.astype(np.float32), _COARSE)).reshape(len(thumbnails), -1)
-    moved = (small @ _MOVES).reshape(len(thumbnails), len(_STARTS), -1)
-    return Coarse(_normalised(small), _normalised(moved))
+def moved(thumbnails: Bytes) -> Floats:
+    """The same as they look from each start, shape (n, starts, cells)."""
+    return _normalised((_small(thumbnails) @ _MOVES).reshape(len(thumbnails), len(_STARTS), -1))
 
 
-def starts(first: Floats, moved: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """For each pair the best start and its correlation; `first` is the one's `plain`, `moved` the other's."""
-    found = np.einsum("pc,psc->ps", first, moved)
+def _small(thumbnails: Bytes) -> Floats:
+    return _halved(blurred(thumbnails.astype(np.float32), _COARSE)).reshape(len(thumbnails), -1)
+
+
+def starts(first: Floats, second: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """For each pair the best start and its correlation; `first` is the one's `plain`, `second` the other's `moved`."""
+    found = np.matmul(second, first[:, :, np.newaxis])[..., 0]
     best = found.argmax(axis=1)
     return best, found[np.arange(len(first)), best]
 

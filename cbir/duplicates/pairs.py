@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cbir.duplicates.align import PROMISING, align, coarse, starts
+from cbir.duplicates.align import PROMISING, align, moved, plain, starts
 from cbir.index.store import Index
 from cbir.index.thumbnails import THUMBNAILS
 
@@ -33,7 +33,7 @@ NEAREST = 20
 ASKED_FOR = 60
 
 _QUERIES = 64  # rows whose candidates are looked for at a time
-_PAIRS = 2048  # pairs whose thumbnails are compared at a time
+_PAIRS = 1024  # pairs whose thumbnails are compared at a time
 
 
 class Pairs(NamedTuple):
@@ -76,7 +76,7 @@ def score_pairs(index: Index, first: Rows, second: Rows, cosines: Floats, min_sc
 
     def scored(start: int) -> tuple[Rows, Rows, Floats]:
         part = slice(start, start + _PAIRS)
-        scores = _scores(index, first[part], second[part], cosines[part], min_score)
+        scores = _scores(index, first[part], second[part], cosines[part])
         kept = scores >= min_score
         return first[part][kept], second[part][kept], scores[kept]
 
@@ -86,19 +86,21 @@ def score_pairs(index: Index, first: Rows, second: Rows, cosines: Floats, min_sc
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def _scores(index: Index, first: Rows, second: Rows, cosines: Floats, min_score: float) -> Floats:
+def _scores(index: Index, first: Rows, second: Rows, cosines: Floats) -> Floats:
     rows, places = np.unique(np.concatenate([first, second]), return_inverse=True)
     grey = index.stored(THUMBNAILS, rows)["grey"][:, 0]
     one, other = places[: len(first)], places[len(first) :]
-    prepared = coarse(grey)
+    # pairs are in the order of their first rows, of which there are few: these are moved, which is most of the work
+    few, of_few = np.unique(one, return_inverse=True)
+    looks, moves = plain(grey), moved(grey[few])
     start, promise = np.empty(len(first), dtype=np.intp), np.empty(len(first), dtype=np.float32)
     for begin in range(0, len(first), 256):  # what moved thumbnails take is ten times as much as they
         part = slice(begin, begin + 256)
-        start[part], promise[part] = starts(prepared.plain[one[part]], prepared.moved[other[part]])
+        start[part], promise[part] = starts(looks[other[part]], moves[of_few[part]])
     scores = np.zeros(len(first), dtype=np.float32)
     going = np.flatnonzero(promise >= PROMISING)
     if len(going):
-        aligned = align(grey[one[going]], grey[other[going]], start[going])
+        aligned = align(grey[other[going]], grey[one[going]], start[going])
         found = score(cosines[going], aligned.correlation, aligned.detail)
         scores[going] = np.where(aligned.correlation > 0, found, 0)
     return scores
