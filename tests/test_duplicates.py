@@ -78,6 +78,9 @@ def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: P
     from cbir.images.read import read_fitted_and_thumbnail
 
     picture = draw_picture(1, (1101, 620))
+    picture.paste(
+        (255, 255, 255), mask=Image.linear_gradient("L").resize(picture.size).point(lambda x: 255 * (x % 9 < 4))
+    )
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     picture.save(tmp_path / "a.jpg", exif=exif, quality=95)
@@ -87,7 +90,7 @@ def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: P
     upright = open_image(data)
     assert (found.width, found.height) == upright.size == (620, 1101)
     exact = np.asarray(upright.convert("L").resize((32, 32), Image.Resampling.BOX)).astype(int)
-    assert np.abs(found.grey.astype(int) - exact).mean() < 1.5
+    assert np.abs(found.grey.astype(int) - exact).mean() < 4
     decoder = IsolatedDecoder(preprocessing, thumbnails=True)
     try:
         _, through_a_pipe = decoder.fit_and_thumbnail(data, "a")
