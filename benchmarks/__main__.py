@@ -34,6 +34,7 @@ BENCHMARKS = (
     "words",
     "map",
     "segmentation",
+    "duplicates",
     "million",
 )
 

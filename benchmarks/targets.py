@@ -121,4 +121,9 @@ TARGETS: dict[str, Target] = {
     **_segmentation(),
     "map-time": Target(13, "map", "the map of 2,000 photos, page and picture, the whole command", 20.0, "s"),
     "map-neighbours": Target(13, "map", "neighbours on the map that are of one class", 0.65, "", at_least=True),
+    "duplicates-precision": Target(14, "duplicates", "pairs in a group: precision", 0.99, "", at_least=True),
+    "duplicates-recall": Target(14, "duplicates", "variants in the group of their original", 0.96, "", at_least=True),
+    "duplicates-cost": Target(14, "duplicates", "indexing with thumbnails against indexing without", 1.05),
+    "duplicates-time": Target(14, "duplicates", "100,000 synthetic rows", 600.0, "s"),
+    "duplicates-memory": Target(14, "duplicates", "100,000 synthetic rows: resident at the peak", 1000.0, "MB"),
 }

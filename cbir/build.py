@@ -153,6 +153,7 @@ def build_index(
                 isolated=True,
                 max_pixels=options.max_pixels,
                 classifier=_classifier(backbone, plan),
+                thumbnails=True,
             )
             lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
             if lacking and not _can_extract(extractor):
@@ -164,8 +165,10 @@ def build_index(
                 )
             to_read = len(plan.fresh) + len(plan.to_read_again)
 
-            def extract(files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool]) -> Results:
-                return watch(extractor.run(files, known), to_read)
+            def extract(
+                files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool], decoded: Callable[[str], bool]
+            ) -> Results:
+                return watch(extractor.run(files, known, decoded), to_read)
 
             report = carry_out(plan, Writer(directory, meta), extract, root=target.root, exclude=exclude)
             return report, backbone
@@ -209,7 +212,7 @@ def _drop_damaged(directory: Path, *, everything: bool) -> None:
 
 def _classifier(backbone: Backbone, plan: Plan) -> Classifier | None:
     """The classifier of the network, if there is one and something for it to do."""
-    if not plan.fresh and not plan.again:
+    if not plan.fresh and not plan.again_for(CLASSES):
         return None
     classifier = classifier_of(backbone)
     if classifier is None:

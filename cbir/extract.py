@@ -22,7 +22,8 @@ import numpy.typing as npt
 from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError
 from cbir.images.isolated import IsolatedDecoder
-from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted
+from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted, read_fitted_and_thumbnail
+from cbir.images.thumbnail import Thumbnail
 
 if TYPE_CHECKING:
     from cbir.backbones.head import Classifier, TopClasses
@@ -45,8 +46,9 @@ class Extracted(Generic[Key]):
     """What became of one file.
 
     Exactly one holds: `feature`, shape (dimension,), not normalised; `error`, where it could not be read; or
-    neither, where its content (`sha256`) was known already and no network ran. With a feature that is finite come
-    the picture's most probable `classes`, shapes (count,), if the extractor was given a classifier.
+    neither, where no network ran because its content (`sha256`) was known already. With a feature that is finite come
+    the picture's most probable `classes`, shapes (count,), if the extractor was given a classifier. With whatever was
+    decoded comes its `thumbnail`, if the extractor makes these.
     """
 
     key: Key
@@ -54,6 +56,7 @@ class Extracted(Generic[Key]):
     feature: Floats | None = None
     error: ImageReadError | None = None
     classes: TopClasses | None = None
+    thumbnail: Thumbnail | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Extractor:
     `engine` is one of `engines.NAMES`; `pictures` is about how many there will be. With `isolated`, pictures are
     decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
     Pictures of more than `max_pixels` are refused before they are decoded. With a `classifier`, which is
-    the backbone's, each picture's most probable classes are told too.
+    the backbone's, each picture's most probable classes are told too, with `thumbnails` also each one's thumbnail.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Extractor:
         isolated: bool = False,
         max_pixels: int = MAX_PIXELS,
         classifier: Classifier | None = None,
+        thumbnails: bool = False,
     ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
@@ -88,6 +92,7 @@ class Extractor:
         self._isolated = isolated
         self._max_pixels = max_pixels
         self._classifier = classifier
+        self._thumbnails = thumbnails
         self._engine: Engine | None = None
 
     @property
@@ -102,7 +107,8 @@ class Extractor:
     def feature(self, picture: Path | str | bytes, name: str = "the picture") -> Floats:
         """The feature of one picture, shape (dimension,), of length 1. Raises ImageReadError."""
         data = picture if isinstance(picture, bytes) else read_bytes(Path(picture))
-        fitted = self._fit(data, name if isinstance(picture, bytes) else str(picture))
+        name = name if isinstance(picture, bytes) else str(picture)
+        fitted = read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
         feature: Floats = self.engine.features(fitted[np.newaxis])[0]
         return unit(feature)
 
@@ -110,23 +116,28 @@ class Extractor:
         self,
         files: Iterable[tuple[Key, Path | bytes | None]],
         known: Callable[[str], bool] = lambda sha256: False,
+        only_decoded: Callable[[str], bool] = lambda sha256: False,
         *,
         remember: int | None = None,
     ) -> Iterator[Extracted[Key]]:
         """Extract the features of many pictures, in order. Each is given as a key, and a path or its bytes.
 
         Where `known` is true of a content's SHA-256, or the same content came earlier in this run, the picture is
-        neither decoded nor sent through the network. With `remember`, only that many contents are remembered, the
-        latest that went through the network.
+        neither decoded nor sent through the network; where `only_decoded` is, it is decoded, for its thumbnail. With
+        `remember`, only that many contents are remembered, the latest that went through the network.
 
         A key with None is a pause, because the next file may be long in coming: all that came before is told first,
         however small a batch that makes; then the pause comes out itself, with nothing.
         """
-        results = self._extracted(files, known, remember)
+        results = self._extracted(files, known, only_decoded, remember)
         return results if self._classifier is None else self._classified(results, self._classifier)
 
     def _extracted(
-        self, files: Iterable[tuple[Key, Path | bytes | None]], known: Callable[[str], bool], remember: int | None
+        self,
+        files: Iterable[tuple[Key, Path | bytes | None]],
+        known: Callable[[str], bool],
+        only_decoded: Callable[[str], bool],
+        remember: int | None,
     ) -> Iterator[Extracted[Key]]:
         """As `run`, without classes."""
         # what was read and waits for its batch's features, in order, and how to get these
@@ -147,7 +158,7 @@ class Extractor:
             yield from _finish(waiting)
             waiting = []
 
-        for prepared in self._prepare(files, known):
+        for prepared in self._prepare(files, known, only_decoded):
             if prepared.is_pause:
                 yield from finished()
                 yield prepared.result
@@ -174,7 +185,10 @@ class Extractor:
         return self.engine.start(np.stack([one.picture for one in waiting if one.picture is not None]))
 
     def _prepare(
-        self, files: Iterable[tuple[Key, Path | bytes | None]], known: Callable[[str], bool]
+        self,
+        files: Iterable[tuple[Key, Path | bytes | None]],
+        known: Callable[[str], bool],
+        only_decoded: Callable[[str], bool],
     ) -> Iterator[_Prepared[Key]]:
         """Read and fit `files` in threads, in order, only so many of them ahead."""
         from cbir.engines import WORTH_CUDA, has_cuda
@@ -186,7 +200,8 @@ class Extractor:
 
         def start() -> None:
             if self._isolated:
-                of_thread.decoder = IsolatedDecoder(self.backbone.preprocessing, self._max_pixels)
+                preprocessing, thumbnails = self.backbone.preprocessing, self._thumbnails
+                of_thread.decoder = IsolatedDecoder(preprocessing, self._max_pixels, thumbnails=thumbnails)
                 decoders.append(of_thread.decoder)
 
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
@@ -196,11 +211,11 @@ class Extractor:
                 digest = hashlib.sha256(data).hexdigest()
                 if known(digest):
                     return _Prepared(Extracted(key, digest))
-                fit_one = of_thread.decoder.fit if self._isolated else self._fit
-                picture = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
+                fit_one = of_thread.decoder.fit_and_thumbnail if self._isolated else self._fit_and_thumbnail
+                picture, made = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
             except ImageReadError as error:
                 return _Prepared(Extracted(key, digest, error=error))
-            return _Prepared(Extracted(key, digest), picture)
+            return _Prepared(Extracted(key, digest, thumbnail=made), None if only_decoded(digest) else picture)
 
         pool = ThreadPoolExecutor(max(2, _cores()), thread_name_prefix="decode", initializer=start)
         ahead: deque[Future[_Prepared[Key]]] = deque()
@@ -245,8 +260,11 @@ class Extractor:
                 waiting, features = [], []
         yield from finished()
 
-    def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
-        return read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
+    def _fit_and_thumbnail(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None]:
+        preprocessing, most = self.backbone.preprocessing, self._max_pixels
+        if self._thumbnails:
+            return read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most)
+        return read_fitted(data, preprocessing, name=name, max_pixels=most), None
 
 
 def _finish(
@@ -258,7 +276,7 @@ def _finish(
         if one.picture is None:
             yield one.result
         else:
-            yield Extracted(one.result.key, one.result.sha256, next(found))
+            yield replace(one.result, feature=next(found))
 
 
 def unit(vectors: Floats) -> Floats:

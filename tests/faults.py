@@ -28,10 +28,11 @@ from cbir.extract import Extractor
 from cbir.index import shortlist, update, writer
 from cbir.index.classes import CLASSES
 from cbir.index.store import Index
+from cbir.index.thumbnails import THUMBNAILS
 
 COMMIT_ROWS = 8
 
-#: What an index says of each file: the hash of its content and the bytes of its row and of its classes.
+#: What an index says of each file: the hash of its content and the bytes of its row and of its optional files.
 Content = dict[str, tuple[str, bytes, bytes]]
 
 _KEPT = ("lock", "lock.json")  # of the running process, and no part of the index's state
@@ -94,10 +95,14 @@ def content(directory: Path) -> Content:
     """What the index in `directory` says now."""
     index = Index.open(directory)
     records = [(row, record) for row, record in index.records() if index.valid[row]]
-    classes = index.stored(CLASSES, range(index.rows))
+    classes, thumbnails = (index.stored(kind, range(index.rows)) for kind in (CLASSES, THUMBNAILS))
     assert len({record.path for _, record in records}) == len(records), "a file has two rows"
     return {
-        record.path: (record.sha256, features.astype(np.float16).tobytes(), classes[row].tobytes())
+        record.path: (
+            record.sha256,
+            features.astype(np.float16).tobytes(),
+            classes[row].tobytes() + thumbnails[row].tobytes(),
+        )
         for (row, record), features in zip(records, index.features([row for row, _ in records]), strict=True)
     }
 

@@ -55,6 +55,7 @@ def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: b
 def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
     from cbir.index.check import find_problems
     from cbir.index.store import Index
+    from cbir.index.thumbnails import THUMBNAILS
 
     try:
         index = Index.open(directory)
@@ -86,6 +87,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         else {"rows": shortlist.rows, "search_k": shortlist.search_k, "recall": shortlist.recall},
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
         "classes": _classes(index),
+        "thumbnails": {"pictures": int((~index.without(THUMBNAILS) & index.valid).sum())},
         "verified": verify,
         "problems": find_problems(index, verify=verify),
     }
@@ -117,6 +119,7 @@ def _print(record: dict[str, Any]) -> None:
             ("shortlist", near),
             ("cosines", _cosines(record["cosines"])),
             ("classes", _of_classes(record["classes"], record["pictures"])),
+            ("thumbnails", _of_thumbnails(record)),
             ("exclude", ", ".join(map(output.printable, record["exclude"])) or "nothing"),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
@@ -150,6 +153,14 @@ def _of_classes(record: dict[str, Any], pictures: int) -> str:
     if record["reason"] is None:
         return "of all pictures"
     return f"of {record['pictures']:,} of {pictures:,} pictures: {record['reason']}"
+
+
+def _of_thumbnails(record: dict[str, Any]) -> str:
+    known, pictures = record["thumbnails"]["pictures"], record["pictures"]
+    if known == pictures:
+        return "of all pictures"
+    name = output.printable(record["index"])
+    return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` makes the others"
 
 
 def _cosines(record: dict[str, Any] | None) -> str:

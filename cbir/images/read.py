@@ -15,8 +15,9 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from cbir.errors import ImageReadError, reason_of
-from cbir.images.convert import to_rgb, turn_upright
+from cbir.images.convert import is_on_its_side, to_rgb, turn_upright
 from cbir.images.fit import Box, Preprocessing, fit
+from cbir.images.thumbnail import Thumbnail, thumbnail
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
 MAX_PIXELS = 250_000_000
@@ -136,8 +137,16 @@ def read_fitted(
     return fit(image, preprocessing, box)
 
 
+def read_fitted_and_thumbnail(
+    data: bytes, preprocessing: Preprocessing, *, name: str, max_pixels: int = MAX_PIXELS
+) -> tuple[npt.NDArray[np.uint8], Thumbnail]:
+    """What `read_fitted` returns, and the picture's thumbnail; it is decoded once. Raises ImageReadError."""
+    image, box, size = _decode(data, name, preprocessing.decode_at_least, max_pixels)
+    return fit(image, preprocessing, box), thumbnail(image, box, size)
+
+
 class _Decoded(NamedTuple):
-    """A picture, upright, the box within it that the picture fills, and the size that it has in its file, upright."""
+    """A picture, perhaps reduced, the box within `image` that it fills, and its upright width and height."""
 
     image: Image.Image
     box: Box
@@ -157,14 +166,14 @@ def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> _D
                 for width, height in (image.size, _tile(image)):
                     if width * height > max_pixels:
                         raise ImageReadError(name, f"{width} x {height} pixels are more than {limit}")
-                whole, extent = image.width, None
+                width, height = image.size
+                extent = None
                 if at_least is not None and image.format == "JPEG":
                     extent = _reduce(image, at_least)
                 image.load()
-                right, bottom = extent or image.size
-                divisor = whole / right
-                turned, box = turn_upright(image, (0.0, 0.0, right, bottom))
-                size = round((box[2] - box[0]) * divisor), round((box[3] - box[1]) * divisor)
+                box = (0.0, 0.0, *(extent or image.size))
+                size = (height, width) if is_on_its_side(image) else (width, height)
+                turned, box = turn_upright(image, box)
                 return _Decoded(to_rgb(turned), box, size)
     except MemoryError as error:
         raise ImageReadError(name, "it does not fit into memory") from error

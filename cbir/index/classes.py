@@ -71,4 +71,4 @@ def _are_in_vain(records: Records) -> npt.NDArray[np.bool_]:
 
 
 #: The optional file that has them.
-CLASSES = Kind("classes", RECORD, COUNT, in_vain(), _are_missing, _are_in_vain, unpack)
+CLASSES = Kind("classes", RECORD, COUNT, in_vain(), _are_missing, _are_in_vain, unpack, needs_network=True)

@@ -17,7 +17,7 @@ from cbir.index.home import META as META
 FORMAT = 1
 
 #: Names of the optional files of a block, and of its fields for them: see `cbir.index.optional`.
-OPTIONAL = ("classes",)
+OPTIONAL = ("classes", "thumbnails")
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
 FILE_NAME = re.compile(rf"(features|files|index|projection|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|json|ann)")
@@ -77,6 +77,7 @@ class BlockEntry:
     files: FileEntry
     invalid: tuple[tuple[int, int], ...] = ()
     classes: OptionalEntry | None = None
+    thumbnails: OptionalEntry | None = None
 
     def data_files(self) -> list[FileEntry]:
         """All files of the block."""

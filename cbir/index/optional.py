@@ -32,7 +32,8 @@ class Kind:
     `name` is its key in `meta.json` too, and the word for its content in messages. A row that nobody has filled in yet
     is all zeros; `in_vain`, shape (width,), is stored of one whose picture could not be read again for it.
     `is_missing` and `is_in_vain` tell which rows of records are one or the other, shape (rows,). `check` raises
-    ValueError where records, shape (rows, width), cannot be what was written.
+    ValueError where records, shape (rows, width), cannot be what was written. `needs_network` tells whether the
+    network has to see a picture for it; else decoding it is enough.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Kind:
     is_missing: Callable[[Records], Mask]
     is_in_vain: Callable[[Records], Mask]
     check: Callable[[Records], object] | None = None
+    needs_network: bool = False
 
     def blank(self, rows: int) -> Records:
         """What is stored of rows that nobody has filled in, shape (rows, width)."""

@@ -33,18 +33,18 @@ class Index:
     for, and float32 from here on; each row has length 1. Errors are IndexDamagedError, which names the file.
     """
 
-    def __init__(self, directory: Path, meta: Meta) -> None:
+    def __init__(self, directory: Path, meta: Meta, *, features: bool = True) -> None:
         self.directory = directory
         self.meta = meta
-        self._blocks = [_Block(directory, entry, meta.dimension) for entry in meta.blocks]
+        self._blocks = [_Block(directory, entry, meta.dimension if features else None) for entry in meta.blocks]
         self._starts = np.cumsum([0, *(block.rows for block in meta.blocks)])
         self._valid: npt.NDArray[np.bool_] | None = None
         self._shortlist: Shortlist | None = None
         self._shortlist_is_gone = False
 
     @classmethod
-    def open(cls, directory: Path) -> Index:
-        """The last committed state of `directory`.
+    def open(cls, directory: Path, *, features: bool = True) -> Index:
+        """The last committed state of `directory`; without `features`, what is left of it where these are damaged.
 
         A writer may replace it, and remove files that the new state does not need, while this one is being
         opened; then the newer state is opened.
@@ -53,7 +53,7 @@ class Index:
         while True:
             problem = None
             try:
-                index = cls(directory, meta)
+                index = cls(directory, meta, features=features)
                 if not index.has_damaged_optional_files:
                     return index
             except IndexDamagedError as error:
@@ -209,10 +209,21 @@ class Index:
 class _Block:
     """The files of one block, opened and their structure checked."""
 
-    def __init__(self, directory: Path, entry: BlockEntry, dimension: int) -> None:
-        self.features = RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
+    def __init__(self, directory: Path, entry: BlockEntry, dimension: int | None) -> None:
+        self._features = (
+            None
+            if dimension is None
+            else RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
+        )
         self.files = FileTable(checked_path(directory, entry.files), entry.rows)
         # opened now, like the others, since a writer may remove them once there is a newer state
         self.optional = {
             kind.name: OptionalRows(directory, kind, entry.optional(kind.name), entry.rows) for kind in KINDS
         }
+
+    @property
+    def features(self) -> RowFile:
+        """The features of its rows; ValueError where the index was opened without."""
+        if self._features is None:
+            raise ValueError("the index was opened without its features")
+        return self._features

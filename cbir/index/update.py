@@ -11,19 +11,24 @@ from typing import Any
 
 from cbir.extract import Extracted
 from cbir.images.scan import FoundFile
-from cbir.index.classes import CLASSES, pack
+from cbir.index import classes, thumbnails
+from cbir.index.classes import CLASSES
 from cbir.index.files import FileRecord
 from cbir.index.kinds import KINDS
 from cbir.index.optional import Kind, Records
 from cbir.index.plan import Plan
+from cbir.index.thumbnails import THUMBNAILS
 from cbir.index.writer import Stored, Writer
 
 #: A run that is killed loses at most the work of this many seconds, or of this many rows.
 COMMIT_SECONDS = 20.0
 COMMIT_ROWS = 8192
 
-#: `Extractor.run`: files as keys and paths, and whether a content's SHA-256 is known, to results in order.
-Extract = Callable[[Iterable[tuple[FoundFile, Path]], Callable[[str], bool]], Iterator[Extracted[FoundFile]]]
+#: `Extractor.run`: files as keys and paths, and which contents, by their SHA-256, are known, or are to be decoded only,
+#: to results in order.
+Extract = Callable[
+    [Iterable[tuple[FoundFile, Path]], Callable[[str], bool], Callable[[str], bool]], Iterator[Extracted[FoundFile]]
+]
 
 
 @dataclass
@@ -124,8 +129,16 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
     again = plan.to_read_again
     files = ((file, root / file.path) for file in [*plan.fresh, *again])
     has_come_to_again = False
+
+    def is_known(sha256: str) -> bool:
+        return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
+
+    def needs_no_network(sha256: str) -> bool:
+        lacking = [kind for kind in KINDS if sha256 in plan.missing.get(kind.name, {})]
+        return sha256 in rows and not any(kind.needs_network for kind in lacking)
+
     try:
-        for result in extract(files, lambda sha256: sha256 in rows and _is_complete(sha256, plan)):
+        for result in extract(files, is_known, needs_no_network):
             if not has_come_to_again and result.key.path in plan.again:
                 # that may take long: a commit on the way has all else
                 writer.invalidate(plan.gone)
@@ -208,7 +221,12 @@ def _stored(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
 
 def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
     """What was found of a picture, as optional files store it."""
-    return {} if result.classes is None else {CLASSES.name: pack(*result.classes)}
+    found: dict[str, Records] = {}
+    if result.classes is not None:
+        found[CLASSES.name] = classes.pack(*result.classes)
+    if result.thumbnail is not None:
+        found[THUMBNAILS.name] = thumbnails.pack(result.thumbnail)
+    return found
 
 
 def _kept(kind: Kind, found: Records | None, sha256: str, plan: Plan, writer: Writer, report: Report) -> Records | None:
@@ -222,11 +240,6 @@ def _kept(kind: Kind, found: Records | None, sha256: str, plan: Plan, writer: Wr
     if found is not None:
         report.filled_in[kind.name] += len(rows)
     return kind.in_vain if found is None else found
-
-
-def _is_complete(sha256: str, plan: Plan) -> bool:
-    """Whether optional files lack nothing of a content that the index has."""
-    return not any(sha256 in missing for missing in plan.missing.values())
 
 
 def _pictures(count: int) -> str:
