@@ -15,11 +15,13 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from feature_index import make_index
 from photo_index import index_photos
 from test_pages import HOSTILE
 
 from cbir.cli import cli
 from cbir.cli.segment_report import SegmentPage
+from cbir.extract import unit
 from cbir.segment.describe import describe_parts
 from cbir.segment.parts import Segmentation
 
@@ -240,3 +242,109 @@ def test_landmarks_and_headings_come_in_order(browser: playwright.Browser, pages
             " document.getElementById(one.getAttribute('aria-labelledby')).localName)"
         )
         assert labels == ["h2", "h2"]
+
+
+@pytest.fixture(scope="module")
+def map_page(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable) -> Path:
+    """A map of 60 pictures, some of them with hostile names."""
+    folder = tmp_path_factory.mktemp("map")
+    names = [*map(os.fsdecode, HOSTILE), *(f"{number}.jpg" for number in range(60 - len(HOSTILE)))]
+    (folder / "photos").mkdir()
+    for number, name in enumerate(names):
+        with open(folder / "photos" / name, "wb") as file:
+            draw_picture(number, (80, 60)).save(file, "JPEG")
+    features = unit(np.random.default_rng(1).standard_normal((60, 16)).astype(np.float32))
+    make_index(folder / "index", features, folder / "photos", names.__getitem__)
+    result = CliRunner().invoke(cli, ["map", "--index", str(folder / "index"), "--html", str(folder / "map.html")])
+    assert result.exit_code == 0, result.output
+    return folder / "map.html"
+
+
+_CELL = "document.querySelector('#map li').getBoundingClientRect().width"
+
+
+def test_a_map_shows_all_pictures_in_the_window_and_runs_nothing_but_its_own_script(
+    browser: playwright.Browser, map_page: Path
+) -> None:
+    for size in (DESKTOP, PHONE):
+        with opened(browser, map_page, size, color_scheme="dark") as page:
+            boxes = page.evaluate(
+                "[...document.querySelectorAll('#map img')].map(one => { const box = one.getBoundingClientRect();"
+                " return [one.naturalWidth, one.alt, box.left, box.top, box.right, box.bottom]; })"
+            )
+            assert len(boxes) == len({(left, top) for _, _, left, top, _, _ in boxes}) == 60
+            assert all(natural == 128 and alt for natural, alt, *_ in boxes)
+            assert min(left for _, _, left, *_ in boxes) >= 0
+            assert max(right for *_, right, _ in boxes) <= size["width"]
+            assert max(bottom for *_, bottom in boxes) <= size["height"]
+            assert page.evaluate("document.querySelectorAll('script, i, b, [onerror]').length") == 1
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            contrasts = page.evaluate(CONTRASTS)
+            assert [text for contrast, text in contrasts if contrast < 4.5] == []
+
+
+def test_a_map_is_zoomed_where_the_pointer_is_and_dragged(browser: playwright.Browser, map_page: Path) -> None:
+    with opened(browser, map_page) as page:
+        before = page.evaluate(_CELL)
+        link = page.locator("#map a").nth(33)
+        middle = link.bounding_box()
+        x, y = middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.wheel(0, -400)
+        page.wait_for_function(f"{_CELL} > {1.5 * before}")
+        zoomed = link.bounding_box()
+        assert zoomed["x"] < x < zoomed["x"] + zoomed["width"], "what is under the pointer stays there"
+        assert zoomed["y"] < y < zoomed["y"] + zoomed["height"]
+        page.mouse.down()
+        page.mouse.move(x - 60, y - 40, steps=3)
+        page.mouse.up()
+        dragged = link.bounding_box()
+        assert [round(zoomed[axis] - dragged[axis]) for axis in "xy"] == [60, 40]
+        assert page.url == map_page.as_uri(), "a drag is no click"
+        for _ in range(20):
+            page.mouse.wheel(0, 400)
+        page.wait_for_function(f"Math.abs({_CELL} - {before}) < 0.01")
+        page.check("#large")
+        assert page.evaluate(_CELL) == 144
+        page.check("#whole")
+        assert page.evaluate(_CELL) == pytest.approx(before)
+
+
+def test_a_map_is_walked_by_arrows_and_a_picture_tells_its_name(browser: playwright.Browser, map_page: Path) -> None:
+    with opened(browser, map_page) as page:
+        page.focus("#map a")
+        steps = [page.evaluate("document.activeElement.parentElement.style.gridArea")]
+        for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
+            page.keyboard.press(key)
+            steps.append(page.evaluate("document.activeElement.parentElement.style.gridArea"))
+        assert [step.replace(" ", "").split("/")[:2] for step in steps] == [
+            ["1", "1"],
+            ["1", "2"],
+            ["2", "2"],
+            ["2", "1"],
+            ["1", "1"],
+        ]
+        captions = page.evaluate(
+            "[...document.querySelectorAll('.caption')].filter(one => one.checkVisibility()).map(one => one.innerText)"
+        )
+        assert len(captions) == 1
+        assert captions[0] == page.evaluate("document.activeElement.querySelector('img').alt")
+        before = page.evaluate(_CELL)
+        page.keyboard.press("+")
+        assert page.evaluate(_CELL) == pytest.approx(1.4 * before, abs=0.1)
+        page.keyboard.press("0")
+        assert page.evaluate(_CELL) == pytest.approx(before)
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: url.endswith(".jpg"))
+        assert page.evaluate("document.images[0].naturalWidth") == 80
+
+
+def test_a_map_can_be_read_without_its_script(browser: playwright.Browser, map_page: Path) -> None:
+    context = browser.new_context(viewport=DESKTOP, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(map_page.as_uri())
+    assert page.locator("#map img").count() == 60
+    page.check("#large")
+    assert page.locator("#map li").first.bounding_box()["width"] == 144
+    assert not page.locator("#hint").is_visible()
+    context.close()
