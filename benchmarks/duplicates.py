@@ -194,7 +194,7 @@ def _large(settings: Settings) -> Iterator[Result]:
         seconds, groups = worker.call(find, directory)
         peak = worker.call(collection.memory)["peak_mb"]
     planted = rows // 100
-    details = f"{len(groups):,} groups, {planted:,} planted"
+    details = f"{rows:,} rows: {len(groups):,} groups, {planted:,} planted"
     yield measured("duplicates-time", seconds, details)
     if processes.is_supported():
         yield measured("duplicates-memory", peak, details)

@@ -28,7 +28,7 @@ _COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtim
 @index_option
 @click.option(
     "--min-score",
-    type=click.FloatRange(0, 1),
+    type=click.FloatRange(0, 1, min_open=True),
     metavar="S",
     default=0.95,
     show_default=True,
