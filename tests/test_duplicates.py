@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,36 @@ def test_duplicates_of_an_index(collection: Path) -> None:
         run("duplicates", "--min-score", "1", "--format", "json").stdout
         == run("duplicates", "--exact", "--format", "json").stdout
     )
+
+
+def test_duplicates_on_a_sheet_and_a_page(collection: Path, tmp_path: Path) -> None:
+    sheet, page = tmp_path / "out" / "sheet.png", tmp_path / "out" / "page.html"
+    result = run("duplicates", "--sheet", str(sheet), "--html", str(page), "--format", "paths")
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 4
+    text = page.read_text()
+    assert text.count("<img ") == 6
+    # the one to keep leads its group
+    names = re.findall(r'href="file://[^"]*/([^"/]+)"', text)
+    assert [names[place] for place in (0, 1, 4, 5)] == ["img_000.jpg", "copy.jpg", "brighter.jpg", "img_001.jpg"]
+    assert "2 groups in 11 pictures" in text
+    assert "exact" in text
+    with Image.open(sheet) as few:
+        width = few.width
+    # none of the pictures is written over
+    before = (collection / "img_000.jpg").read_bytes()
+    result = run("duplicates", "--sheet", str(collection / "img_000.jpg"))
+    assert result.exit_code == 1
+    assert "would be written over" in result.stderr
+    assert (collection / "img_000.jpg").read_bytes() == before
+    # of none there is a page, too, which says so
+    for name in ("copy", "mirrored", "small", "brighter"):
+        (collection / f"{name}.jpg").unlink()
+    result = run("duplicates", "--sheet", str(sheet), "--html", str(page))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "There are none in photos." in page.read_text()
+    with Image.open(sheet) as none:
+        assert none.width < width
 
 
 def test_exact_duplicates_need_no_features(collection: Path) -> None:

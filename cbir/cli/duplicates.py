@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cbir.cli import output, table
 from cbir.cli.options import format_option, index_option, verbosity_options
+from cbir.cli.reports import report_options
 from cbir.cli.table import Column
 from cbir.errors import CbirError, IndexDamagedError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cbir.duplicates import Duplicates, Group, Member
     from cbir.index.store import Index
 
@@ -37,10 +37,18 @@ _COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtim
 @click.option("--exact", is_flag=True, help="Only files of the same content; features are not read.")
 @click.option("--null", "-0", is_flag=True, help="Printed paths end in NUL, not newline.")
 @format_option("table on a terminal, paths in a pipe")
+@report_options
 @verbosity_options
 @click.pass_context
 def command(
-    ctx: click.Context, index_name: str | None, min_score: float, exact: bool, null: bool, format_: str | None
+    ctx: click.Context,
+    index_name: str | None,
+    min_score: float,
+    exact: bool,
+    null: bool,
+    format_: str | None,
+    sheet: Path | None,
+    html: Path | None,
 ) -> None:
     """Find groups of pictures that are the same or nearly: copies, and what was made of one picture by saving it anew,
     smaller, cropped, mirrored, greyed, brighter or turned a little.
@@ -51,14 +59,17 @@ def command(
     \b
       cbir duplicates
       cbir duplicates --exact --format json
+      cbir duplicates --sheet duplicates.jpg --html duplicates.html
       cbir duplicates --min-score 0.99 --format paths -0 | xargs -0 -r mv -t elsewhere/
     """
+    from cbir.cli.duplicates_report import write_duplicates
     from cbir.duplicates import find_duplicates
 
     format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
     index, is_damaged = _open(index_name, exact=exact)
     found = find_duplicates(index, min_score, exact=exact or is_damaged)
     _write(found.groups, format_, null=null)
+    write_duplicates(found, index, sheet=sheet, html=html)
     _say(found, index.directory.name, exact=exact or is_damaged)
     if is_damaged:
         ctx.exit(CbirError.exit_code)
