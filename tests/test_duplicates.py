@@ -191,7 +191,7 @@ def test_duplicates_on_a_sheet_and_a_page(collection: Path, tmp_path: Path) -> N
     # the one to keep leads its group
     names = re.findall(r'href="file://[^"]*/([^"/]+)"', text)
     assert [names[place] for place in (0, 1, 4, 5)] == ["img_000.jpg", "copy.jpg", "brighter.jpg", "img_001.jpg"]
-    assert "2 groups in 11 pictures" in text
+    assert "2 groups in 12 pictures" in text
     assert "exact" in text
     with Image.open(sheet) as few:
         width = few.width
