@@ -194,7 +194,7 @@ def test_duplicates_on_a_sheet_and_a_page(collection: Path, tmp_path: Path) -> N
     assert "2 groups in 12 pictures" in text
     assert "exact" in text
     with Image.open(sheet) as few:
-        width = few.width
+        height = few.height
     # none of the pictures is written over
     before = (collection / "img_000.jpg").read_bytes()
     result = run("duplicates", "--sheet", str(collection / "img_000.jpg"))
@@ -208,7 +208,7 @@ def test_duplicates_on_a_sheet_and_a_page(collection: Path, tmp_path: Path) -> N
     assert (result.exit_code, result.stdout) == (0, "")
     assert "There are none in photos." in page.read_text()
     with Image.open(sheet) as none:
-        assert none.width < width
+        assert none.height < height
 
 
 def test_exact_duplicates_need_no_features(collection: Path) -> None:
