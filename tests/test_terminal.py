@@ -216,6 +216,12 @@ def test_matches_are_opened(query: Path, tmp_path: Path, monkeypatch: pytest.Mon
     result = run("search", query, "--open")
     assert result.exit_code == 0, result.stderr
     assert sorted((tmp_path / "opened").read_text().splitlines()) == sorted(result.stdout.splitlines())
+    # what is written of it rather than ten matches; of a map the page
+    page, sheet, plan = (str(tmp_path / name) for name in ("page.html", "sheet.png", "map.html"))
+    (tmp_path / "opened").unlink()
+    assert run("search", query, "--open", "--html", page, "--sheet", sheet).exit_code == 0
+    assert run("map", "--open", "--html", plan, "--png", str(tmp_path / "map.png")).exit_code == 0
+    assert set((tmp_path / "opened").read_text().splitlines()) == {page, sheet, plan}
     viewer.write_text("#!/bin/sh\nexit 3\n")
     failed = run("search", query, "--open")
     assert failed.exit_code == 1

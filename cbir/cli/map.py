@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from cbir.cli import output
+from cbir.cli.opening import Opener, open_written_option
 from cbir.cli.options import FilePath, index_option, verbosity_options
 from cbir.cli.runs import progress, use_one_blas_thread
 
@@ -28,10 +28,17 @@ from cbir.cli.runs import progress, use_one_blas_thread
     type=click.Choice(["tags", "folders", "none"]),
     help="What regions are called by. Default: tags if the index has classes, else folders.",
 )
+@open_written_option
 @verbosity_options
 @click.pass_context
 def command(
-    ctx: click.Context, index_name: str | None, html: Path | None, png: Path | None, most: int, words: str | None
+    ctx: click.Context,
+    index_name: str | None,
+    html: Path | None,
+    png: Path | None,
+    most: int,
+    words: str | None,
+    opens: bool,
 ) -> None:
     """Show all pictures of an index on a grid, like beside like, so that one sees what a collection holds.
 
@@ -54,8 +61,9 @@ def command(
     whole = map_index(index, most=most)
     watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
     missing = write_map(whole, html=html, png=png, words=words, watch=watch)
-    for path in (html, png):
-        if path is not None:
-            click.echo(os.fspath(path))
+    written = [path for path in (html, png) if path is not None]
+    output.write_paths(written, null=False)
     if missing:
         output.tell(f"{len(missing)} of {len(whole.cells)} pictures could not be read, {missing[0].path} for one.")
+    if opens:
+        Opener().open(written[:1])

@@ -31,6 +31,10 @@ open_option = click.option(
     help="Open what --html or --sheet writes in the system's viewer, else the matches: up to 10.",
 )
 
+open_written_option = click.option(
+    "--open", "opens", is_flag=True, help="Open what was written in the system's viewer."
+)
+
 
 class Opener:
     """Opens files in the viewers that the system has for them."""
