@@ -84,9 +84,43 @@ class LastMap(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         self.network(pictures)
+        return self.take()
+
+    def take(self) -> torch.Tensor:
+        """The map of the pictures that went through the network just now."""
         found, self._map = self._map, None
         assert found is not None  # the unit ran when it was found
         return nn.functional.relu(found) if self.is_rectified else found
+
+
+class PlaceMaps(nn.Module):
+    """Two maps of what a network sees at each place: the coarse one that its head takes, and one twice as fine.
+
+    `forward` takes uint8 pictures of shape (n, height, width, 3), sides multiples of 32, and returns both, coarse first,
+    each of shape (n, channels, rows, columns). The coarse one is LastMap's; where features are no mean of a map, the
+    last of Stages'. The fine one is the stage just finer than it. ModelError where there are no such maps.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.stages = Stages(network)
+        try:
+            self.last: LastMap | None = LastMap(network)
+        except ModelError:
+            self.last = None
+        with torch.inference_mode():
+            grey = torch.full((1, 256, 256, 3), 127, dtype=torch.uint8)
+            maps = self.stages(grey.to(next(network.headless.parameters()).device))
+            rows = (maps[-1] if self.last is None else self.last(grey.to(maps[0].device))).shape[2]
+        finer = [number for number, stage in enumerate(maps) if stage.shape[2] > rows]
+        if not finer:
+            raise ModelError("This backbone has no maps of what is where in a picture.")
+        self.fine = finer[-1]
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = self.stages(pictures)
+        coarse = maps[-1] if self.last is None else self.last.take()
+        return coarse, maps[self.fine]
 
 
 def _pooled_unit(network: Network) -> tuple[str, bool]:
