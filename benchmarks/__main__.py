@@ -33,6 +33,7 @@ BENCHMARKS = (
     "queries",
     "words",
     "segmentation",
+    "parts",
     "million",
 )
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import Weights
-from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError
+from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError, RegionError
 from cbir.extract import Extractor, unit
+from cbir.images.read import read_bytes
 from cbir.index.classes import RowClasses
 from cbir.index.home import index_directory, the_only_directory
 from cbir.index.store import Index
 from cbir.queries import Combination, CombinedQuery, Query, WordQuery
 from cbir.ranking import Ranker
 from cbir.words.score import Scores, score_words, with_likeness
+
+if TYPE_CHECKING:
+    from cbir.parts.queries import RegionExtractor
 
 logger = logging.getLogger("cbir")
 
@@ -53,11 +59,11 @@ class Match:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What one query brought: matches, best first, or the reason why a picture of it could not be read."""
+    """What one query brought: matches, best first, or why a picture of it could not be read or has no such region."""
 
     query: AnyQuery
     matches: list[Match] = field(default_factory=list)
-    error: ImageReadError | None = None
+    error: ImageReadError | RegionError | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class _Picture:
 
     rows: list[int]
     feature: Floats | None = None
-    error: ImageReadError | None = None
+    error: ImageReadError | RegionError | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,8 @@ class Searcher:
         self.backbone = backbone_of(index, weights=weights)
         self._extractor = Extractor(self.backbone, engine=engine, pictures=queries)
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
+        self._engine = engine
+        self._regions: RegionExtractor | None = None
         self._classes: RowClasses | None = None
         self._last_scores: tuple[WordQuery, Scores] | None = None
 
@@ -230,6 +238,26 @@ class Searcher:
 
     def _look_at(self, pictures: Iterable[Query]) -> Iterator[tuple[Query, _Picture]]:
         """What is known of each picture, in order."""
+        pictures = list(pictures)
+        whole = self._look_at_whole([picture for picture in pictures if picture.region is None])
+        for picture in pictures:
+            yield next(whole) if picture.region is None else (picture, self._look_at_region(picture))
+
+    def _look_at_region(self, picture: Query) -> _Picture:
+        """The same of a picture of which only a region counts: its feature is always computed."""
+        from cbir.parts.queries import RegionExtractor, RegionFinder
+
+        if self._regions is None:
+            self._regions = RegionExtractor(self._extractor, RegionFinder(self.backbone, engine=self._engine))
+        assert picture.region is not None
+        try:
+            data = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
+            feature = self._regions.feature(data, picture.name, picture.region)
+        except (ImageReadError, RegionError) as error:
+            return _Picture([], error=error)
+        return _Picture(self.index.find(hashlib.sha256(data).hexdigest()), feature)
+
+    def _look_at_whole(self, pictures: Iterable[Query]) -> Iterator[tuple[Query, _Picture]]:
         known: dict[str, list[int]] = {}
 
         def is_known(sha256: str) -> bool:

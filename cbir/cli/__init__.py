@@ -18,7 +18,7 @@ import click
 from cbir import __version__
 from cbir.errors import CbirError
 
-COMMANDS = ("index", "search", "tags", "segment", "evaluate", "info", "models")
+COMMANDS = ("index", "search", "locate", "tags", "segment", "evaluate", "info", "models")
 
 INTERRUPTED = 130
 

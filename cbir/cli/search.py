@@ -20,6 +20,7 @@ from cbir.cli.options import (
     weights_option,
 )
 from cbir.cli.pictures import Stdin, named_pictures
+from cbir.cli.regions import about_region, asked_region, region_options, with_region
 from cbir.cli.runs import use_one_blas_thread
 from cbir.cli.words import SenseOption, Words, find_words, logger, word_options, write_senses
 from cbir.errors import CbirError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.command("search", short_help="Find pictures by a picture, or by words.")
 @click.argument("images", nargs=-1, type=FilePath(), metavar="[IMAGE]...")
 @word_options
+@region_options
 @index_option
 @click.option(
     "--top", "-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Matches a query."
@@ -75,6 +77,8 @@ def command(
     unwanted: tuple[str, ...],
     senses: tuple[SenseOption, ...],
     min_probability: float | None,
+    region: str | None,
+    segment: int | None,
     index_name: str | None,
     count: int,
     min_score: values.LeastScore,
@@ -102,6 +106,7 @@ def command(
     \b
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
+      cbir search some.jpg --region 40,30,200,150
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
       cbir search --word bird --not-word flamingo --min-probability 0.5
@@ -125,8 +130,9 @@ def command(
     by_words_alone = bool(asked.all) and not images and files_from is None
     if by_words_alone:
         _refuse_options_of_pictures(ctx)
+    asked_part = asked_region(region, segment)
     stdin = Stdin()
-    pictures = list(named_pictures(images, files_from, stdin, null=null))
+    pictures = with_region(list(named_pictures(images, files_from, stdin, null=null)), asked_part)
     if not pictures and not by_words_alone:
         what = "to search by" if not unlike else "that matches are to be like"
         raise click.UsageError(f"Name a picture {what}, or a list of them with --files-from, or a word with --word.")
@@ -154,7 +160,7 @@ def command(
         format_ or ("paths" if null else output.default_format(piped="paths")),
         total=max(len(queries), 1),
         null=null,
-        about={**asked.about(), **_about(others, class_name)},
+        about={**asked.about(), **_about(others, class_name), **about_region(asked_part)},
         together=together,
         words=asked,
     )

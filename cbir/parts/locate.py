@@ -3,7 +3,7 @@
 Two ways with opposite strengths. By likeness: how like each place's cells of both maps are to the means of the query's,
 and the box that holds most of what stands out; it finds what is of the same kind, mirrored or seen otherwise.
 By template: the query's own cells of the fine map, at several sizes and also mirrored, laid upon each place; it finds
-the same thing, and its edges. Where the template fits well it decides, else likeness does.
+the same thing, and its edges. A template's place counts more where likeness speaks for it, too.
 """
 
 from __future__ import annotations
@@ -31,6 +31,17 @@ _COMPONENTS, _POWER = 256, -0.25
 
 #: What stands out is above the median by this part of the way to the peak.
 _ABOVE = 0.3
+
+#: How well the smallest template fits at its best place in pictures without its target, and the power of sides by which
+#: larger ones fit less.
+_CHANCE = (0.375, 0.43)
+
+#: What it counts for a template's place that likeness speaks for it, against its fit; and how well one fits at least
+#: whose place is as likely as likeness's own box, which is taken otherwise.
+_SUPPORT, _LEAST_FIT = 0.1, -0.05
+
+#: The log-odds that the target is there at all: bias, and what fit and heat count.
+_PRESENCE = (-4.2, 14.5, 18.7)
 
 #: The fine map's cosines are blurred by this many of its cells, and count as much as the coarse map's.
 _BLUR = 1.0
@@ -163,9 +174,7 @@ class Locator:
             # the cells are whole and the region is not: its middle is theirs
             left = min(max(x / columns + (share[0] - own[0]) / 2, 0.0), 1 - own[0])
             top = min(max(y / rows + (share[1] - own[1]) / 2, 0.0), 1 - own[1])
-            found.append(
-                Candidate((left, top, *own), float(placed[y, x]), template.side, template.is_mirrored)
-            )
+            found.append(Candidate((left, top, *own), float(placed[y, x]), template.side, template.is_mirrored))
         return found
 
     def _template(self, maps: Maps, region: Region, side: int, *, is_mirrored: bool) -> Template:
@@ -226,7 +235,30 @@ def standing_out(heat: Floats) -> Floats:
 
 
 def choose(heat: Floats, fitting: Sequence[Candidate]) -> Candidate:
-    """One place of both ways'."""
+    """One place of both ways', its score being the probability that the target is in the picture at all."""
     likely = by_likeness(heat)
-    best = max(fitting, key=lambda one: one.score, default=likely)
-    return best if best.score >= 0.5 else likely
+    excess = standing_out(heat)
+    most = max(_inside(excess, likely.box), 1e-6)
+    evidence = [_SUPPORT * _inside(excess, one.box) / most + above_chance(one) for one in fitting]
+    best, fit = likely, 0.0
+    if evidence and max(evidence) >= _SUPPORT + _LEAST_FIT:
+        best = fitting[int(np.argmax(evidence))]
+        fit = above_chance(best)
+    bias, of_fit, of_heat = _PRESENCE
+    odds = bias + of_fit * fit + of_heat * likely.score
+    return Candidate(best.box, float(1 / (1 + np.exp(-odds))), best.side, best.is_mirrored)
+
+
+def above_chance(found: Candidate) -> float:
+    """By how much a template fits better than it does where its target is not: a small one fits somewhere anyway."""
+    chance, power = _CHANCE
+    return found.score - chance * (TEMPLATE_SIDES[0] / found.side) ** power
+
+
+def _inside(excess: Floats, box: tuple[float, float, float, float]) -> float:
+    """The sum of `excess`, shape (rows, columns), over the cells whose centres are in a box of shares."""
+    x, y, width, height = box
+    down = (np.arange(excess.shape[0]) + 0.5) / excess.shape[0]
+    across = (np.arange(excess.shape[1]) + 0.5) / excess.shape[1]
+    is_down, is_across = (y <= down) & (down <= y + height), (x <= across) & (across <= x + width)
+    return float(excess[np.ix_(is_down, is_across)].sum())

@@ -87,8 +87,9 @@ class RegionOption:
                 "give x,y,width,height in pixels of the upright picture, or in %."
             )
         left, top = min(round(x), image.width - 1), min(round(y), image.height - 1)
-        right, bottom = min(max(round(x + width), left + 1), image.width), min(
-            max(round(y + height), top + 1), image.height
+        right, bottom = (
+            min(max(round(x + width), left + 1), image.width),
+            min(max(round(y + height), top + 1), image.height),
         )
         return Region((left, top, right - left, bottom - top))
 
@@ -106,3 +107,13 @@ def of_label(labels: npt.NDArray[np.uint8], label: int, name: str) -> Region:
     down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     x, y, right, bottom = int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
     return Region((x, y, right - x, bottom - y), inside[y:bottom, x:right])
+
+
+@dataclass(frozen=True)
+class SegmentOption:
+    """A part of a picture by its number in `cbir segment`."""
+
+    label: int
+
+
+Asked = RegionOption | SegmentOption
