@@ -97,8 +97,8 @@ class PlaceMaps(nn.Module):
     """Two maps of what a network sees at each place: the coarse one that its head takes, and one twice as fine.
 
     `forward` takes uint8 pictures of shape (n, height, width, 3), sides multiples of 32, and returns both, the coarse
-    one first, shapes (n, channels, rows, columns). The coarse one is LastMap's; where features are no mean of a map, the
-    last of Stages'. The fine one is the stage just finer than it. ModelError where there are no such maps.
+    one first, shapes (n, channels, rows, columns). The coarse one is LastMap's or, where features are no mean of a
+    map, the last of Stages'; the fine one is the stage just finer. ModelError where there are no such maps.
     """
 
     def __init__(self, network: Network) -> None:

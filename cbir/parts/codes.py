@@ -91,7 +91,7 @@ def _bit_counts(words: Signs) -> npt.NDArray[np.uint8]:
     if hasattr(np, "bitwise_count"):
         counts: npt.NDArray[np.uint8] = np.bitwise_count(words)
         return counts
-    return _OF_BYTE[np.ascontiguousarray(words).view(np.uint8)]  # NumPy 1
+    return np.asarray(_OF_BYTE[np.ascontiguousarray(words).view(np.uint8)])  # NumPy 1
 
 
 _OF_BYTE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1).sum(axis=1, dtype=np.uint8)

@@ -79,8 +79,8 @@ class PartReader:
         for side in QUERY_SIDES:
             maps = self.maps(crop, side)
             found.append((rooted(mean_of(maps.coarse, region)), unit(mean_of(maps.fine, region))))
-        coarse, fine = (np.mean(of_sides, axis=0, dtype=np.float32) for of_sides in zip(*found, strict=True))
-        return Means(unit(coarse)[np.newaxis], unit(fine)[np.newaxis])
+        coarse, fine = (unit(np.stack(of_sides).mean(axis=0, keepdims=True)) for of_sides in zip(*found, strict=True))
+        return Means(coarse, fine)
 
 
 def network_size(size: tuple[int, int], side: int) -> tuple[int, int]:

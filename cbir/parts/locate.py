@@ -32,6 +32,9 @@ _COMPONENTS, _POWER = 256, -0.25
 #: What stands out is above the median by this part of the way to the peak.
 _ABOVE = 0.3
 
+#: Pixels that a template's cell is wide at least.
+_CELL = 16
+
 #: How well the smallest template fits at its best place in pictures without its target, and the power of sides by which
 #: larger ones fit less.
 _CHANCE = (0.375, 0.43)
@@ -121,7 +124,7 @@ class Locator:
     def locate(self, target: Target, image: Image.Image) -> Located:
         """Where `target` is most likely in an upright RGB picture."""
         maps = self.reader.maps(image)
-        cells = self._cells(maps)
+        cells = self._cells(maps, SIDE)
         heat = self.heat(target, maps, cells)
         found = choose(heat, self.by_template(target, cells, image.size))
         x, y, width, height = found.box
@@ -178,7 +181,7 @@ class Locator:
         return found
 
     def _template(self, maps: Maps, region: Region, side: int, *, is_mirrored: bool) -> Template:
-        cells = self._cells(maps)
+        cells = self._cells(maps, side)
         shares = region.cover(*cells.shape[:2])
         width, height = region.box[2:]
         scale = side / max(width, height)
@@ -205,10 +208,19 @@ class Locator:
         scales = self._whitening.fine_variances**_POWER
         return unit((vectors - self._whitening.fine_mean) @ (self._whitening.fine_directions * scales))
 
-    def _cells(self, maps: Maps) -> Floats:
-        """The fine map's cells, shape (rows, columns, components), of length 1."""
-        channels, rows, columns = maps.fine.shape
-        return self._fine(unit(maps.fine.reshape(channels, -1).T)).reshape(rows, columns, -1)
+    def _cells(self, maps: Maps, side: int) -> Floats:
+        """The fine map's cells, shape (rows, columns, components), of length 1; the picture entered with that `side`.
+
+        Cells of less than _CELL pixels are taken together: a network's map may be so fine that it would take seconds.
+        """
+        fine = maps.fine
+        together = max(1, round(max(fine.shape[1:]) * _CELL / side))
+        if together > 1:
+            rows, columns = (max(length // together, 1) for length in fine.shape[1:])
+            fine = fine[:, : rows * together, : columns * together]
+            fine = fine.reshape(len(fine), rows, together, columns, together).mean(axis=(2, 4))
+        channels, rows, columns = fine.shape
+        return self._fine(unit(fine.reshape(channels, -1).T)).reshape(rows, columns, -1)
 
 
 def by_likeness(heat: Floats) -> Candidate:
@@ -252,7 +264,7 @@ def choose(heat: Floats, fitting: Sequence[Candidate]) -> Candidate:
 def above_chance(found: Candidate) -> float:
     """By how much a template fits better than it does where its target is not: a small one fits somewhere anyway."""
     chance, power = _CHANCE
-    return found.score - chance * (TEMPLATE_SIDES[0] / found.side) ** power
+    return float(found.score - chance * (TEMPLATE_SIDES[0] / found.side) ** power)
 
 
 def _inside(excess: Floats, box: tuple[float, float, float, float]) -> float:

@@ -53,17 +53,17 @@ class Whitening:
 
     def rows(self, means: Means) -> Floats:
         """Rows of length 1, shape (n, dimension), whose dot products are scores."""
-        coarse = unit((means.coarse - self.coarse_mean) @ self._coarse)
-        fine = unit((means.fine - self.fine_mean) @ self._fine)
-        return unit(np.concatenate([coarse, FINE_WEIGHT * fine], axis=1))
+        coarse = np.asarray((means.coarse - self.coarse_mean) @ self._coarse, dtype=np.float32)
+        fine = np.asarray((means.fine - self.fine_mean) @ self._fine, dtype=np.float32)
+        return unit(np.concatenate([unit(coarse), np.float32(FINE_WEIGHT) * unit(fine)], axis=1))
 
     @functools.cached_property
     def _coarse(self) -> Floats:
-        return self.coarse_directions * self.coarse_variances**-0.5
+        return np.asarray(self.coarse_directions * self.coarse_variances**-0.5, dtype=np.float32)
 
     @functools.cached_property
     def _fine(self) -> Floats:
-        return self.fine_directions * self.fine_variances**-0.5
+        return np.asarray(self.fine_directions * self.fine_variances**-0.5, dtype=np.float32)
 
     @classmethod
     def learn(cls, means: Means) -> Whitening:
