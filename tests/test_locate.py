@@ -94,10 +94,10 @@ def test_failures_are_told_and_the_others_go_on(pictures: Path, tmp_path: Path) 
 
 def test_likeness_takes_the_box_that_stands_out() -> None:
     heat = np.full((20, 30), 0.1, dtype=np.float32)
-    heat[5:9, 12:20] = 0.8
-    heat[15, 3] = 0.9
-    found = by_likeness(heat)
-    assert found.box == pytest.approx((12 / 30, 5 / 20, 8 / 30, 4 / 20))
+    heat[5:9, 21:29] = 0.8
+    heat[14:17, 1:8] = 0.8
+    heat[18, 15] = 0.9
+    assert by_likeness(heat).box == pytest.approx((21 / 30, 5 / 20, 8 / 30, 4 / 20))
 
 
 def test_a_template_that_fits_decides_and_one_that_does_not_is_left() -> None:
