@@ -11,6 +11,11 @@ from torch import nn
 from cbir.errors import ModelError
 from cbir.images.fit import Preprocessing
 
+_WITHOUT_PLACES = (
+    "This backbone has no maps of what is where in a picture, or takes pictures of one size only: "
+    "choose another, efficientnet_lite0 for one."
+)
+
 
 class Network(nn.Module):
     """A network without its classifier, with the normalisation of its input in front.
@@ -103,7 +108,10 @@ class PlaceMaps(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.stages = Stages(network)
+        try:
+            self.stages = Stages(network)
+        except ModelError as error:
+            raise ModelError(_WITHOUT_PLACES) from error
         try:
             self.last: LastMap | None = LastMap(network)
         except ModelError:
@@ -114,7 +122,7 @@ class PlaceMaps(nn.Module):
             rows = (maps[-1] if self.last is None else self.last(grey.to(maps[0].device))).shape[2]
         finer = [number for number, stage in enumerate(maps) if stage.shape[2] > rows]
         if not finer:
-            raise ModelError("This backbone has no maps of what is where in a picture.")
+            raise ModelError(_WITHOUT_PLACES)
         self.fine = finer[-1]
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cbir.cli import output
-from cbir.cli.options import FilePath, engine_option, model_option, verbosity_options, weights_option
+from cbir.cli.options import FilePath, engine_option, verbosity_options, weights_option
 from cbir.cli.regions import about_region, asked_region, region_options
 from cbir.errors import CbirError, ImageReadError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from cbir.parts.locate import Located
     from cbir.parts.regions import Region
-
-logger = logging.getLogger("cbir")
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
@@ -35,7 +33,12 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
     help="Only pictures with at least this score (0.5: it is probably there).",
 )
 @click.option("--out", "-o", type=FilePath(), metavar="FOLDER", help="Write NAME.located.png for each picture there.")
-@model_option
+@click.option(
+    "--model",
+    "-m",
+    metavar="NAME",
+    help="The backbone (see `cbir models`). Default: $CBIR_MODEL, else efficientnet_lite0, whose scores are learnt.",
+)
 @weights_option
 @engine_option
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: table on a terminal, jsonl in a pipe.")
@@ -66,15 +69,13 @@ def command(
       cbir locate photo.jpg --segment 1 *.jpg --min-score 0.5 --format csv
     """
     asked = asked_region(region, segment)
-    from cbir.backbones.registry import choose
+    from cbir.backbones.registry import BUNDLED, describe
     from cbir.images.read import open_image
     from cbir.parts.features import PartReader
     from cbir.parts.locate import Locator
     from cbir.parts.queries import RegionFinder
 
-    backbone, remark = choose(model, weights)
-    if remark:
-        logger.info("%s", remark)
+    backbone = describe(model or os.environ.get("CBIR_MODEL") or BUNDLED, weights)
     shown = open_image(query)
     where = None if asked is None else RegionFinder(backbone, engine=engine).find(shown, asked, str(query))
     locator = Locator(PartReader(backbone, engine=engine))
