@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
 from benchmarks.composites import Box, Composite, composites, others
-from benchmarks.harness import Settings, Worker
+from benchmarks.harness import Settings, Worker, one_blas_thread
 from benchmarks.results import Result, measured, noted
 
 Floats = npt.NDArray[np.float32]
@@ -39,9 +39,9 @@ def run(settings: Settings) -> Iterator[Result]:
     if not made:
         yield noted(13, "composites", 0, "pictures", f"{settings.shared} has no photos: parts are not measured")
         return
-    with Worker() as worker:
+    with one_blas_thread(), Worker() as worker:
         yield from _locating(worker, made[:: settings.pick(1, 10)])
-    with Worker() as worker:
+    with one_blas_thread(), Worker() as worker:
         yield from _searching(worker, settings, made)
 
 

@@ -11,6 +11,7 @@ import click
 from cbir.cli import output
 from cbir.cli.options import FilePath, engine_option, verbosity_options, weights_option
 from cbir.cli.regions import about_region, asked_region, region_options
+from cbir.cli.runs import use_one_blas_thread
 from cbir.errors import CbirError, ImageReadError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def command(
       cbir locate photo.jpg --region 40,30,200,150 holiday/*.jpg --out found/
       cbir locate photo.jpg --segment 1 *.jpg --min-score 0.5 --format csv
     """
+    use_one_blas_thread()  # others would wait for work while the network computes, and double its time
     asked = asked_region(region, segment)
     from cbir.backbones.registry import BUNDLED, describe
     from cbir.images.read import open_image
