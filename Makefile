@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint format bench bench-quick dataset clean
+.PHONY: demo test lint format bench bench-quick dataset docs clean
 
 demo: $(VENV)/installed
 	@echo
@@ -20,8 +20,9 @@ demo: $(VENV)/installed
 	@echo "The index is in indexes/demo (see: $(BIN)/cbir info --index demo), the pictures of the parts are in demo/."
 	@echo "Your own photos: $(BIN)/cbir index FOLDER, then $(BIN)/cbir search SOME.jpg --index NAME-OF-FOLDER."
 
+# side by side on all cores, each process with one thread for products of matrices: more would wait for each other
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -41,6 +42,10 @@ bench-quick: $(VENV)/installed-bench
 
 dataset: $(VENV)/installed
 	$(BIN)/python dataset/draw.py
+
+# what follows from the commands' own help: docs/commands.md and the man pages
+docs: $(VENV)/installed
+	$(BIN)/python scripts/reference.py
 
 clean:
 	rm -rf $(VENV) build demo benchmarks/work *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -32,7 +32,9 @@ BENCHMARKS = (
     "memory",
     "queries",
     "words",
+    "map",
     "segmentation",
+    "duplicates",
     "parts",
     "million",
 )

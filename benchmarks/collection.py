@@ -18,10 +18,12 @@ from benchmarks import features, processes
 from cbir.backbones.head import Classifier
 from cbir.backbones.imagenet import CLASSES
 from cbir.backbones.registry import describe
+from cbir.images.thumbnail import SIDE, Thumbnail
 from cbir.index.classes import pack
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
+from cbir.index.thumbnails import pack as pack_thumbnail
 from cbir.index.writer import Writer
 from cbir.search import Searcher
 
@@ -46,11 +48,13 @@ def write(
     name: str = BACKBONE,
     weights: Path | None = None,
     classified: bool = False,
+    thumbnails: bool = False,
 ) -> float:
     """Write an index of `rows` clustered features, and return the seconds that its shortlist took.
 
     `records` are the first rows' files; the others have made-up ones. If they are to be `classified`, rows have the
-    most probable classes of a last layer of random numbers, so that those of a cluster have the same.
+    most probable classes of a last layer of random numbers, so that those of a cluster have the same. With `thumbnails`
+    they have drawn ones; each hundredth row is the one before it again, a little noisier.
     """
     logging.getLogger("cbir").setLevel(logging.ERROR)
     backbone = describe(name, str(weights) if weights else None if name != BACKBONE else "untrained")
@@ -59,15 +63,30 @@ def write(
     files = chain(records, made_up())
     classifier = _random_classifier(backbone.dimension) if classified else None
     for chunk in features.chunks(rows, backbone.dimension):
+        if thumbnails:
+            chunk[99::100] = chunk[98::100]
         classes = repeat(None) if classifier is None else starmap(pack, zip(*classifier.top(chunk), strict=True))
         for record, feature, its in zip(islice(files, len(chunk)), chunk, classes, strict=False):
-            writer.add(record, feature, its)
+            stored = {} if its is None else {"classes": its}
+            if thumbnails:
+                grey = _thumbnail(writer.count_valid())
+                stored["thumbnails"] = pack_thumbnail(Thumbnail(4000, 3000, grey))
+            writer.add(record, feature, stored)
         if writer.pending >= COMMIT_ROWS:
             writer.commit()
     writer.commit()
     started = time.perf_counter()
     writer.tidy()
     return time.perf_counter() - started
+
+
+def _thumbnail(row: int) -> npt.NDArray[np.uint8]:
+    """Soft shapes and a little noise; those of rows 99, 199 … are those of the rows before them."""
+    rng = np.random.default_rng(row - 1 if row % 100 == 99 else row)
+    waves = np.arange(1, 5)[:, np.newaxis] * np.linspace(0, np.pi, SIDE)
+    grey = np.cos(waves).T @ rng.normal(0, 30, (4, 4)) @ np.cos(waves) + 128
+    noise = np.random.default_rng(row).normal(0, 2, grey.shape)
+    return np.clip(grey + noise, 0, 255).astype(np.uint8)
 
 
 def _random_classifier(dimension: int) -> Classifier:

@@ -1,4 +1,4 @@
-"""Point 13: searching by parts of pictures, and finding where in a picture something is, on composites."""
+"""Point 15: searching by parts of pictures, and finding where in a picture something is, on composites."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(settings: Settings) -> Iterator[Result]:
     """Locating, then searching; nothing where the photos are not there."""
     made = composites(settings.work, settings.shared)
     if not made:
-        yield noted(13, "composites", 0, "pictures", f"{settings.shared} has no photos: parts are not measured")
+        yield noted(15, "composites", 0, "pictures", f"{settings.shared} has no photos: parts are not measured")
         return
     with one_blas_thread(), Worker() as worker:
         yield from _locating(worker, made[:: settings.pick(1, 10)])
@@ -70,9 +70,9 @@ def _locating(worker: Worker, made: Sequence[Composite]) -> Iterator[Result]:
             yield measured("locate-class-centre", centred, details, **raw)
             yield measured("locate-class", half)
         elif kind == "whole":
-            yield noted(13, "locate by the whole photo: IoU at least 0.5", half, "", details, **raw)
+            yield noted(15, "locate by the whole photo: IoU at least 0.5", half, "", details, **raw)
         else:
-            yield noted(13, "locate what is not there: score at least 0.5", believed, "", details, **raw)
+            yield noted(15, "locate what is not there: score at least 0.5", believed, "", details, **raw)
 
 
 def located(made: Sequence[Composite], kind: str) -> list[Place]:
@@ -140,7 +140,7 @@ def _searching(worker: Worker, settings: Settings, made: Sequence[Composite]) ->
             yield measured("parts-ten", ten)
             yield measured("parts-query", millis)
         else:
-            yield noted(13, f"search by parts, the photo's {kind}: its composite first", first, "", details, **raw)
+            yield noted(15, f"search by parts, the photo's {kind}: its composite first", first, "", details, **raw)
 
 
 _kept: dict[str, Any] = {}

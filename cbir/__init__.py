@@ -10,18 +10,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cbir.build import index_folder as index_folder
     from cbir.errors import CbirError as CbirError
+    from cbir.errors import ImageReadError as ImageReadError
     from cbir.extract import Extractor as Extractor
     from cbir.images.read import read_image as read_image
     from cbir.index.store import Index as Index
+    from cbir.index.update import Report as Report
     from cbir.queries import CombinedQuery as CombinedQuery
     from cbir.queries import Query as Query
     from cbir.queries import WordQuery as WordQuery
     from cbir.search import Match as Match
     from cbir.search import Searcher as Searcher
+    from cbir.search import SearchResult as SearchResult
     from cbir.search import open_index as open_index
     from cbir.segment.parts import Segmentation as Segmentation
     from cbir.segment.parts import Segmenter as Segmenter
+    from cbir.tagging import Tagged as Tagged
+    from cbir.tagging import Tagger as Tagger
+    from cbir.tagging import tag_index as tag_index
 
 __version__ = "0.1.0"
 
@@ -29,15 +36,22 @@ _HOMES = {
     "CbirError": "cbir.errors",
     "CombinedQuery": "cbir.queries",
     "Extractor": "cbir.extract",
+    "ImageReadError": "cbir.errors",
     "Index": "cbir.index.store",
     "Match": "cbir.search",
     "Query": "cbir.queries",
+    "Report": "cbir.index.update",
+    "SearchResult": "cbir.search",
     "Searcher": "cbir.search",
     "Segmentation": "cbir.segment.parts",
     "Segmenter": "cbir.segment.parts",
+    "Tagged": "cbir.tagging",
+    "Tagger": "cbir.tagging",
     "WordQuery": "cbir.queries",
+    "index_folder": "cbir.build",
     "open_index": "cbir.search",
     "read_image": "cbir.images.read",
+    "tag_index": "cbir.tagging",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]

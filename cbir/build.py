@@ -15,9 +15,11 @@ from cbir.errors import CbirError, IndexConflictError, IndexWriteError, reason_o
 from cbir.extract import Extracted, Extractor
 from cbir.images.read import MAX_PIXELS
 from cbir.images.scan import FoundFile
-from cbir.index.check import without_damage, without_damaged_classes
+from cbir.index.check import without_damage, without_damaged_files
+from cbir.index.classes import CLASSES
 from cbir.index.format import META, Meta, is_writers, load_meta
 from cbir.index.home import home, index_directory, name_for, the_only_directory
+from cbir.index.kinds import KINDS
 from cbir.index.lock import HOLDER, LOCK, exclusive, now
 from cbir.index.plan import Plan, make_plan
 from cbir.index.store import Index
@@ -83,8 +85,8 @@ class Options:
 
     `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None.
-    `repair` drops blocks, or their classes, that are damaged, so that their pictures are read again, and looks once
-    more for classes that could not be found. Pictures of more than `max_pixels` are skipped.
+    `repair` drops blocks, or their optional files, that are damaged, so that their pictures are read again, and looks
+    once more for what could not be found. Pictures of more than `max_pixels` are skipped.
     """
 
     model: str | None = None
@@ -101,8 +103,12 @@ def preview(target: Target, options: Options) -> Plan:
     """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
     plan = make_plan(target.root, _exclude(options, index), index, prune=options.prune, repair=options.repair)
-    if index is not None and plan.again and classifier_of(backbone_of(index, weights=options.weights)) is None:
-        plan.leave_classes()
+    if (
+        index is not None
+        and plan.again_for(CLASSES)
+        and classifier_of(backbone_of(index, weights=options.weights)) is None
+    ):
+        plan.leave(CLASSES)
     return plan
 
 
@@ -147,17 +153,22 @@ def build_index(
                 isolated=True,
                 max_pixels=options.max_pixels,
                 classifier=_classifier(backbone, plan),
+                thumbnails=True,
             )
-            if (plan.again or (plan.fresh and plan.unclassified)) and not _can_extract(extractor):
-                plan.leave_classes()
+            lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
+            if lacking and not _can_extract(extractor):
+                plan.leave(CLASSES)
             if plan.again:
+                what = " and ".join(kind.name for kind in KINDS if plan.again_for(kind))
                 logger.info(
-                    "Reading %s pictures again for their classes, which the index lacks.", f"{len(plan.again):,}"
+                    "Reading %s pictures again for their %s, which the index lacks.", f"{len(plan.again):,}", what
                 )
-            count = len(plan.fresh) + len(plan.to_read_again)
+            to_read = len(plan.fresh) + len(plan.to_read_again)
 
-            def extract(files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool]) -> Results:
-                return watch(extractor.run(files, known), count)
+            def extract(
+                files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool], decoded: Callable[[str], bool]
+            ) -> Results:
+                return watch(extractor.run(files, known, decoded), to_read)
 
             report = carry_out(plan, Writer(directory, meta), extract, root=target.root, exclude=exclude)
             return report, backbone
@@ -165,10 +176,33 @@ def build_index(
         _remove_if_unused(directory)
 
 
+def index_folder(
+    folder: Path | str,
+    name: str | None = None,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    engine: str | None = None,
+    exclude: Sequence[str] | None = None,
+    prune: bool = False,
+    wait: float = 0,
+    watch: Callable[[Results, int], Results] = lambda results, total: results,
+) -> tuple[Index, Report]:
+    """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does; the index, and what was done.
+
+    `name` is the index's name or path, and the folder's own by default; the others are as in `Options` and
+    `build_index`, which also says what is raised.
+    """
+    target = choose_target(Path(folder), name)
+    options = Options(model=model, weights=weights, engine=engine, exclude=exclude, prune=prune, wait=wait)
+    report, _ = build_index(target, options, watch)
+    return Index.open(target.directory), report
+
+
 def _drop_damaged(directory: Path, *, everything: bool) -> None:
-    """Leave damaged blocks out of an index; unless `everything`, only classes that cannot be read."""
+    """Leave damaged blocks out of an index; unless `everything`, only optional files that cannot be read."""
     meta = load_meta(directory)
-    sound, problems = without_damage(directory, meta) if everything else without_damaged_classes(directory, meta)
+    sound, problems = without_damage(directory, meta) if everything else without_damaged_files(directory, meta)
     for problem in problems:
         logger.warning("%s", problem)
     if problems:
@@ -178,11 +212,11 @@ def _drop_damaged(directory: Path, *, everything: bool) -> None:
 
 def _classifier(backbone: Backbone, plan: Plan) -> Classifier | None:
     """The classifier of the network, if there is one and something for it to do."""
-    if not plan.fresh and not plan.again:
+    if not plan.fresh and not plan.again_for(CLASSES):
         return None
     classifier = classifier_of(backbone)
     if classifier is None:
-        plan.leave_classes()
+        plan.leave(CLASSES)
     return classifier
 
 

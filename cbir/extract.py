@@ -22,7 +22,8 @@ import numpy.typing as npt
 from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError
 from cbir.images.isolated import IsolatedDecoder
-from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted
+from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted, read_fitted_and_thumbnail
+from cbir.images.thumbnail import Thumbnail
 
 if TYPE_CHECKING:
     from cbir.backbones.head import Classifier, TopClasses
@@ -45,8 +46,9 @@ class Extracted(Generic[Key]):
     """What became of one file.
 
     Exactly one holds: `feature`, shape (dimension,), not normalised; `error`, where it could not be read; or
-    neither, where its content (`sha256`) was known already and no network ran. With a feature that is finite come
-    the picture's most probable `classes`, shapes (count,), if the extractor was given a classifier.
+    neither, where no network ran because its content (`sha256`) was known already. With a feature that is finite come
+    the picture's most probable `classes`, shapes (count,), if the extractor was given a classifier. With whatever was
+    decoded comes its `thumbnail`, if the extractor makes these.
     """
 
     key: Key
@@ -54,12 +56,14 @@ class Extracted(Generic[Key]):
     feature: Floats | None = None
     error: ImageReadError | None = None
     classes: TopClasses | None = None
+    thumbnail: Thumbnail | None = None
 
 
 @dataclass(frozen=True)
 class _Prepared(Generic[Key]):
     result: Extracted[Key]
     picture: npt.NDArray[np.uint8] | None = None
+    is_pause: bool = False
 
 
 class Extractor:
@@ -68,7 +72,7 @@ class Extractor:
     `engine` is one of `engines.NAMES`; `pictures` is about how many there will be. With `isolated`, pictures are
     decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
     Pictures of more than `max_pixels` are refused before they are decoded. With a `classifier`, which is
-    the backbone's, each picture's most probable classes are told too.
+    the backbone's, each picture's most probable classes are told too, with `thumbnails` also each one's thumbnail.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Extractor:
         isolated: bool = False,
         max_pixels: int = MAX_PIXELS,
         classifier: Classifier | None = None,
+        thumbnails: bool = False,
     ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
@@ -87,6 +92,7 @@ class Extractor:
         self._isolated = isolated
         self._max_pixels = max_pixels
         self._classifier = classifier
+        self._thumbnails = thumbnails
         self._engine: Engine | None = None
 
     @property
@@ -98,38 +104,71 @@ class Extractor:
             self._engine = open_engine(self.backbone, engine=self._engine_name, pictures=self._pictures)
         return self._engine
 
-    def feature(self, picture: Path | bytes, name: str = "the picture") -> Floats:
+    def feature(self, picture: Path | str | bytes, name: str = "the picture") -> Floats:
         """The feature of one picture, shape (dimension,), of length 1. Raises ImageReadError."""
-        data = picture if isinstance(picture, bytes) else read_bytes(picture)
-        fitted = self._fit(data, name if isinstance(picture, bytes) else str(picture))
+        data = picture if isinstance(picture, bytes) else read_bytes(Path(picture))
+        name = name if isinstance(picture, bytes) else str(picture)
+        fitted = read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
         feature: Floats = self.engine.features(fitted[np.newaxis])[0]
         return unit(feature)
 
     def run(
-        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool] = lambda sha256: False
+        self,
+        files: Iterable[tuple[Key, Path | bytes | None]],
+        known: Callable[[str], bool] = lambda sha256: False,
+        only_decoded: Callable[[str], bool] = lambda sha256: False,
+        *,
+        remember: int | None = None,
     ) -> Iterator[Extracted[Key]]:
         """Extract the features of many pictures, in order. Each is given as a key, and a path or its bytes.
 
         Where `known` is true of a content's SHA-256, or the same content came earlier in this run, the picture is
-        neither decoded nor sent through the network.
+        neither decoded nor sent through the network; where `only_decoded` is, it is decoded, for its thumbnail. With
+        `remember`, only that many contents are remembered, the latest that went through the network.
+
+        A key with None is a pause, because the next file may be long in coming: all that came before is told first,
+        however small a batch that makes; then the pause comes out itself, with nothing.
         """
-        results = self._extracted(files, known)
+        results = self._extracted(files, known, only_decoded, remember)
         return results if self._classifier is None else self._classified(results, self._classifier)
 
     def _extracted(
-        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
+        self,
+        files: Iterable[tuple[Key, Path | bytes | None]],
+        known: Callable[[str], bool],
+        only_decoded: Callable[[str], bool],
+        remember: int | None,
     ) -> Iterator[Extracted[Key]]:
         """As `run`, without classes."""
         # what was read and waits for its batch's features, in order, and how to get these
         under_way: deque[tuple[list[_Prepared[Key]], Callable[[], Floats]]] = deque()
         waiting: list[_Prepared[Key]] = []
-        seen: set[str] = set()
+        seen: dict[str, None] = {}
         pictures = 0
-        for prepared in self._prepare(files, known):
+
+        def finished() -> Iterator[Extracted[Key]]:
+            nonlocal waiting, pictures
+            if pictures:
+                if len(under_way) == self.engine.depth:
+                    yield from _finish(*under_way.popleft())
+                under_way.append((waiting, self._start(waiting)))
+                waiting, pictures = [], 0
+            while under_way:
+                yield from _finish(*under_way.popleft())
+            yield from _finish(waiting)
+            waiting = []
+
+        for prepared in self._prepare(files, known, only_decoded):
+            if prepared.is_pause:
+                yield from finished()
+                yield prepared.result
+                continue
             if prepared.picture is not None and prepared.result.sha256 in seen:
                 prepared = _Prepared(Extracted(prepared.result.key, prepared.result.sha256))
             elif prepared.picture is not None:
-                seen.add(prepared.result.sha256)
+                seen[prepared.result.sha256] = None
+                if remember is not None and len(seen) > remember:
+                    del seen[next(iter(seen))]
                 pictures += 1
             waiting.append(prepared)
             if pictures and pictures == self.engine.batch:
@@ -140,20 +179,16 @@ class Extractor:
             elif not pictures and not under_way:
                 yield from _finish(waiting)
                 waiting = []
-        if pictures:
-            if len(under_way) == self.engine.depth:
-                yield from _finish(*under_way.popleft())
-            under_way.append((waiting, self._start(waiting)))
-            waiting = []
-        while under_way:
-            yield from _finish(*under_way.popleft())
-        yield from _finish(waiting)
+        yield from finished()
 
     def _start(self, waiting: list[_Prepared[Key]]) -> Callable[[], Floats]:
         return self.engine.start(np.stack([one.picture for one in waiting if one.picture is not None]))
 
     def _prepare(
-        self, files: Iterable[tuple[Key, Path | bytes]], known: Callable[[str], bool]
+        self,
+        files: Iterable[tuple[Key, Path | bytes | None]],
+        known: Callable[[str], bool],
+        only_decoded: Callable[[str], bool],
     ) -> Iterator[_Prepared[Key]]:
         """Read and fit `files` in threads, in order, only so many of them ahead."""
         from cbir.engines import WORTH_CUDA, has_cuda
@@ -165,7 +200,8 @@ class Extractor:
 
         def start() -> None:
             if self._isolated:
-                of_thread.decoder = IsolatedDecoder(self.backbone.preprocessing, self._max_pixels)
+                preprocessing, thumbnails = self.backbone.preprocessing, self._thumbnails
+                of_thread.decoder = IsolatedDecoder(preprocessing, self._max_pixels, thumbnails=thumbnails)
                 decoders.append(of_thread.decoder)
 
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
@@ -175,16 +211,21 @@ class Extractor:
                 digest = hashlib.sha256(data).hexdigest()
                 if known(digest):
                     return _Prepared(Extracted(key, digest))
-                fit_one = of_thread.decoder.fit if self._isolated else self._fit
-                picture = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
+                fit_one = of_thread.decoder.fit_and_thumbnail if self._isolated else self._fit_and_thumbnail
+                picture, made = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
             except ImageReadError as error:
                 return _Prepared(Extracted(key, digest, error=error))
-            return _Prepared(Extracted(key, digest), picture)
+            return _Prepared(Extracted(key, digest, thumbnail=made), None if only_decoded(digest) else picture)
 
         pool = ThreadPoolExecutor(max(2, _cores()), thread_name_prefix="decode", initializer=start)
         ahead: deque[Future[_Prepared[Key]]] = deque()
         try:
             for key, source in files:
+                if source is None:
+                    while ahead:
+                        yield ahead.popleft().result()
+                    yield _Prepared(Extracted(key, ""), is_pause=True)
+                    continue
                 ahead.append(pool.submit(prepare, key, source))
                 if len(ahead) >= most:
                     yield ahead.popleft().result()
@@ -213,13 +254,17 @@ class Extractor:
             waiting.append(result)
             if result.feature is not None:
                 features.append(result.feature)
-            if len(features) in (0, CLASSIFIED_TOGETHER):
+            is_pause = not result.sha256 and result.error is None
+            if is_pause or len(features) in (0, CLASSIFIED_TOGETHER):
                 yield from finished()
                 waiting, features = [], []
         yield from finished()
 
-    def _fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
-        return read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
+    def _fit_and_thumbnail(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None]:
+        preprocessing, most = self.backbone.preprocessing, self._max_pixels
+        if self._thumbnails:
+            return read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most)
+        return read_fitted(data, preprocessing, name=name, max_pixels=most), None
 
 
 def _finish(
@@ -231,7 +276,7 @@ def _finish(
         if one.picture is None:
             yield one.result
         else:
-            yield Extracted(one.result.key, one.result.sha256, next(found))
+            yield replace(one.result, feature=next(found))
 
 
 def unit(vectors: Floats) -> Floats:

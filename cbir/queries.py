@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +33,24 @@ class Query:
 
     source: Path | bytes
     name: str
-    region: Asked | None = None
+    region: Asked | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_path(cls, path: str | Path) -> Query:
         """A query by a file."""
         return cls(Path(path), os.fspath(path))
+
+
+@dataclass(frozen=True, eq=False)
+class RowQuery(Query):
+    """A picture of an index, by what that index knows of it: the picture itself is not read.
+
+    `source` is where it is, or was; `feature`, shape (dimension,), has length 1.
+    """
+
+    source: Path
+    sha256: str
+    feature: Floats
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,16 @@ class WordQuery:
             return self.picture.name
         unwanted = [f"not {word.text}" for word in self.without]
         return ", ".join([" + ".join(word.text for word in self.words), *unwanted] if self.words else unwanted)
+
+
+AnyQuery = Query | CombinedQuery | WordQuery
+
+
+def pictures_of(query: AnyQuery) -> tuple[Query, ...]:
+    """All pictures of a query; of words alone none."""
+    if isinstance(query, WordQuery):
+        return () if query.picture is None else pictures_of(query.picture)
+    return query.pictures if isinstance(query, CombinedQuery) else (query,)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,21 +15,19 @@ import numpy.typing as npt
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import Weights
 from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError, RegionError
-from cbir.extract import Extractor, unit
-from cbir.images.read import read_bytes
+from cbir.extract import Extractor
 from cbir.index.classes import RowClasses
 from cbir.index.home import index_directory, the_only_directory
 from cbir.index.store import Index
-from cbir.queries import Combination, CombinedQuery, Query, WordQuery
+from cbir.queries import AnyQuery, Combination, CombinedQuery, Query, WordQuery, pictures_of
+from cbir.query_pictures import QueryPicture, QueryPictures
 from cbir.ranking import Ranker
 from cbir.words.score import Scores, score_words, with_likeness
 
 if TYPE_CHECKING:
-    from cbir.parts.queries import RegionExtractor
+    from cbir.parts.regions import Box
 
 logger = logging.getLogger("cbir")
-
-AnyQuery = Query | CombinedQuery | WordQuery
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -59,20 +56,15 @@ class Match:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What one query brought: matches, best first, or why a picture of it could not be read or has no such region."""
+    """What one query brought: matches, best first, or why a picture of it could not be read or has no such region.
+
+    `boxes` are where the regions of its pictures are (`cbir.queries.pictures_of`, in that order), None of whole ones.
+    """
 
     query: AnyQuery
     matches: list[Match] = field(default_factory=list)
     error: ImageReadError | RegionError | None = None
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """What is known of one picture of a query: its feature, of length 1, or where the index has its content."""
-
-    rows: list[int]
-    feature: Floats | None = None
-    error: ImageReadError | RegionError | None = None
+    boxes: tuple[Box | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,16 +152,15 @@ class Searcher:
     def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None, queries: int = 1):
         self.index = index
         self.backbone = backbone_of(index, weights=weights)
-        self._extractor = Extractor(self.backbone, engine=engine, pictures=queries)
+        extractor = Extractor(self.backbone, engine=engine, pictures=queries)
+        self._pictures = QueryPictures(index, extractor, engine=engine)
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
-        self._engine = engine
-        self._regions: RegionExtractor | None = None
         self._classes: RowClasses | None = None
         self._last_scores: tuple[WordQuery, Scores] | None = None
 
     def search(
         self,
-        queries: Iterable[AnyQuery | str | Path],
+        queries: Iterable[AnyQuery | str | Path | None],
         *,
         count: int = 10,
         reranked: bool = True,
@@ -180,6 +171,9 @@ class Searcher:
         class_name: str | None = None,
     ) -> Iterator[SearchResult]:
         """One result a query, in order, each with the first `count` matches.
+
+        Queries are taken as they come, some hundred of them ahead of their results. None among them says that the next
+        may be long in coming, so that those before it are answered first.
 
         The files of the query's own pictures are left out unless `include_self`; `reranked` orders by the
         neighbourhood of the query (see `cbir.rerank`) and not by cosine alone; `min_score` is the least cosine that
@@ -200,14 +194,12 @@ class Searcher:
                 "until then only a cosine can be the least score."
             )
         ranker = self._ranker(class_name)
-        listed = [Query.from_path(one) if isinstance(one, (str, Path)) else one for one in queries]
-        if any(isinstance(query, WordQuery) for query in listed):
-            self._known_classes()
-        least = min_score is not None or min_percentile is not None
-        if least and any(isinstance(query, WordQuery) and query.picture is None for query in listed):
-            raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
         wanted = _Wanted(count, reranked, include_self, min_score, min_percentile, min_probability)
-        return self._search(listed, ranker, wanted)
+        if isinstance(queries, Sequence):  # what can be told before the first answer
+            for query in queries:
+                if isinstance(query, WordQuery):
+                    self._check_words(query, wanted)
+        return self._search(queries, ranker, wanted)
 
     def ranked(self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = ()) -> tuple[Rows, Floats]:
         """The first `count` valid rows (fewer if there are no more), best first, and their cosines.
@@ -221,70 +213,31 @@ class Searcher:
             rows, scores = rows[keep], scores[keep]
         return rows[:count], scores[:count]
 
-    def _search(self, queries: Sequence[AnyQuery], ranker: Ranker, wanted: _Wanted) -> Iterator[SearchResult]:
-        # the pictures of all queries, each once, in the order in which queries need them
-        pictures: dict[Query, None] = {}
-        needed = []
-        for query in queries:
-            pictures.update(dict.fromkeys(_pictures(query)))
-            needed.append(len(pictures))
-        found: dict[Query, _Picture] = {}
-        looks = self._look_at(pictures)
-        for query, count in zip(queries, needed, strict=True):
-            while len(found) < count:
-                picture, what = next(looks)
-                found[picture] = what
-            yield self._result(query, found, ranker, wanted)
+    def _search(
+        self, queries: Iterable[AnyQuery | str | Path | None], ranker: Ranker, wanted: _Wanted
+    ) -> Iterator[SearchResult]:
+        asked = (Query.from_path(one) if isinstance(one, (str, Path)) else one for one in queries)
+        for query, pictures in self._pictures.of(asked):
+            boxes = tuple(picture.box for picture in pictures)
+            yield replace(self._result(query, pictures, ranker, wanted), boxes=boxes)
 
-    def _look_at(self, pictures: Iterable[Query]) -> Iterator[tuple[Query, _Picture]]:
-        """What is known of each picture, in order."""
-        pictures = list(pictures)
-        whole = self._look_at_whole([picture for picture in pictures if picture.region is None])
-        for picture in pictures:
-            yield next(whole) if picture.region is None else (picture, self._look_at_region(picture))
+    def _check_words(self, query: WordQuery, wanted: _Wanted) -> None:
+        """Raise what a search by words can be refused for: see `search`."""
+        self._known_classes()
+        if query.picture is None and (wanted.min_score is not None or wanted.min_percentile is not None):
+            raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
 
-    def _look_at_region(self, picture: Query) -> _Picture:
-        """The same of a picture of which only a region counts: its feature is always computed."""
-        from cbir.parts.queries import RegionExtractor, RegionFinder
-
-        if self._regions is None:
-            self._regions = RegionExtractor(self._extractor, RegionFinder(self.backbone, engine=self._engine))
-        assert picture.region is not None
-        try:
-            data = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
-            feature = self._regions.feature(data, picture.name, picture.region)
-        except (ImageReadError, RegionError) as error:
-            return _Picture([], error=error)
-        return _Picture(self.index.find(hashlib.sha256(data).hexdigest()), feature)
-
-    def _look_at_whole(self, pictures: Iterable[Query]) -> Iterator[tuple[Query, _Picture]]:
-        known: dict[str, list[int]] = {}
-
-        def is_known(sha256: str) -> bool:
-            known[sha256] = self.index.find(sha256)
-            return bool(known[sha256])
-
-        features: dict[str, Floats] = {}
-        for result in self._extractor.run(((picture, picture.source) for picture in pictures), is_known):
-            if result.error is not None:
-                yield result.key, _Picture([], error=result.error)
-                continue
-            if result.feature is not None:
-                features[result.sha256] = unit(result.feature)
-            # without a feature and not in the index: the same picture came twice in one call
-            yield result.key, _Picture(known[result.sha256], features.get(result.sha256))
-
-    def _result(
-        self, query: AnyQuery, found: Mapping[Query, _Picture], ranker: Ranker, wanted: _Wanted
-    ) -> SearchResult:
-        pictures = _pictures(query)
-        for picture in pictures:
-            if (error := found[picture].error) is not None:
-                return SearchResult(query, error=error)
-        features = [self._feature(found[picture]) for picture in pictures]
+    def _result(self, query: AnyQuery, found: Sequence[QueryPicture], ranker: Ranker, wanted: _Wanted) -> SearchResult:
+        if isinstance(query, WordQuery):
+            self._check_words(query, wanted)
+        for picture in found:
+            if picture.error is not None:
+                return SearchResult(query, error=picture.error)
+        features = [self._feature(picture) for picture in found]
         own: list[int] = []
         if not wanted.include_self:
-            own = [row for picture in pictures for row in self._own_rows(picture, found[picture].rows)]
+            pictures = zip(pictures_of(query), found, strict=True)
+            own = [row for picture, what in pictures for row in self._own_rows(picture, what.rows)]
         if isinstance(query, WordQuery):
             return self._result_of_words(query, features, own, ranker, wanted)
         feature = _combine(query, features)
@@ -360,7 +313,7 @@ class Searcher:
             self._last_scores = words, scores
         return self._last_scores[1]
 
-    def _feature(self, picture: _Picture) -> Floats:
+    def _feature(self, picture: QueryPicture) -> Floats:
         return self.index.features(picture.rows[:1])[0] if picture.feature is None else picture.feature
 
     def _own_rows(self, query: Query, same_content: Sequence[int]) -> list[int]:
@@ -403,12 +356,6 @@ class Searcher:
             )
             for rank, (row, score, probability) in enumerate(zip(rows, scores, shown, strict=True), start=1)
         ]
-
-
-def _pictures(query: AnyQuery) -> tuple[Query, ...]:
-    if isinstance(query, WordQuery):
-        return () if query.picture is None else _pictures(query.picture)
-    return query.pictures if isinstance(query, CombinedQuery) else (query,)
 
 
 def _combine(query: Query | CombinedQuery, features: Sequence[Floats]) -> Combination:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cbir.backbones.registry import Backbone
+from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError, IndexDamagedError
 from cbir.extract import Extractor
-from cbir.index.classes import unpack
+from cbir.index.classes import CLASSES, unpack
 from cbir.index.files import how_to_repair
 from cbir.index.store import Index
 from cbir.queries import Query
@@ -70,21 +70,28 @@ class Tagger:
     """
 
     def __init__(
-        self, backbone: Backbone, choice: Choice | None = None, *, engine: str | None = None, pictures: int = 1
+        self,
+        backbone: Backbone | str,
+        choice: Choice | None = None,
+        *,
+        engine: str | None = None,
+        pictures: int = 1,
     ) -> None:
         # only then: a search, which shows tags too, needs none of it
         from cbir.backbones.head import open_classifier
 
+        backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._choice = choice or Choice()
         # a single picture is not worth a process of its own to be decoded in; of many, one must not end the run
         self._extractor = Extractor(
             backbone, engine=engine, pictures=pictures, isolated=pictures > 1, classifier=open_classifier(backbone)
         )
 
-    def tag(self, pictures: Iterable[Query]) -> Iterator[Tagged]:
+    def tag(self, pictures: Iterable[Query | str | Path]) -> Iterator[Tagged]:
         """The tags of each picture, in order."""
+        queries = (one if isinstance(one, Query) else Query.from_path(one) for one in pictures)
         found: dict[str, list[Tag]] = {}
-        for result in self._extractor.run((picture, picture.source) for picture in pictures):
+        for result in self._extractor.run((picture, picture.source) for picture in queries):
             picture, error = result.key, result.error
             if error is None and result.feature is not None:
                 if result.classes is None:
@@ -135,7 +142,7 @@ class RowTags:
         if self._index is None or not len(rows):
             return [None] * len(rows)
         try:
-            classes = unpack(self._index.class_records(rows))
+            classes = unpack(self._index.stored(CLASSES, rows))
         except (IndexDamagedError, ValueError) as error:
             problem = str(error)
             if isinstance(error, ValueError):

@@ -23,11 +23,13 @@ from cbir.extract import Extractor
 CHECKOUT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("CBIR_SHARED") or CHECKOUT.parent / "shared")
 
+#: Set for the processes that run tests side by side (pytest-xdist): the session's folder, which they share.
+_SESSION = "CBIR_TESTS_SESSION"
+
 DrawPicture = Callable[..., Image.Image]
 
-_SETTINGS = ("CBIR_HOME", "CBIR_MODEL", "CBIR_ENGINE", "CBIR_WEIGHTS_MIRROR", "CBIR_SHARED")
+_SETTINGS = ("CBIR_MODEL", "CBIR_ENGINE", "CBIR_WEIGHTS_MIRROR", "CBIR_SHARED")
 _FOLDERS = {"XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "TORCH_HOME": "torch"}
-_session: dict[str, Path] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,17 +37,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The caches are temporary but one for the session, so that a network is converted only once.
     """
-    root = _session["root"] = Path(tempfile.mkdtemp(prefix="cbir-tests-"))
-    for name in _SETTINGS:
-        os.environ.pop(name, None)
+    is_first = _SESSION not in os.environ
+    if is_first:
+        os.environ[_SESSION] = tempfile.mkdtemp(prefix="cbir-tests-")
+        config.add_cleanup(_end_session)
+    root = Path(os.environ[_SESSION])
     for variable, folder in _FOLDERS.items():
-        (root / folder).mkdir()
+        (root / folder).mkdir(exist_ok=True)
         os.environ[variable] = str(root / folder)
     os.environ["CBIR_HOME"] = str(root / "indexes")
+    if is_first and config.getoption("numprocesses", None):
+        return  # the processes that it starts still have to see where the collections are
+    for name in _SETTINGS:
+        os.environ.pop(name, None)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    shutil.rmtree(_session["root"], ignore_errors=True)
+def _end_session() -> None:
+    shutil.rmtree(os.environ.pop(_SESSION), ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -26,11 +26,13 @@ import cbir.engines
 from cbir.backbones.head import TOP, TopClasses
 from cbir.extract import Extractor
 from cbir.index import shortlist, update, writer
+from cbir.index.classes import CLASSES
 from cbir.index.store import Index
+from cbir.index.thumbnails import THUMBNAILS
 
 COMMIT_ROWS = 8
 
-#: What an index says of each file: the hash of its content and the bytes of its row and of its classes.
+#: What an index says of each file: the hash of its content and the bytes of its row and of its optional files.
 Content = dict[str, tuple[str, bytes, bytes]]
 
 _KEPT = ("lock", "lock.json")  # of the running process, and no part of the index's state
@@ -85,7 +87,7 @@ def replacements() -> list[tuple[Any, str, Any]]:
         (update, "COMMIT_ROWS", COMMIT_ROWS),
         (writer, "WORTH_COMPACTING", 10),
         (shortlist, "SMALL", 30),
-        (shortlist, "_principal_directions", directions),
+        (shortlist, "principal_directions", directions),
     ]
 
 
@@ -93,10 +95,14 @@ def content(directory: Path) -> Content:
     """What the index in `directory` says now."""
     index = Index.open(directory)
     records = [(row, record) for row, record in index.records() if index.valid[row]]
-    classes = index.class_records(range(index.rows))
+    classes, thumbnails = (index.stored(kind, range(index.rows)) for kind in (CLASSES, THUMBNAILS))
     assert len({record.path for _, record in records}) == len(records), "a file has two rows"
     return {
-        record.path: (record.sha256, features.astype(np.float16).tobytes(), classes[row].tobytes())
+        record.path: (
+            record.sha256,
+            features.astype(np.float16).tobytes(),
+            classes[row].tobytes() + thumbnails[row].tobytes(),
+        )
         for (row, record), features in zip(records, index.features([row for row, _ in records]), strict=True)
     }
 

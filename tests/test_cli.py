@@ -128,7 +128,7 @@ def test_percentiles_in_every_format(photos: Path) -> None:
     assert all(0 <= percentile <= 100 for percentile in percentiles)
     assert max(percentiles) > 50
     rows = list(csv.reader(io.StringIO(run("search", query, "-k", "21", "--format", "csv").stdout)))
-    assert rows[0] == ["query", "rank", "score", "path", "percentile", "tag"]
+    assert rows[0] == ["query", "rank", "score", "path", "percentile", "tag", "error"]
     assert [float(row[4]) for row in rows[1:]] == percentiles
     table = run("search", query, "-k", "21", "--format", "table").stdout.splitlines()
     assert [float(line.split()[2]) for line in table[1:]] == percentiles

@@ -1,23 +1,46 @@
-"""What the documents promise: the tests that they name exist, and so do the files that they link to."""
+"""What the documents promise: what they name exists, examples run, commands and options are all there."""
 
 from __future__ import annotations
 
+import functools
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+from examples import examples_in, prepare, run_line
+
+import cbir
+from cbir.engines import open_engine
+from scripts import reference
 
 CHECKOUT = Path(__file__).parents[1]
 DOCUMENTS = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md")]
+PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
+
+#: Documents whose examples run.
+WITH_EXAMPLES = [CHECKOUT / "README.md", *PAGES]
+
+#: How many blocks of them may be marked as not to be run, and how many lines download something.
+MOST_NOT_RUN = 12
+DOWNLOADS = "# downloads"
+MOST_DOWNLOADS = 2
+
+HELP = {one.name: one for one in reference.commands()}
 
 
 def test_every_promise_names_tests_that_exist() -> None:
     tests = {path.name for path in (CHECKOUT / "tests").glob("test_*.py")}
     for path in (CHECKOUT / "tests").glob("test_*.py"):
         tests |= set(re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE))
-    promises = re.search(r"## What happens when.*?\n\n(.*?)\n\n", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    page = (CHECKOUT / "docs/promises.md").read_text()
+    promises = re.search(r"^\| … \|.*?\n(.*?)\n\n", page + "\n\n", re.DOTALL | re.MULTILINE)
     assert promises is not None
-    rows = promises[1].splitlines()[2:]
+    rows = promises[1].splitlines()[1:]
     assert len(rows) > 10
     for row in rows:
         named = re.findall(r"`(test_\w+(?:\.py)?)`", row.rsplit("|", 2)[1])
@@ -25,7 +48,162 @@ def test_every_promise_names_tests_that_exist() -> None:
         assert set(named) <= tests, set(named) - tests
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, *(CHECKOUT / "docs").glob("*.md")], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES], ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
         assert link.startswith("https://") or (document.parent / link).exists(), link
+
+
+def test_the_list_of_pages_has_all_pages() -> None:
+    listed = re.findall(r"\]\((\w[\w-]*\.md)\)", (CHECKOUT / "docs/README.md").read_text())
+    assert sorted({*listed, "README.md"}) == [page.name for page in PAGES], (
+        "docs/README.md names each page of docs/ once"
+    )
+    assert len(set(listed)) == len(listed)
+
+
+def test_what_is_made_from_the_help_is_up_to_date() -> None:
+    differ = [str(path.relative_to(CHECKOUT)) for path in reference.outdated()]
+    assert differ == [], "run `make docs`, or python scripts/reference.py"
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_every_command_and_option_says_what_it_does(name: str) -> None:
+    one = HELP[name]
+    assert one.paragraphs, f"{name} has no help"
+    for param in one.command.params:
+        if isinstance(param, click.Option):
+            assert param.help or param.hidden, f"{name} {param.opts[0]} has no help"
+    text = " ".join(one.paragraphs)
+    for argument, _ in one.arguments:
+        word = re.sub(r"\W", "", argument)
+        assert word in text, f"the help of {name} does not say what {word} is"
+    assert one.examples, f"the help of {name} has no example: a paragraph after \\b with lines such as `{name} …`"
+    assert any(f"{name} " in f"{line} " for line in one.examples), f"no example in the help of {name} calls it"
+
+
+@pytest.mark.parametrize("page", sorted((CHECKOUT / "docs/man").glob("*.1")), ids=lambda path: path.name)
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
+def test_man_pages_are_sound(page: Path) -> None:
+    done = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_units_of_systemd_are_sound(tmp_path: Path) -> None:
+    text = (CHECKOUT / "docs/cron.md").read_text()
+    units = re.findall(r"`[^`]*/(cbir\.\w+)`:\n\n```ini\n(.*?)```", text, re.DOTALL)
+    assert [name for name, _ in units] == ["cbir.service", "cbir.timer"]
+    for name, unit in units:
+        # the program has to be there
+        (tmp_path / name).write_text(unit.replace("%h/venv/bin/cbir", sys.executable))
+    command = ["systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "cbir." in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
+
+
+def test_every_variable_is_documented() -> None:
+    used: set[str] = set()
+    for module in (CHECKOUT / "cbir").rglob("*.py"):
+        used |= set(re.findall(r"environ[^\n]*\"(CBIR_\w+)\"", module.read_text()))
+    assert len(used) > 3
+    assert used <= {name for name, _ in reference.ENVIRONMENT}, "ENVIRONMENT in scripts/reference.py lacks some"
+
+
+def test_every_public_name_is_documented() -> None:
+    page = (CHECKOUT / "docs/python.md").read_text()
+    for name in cbir.__all__:
+        assert getattr(cbir, name)
+        assert name == "__version__" or f"`{name}`" in page, f"docs/python.md does not tell of {name}"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder with all that examples name and an index of photos/, and where a copy of it is to be used."""
+    parent = tmp_path_factory.mktemp("examples")
+    here = parent / "here"
+    here.mkdir()
+    prepare(here)
+    (here / "indexes").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        patch.delenv("CBIR_HOME")
+        run_line("cbir index photos -q")
+    shutil.copytree(here, parent / "template")
+    return parent / "template", here
+
+
+@pytest.fixture
+def scratch(template: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The prepared folder, as if nothing had happened in it, as the current one; indexes are in ./indexes."""
+    source, here = template
+    shutil.rmtree(here)
+    shutil.copytree(source, here)
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("CBIR_HOME")
+    # dozens of examples in one process need not load the network dozens of times
+    for module in ("cbir.engines", "cbir.segment.parts"):
+        monkeypatch.setattr(f"{module}.open_engine", _open_engine)
+    return here
+
+
+_open_engine = functools.cache(open_engine)
+
+
+#: Lines that ran already: documents and help texts share some.
+_done: set[str] = set()
+
+
+def run_lines(text: str) -> int:
+    """Run all lines; how many there were. Comments alone and blank lines are none."""
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line for line in lines if DOWNLOADS not in line]
+    for line in lines:
+        command = line.split("  #")[0].strip()
+        # what changes an index is there for the lines after it
+        if command not in _done or command.startswith("cbir index"):
+            run_line(command)
+        _done.add(command)
+    return len(lines)
+
+
+@pytest.mark.parametrize("document", WITH_EXAMPLES, ids=lambda path: path.name)
+def test_examples_run(document: Path, scratch: Path) -> None:
+    names: dict[str, Any] = {"__name__": "example"}
+    for example in examples_in(document):
+        if example.not_run:
+            continue
+        if example.kind == "sh":
+            run_lines(example.text)
+        else:
+            exec(compile(example.text, str(example), "exec"), names)
+
+
+def test_examples_that_do_not_run_are_few() -> None:
+    marked = [example for document in WITH_EXAMPLES for example in examples_in(document) if example.not_run]
+    assert len(marked) <= MOST_NOT_RUN, [f"{example}: {example.not_run}" for example in marked]
+    text = "\n".join(document.read_text() for document in WITH_EXAMPLES)
+    downloads = [line for line in text.splitlines() if DOWNLOADS in line]
+    assert len(downloads) <= MOST_DOWNLOADS, downloads
+
+
+def test_marks_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Text.\n\n    cbir one  # why\n\n    cbir two\n\n- item\n\n    of a list\n\n```\n$ cbir three\noutput\n```\n"
+        "<!-- not run: it downloads -->\n```sh\ncbir four\n```\n```json\n{}\n```\n```python\nx = 1\n```\n"
+    )
+    assert [(one.line, one.kind, one.text, one.not_run) for one in examples_in(page)] == [
+        (3, "sh", "cbir one  # why\n\ncbir two", ""),
+        (11, "sh", "cbir three", ""),
+        (16, "sh", "cbir four", "it downloads"),
+        (22, "python", "x = 1", ""),
+    ]
+    with pytest.raises(AssertionError, match="exits with 2"):
+        run_line("cbir no-such-command")
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_examples_in_help_run(name: str, scratch: Path) -> None:
+    assert run_lines("\n".join(HELP[name].examples)) > 0

@@ -114,7 +114,7 @@ def test_a_filled_index_is_not_read_again(photo_folder: Folder, monkeypatch: pyt
     root = photo_folder(4)
     older(root)
     assert refresh(root).classified == 4
-    monkeypatch.setattr(Extractor, "run", lambda self, files, known: iter([pytest.fail(str(f)) for f in files]))
+    monkeypatch.setattr(Extractor, "run", lambda self, files, *_: iter([pytest.fail(str(f)) for f in files]))
     monkeypatch.setattr(build, "classifier_of", lambda backbone: pytest.fail("the classifier was to be loaded"))
     assert (refresh(root).unchanged, refresh(root).classified) == (4, 0)
 

@@ -62,7 +62,7 @@ def make_index(directory: Path) -> None:
     for row in range(ROWS):
         # two blocks, 300 rows and 100, so that a file of one can take the place of one of the other
         classes = pack(rng.choice(1000, COUNT, replace=False), np.sort(rng.random(COUNT))[::-1])
-        writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), rng.gamma(0.5, 1.0, DIMENSION), classes)
+        writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), rng.gamma(0.5, 1.0, DIMENSION), {"classes": classes})
         if row in (299, 399):
             writer.commit()
     writer.tidy()

@@ -26,14 +26,16 @@ import sys
 sys.path[:] = sys.argv[1].split("\\n")
 import os, time
 import cbir.images.isolated as isolated
-real = isolated.read_fitted
-def read_fitted(data, *arguments, **options):
-    if data == b"crash":
-        os.abort()
-    if data == b"hang":
-        time.sleep(1000)
-    return real(data, *arguments, **options)
-isolated.read_fitted = read_fitted
+def broken(real):
+    def read(data, *arguments, **options):
+        if data == b"crash":
+            os.abort()
+        if data == b"hang":
+            time.sleep(1000)
+        return real(data, *arguments, **options)
+    return read
+isolated.read_fitted = broken(isolated.read_fitted)
+isolated.read_fitted_and_thumbnail = broken(isolated.read_fitted_and_thumbnail)
 isolated.main(sys.argv[2])
 """
 

@@ -11,7 +11,7 @@ from test_store import DIMENSION, feature, first_state, record
 
 from cbir.errors import IndexDamagedError
 from cbir.index.check import find_problems, without_damage
-from cbir.index.classes import COUNT, RECORD, in_vain, pack, unpack
+from cbir.index.classes import CLASSES, COUNT, RECORD, in_vain, pack, unpack
 from cbir.index.format import META, load_meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
@@ -25,7 +25,7 @@ def classes(number: int) -> np.ndarray:
 
 def fill(writer: Writer, numbers: range, *, classified: bool = True) -> None:
     for number in numbers:
-        assert writer.add(record(number), feature(number), classes(number) if classified else None)
+        assert writer.add(record(number), feature(number), {"classes": classes(number)} if classified else None)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_an_index_without_classes_has_no_file_of_them(writer: Writer) -> None:
     index = Index.open(writer.directory)
     check(index, set(range(12)))
     assert index.without_classes().all()
-    assert writer.classes(3) is None
+    assert writer.stored(CLASSES, 3) is None
 
 
 def test_an_index_of_an_older_cbir_is_read(writer: Writer) -> None:
@@ -116,11 +116,11 @@ def test_rows_are_given_classes_and_nothing_else_of_them_changes(writer: Writer)
     fill(writer, range(10, 13))
     writer.commit()
     before = Index.open(writer.directory)
-    writer.classify([2, 5], classes(2))
-    writer.classify([5], classes(5))
-    writer.classify([7], in_vain())
+    writer.fill_in(CLASSES, [2, 5], classes(2))
+    writer.fill_in(CLASSES, [5], classes(5))
+    writer.fill_in(CLASSES, [7], in_vain())
     assert writer.uncommitted == 3
-    assert writer.classes(5).tolist() == classes(5).tolist()  # type: ignore[union-attr]
+    assert writer.stored(CLASSES, 5).tolist() == classes(5).tolist()  # type: ignore[union-attr]
     writer.commit()
     assert writer.uncommitted == 0
     after = Index.open(writer.directory)
@@ -132,7 +132,7 @@ def test_rows_are_given_classes_and_nothing_else_of_them_changes(writer: Writer)
     assert before.classes().known.tolist() == [False] * 10 + [True] * 3
     # the next ones are written under a new name, and the old file goes
     first = after.meta.blocks[0].classes
-    writer.classify([0], classes(0))
+    writer.fill_in(CLASSES, [0], classes(0))
     writer.commit()
     check(Index.open(writer.directory), {1, 3, 4, 6, 7, 8, 9})
     assert first is not None
@@ -153,7 +153,7 @@ def test_a_failed_commit_keeps_what_was_classified(writer: Writer, monkeypatch: 
     fill(writer, range(4), classified=False)
     writer.commit()
     before = {path.name: path.read_bytes() for path in writer.directory.iterdir()}
-    writer.classify([1], classes(1))
+    writer.fill_in(CLASSES, [1], classes(1))
 
     def full(self: Writer, *arguments: object) -> None:
         raise OSError(28, "No space left on device")

@@ -11,9 +11,9 @@ import pytest
 
 from cbir.errors import IndexDamagedError
 from cbir.hashing import file_sha256
-from cbir.index import store
+from cbir.index import rowfile
 from cbir.index.format import FileEntry
-from cbir.index.store import RowFile
+from cbir.index.rowfile import RowFile
 
 ROWS, DIMENSION = 50, 7
 
@@ -50,8 +50,8 @@ def test_rows_are_those_of_the_file(
 def test_a_read_that_comes_in_parts_is_put_together(
     values: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = store._read_at
-    monkeypatch.setattr(store, "_read_at", lambda file, into, position: real(file, into[:5], position))
+    real = rowfile._read_at
+    monkeypatch.setattr(rowfile, "_read_at", lambda file, into, position: real(file, into[:5], position))
     rows = opened(tmp_path)
     assert np.array_equal(rows.between(0, ROWS), values)
     assert np.array_equal(rows.take(np.array([11, 2])), values[[11, 2]])

@@ -81,7 +81,7 @@ def write(root: Path, classified: Callable[[int], bool] = lambda number: True, w
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         record = FileRecord(path.name, status.st_size, status.st_mtime_ns, digest)
         shown = SHOWN[number] if number < len(SHOWN) else {}
-        assert writer.add(record, np.maximum(feature, 0), classes_of(shown) if classified(number) else None)
+        assert writer.add(record, np.maximum(feature, 0), {"classes": classes_of(shown)} if classified(number) else {})
     writer.commit()
     writer.tidy()
     return root

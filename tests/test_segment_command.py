@@ -149,7 +149,9 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(picture: Path, tmp_
     result = run("segment", tmp_path / "none.jpg", picture, "-o", tmp_path, "-q")
     assert result.exit_code == 1
     assert "there is no such file" in result.stderr
-    assert [Path(json.loads(line)["image"]) for line in result.stdout.splitlines()] == [picture]
+    bad, good = map(json.loads, result.stdout.splitlines())
+    assert (bad["image"], good["image"]) == (str(tmp_path / "none.jpg"), str(picture))
+    assert ("error" in bad, "error" in good) == (True, False)
 
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "segment.md"
@@ -157,7 +159,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "segment.md"
 
 def test_every_option_is_documented() -> None:
     command = cli.get_command(None, "segment")  # type: ignore[arg-type]
-    shared_by_all = {"--model", "--weights", "--engine", "--verbose", "--quiet", "--help"}
+    shared_by_all = {"--model", "--weights", "--engine", "--verbose", "--quiet", "--log-file", "--help"}
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}  # type: ignore[union-attr]
     text = DOCUMENT.read_text()
     assert not {name for name in options - shared_by_all if name not in text}

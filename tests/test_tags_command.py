@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 from cbir import __version__
 from cbir.backbones.imagenet import find_class
 from cbir.backbones.registry import Backbone, describe
-from cbir.cli import cli, matches
+from cbir.cli import cli
 from cbir.errors import CbirError
 from cbir.index.classes import COUNT, pack
 from cbir.index.files import FileRecord
@@ -96,7 +96,7 @@ def make_index(tmp_path: Path, draw_picture: Callable, bundled: Backbone) -> Cal
                 classes[place], probabilities[place] = find_class(one).number, probability
             feature = np.random.default_rng(number).random(backbone.dimension, dtype=np.float32)
             record = FileRecord(name, path.stat().st_size, 1, hashlib.sha256(path.read_bytes()).hexdigest())
-            assert writer.add(record, feature, None if name in unknown else pack(classes, probabilities))
+            assert writer.add(record, feature, {} if name in unknown else {"classes": pack(classes, probabilities)})
         writer.commit()
         return Index.open(directory)
 
@@ -269,20 +269,10 @@ def test_a_search_shows_tags(make_index: Callable[..., Index], monkeypatch: pyte
     table = run(*search, "--format", "table").stdout.splitlines()
     assert table[0].split() == ["rank", "score", "percentile", "tag", "path"]
     assert table[1].split()[3] == "dog"
-    monkeypatch.setattr(matches, "_fits", lambda table: False)
+    monkeypatch.setattr("cbir.cli.table.terminal_width", lambda: 60)
     narrow = run(*search, "--format", "table").stdout.splitlines()
     assert narrow[0].split() == ["rank", "score", "percentile", "path"]
     assert narrow[1].split()[3].endswith("b/dog.jpg")
-
-
-def test_a_table_leaves_tags_out_where_the_terminal_is_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = [("rank", "tag"), ("1", "grand piano")]
-    monkeypatch.setenv("COLUMNS", "16")
-    assert matches._fits(table)  # no terminal
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert not matches._fits(table)
-    monkeypatch.setenv("COLUMNS", "17")
-    assert matches._fits(table)
 
 
 def test_a_search_without_classes_has_no_column_of_tags(make_index: Callable[..., Index]) -> None:

@@ -124,7 +124,7 @@ def hub_file(published: WeightsFile) -> Path:
     """Where torch keeps a downloaded file: what `torch.hub.get_dir()` says, without importing torch."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
-    return Path(home).expanduser() / "hub" / "checkpoints" / published.name
+    return Path(os.path.expanduser(home)) / "hub" / "checkpoints" / published.name
 
 
 def download(published: WeightsFile) -> Path:

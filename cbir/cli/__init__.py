@@ -16,9 +16,11 @@ from typing import Any
 import click
 
 from cbir import __version__
+from cbir.cli import logfile, output
+from cbir.cli.options import STDERR
 from cbir.errors import CbirError
 
-COMMANDS = ("index", "search", "locate", "tags", "segment", "evaluate", "info", "models")
+COMMANDS = ("index", "search", "locate", "duplicates", "tags", "map", "segment", "evaluate", "info", "models")
 
 INTERRUPTED = 130
 
@@ -45,7 +47,17 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(f"cbir.cli.{name}").command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command`."""
+        logfile.keep_arguments(ctx, args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; how it ends is the last line of its log, if it has one."""
+        with logfile.logged_end(ctx):
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         """Run a command; whatever goes wrong becomes one or two lines, unless `--debug` wants the traceback."""
         try:
             return super().invoke(ctx)
@@ -54,7 +66,7 @@ class Commands(click.Group):
                 raise
             raise _Failure(error) from error
         except KeyboardInterrupt:
-            click.echo("\nInterrupted. What was committed is kept.", err=True)
+            output.tell("\nInterrupted. What was committed is kept.")
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             # `cbir search … | head` is no failure; the interpreter's own last flush must not find the pipe either
@@ -83,7 +95,22 @@ def main() -> None:
     """The `cbir` command."""
     # a hundred thousand file names are as many objects, in none of which the collector ever finds a cycle
     gc.set_threshold(100_000)
+    _open_missing_streams()
     cli(prog_name="cbir")
+
+
+def _open_missing_streams() -> None:
+    """Give a process whose stdin, stdout or stderr was closed (`<&-`) an empty one.
+
+    Otherwise the next file that is opened, one of an index say, would be what child processes take for theirs.
+    """
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            # the lowest number that is free: those below are open by now
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened == number:
+                os.set_inheritable(opened, True)
+            setattr(sys, name, open(opened, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _write_any_name() -> None:
@@ -95,6 +122,7 @@ def _write_any_name() -> None:
 
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
+    handler.set_name(STDERR)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("cbir")
     logger.handlers = [handler]

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import INTERRUPTED, output
+from cbir.cli import INTERRUPTED, output, table
+from cbir.cli.completion import complete_folder, complete_model, complete_weights
 from cbir.cli.options import FilePath, engine_option, index_option, verbosity_options
+from cbir.cli.reports import html_option
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
+from cbir.cli.table import Column
 
 if TYPE_CHECKING:
+    from cbir.cli.evaluate_report import EvaluationPage
     from cbir.evaluation.ground_truth import GroundTruth
     from cbir.evaluation.metrics import Scores
     from cbir.evaluation.runner import Evaluation
@@ -27,19 +31,21 @@ SHOWN = 100
 
 
 @click.command("evaluate", short_help="Measure how well pictures are found.")
-@click.argument("folder", required=False, type=FilePath())
+@click.argument("folder", required=False, type=FilePath(), shell_complete=complete_folder)
 @index_option
 @click.option(
     "--model",
     "-m",
     "models",
     metavar="NAME",
+    shell_complete=complete_model,
     multiple=True,
     help="The backbone; with --compare several. Default: that of the index, else the one that `cbir index` takes.",
 )
 @click.option(
     "--weights",
     metavar="[NAME=]FILE",
+    shell_complete=complete_weights,
     multiple=True,
     help="A state dict for the backbone, or `untrained`; with several backbones, for the one of that name.",
 )
@@ -64,6 +70,7 @@ SHOWN = 100
     help="CSV and TSV have one line a system and class.",
 )
 @click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@html_option
 @verbosity_options
 @click.pass_context
 def command(
@@ -78,8 +85,9 @@ def command(
     sample: int | None,
     recall_at: tuple[int, ...],
     format_: str,
+    html: Path | None,
 ) -> None:
-    """Measure how well the pictures of a folder, or of an index, find each other.
+    """Measure how well the pictures of FOLDER, or of an index, find each other.
 
     Each picture is searched for among all others; those of its own folder ought to be found. Tells the mean average
     precision (mAP), precision at 1 and 10, recall, and the time of a query, in cosine order and re-ranked. Features
@@ -88,7 +96,9 @@ def command(
     \b
       cbir evaluate photos/
       cbir evaluate --index photos --sample 500 --json
-      cbir evaluate photos/ --compare --model resnet50 --model efficientnet_lite0
+      cbir evaluate photos/ --html quality.html
+      cbir evaluate photos/ --compare
+      cbir evaluate photos/ --compare --model efficientnet_lite0 --model resnet50      # downloads 98 MB
     """
     use_one_blas_thread()
     from cbir.evaluation.ground_truth import by_file, by_folder
@@ -104,6 +114,7 @@ def command(
     watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
     ranks = sorted(set(recall_at)) or RECALL_AT
     stop_on_terminate()
+    page = None if html is None else _page()
     try:
         with open_collection(wanted, watch) as collection:
             if ground_truth is None:
@@ -112,9 +123,12 @@ def command(
                 truth = by_file(ground_truth, collection.paths, collection.root)
             chosen = truth if sample is None else truth.sample(sample)
             systems: list[System] = [*collection.systems(), *(collection.classical_systems(watch) if compare else [])]
-            evaluations = [evaluate(system, chosen, ranks, watch) for system in systems]
+            noting = watch if page is None else page.noting(watch)
+            evaluations = [evaluate(system, chosen, ranks, noting) for system in systems]
+            if page is not None:
+                page.look(collection, chosen, systems)
     except KeyboardInterrupt:
-        click.echo("\nInterrupted. Nothing is left behind.", err=True)
+        output.tell("\nInterrupted. Nothing is left behind.")
         ctx.exit(INTERRUPTED)
     if format_ == "json":
         output.write_json(_record(collection, truth, ground_truth, evaluations))
@@ -122,6 +136,14 @@ def command(
         _write_table(collection, truth, evaluations)
     else:
         _write_separated(evaluations, ranks, tabs=format_ == "tsv")
+    if page is not None and html is not None:
+        page.write(html, collection, truth, evaluations)
+
+
+def _page() -> EvaluationPage:
+    from cbir.cli.evaluate_report import EvaluationPage
+
+    return EvaluationPage()
 
 
 def _weights(values: Sequence[str], models: Sequence[str]) -> dict[str | None, str]:
@@ -176,7 +198,10 @@ def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequen
         ]
         for evaluation in evaluations
     ]
-    output.write_table([*header, "ms", "shortlist"], rows, right=range(1, len(header) + 1))
+    columns = [Column("system", cuts="end", least=16), Column("mAP", right=True, style={"bold": True})]
+    columns += [Column(name, right=True, optional=2 * (name[0] == "R")) for name in header[2:]]
+    columns += [Column("ms", right=True), Column("shortlist", cuts="end", least=16, optional=1)]
+    table.write(columns, rows)
 
 
 def _write_classes(evaluations: Sequence[Evaluation]) -> None:
@@ -194,7 +219,8 @@ def _write_classes(evaluations: Sequence[Evaluation]) -> None:
         for name in (names if len(names) <= SHOWN + SHOWN // 10 else names[:SHOWN])
     ]
     click.echo("mAP of each class:")
-    output.write_table(header, rows, right=range(1, len(header)))
+    columns = [Column("class", cuts="end", least=16), *(Column(name, right=True) for name in header[1:])]
+    table.write(columns, rows)
     if len(rows) < len(names):
         click.echo(f"… and {len(names) - len(rows):,} more: --json and --format csv have all.")
     click.echo()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cbir.cli.completion import complete_folder
+from cbir.cli.logfile import describe_run, write_log
 from cbir.cli.options import (
     FilePath,
     engine_option,
@@ -17,12 +19,13 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
-from cbir.cli.output import printable, write_json
+from cbir.cli.output import printable, tell, write_json
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
 
 if TYPE_CHECKING:
     from cbir.build import Target
     from cbir.index.plan import Plan
+    from cbir.index.update import Report
 
 logger = logging.getLogger("cbir")
 
@@ -33,7 +36,7 @@ STRICT = 4
 
 
 @click.command("index", short_help="Make or refresh an index of a folder.")
-@click.argument("folder", required=False, type=FilePath())
+@click.argument("folder", required=False, type=FilePath(), shell_complete=complete_folder)
 @index_option
 @click.option("--root", type=FilePath(), help="Where the pictures of an existing index are now, if they have moved.")
 @model_option
@@ -104,6 +107,7 @@ def command(
         wait=wait,
     )
     target = choose_target(folder, index_name, root)
+    describe_run(subject=target.name)
     if dry_run:
         _show_plan(target, preview(target, options), as_json=as_json)
         return
@@ -115,29 +119,49 @@ def command(
         write_json({**record, **report.to_json()})
     else:
         click.echo(report.summary(target.name))
+    _log(report)
     if not quiet:
         _name_skipped(report.skipped, report.unreadable_folders, every=verbose)
-        _name_files("without classes", report.without_classes, every=verbose)
+        for name, files in report.not_filled_in.items():
+            _name_files(f"without {name}", files, every=verbose)
     if strict and not report.is_complete:
         ctx.exit(STRICT)
 
 
+def _log(report: Report) -> None:
+    """Name all files that were left out in the log file, if there is one; its last line has the counts."""
+    for folder in report.unreadable_folders:
+        write_log(f"not readable: the folder {folder} (what is known of its pictures was kept)")
+    for path, reason in report.skipped:
+        write_log(f"skipped: {path}: {reason}")
+    for path, reason in report.without_classes:
+        write_log(f"without classes: {path}: {reason}")
+    describe_run(outcome=report.counts())
+
+
 def _name_skipped(skipped: list[tuple[str, str]], folders: list[str], *, every: bool) -> None:
     for folder in folders:
-        click.echo(f"  not readable: the folder {printable(folder)} (what is known of its pictures was kept)", err=True)
+        tell(f"  not readable: the folder {printable(folder)} (what is known of its pictures was kept)", logged=False)
     _name_files("skipped", skipped, every=every)
 
 
 def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None:
     shown = files if every else files[:NAMED]
     for path, reason in shown:
-        click.echo(f"  {what}: {printable(path)}: {printable(reason)}", err=True)
+        tell(f"  {what}: {printable(path)}: {printable(reason)}", logged=False)
     if len(shown) < len(files):
-        click.echo(f"  … and {len(files) - len(shown):,} more: -v or --json names them all.", err=True)
+        tell(f"  … and {len(files) - len(shown):,} more: -v or --json names them all.", logged=False)
 
 
 def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
+    from cbir.index.kinds import KINDS
+
     new = len(plan.fresh) - len(plan.stale)
+    counts = (
+        f"{new:,} new or moved, {len(plan.stale):,} changed, {len(plan.gone):,} gone, "
+        f"{plan.unchanged:,} unchanged{_to_read_again(plan)}. Nothing was written."
+    )
+    describe_run(outcome=counts)
     if as_json:
         record = {
             "index": str(target.directory),
@@ -147,17 +171,17 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "changed": sorted(plan.stale),
             "gone": sorted(record.path for record in plan.gone.values()),
             "unchanged": plan.unchanged,
-            "without_classes": sorted(plan.again),
+            **{f"without_{kind.name}": sorted(plan.again_for(kind)) for kind in KINDS},
             "excluded": plan.scan.excluded,
             "skipped": [{"path": path, "reason": reason} for path, reason in plan.scan.problems],
         }
         write_json(record)
         return
-    click.echo(
-        f"{target.name}: {new:,} new or moved, {len(plan.stale):,} changed, {len(plan.gone):,} gone, "
-        f"{plan.unchanged:,} unchanged{_classes_of(plan)}. Nothing was written."
-    )
+    click.echo(f"{target.name}: {counts}")
 
 
-def _classes_of(plan: Plan) -> str:
-    return f" ({len(plan.again):,} of them to be read again for their classes)" if plan.again else ""
+def _to_read_again(plan: Plan) -> str:
+    from cbir.index.kinds import KINDS
+
+    what = " and ".join(kind.name for kind in KINDS if plan.again_for(kind))
+    return f" ({len(plan.again):,} of them to be read again for their {what})" if what else ""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import output
+from cbir.cli import cells, output
 from cbir.cli.options import index_option, json_option, verbosity_options
+from cbir.cli.table import terminal_width
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: b
     """Tell what is in an index and whether it is sound; without --index, of all indexes there are.
 
     Exits with 1 if something is damaged.
+
+    \b
+      cbir info
+      cbir info --index photos --verify
+      cbir info --json
     """
     from cbir.index.home import all_directories, home, index_directory
 
@@ -49,6 +55,7 @@ def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: b
 def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
     from cbir.index.check import find_problems
     from cbir.index.store import Index
+    from cbir.index.thumbnails import THUMBNAILS
 
     try:
         index = Index.open(directory)
@@ -80,6 +87,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         else {"rows": shortlist.rows, "search_k": shortlist.search_k, "recall": shortlist.recall},
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
         "classes": _classes(index),
+        "thumbnails": {"pictures": int((~index.without(THUMBNAILS) & index.valid).sum())},
         "verified": verify,
         "problems": find_problems(index, verify=verify),
     }
@@ -111,13 +119,23 @@ def _print(record: dict[str, Any]) -> None:
             ("shortlist", near),
             ("cosines", _cosines(record["cosines"])),
             ("classes", _of_classes(record["classes"], record["pictures"])),
+            ("thumbnails", _of_thumbnails(record)),
             ("exclude", ", ".join(map(output.printable, record["exclude"])) or "nothing"),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
         for name, value in lines:
-            click.echo(f"  {name:<10} {value}")
+            # a path stays whole, so that it can be copied
+            _print_line(f"  {name:<10} ", value, wraps=name not in ("root", "directory"))
     for problem in record["problems"]:
-        click.echo(f"  problem: {problem}")
+        _print_line("  problem: ", problem)
+
+
+def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
+    """A line that goes on below itself where the terminal ends."""
+    width = terminal_width()
+    lines = cells.wrap(text, max(width - len(start), 1)) if width is not None and wraps else [text]
+    for number, line in enumerate(lines):
+        click.echo((" " * len(start) if number else start) + line)
 
 
 def _classes(index: Index) -> dict[str, Any]:
@@ -135,6 +153,14 @@ def _of_classes(record: dict[str, Any], pictures: int) -> str:
     if record["reason"] is None:
         return "of all pictures"
     return f"of {record['pictures']:,} of {pictures:,} pictures: {record['reason']}"
+
+
+def _of_thumbnails(record: dict[str, Any]) -> str:
+    known, pictures = record["thumbnails"]["pictures"], record["pictures"]
+    if known == pictures:
+        return "of all pictures"
+    name = output.printable(record["index"])
+    return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` makes the others"
 
 
 def _cosines(record: dict[str, Any] | None) -> str:

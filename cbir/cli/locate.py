@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import output
+from cbir.cli import output, table
 from cbir.cli.options import FilePath, engine_option, verbosity_options, weights_option
 from cbir.cli.regions import about_region, asked_region, region_options
 from cbir.cli.runs import use_one_blas_thread
@@ -65,9 +65,9 @@ def command(
     to be believed. With --out, NAME.located.png shows the box, and how like the query each place is.
 
     \b
-      cbir locate cup.jpg kitchen.jpg
-      cbir locate photo.jpg --region 40,30,200,150 holiday/*.jpg --out found/
-      cbir locate photo.jpg --segment 1 *.jpg --min-score 0.5 --format csv
+      cbir locate some.jpg other.jpg
+      cbir locate some.jpg --region 40,30,200,150 new/*.jpg --out found/
+      cbir locate some.jpg --segment 0 *.jpg --min-score 0.5 --format csv
     """
     use_one_blas_thread()  # others would wait for work while the network computes, and double its time
     asked = asked_region(region, segment)
@@ -90,7 +90,7 @@ def command(
         try:
             image = open_image(path)
         except ImageReadError as error:
-            click.echo(f"Error: {error}", err=True)
+            output.tell(f"Error: {error}")
             failed = True
             continue
         located = locator.locate(target, image)
@@ -141,7 +141,15 @@ def _write(records: list[dict[str, Any]], format_: str) -> None:
             [f"{one['score']:.3f}", ",".join(map(str, one["box"])), one["image"], one.get("overlay", "")]
             for one in records
         ]
-        output.write_table(["score", "box", "image", "overlay"], rows, right=(0,))
+        columns = [
+            table.Column("score", right=True),
+            table.Column("box"),
+            table.Column("image", cuts="start", least=16),
+            table.Column("overlay", cuts="start", optional=1),
+        ]
+        if not any(row[-1] for row in rows):
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        table.write(columns, rows)
     elif format_ in ("csv", "tsv"):
         header = ["image", "score", "x", "y", "width", "height"]
         rows = [[one["image"], one["score"], *one["box"]] for one in records]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import output
+from cbir.cli import output, table
+from cbir.cli.table import Column
 
 if TYPE_CHECKING:
+    from cbir.cli.preview import Preview
     from cbir.cli.words import Words
     from cbir.search import Match, Searcher, SearchResult
     from cbir.tagging import RowTags
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 class MatchWriter:
-    """Writes what `searcher` found, of `total` queries, in one format. Errors go to stderr as they come.
+    """Writes what `searcher` found in one format, each query's matches as they come, and errors to stderr.
 
+    `several` says whether there is more than one query, None that nobody knows yet: then they have headings in tables.
     `about` is what each JSON record tells of the query beside its name. Of a query of pictures taken `together` the
     record has a list of names. With `words`, each match has its probability.
     """
@@ -31,50 +32,53 @@ class MatchWriter:
         searcher: Searcher,
         format_: str,
         *,
-        total: int,
+        several: bool | None,
         null: bool,
         about: dict[str, Any],
         together: bool,
         words: Words,
+        preview: Preview | None = None,
     ) -> None:
         self._searcher = searcher
         self._format = format_
-        self._total = total
+        self._several = several
         self._null = null
         self._about = about
         self._together = together
         self._words = words
+        self._preview = preview
         self._exists: dict[Path, bool] = {}
         self._tags: RowTags | None = None
 
     def write(self, results: Iterable[SearchResult]) -> bool:
         """Write all results; True if a query could not be read."""
         failed = missing = shown = 0
-        collected: list[dict[str, Any]] = []
+        document = output.JsonDocument(several=self._several)
         if self._format in ("csv", "tsv"):
             with_words = ["probability"] if self._words.all else []
-            header = ["query", "rank", "score", "path", "percentile", *with_words, "tag"]
+            header = ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error"]
             output.write_separated([header], tabs=self._format == "tsv")
         for result in results:
             if result.error is not None:
                 failed += 1
-                click.echo(f"Error: {result.error}{_hint(result.query.name)}", err=True)
+                output.tell(f"Error: {result.error}{_hint(result.query.name)}")
             shown += len(result.matches)
             missing += sum(not self._is_there(match.path) for match in result.matches)
             if self._format == "json":
-                collected.append(self._record(result))
+                document.add(self._record(result))
             elif self._format == "jsonl":
                 output.write_json_line(self._record(result))
+            elif self._format in ("csv", "tsv"):
+                output.write_separated(self._rows(result), tabs=self._format == "tsv")
             elif result.error is None:
                 self._write_matches(result)
         if self._format == "json":
-            output.write_json(collected[0] if self._total == 1 else collected)
+            document.close()
         if missing:
             index = self._searcher.index
-            click.echo(
+            output.tell(
                 f"{missing} of {shown} matches are not below {index.root} any more: refresh the index with "
-                f"`cbir index --index {index.directory.name}`, or say where they are with --root.",
-                err=True,
+                f"`cbir index --index {index.directory.name}`, or say where they are with --root."
             )
         return failed > 0
 
@@ -85,52 +89,63 @@ class MatchWriter:
         return self._exists[path]
 
     def _write_matches(self, result: SearchResult) -> None:
-        name, matches = result.query.name, result.matches
         if self._format == "paths":
-            output.write_paths((match.path for match in matches), null=self._null)
-        elif self._format in ("csv", "tsv"):
-            tags = self._tags_of(matches)
-            rows = [
-                (
-                    name,
-                    match.rank,
-                    f"{match.score:.6f}",
-                    match.path,
-                    _percent(match.percentile),
-                    *([] if match.probability is None else [f"{match.probability:.6f}"]),
-                    _first(tags[match.row]),
-                )
-                for match in matches
+            output.write_paths((match.path for match in result.matches), null=self._null)
+            return
+        heading = self._several is not False
+        if heading:
+            click.echo(f"{output.printable(result.query.name)}:")
+        self._write_table(result)
+        if self._preview is not None:
+            self._preview.write(result.matches)
+        if heading:
+            click.echo()
+
+    def _rows(self, result: SearchResult) -> list[list[Any]]:
+        """The lines of a query in CSV: one a match, and one with the reason of a query that could not be read."""
+        name, tags = result.query.name, self._tags_of(result.matches)
+        with_words = bool(self._words.all)
+        if result.error is not None:
+            return [[name, *[""] * (6 if with_words else 5), str(result.error)]]
+        return [
+            [
+                name,
+                match.rank,
+                f"{match.score:.6f}",
+                match.path,
+                _percent(match.percentile),
+                *([f"{match.probability or 0:.6f}"] if with_words else []),
+                _first(tags[match.row]),
+                "",
             ]
-            output.write_separated(rows, tabs=self._format == "tsv")
-        else:
-            heading = self._total > 1
-            if heading:
-                click.echo(f"{output.printable(name)}:")
-            self._write_table(result)
-            if heading:
-                click.echo()
+            for match in result.matches
+        ]
 
     def _write_table(self, result: SearchResult) -> None:
         from cbir.queries import WordQuery
 
         query = result.query
         tags = self._tags_of(result.matches)
-        columns: dict[str, Callable[[Match], str]] = {"rank": lambda match: str(match.rank)}
+        bold, dim = {"bold": True}, {"dim": True}
+        columns: list[tuple[Column, Callable[[Match], str]]] = [
+            (Column("rank", right=True, style=bold), lambda match: str(match.rank))
+        ]
         if not isinstance(query, WordQuery) or query.picture is not None:
-            columns["score"] = lambda match: f"{match.score:.3f}"
-            columns["percentile"] = lambda match: _percent(match.percentile) or "–"
+            columns += [
+                (Column("score", right=True, style=bold), lambda match: f"{match.score:.3f}"),
+                (Column("percentile", right=True, style=dim), lambda match: _percent(match.percentile) or "–"),
+            ]
         if isinstance(query, WordQuery):
             # what an inexact word's matches have is none
             name = "probability" if self._words.are_exact else "likeness"
-            columns[name] = lambda match: f"{match.probability or 0:.3f}"
-        numbers = range(len(columns))
-        columns["tag"] = lambda match: _first(tags[match.row]) or "–"
-        columns["path"] = lambda match: output.short_path(match.path)
-        table = [list(columns), *([column(match) for column in columns.values()] for match in result.matches)]
-        if not any(map(_first, tags.values())) or not _fits(table):
-            table = [[*line[:-2], line[-1]] for line in table]
-        output.write_table(table[0], table[1:], right=numbers)
+            columns.append((Column(name, right=True, style=bold), lambda match: f"{match.probability or 0:.3f}"))
+        if any(map(_first, tags.values())):
+            tag = Column("tag", cuts="end", optional=1)
+            columns.append((tag, lambda match: _first(tags[match.row]) or "–"))
+        path = Column("path", cuts="start", least=32)
+        columns.append((path, lambda match: output.short_path(match.path)))
+        rows = [[told(match) for _, told in columns] for match in result.matches]
+        table.write([column for column, _ in columns], rows)
 
     def _tags_of(self, matches: Sequence[Match]) -> dict[int, list[Tag] | None]:
         """The tags of each match's row; None where nothing is known of it."""
@@ -189,11 +204,3 @@ def _first(tags: Sequence[Tag] | None) -> str:
 
 def _records(tags: Sequence[Tag] | None) -> list[dict[str, Any]] | None:
     return None if tags is None else [{"word": tag.word, "probability": round(tag.probability, 4)} for tag in tags]
-
-
-def _fits(lines: Sequence[Sequence[str]]) -> bool:
-    """Whether a table is no wider than the terminal, where there is one."""
-    if not sys.stdout.isatty():
-        return True
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return sum(widths) + 2 * (len(widths) - 1) <= shutil.get_terminal_size().columns

@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
+from cbir.cli.completion import complete_index, complete_model, complete_weights
+from cbir.cli.logfile import about_index, log_option
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: The name of the handler that writes the library's messages to stderr.
+STDERR = "stderr"
 
 FORMATS = ("table", "paths", "json", "jsonl", "csv", "tsv")
 
@@ -50,6 +56,8 @@ index_option = click.option(
     "-i",
     "index_name",
     metavar="NAME",
+    callback=about_index,
+    shell_complete=complete_index,
     help="The index: a name, or a path (with a slash). Default: the only one there is.",
 )
 
@@ -57,6 +65,7 @@ model_option = click.option(
     "--model",
     "-m",
     metavar="NAME",
+    shell_complete=complete_model,
     help="The backbone (see `cbir models`). Default: $CBIR_MODEL, else resnet50 if its weights are here, "
     "else efficientnet_lite0.",
 )
@@ -64,6 +73,7 @@ model_option = click.option(
 weights_option = click.option(
     "--weights",
     metavar="FILE",
+    shell_complete=complete_weights,
     help="A state dict for the backbone, or `untrained` for seeded random numbers.",
 )
 
@@ -82,11 +92,16 @@ def format_option(default: str) -> Callable[[Command], Command]:
 
 
 def verbosity_options(command: Command) -> Command:
-    """`-q` and `-v`: how much goes to stderr. What fails is said always."""
+    """`-q` and `-v`: how much goes to stderr; `--log-file`: where it is written as well, whatever `-q` says.
+
+    What fails is said always.
+    """
 
     def quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value:
-            logging.getLogger("cbir").setLevel(logging.ERROR)
+            for handler in logging.getLogger("cbir").handlers:
+                if handler.name == STDERR:
+                    handler.setLevel(logging.ERROR)
             ctx.ensure_object(dict)["quiet"] = True
 
     def verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -94,6 +109,15 @@ def verbosity_options(command: Command) -> Command:
             logging.getLogger("cbir").setLevel(logging.DEBUG)
             ctx.ensure_object(dict)["verbose"] = True
 
+    command = click.option(
+        "--log-file",
+        type=FilePath(),
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=log_option,
+        help="Append to this file what the run does and how it ends.",
+    )(command)
     command = click.option(
         "--verbose", "-v", is_flag=True, expose_value=False, callback=verbose, help="Say more on stderr."
     )(command)

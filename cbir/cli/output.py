@@ -13,10 +13,20 @@ from typing import Any
 
 import click
 
+from cbir.cli.logfile import write_log
+from cbir.names import printable as printable
+
 
 def default_format(*, piped: str) -> str:
     """`table` on a terminal, else `piped`."""
     return "table" if sys.stdout.isatty() else piped
+
+
+def tell(text: str, *, logged: bool = True) -> None:
+    """Say something on stderr, and in the log file if there is one and it does not have that already."""
+    click.echo(text, err=True)
+    if logged:
+        write_log(text)
 
 
 def write_json(value: Any) -> None:
@@ -56,22 +66,37 @@ def write_paths(paths: Iterable[Path], *, null: bool) -> None:
         click.echo("\0" if null else "\n", nl=False)
 
 
-def write_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
-    """Columns in line, the numbers of the columns `right` to the right. Control characters are escaped."""
-    cells = [list(header), *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    for row in cells:
-        padded = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        click.echo("  ".join(padded).rstrip())
+class JsonDocument:
+    """One JSON document of records, written as they come: an array, or the record itself where there is only one.
 
+    `several` says whether there will be more than one, None that nobody knows yet.
+    """
 
-def printable(text: str) -> str:
-    """`text` on one line: control characters as escapes, bytes that are no UTF-8 as a question mark in a box."""
-    text = os.fsencode(text).decode("utf-8", errors="replace")
-    return "".join(char if char.isprintable() or char == "\ufffd" else ascii(char)[1:-1] for char in text)
+    def __init__(self, *, several: bool | None) -> None:
+        self._several = several
+        self._first: Any = None
+        self._count = 0
+
+    def add(self, record: Any) -> None:
+        """Write a record; the first only when it is sure that it is not alone."""
+        self._count += 1
+        if self._count == 1 and not self._several:
+            self._first = record
+            return
+        if self._count == 2 and not self._several:
+            self._write(self._first, is_first=True)
+        self._write(record, is_first=self._count == 1)
+
+    def close(self) -> None:
+        """Write what is missing at the end."""
+        if self._count == 1 and not self._several:
+            write_json(self._first)
+        else:
+            click.echo("\n]" if self._count else "[]")
+
+    def _write(self, record: Any, *, is_first: bool) -> None:
+        start = "[\n  " if is_first else ",\n  "
+        click.echo(start + _indented(record, "\n  "), nl=False)
 
 
 def short_path(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,13 +47,11 @@ def asked_region(region: str | None, segment: int | None) -> Asked | None:
         raise click.BadParameter(str(error), param_hint="'--region'") from error
 
 
-def with_region(pictures: Sequence[Query], asked: Asked | None) -> list[Query]:
-    """The same queries by that region of each picture; a usage error where there is no picture."""
+def with_region(pictures: Iterable[Query | None], asked: Asked | None) -> Iterable[Query | None]:
+    """The same queries by that region of each picture. A pause, None, stays one."""
     if asked is None:
-        return list(pictures)
-    if not pictures:
-        raise click.UsageError("--region and --segment are for a query's pictures: name one.")
-    return [replace(picture, region=asked) for picture in pictures]
+        return pictures
+    return (None if picture is None else replace(picture, region=asked) for picture in pictures)
 
 
 def about_region(asked: Asked | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import click
 
 from cbir.cli import output, values
 from cbir.cli.matches import MatchWriter
+from cbir.cli.opening import Opener, open_option
 from cbir.cli.options import (
     FilePath,
     engine_option,
@@ -19,15 +20,16 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
-from cbir.cli.pictures import Stdin, named_pictures
+from cbir.cli.pictures import NamedPictures, Stdin, files_from_option, query_index_option
+from cbir.cli.preview import Preview, preview_option
 from cbir.cli.regions import about_region, asked_region, region_options, with_region
+from cbir.cli.reports import SearchReports, report_options
 from cbir.cli.runs import use_one_blas_thread
 from cbir.cli.words import SenseOption, Words, find_words, logger, word_options, write_senses
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
-    from cbir.queries import CombinedQuery, Query
-    from cbir.search import AnyQuery
+    from cbir.queries import AnyQuery, CombinedQuery, Query
 
 
 @click.command("search", short_help="Find pictures by a picture, or by words.")
@@ -63,9 +65,13 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Order by what makes pictures this class of ImageNet: a name, or a WordNet id.",
 )
-@click.option("--files-from", type=FilePath(), metavar="FILE", help="Read names of queries from FILE, or - for stdin.")
+@files_from_option
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")
+@query_index_option
+@preview_option
+@open_option
 @format_option("table on a terminal, paths in a pipe")
+@report_options
 @weights_option
 @engine_option
 @verbosity_options
@@ -91,7 +97,12 @@ def command(
     class_name: str | None,
     files_from: Path | None,
     null: bool,
+    query_index: str | None,
+    preview: bool,
+    opens: bool,
     format_: str | None,
+    sheet: Path | None,
+    html: Path | None,
     weights: str | None,
     engine: str | None,
 ) -> None:
@@ -107,12 +118,14 @@ def command(
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
       cbir search some.jpg --region 40,30,200,150
+      cbir search some.jpg --sheet found.jpg --html found.html
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
       cbir search --word bird --not-word flamingo --min-probability 0.5
       cbir search some.jpg --word snow
       cbir search --word crane --sense list
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
+      cbir search --query-index photos --index photos -k 1 --format csv
     """
     use_one_blas_thread()
     from cbir.search import Searcher, open_index
@@ -127,26 +140,38 @@ def command(
         return
     if min_probability is not None and not asked.all:
         raise click.UsageError("--min-probability is for words: name one with --word.")
-    by_words_alone = bool(asked.all) and not images and files_from is None
+    if query_index is not None:
+        _refuse_other_pictures(ctx)
+    by_words_alone = bool(asked.all) and not images and files_from is None and query_index is None
     if by_words_alone:
         _refuse_options_of_pictures(ctx)
     asked_part = asked_region(region, segment)
     stdin = Stdin()
-    pictures = with_region(list(named_pictures(images, files_from, stdin, null=null)), asked_part)
-    if not pictures and not by_words_alone:
+    format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
+    previews = Preview.checked(format_) if preview else None
+    named = NamedPictures(images, files_from, stdin, null=null)
+    if query_index is None and not by_words_alone and named.are_none():
         what = "to search by" if not unlike else "that matches are to be like"
         raise click.UsageError(f"Name a picture {what}, or a list of them with --files-from, or a word with --word.")
     others = [stdin.query(path) for path in unlike]
-    queries = []
-    if pictures:
-        queries = _combined(pictures, others, together=together, shares=shares, strength=strength)
+    pictures: Iterable[Query | None] = named
+    if together:
+        pictures = group = named.all()
+        if shares and len(shares) != len(group):
+            raise click.UsageError(f"--shares has {len(shares)} numbers for {len(group)} pictures.")
     for remark in asked.remarks:
         logger.warning(remark)
     searcher = Searcher(
-        open_index(index_name), engine=engine, weights=weights, queries=len(set(pictures)) + len(set(others))
+        open_index(index_name), engine=engine, weights=weights, queries=named.at_least + len(set(others))
     )
+    if query_index is not None:
+        from cbir.indexed_queries import indexed_queries
+
+        pictures = indexed_queries(open_index(query_index), searcher.backbone)
+    queries = _combined(with_region(pictures, asked_part), others, together=together, shares=shares, strength=strength)
+    opener = Opener()
     results = searcher.search(
-        _with_words(queries, asked),
+        [_by_words(asked)] if by_words_alone else _with_words(queries, asked),
         count=count,
         reranked=not no_rerank,
         include_self=include_self,
@@ -157,14 +182,20 @@ def command(
     )
     writer = MatchWriter(
         searcher,
-        format_ or ("paths" if null else output.default_format(piped="paths")),
-        total=max(len(queries), 1),
+        format_,
+        several=False if together or by_words_alone else True if query_index is not None else named.several,
         null=null,
         about={**asked.about(), **_about(others, class_name), **about_region(asked_part)},
         together=together,
         words=asked,
+        preview=previews,
     )
-    if writer.write(results):
+    reports = SearchReports(searcher, sheet, html, asked)
+    has_failed = writer.write(reports.watch(opener.watch(results) if opens else results))
+    written = reports.write()
+    if opens:
+        opener.open(written)
+    if has_failed:
         ctx.exit(CbirError.exit_code)
 
 
@@ -175,6 +206,8 @@ _OF_PICTURES = {
     "together": "--together",
     "unlike": "--unlike",
     "class_name": "--class-weights",
+    "region": "--region",
+    "segment": "--segment",
 }
 
 
@@ -187,29 +220,51 @@ def _refuse_options_of_pictures(ctx: click.Context) -> None:
             raise click.UsageError(f"{option} is for a query's pictures: name one.{instead}")
 
 
-def _with_words(queries: list[Query | CombinedQuery], words: Words) -> list[AnyQuery]:
-    """The same queries, with words, or one by words alone."""
+def _refuse_other_pictures(ctx: click.Context) -> None:
+    """A usage error where pictures are named beside --query-index, or taken together."""
+    given = given_options(ctx)
+    if {"images", "files_from"} & given and (ctx.params["images"] or ctx.params["files_from"]):
+        raise click.UsageError("--query-index is for all pictures of an index: name pictures, or an index.")
+    if "together" in given:
+        raise click.UsageError("--together is for pictures that are named: with --query-index each is a query.")
+    if {"region", "segment"} & given:
+        raise click.UsageError("--region and --segment are for pictures that are named: --query-index reads none.")
+
+
+def _by_words(words: Words) -> AnyQuery:
+    """A query by words alone."""
+    from cbir.queries import WordQuery
+
+    return WordQuery(words.wanted, words.unwanted)
+
+
+def _with_words(queries: Iterable[Query | CombinedQuery | None], words: Words) -> Iterable[AnyQuery | None]:
+    """The same queries, with words if there are any."""
     from cbir.queries import WordQuery
 
     if not words.all:
-        return list(queries)
-    pictures: Sequence[Query | CombinedQuery | None] = queries or [None]
-    return [WordQuery(words.wanted, words.unwanted, picture) for picture in pictures]
+        return queries
+    return (None if query is None else WordQuery(words.wanted, words.unwanted, query) for query in queries)
 
 
 def _combined(
-    pictures: list[Query], others: list[Query], *, together: bool, shares: tuple[float, ...], strength: float | None
-) -> list[Query | CombinedQuery]:
-    """The queries: one of all `pictures` or one of each, away from all `others`."""
+    pictures: Iterable[Query | None],
+    others: list[Query],
+    *,
+    together: bool,
+    shares: tuple[float, ...],
+    strength: float | None,
+) -> Iterable[Query | CombinedQuery | None]:
+    """The queries: one of all `pictures` or one of each, away from all `others`. None are pauses."""
     from cbir.queries import STRENGTH, CombinedQuery
 
-    if not together and not others:
-        return list(pictures)
-    if shares and len(shares) != len(pictures):
-        raise click.UsageError(f"--shares has {len(shares)} numbers for {len(pictures)} pictures.")
     away = STRENGTH if strength is None else strength
-    groups = [tuple(pictures)] if together else [(picture,) for picture in pictures]
-    return [CombinedQuery(group, tuple(others), shares, away) for group in groups]
+    if together:
+        group = tuple(picture for picture in pictures if picture is not None)
+        return [CombinedQuery(group, tuple(others), shares, away)]
+    if not others:
+        return pictures
+    return (None if one is None else CombinedQuery((one,), tuple(others), (), away) for one in pictures)
 
 
 def _about(others: list[Query], class_name: str | None) -> dict[str, Any]:

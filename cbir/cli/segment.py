@@ -18,11 +18,14 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.pictures import list_options, listed_paths
+from cbir.cli.reports import html_option
 from cbir.errors import CbirError, ImageReadError
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from cbir.cli.segment_report import SegmentPage
     from cbir.segment.classify import PartClassifier
     from cbir.segment.parts import Segmentation, Segmenter
 
@@ -30,7 +33,8 @@ logger = logging.getLogger("cbir")
 
 
 @click.command("segment", short_help="Show the parts of a picture.")
-@click.argument("images", nargs=-1, required=True, type=FilePath(), metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
+@list_options
 @click.option(
     "-k",
     "parts",
@@ -65,6 +69,7 @@ logger = logging.getLogger("cbir")
 @click.option("--layers", is_flag=True, help="Write NAME.layers.png: what each stage of the network responds to.")
 @click.option("--classify", is_flag=True, help="Tell the likeliest of ImageNet's classes of the picture and its parts.")
 @click.option("--coco", type=FilePath(), metavar="FILE", help="Write all pictures' parts as one COCO document.")
+@html_option
 @model_option
 @weights_option
 @engine_option
@@ -80,6 +85,8 @@ logger = logging.getLogger("cbir")
 def command(
     ctx: click.Context,
     images: tuple[Path, ...],
+    files_from: Path | None,
+    null: bool,
     parts: int | None,
     scale: float,
     fast: bool,
@@ -93,6 +100,7 @@ def command(
     layers: bool,
     classify: bool,
     coco: Path | None,
+    html: Path | None,
     model: str | None,
     weights: str | None,
     engine: str | None,
@@ -110,8 +118,13 @@ def command(
       cbir segment some.jpg --scale 3 --fast
       cbir segment some.jpg --classify --crops parts/
       cbir segment *.jpg --out parts/ --coco parts/coco.json
+      cbir segment *.jpg --out parts/ --html parts/parts.html
+      find new/ -name '*.jpg' -print0 | cbir segment --files-from - -0 --out parts/
     """
     _check_options(ctx, method)
+    images = (*images, *listed_paths(files_from, null=null))
+    if not images:
+        raise click.UsageError("Name a picture, or a list of them with --files-from.")
     from cbir.backbones.registry import choose
     from cbir.segment.kmeans import SEED
     from cbir.segment.parts import Segmenter
@@ -129,6 +142,7 @@ def command(
     )
     classifier = _classifier(segmenter) if classify else None
     files = segment_output.Files(out or Path(), images, not no_overlay, not no_labels, crops)
+    page = None if html is None else _page(images, backbone.name)
     format_ = format_ or output.default_format(piped="jsonl")
     records: list[segment_output.Record] = []
     failed = False
@@ -136,8 +150,13 @@ def command(
         try:
             segmentation = segmenter.segment(image, parts, scale=scale)
         except ImageReadError as error:
-            click.echo(f"Error: {error}", err=True)
+            output.tell(f"Error: {error}")
             failed = True
+            if page is not None:
+                page.fail(str(error))
+            records.append({"image": str(image), "error": str(error)})
+            if format_ == "jsonl":
+                output.write_json_line(records[-1])
             continue
         stages = _layers(segmentation, segmenter) if layers else None
         written = files.write(segmentation, image, stages)
@@ -145,14 +164,18 @@ def command(
         shapes = format_ in ("json", "jsonl") or coco is not None
         record = segment_output.describe(segmentation, image, backbone.name, written, classified, shapes=shapes)
         records.append(record)
+        if page is not None:
+            page.add(segmentation, image, record)
         if format_ == "jsonl":
             output.write_json_line(record)
         elif format_ == "table":
             segment_output.write_table(record)
     if coco is not None:
         _write_coco(files, records, coco)
+    if page is not None and html is not None:
+        page.write(html)
     if format_ == "json":
-        output.write_json(records[0] if len(images) == 1 and records else records)
+        output.write_json(records[0] if len(images) == 1 else records)
     elif format_ in ("csv", "tsv"):
         segment_output.write_separated(records, classified=classify, tabs=format_ == "tsv")
     if failed:
@@ -176,6 +199,12 @@ def _classifier(segmenter: Segmenter) -> PartClassifier:
     return PartClassifier(segmenter)
 
 
+def _page(images: tuple[Path, ...], model: str) -> SegmentPage:
+    from cbir.cli.segment_report import SegmentPage
+
+    return SegmentPage(images, model)
+
+
 def _layers(segmentation: Segmentation, segmenter: Segmenter) -> Image.Image:
     from cbir.segment.layers import layers_picture
 
@@ -187,4 +216,6 @@ def _write_coco(files: segment_output.Files, records: list[segment_output.Record
 
     from cbir.segment.coco import document
 
-    files.write_text(json.dumps(document(records)) + "\n", path, "--coco")
+    files.write_text(
+        json.dumps(document([record for record in records if "error" not in record])) + "\n", path, "--coco"
+    )

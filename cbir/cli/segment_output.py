@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import output
+from cbir.cli import output, table
+from cbir.cli.table import Column
 from cbir.errors import CbirError, reason_of
 
 if TYPE_CHECKING:
@@ -135,13 +136,17 @@ def write_table(record: Record) -> None:
     if is_classified:
         title += ": " + ", ".join(map(_in_words, record["classes"]))
     click.echo(title)
-    header = ["part", "share", "box", "centre", "colour"]
     rows = []
     for part in record["parts"]:
         centre = ",".join(f"{value:.0f}" for value in part["centroid"])
         row = [str(part["label"]), f"{part['share']:.1%}", ",".join(map(str, part["box"])), centre, part["colour"]]
         rows.append([*row, _in_words(part["classes"][0])] if is_classified else row)
-    output.write_table([*header, "class"] if is_classified else header, rows, right=(0, 1))
+    columns = [
+        Column("part", right=True, style={"bold": True}),
+        Column("share", right=True),
+        *(Column(name) for name in ("box", "centre", "colour")),
+    ]
+    table.write([*columns, Column("class", cuts="end")] if is_classified else columns, rows)
     written = [record[name] for name in ("overlay", "labels", "layers") if name in record]
     if record["parts"] and "crop" in record["parts"][0]:
         crops = [part["crop"] for part in record["parts"]]
@@ -152,14 +157,18 @@ def write_table(record: Record) -> None:
 
 
 def write_separated(records: list[Record], *, classified: bool, tabs: bool) -> None:
-    """One line a part."""
+    """One line a part, and one with the reason of a picture that could not be read."""
     header = ["image", "part", "share", "area", "x", "y", "width", "height", "centre_x", "centre_y", "colour"]
-    rows: list[list[Any]] = [[*header, "class", "probability"] if classified else header]
+    header = [*header, *(["class", "probability"] if classified else []), "error"]
+    rows: list[list[Any]] = [header]
     for record in records:
+        if "error" in record:
+            rows.append([record["image"], *[""] * (len(header) - 2), record["error"]])
+            continue
         for part in record["parts"]:
             row = [record["image"], part["label"], part["share"], part["area"], *part["box"], *part["centroid"]]
             best = part["classes"][0] if classified else None
-            rows.append([*row, part["colour"], *([best["name"], best["probability"]] if best else [])])
+            rows.append([*row, part["colour"], *([best["name"], best["probability"]] if best else []), ""])
     output.write_separated(rows, tabs=tabs)
 
 

@@ -20,7 +20,7 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
-from cbir.cli.pictures import Stdin, named_pictures
+from cbir.cli.pictures import NamedPictures, Stdin, list_options
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
 from cbir.errors import CbirError, reason_of
 
@@ -50,8 +50,7 @@ logger = logging.getLogger("cbir")
     show_default=True,
     help="Only words for at most this share of all classes: `animal` is 0.4, `dog` 0.12.",
 )
-@click.option("--files-from", type=FilePath(), metavar="FILE", help="Read names of pictures from FILE, or - for stdin.")
-@click.option("--null", "-0", is_flag=True, help="Names in --files-from end in NUL, not newline.")
+@list_options
 @click.option("--xmp", is_flag=True, help="Write the tags to a sidecar file beside each picture, for photo managers.")
 @click.option(
     "--sidecar-names",
@@ -115,7 +114,7 @@ def command(
             raise click.UsageError("--index is for all pictures of an index: name pictures, or an index.")
         results, names, unreadable = *_of_index(index := _open(index_name), choice), False
     else:
-        pictures, unreadable = _with_folders(list(named_pictures(images, files_from, stdin, null=null)))
+        pictures, unreadable = _with_folders(NamedPictures(images, files_from, stdin, null=null).all())
         if not pictures and not unreadable:
             raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
         if xmp and any(isinstance(picture.source, bytes) for picture in pictures):
@@ -132,7 +131,7 @@ def command(
     writer = tags_output.TagWriter(format_, names, sidecars, is_one=index is None and len(names) == 1)
     has_failed = writer.write(watch(results, len(names)))
     if sidecars is not None and not quiet:
-        click.echo(sidecars.summary(), err=True)
+        output.tell(sidecars.summary())
     if index is not None and writer.unknown:
         _say_why(index, writer.unknown)
     if has_failed or unreadable:
@@ -202,7 +201,7 @@ def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
             raise CbirError(f"Cannot list the folder {folder}: {reason_of(error)}.") from error
         problems = [*its.problems, *((name, "the folder cannot be listed") for name in its.unreadable)]
         for name, reason in problems:
-            click.echo(f"Error: Cannot read {output.printable(str(folder / name))}: {reason}.", err=True)
+            output.tell(f"Error: Cannot read {output.printable(str(folder / name))}: {reason}.")
         is_incomplete = is_incomplete or bool(problems)
         if not its.files and not problems:
             raise CbirError(f"There are no pictures in {folder}.")

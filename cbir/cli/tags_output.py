@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import output
+from cbir.cli import cells, output
+from cbir.cli.table import terminal_width
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ class SidecarWriter:
         count = self._counts[what]
         if self._every or count <= _NAMED:
             text = f"Error: {why}" if what == "failed" else f"  {output.printable(str(path))}: {why}"
-            click.echo(text, err=True)
+            output.tell(text)
         elif count == _NAMED + 1:
-            click.echo("  … and more: -v names them all.", err=True)
+            output.tell("  … and more: -v names them all.")
 
 
 class TagWriter:
@@ -99,8 +100,11 @@ class TagWriter:
         self._sidecars = sidecars
         self._is_one = is_one
         self._width = 0
+        self._terminal: int | None = None
         if format_ == "table":
-            self._width = min(max((len(_shown(name)) for name in names), default=0), _WIDEST)
+            self._terminal = terminal_width()
+            widest = _WIDEST if self._terminal is None else min(_WIDEST, self._terminal // 2)
+            self._width = min(max((cells.width(_shown(name)) for name in names), default=0), widest)
         #: Pictures of which the index has no classes.
         self.unknown = 0
 
@@ -109,12 +113,12 @@ class TagWriter:
         failed = False
         collected: list[dict[str, Any]] = []
         if self._format in ("csv", "tsv"):
-            header = ("path", "rank", "tag", "probability", "synset")
+            header = ("path", "rank", "tag", "probability", "synset", "error")
             output.write_separated([header], tabs=self._format == "tsv")
         for tagged in results:
             if tagged.error is not None:
                 failed = True
-                click.echo(f"Error: {tagged.error}", err=True)
+                output.tell(f"Error: {tagged.error}")
             elif tagged.tags is None:
                 self.unknown += 1
             sidecar = self._sidecars.write(tagged) if self._sidecars else None
@@ -124,6 +128,8 @@ class TagWriter:
                     collected.append(record)
                 else:
                     output.write_json_line(record)
+            elif tagged.error is not None and self._format in ("csv", "tsv"):
+                output.write_separated([(tagged.name, "", "", "", "", tagged.error)], tabs=self._format == "tsv")
             elif tagged.tags is not None:
                 self._write_tags(tagged.name, tagged.tags)
         if self._format == "json":
@@ -133,10 +139,16 @@ class TagWriter:
     def _write_tags(self, name: str, tags: Sequence[Tag]) -> None:
         if self._format == "table":
             told = ", ".join(f"{tag.word} {tag.probability:.0%}" for tag in tags) or "–"
-            click.echo(f"{_shown(name).ljust(self._width)}  {told}")
+            shown, lines = _shown(name), [told]
+            if self._terminal is not None:
+                shown = cells.cut_start(shown, self._width)
+                lines = cells.wrap(told, max(self._terminal - self._width - 2, 1))
+            for start, line in zip([shown, *[""] * (len(lines) - 1)], lines, strict=True):
+                click.echo(f"{cells.pad(start, self._width)}  {line}")
         elif self._format is not None:
             rows = [
-                (name, rank, tag.word, f"{tag.probability:.4f}", tag.synset) for rank, tag in enumerate(tags, start=1)
+                (name, rank, tag.word, f"{tag.probability:.4f}", tag.synset, "")
+                for rank, tag in enumerate(tags, start=1)
             ]
             output.write_separated(rows, tabs=self._format == "tsv")
 

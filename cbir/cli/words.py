@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cbir.cli import output
+from cbir.cli import output, table
+from cbir.cli.table import Column
 
 if TYPE_CHECKING:
     from cbir.words.vocabulary import Word
@@ -178,7 +179,14 @@ def write_senses(words: Words, format_: str) -> None:
             )
             for record in records
         ]
-        output.write_table(("word", "sense", "taken", "classes", "meaning"), lines, right=(1, 3))
+        columns = [
+            Column("word", cuts="end", style={"bold": True}),
+            Column("sense", right=True),
+            Column("taken"),
+            Column("classes", right=True),
+            Column("meaning", cuts="wrap", least=24),
+        ]
+        table.write(columns, lines)
 
 
 def _record(word: Word) -> dict[str, Any]:

@@ -63,12 +63,21 @@ _SWAPS = frozenset(
 )
 
 
+def is_on_its_side(image: Image.Image) -> bool:
+    """Whether `turn_upright` makes the width of `image` its height."""
+    return _turn_of(image) in _SWAPS
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken EXIF raises nearly anything, and costs the picture nothing but its orientation
+        return None
+
+
 def turn_upright(image: Image.Image, box: Box) -> tuple[Image.Image, Box]:
     """`image` turned as its EXIF orientation says, and where a `box` of it then is; as it is where EXIF is broken."""
-    try:
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # broken EXIF raises nearly anything, and costs the picture nothing but its orientation
-        turn = None
+    turn = _turn_of(image)
     if turn is None:
         return image, box
     left, top, right, bottom = box

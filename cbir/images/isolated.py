@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from cbir.errors import ImageReadError
 from cbir.images.fit import Preprocessing
-from cbir.images.read import MAX_PIXELS, read_fitted
+from cbir.images.read import MAX_PIXELS, read_fitted, read_fitted_and_thumbnail
+from cbir.images.thumbnail import Thumbnail
 
 #: No picture of 250 megapixels takes that long.
 TIMEOUT_SECONDS = 60.0
@@ -39,12 +40,14 @@ _LENGTH = struct.Struct("<cI")
 class IsolatedDecoder:
     """Fits pictures in a child process, which is started when it is needed and again after it died.
 
-    For one thread at a time. `close` ends the child; so does the end of this process.
+    With `thumbnails` it makes these too. For one thread at a time. `close` ends the child; so does the end of this
+    process.
     """
 
-    def __init__(self, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS, *, thumbnails: bool = False) -> None:
         self._preprocessing = preprocessing
         self._max_pixels = max_pixels
+        self._thumbnails = thumbnails
         self._child: subprocess.Popen[bytes] | None = None
         self._watch: _Watch | None = None
 
@@ -53,6 +56,10 @@ class IsolatedDecoder:
 
         Raises ImageReadError where the file is no picture, or the decoder crashed on it or took too long.
         """
+        return self.fit_and_thumbnail(data, name)[0]
+
+    def fit_and_thumbnail(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None]:
+        """What `fit` returns, and the picture's thumbnail, None unless the decoder was made for it."""
         child = self._child or self._start()
         assert child.stdin is not None
         assert child.stdout is not None
@@ -78,7 +85,9 @@ class IsolatedDecoder:
         if status == _REFUSED:
             raise ImageReadError(name, answer.decode("utf-8", "surrogateescape"))
         crop = self._preprocessing.crop
-        return np.frombuffer(answer, dtype=np.uint8).reshape(crop, crop, 3)
+        pixels = crop * crop * 3
+        made = Thumbnail.from_bytes(answer[pixels:]) if self._thumbnails else None
+        return np.frombuffer(answer, dtype=np.uint8, count=pixels).reshape(crop, crop, 3), made
 
     def close(self) -> None:
         """End the child process, if there is one."""
@@ -101,7 +110,7 @@ class IsolatedDecoder:
                 "-c",
                 _CHILD,
                 "\n".join(sys.path),
-                json.dumps([self._preprocessing.to_json(), self._max_pixels]),
+                json.dumps([self._preprocessing.to_json(), self._max_pixels, self._thumbnails]),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -172,7 +181,9 @@ def _cause(returncode: int | None) -> str:
     return f"exit code {returncode}"
 
 
-def _serve(preprocessing: Preprocessing, max_pixels: int, requests: IO[bytes], answers: IO[bytes]) -> None:
+def _serve(
+    preprocessing: Preprocessing, max_pixels: int, thumbnails: bool, requests: IO[bytes], answers: IO[bytes]
+) -> None:
     """The child: answer requests until there are no more."""
     while True:
         try:
@@ -182,8 +193,12 @@ def _serve(preprocessing: Preprocessing, max_pixels: int, requests: IO[bytes], a
         name = _read(requests, name_length).decode("utf-8", "surrogateescape")
         try:
             data = _read(requests, data_length)
-            fitted = read_fitted(data, preprocessing, name=name, max_pixels=max_pixels)
-            status, answer = _FITTED, fitted.tobytes()
+            if thumbnails:
+                fitted, made = read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=max_pixels)
+                status, answer = _FITTED, fitted.tobytes() + made.to_bytes()
+            else:
+                fitted = read_fitted(data, preprocessing, name=name, max_pixels=max_pixels)
+                status, answer = _FITTED, fitted.tobytes()
         except ImageReadError as error:
             status, answer = _REFUSED, error.reason.encode("utf-8", "surrogateescape")
         answers.write(_LENGTH.pack(status, len(answer)))
@@ -192,8 +207,9 @@ def _serve(preprocessing: Preprocessing, max_pixels: int, requests: IO[bytes], a
 
 
 def main(settings: str) -> None:
-    """What a child process runs; `settings` is the JSON of a `Preprocessing` and the largest number of pixels."""
+    """What a child process runs; `settings` is the JSON of a `Preprocessing`, the largest number of pixels, and
+    whether thumbnails are made too."""
     # Ctrl-C reaches the whole group of processes; the parent decides what ends when
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    preprocessing, max_pixels = json.loads(settings)
-    _serve(Preprocessing.from_json(preprocessing), max_pixels, sys.stdin.buffer, sys.stdout.buffer)
+    preprocessing, max_pixels, thumbnails = json.loads(settings)
+    _serve(Preprocessing.from_json(preprocessing), max_pixels, thumbnails, sys.stdin.buffer, sys.stdout.buffer)

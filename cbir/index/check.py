@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from cbir.errors import CbirError, reason_of
 from cbir.hashing import file_sha256
 from cbir.index.format import BlockEntry, FileEntry, Meta
-from cbir.index.store import Index, open_classes
+from cbir.index.kinds import KINDS
+from cbir.index.optional import OptionalRows
+from cbir.index.store import Index
 
 
 def find_problems(index: Index, *, verify: bool = False) -> list[str]:
@@ -22,10 +23,11 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
         index.shortlist()
     except CbirError as error:
         problems.append(str(error))
-    try:
-        index.classes()
-    except CbirError as error:
-        problems.append(str(error))
+    for kind in KINDS:
+        try:
+            index.check_optional_files(kind)
+        except CbirError as error:
+            problems.append(str(error))
     if verify:
         for entry in index.meta.files():
             problem = _mismatch(index.directory, entry)
@@ -38,7 +40,8 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     """`meta` without the blocks that are not what was written, and what is wrong with those.
 
     Rows after a dropped block get other numbers, so the shortlist goes with it. The pictures of dropped blocks
-    count as new in the next run. Of blocks of which only the classes are damaged, only these go. Nothing is written.
+    count as new in the next run. Of blocks of which only an optional file is damaged, only this goes. Nothing is
+    written.
     """
     problems: list[str] = []
     kept: list[BlockEntry] = []
@@ -49,27 +52,30 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
             kept.append(block)
     if problems:
         meta = meta.but(blocks=tuple(kept), shortlist=None, complete=False)
-    sound, damaged_classes = without_damaged_classes(directory, meta, verify=True)
-    return sound, problems + damaged_classes
+    sound, damaged_files = without_damaged_files(directory, meta, verify=True)
+    return sound, problems + damaged_files
 
 
-def without_damaged_classes(directory: Path, meta: Meta, *, verify: bool = False) -> tuple[Meta, list[str]]:
-    """`meta` without classes that cannot be read, and what is wrong with those. With `verify` they are hashed.
+def without_damaged_files(directory: Path, meta: Meta, *, verify: bool = False) -> tuple[Meta, list[str]]:
+    """`meta` without optional files that cannot be read, and what is wrong with those. With `verify` they are hashed.
 
-    The next run reads the pictures of such blocks again for their classes only. Nothing is written.
+    The next run reads the pictures of such blocks again for what was in them only. Nothing is written.
     """
     problems: list[str] = []
     blocks: list[BlockEntry] = []
     for block in meta.blocks:
-        problem = _mismatch(directory, block.classes) if verify and block.classes else None
-        if block.classes and problem is None:
-            try:
-                open_classes(directory, block).checked()
-            except CbirError as error:
-                problem = str(error)
-        if problem:
-            problems.append(problem)
-        blocks.append(replace(block, classes=None) if problem else block)
+        for kind in KINDS:
+            entry = block.optional(kind.name)
+            problem = _mismatch(directory, entry) if verify and entry else None
+            if problem is None:
+                try:
+                    OptionalRows(directory, kind, entry, block.rows).check()
+                except CbirError as error:
+                    problem = str(error)
+            if problem:
+                problems.append(problem)
+                block = block.with_optional({kind.name: None})
+        blocks.append(block)
     return (meta.but(blocks=tuple(blocks)) if problems else meta), problems
 
 

@@ -6,15 +6,12 @@ cannot be read any more, its numbers are `_IN_VAIN`, so that not every run tries
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import IndexDamagedError
-
-if TYPE_CHECKING:
-    from cbir.index.store import RowFile
+from cbir.index.optional import Kind, Records
 
 #: Classes of a row, most probable first.
 COUNT = 20
@@ -25,8 +22,6 @@ RECORD = np.dtype([("class", "<u2"), ("probability", "<f2")])
 _CLASSES = 1000
 _IN_VAIN = 0xFFFF
 _BITS_OF_ONE = 0x3C00  # of 1.0 in float16; those of smaller positive numbers are smaller, all others larger
-
-Records = npt.NDArray[np.void]
 
 
 class RowClasses(NamedTuple):
@@ -65,57 +60,15 @@ def unpack(records: Records) -> RowClasses:
     return RowClasses(numbers.astype(np.uint16, copy=False), probabilities.astype(np.uint16, copy=False).view("f2"))
 
 
-def are_blank(records: Records) -> bool:
-    """Whether nobody has looked for the classes of any of `records`."""
-    return not records.view("<u2").any()
+def _are_missing(records: Records) -> npt.NDArray[np.bool_]:
+    first = records[:, 0]
+    return np.asarray((first["probability"] == 0) & (first["class"] != _IN_VAIN))
 
 
-class BlockClasses:
-    """The classes of one block's rows.
+def _are_in_vain(records: Records) -> npt.NDArray[np.bool_]:
+    first = records[:, 0]
+    return np.asarray((first["probability"] == 0) & (first["class"] == _IN_VAIN))
 
-    `file` is None where the block has none (its rows then are all zeros), and an error, raised by what needs them,
-    where it could not be opened.
-    """
 
-    def __init__(self, file: RowFile | IndexDamagedError | None, rows: int) -> None:
-        self._file = file
-        self._rows = rows
-
-    @property
-    def are_damaged(self) -> bool:
-        """Whether the file could not be opened."""
-        return isinstance(self._file, IndexDamagedError)
-
-    def between(self, first: int, stop: int) -> Records:
-        """What is stored for rows [first, stop), as many as there are of them: shape (n, COUNT)."""
-        file = self._opened()
-        if file is None:
-            return np.zeros((max(min(stop, self._rows) - first, 0), COUNT), dtype=RECORD)
-        return file.between(first, stop)
-
-    def take(self, wanted: npt.NDArray[np.int64]) -> Records:
-        """What is stored for the rows `wanted`, shape (n,), in that order: shape (n, COUNT)."""
-        file = self._opened()
-        return np.zeros((len(wanted), COUNT), dtype=RECORD) if file is None else file.take(wanted)
-
-    def checked(self) -> RowClasses:
-        """The classes of all rows; IndexDamagedError where they cannot be."""
-        file, records = self._opened(), self.between(0, self._rows)
-        try:
-            return unpack(records)
-        except ValueError as error:
-            assert file is not None
-            raise file.damaged(f"is damaged ({error})") from error
-
-    def missing(self, *, in_vain_too: bool = False) -> npt.NDArray[np.bool_]:
-        """See `Index.without_classes`; all rows where the file is damaged."""
-        try:
-            first = self.between(0, self._rows)[:, 0]
-        except IndexDamagedError:
-            return np.ones(self._rows, dtype=np.bool_)
-        return np.asarray((first["probability"] == 0) & (in_vain_too | (first["class"] != _IN_VAIN)))
-
-    def _opened(self) -> RowFile | None:
-        if isinstance(self._file, IndexDamagedError):
-            raise self._file
-        return self._file
+#: The optional file that has them.
+CLASSES = Kind("classes", RECORD, COUNT, in_vain(), _are_missing, _are_in_vain, unpack, needs_network=True)

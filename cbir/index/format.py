@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError
 from cbir.index.cosines import CosineQuantiles
+from cbir.index.home import META as META
 
-META = "meta.json"
 FORMAT = 1
 
+#: Names of the optional files of a block, and of its fields for them: see `cbir.index.optional`.
+OPTIONAL = ("classes", "thumbnails")
+
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
-FILE_NAME = re.compile(r"(features|files|classes|index|projection)-\d{6}\.(npy|json|ann)")
+FILE_NAME = re.compile(rf"(features|files|index|projection|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|json|ann)")
 
 
 def is_writers(name: str) -> bool:
@@ -44,21 +48,51 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class OptionalEntry(FileEntry):
+    """An optional file of a block. `missing` are ranges [start, stop) of rows that nobody has filled in.
+
+    It is None where an older cbir wrote the file, which did not tell.
+    """
+
+    missing: tuple[tuple[int, int], ...] | None = None
+
+    @classmethod
+    def of_block(cls, record: dict[str, Any] | None, rows: int) -> OptionalEntry | None:
+        """Read an entry of a block of so many rows; ValueError, TypeError or KeyError where it is none."""
+        if record is None:
+            return None
+        entry, missing = FileEntry.from_json(record), record.get("missing")
+        return cls(entry.name, entry.bytes, entry.sha256, None if missing is None else _ranges(missing, rows))
+
+
+@dataclass(frozen=True)
 class BlockEntry:
     """Some rows that one run wrote. `invalid` are ranges [start, stop) of the block's rows that count no more.
 
-    `classes` is None where the network knows no classes, or an older cbir wrote the block.
+    The optional files, which have the names of `OPTIONAL`, are None where the block has none.
     """
 
     rows: int
     features: FileEntry
     files: FileEntry
     invalid: tuple[tuple[int, int], ...] = ()
-    classes: FileEntry | None = None
+    classes: OptionalEntry | None = None
+    thumbnails: OptionalEntry | None = None
 
     def data_files(self) -> list[FileEntry]:
         """All files of the block."""
-        return [entry for entry in (self.features, self.files, self.classes) if entry is not None]
+        optional = (self.optional(name) for name in OPTIONAL)
+        return [self.features, self.files, *(entry for entry in optional if entry is not None)]
+
+    def optional(self, name: str) -> OptionalEntry | None:
+        """The optional file of that name."""
+        entry: OptionalEntry | None = getattr(self, name)
+        return entry
+
+    def with_optional(self, entries: Mapping[str, OptionalEntry | None]) -> BlockEntry:
+        """A copy that has those optional files, by their names."""
+        changes: dict[str, Any] = dict(entries)
+        return replace(self, **changes)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> BlockEntry:
@@ -66,12 +100,10 @@ class BlockEntry:
         rows = record["rows"]
         if not isinstance(rows, int) or rows < 0:
             raise ValueError(f"not a number of rows: {rows!r}")
-        invalid = tuple((int(start), int(stop)) for start, stop in record["invalid"])
-        if any(not 0 <= start < stop <= rows for start, stop in invalid):
-            raise ValueError("a range of invalid rows leads out of its block")
+        invalid = _ranges(record["invalid"], rows)
         features, files = FileEntry.from_json(record["features"]), FileEntry.from_json(record["files"])
-        classes = record.get("classes")
-        return cls(rows, features, files, invalid, None if classes is None else FileEntry.from_json(classes))
+        optional = {name: OptionalEntry.of_block(record.get(name), rows) for name in OPTIONAL}
+        return cls(rows, features, files, invalid).with_optional(optional)
 
 
 @dataclass(frozen=True)
@@ -195,6 +227,13 @@ def _parse(record: dict[str, Any]) -> Meta:
     if meta.shortlist and meta.shortlist.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")
     return meta
+
+
+def _ranges(record: Any, rows: int) -> tuple[tuple[int, int], ...]:
+    ranges = tuple((int(start), int(stop)) for start, stop in record)
+    if any(not 0 <= start < stop <= rows for start, stop in ranges):
+        raise ValueError("a range of rows leads out of its block")
+    return ranges
 
 
 def _checksum(record: dict[str, Any]) -> str:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import platformdirs
 
-from cbir.errors import IndexNotFoundError
-from cbir.index.format import META
+from cbir.cache import users_folder
+from cbir.errors import CbirError, IndexNotFoundError
+
+#: The file that makes a directory an index: its one commit point.
+META = "meta.json"
 
 #: The folder for indexes that a checkout has.
 CHECKOUT_HOME = Path("indexes")
@@ -22,7 +25,13 @@ def home() -> Path:
         return Path(chosen).expanduser()
     if CHECKOUT_HOME.is_dir():
         return CHECKOUT_HOME
-    return platformdirs.user_data_path("cbir") / "indexes"
+    folder = users_folder(platformdirs.user_data_path)
+    if folder is None:
+        raise CbirError(
+            "Nothing says where your home folder is, and so where indexes are: set $CBIR_HOME or $HOME, or name an "
+            "index by its path with --index /PATH/TO/INDEX."
+        )
+    return folder / "indexes"
 
 
 def index_directory(name: str) -> Path:

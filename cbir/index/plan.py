@@ -12,6 +12,8 @@ from cbir.errors import RefusedToForgetError, reason_of
 from cbir.hashing import file_sha256
 from cbir.images.scan import FoundFile, Scan, is_excluded, scan
 from cbir.index.files import FileRecord
+from cbir.index.kinds import KINDS
+from cbir.index.optional import Kind
 from cbir.index.store import Index
 
 
@@ -23,9 +25,9 @@ class Plan:
     rows of the latter are in `stale`. `gone` are the rows and records of files that the folder does not have any
     more. `rows_by_content` leads from a content's SHA-256 to a row with its features, valid or not.
 
-    `unclassified` are the contents that the index has, but without classes, each with its rows that count and go on
-    counting; `again` are their unchanged files, which can be read again for the classes: by path, each one's row and
-    content.
+    `missing` are, by the name of a kind of optional file, the contents that the index has, but without what such a file
+    stores, each with its rows that count and go on counting; `again` are their unchanged files, which can be read
+    again for it: by path, each one's row and content.
     """
 
     scan: Scan
@@ -34,19 +36,26 @@ class Plan:
     gone: dict[int, FileRecord] = field(default_factory=dict)
     unchanged: int = 0
     rows_by_content: dict[str, int] = field(default_factory=dict)
-    unclassified: dict[str, list[int]] = field(default_factory=dict)
+    missing: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     again: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def to_read_again(self) -> list[FoundFile]:
-        """One unchanged file of each content that has no classes."""
+        """One unchanged file of each content of which something is missing."""
         files = {content: path for path, (_, content) in self.again.items()}
         chosen = set(files.values())
         return [file for file in self.scan.files if file.path in chosen] if chosen else []
 
-    def leave_classes(self) -> None:
-        """Look for no classes of what the index has already."""
-        self.unclassified, self.again = {}, {}
+    def again_for(self, kind: Kind) -> list[str]:
+        """The files, of those in `again`, that would be read for what `kind` stores."""
+        missing = self.missing.get(kind.name, {})
+        return [path for path, (_, content) in self.again.items() if content in missing]
+
+    def leave(self, kind: Kind) -> None:
+        """Look for nothing that `kind` stores of what the index has already."""
+        self.missing.pop(kind.name, None)
+        wanted = set().union(*self.missing.values())
+        self.again = {path: (row, content) for path, (row, content) in self.again.items() if content in wanted}
 
 
 def make_plan(
@@ -55,8 +64,8 @@ def make_plan(
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
-    indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, classes that were looked for
-    in vain are missing too.
+    indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, what optional files
+    should have and could not be had before is missing too.
     """
     try:
         plan = Plan(scan(root, exclude))
@@ -83,14 +92,15 @@ def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
     rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
     sizes, mtimes = columns.sizes, columns.mtimes_ns
     indexed = {columns.paths[row]: row for row in rows}
-    without_classes = set(np.flatnonzero(index.without_classes(in_vain_too=repair)).tolist())
+    without = {kind.name: set(np.flatnonzero(index.without(kind, in_vain_too=repair)).tolist()) for kind in KINDS}
+    incomplete = set().union(*without.values())
     for file in plan.scan.files:
         row = indexed.pop(file.path, None)
         if row is None:
             plan.fresh.append(file)
         elif sizes[row] == file.size and mtimes[row] == file.mtime_ns:
             plan.unchanged += 1
-            if row in without_classes:
+            if row in incomplete:
                 plan.again[file.path] = row, columns.sha256s[row]
         else:
             plan.fresh.append(file)
@@ -102,9 +112,11 @@ def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
         for path, row in indexed.items()
         if not path.startswith(hidden)
     }
-    plan.unclassified = {columns.sha256s[row]: [] for row in without_classes}
-    for row in sorted(without_classes.intersection(rows).difference(plan.gone, plan.stale.values())):
-        plan.unclassified[columns.sha256s[row]].append(row)
+    counting = incomplete.intersection(rows).difference(plan.gone, plan.stale.values())
+    for name, its_rows in without.items():
+        plan.missing[name] = {columns.sha256s[row]: [] for row in its_rows}
+        for row in sorted(its_rows & counting):
+            plan.missing[name][columns.sha256s[row]].append(row)
 
 
 def _guard(plan: Plan, index: Index, root: Path, exclude: Sequence[str]) -> None:

@@ -18,16 +18,15 @@ from cbir.errors import IndexDamagedError
 from cbir.hashing import file_sha256
 from cbir.index import checked
 from cbir.index.format import ShortlistEntry
+from cbir.index.projection import DIRECTIONS, principal_directions, project
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
 
 Floats = npt.NDArray[np.float32]
 
-DIRECTIONS = 128
 TREES = 40
 CANDIDATES = 200
-SAMPLE_ROWS = 8000
 
 #: Up to here an exact scan takes a few milliseconds, and no shortlist is kept.
 SMALL = 5000
@@ -36,11 +35,6 @@ TARGET_RECALL = 0.99
 _SEARCH_K = (2000, 4000, 8000, 16_000, 32_000, 64_000)
 _PROBES = 100
 _SEED = 1
-
-# of the subspace iteration: rows at a time, columns beyond those wanted, rounds
-_CHUNK = 1024
-_SPARE = 32
-_ITERATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class Shortlist:
 
     def candidates(self, query: Floats, count: int) -> npt.NDArray[np.int64]:
         """At least `count` rows (fewer if there are no more) near `query`, shape (dimension,), best first."""
-        projected = _project(query[np.newaxis], self.projection)[0].tolist()  # Annoy reads lists faster than arrays
+        projected = project(query[np.newaxis], self.projection)[0].tolist()  # Annoy reads lists faster than arrays
         # search_k is how many nodes Annoy looks at; a longer list needs more of them
         search_k = max(self.search_k, self.search_k * count // CANDIDATES)
         return np.asarray(self.trees.get_nns_by_vector(projected, count, search_k=search_k), dtype=np.int64)
@@ -85,7 +79,7 @@ def build(index: Index, path: Path) -> Built:
     The trees grow in the file and not in memory, of which a million rows would take a gigabyte. OSError where they
     cannot be written.
     """
-    projection = _principal_directions(index)
+    projection = principal_directions(index)
     directions = len(projection) - 1
     trees = AnnoyIndex(directions, "angular")
     trees.set_seed(_SEED)
@@ -94,7 +88,7 @@ def build(index: Index, path: Path) -> Built:
         trees.on_disk_build(str(path))
         valid = index.valid
         for start, chunk in index.chunks():
-            for row, vector in enumerate(_project(chunk, projection).tolist(), start):
+            for row, vector in enumerate(project(chunk, projection).tolist(), start):
                 if valid[row]:
                     trees.add_item(row, vector)
         trees.build(TREES)
@@ -110,7 +104,7 @@ def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Sh
     and structure are checked before it sees the file, unless they were and the file has not changed since;
     IndexDamagedError where they are wrong.
     """
-    from cbir.index.store import RowFile, checked_path
+    from cbir.index.rowfile import RowFile, checked_path
 
     directions = min(DIRECTIONS, dimension)
     stored = RowFile(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
@@ -175,51 +169,13 @@ def check_trees(path: Path, directions: int, rows: int) -> None:
         raise IndexDamagedError(f"{path} is damaged ({problem}).")
 
 
-def _principal_directions(index: Index) -> Floats:
-    """The mean and about the first principal directions of a sample of rows, shape (1 + directions, dimension).
-
-    By subspace iteration with a random start (Halko, Martinsson and Tropp 2011, algorithm 4.4), which reads the sample
-    a chunk at a time: its covariance alone would be 64 MB in 4,096 dimensions, and its eigenvectors take seconds.
-    """
-    dimension = index.meta.dimension
-    directions = min(DIRECTIONS, dimension)
-    rng = np.random.default_rng(_SEED)
-    rows = np.flatnonzero(index.valid)
-    if len(rows) > SAMPLE_ROWS:
-        rows = np.sort(rng.choice(rows, SAMPLE_ROWS, replace=False))
-    parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    mean = np.asarray(sum(index.features(part).sum(axis=0, dtype=np.float64) for part in parts) / len(rows), np.float32)
-    basis = rng.standard_normal((dimension, min(directions + _SPARE, dimension)), dtype=np.float32)
-    for _ in range(_ITERATIONS):
-        basis, _ = np.linalg.qr(basis)
-        product = np.zeros_like(basis)
-        for part in parts:
-            centred = index.features(part) - mean
-            product += centred.T @ (centred @ basis)
-        basis = product
-    # within the space that was found, the directions by variance
-    basis, _ = np.linalg.qr(basis)
-    inner = np.zeros((basis.shape[1], basis.shape[1]), dtype=np.float32)
-    for part in parts:
-        along = (index.features(part) - mean) @ basis
-        inner += along.T @ along
-    _, vectors = np.linalg.eigh(inner)  # eigenvalues ascend
-    found = basis @ vectors[:, ::-1][:, :directions]
-    return np.ascontiguousarray(np.vstack([mean, found.T]), dtype=np.float32)
-
-
-def _project(vectors: Floats, projection: Floats) -> Floats:
-    projected: Floats = (vectors - projection[0]) @ projection[1:].T
-    return projected
-
-
 def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int, float]:
     """The least `search_k` with TARGET_RECALL of the exact first ten, on sampled rows, and its recall."""
     rng = np.random.default_rng(_SEED)
     rows = np.flatnonzero(index.valid)
     queries = index.features(rng.choice(rows, min(_PROBES, len(rows)), replace=False))
     exact, _ = exact_first(index, queries, 10)
-    projected = _project(queries, projection).tolist()
+    projected = project(queries, projection).tolist()
     search_k, recall = 0, 0.0
     for search_k in _SEARCH_K:
         hits = 0

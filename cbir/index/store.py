@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import math
-import os
-import re
-import threading
-import weakref
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import IndexDamagedError, reason_of
-from cbir.index.classes import COUNT, RECORD, BlockClasses, Records, RowClasses
-from cbir.index.files import Columns, FileRecord, FileTable, how_to_repair
-from cbir.index.format import BlockEntry, FileEntry, Meta, load_meta
+from cbir.errors import IndexDamagedError
+from cbir.index.classes import CLASSES, COUNT, RowClasses, unpack
+from cbir.index.files import Columns, FileRecord, FileTable
+from cbir.index.format import BlockEntry, Meta, load_meta
 from cbir.index.half import to_float32
+from cbir.index.kinds import KINDS
+from cbir.index.optional import Kind, OptionalRows, Records
+from cbir.index.rowfile import RowFile, checked_path
 from cbir.index.shortlist import Shortlist, open_shortlist
 
 Rows = npt.NDArray[np.int64]
 
 #: What a scan has of the features at a time, in float32. More is no faster, and counts in each run's memory.
 SCAN_BYTES = 8_000_000
-
-# What NumPy writes before a C-ordered array of two dimensions; how many spaces end it differs between its versions.
-_NPY_HEADER = re.compile(
-    rb"\{'descr': ('<f[24]'|\[\('class', '<u2'\), \('probability', '<f2'\)\]), "
-    rb"'fortran_order': False, 'shape': \((\d{1,12}), (\d{1,12})\), \} *\n"
-)
-_NPY_TYPES: dict[bytes, np.dtype[Any]] = {b"'<f2'": np.dtype("<f2"), b"'<f4'": np.dtype("<f4")}  # all others are RECORD
 
 
 class Index:
@@ -42,18 +33,18 @@ class Index:
     for, and float32 from here on; each row has length 1. Errors are IndexDamagedError, which names the file.
     """
 
-    def __init__(self, directory: Path, meta: Meta) -> None:
+    def __init__(self, directory: Path, meta: Meta, *, features: bool = True) -> None:
         self.directory = directory
         self.meta = meta
-        self._blocks = [_Block(directory, entry, meta.dimension) for entry in meta.blocks]
+        self._blocks = [_Block(directory, entry, meta.dimension if features else None) for entry in meta.blocks]
         self._starts = np.cumsum([0, *(block.rows for block in meta.blocks)])
         self._valid: npt.NDArray[np.bool_] | None = None
         self._shortlist: Shortlist | None = None
         self._shortlist_is_gone = False
 
     @classmethod
-    def open(cls, directory: Path) -> Index:
-        """The last committed state of `directory`.
+    def open(cls, directory: Path, *, features: bool = True) -> Index:
+        """The last committed state of `directory`; without `features`, what is left of it where these are damaged.
 
         A writer may replace it, and remove files that the new state does not need, while this one is being
         opened; then the newer state is opened.
@@ -62,8 +53,8 @@ class Index:
         while True:
             problem = None
             try:
-                index = cls(directory, meta)
-                if not index.has_damaged_classes:
+                index = cls(directory, meta, features=features)
+                if not index.has_damaged_optional_files:
                     return index
             except IndexDamagedError as error:
                 problem = error
@@ -126,7 +117,7 @@ class Index:
         Rows have none (zeros) where the network knows no classes, an older cbir wrote them, or the picture could not
         be read any more. IndexDamagedError where a block's are unsound: nothing else than they needs their file.
         """
-        parts = [block.classes.checked() for block in self._blocks]
+        parts = [block.optional[CLASSES.name].parsed(unpack) for block in self._blocks]
         if len(parts) == 1:
             return parts[0]
         numbers = np.empty((self.rows, COUNT), dtype=np.uint16)
@@ -136,35 +127,44 @@ class Index:
             probabilities[start : start + len(part.numbers)] = part.probabilities
         return RowClasses(numbers, probabilities)
 
-    def without_classes(self, *, in_vain_too: bool = False) -> npt.NDArray[np.bool_]:
-        """Which rows nobody has looked for classes of, shape (rows,); all of a block whose classes are damaged.
+    def without(self, kind: Kind, *, in_vain_too: bool = False) -> npt.NDArray[np.bool_]:
+        """Which rows nobody has filled in what `kind` stores of, shape (rows,); all of a block whose file is damaged.
 
         With `in_vain_too`, those for which that was in vain are among them.
         """
         nothing = np.zeros(0, dtype=np.bool_)
-        return np.concatenate([nothing, *(block.classes.missing(in_vain_too=in_vain_too) for block in self._blocks)])
+        missing = (block.optional[kind.name].missing(in_vain_too=in_vain_too) for block in self._blocks)
+        return np.concatenate([nothing, *missing])
+
+    def without_classes(self) -> npt.NDArray[np.bool_]:
+        """Which rows nobody has looked for classes of, shape (rows,); all of a block whose classes are damaged."""
+        return self.without(CLASSES)
 
     @property
-    def has_damaged_classes(self) -> bool:
-        """Whether the structure of a block's classes is unsound; their numbers are looked at when they are read."""
-        return any(block.classes.are_damaged for block in self._blocks)
+    def has_damaged_optional_files(self) -> bool:
+        """Whether the structure of an optional file is unsound; its numbers are looked at when they are read."""
+        return any(rows.is_damaged for block in self._blocks for rows in block.optional.values())
 
-    def class_records(self, rows: Sequence[int] | Rows) -> Records:
-        """The classes of `rows` as they are stored, shape (len(rows), COUNT)."""
+    def check_optional_files(self, kind: Kind) -> None:
+        """Raise IndexDamagedError where a block's file of that kind cannot be what was written."""
+        for block in self._blocks:
+            block.optional[kind.name].check()
+
+    def stored(self, kind: Kind, rows: Sequence[int] | Rows) -> Records:
+        """What the optional files of `kind` have of `rows`, shape (len(rows), width); blank where there are none."""
         wanted = np.asarray(rows, dtype=np.int64)
-        records = np.zeros((len(wanted), COUNT), dtype=RECORD)
+        records = kind.blank(len(wanted))
         numbers = np.searchsorted(self._starts, wanted, side="right") - 1
         for number in set(numbers.tolist()):  # `np.unique` would load NumPy's masked arrays, which takes 5 ms
             chosen = numbers == number
-            records[chosen] = self._blocks[number].classes.take(wanted[chosen] - self._starts[number])
+            records[chosen] = self._blocks[number].optional[kind.name].take(wanted[chosen] - self._starts[number])
         return records
 
-    def class_chunks(self) -> Iterator[tuple[int, Records]]:
-        """The classes of all rows as they are stored, in order, as pairs of the chunk's first row and the chunk."""
-        step = SCAN_BYTES // (COUNT * RECORD.itemsize)
+    def stored_chunks(self, kind: Kind) -> Iterator[tuple[int, Records]]:
+        """What they have of all rows, in order, as pairs of the chunk's first row and the chunk."""
         for start, block in zip(self._starts, self._blocks, strict=False):
-            for offset in range(0, len(block.features), step):
-                yield int(start) + offset, block.classes.between(offset, offset + step)
+            for first, chunk in block.optional[kind.name].chunks():
+                yield int(start) + first, chunk
 
     def record(self, row: int) -> FileRecord:
         """The file that a row belongs to."""
@@ -209,131 +209,21 @@ class Index:
 class _Block:
     """The files of one block, opened and their structure checked."""
 
-    def __init__(self, directory: Path, entry: BlockEntry, dimension: int) -> None:
-        self.features = RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
+    def __init__(self, directory: Path, entry: BlockEntry, dimension: int | None) -> None:
+        self._features = (
+            None
+            if dimension is None
+            else RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
+        )
         self.files = FileTable(checked_path(directory, entry.files), entry.rows)
-        # opened now, like the others, since a writer may remove it once there is a newer state
-        self.classes = open_classes(directory, entry)
+        # opened now, like the others, since a writer may remove them once there is a newer state
+        self.optional = {
+            kind.name: OptionalRows(directory, kind, entry.optional(kind.name), entry.rows) for kind in KINDS
+        }
 
-
-def open_classes(directory: Path, entry: BlockEntry) -> BlockClasses:
-    """The classes of a block. What is wrong with their file is told when they are asked for, and not now."""
-    file: RowFile | IndexDamagedError | None = None
-    if entry.classes is not None:
-        try:
-            file = RowFile(directory, entry.classes, (entry.rows, COUNT), RECORD)
-        except IndexDamagedError as error:
-            file = error
-    return BlockClasses(file, entry.rows)
-
-
-def checked_path(directory: Path, entry: FileEntry) -> Path:
-    """The path of a data file, after a look at whether it is one and has the right length.
-
-    Raises IndexDamagedError; links are refused, since what they lead to is not the index's.
-    """
-    path = directory / entry.name
-    try:
-        problem = None
-        if path.is_symlink() or not path.is_file():
-            problem = "is missing" if not path.exists() else "is not a regular file"
-        elif path.stat().st_size != entry.bytes:
-            problem = f"has {path.stat().st_size} bytes instead of {entry.bytes}"
-    except OSError as error:
-        problem = f"cannot be read ({reason_of(error)})"
-    if problem:
-        raise IndexDamagedError(f"{path} {problem}. {how_to_repair(directory)}")
-    return path
-
-
-class RowFile:
-    """An `.npy` file of two dimensions whose rows are read when they are asked for.
-
-    Read and not mapped into memory: mapped pages count as the process's own as long as there is room, and one that
-    another program has cut off would end the process. The file stays open, so it can be read after a writer that
-    merges blocks has removed it. IndexDamagedError where it is another than it should be, or cannot be read.
-    """
-
-    def __init__(self, directory: Path, entry: FileEntry, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        self._path = checked_path(directory, entry)
-        self._dtype = dtype
-        self.shape = shape
-        self._row_bytes = shape[1] * dtype.itemsize
-        try:
-            with self._path.open("rb") as file:
-                found = _npy_header(file)
-                self._start, size = file.tell(), os.fstat(file.fileno()).st_size
-                self._descriptor = os.dup(file.fileno())
-            weakref.finalize(self, os.close, self._descriptor)
-        except (OSError, ValueError, OverflowError) as error:
-            raise self.damaged(f"is damaged ({error})") from error
-        if found != (shape, dtype) or size != self._start + math.prod(shape) * dtype.itemsize:
-            raise self.damaged(f"holds something else instead of {shape} numbers of type {dtype}")
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def between(self, first: int, stop: int) -> npt.NDArray[Any]:
-        """Rows [first, stop), as many as there are of them; shape (n, dimension)."""
-        stop = min(stop, len(self))
-        rows = np.empty((max(stop - first, 0), self.shape[1]), dtype=self._dtype)
-        if rows.size:
-            self._read(_bytes_of(rows), first)
-        return rows
-
-    def take(self, wanted: Rows) -> npt.NDArray[Any]:
-        """The rows `wanted`, shape (n,), in that order; shape (n, dimension)."""
-        rows = np.empty((len(wanted), self.shape[1]), dtype=self._dtype)
-        if rows.size:
-            into, length = _bytes_of(rows), self._row_bytes
-            for place, row in zip(range(0, len(into), length), wanted.tolist(), strict=True):
-                self._read(into[place : place + length], row)
-        return rows
-
-    def _read(self, into: memoryview, row: int) -> None:
-        position = self._start + row * self._row_bytes
-        try:
-            count = _read_at(self._descriptor, into, position)
-            while 0 < count < len(into):  # a signal, or more than the system reads at once
-                more = _read_at(self._descriptor, into[count:], position + count)
-                count = count + more if more else -1
-        except OSError as error:
-            raise self.damaged(f"cannot be read ({reason_of(error)})") from error
-        if count < len(into):
-            raise self.damaged("ends too early")
-
-    def damaged(self, problem: str) -> IndexDamagedError:
-        """The error that says what is wrong with the file."""
-        return IndexDamagedError(f"{self._path} {problem}. {how_to_repair(self._path.parent)}")
-
-
-def _bytes_of(rows: npt.NDArray[Any]) -> memoryview:
-    """The memory of an array, to be written into."""
-    return rows.reshape(-1).view(np.uint8).data
-
-
-def _read_at(descriptor: int, into: memoryview, position: int) -> int:
-    """Read from a place in a file, and return how many bytes there were."""
-    if hasattr(os, "preadv"):
-        return os.preadv(descriptor, [into], position)
-    with _SEEKING:  # Windows
-        os.lseek(descriptor, position, os.SEEK_SET)
-        data = os.read(descriptor, len(into))
-    into[: len(data)] = data
-    return len(data)
-
-
-_SEEKING = threading.Lock()
-
-
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, int], np.dtype[Any]] | None:
-    """Shape and type of the numbers in an `.npy` file, read up to the first of them; None for another kind of file.
-
-    Not `np.load`: it evaluates whatever expression stands in the header, and some exhaust memory or the stack.
-    """
-    magic = file.read(10)
-    header = file.read(int.from_bytes(magic[8:], "little"))
-    match = _NPY_HEADER.fullmatch(header)
-    if magic[:8] != b"\x93NUMPY\x01\x00" or match is None:
-        return None
-    return (int(match[2]), int(match[3])), _NPY_TYPES.get(match[1], RECORD)
+    @property
+    def features(self) -> RowFile:
+        """The features of its rows; ValueError where the index was opened without."""
+        if self._features is None:
+            raise ValueError("the index was opened without its features")
+        return self._features

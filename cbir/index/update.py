@@ -11,25 +11,32 @@ from typing import Any
 
 from cbir.extract import Extracted
 from cbir.images.scan import FoundFile
-from cbir.index.classes import Records, in_vain, pack
+from cbir.index import classes, thumbnails
+from cbir.index.classes import CLASSES
 from cbir.index.files import FileRecord
+from cbir.index.kinds import KINDS
+from cbir.index.optional import Kind, Records
 from cbir.index.plan import Plan
-from cbir.index.writer import Writer
+from cbir.index.thumbnails import THUMBNAILS
+from cbir.index.writer import Stored, Writer
 
 #: A run that is killed loses at most the work of this many seconds, or of this many rows.
 COMMIT_SECONDS = 20.0
 COMMIT_ROWS = 8192
 
-#: `Extractor.run`: files as keys and paths, and whether a content's SHA-256 is known, to results in order.
-Extract = Callable[[Iterable[tuple[FoundFile, Path]], Callable[[str], bool]], Iterator[Extracted[FoundFile]]]
+#: `Extractor.run`: files as keys and paths, and which contents, by their SHA-256, are known, or are to be decoded only,
+#: to results in order.
+Extract = Callable[
+    [Iterable[tuple[FoundFile, Path]], Callable[[str], bool], Callable[[str], bool]], Iterator[Extracted[FoundFile]]
+]
 
 
 @dataclass
 class Report:
     """What a run found and did; every file that was found is counted once, under what became of it.
 
-    `classified` are pictures among them that were in the index without their classes and have them now; of those
-    `without_classes` they could not be found, for the reason given with each.
+    `filled_in` are, by the name of a kind of optional file, pictures among them that were in the index without what it
+    stores and have it now; of those in `not_filled_in` it could not be had, for the reason given with each.
     """
 
     unchanged: int = 0
@@ -39,8 +46,8 @@ class Report:
     copied: int = 0
     removed: int = 0
     excluded: int = 0
-    classified: int = 0
-    without_classes: list[tuple[str, str]] = field(default_factory=list)
+    filled_in: Counter[str] = field(default_factory=Counter)
+    not_filled_in: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     unreadable_folders: list[str] = field(default_factory=list)
     total: int = 0
@@ -50,6 +57,16 @@ class Report:
     def is_complete(self) -> bool:
         """Whether every picture that was found is in the index."""
         return not self.skipped and not self.unreadable_folders
+
+    @property
+    def classified(self) -> int:
+        """Pictures whose classes were filled in."""
+        return self.filled_in[CLASSES.name]
+
+    @property
+    def without_classes(self) -> list[tuple[str, str]]:
+        """Pictures whose classes could not be filled in, and why."""
+        return self.not_filled_in.get(CLASSES.name, [])
 
     def summary(self, name: str) -> str:
         """One line for people."""
@@ -63,17 +80,32 @@ class Report:
             (len(self.skipped), "skipped"),
         ]
         parts = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "no change"
-        if self.classified:
-            parts += f"; classes of {_pictures(self.classified)} filled in"
+        for what, count in self.filled_in.items():
+            if count:
+                parts += f"; {what} of {_pictures(count)} filled in"
         return f"{name}: {_pictures(self.total)} ({parts}) in {_duration(self.seconds)}."
+
+    def counts(self) -> str:
+        """All counts on one line, in the same order every time: for logs."""
+        new = (self.added, self.changed, self.moved, self.copied)
+        found = sum(new) + self.unchanged + len(self.skipped)
+        text = (
+            f"found {found}, added {self.added}, changed {self.changed}, moved {self.moved}, copied {self.copied}, "
+            f"removed {self.removed}, unchanged {self.unchanged}, skipped {len(self.skipped)}"
+        )
+        if self.unreadable_folders:
+            text += f", folders that cannot be read {len(self.unreadable_folders)}"
+        return text
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
         counts = ("total", "added", "changed", "moved", "copied", "removed", "unchanged", "excluded", "classified")
+        not_filled_in = {f"without_{kind.name}": self.not_filled_in.get(kind.name, []) for kind in KINDS}
         return {
             **{name: getattr(self, name) for name in counts},
+            "filled_in": {kind.name: self.filled_in[kind.name] for kind in KINDS},
+            **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_filled_in.items()},
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
-            "without_classes": [{"path": path, "reason": reason} for path, reason in self.without_classes],
             "unreadable_folders": self.unreadable_folders,
             "seconds": round(self.seconds, 3),
         }
@@ -84,8 +116,8 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
 
     `root` and `exclude` are what the plan was made with; the index remembers them.
     Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
-    the files that are read again for their classes. What a KeyboardInterrupt finds done is committed before it
-    passes on.
+    the files that are read again for what optional files should have of them. What a KeyboardInterrupt finds done is
+    committed before it passes on.
     """
     started = last_commit = time.monotonic()
     report = Report(unchanged=plan.unchanged, excluded=plan.scan.excluded)
@@ -97,8 +129,16 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
     again = plan.to_read_again
     files = ((file, root / file.path) for file in [*plan.fresh, *again])
     has_come_to_again = False
+
+    def is_known(sha256: str) -> bool:
+        return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
+
+    def needs_no_network(sha256: str) -> bool:
+        lacking = [kind for kind in KINDS if sha256 in plan.missing.get(kind.name, {})]
+        return sha256 in rows and not any(kind.needs_network for kind in lacking)
+
     try:
-        for result in extract(files, lambda sha256: sha256 in rows and sha256 not in plan.unclassified):
+        for result in extract(files, is_known, needs_no_network):
             if not has_come_to_again and result.key.path in plan.again:
                 # that may take long: a commit on the way has all else
                 writer.invalidate(plan.gone)
@@ -115,7 +155,8 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
     writer.commit(complete=True, **remembered)
     writer.tidy()
     report.skipped.sort()
-    report.without_classes.sort()
+    for problems in report.not_filled_in.values():
+        problems.sort()
     report.total = writer.count_valid()
     report.seconds = time.monotonic() - started
     return report
@@ -127,9 +168,11 @@ def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
     if path in plan.again:
         row, content = plan.again[path]
         if result.sha256 in ("", content):
-            _classes(result, plan, writer, report)
+            lacking = [kind for kind in KINDS if content in plan.missing.get(kind.name, {})]
+            _stored(result, plan, writer, report)
             if result.error is not None:
-                report.without_classes.append((path, result.error.reason))
+                for kind in lacking:
+                    report.not_filled_in.setdefault(kind.name, []).append((path, result.error.reason))
             return
         # it has changed, though size and time are what they were
         plan.stale[path] = row
@@ -153,7 +196,7 @@ def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Repo
     """Put one result into the index in place of the file's old row, if it has one; the reason where it cannot be."""
     file, old = result.key, plan.stale.get(result.key.path)
     known = plan.rows_by_content.get(result.sha256)
-    # of a content that is known, only its classes can have failed to be found
+    # of a content that is known, only what optional files have can have failed to be found
     error = result.error if known is None else None
     # a file that cannot be reached just now may be what it was; one that is no picture any more is not
     if old is not None and not (error is not None and error.transient):
@@ -163,26 +206,40 @@ def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Repo
         return error.reason
     feature = result.feature if known is None else writer.feature(known)
     record = FileRecord(file.path, file.size, file.mtime_ns, result.sha256)
-    if feature is None or not writer.add(record, feature, _classes(result, plan, writer, report)):
+    if feature is None or not writer.add(record, feature, _stored(result, plan, writer, report)):
         return "the network makes nothing of it (its features are zero or not finite)"
     plan.rows_by_content[result.sha256] = writer.last_row
     return None
 
 
-def _classes(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> Records | None:
-    """The classes to be stored for a result, or None; rows of the same content that have none are given them."""
+def _stored(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> Stored:
+    """What optional files are to have of a result's row; rows of the same content that lack it are given it too."""
+    found = _records(result)
+    kept = {kind.name: _kept(kind, found.get(kind.name), result.sha256, plan, writer, report) for kind in KINDS}
+    return {name: records for name, records in kept.items() if records is not None}
+
+
+def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
+    """What was found of a picture, as optional files store it."""
+    found: dict[str, Records] = {}
     if result.classes is not None:
-        found = pack(*result.classes)
-    elif result.sha256 not in plan.unclassified:
-        known = plan.rows_by_content.get(result.sha256)
-        return None if known is None else writer.classes(known)
-    else:
-        found = in_vain()
-    rows = plan.unclassified.pop(result.sha256, [])
-    writer.classify(rows, found)
-    if result.classes is not None:
-        report.classified += len(rows)
+        found[CLASSES.name] = classes.pack(*result.classes)
+    if result.thumbnail is not None:
+        found[THUMBNAILS.name] = thumbnails.pack(result.thumbnail)
     return found
+
+
+def _kept(kind: Kind, found: Records | None, sha256: str, plan: Plan, writer: Writer, report: Report) -> Records | None:
+    """What a file of `kind` is to have of a content, of which so much was `found` now; None where nothing is known."""
+    missing = plan.missing.get(kind.name, {})
+    if found is None and sha256 not in missing:
+        known = plan.rows_by_content.get(sha256)
+        return None if known is None else writer.stored(kind, known)
+    rows = missing.pop(sha256, [])
+    writer.fill_in(kind, rows, kind.in_vain if found is None else found)
+    if found is not None:
+        report.filled_in[kind.name] += len(rows)
+    return kind.in_vain if found is None else found
 
 
 def _pictures(count: int) -> str:

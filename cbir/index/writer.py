@@ -11,10 +11,9 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +21,19 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError, IndexWriteError, reason_of
 from cbir.hashing import file_sha256
 from cbir.index import cosines, shortlist
-from cbir.index.classes import COUNT, RECORD, Records, are_blank
 from cbir.index.files import FileRecord, dump_records
-from cbir.index.format import META, BlockEntry, FileEntry, Meta, ShortlistEntry, is_writers
+from cbir.index.format import META, BlockEntry, FileEntry, Meta, OptionalEntry, ShortlistEntry, is_writers
 from cbir.index.interrupts import uninterrupted
+from cbir.index.kinds import KINDS
 from cbir.index.lock import now
+from cbir.index.optional import Kind, Records, mask_of, noting_missing, ranges_of
+from cbir.index.rowfile import npy_bytes
 from cbir.index.store import Index
 
 Feature = npt.NDArray[np.floating]
+
+#: What is stored of one row in optional files, by the name of its kind: shapes (width,).
+Stored = Mapping[str, Records]
 
 #: Invalid rows that a small index may keep; a large one keeps up to a quarter.
 WORTH_COMPACTING = 1000
@@ -46,8 +50,8 @@ class Writer:
         self.meta = meta
         self._invalid = [_mask(block) for block in meta.blocks]
         # together, so that an interruption cannot part a record from its feature
-        self._pending: list[tuple[FileRecord, Feature, Records | None]] = []
-        self._classified: dict[int, Records] = {}
+        self._pending: list[tuple[FileRecord, Feature, Stored]] = []
+        self._filled: dict[str, dict[int, Records]] = {kind.name: {} for kind in KINDS}
         self._written: list[Path] = []
         self._reader: Index | None = None
         self._remove_unnamed()
@@ -59,8 +63,8 @@ class Writer:
 
     @property
     def uncommitted(self) -> int:
-        """Rows that were added or given classes, which are not committed yet."""
-        return len(self._pending) + len(self._classified)
+        """Rows that were added or filled in, which are not committed yet."""
+        return len(self._pending) + len(set().union(*self._filled.values()))
 
     @property
     def last_row(self) -> int:
@@ -78,17 +82,18 @@ class Writer:
         feature: Feature = self._committed().features([row])[0]
         return feature
 
-    def classes(self, row: int) -> Records | None:
-        """What is stored, or will be, of the classes of a row, numbered as in `feature`: shape (COUNT,), or None."""
+    def stored(self, kind: Kind, row: int) -> Records | None:
+        """What a file of `kind` has, or will have, of a row, numbered as in `feature`: shape (width,), or None."""
         if row >= self.meta.rows:
-            return self._pending[row - self.meta.rows][2]
-        if row in self._classified:
-            return self._classified[row]
-        records: Records = self._committed().class_records([row])[0]
-        return None if are_blank(records) else records
+            return self._pending[row - self.meta.rows][2].get(kind.name)
+        if row in self._filled[kind.name]:
+            return self._filled[kind.name][row]
+        records = self._committed().stored(kind, [row])
+        found: Records = records[0]
+        return None if kind.is_missing(records)[0] else found
 
-    def add(self, record: FileRecord, feature: Feature, classes: Records | None = None) -> bool:
-        """Add a row. `feature`, shape (dimension,), is brought to length 1; `classes` have the shape (COUNT,).
+    def add(self, record: FileRecord, feature: Feature, stored: Stored | None = None) -> bool:
+        """Add a row. `feature`, shape (dimension,), is brought to length 1; `stored` goes into optional files.
 
         Where that cannot be, because it is zero or not finite, nothing is added and False returned.
         """
@@ -98,12 +103,12 @@ class Writer:
         length = float(np.linalg.norm(vector.astype(np.float64)))
         if not np.isfinite(length) or length == 0:
             return False
-        self._pending.append((record, (vector / length).astype(np.float16), classes))
+        self._pending.append((record, (vector / length).astype(np.float16), stored or {}))
         return True
 
-    def classify(self, rows: Iterable[int], classes: Records) -> None:
-        """Give committed rows those classes, shape (COUNT,), from the next commit on."""
-        self._classified.update(dict.fromkeys(rows, classes))
+    def fill_in(self, kind: Kind, rows: Iterable[int], records: Records) -> None:
+        """Store `records`, shape (width,), of each of some committed rows from the next commit on."""
+        self._filled[kind.name].update(dict.fromkeys(rows, records))
 
     def invalidate(self, rows: Iterable[int]) -> None:
         """Rows (numbered as in the committed state) that count no more from the next commit on."""
@@ -113,7 +118,7 @@ class Writer:
             self._invalid[number][row - starts[number]] = True
 
     def commit(self, **changes: object) -> None:
-        """Write what was added as a block, and new classes of older ones; merge small blocks; make that the state.
+        """Write what was added as a block, and what was filled in of older ones; merge small ones; make that the state.
 
         `changes` are other fields of `Meta`. Raises IndexWriteError where the disk does not take it; the last
         state then stands, and what was added stays pending.
@@ -123,12 +128,13 @@ class Writer:
             return
         rows = len(self._pending)
         with self._guarded():
-            meta = self._with_classified(meta)
+            meta = self._with_filled_in(meta)
             if rows:
                 meta = self._append_block(meta)
             self._replace(self._merged(meta.but(updated=now())), rows)
             # not in the commit itself: an interruption there makes the next commit write them once more
-            self._classified.clear()
+            for filled in self._filled.values():
+                filled.clear()
 
     def tidy(self) -> None:
         """Drop invalid rows once they are a quarter of all; renew a shortlist and sampled cosines that lag behind."""
@@ -157,24 +163,28 @@ class Writer:
 
     def _with_invalid(self) -> Meta:
         pairs = zip(self.meta.blocks, self._invalid, strict=True)
-        blocks = tuple(replace(block, invalid=_ranges(mask)) for block, mask in pairs)
+        blocks = tuple(replace(block, invalid=ranges_of(mask)) for block, mask in pairs)
         return self.meta.but(blocks=blocks)
 
-    def _with_classified(self, meta: Meta) -> Meta:
-        """New files of classes for the blocks whose rows were given some. All else of a block stays as it is."""
+    def _with_filled_in(self, meta: Meta) -> Meta:
+        """New optional files for the blocks of which rows were filled in. All else of a block stays as it is."""
         start = 0
         for number, block in enumerate(meta.blocks):
-            if any(start <= row < start + block.rows for row in self._classified):
-                classes = self._write_classes(meta, self._reclassified(meta, block, start), block.rows)
-                blocks = (*meta.blocks[:number], replace(block, classes=classes), *meta.blocks[number + 1 :])
+            for kind in KINDS:
+                if any(start <= row < start + block.rows for row in self._filled[kind.name]):
+                    entry = self._write_optional(kind, meta, self._filled_in(kind, meta, block, start), block.rows)
+                    block = block.with_optional({kind.name: entry})
+            if block is not meta.blocks[number]:
+                blocks = (*meta.blocks[:number], block, *meta.blocks[number + 1 :])
                 meta = meta.but(blocks=blocks, next_number=meta.next_number + 1)
             start += block.rows
         return meta
 
-    def _reclassified(self, meta: Meta, block: BlockEntry, start: int) -> Iterator[Records]:
-        for first, chunk in Index(self.directory, meta.but(blocks=(block,), shortlist=None)).class_chunks():
+    def _filled_in(self, kind: Kind, meta: Meta, block: BlockEntry, start: int) -> Iterator[Records]:
+        filled = self._filled[kind.name]
+        for first, chunk in Index(self.directory, meta.but(blocks=(block,), shortlist=None)).stored_chunks(kind):
             for place in range(len(chunk)):
-                new = self._classified.get(start + first + place)
+                new = filled.get(start + first + place)
                 if new is not None:
                     chunk[place] = new
             yield chunk
@@ -183,12 +193,15 @@ class Writer:
         stacked = np.stack([feature for _, feature, _ in self._pending])
         features = self._write_rows(meta, iter([stacked]), len(stacked))
         files = self._write_files(meta, (record for record, _, _ in self._pending))
-        classes = None
-        if any(of_row is not None for _, _, of_row in self._pending):
-            nothing = np.zeros(COUNT, dtype=RECORD)
-            records = np.stack([nothing if of_row is None else of_row for _, _, of_row in self._pending])
-            classes = self._write_classes(meta, iter([records]), len(records))
-        block = BlockEntry(len(stacked), features, files, classes=classes)
+        optional: dict[str, OptionalEntry] = {}
+        for kind in KINDS:
+            if any(kind.name in stored for _, _, stored in self._pending):
+                records = kind.blank(len(stacked))
+                for place, (_, _, stored) in enumerate(self._pending):
+                    if kind.name in stored:
+                        records[place] = stored[kind.name]
+                optional[kind.name] = self._write_optional(kind, meta, iter([records]), len(stacked))
+        block = BlockEntry(len(stacked), features, files).with_optional(optional)
         return meta.but(blocks=(*meta.blocks, block), next_number=meta.next_number + 1)
 
     def _merged(self, meta: Meta) -> Meta:
@@ -208,10 +221,13 @@ class Writer:
         source = Index(self.directory, meta.but(blocks=parts, shortlist=None))
         features = self._write_rows(meta, (chunk for _, chunk in source.chunks()), joined)
         files = self._write_files(meta, (record for _, record in source.records()))
-        classes = None
-        if any(part.classes for part in parts):
-            classes = self._write_classes(meta, (chunk for _, chunk in source.class_chunks()), joined)
-        block = BlockEntry(joined, features, files, _ranges(np.concatenate([_mask(part) for part in parts])), classes)
+        optional = {
+            kind.name: self._write_optional(kind, meta, (chunk for _, chunk in source.stored_chunks(kind)), joined)
+            for kind in KINDS
+            if any(part.optional(kind.name) for part in parts)
+        }
+        invalid = ranges_of(np.concatenate([_mask(part) for part in parts]))
+        block = BlockEntry(joined, features, files, invalid).with_optional(optional)
         return meta.but(blocks=(*meta.blocks[: count - 1], block), next_number=meta.next_number + 1)
 
     def _compacted(self, meta: Meta) -> Meta:
@@ -224,11 +240,12 @@ class Writer:
         kept = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.chunks())
         features = self._write_rows(meta, kept, rows)
         files = self._write_files(meta, (record for row, record in source.records() if valid[row]))
-        classes = None
-        if any(block.classes for block in meta.blocks):
-            known = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.class_chunks())
-            classes = self._write_classes(meta, known, rows)
-        block = BlockEntry(rows, features, files, classes=classes)
+        optional: dict[str, OptionalEntry] = {}
+        for kind in KINDS:
+            if any(block.optional(kind.name) for block in meta.blocks):
+                stored = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.stored_chunks(kind))
+                optional[kind.name] = self._write_optional(kind, meta, stored, rows)
+        block = BlockEntry(rows, features, files).with_optional(optional)
         return meta.but(blocks=(block,), shortlist=None, next_number=meta.next_number + 1)
 
     def _with_shortlist(self, meta: Meta) -> Meta:
@@ -246,11 +263,14 @@ class Writer:
         return meta.but(shortlist=entry, next_number=number + 1)
 
     def _write_rows(self, meta: Meta, chunks: Iterator[npt.NDArray[np.floating]], rows: int) -> FileEntry:
-        content = _npy((rows, meta.dimension), np.dtype("<f2"), chunks)
+        content = npy_bytes((rows, meta.dimension), np.dtype("<f2"), chunks)
         return self._write(f"features-{meta.next_number:06}.npy", content)
 
-    def _write_classes(self, meta: Meta, chunks: Iterator[Records], rows: int) -> FileEntry:
-        return self._write(f"classes-{meta.next_number:06}.npy", _npy((rows, COUNT), RECORD, chunks))
+    def _write_optional(self, kind: Kind, meta: Meta, chunks: Iterator[Records], rows: int) -> OptionalEntry:
+        missing = [np.zeros(0, dtype=np.bool_)]
+        content = kind.content(rows, noting_missing(kind, chunks, missing))
+        entry = self._write(f"{kind.name}-{meta.next_number:06}.npy", content)
+        return OptionalEntry(entry.name, entry.bytes, entry.sha256, ranges_of(np.concatenate(missing)))
 
     def _write_files(self, meta: Meta, records: Iterable[FileRecord]) -> FileEntry:
         return self._write(f"files-{meta.next_number:06}.json", [dump_records(records)])
@@ -324,27 +344,8 @@ class Writer:
                     path.unlink()
 
 
-def _npy(shape: tuple[int, int], dtype: np.dtype[Any], chunks: Iterator[npt.NDArray[Any]]) -> Iterator[bytes]:
-    """The content of an `.npy` file, whose rows come in chunks."""
-    header = io.BytesIO()
-    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, described)
-    yield header.getvalue()
-    for chunk in chunks:
-        yield np.ascontiguousarray(chunk, dtype=dtype).tobytes()
-
-
 def _mask(block: BlockEntry) -> npt.NDArray[np.bool_]:
-    mask = np.zeros(block.rows, dtype=np.bool_)
-    for start, stop in block.invalid:
-        mask[start:stop] = True
-    return mask
-
-
-def _ranges(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
-    """The runs of True in `mask` as ranges [start, stop)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
+    return mask_of(block.invalid, block.rows)
 
 
 def _sync_directory(directory: Path) -> None:

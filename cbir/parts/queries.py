@@ -52,8 +52,8 @@ class RegionExtractor:
         self._finder = finder
         self._has_map = True
 
-    def feature(self, data: bytes, name: str, asked: Asked) -> Floats:
-        """The feature, shape (dimension,), of length 1. ImageReadError, RegionError.
+    def feature(self, data: bytes, name: str, asked: Asked) -> tuple[Floats, Region]:
+        """The feature, shape (dimension,), of length 1, and the region. ImageReadError, RegionError.
 
         The mean of the network's last map where the region is; where features are no such mean, those of its box.
         """
@@ -63,8 +63,8 @@ class RegionExtractor:
         if self._has_map:
             try:
                 pixels = np.asarray(crop.resize(network_size(crop.size, _SIDE), Image.Resampling.BICUBIC))
-                return unit(mean_of(self._extractor.engine.last_map(pixels[np.newaxis])[0], region))
+                return unit(mean_of(self._extractor.engine.last_map(pixels[np.newaxis])[0], region)), region
             except ModelError:
                 self._has_map = False
         fitted = fit(crop, self._extractor.backbone.preprocessing)
-        return unit(self._extractor.engine.features(fitted[np.newaxis])[0])
+        return unit(self._extractor.engine.features(fitted[np.newaxis])[0]), region

@@ -1,0 +1,61 @@
+"""`cbir map`: the pictures of a whole index on one page, like beside like."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from cbir.cli import output
+from cbir.cli.options import FilePath, index_option, verbosity_options
+from cbir.cli.runs import progress, use_one_blas_thread
+
+
+@click.command("map", short_help="Show a whole index as one picture.")
+@index_option
+@click.option("--html", type=FilePath(), metavar="FILE", help="Where the page goes.")
+@click.option("--png", type=FilePath(), metavar="FILE", help="Where the picture goes.")
+@click.option(
+    "--most",
+    type=click.IntRange(1, 20_000),
+    default=2500,
+    show_default=True,
+    help="Pictures shown. Of more, each stands for some that are like it.",
+)
+@click.option(
+    "--words",
+    type=click.Choice(["tags", "folders", "none"]),
+    help="What regions are called by. Default: tags if the index has classes, else folders.",
+)
+@verbosity_options
+@click.pass_context
+def command(
+    ctx: click.Context, index_name: str | None, html: Path | None, png: Path | None, most: int, words: str | None
+) -> None:
+    """Show all pictures of an index on a grid, like beside like, so that one sees what a collection holds.
+
+    Writes NAME.map.html, a page to zoom into whose pictures are links to the files, and NAME.map.png, both here unless
+    --html or --png says which and where. Neither needs the network, nor the files once it is written.
+
+    \b
+      cbir map
+      cbir map --index photos --html photos.html
+      cbir map --index photos --png photos.png --most 400 --words folders
+    """
+    use_one_blas_thread()
+    from cbir.map.collection import map_index
+    from cbir.report.map import write_map
+    from cbir.search import open_index
+
+    index = open_index(index_name)
+    if html is None and png is None:
+        html, png = Path(f"{index.directory.name}.map.html"), Path(f"{index.directory.name}.map.png")
+    whole = map_index(index, most=most)
+    watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
+    missing = write_map(whole, html=html, png=png, words=words, watch=watch)
+    for path in (html, png):
+        if path is not None:
+            click.echo(os.fspath(path))
+    if missing:
+        output.tell(f"{len(missing)} of {len(whole.cells)} pictures could not be read, {missing[0].path} for one.")

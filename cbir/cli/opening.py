@@ -1,0 +1,88 @@
+"""`--open`: what was found, or written, in the system's viewer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cbir.cli import output
+from cbir.errors import CbirError
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from cbir.search import SearchResult
+
+#: Matches that are opened at most: each may be a window of its own.
+MOST = 10
+
+# How long a viewer has, in seconds, to say that it cannot start.
+_PATIENCE = 1.0
+
+open_option = click.option(
+    "--open",
+    "opens",
+    is_flag=True,
+    help="Open what --html or --sheet writes in the system's viewer, else the matches: up to 10.",
+)
+
+
+class Opener:
+    """Opens files in the viewers that the system has for them."""
+
+    def __init__(self) -> None:
+        self._matches: dict[Path, None] = {}
+
+    def watch(self, results: Iterable[SearchResult]) -> Iterator[SearchResult]:
+        """`results`, whose first matches are remembered."""
+        for result in results:
+            for match in result.matches:
+                if len(self._matches) <= MOST and match.path.exists():
+                    self._matches[match.path] = None
+            yield result
+
+    def open(self, written: Sequence[Path] = ()) -> None:
+        """Open what was `written` of the results, a page or a sheet; without it, the first matches.
+
+        CbirError where there is no viewer.
+        """
+        from subprocess import TimeoutExpired
+
+        files = list(written or self._matches)
+        if not written and len(files) > MOST:
+            output.tell(f"The first {MOST} matches are opened.")
+        viewers = [_start(file) for file in files[: None if written else MOST]]
+        for file, viewer in zip(files, viewers, strict=False):
+            try:
+                if viewer is not None and viewer.wait(_PATIENCE):
+                    raise _cannot_open(file)
+            except TimeoutExpired:  # it is still open: all is well
+                return
+
+
+def _start(file: Path) -> subprocess.Popen[bytes] | None:
+    """Start the viewer of a file, whose process it is where one can tell what becomes of it."""
+    import subprocess
+
+    path = os.path.abspath(file)
+    if sys.platform in ("darwin", "win32", "cygwin"):
+        if click.launch(path):
+            raise _cannot_open(file)
+        return None
+    nothing = subprocess.DEVNULL
+    try:
+        # and not `click.launch`: a viewer would keep the pipe open that stdout may be, and write into it
+        return subprocess.Popen(
+            ["xdg-open", path], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+        )
+    except OSError as error:
+        raise _cannot_open(file) from error
+
+
+def _cannot_open(file: Path) -> CbirError:
+    return CbirError(f"Cannot open {file}: this system has no viewer for it that `xdg-open` or the like can start.")

@@ -1,0 +1,170 @@
+"""Optional files of a block: what is kept of each row beside its feature, and may be missing.
+
+An index is whole without them. An older cbir wrote none, a network may have nothing to put into one, and a damaged one
+is left out without harm to anything else; a run of `cbir index` fills in what is missing after all else. `kinds.py`
+lists the kinds that there are, and `format.BlockEntry` has a field for each, by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import IndexDamagedError
+from cbir.index.format import OptionalEntry
+from cbir.index.rowfile import RowFile, npy_bytes
+
+#: What a file of some kind stores: of one row, shape (width,), or of several, shape (rows, width).
+Records = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of optional file, `NAME-000001.npy`: `width` records of type `dtype` for each row of a block.
+
+    `name` is its key in `meta.json` too, and the word for its content in messages. A row that nobody has filled in yet
+    is all zeros; `in_vain`, shape (width,), is stored of one whose picture could not be read again for it.
+    `is_missing` and `is_in_vain` tell which rows of records are one or the other, shape (rows,). `check` raises
+    ValueError where records, shape (rows, width), cannot be what was written. `needs_network` tells whether the
+    network has to see a picture for it; else decoding it is enough.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    width: int
+    in_vain: Records
+    is_missing: Callable[[Records], Mask]
+    is_in_vain: Callable[[Records], Mask]
+    check: Callable[[Records], object] | None = None
+    needs_network: bool = False
+
+    def blank(self, rows: int) -> Records:
+        """What is stored of rows that nobody has filled in, shape (rows, width)."""
+        return np.zeros((rows, self.width), dtype=self.dtype)
+
+    def open(self, directory: Path, entry: OptionalEntry, rows: int) -> RowFile:
+        """The file of a block of so many rows; IndexDamagedError where it is another than it should be."""
+        return RowFile(directory, entry, (rows, self.width), self.dtype)
+
+    def content(self, rows: int, chunks: Iterator[Records]) -> Iterator[bytes]:
+        """The bytes of a file of so many rows, which come in chunks."""
+        return npy_bytes((rows, self.width), self.dtype, chunks)
+
+
+class OptionalRows:
+    """What one block's file of some kind has of its rows.
+
+    The block may have none (`entry` is None; its rows then are blank). What is wrong with a file is told when its
+    content is asked for, and not when it is opened.
+    """
+
+    def __init__(self, directory: Path, kind: Kind, entry: OptionalEntry | None, rows: int) -> None:
+        self.kind = kind
+        self._entry = entry
+        self._rows = rows
+        self._file: RowFile | IndexDamagedError | None = None
+        if entry is not None:
+            try:
+                self._file = kind.open(directory, entry, rows)
+            except IndexDamagedError as error:
+                self._file = error
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the file could not be opened."""
+        return isinstance(self._file, IndexDamagedError)
+
+    def between(self, first: int, stop: int) -> Records:
+        """What is stored for rows [first, stop), as many as there are of them: shape (n, width)."""
+        file = self._opened()
+        if file is None:
+            return self.kind.blank(max(min(stop, self._rows) - first, 0))
+        return file.between(first, stop)
+
+    def take(self, wanted: npt.NDArray[np.int64]) -> Records:
+        """What is stored for the rows `wanted`, shape (n,), in that order: shape (n, width)."""
+        file = self._opened()
+        return self.kind.blank(len(wanted)) if file is None else file.take(wanted)
+
+    def parsed(self, parse: Callable[[Records], T]) -> T:
+        """What `parse` makes of all rows; IndexDamagedError where they cannot be read or it raises ValueError."""
+        file, records = self._opened(), self.between(0, self._rows)
+        try:
+            return parse(records)
+        except ValueError as error:
+            assert file is not None
+            raise file.damaged(f"is damaged ({error})") from error
+
+    def check(self) -> None:
+        """Raise IndexDamagedError where the file is no such file, or its content cannot be what was written."""
+        self._opened()
+        if self.kind.check is not None:
+            self.parsed(self.kind.check)
+
+    def missing(self, *, in_vain_too: bool = False) -> Mask:
+        """Which rows nobody has filled in, shape (rows,); all where the file is damaged.
+
+        With `in_vain_too`, those for which that was in vain are among them. Otherwise the file is not read, if its
+        entry tells.
+        """
+        if self._file is None or self.is_damaged:
+            return np.ones(self._rows, dtype=np.bool_)
+        if self._entry is not None and self._entry.missing is not None and not in_vain_too:
+            return mask_of(self._entry.missing, self._rows)
+        step = _step(self.kind)
+        parts = [np.zeros(0, dtype=np.bool_)]
+        try:
+            for first in range(0, self._rows, step):
+                records = self.between(first, first + step)
+                found = self.kind.is_missing(records)
+                parts.append(found | self.kind.is_in_vain(records) if in_vain_too else found)
+        except IndexDamagedError:
+            return np.ones(self._rows, dtype=np.bool_)
+        return np.concatenate(parts)
+
+    def chunks(self) -> Iterator[tuple[int, Records]]:
+        """What is stored for all rows, in order, as pairs of the chunk's first row and the chunk."""
+        step = _step(self.kind)
+        for first in range(0, self._rows, step):
+            yield first, self.between(first, first + step)
+
+    def _opened(self) -> RowFile | None:
+        if isinstance(self._file, IndexDamagedError):
+            raise self._file
+        return self._file
+
+
+def noting_missing(kind: Kind, chunks: Iterable[Records], missing: list[Mask]) -> Iterator[Records]:
+    """`chunks` as they are, while which of their rows are missing is added to `missing`."""
+    for chunk in chunks:
+        missing.append(kind.is_missing(chunk))
+        yield chunk
+
+
+def mask_of(ranges: Iterable[tuple[int, int]], rows: int) -> Mask:
+    """Which of so many rows are in the `ranges` [start, stop), shape (rows,)."""
+    mask = np.zeros(rows, dtype=np.bool_)
+    for start, stop in ranges:
+        mask[start:stop] = True
+    return mask
+
+
+def ranges_of(mask: Mask) -> tuple[tuple[int, int], ...]:
+    """The runs of True in `mask` as ranges [start, stop)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
+
+
+def _step(kind: Kind) -> int:
+    """Rows that are read at a time."""
+    return max(1, _CHUNK_BYTES // (kind.width * kind.dtype.itemsize))
+
+
+_CHUNK_BYTES = 8_000_000

@@ -1,0 +1,115 @@
+"""Which pictures of an index stand on its map, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import CbirError
+from cbir.extract import unit
+from cbir.index.projection import principal_directions, project
+from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
+
+if TYPE_CHECKING:
+    from cbir.index.store import Index
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+#: Pictures on a map, unless somebody asks for others: what a page still shows smoothly, and an eye takes in.
+MOST = 2500
+
+#: Width over height of the whole map: a screen's.
+ASPECT = 1.4
+
+_SEED = 1
+_ROUNDS = 8
+_CHUNK_NUMBERS = 4_000_000  # distances at a time, 16 MB
+
+
+@dataclass(frozen=True)
+class MapCell:
+    """A picture on a map: its row in the index, its path, its place on the grid, and how many it stands for."""
+
+    row: int
+    path: Path
+    column: int
+    line: int
+    pictures: int
+
+
+@dataclass(frozen=True)
+class CollectionMap:
+    """All cells of a map, line by line, of an index with so many `pictures` in all."""
+
+    index: Index
+    grid: Grid
+    cells: list[MapCell]
+    pictures: int
+
+
+def map_index(index: Index, *, most: int = MOST, aspect: float = ASPECT) -> CollectionMap:
+    """Lay out the pictures of an index on a grid about `aspect` times as wide as high, like beside like.
+
+    Of more than `most`, groups of like pictures are found and the picture in the middle of each stands for it. The same
+    for the same index. CbirError where it is empty.
+    """
+    if not len(index):
+        raise CbirError(f"The index {index.directory.name} has no pictures: there is nothing to map.")
+    rows, vectors = _projected(index)
+    counts = np.ones(len(rows), dtype=np.int64)
+    if len(rows) > most:
+        chosen, counts = representatives(vectors, most)
+        rows, vectors = rows[chosen], vectors[chosen]
+    grid = grid_for(len(rows), aspect)
+    places = arrange(vectors, grid)
+    cells = []
+    for number in np.argsort(places).tolist():
+        line, column = divmod(int(places[number]), grid.columns)
+        path = index.root / index.record(int(rows[number])).path
+        cells.append(MapCell(int(rows[number]), path, column, line, int(counts[number])))
+    return CollectionMap(index, grid, cells, len(index))
+
+
+def representatives(vectors: Floats, count: int, seed: int = _SEED) -> tuple[Rows, Rows]:
+    """Which of `vectors`, shape (n, dimension), stand for all: the one in the middle of each of at most `count` groups.
+
+    Returns their numbers and the groups' sizes, each of shape (groups,). The groups are those of k-means, started from
+    as many vectors drawn at random: with thousands of groups a better start gains nothing that an eye sees.
+    """
+    random = np.random.default_rng(seed)
+    centres = vectors[np.sort(random.choice(len(vectors), count, replace=False))]
+    nearest, distances = _nearest(vectors, centres)
+    for _ in range(_ROUNDS):
+        used, nearest = np.unique(nearest, return_inverse=True)
+        sums = np.zeros((len(used), vectors.shape[1]), dtype=np.float32)
+        np.add.at(sums, nearest, vectors)
+        centres = sums / np.bincount(nearest).astype(np.float32)[:, np.newaxis]
+        nearest, distances = _nearest(vectors, centres)
+    order = np.lexsort((distances, nearest))  # by group, the nearest to its centre first
+    _, first, sizes = np.unique(nearest[order], return_index=True, return_counts=True)
+    return order[first], sizes
+
+
+def _projected(index: Index) -> tuple[Rows, Floats]:
+    """The valid rows, and what layout and groups see of them: shape (n, at most 50), each of length 1."""
+    projection = principal_directions(index)[: 1 + DIMENSION]
+    parts = [project(chunk, projection)[index.valid[start : start + len(chunk)]] for start, chunk in index.chunks()]
+    return np.flatnonzero(index.valid), unit(np.concatenate(parts))
+
+
+def _nearest(vectors: Floats, centres: Floats) -> tuple[Rows, Floats]:
+    """For each vector the nearest centre and half of the squared distance, less half of its own squared length."""
+    half = (centres**2).sum(axis=1) / 2
+    step = max(1, _CHUNK_NUMBERS // len(centres))
+    nearest = np.empty(len(vectors), dtype=np.int64)
+    distances = np.empty(len(vectors), dtype=np.float32)
+    for start in range(0, len(vectors), step):
+        found = half - vectors[start : start + step] @ centres.T
+        nearest[start : start + step] = found.argmin(axis=1)
+        distances[start : start + step] = found.min(axis=1)
+    return nearest, distances

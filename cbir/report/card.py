@@ -1,0 +1,59 @@
+"""What a sheet or a page shows: cards, each a picture and what is told of it, in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Where a picture is: a file, or its content where it came without one.
+Source = Path | bytes
+
+#: x, y, width and height of a part of a picture, in pixels of the upright picture.
+PixelBox = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture.
+
+    `name` is what it is called, as the system has it: it may hold anything. `source` is None where there is no
+    picture, as of a query by words. `figures` are pairs of a label and a value, such as ("score", "0.912"), the most
+    important first: a sheet has room for one. `tags` are words for it. `box` is the part of the picture that matters.
+    `mark` says of a match whether it ought to be there ("right", "wrong"), of a query's picture that matches are to be
+    "unlike" it.
+    """
+
+    name: str
+    source: Source | None
+    rank: int | None = None
+    figures: Sequence[tuple[str, str]] = ()
+    tags: Sequence[str] = ()
+    box: PixelBox | None = None
+    mark: str = ""
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if there is one."""
+        return self.source if isinstance(self.source, Path) else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures that belong together: a query's (`leads`) and its matches (`cards`), or some that are alike.
+
+    `title` is what the group is called; it may hold anything. `role` is what the leads are. `problem` is why there are
+    no cards, a whole sentence; `notes` are short sentences about the group.
+    """
+
+    title: str
+    cards: Sequence[Card]
+    leads: Sequence[Card] = ()
+    role: str = "query"
+    problem: str = ""
+    notes: Sequence[str] = ()
+
+    @property
+    def all_cards(self) -> list[Card]:
+        """The leads, then the cards."""
+        return [*self.leads, *self.cards]

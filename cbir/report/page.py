@@ -1,0 +1,135 @@
+"""HTML pages: one file each, with everything in it, for which nothing has to be loaded or run."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from cbir.errors import CbirError
+from cbir.names import printable
+from cbir.report.card import Card, Group, PixelBox, Source
+from cbir.report.files import check_page_ending, check_place, write_whole
+from cbir.report.thumbnails import Thumbnail, as_jpeg, thumbnails
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: How large thumbnails are, by how many a page has: (at most so many, pixels of the longer side).
+_SIDES = ((300, 400), (1_500, 280), (6_000, 200), (20_000, 140))
+
+_ADVICE = "Ask for fewer (-k), or make several pages."
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A card's thumbnail as a page has it: `src` is a data URI, empty where there is a `problem` instead."""
+
+    src: str = ""
+    width: int = 0
+    height: int = 0
+    problem: str = ""
+
+
+class Pictures:
+    """The thumbnails of a page's cards: a function from a card to what is shown of it."""
+
+    def __init__(self, cards: Sequence[Card], *, advice: str = _ADVICE) -> None:
+        shown = [card for card in cards if card.source is not None]
+        side = next((side for most, side in _SIDES if len(shown) <= most), None)
+        if side is None:
+            raise CbirError(f"{len(shown):,} pictures are too many for one page. {advice}")
+        boxes: dict[Source, set[PixelBox | None]] = {}
+        for card in shown:
+            if card.source is not None:
+                boxes.setdefault(card.source, set()).add(card.box)
+        self._shown: dict[tuple[Source, PixelBox | None], Shown] = {}
+        for source, thumbnail in thumbnails(boxes, side):
+            for box in boxes[source]:
+                self._shown[source, box] = _shown(thumbnail, box)
+
+    def __call__(self, card: Card) -> Shown:
+        """The thumbnail of a card that has a source."""
+        assert card.source is not None
+        return self._shown[card.source, card.box]
+
+
+def write_page(
+    template: str,
+    groups: Sequence[Group],
+    path: Path,
+    *,
+    option: str = "--html",
+    advice: str = _ADVICE,
+    others: Iterable[Path] = (),
+    **values: Any,
+) -> None:
+    """Fill one of `templates/` with the groups and `values`, and write it to `path`.
+
+    The template also has `picture`, a function from a card to its thumbnail. CbirError where there are too many
+    pictures (its `advice` says what to do), where `path` is no HTML file, is one of the pictures or of `others`, or
+    cannot be written. `option` is what named it.
+    """
+    check_page_ending(path, option)
+    cards = [card for group in groups for card in group.all_cards]
+    check_place(path, (*(card.path for card in cards), *others), option)
+    picture = Pictures(cards, advice=advice)
+    pieces = environment().get_template(template).generate(groups=groups, picture=picture, **values)
+
+    def write(file: IO[bytes]) -> None:
+        for piece in pieces:
+            file.write(piece.encode("utf-8"))
+
+    write_whole(path, write, option)
+
+
+@cache
+def environment() -> Environment:
+    """The templates. Whatever text a template is given is escaped, and made printable, wherever it stands."""
+    made = Environment(
+        loader=PackageLoader("cbir.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["uri"] = file_uri
+    return made
+
+
+def file_uri(path: Path) -> Markup:
+    """The address of a file, in which every byte of its name but the plainest is escaped as `%` and two digits.
+
+    Bytes that are no UTF-8 are kept as such. A link stays a link: it is not followed.
+    """
+    return Markup(Path(os.path.abspath(path)).as_uri())
+
+
+def data_uri(content: bytes, kind: str) -> Markup:
+    """A file's content as an address, `kind` being its media type."""
+    return Markup(f"data:{kind};base64,{base64.b64encode(content).decode()}")
+
+
+def jpeg_uri(image: Image.Image) -> Markup:
+    """An RGB image as an address."""
+    return data_uri(as_jpeg(image), "image/jpeg")
+
+
+def _shown(thumbnail: Thumbnail, box: PixelBox | None) -> Shown:
+    if thumbnail.image is None:
+        return Shown(problem=thumbnail.problem)
+    image = thumbnail.with_box(box)
+    return Shown(jpeg_uri(image), image.width, image.height)
+
+
+def _printable(value: Any) -> Any:
+    """Text without control characters and without bytes that are no UTF-8, neither of which HTML can hold."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

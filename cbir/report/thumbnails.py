@@ -1,0 +1,100 @@
+"""Small pictures of files, decoded quickly and by several threads."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from cbir.errors import ImageReadError
+from cbir.images.read import read_bytes, read_thumbnail
+from cbir.report.card import PixelBox, Source
+
+# More would hold as many decoded pictures at a time, and wait for the disk.
+_MOST_THREADS = 4
+
+# Of a match that is there no more, and of a query that never was: said in other words on a small tile.
+_GONE = "there is no such file"
+
+#: Of a JPEG of a thumbnail: 320 pixels take some 15 KB.
+_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture (upright, RGB) and the `size` of the large one, or the reason why there is none."""
+
+    image: Image.Image | None
+    size: tuple[int, int] = (0, 0)
+    problem: str = ""
+
+    def with_box(self, box: PixelBox | None) -> Image.Image:
+        """The image with the outline of `box`, which is in pixels of the large picture, drawn on it."""
+        assert self.image is not None
+        if box is None:
+            return self.image
+        return _outlined(self.image, box, self.size)
+
+
+def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, Thumbnail]]:
+    """A thumbnail of at most `side` pixels in width and height for each of `sources`, each once, in order.
+
+    A file that is gone or no picture has a thumbnail without an image.
+    """
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        # decoded ahead, but only so far that memory does not grow with the number of pictures
+        waiting: deque[tuple[Source, Future[Thumbnail]]] = deque()
+        try:
+            for source in dict.fromkeys(sources):
+                waiting.append((source, pool.submit(_thumbnail, source, side)))
+                if len(waiting) > 2 * threads:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _thumbnail(source: Source, side: int) -> Thumbnail:
+    try:
+        data = read_bytes(source) if isinstance(source, Path) else source
+        image, size = read_thumbnail(data, side, name=str(source) if isinstance(source, Path) else "the picture")
+    except ImageReadError as error:
+        return Thumbnail(None, problem="the file is not there" if error.reason == _GONE else error.reason)
+    return Thumbnail(image, size)
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """An RGB image as the bytes of a JPEG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def _outlined(image: Image.Image, box: PixelBox, size: tuple[int, int]) -> Image.Image:
+    """With a white line around the box, between dark ones: it stands out from light and from dark."""
+    across, down = image.width / size[0], image.height / size[1]
+    left, top, width, height = box
+    line = max(1, round(max(image.size) / 120))
+    right = min(image.width - 1, round((left + width) * across) - 1)
+    bottom = min(image.height - 1, round((top + height) * down) - 1)
+    corners = max(0, round(left * across)), max(0, round(top * down)), right, bottom
+    if corners[0] >= right or corners[1] >= bottom:
+        return image  # nothing of it would be seen
+    drawn = image.copy()
+    draw = ImageDraw.Draw(drawn)
+    for inset, thick, colour in ((0, 3 * line, (25, 25, 25)), (line, line, (255, 255, 255))):
+        place = corners[0] + inset, corners[1] + inset, right - inset, bottom - inset
+        if place[0] < place[2] and place[1] < place[3]:
+            draw.rectangle(place, outline=colour, width=thick)
+    return drawn

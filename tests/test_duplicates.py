@@ -1,0 +1,269 @@
+"""Duplicates: which pictures are found to be the same one, which of them is kept, and what is told of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image, ImageEnhance, ImageOps
+
+from cbir import build
+from cbir.build import Options, build_index, choose_target
+from cbir.cli import cli
+from cbir.duplicates import find_duplicates
+from cbir.duplicates.align import align, moved, plain, starts
+from cbir.duplicates.groups import grouped, unknown_pairs
+from cbir.duplicates.pairs import Pairs, least_cosine, score
+from cbir.images.read import open_image
+from cbir.images.thumbnail import thumbnail
+from cbir.index.check import find_problems
+from cbir.index.store import Index
+from cbir.index.thumbnails import THUMBNAILS, are_known
+
+Draw = Callable[..., Image.Image]
+
+VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "half": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS),
+    "cropped": lambda image: image.crop((16, 12, image.width - 16, image.height - 12)),
+    "mirrored": ImageOps.mirror,
+    "grey": lambda image: ImageOps.grayscale(image).convert("RGB"),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
+    "rotated": lambda image: image.rotate(4, Image.Resampling.BICUBIC).crop((16, 12, 304, 228)),
+}
+
+
+def grey(image: Image.Image) -> np.ndarray:
+    return thumbnail(image, (0, 0, *image.size), image.size).grey
+
+
+def alike(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
+    """The scores of pairs whose features would be as alike as can be, 0 where nothing promises to come of one."""
+    one, other = np.stack(first), np.stack(second)
+    start, promise = starts(plain(one), moved(other))
+    found = align(one, other, start)
+    return np.where(promise >= 0.7, score(np.float32(0.9), found.correlation, found.detail), 0)
+
+
+def test_a_variant_lies_over_its_original_and_another_picture_does_not(draw_picture: Draw) -> None:
+    pictures = [draw_picture(seed, (320, 240)) for seed in range(8)]
+    originals = [grey(picture) for picture in pictures]
+    for name, change in VARIANTS.items():
+        changed = [grey(change(picture)) for picture in pictures]
+        # drawn pictures are smoother than photos: of one or two the turned edges decide
+        assert (alike(originals, changed) > 0.8).mean() >= 0.75, name
+        assert (alike(changed, originals) > 0.8).mean() >= 0.75, name
+        assert (alike(originals, changed[1:] + changed[:1]) < 0.1).all(), name
+
+
+def test_empty_pictures_are_no_duplicates_of_each_other() -> None:
+    random = np.random.default_rng(0)
+    ramp = np.linspace(0, 0.8, 32 * 32).reshape(32, 32)
+    for level in (0, 250):
+        blank = [
+            np.clip(level + random.normal(0, 0.5, (32, 32)) + ramp, 0, 255).round().astype(np.uint8) for _ in range(20)
+        ]
+        assert (alike(blank, blank[1:] + blank[:1]) < 0.5).all()
+        assert (alike(blank, blank) < 0.5).all()
+
+
+def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: Path, draw_picture: Draw) -> None:
+    from cbir.backbones.registry import describe
+    from cbir.images.isolated import IsolatedDecoder
+    from cbir.images.read import read_fitted_and_thumbnail
+
+    picture = draw_picture(1, (1101, 620))
+    picture.paste(
+        (255, 255, 255), mask=Image.linear_gradient("L").resize(picture.size).point(lambda x: 255 * (x % 9 < 4))
+    )
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    picture.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    preprocessing = describe("efficientnet_lite0").preprocessing
+    data = (tmp_path / "a.jpg").read_bytes()
+    _, found = read_fitted_and_thumbnail(data, preprocessing, name="a")
+    upright = open_image(data)
+    assert (found.width, found.height) == upright.size == (620, 1101)
+    exact = np.asarray(upright.convert("L").resize((32, 32), Image.Resampling.BOX)).astype(int)
+    assert np.abs(found.grey.astype(int) - exact).mean() < 4
+    decoder = IsolatedDecoder(preprocessing, thumbnails=True)
+    try:
+        _, through_a_pipe = decoder.fit_and_thumbnail(data, "a")
+    finally:
+        decoder.close()
+    assert through_a_pipe is not None
+    assert (through_a_pipe.width, through_a_pipe.height) == (620, 1101)
+    assert np.array_equal(through_a_pipe.grey, found.grey)
+
+
+def pairs(*found: tuple[int, int, float]) -> Pairs:
+    first, second, scores = zip(*found, strict=True)
+    return Pairs(np.array(first), np.array(second), np.array(scores, dtype=np.float32))
+
+
+def test_a_group_does_not_chain() -> None:
+    merit = {row: -row for row in range(10)}
+    chain = pairs(*((row, row + 1, 0.97) for row in range(5)))
+    assert [sorted(group) for group in grouped(chain, merit)] == [[0, 1], [2, 3], [4, 5]]
+    # not near to the kept one, but to more than half of the group
+    near = pairs((0, 1, 0.99), (0, 2, 0.98), (1, 3, 0.96), (2, 3, 0.97))
+    (group,) = grouped(near, merit)
+    assert list(group) == [0, 1, 2, 3]
+    assert group[3] == pytest.approx(0.97)
+    assert next(iter(grouped(near, {0: 0, 1: 1, 2: 2, 3: 9})[0])) == 3
+    first, second = unknown_pairs(near)
+    assert list(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 3), (1, 2)]
+
+
+def test_the_least_cosine_is_where_nothing_can_reach_the_score() -> None:
+    for least in (0.5, 0.95, 0.999):
+        cosine = np.float32(least_cosine(least))
+        one = np.ones(1, dtype=np.float32)
+        assert score(cosine + 1e-3, one, one) > least > score(cosine - 1e-3, one, one)
+    assert least_cosine(1) > 1
+    assert least_cosine(0) == -1
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
+
+
+@pytest.fixture
+def collection(photo_folder: Callable[..., Path], draw_picture: Draw) -> Path:
+    """Six pictures; of the first a copy, a mirrored and a small one, of the second a brighter one; an index of them."""
+    root = photo_folder(6, size=(320, 240))
+    first, second = draw_picture(0, (320, 240)), draw_picture(1, (320, 240))
+    shutil.copy2(root / "img_000.jpg", root / "copy.jpg")
+    os.utime(root / "img_000.jpg", ns=(10**18, 10**18))  # older than its copy
+    VARIANTS["mirrored"](first).save(root / "mirrored.jpg", quality=80)
+    VARIANTS["half"](first).save(root / "small.jpg", quality=90)
+    VARIANTS["brighter"](second).save(root / "brighter.jpg", quality=99)
+    os.link(root / "img_004.jpg", root / "hard.jpg")
+    (root / "soft.jpg").symlink_to(root / "img_005.jpg")
+    build_index(choose_target(root, "photos"), Options())
+    return root
+
+
+def test_duplicates_of_an_index(collection: Path) -> None:
+    groups = json.loads(run("duplicates", "--format", "json").stdout)
+    found = [[(Path(one["path"]).name, one["keep"], one["exact"]) for one in group["members"]] for group in groups]
+    assert found[0][0] == ("img_000.jpg", True, True)
+    assert found[0][1] == ("copy.jpg", False, True)
+    assert sorted(found[0][2:]) == [("mirrored.jpg", False, False), ("small.jpg", False, False)]
+    # of as many pixels, the larger file
+    assert found[1] == [("brighter.jpg", True, True), ("img_001.jpg", False, False)]
+    assert len(found) == 2
+    sizes = {Path(one["path"]).name: (one["width"], one["height"]) for group in groups for one in group["members"]}
+    assert sizes["img_000.jpg"] == (320, 240)
+    assert sizes["small.jpg"] == (160, 120)
+    assert all(0.95 <= one["score"] <= 1 for group in groups for one in group["members"])
+    assert groups[0]["bytes"] == sum(one["bytes"] for one in groups[0]["members"][1:])
+    # what could go, and nothing that is kept
+    result = run("duplicates", "-0")
+    paths = result.stdout.split("\0")
+    assert sorted(Path(path).name for path in paths if path) == ["copy.jpg", "img_001.jpg", "mirrored.jpg", "small.jpg"]
+    assert "2 groups" in result.stderr
+    table = run("duplicates", "--format", "table").stdout.splitlines()
+    assert len(table) == 7
+    assert table[1].split()[:2] == ["1", "keep"]
+    lines = run("duplicates", "--format", "csv").stdout.splitlines()
+    assert lines[0] == "group,keep,score,exact,width,height,bytes,mtime,path"
+    assert len(lines) == 7
+    assert (
+        run("duplicates", "--min-score", "1", "--format", "json").stdout
+        == run("duplicates", "--exact", "--format", "json").stdout
+    )
+
+
+def test_duplicates_on_a_sheet_and_a_page(collection: Path, tmp_path: Path) -> None:
+    sheet, page = tmp_path / "out" / "sheet.png", tmp_path / "out" / "page.html"
+    result = run("duplicates", "--sheet", str(sheet), "--html", str(page), "--format", "paths")
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 4
+    text = page.read_text()
+    assert text.count("<img ") == 6
+    # the one to keep leads its group
+    names = re.findall(r'href="file://[^"]*/([^"/]+)"', text)
+    assert [names[place] for place in (0, 1, 4, 5)] == ["img_000.jpg", "copy.jpg", "brighter.jpg", "img_001.jpg"]
+    assert "2 groups in 12 pictures" in text
+    assert "exact" in text
+    with Image.open(sheet) as few:
+        height = few.height
+    # none of the pictures is written over
+    before = (collection / "img_000.jpg").read_bytes()
+    result = run("duplicates", "--sheet", str(collection / "img_000.jpg"))
+    assert result.exit_code == 1
+    assert "would be written over" in result.stderr
+    assert (collection / "img_000.jpg").read_bytes() == before
+    # of none there is a page, too, which says so
+    for name in ("copy", "mirrored", "small", "brighter"):
+        (collection / f"{name}.jpg").unlink()
+    result = run("duplicates", "--sheet", str(sheet), "--html", str(page))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "There are none in photos." in page.read_text()
+    with Image.open(sheet) as none:
+        assert none.height < height
+
+
+def test_exact_duplicates_need_no_features(collection: Path) -> None:
+    directory = Path(os.environ["CBIR_HOME"]) / "photos"
+    (features,) = directory.glob("features-*")
+    data = features.read_bytes()
+    features.write_bytes(data[:100])
+    result = run("duplicates", "--exact", "--format", "jsonl")
+    (group,) = map(json.loads, result.stdout.splitlines())
+    assert [Path(one["path"]).name for one in group["members"]] == ["img_000.jpg", "copy.jpg"]
+    assert result.exit_code == 0
+    # without the option the same, but told of, and no success
+    result = run("duplicates", "--format", "jsonl")
+    assert json.loads(result.stdout) == group
+    assert result.exit_code == 1
+    assert "--repair" in result.stderr
+    # a link is no duplicate, and neither is what is not there or has changed any more
+    (collection / "copy.jpg").write_bytes(b"something else")
+    result = run("duplicates", "--exact")
+    assert result.stdout == ""
+    assert "no files of the same content" in result.stderr
+    assert "1 pictures that are gone or have changed" in result.stderr
+    # of a disk that is not there, the index tells all the same
+    collection.rename(collection.parent / "away")
+    assert len(run("duplicates", "--exact", "--format", "paths").stdout.splitlines()) == 3
+
+
+def test_an_older_index_gets_thumbnails_without_the_network(
+    photo_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = photo_folder(3)
+    with pytest.MonkeyPatch.context() as patch:
+        real = build.Extractor
+        patch.setattr(build, "Extractor", lambda *given, **options: real(*given, **{**options, "thumbnails": False}))
+        build_index(choose_target(root, "photos"), Options())
+    directory = Path(os.environ["CBIR_HOME"]) / "photos"
+    assert find_duplicates(Index.open(directory)).without_thumbnails == 3
+    assert "3 pictures have no thumbnail yet" in run("duplicates").stderr
+    before = Index.open(directory).meta.blocks
+    (root / "img_002.jpg").write_bytes((root / "img_002.jpg").read_bytes()[:-1])  # changed, and read as ever
+    monkeypatch.setattr("cbir.engines.openvino_engine.OpenVINOEngine.__init__", lambda *_: pytest.fail("a network"))
+    os.utime(root / "img_002.jpg", ns=(1, 1))
+    (root / "img_002.jpg").unlink()
+    report, _ = build_index(choose_target(root, "photos"), Options())
+    assert (report.unchanged, report.removed, dict(report.filled_in)) == (2, 1, {"thumbnails": 2})
+    index = Index.open(directory)
+    assert [block.features for block in index.meta.blocks] == [block.features for block in before]
+    assert are_known(index.stored(THUMBNAILS, np.flatnonzero(index.valid))).all()
+    assert not index.without(THUMBNAILS)[index.valid].any()
+    assert find_problems(index, verify=True) == []
+    # damage of them harms nothing else, and they are made again
+    (path,) = directory.glob("thumbnails-*")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert len(Index.open(directory).features([0])) == 1
+    assert run("info", "-i", "photos").exit_code == 1
+    report, _ = build_index(choose_target(root, "photos"), Options())
+    assert report.filled_in["thumbnails"] == 2
+    assert find_problems(Index.open(directory), verify=True) == []
