@@ -1,4 +1,4 @@
-"""Point 13: near-duplicates among photos, beside imagehash's phash and dhash; what they cost; a large index."""
+"""Point 14: near-duplicates among photos, beside imagehash's phash and dhash; what they cost; a large index."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _variants(settings: Settings, photos: Path) -> Iterator[Result]:
         its = judge(found)
         kinds = ", ".join(f"{kind} {its[kind]:.3f}" for kind in VARIANTS)
         details = f"precision {its['precision']:.3f}; {kinds}"
-        yield noted(13, f"imagehash's {name}: variants found with their original", its["recall"], "", details, **its)
+        yield noted(14, f"imagehash's {name}: variants found with their original", its["recall"], "", details, **its)
 
 
 def make_variants(photos: Path, root: Path, count: int) -> dict[str, str]:

@@ -42,7 +42,7 @@ def index_photos(root: Path, shown: Mapping[str, str] | None = None) -> Path:
         writer.add(
             record,
             (feature / np.linalg.norm(feature)).astype(np.float32),
-            pack(np.array(numbers[:COUNT]), probabilities),
+            {"classes": pack(np.array(numbers[:COUNT]), probabilities)},
         )
     writer.commit()
     writer.tidy()

@@ -118,6 +118,15 @@ def test_sheets_of_any_number_of_pictures_can_be_looked_at(counts: list[int]) ->
     assert sum(map(len, layout.columns_of_blocks(groups))) == len(groups)
 
 
+@pytest.mark.parametrize("counts", [[7, 7, 7], [10, 0, 3, 12], [1, 1], [5] * 20])
+def test_each_of_several_queries_has_a_row(tmp_path: Path, counts: list[int]) -> None:
+    groups = groups_of(counts, tmp_path / "q.png")
+    layout = choose_layout(groups, 65_535, advice="")
+    assert layout.columns_of_blocks(groups) == [groups]
+    assert {layout.rows(count, led=True) for count in counts} == {1}
+    assert max(layout.size(groups)) < 8000
+
+
 def test_too_many_pictures_are_refused_with_advice(tmp_path: Path) -> None:
     with pytest.raises(CbirError, match=r"20,100 pictures are too many for one sheet\. Ask for fewer \(-k\)"):
         draw_sheet(groups_of([200] * 100, tmp_path / "x"))

@@ -21,6 +21,9 @@ _SHAPE, _EMPTY = 1.6, 3.0
 _COLUMNS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64)
 _BESIDE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
 
+#: Of several queries, each with up to so many matches has a row of its own; up to so many are all one below the other.
+_IN_A_ROW, _BELOW = 12, 20
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -171,6 +174,12 @@ def _candidates(groups: Sequence[Group], side: int) -> Iterator[Layout]:
     led = any(group.leads for group in groups)
     # something has to be said where nothing was found
     least = 4 if any(not group.cards for group in groups) else 1
+    several_queries = len(groups) > 1 and all(group.role == "query" for group in groups)
+    if several_queries and most <= _IN_A_ROW:
+        for beside in _BESIDE if len(groups) > _BELOW else (1,):
+            if beside <= len(groups):
+                yield Layout(side, max(most, least) + 1, 1, beside)
+        return
     for lead in (1, 2) if led else (1,):
         widest = max(most + lead if led else most, least)
         columns = sorted({min(max(one, least), widest) for one in _COLUMNS})
