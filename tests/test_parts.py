@@ -13,6 +13,8 @@ from PIL import Image
 
 from cbir.backbones.registry import Backbone
 from cbir.cli import cli
+from cbir.cli.reports import SearchReports
+from cbir.cli.words import Words
 from cbir.engines import open_engine
 from cbir.errors import RegionError
 from cbir.extract import unit
@@ -21,6 +23,8 @@ from cbir.parts.features import Means, PartReader
 from cbir.parts.regions import Region, RegionOption, of_label
 from cbir.parts.whitening import Whitening, general
 from cbir.parts.windows import MOST_ROWS, grid
+from cbir.queries import CombinedQuery, Query
+from cbir.search import Searcher, open_index
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +216,21 @@ def test_wrong_regions_are_told(photo_folder: Callable) -> None:
     assert run("search", query, "--region", "1,2,3").exit_code == 2
     assert "give one of them" in run("search", query, "--region", "1,2,3,4", "--segment", 1).stderr
     assert run("search", "--word", "dog", "--region", "1,2,3,4").exit_code == 2
+
+
+def test_a_region_is_drawn_on_the_querys_card(photo_folder: Callable, tmp_path: Path) -> None:
+    folder = photo_folder(4)
+    assert run("index", folder, "--model", "efficientnet_lite0", "-q").exit_code == 0
+    searcher = Searcher(open_index())
+    region = RegionOption.parse("25%,0%,50%,50%")
+    part = Query(folder / "img_000.jpg", "a part", region=region)
+    both = CombinedQuery((Query.from_path(folder / "img_001.jpg"), part))
+    reports = SearchReports(searcher, tmp_path / "sheet.png", None, Words())
+    results = list(reports.watch(searcher.search([part, None, both])))
+    box = region.of(Image.open(folder / "img_000.jpg"), "").box
+    assert [result.boxes for result in results] == [(box,), (None, box)]
+    assert [[card.box for card in group.leads] for group in reports._groups] == [[box], [None, box]]
+    assert reports.write() == [tmp_path / "sheet.png"]
+    refused = run("search", "--query-index", searcher.index.directory, "--region", "1,2,3,4")
+    assert refused.exit_code == 2
+    assert "pictures that are named" in refused.stderr
