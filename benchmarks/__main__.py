@@ -35,6 +35,7 @@ BENCHMARKS = (
     "map",
     "segmentation",
     "duplicates",
+    "parts",
     "million",
 )
 

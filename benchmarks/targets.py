@@ -72,6 +72,27 @@ def _segmentation() -> dict[str, Target]:
     }
 
 
+def _parts() -> dict[str, Target]:
+    def share(what: str, bound: float) -> Target:
+        return Target(15, "parts", what, bound, "", at_least=True)
+
+    return {
+        "locate-centre": share("locate, same object: box's middle within the true box", 0.97),
+        "locate-overlap": share("the same: IoU at least 0.5", 0.92),
+        "locate-median": share("the same: median IoU", 0.75),
+        "locate-time": Target(15, "parts", "locating in a picture, decoded, the network open", 0.2, "s"),
+        "locate-mirrored": share("locate, mirrored query: IoU at least 0.5", 0.85),
+        "locate-dark": share("locate, darkened query: IoU at least 0.5", 0.85),
+        "locate-class-centre": share("locate by another photo of the class: middle within", 0.9),
+        "locate-class": share("the same: IoU at least 0.5", 0.6),
+        "parts-rows": Target(15, "parts", "rows of a picture, at most", 40.0, "rows"),
+        "parts-time": Target(15, "parts", "reading a picture's parts against its plain features", 3.5),
+        "parts-first": share("search by the object among 2,000 pictures: its composite first", 0.62),
+        "parts-ten": share("the same: among the first ten", 0.86),
+        "parts-query": Target(15, "parts", "comparing a query with all rows", 60.0, "ms"),
+    }
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -126,4 +147,5 @@ TARGETS: dict[str, Target] = {
     "duplicates-cost": Target(14, "duplicates", "indexing with thumbnails against indexing without", 1.05),
     "duplicates-time": Target(14, "duplicates", "100,000 synthetic rows", 600.0, "s"),
     "duplicates-memory": Target(14, "duplicates", "100,000 synthetic rows: resident at the peak", 1000.0, "MB"),
+    **_parts(),
 }

@@ -38,6 +38,10 @@ class WordError(CbirError):
     """There is no such word, or it has no such sense."""
 
 
+class RegionError(CbirError):
+    """A picture does not have the region that was asked for."""
+
+
 class EngineError(CbirError):
     """The runtime that was asked for cannot run here."""
 

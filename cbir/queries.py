@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from cbir.extract import unit
 
 if TYPE_CHECKING:
+    from cbir.parts.regions import Asked
     from cbir.words.vocabulary import Word
 
 #: How far a query moves away from what it is to be unlike: docs/queries.md has what others give.
@@ -25,10 +26,14 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Query:
-    """A picture to search by: a path, or bytes (of a picture from stdin, say) with a name for them."""
+    """A picture to search by: a path, or bytes (of a picture from stdin, say) with a name for them.
+
+    With a `region`, only that part of it counts.
+    """
 
     source: Path | bytes
     name: str
+    region: Asked | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_path(cls, path: str | Path) -> Query:

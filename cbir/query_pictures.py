@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import ImageReadError
+from cbir.errors import ImageReadError, RegionError
 from cbir.extract import Extractor, unit
+from cbir.images.read import read_bytes
 from cbir.index.store import Index
 from cbir.queries import AnyQuery, Query, RowQuery, pictures_of
+
+if TYPE_CHECKING:
+    from cbir.parts.queries import RegionExtractor
+    from cbir.parts.regions import Box
 
 #: Pictures that are remembered, so that one that comes again soon is not looked at again: 8 MB of most networks'
 #: features. More than an extractor has under way, so that what it does not tell twice is still known.
@@ -27,22 +34,28 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class QueryPicture:
-    """What is known of one picture of a query: its feature, of length 1, or where the index has its content."""
+    """What is known of one picture of a query: its feature, of length 1, or where the index has its content.
+
+    Of a picture of which only a region counts, the feature is that region's, which is in the `box`, in its pixels.
+    """
 
     rows: list[int]
     feature: Floats | None = None
-    error: ImageReadError | None = None
+    error: ImageReadError | RegionError | None = None
+    box: Box | None = None
 
 
 class QueryPictures:
-    """Looks at the pictures of queries for one index, with the extractor of its backbone.
+    """Looks at the pictures of queries for one index, with the extractor of its backbone, whose `engine` has a name.
 
     Memory is bounded however many queries there are: some thousand pictures are remembered.
     """
 
-    def __init__(self, index: Index, extractor: Extractor) -> None:
+    def __init__(self, index: Index, extractor: Extractor, *, engine: str | None = None) -> None:
         self._index = index
         self._extractor = extractor
+        self._engine = engine
+        self._regions: RegionExtractor | None = None
         self._rows_by_content: dict[str, list[int]] | None = None
 
     def of(self, queries: Iterable[AnyQuery | None]) -> Iterator[tuple[AnyQuery, list[QueryPicture]]]:
@@ -65,6 +78,9 @@ class QueryPictures:
                 for row in [one for one in new if isinstance(one, RowQuery)]:
                     found[row] = QueryPicture(self._rows_of(row.sha256), row.feature)
                     new.remove(row)
+                for part in [one for one in new if one.region is not None]:
+                    found[part] = self._look_at_region(part)
+                    new.remove(part)
                 total += len(new)
                 waiting.append((query, total))
                 yield from new
@@ -126,6 +142,21 @@ class QueryPictures:
             with lock:
                 feature = None if rows else features[result.sha256]
             yield result.key, QueryPicture(rows, feature)
+
+    def _look_at_region(self, picture: Query) -> QueryPicture:
+        """What is known of a picture of which only a region counts: its feature is always computed."""
+        from cbir.parts.queries import RegionExtractor, RegionFinder
+
+        if self._regions is None:
+            finder = RegionFinder(self._extractor.backbone, engine=self._engine)
+            self._regions = RegionExtractor(self._extractor, finder)
+        assert picture.region is not None
+        try:
+            data = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
+            feature, region = self._regions.feature(data, picture.name, picture.region)
+        except (ImageReadError, RegionError) as error:
+            return QueryPicture([], error=error)
+        return QueryPicture(self._index.find(hashlib.sha256(data).hexdigest()), feature, box=region.box)
 
     def _rows_of(self, sha256: str) -> list[int]:
         """`Index.find` for many contents: that reads the whole list of files each time."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import Weights
-from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError
+from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError, RegionError
 from cbir.extract import Extractor
 from cbir.index.classes import RowClasses
 from cbir.index.home import index_directory, the_only_directory
@@ -22,6 +23,9 @@ from cbir.queries import AnyQuery, Combination, CombinedQuery, Query, WordQuery,
 from cbir.query_pictures import QueryPicture, QueryPictures
 from cbir.ranking import Ranker
 from cbir.words.score import Scores, score_words, with_likeness
+
+if TYPE_CHECKING:
+    from cbir.parts.regions import Box
 
 logger = logging.getLogger("cbir")
 
@@ -52,11 +56,15 @@ class Match:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What one query brought: matches, best first, or the reason why a picture of it could not be read."""
+    """What one query brought: matches, best first, or why a picture of it could not be read or has no such region.
+
+    `boxes` are where the regions of its pictures are (`cbir.queries.pictures_of`, in that order), None of whole ones.
+    """
 
     query: AnyQuery
     matches: list[Match] = field(default_factory=list)
-    error: ImageReadError | None = None
+    error: ImageReadError | RegionError | None = None
+    boxes: tuple[Box | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,8 @@ class Searcher:
     def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None, queries: int = 1):
         self.index = index
         self.backbone = backbone_of(index, weights=weights)
-        self._pictures = QueryPictures(index, Extractor(self.backbone, engine=engine, pictures=queries))
+        extractor = Extractor(self.backbone, engine=engine, pictures=queries)
+        self._pictures = QueryPictures(index, extractor, engine=engine)
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
         self._classes: RowClasses | None = None
         self._last_scores: tuple[WordQuery, Scores] | None = None
@@ -209,7 +218,8 @@ class Searcher:
     ) -> Iterator[SearchResult]:
         asked = (Query.from_path(one) if isinstance(one, (str, Path)) else one for one in queries)
         for query, pictures in self._pictures.of(asked):
-            yield self._result(query, pictures, ranker, wanted)
+            boxes = tuple(picture.box for picture in pictures)
+            yield replace(self._result(query, pictures, ranker, wanted), boxes=boxes)
 
     def _check_words(self, query: WordQuery, wanted: _Wanted) -> None:
         """Raise what a search by words can be refused for: see `search`."""

@@ -16,7 +16,7 @@ from cbir.segment.classify import Likely
 from cbir.segment.coco import document, run_lengths, segmentations
 from cbir.segment.colours import distinct_colours
 from cbir.segment.describe import describe_parts
-from cbir.segment.layers import _colour_map, layers_picture, mean_activations
+from cbir.segment.layers import colour_map, layers_picture, mean_activations
 from cbir.segment.overlay import OVERLAY_SIDE, cut_outs, label_map, overlay, roomy_spots
 from cbir.segment.parts import Segmentation, Segmenter
 from cbir.segment.polygons import outlines
@@ -299,8 +299,8 @@ def test_the_layers_of_a_picture(bundled, draw_picture: Callable) -> None:  # ty
     assert np.ptp(first[:, :60]) < 0.01 * first[48].max()
 
 
-def test_the_colour_map_grows_lighter_evenly() -> None:
-    lightness = rgb2lab(_colour_map()[np.newaxis] / 255)[0, :, 0]
+def test_thecolour_map_grows_lighter_evenly() -> None:
+    lightness = rgb2lab(colour_map()[np.newaxis] / 255)[0, :, 0]
     assert lightness[0] < 12
     assert lightness[-1] > 88
     assert (np.diff(lightness) > -0.5).all()

@@ -11,6 +11,11 @@ from torch import nn
 from cbir.errors import ModelError
 from cbir.images.fit import Preprocessing
 
+_WITHOUT_PLACES = (
+    "This backbone has no maps of what is where in a picture, or takes pictures of one size only: "
+    "choose another, efficientnet_lite0 for one."
+)
+
 
 class Network(nn.Module):
     """A network without its classifier, with the normalisation of its input in front.
@@ -84,9 +89,46 @@ class LastMap(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         self.network(pictures)
+        return self.take()
+
+    def take(self) -> torch.Tensor:
+        """The map of the pictures that went through the network just now."""
         found, self._map = self._map, None
         assert found is not None  # the unit ran when it was found
         return nn.functional.relu(found) if self.is_rectified else found
+
+
+class PlaceMaps(nn.Module):
+    """Two maps of what a network sees at each place: the coarse one that its head takes, and one twice as fine.
+
+    `forward` takes uint8 pictures of shape (n, height, width, 3), sides multiples of 32, and returns both, the coarse
+    one first, shapes (n, channels, rows, columns). The coarse one is LastMap's or, where features are no mean of a
+    map, the last of Stages'; the fine one is the stage just finer. ModelError where there are no such maps.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        try:
+            self.stages = Stages(network)
+        except ModelError as error:
+            raise ModelError(_WITHOUT_PLACES) from error
+        try:
+            self.last: LastMap | None = LastMap(network)
+        except ModelError:
+            self.last = None
+        with torch.inference_mode():
+            grey = torch.full((1, 256, 256, 3), 127, dtype=torch.uint8)
+            maps = self.stages(grey.to(next(network.headless.parameters()).device))
+            rows = (maps[-1] if self.last is None else self.last(grey.to(maps[0].device))).shape[2]
+        finer = [number for number, stage in enumerate(maps) if stage.shape[2] > rows]
+        if not finer:
+            raise ModelError(_WITHOUT_PLACES)
+        self.fine = finer[-1]
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = self.stages(pictures)
+        coarse = maps[-1] if self.last is None else self.last.take()
+        return coarse, maps[self.fine]
 
 
 def _pooled_unit(network: Network) -> tuple[str, bool]:

@@ -20,7 +20,7 @@ from cbir.cli import logfile, output
 from cbir.cli.options import STDERR
 from cbir.errors import CbirError
 
-COMMANDS = ("index", "search", "duplicates", "tags", "map", "segment", "evaluate", "info", "models")
+COMMANDS = ("index", "search", "locate", "duplicates", "tags", "map", "segment", "evaluate", "info", "models")
 
 INTERRUPTED = 130
 

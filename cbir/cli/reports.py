@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -143,6 +144,8 @@ class SearchReports:
 
         words = [[] if its is None else [tag.word for tag in its] for its in tags or [None] * len(result.matches)]
         title, leads, notes = self._describe(result.query)
+        if any(result.boxes):
+            leads = [replace(lead, box=box) for lead, box in zip(leads, result.boxes, strict=True)]
         cards = [
             Card(self._short(match.path), match.path, match.rank, self._figures(match, result.query), its)
             for match, its in zip(result.matches, words, strict=True)

@@ -22,6 +22,7 @@ from cbir.cli.options import (
 )
 from cbir.cli.pictures import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.preview import Preview, preview_option
+from cbir.cli.regions import about_region, asked_region, region_options, with_region
 from cbir.cli.reports import SearchReports, report_options
 from cbir.cli.runs import use_one_blas_thread
 from cbir.cli.words import SenseOption, Words, find_words, logger, word_options, write_senses
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.command("search", short_help="Find pictures by a picture, or by words.")
 @click.argument("images", nargs=-1, type=FilePath(), metavar="[IMAGE]...")
 @word_options
+@region_options
 @index_option
 @click.option(
     "--top", "-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Matches a query."
@@ -81,6 +83,8 @@ def command(
     unwanted: tuple[str, ...],
     senses: tuple[SenseOption, ...],
     min_probability: float | None,
+    region: str | None,
+    segment: int | None,
     index_name: str | None,
     count: int,
     min_score: values.LeastScore,
@@ -113,6 +117,7 @@ def command(
     \b
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
+      cbir search some.jpg --region 40,30,200,150
       cbir search some.jpg --sheet found.jpg --html found.html
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
@@ -140,6 +145,7 @@ def command(
     by_words_alone = bool(asked.all) and not images and files_from is None and query_index is None
     if by_words_alone:
         _refuse_options_of_pictures(ctx)
+    asked_part = asked_region(region, segment)
     stdin = Stdin()
     format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
     previews = Preview.checked(format_) if preview else None
@@ -162,7 +168,7 @@ def command(
         from cbir.indexed_queries import indexed_queries
 
         pictures = indexed_queries(open_index(query_index), searcher.backbone)
-    queries = _combined(pictures, others, together=together, shares=shares, strength=strength)
+    queries = _combined(with_region(pictures, asked_part), others, together=together, shares=shares, strength=strength)
     opener = Opener()
     results = searcher.search(
         [_by_words(asked)] if by_words_alone else _with_words(queries, asked),
@@ -179,7 +185,7 @@ def command(
         format_,
         several=False if together or by_words_alone else True if query_index is not None else named.several,
         null=null,
-        about={**asked.about(), **_about(others, class_name)},
+        about={**asked.about(), **_about(others, class_name), **about_region(asked_part)},
         together=together,
         words=asked,
         preview=previews,
@@ -200,6 +206,8 @@ _OF_PICTURES = {
     "together": "--together",
     "unlike": "--unlike",
     "class_name": "--class-weights",
+    "region": "--region",
+    "segment": "--segment",
 }
 
 
@@ -219,6 +227,8 @@ def _refuse_other_pictures(ctx: click.Context) -> None:
         raise click.UsageError("--query-index is for all pictures of an index: name pictures, or an index.")
     if "together" in given:
         raise click.UsageError("--together is for pictures that are named: with --query-index each is a query.")
+    if {"region", "segment"} & given:
+        raise click.UsageError("--region and --segment are for pictures that are named: --query-index reads none.")
 
 
 def _by_words(words: Words) -> AnyQuery:

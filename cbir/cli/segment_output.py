@@ -40,7 +40,7 @@ class Files:
         """Write what was asked for of one picture; the files' names, as a record has them."""
         from cbir.segment import overlay
 
-        stem = self._free_stem(image)
+        stem = self.free_stem(image)
         written: Record = {}
         if self.has_overlay:
             written["overlay"] = self._save(overlay.overlay(segmentation), self.folder / f"{stem}.parts.png", "--out")
@@ -55,6 +55,10 @@ class Files:
                 for part, cut in overlay.cut_outs(segmentation)
             ]
         return written
+
+    def save(self, image: Image.Image, name: str) -> str:
+        """Write a picture of that name to the folder; its path."""
+        return self._save(image, self.folder / name, "--out")
 
     def write_text(self, text: str, path: Path, option: str) -> None:
         """Write a document that `option` names."""
@@ -75,7 +79,7 @@ class Files:
         return str(path)
 
     def _check(self, path: Path) -> None:
-        """CbirError where `path` is one of the pictures that are to be segmented."""
+        """CbirError where `path` is one of the pictures that were named."""
         for name in self.inputs:
             try:
                 is_input = os.path.samefile(name, path)
@@ -83,11 +87,11 @@ class Files:
                 continue
             if is_input:
                 raise CbirError(
-                    f"{path} would be written over, and it is one of the pictures to be segmented: "
+                    f"{path} would be written over, and it is one of the pictures that were named: "
                     "choose another folder with --out, or leave it out."
                 )
 
-    def _free_stem(self, image: Path) -> str:
+    def free_stem(self, image: Path) -> str:
         """The start of the files' names; pictures of one name from several folders get numbers."""
         stem, number = image.stem, 1
         while stem in self._taken:

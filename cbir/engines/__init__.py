@@ -74,6 +74,12 @@ class Engine(Protocol):
         The sides of `pictures` are multiples of 32. ModelError where the features are no such mean.
         """
 
+    def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
+        """In one pass, a coarse map (the last) and the stage just finer: shapes (n, channels, rows, columns).
+
+        The sides of `pictures` are multiples of 32. ModelError where there are no such maps.
+        """
+
 
 def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int = 1) -> Engine:
     """The best engine here for `backbone` and about that many `pictures`.

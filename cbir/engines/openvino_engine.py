@@ -48,6 +48,7 @@ class OpenVINOEngine:
         self._hint = "THROUGHPUT" if many else "LATENCY"
         self._stages: openvino.InferRequest | None = None
         self._last_map: openvino.InferRequest | None = None
+        self._place_maps: openvino.InferRequest | None = None
         self._choice = read_choice(self._choice_file())
         compiled = self._load("features")
         # one more than are computed, so that the next is there when one is done
@@ -97,6 +98,14 @@ class OpenVINOEngine:
             self._last_map = self._load("last_map").create_infer_request()
         self._last_map.infer([np.ascontiguousarray(pictures)])
         return _outputs(self._last_map)[0]
+
+    def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
+        """See `engines.Engine.place_maps`."""
+        if self._place_maps is None:
+            self._place_maps = self._load("place_maps").create_infer_request()
+        self._place_maps.infer([np.ascontiguousarray(pictures)])
+        coarse, fine = _outputs(self._place_maps)
+        return coarse, fine
 
     def _load(self, graph: str) -> openvino.CompiledModel:
         """The compiled model of `graph` (see `_convert`), from the cache where it is there and sound."""
@@ -173,7 +182,7 @@ def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) 
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:
     """The torch network as an OpenVINO model that takes any number of pictures.
 
-    `graph` says what of it: "features", "stages" or "last_map", as the methods of an engine are called.
+    `graph` says what of it: "features", "stages", "last_map" or "place_maps", as the methods of an engine are called.
 
     Goes through OpenVINO's PyTorch front end and not through `openvino.convert_model`, which reports its use to
     the maker.
@@ -182,13 +191,14 @@ def _convert(backbone: Backbone, graph: str) -> openvino.Model:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    from cbir.backbones.network import LastMap, Stages
+    from cbir.backbones.network import LastMap, PlaceMaps, Stages
 
     network = backbone.build()
     makers: dict[str, Callable[[], torch.nn.Module]] = {
         "features": lambda: network,
         "stages": lambda: Stages(network),
         "last_map": lambda: LastMap(network),
+        "place_maps": lambda: PlaceMaps(network),
     }
     module, side = makers[graph](), backbone.preprocessing.crop if graph == "features" else 256
     example = torch.full((1, side, side, 3), 127, dtype=torch.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from cbir.backbones.network import LastMap, Stages
+from cbir.backbones.network import LastMap, PlaceMaps, Stages
 from cbir.backbones.registry import Backbone
 from cbir.engines import Features, Pictures
 
@@ -26,6 +26,7 @@ class TorchEngine:
         self._network = self._network.to(self.device).to(memory_format=torch.channels_last)
         self._stages: Stages | None = None
         self._last_map: LastMap | None = None
+        self._place_maps: PlaceMaps | None = None
         device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
         precision = "half precision" if self.device.type == "cuda" else "float32"
         self.description = f"torch {torch.__version__}, {device}, {precision}"
@@ -59,6 +60,14 @@ class TorchEngine:
         with torch.inference_mode():
             found: Features = self._last_map(self._send(pictures)).float().contiguous().cpu().numpy()
             return found
+
+    def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
+        """See `engines.Engine.place_maps`."""
+        if self._place_maps is None:
+            self._place_maps = PlaceMaps(self._network)
+        with torch.inference_mode():
+            coarse, fine = (one.float().contiguous().cpu().numpy() for one in self._place_maps(self._send(pictures)))
+        return coarse, fine
 
     def _send(self, pictures: Pictures) -> torch.Tensor:
         pictures = np.ascontiguousarray(pictures)  # torch knows no negative strides

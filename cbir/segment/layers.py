@@ -59,7 +59,7 @@ def layers_picture(image: Image.Image, engine: Engine) -> Image.Image:
     width, height = (max(round(side * scale), 1) for side in image.size)
     panels = [(f"picture: {image.width} x {image.height}", image.resize((width, height), Image.Resampling.LANCZOS))]
     for number, (activation, channels, stride) in enumerate(mean_activations(image, engine), 1):
-        coloured = Image.fromarray(_colour_map()[_levels(activation)])
+        coloured = Image.fromarray(colour_map()[_levels(activation)])
         title = f"stage {number}: {channels} channels at 1/{stride}"
         panels.append((title, coloured.resize((width, height), Image.Resampling.NEAREST)))
     return _sheet(panels)
@@ -94,7 +94,7 @@ def _sheet(panels: list[tuple[str, Image.Image]]) -> Image.Image:
 
 
 @cache
-def _colour_map() -> npt.NDArray[np.uint8]:
+def colour_map() -> npt.NDArray[np.uint8]:
     """256 colours of evenly growing lightness, from a dark blue over red to a light yellow, shape (256, 3)."""
     from skimage.color import lab2rgb
 

@@ -1,0 +1,63 @@
+"""`--region` and `--segment`: a part of a query's picture, for `cbir search` and `cbir locate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from cbir.parts.regions import Asked
+    from cbir.queries import Query
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def region_options(command: Command) -> Command:
+    """`--region` and `--segment`, as the parameters `region` and `segment`."""
+    for option in (
+        click.option(
+            "--segment", type=click.IntRange(0, 255), metavar="N", help="Only the part N of `cbir segment IMAGE`."
+        ),
+        click.option(
+            "--region",
+            metavar="X,Y,W,H",
+            help="Only this box of the picture, in pixels of the upright picture, or in % (25%,25%,50%,50%).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def asked_region(region: str | None, segment: int | None) -> Asked | None:
+    """What the two options say; a usage error where they contradict each other, or `region` is none."""
+    if region is None and segment is None:
+        return None
+    from cbir.parts.regions import RegionOption, SegmentOption
+
+    if region is not None and segment is not None:
+        raise click.UsageError("--region and --segment both say which part of the picture: give one of them.")
+    if segment is not None:
+        return SegmentOption(segment)
+    try:
+        return RegionOption.parse(region or "")
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--region'") from error
+
+
+def with_region(pictures: Iterable[Query | None], asked: Asked | None) -> Iterable[Query | None]:
+    """The same queries by that region of each picture. A pause, None, stays one."""
+    if asked is None:
+        return pictures
+    return (None if picture is None else replace(picture, region=asked) for picture in pictures)
+
+
+def about_region(asked: Asked | None) -> dict[str, Any]:
+    """What a JSON record tells of it."""
+    if asked is None:
+        return {}
+    from cbir.parts.regions import RegionOption
+
+    return {"region": asked.text} if isinstance(asked, RegionOption) else {"segment": asked.label}

@@ -1,0 +1,100 @@
+"""What a network's maps say of the parts of a picture, and of a region that is searched by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbir.backbones.registry import Backbone, describe
+from cbir.engines import Engine, open_engine
+from cbir.extract import unit
+from cbir.parts.regions import Region, whole
+from cbir.parts.windows import Grid, grid
+
+Floats = npt.NDArray[np.float32]
+
+#: Pixels of a picture's longer side when its parts are read.
+SIDE = 640
+
+#: Pixels of a region's longer side when it is searched by, about those of a window at SIDE; their mean counts.
+QUERY_SIDES = (128, 160, 192)
+
+_MULTIPLE = 32  # of an engine's sides
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A picture's two maps (see `engines.Engine.place_maps`): shapes (channels, rows, columns)."""
+
+    coarse: Floats
+    fine: Floats
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means of the two maps in n windows or regions, shapes (n, channels): rows of an index before the whitening."""
+
+    coarse: Floats
+    fine: Floats
+
+
+class PartReader:
+    """Reads parts of pictures with one backbone, which is loaded when the first picture needs it.
+
+    Its methods raise ModelError where the backbone has no maps of what is where in a picture.
+    """
+
+    def __init__(self, backbone: Backbone | str, *, engine: str | None = None) -> None:
+        self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        self._engine_name = engine
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that does the work, opened now if it was not yet."""
+        if self._engine is None:
+            self._engine = open_engine(self.backbone, engine=self._engine_name)
+        return self._engine
+
+    def maps(self, image: Image.Image, side: int = SIDE) -> Maps:
+        """The maps of an RGB picture whose longer side is brought to about `side` pixels."""
+        size = network_size(image.size, side)
+        pixels = np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BICUBIC))
+        coarse, fine = self.engine.place_maps(pixels[np.newaxis])
+        return Maps(coarse[0], fine[0])
+
+    def parts(self, image: Image.Image) -> tuple[Grid, Means]:
+        """The windows of an upright RGB picture, and their means, of the same length, by one pass of the network."""
+        windows, maps = grid(*image.size), self.maps(image)
+        return windows, Means(rooted(windows.means(maps.coarse)), unit(windows.means(maps.fine)))
+
+    def region(self, image: Image.Image, region: Region | None = None) -> Means:
+        """The means of a region (without one, of the whole picture) as a query, of one row."""
+        region = region or whole(image)
+        crop = region.crop(image)
+        found = []
+        for side in QUERY_SIDES:
+            maps = self.maps(crop, side)
+            found.append((rooted(mean_of(maps.coarse, region)), unit(mean_of(maps.fine, region))))
+        coarse, fine = (unit(np.stack(of_sides).mean(axis=0, keepdims=True)) for of_sides in zip(*found, strict=True))
+        return Means(coarse, fine)
+
+
+def network_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Width and height with that longer side, as multiples of 32."""
+    width, height = (max(round(length * side / max(size) / _MULTIPLE), 1) * _MULTIPLE for length in size)
+    return width, height
+
+
+def rooted(vectors: Floats) -> Floats:
+    """The roots of a coarse map's numbers at length 1, so that a few strong channels do not decide alone."""
+    return unit(np.asarray(np.copysign(np.sqrt(np.abs(vectors)), vectors), dtype=np.float32))
+
+
+def mean_of(map_: Floats, region: Region) -> Floats:
+    """The mean of a map of a region's box, shape (channels, rows, columns), where the region is: (channels,)."""
+    shares = region.cover(*map_.shape[1:]).ravel()
+    return np.asarray(map_.reshape(len(map_), -1) @ shares / shares.sum(), dtype=np.float32)

@@ -1,0 +1,70 @@
+"""Which region of a picture a query is, and its features, to be compared with those of whole pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbir.errors import ModelError
+from cbir.extract import Extractor, unit
+from cbir.images.fit import fit
+from cbir.images.read import decode
+from cbir.parts.features import mean_of, network_size
+from cbir.parts.regions import Asked, Region, RegionOption, of_label
+
+if TYPE_CHECKING:
+    from cbir.backbones.registry import Backbone
+    from cbir.segment.parts import Segmenter
+
+Floats = npt.NDArray[np.float32]
+
+#: Pixels of a region's longer side when its features are compared with whole pictures': docs/parts.md has others.
+_SIDE = 288
+
+
+class RegionFinder:
+    """Finds regions that were asked for; segments are those of `cbir segment` with its own settings."""
+
+    def __init__(self, backbone: Backbone, *, engine: str | None = None) -> None:
+        self._backbone = backbone
+        self._engine = engine
+        self._segmenter: Segmenter | None = None
+
+    def find(self, image: Image.Image, asked: Asked, name: str) -> Region:
+        """The region of an upright RGB picture. RegionError where the picture, called `name`, does not have it."""
+        if isinstance(asked, RegionOption):
+            return asked.of(image, name)
+        if self._segmenter is None:
+            from cbir.segment.parts import Segmenter
+
+            self._segmenter = Segmenter(self._backbone, engine=self._engine)
+        return of_label(self._segmenter.segment(image).labels, asked.label, name)
+
+
+class RegionExtractor:
+    """Makes features of regions that can be compared with those of whole pictures, by an extractor's network."""
+
+    def __init__(self, extractor: Extractor, finder: RegionFinder) -> None:
+        self._extractor = extractor
+        self._finder = finder
+        self._has_map = True
+
+    def feature(self, data: bytes, name: str, asked: Asked) -> tuple[Floats, Region]:
+        """The feature, shape (dimension,), of length 1, and the region. ImageReadError, RegionError.
+
+        The mean of the network's last map where the region is; where features are no such mean, those of its box.
+        """
+        image = decode(data, name=name)
+        region = self._finder.find(image, asked, name)
+        crop = region.crop(image)
+        if self._has_map:
+            try:
+                pixels = np.asarray(crop.resize(network_size(crop.size, _SIDE), Image.Resampling.BICUBIC))
+                return unit(mean_of(self._extractor.engine.last_map(pixels[np.newaxis])[0], region)), region
+            except ModelError:
+                self._has_map = False
+        fitted = fit(crop, self._extractor.backbone.preprocessing)
+        return unit(self._extractor.engine.features(fitted[np.newaxis])[0]), region

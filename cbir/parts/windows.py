@@ -1,0 +1,86 @@
+"""Where a picture's parts are: windows that overlap, and what a network's maps say of each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+#: Rows of a picture in an index of parts, at most: its windows, and the whole picture.
+MOST_ROWS = 40
+
+#: A window's side in shorter sides of the picture. In longer pictures, windows are a sixteenth of the area at least,
+#: so that MOST_ROWS of them still cover the picture.
+_SIDE, _AREA = 1 / 3, 1 / 16
+
+#: How far a window is from the next, in its sides.
+_STEP = 1 / 2
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Square windows in rows and columns over a picture: `across` and `down` say where they start, and `side` how large
+    they are, in pixels of the picture, which is `width` × `height`."""
+
+    width: int
+    height: int
+    side: float
+    across: Floats
+    down: Floats
+
+    def __len__(self) -> int:
+        """The windows, and the whole picture."""
+        return len(self.across) * len(self.down) + 1
+
+    def boxes(self) -> npt.NDArray[np.int32]:
+        """x, y, width and height of each row, in whole pixels: first the whole picture, then line by line."""
+        found = [(0, 0, self.width, self.height)]
+        for y in self.down.tolist():
+            for x in self.across.tolist():
+                left, top = math.floor(x + 0.5), math.floor(y + 0.5)
+                right, bottom = math.floor(x + self.side + 0.5), math.floor(y + self.side + 0.5)
+                left, top = min(left, self.width - 1), min(top, self.height - 1)
+                right, bottom = max(min(right, self.width), left + 1), max(min(bottom, self.height), top + 1)
+                found.append((left, top, right - left, bottom - top))
+        return np.array(found, dtype=np.int32)
+
+    def means(self, map_: Floats) -> Floats:
+        """The mean of a map of the picture, shape (channels, rows, columns), in each of `boxes`: (len(self), channels).
+
+        Cells that a window covers in part count by that part.
+        """
+        channels, rows, columns = map_.shape
+        down = _shares(self.down, self.side, self.height, rows)
+        across = _shares(self.across, self.side, self.width, columns)
+        inside = np.matmul(down, map_.reshape(channels, rows, columns)) @ across.T  # (channels, down, across)
+        windows = inside.reshape(channels, -1).T
+        return np.concatenate([map_.reshape(channels, -1).mean(axis=1)[np.newaxis], windows])
+
+
+def grid(width: int, height: int) -> Grid:
+    """The windows of a picture of that size, with the whole at most MOST_ROWS."""
+    shorter = min(width, height)
+    side = min(max(_SIDE * shorter, math.sqrt(_AREA * width * height)), shorter)
+    counts = [round((length - side) / (_STEP * side)) + 1 for length in (width, height)]
+    while math.prod(counts) >= MOST_ROWS:
+        # the axis on which they overlap most can spare one; of two alike, the one that has more
+        steps = [(length - side) / max(count - 1, 1) for length, count in zip((width, height), counts, strict=True)]
+        axis = min((0, 1), key=lambda one: (steps[one] if counts[one] > 1 else math.inf, -counts[one]))
+        counts[axis] -= 1
+    starts = [
+        np.linspace(0, length - side, count, dtype=np.float32) if count > 1 else np.array([(length - side) / 2])
+        for length, count in zip((width, height), counts, strict=True)
+    ]
+    return Grid(width, height, side, starts[0].astype(np.float32), starts[1].astype(np.float32))
+
+
+def _shares(starts: Floats, side: float, length: int, cells: int) -> Floats:
+    """What each of a map's cells counts in the mean of each window along one axis, shape (windows, cells)."""
+    edges = np.arange(cells + 1) * (length / cells)
+    begins, ends = starts[:, np.newaxis], starts[:, np.newaxis] + side
+    covered = np.clip(np.minimum(ends, edges[1:]) - np.maximum(begins, edges[:-1]), 0, None)
+    return np.asarray(covered / covered.sum(axis=1, keepdims=True), dtype=np.float32)
