@@ -18,7 +18,7 @@ from benchmarks import collection, pictures, processes
 from benchmarks.harness import Settings, Worker, alone, take_turns
 from benchmarks.results import Result, measured, noted
 from cbir.build import Options, Target, build_index
-from cbir.duplicates import find_duplicates
+from cbir.duplicates.find import find_duplicates
 from cbir.extract import Extractor
 from cbir.index.store import Index
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cbir.build import index_folder as index_folder
+    from cbir.duplicates.find import find_duplicates as find_duplicates
     from cbir.errors import CbirError as CbirError
     from cbir.errors import ImageReadError as ImageReadError
     from cbir.extract import Extractor as Extractor
     from cbir.images.read import read_image as read_image
     from cbir.index.store import Index as Index
     from cbir.index.update import Report as Report
+    from cbir.map.collection import map_index as map_index
     from cbir.queries import CombinedQuery as CombinedQuery
     from cbir.queries import Query as Query
     from cbir.queries import WordQuery as WordQuery
@@ -48,7 +50,9 @@ _HOMES = {
     "Tagged": "cbir.tagging",
     "Tagger": "cbir.tagging",
     "WordQuery": "cbir.queries",
+    "find_duplicates": "cbir.duplicates.find",
     "index_folder": "cbir.build",
+    "map_index": "cbir.map.collection",
     "open_index": "cbir.search",
     "read_image": "cbir.images.read",
     "tag_index": "cbir.tagging",

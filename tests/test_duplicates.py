@@ -17,8 +17,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from cbir import build
 from cbir.build import Options, build_index, choose_target
 from cbir.cli import cli
-from cbir.duplicates import find_duplicates
 from cbir.duplicates.align import align, moved, plain, starts
+from cbir.duplicates.find import find_duplicates
 from cbir.duplicates.groups import grouped, unknown_pairs
 from cbir.duplicates.pairs import Pairs, least_cosine, score
 from cbir.images.read import open_image

@@ -16,7 +16,7 @@ from cbir.cli.table import Column
 from cbir.errors import CbirError, IndexDamagedError
 
 if TYPE_CHECKING:
-    from cbir.duplicates import Duplicates, Group, Member
+    from cbir.duplicates.find import Duplicates, Group, Member
     from cbir.index.store import Index
 
 logger = logging.getLogger("cbir")
@@ -63,7 +63,7 @@ def command(
       cbir duplicates --min-score 0.99 --format paths -0 | xargs -0 -r mv -t elsewhere/
     """
     from cbir.cli.duplicates_report import write_duplicates
-    from cbir.duplicates import find_duplicates
+    from cbir.duplicates.find import find_duplicates
 
     format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
     index, is_damaged = _open(index_name, exact=exact)

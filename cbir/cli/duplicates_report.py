@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cbir.cli import output
-from cbir.duplicates import Duplicates, Group, Member
+from cbir.duplicates.find import Duplicates, Group, Member
 from cbir.index.store import Index
 from cbir.report import card
 from cbir.report.page import write_page
