@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
 from benchmarks.composites import Box, Composite, composites, others
 from benchmarks.harness import Settings, Worker, one_blas_thread
 from benchmarks.results import Result, measured, noted
-
-Floats = npt.NDArray[np.float32]
 
 #: Pictures that are searched, the composites among them.
 COLLECTION = 2000
@@ -124,81 +126,118 @@ def _place(box: Box, true: Box, score: float, seconds: float) -> Place:
 def _searching(worker: Worker, settings: Settings, made: Sequence[Composite]) -> Iterator[Result]:
     files = [one.path for one in made] + others(settings.shared, made, COLLECTION - len(made))
     files = files[: settings.pick(COLLECTION, len(made) + 100)]
-    rows, seconds, plain = worker.call(index, files)
-    yield measured("parts-rows", rows)
-    yield measured("parts-time", seconds / plain, f"{1000 * seconds:.0f} ms and {1000 * plain:.0f} ms a picture")
+    found = worker.call(indexed, files, settings.scratch)
+    yield measured("parts-rows", found.most)
+    each = [f"{1000 * seconds / len(files):.1f} ms" for seconds in (found.seconds, found.plain)]
+    size = f"{found.size / len(files) / 1000:.0f} KB a picture more"
+    yield measured("parts-time", found.seconds / found.plain, f"{each[0]} a picture, {each[1]} without parts; {size}")
+    yield measured("parts-memory", (found.memory - found.plain_memory) / 10**6)
     step = settings.pick(1, 10)
     for kind in ("whole", "box", "mask"):
-        ranks, millis, agree = worker.call(searched, made, kind, step)
+        ranks, agree = worker.call(searched, settings.scratch, made, kind, step)
         first, ten = (float(np.mean([rank < most for rank in ranks])) for most in (1, 10))
-        details = (
-            f"among ten {ten:.3f}; {millis:.1f} ms in {len(files):,} pictures; of the exact scan's ten {agree:.3f}"
-        )
+        details = f"among ten {ten:.3f}, of {len(files):,} pictures; of the exact scan's ten {agree:.3f}"
         raw = {"ranks": ranks}
         if kind == "mask":
             yield measured("parts-first", first, details, **raw)
             yield measured("parts-ten", ten)
-            yield measured("parts-query", millis)
         else:
             yield noted(15, f"search by parts, the photo's {kind}: its composite first", first, "", details, **raw)
+    parts, plain = worker.call(queried, settings.scratch, made[:: settings.pick(6, 30)])
+    yield measured("parts-query", parts - plain, f"{parts:.1f} ms a query by a region, {plain:.1f} ms with --no-parts")
 
 
-_kept: dict[str, Any] = {}
+class Indexed(NamedTuple):
+    """Two runs of an index of the same pictures: windows of a picture at most, seconds, bytes of parts, private memory
+    at the peak."""
+
+    most: int
+    seconds: float
+    plain: float
+    size: int
+    memory: int
+    plain_memory: int
 
 
-def index(files: Sequence[Any]) -> tuple[int, float, float]:
-    """Read the parts of pictures, and keep them: the most rows of one, and seconds a picture, of parts and plainly."""
+def indexed(files: Sequence[Path], scratch: Path) -> Indexed:
+    """Make an index with parts, and one without, of links to `files`, which have their numbers as names."""
     from cbir.backbones.registry import BUNDLED
-    from cbir.images.fit import fit
-    from cbir.parts.codes import quantised, signs
-    from cbir.parts.features import PartReader
-    from cbir.parts.whitening import general
+    from cbir.index.parts import SIGNS
+    from cbir.index.store import Index
 
-    reader = PartReader(BUNDLED)
-    whitening = general(reader.backbone)
-    assert whitening is not None
-    numbers, pictures, most = [], [], 0
-    taken: dict[str, list[float]] = {"parts": [], "plain": []}
-
-    def clock(kind: str, work: Callable[[], Any]) -> Any:
-        began = time.perf_counter()
-        done = work()
-        taken[kind].append(time.perf_counter() - began)
-        return done
-
+    photos = scratch / "photos"
+    photos.mkdir()
     for number, path in enumerate(files):
-        image = Image.open(path).convert("RGB")
-        rows = clock("parts", lambda image=image: quantised(whitening.rows(reader.parts(image)[1])))
-        if number % 16 == 15 and number < 640:  # in batches of 16, as an index run has them
-            batch = [fit(Image.open(one).convert("RGB"), reader.backbone.preprocessing) for one in files[:16]]
-            clock("plain", lambda batch=batch: reader.engine.features(np.stack(batch)))
-        numbers.append(rows)
-        pictures += [number] * len(rows)
-        most = max(most, len(rows))
-    _kept.update(reader=reader, whitening=whitening, numbers=np.concatenate(numbers))
-    _kept.update(pictures=np.array(pictures, dtype=np.int64), signs=signs(_kept["numbers"]))
-    return most, median(taken["parts"]), median(taken["plain"]) / 16
+        (photos / f"{number:05}{path.suffix}").symlink_to(path.resolve())
+    (scratch / "few").mkdir()
+    for path in sorted(photos.iterdir())[:32]:
+        shutil.copy(path, scratch / "few")
+    taken, memory = {}, {}
+    for name, options in (("plain", []), ("parts", ["--parts"])):
+        command = [sys.executable, "-m", "cbir", "index", "--model", BUNDLED, "-q", *options]
+        # the network is prepared for the processor once, which is no part of a run
+        subprocess.run(
+            [*command, str(scratch / "few"), "--index", str(scratch / f"few-{name}")],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        began = time.perf_counter()
+        process = subprocess.Popen([*command, str(photos), "--index", str(scratch / name)], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        taken[name], memory[name] = time.perf_counter() - began, 1024 * usage.ru_maxrss
+        assert status == 0
+    index = Index.open(scratch / "parts")
+    files_of_parts = [entry for block in index.meta.blocks for entry in (block.parts, block.signs) if entry]
+    most = int(index.stored(SIGNS, range(index.rows))[:, 0].max())
+    size = sum(entry.bytes for entry in files_of_parts)
+    return Indexed(most, taken["parts"], taken["plain"], size, memory["parts"], memory["plain"])
 
 
-def searched(made: Sequence[Composite], kind: str, step: int) -> tuple[list[int], float, float]:
-    """For each query the rank of its own composite, milliseconds a query, and the share of the exact first ten."""
-    from cbir.parts.codes import SCALE, best_pictures
+def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> tuple[list[int], float]:
+    """For each query the rank of its own composite, and the share of the exact first ten."""
+    from cbir.index.parts import PARTS
+    from cbir.index.store import Index
+    from cbir.parts.codes import SCALE
+    from cbir.parts.features import PartReader
+    from cbir.parts.indexing import find_parts, whitening_of
     from cbir.parts.regions import Region
+    from cbir.search import backbone_of
 
-    exact = _kept["numbers"].astype(np.float32) / SCALE
-    starts = np.flatnonzero(np.diff(_kept["pictures"], prepend=-1))
-    ranks, seconds, agree = [], [], []
+    index = Index.open(scratch / "parts")
+    reader = PartReader(backbone_of(index))
+    whitening = whitening_of(reader.backbone)
+    names = [int(record.path.split(".")[0]) for _, record in index.records()]
+    numbers = index.stored(PARTS, range(index.rows))["numbers"]
+    exact = numbers[..., : whitening.dimension].astype(np.float32) / SCALE
+    ranks, agree = [], []
     for number in range(0, len(made), step):
         one = made[number]
         x, y, width, height = one.photo_box
         mask = np.array(Image.open(one.mask))[y : y + height, x : x + width] if kind == "mask" else None
         region = None if kind == "whole" else Region(one.photo_box, mask)
-        query = _kept["whitening"].rows(_kept["reader"].region(Image.open(one.photo).convert("RGB"), region))[0]
-        began = time.perf_counter()
-        found = best_pictures(query, _kept["numbers"], _kept["signs"], _kept["pictures"], 100)
-        seconds.append(time.perf_counter() - began)
-        where = np.flatnonzero(found.pictures == number)
-        ranks.append(int(where[0]) if len(where) else len(found.pictures))
-        best = np.argsort(-np.maximum.reduceat(exact @ query, starts), kind="stable")[:10]
-        agree.append(len(set(best.tolist()) & set(found.pictures[:10].tolist())) / 10)
-    return ranks, 1000 * median(seconds), float(np.mean(agree))
+        query = whitening.rows(reader.region(Image.open(one.photo).convert("RGB"), region))[0]
+        rows = find_parts(index, query, 100, []).rows.tolist()
+        found = [names[row] for row in rows]
+        ranks.append(found.index(number) if number in found else len(found))
+        best = np.argsort(-(exact @ query).max(axis=1), kind="stable")[:10]
+        agree.append(len(set(best.tolist()) & set(rows[:10])) / 10)
+    return ranks, float(np.mean(agree))
+
+
+def queried(scratch: Path, made: Sequence[Composite]) -> tuple[float, float]:
+    """Milliseconds a query by a region in the index with parts, by parts and plainly, in turns, the network open."""
+    from cbir.parts.regions import RegionOption
+    from cbir.queries import Query
+    from cbir.search import Searcher, open_index
+
+    searcher = Searcher(open_index(str(scratch / "parts")))
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for number, one in enumerate([made[0], *made]):
+        region = RegionOption.parse(",".join(map(str, one.photo_box)))
+        for parts in (True, False):
+            query = Query(one.photo, str(one.photo), region=region, parts=parts)
+            began = time.perf_counter()
+            next(iter(searcher.search([query])))
+            if number:
+                seconds[parts].append(time.perf_counter() - began)
+    return 1000 * median(seconds[True]), 1000 * median(seconds[False])

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cbir.backbones.head import Classifier, classifier_of
 from cbir.backbones.registry import Backbone, choose
@@ -17,15 +18,18 @@ from cbir.images.read import MAX_PIXELS
 from cbir.images.scan import FoundFile
 from cbir.index.check import without_damage, without_damaged_files
 from cbir.index.classes import CLASSES
-from cbir.index.format import META, Meta, is_writers, load_meta
+from cbir.index.format import META, Meta, PartsEntry, is_writers, load_meta
 from cbir.index.home import home, index_directory, name_for, the_only_directory
-from cbir.index.kinds import KINDS
+from cbir.index.kinds import KINDS, OF_PARTS, without_parts
 from cbir.index.lock import HOLDER, LOCK, exclusive, now
 from cbir.index.plan import Plan, make_plan
 from cbir.index.store import Index
 from cbir.index.update import Report, carry_out
 from cbir.index.writer import Writer
 from cbir.search import backbone_of
+
+if TYPE_CHECKING:
+    from cbir.parts.indexing import PartMaker
 
 logger = logging.getLogger("cbir")
 
@@ -86,7 +90,8 @@ class Options:
     `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None.
     `repair` drops blocks, or their optional files, that are damaged, so that their pictures are read again, and looks
-    once more for what could not be found. Pictures of more than `max_pixels` are skipped.
+    once more for what could not be found. `parts` says whether the index is to have parts of its pictures from now on
+    (docs/parts.md); None leaves that as it is. Pictures of more than `max_pixels` are skipped.
     """
 
     model: str | None = None
@@ -97,11 +102,16 @@ class Options:
     repair: bool = False
     max_pixels: int = MAX_PIXELS
     wait: float = 0
+    parts: bool | None = None
 
 
 def preview(target: Target, options: Options) -> Plan:
     """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
+    if index is not None:
+        changed = _with_or_without_parts(index.meta, target.directory, options)
+        if changed is not index.meta:
+            index = Index(target.directory, changed)
     plan = make_plan(target.root, _exclude(options, index), index, prune=options.prune, repair=options.repair)
     if (
         index is not None
@@ -135,6 +145,7 @@ def build_index(
         with exclusive(directory, options.wait):
             if (directory / META).exists():
                 _drop_damaged(directory, everything=options.repair)
+                _change_parts(directory, options)
             # what another run changed before the lock was ours counts
             index = Index.open(directory) if (directory / META).exists() else None
             backbone = _backbone(index, options)
@@ -145,7 +156,10 @@ def build_index(
             if index is not None and not index.meta.complete and plan.unchanged < len(plan.scan.files):
                 done, total = f"{plan.unchanged:,}", f"{len(plan.scan.files):,}"
                 logger.info("%s of %s already done (the last run was interrupted).", done, total)
-            meta = index.meta if index is not None else _first_state(backbone, target.root)
+            if index is None:
+                meta = _first_state(backbone, target.root).but(parts=_parts_entry(backbone) if options.parts else None)
+            else:
+                meta = index.meta
             extractor = Extractor(
                 backbone,
                 engine=options.engine,
@@ -154,6 +168,7 @@ def build_index(
                 max_pixels=options.max_pixels,
                 classifier=_classifier(backbone, plan),
                 thumbnails=True,
+                parts=_part_maker(backbone, meta, plan),
             )
             lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
             if lacking and not _can_extract(extractor):
@@ -208,6 +223,44 @@ def _drop_damaged(directory: Path, *, everything: bool) -> None:
     if problems:
         Writer(directory, meta).replace(sound)
         logger.info("Its pictures are read again.")
+
+
+def _change_parts(directory: Path, options: Options) -> None:
+    """Have an index want parts of its pictures from now on, or take away those that it has, as `options` say."""
+    meta = load_meta(directory)
+    changed = _with_or_without_parts(meta, directory, options)
+    if changed is not meta:
+        Writer(directory, meta).replace(changed)
+
+
+def _with_or_without_parts(meta: Meta, directory: Path, options: Options) -> Meta:
+    """`meta`, wanting parts or without them as `options` say; itself where that is so already."""
+    if options.parts is None or options.parts is (meta.parts is not None):
+        return meta
+    if not options.parts:
+        return without_parts(meta)
+    return meta.but(parts=_parts_entry(_backbone(Index.open(directory), options)))
+
+
+def _parts_entry(backbone: Backbone) -> PartsEntry:
+    """What an index says of the parts that a network makes now; CbirError where it makes none."""
+    from cbir.parts.indexing import whitening_name
+
+    return PartsEntry(whitening_name(backbone))
+
+
+def _part_maker(backbone: Backbone, meta: Meta, plan: Plan) -> PartMaker | None:
+    """What makes parts, if the index wants any and there is something to do."""
+    if meta.parts is None or not (plan.fresh or any(plan.again_for(kind) for kind in OF_PARTS)):
+        return None
+    from cbir.parts.indexing import PartMaker, whitening_of
+
+    if meta.parts != _parts_entry(backbone):
+        raise CbirError(
+            "The parts of this index were made by another cbir: run `cbir index` with --no-parts, then with --parts, "
+            "to read them again."
+        )
+    return PartMaker(whitening_of(backbone))
 
 
 def _classifier(backbone: Backbone, plan: Plan) -> Classifier | None:

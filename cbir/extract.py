@@ -22,16 +22,28 @@ import numpy.typing as npt
 from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError
 from cbir.images.isolated import IsolatedDecoder
-from cbir.images.read import MAX_PIXELS, read_bytes, read_fitted, read_fitted_and_thumbnail
+from cbir.images.large import LargePicture
+from cbir.images.read import (
+    MAX_PIXELS,
+    read_bytes,
+    read_fitted,
+    read_fitted_and_thumbnail,
+    read_fitted_thumbnail_and_large,
+)
 from cbir.images.thumbnail import Thumbnail
 
 if TYPE_CHECKING:
     from cbir.backbones.head import Classifier, TopClasses
     from cbir.engines import Engine
+    from cbir.index.parts import PartRows
+    from cbir.parts.indexing import PartMaker
 
 #: Pictures that are read ahead of the network: of a CPU's, and of a GPU's, whose batches are larger.
 AHEAD = 128
 AHEAD_OF_CUDA = 512
+
+#: The same where parts are made too, for which pictures of nearly a megabyte wait.
+AHEAD_WITH_PARTS = 32
 
 #: Pictures that are classified at a time. A classifier's 5 MB go through the processor's cache each time: for batches
 #: of four, as suit some networks, that would cost five times as much.
@@ -48,7 +60,7 @@ class Extracted(Generic[Key]):
     Exactly one holds: `feature`, shape (dimension,), not normalised; `error`, where it could not be read; or
     neither, where no network ran because its content (`sha256`) was known already. With a feature that is finite come
     the picture's most probable `classes`, shapes (count,), if the extractor was given a classifier. With whatever was
-    decoded comes its `thumbnail`, if the extractor makes these.
+    decoded comes its `thumbnail`, if the extractor makes these, and with a feature its `parts`, if it makes those.
     """
 
     key: Key
@@ -57,6 +69,7 @@ class Extracted(Generic[Key]):
     error: ImageReadError | None = None
     classes: TopClasses | None = None
     thumbnail: Thumbnail | None = None
+    parts: PartRows | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,7 @@ class _Prepared(Generic[Key]):
     result: Extracted[Key]
     picture: npt.NDArray[np.uint8] | None = None
     is_pause: bool = False
+    large: LargePicture | None = None
 
 
 class Extractor:
@@ -72,7 +86,8 @@ class Extractor:
     `engine` is one of `engines.NAMES`; `pictures` is about how many there will be. With `isolated`, pictures are
     decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
     Pictures of more than `max_pixels` are refused before they are decoded. With a `classifier`, which is
-    the backbone's, each picture's most probable classes are told too, with `thumbnails` also each one's thumbnail.
+    the backbone's, each picture's most probable classes are told too, with `thumbnails` also each one's thumbnail, with
+    `parts` the rows of its parts.
     """
 
     def __init__(
@@ -85,6 +100,7 @@ class Extractor:
         max_pixels: int = MAX_PIXELS,
         classifier: Classifier | None = None,
         thumbnails: bool = False,
+        parts: PartMaker | None = None,
     ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
@@ -93,6 +109,7 @@ class Extractor:
         self._max_pixels = max_pixels
         self._classifier = classifier
         self._thumbnails = thumbnails
+        self._parts = parts
         self._engine: Engine | None = None
 
     @property
@@ -170,6 +187,9 @@ class Extractor:
                 if remember is not None and len(seen) > remember:
                     del seen[next(iter(seen))]
                 pictures += 1
+                if self._parts is not None and prepared.large is not None:
+                    rows = self._parts.rows(prepared.large, self.engine)
+                    prepared = _Prepared(replace(prepared.result, parts=rows), prepared.picture)
             waiting.append(prepared)
             if pictures and pictures == self.engine.batch:
                 if len(under_way) == self.engine.depth:
@@ -194,14 +214,20 @@ class Extractor:
         from cbir.engines import WORTH_CUDA, has_cuda
 
         most = AHEAD_OF_CUDA if self._pictures >= WORTH_CUDA and has_cuda() else AHEAD
+        if self._parts is not None:
+            most = AHEAD_WITH_PARTS
 
         decoders: list[IsolatedDecoder] = []
         of_thread = threading.local()
 
         def start() -> None:
             if self._isolated:
-                preprocessing, thumbnails = self.backbone.preprocessing, self._thumbnails
-                of_thread.decoder = IsolatedDecoder(preprocessing, self._max_pixels, thumbnails=thumbnails)
+                of_thread.decoder = IsolatedDecoder(
+                    self.backbone.preprocessing,
+                    self._max_pixels,
+                    thumbnails=self._thumbnails,
+                    large=self._parts is not None,
+                )
                 decoders.append(of_thread.decoder)
 
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
@@ -211,11 +237,13 @@ class Extractor:
                 digest = hashlib.sha256(data).hexdigest()
                 if known(digest):
                     return _Prepared(Extracted(key, digest))
-                fit_one = of_thread.decoder.fit_and_thumbnail if self._isolated else self._fit_and_thumbnail
-                picture, made = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
+                fit_one = of_thread.decoder.fit_all if self._isolated else self._fit_all
+                picture, made, large = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
             except ImageReadError as error:
                 return _Prepared(Extracted(key, digest, error=error))
-            return _Prepared(Extracted(key, digest, thumbnail=made), None if only_decoded(digest) else picture)
+            if only_decoded(digest):
+                return _Prepared(Extracted(key, digest, thumbnail=made))
+            return _Prepared(Extracted(key, digest, thumbnail=made), picture, large=large)
 
         pool = ThreadPoolExecutor(max(2, _cores()), thread_name_prefix="decode", initializer=start)
         ahead: deque[Future[_Prepared[Key]]] = deque()
@@ -260,11 +288,13 @@ class Extractor:
                 waiting, features = [], []
         yield from finished()
 
-    def _fit_and_thumbnail(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None]:
+    def _fit_all(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None, LargePicture | None]:
         preprocessing, most = self.backbone.preprocessing, self._max_pixels
+        if self._parts is not None:
+            return read_fitted_thumbnail_and_large(data, preprocessing, name=name, max_pixels=most)
         if self._thumbnails:
-            return read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most)
-        return read_fitted(data, preprocessing, name=name, max_pixels=most), None
+            return *read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most), None
+        return read_fitted(data, preprocessing, name=name, max_pixels=most), None, None
 
 
 def _finish(

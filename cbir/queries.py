@@ -28,12 +28,14 @@ Floats = npt.NDArray[np.float32]
 class Query:
     """A picture to search by: a path, or bytes (of a picture from stdin, say) with a name for them.
 
-    With a `region`, only that part of it counts.
+    With a `region`, only that part of it counts. With `parts`, pictures are found by theirs, which the index must have;
+    None leaves that to the search, which does it for regions where it can. Only a query by itself can have it.
     """
 
     source: Path | bytes
     name: str
     region: Asked | None = field(default=None, kw_only=True)
+    parts: bool | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_path(cls, path: str | Path) -> Query:
@@ -72,6 +74,8 @@ class CombinedQuery:
             raise ValueError("a query needs a picture that matches are to be like")
         if self.shares and len(self.shares) != len(self.like):
             raise ValueError(f"{len(self.shares)} shares for {len(self.like)} pictures")
+        if any(query.parts for query in self.pictures):
+            raise ValueError("pictures are found by parts of one picture, and not of several together")
         if not all(math.isfinite(share) and share > 0 for share in self.shares):
             raise ValueError("shares are numbers above 0")
         if not (math.isfinite(self.strength) and self.strength >= 0):
@@ -111,6 +115,8 @@ class WordQuery:
     def __post_init__(self) -> None:
         if not self.words and not self.without:
             raise ValueError("a query by words needs a word")
+        if isinstance(self.picture, Query) and self.picture.parts:
+            raise ValueError("pictures are found by parts of one picture, and not by words too")
 
     @classmethod
     def from_text(

@@ -37,12 +37,14 @@ class QueryPicture:
     """What is known of one picture of a query: its feature, of length 1, or where the index has its content.
 
     Of a picture of which only a region counts, the feature is that region's, which is in the `box`, in its pixels.
+    Where pictures are to be found by parts, it has `part` instead, of length 1, and no feature.
     """
 
     rows: list[int]
     feature: Floats | None = None
     error: ImageReadError | RegionError | None = None
     box: Box | None = None
+    part: Floats | None = None
 
 
 class QueryPictures:
@@ -78,7 +80,7 @@ class QueryPictures:
                 for row in [one for one in new if isinstance(one, RowQuery)]:
                     found[row] = QueryPicture(self._rows_of(row.sha256), row.feature)
                     new.remove(row)
-                for part in [one for one in new if one.region is not None]:
+                for part in [one for one in new if one.region is not None or one.parts]:
                     found[part] = self._look_at_region(part)
                     new.remove(part)
                 total += len(new)
@@ -144,19 +146,21 @@ class QueryPictures:
             yield result.key, QueryPicture(rows, feature)
 
     def _look_at_region(self, picture: Query) -> QueryPicture:
-        """What is known of a picture of which only a region counts: its feature is always computed."""
+        """What is known of a picture that is asked by a region or for parts: that is always computed."""
         from cbir.parts.queries import RegionExtractor, RegionFinder
 
         if self._regions is None:
             finder = RegionFinder(self._extractor.backbone, engine=self._engine)
             self._regions = RegionExtractor(self._extractor, finder)
-        assert picture.region is not None
         try:
             data = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
-            feature, region = self._regions.feature(data, picture.name, picture.region)
+            compute = self._regions.part if picture.parts else self._regions.feature
+            made, region = compute(data, picture.name, picture.region)
         except (ImageReadError, RegionError) as error:
             return QueryPicture([], error=error)
-        return QueryPicture(self._index.find(hashlib.sha256(data).hexdigest()), feature, box=region.box)
+        rows = self._index.find(hashlib.sha256(data).hexdigest())
+        box = None if picture.region is None else region.box
+        return QueryPicture(rows, None, None, box, made) if picture.parts else QueryPicture(rows, made, box=box)
 
     def _rows_of(self, sha256: str) -> list[int]:
         """`Index.find` for many contents: that reads the whole list of files each time."""

@@ -40,7 +40,8 @@ class Match:
     `score` is the cosine of its features and the query's: 1 is the same picture. Of a query of several pictures it is
     the mean of the cosines with those that matches are to be like. `percentile` is the share, in percent, of random
     pairs of the index's pictures that are less alike than that; None where the index does not know. `row` is the
-    picture's row in the index, by which `cbir.tagging.RowTags` tells its tags.
+    picture's row in the index, by which `cbir.tagging.RowTags` tells its tags. Of a search by parts, `box` is where in
+    the picture, in its pixels, its most similar window is, and `score` the likeness of that window, 1 at most.
 
     Of a query with words, `probability` is what the network gives to their being shown, and to the unwanted ones' not
     being shown; with an inexact word (`Word.exact`) it is a likeness from 0 to 1. Of words alone, it is the score too.
@@ -52,6 +53,7 @@ class Match:
     percentile: float | None = None
     probability: float | None = None
     row: int = -1
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ class Searcher:
         self._pictures = QueryPictures(index, extractor, engine=engine)
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
         self._classes: RowClasses | None = None
+        self._has_warned = False
         self._last_scores: tuple[WordQuery, Scores] | None = None
 
     def search(
@@ -217,9 +220,27 @@ class Searcher:
         self, queries: Iterable[AnyQuery | str | Path | None], ranker: Ranker, wanted: _Wanted
     ) -> Iterator[SearchResult]:
         asked = (Query.from_path(one) if isinstance(one, (str, Path)) else one for one in queries)
+        asked = (self._by_parts(query, ranker, wanted) for query in asked)
         for query, pictures in self._pictures.of(asked):
             boxes = tuple(picture.box for picture in pictures)
             yield replace(self._result(query, pictures, ranker, wanted), boxes=boxes)
+
+    def _by_parts(self, query: AnyQuery | None, ranker: Ranker, wanted: _Wanted) -> AnyQuery | None:
+        """The same query, which says whether it finds pictures by their parts; CbirError where it cannot, but must."""
+        if not isinstance(query, Query) or query.parts is False or (query.parts is None and query.region is None):
+            return query
+        from cbir.parts.indexing import check_parts, warn_of_missing
+
+        can_be = ranker is self._rankers[None] and wanted.min_percentile is None
+        if query.parts is None and (self.index.meta.parts is None or not can_be):
+            return query
+        if not can_be:
+            raise CbirError("Parts have no percentiles, and no weights of classes: leave those out, or the parts.")
+        check_parts(self.index, self.backbone)
+        if not self._has_warned:
+            self._has_warned = True
+            warn_of_missing(self.index)
+        return replace(query, parts=True)
 
     def _check_words(self, query: WordQuery, wanted: _Wanted) -> None:
         """Raise what a search by words can be refused for: see `search`."""
@@ -233,11 +254,13 @@ class Searcher:
         for picture in found:
             if picture.error is not None:
                 return SearchResult(query, error=picture.error)
-        features = [self._feature(picture) for picture in found]
+        features = [self._feature(picture) for picture in found if picture.part is None]
         own: list[int] = []
         if not wanted.include_self:
             pictures = zip(pictures_of(query), found, strict=True)
             own = [row for picture, what in pictures for row in self._own_rows(picture, what.rows)]
+        if isinstance(query, Query) and found[0].part is not None:
+            return self._result_of_parts(query, found[0].part, own, wanted)
         if isinstance(query, WordQuery):
             return self._result_of_words(query, features, own, ranker, wanted)
         feature = _combine(query, features)
@@ -246,6 +269,15 @@ class Searcher:
             scores = self.index.features(rows) @ feature.likeness
         keep = ~np.isin(rows, own) & self._score_enough(scores, wanted)
         return SearchResult(query, self._matches(rows[keep][: wanted.count], scores[keep][: wanted.count]))
+
+    def _result_of_parts(self, query: Query, part: Floats, own: list[int], wanted: _Wanted) -> SearchResult:
+        from cbir.parts.indexing import find_parts
+
+        found = find_parts(self.index, part, wanted.count, own)
+        keep = self._score_enough(found.scores, wanted)
+        matches = self._matches(found.rows[keep], found.scores[keep], alike=False)
+        boxes = [box for box, is_kept in zip(found.boxes, keep, strict=True) if is_kept]
+        return SearchResult(query, [replace(match, box=box) for match, box in zip(matches, boxes, strict=True)])
 
     def _result_of_words(
         self, query: WordQuery, features: Sequence[Floats], own: Sequence[int], ranker: Ranker, wanted: _Wanted

@@ -94,7 +94,7 @@ def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: P
     assert np.abs(found.grey.astype(int) - exact).mean() < 4
     decoder = IsolatedDecoder(preprocessing, thumbnails=True)
     try:
-        _, through_a_pipe = decoder.fit_and_thumbnail(data, "a")
+        _, through_a_pipe, _ = decoder.fit_all(data, "a")
     finally:
         decoder.close()
     assert through_a_pipe is not None

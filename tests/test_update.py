@@ -55,7 +55,7 @@ def test_a_second_run_opens_no_picture(photo_folder: Folder, monkeypatch: pytest
     def fail(*args: object) -> Iterator[Extracted[object]]:
         raise AssertionError("a picture was to be read")
 
-    monkeypatch.setattr(Extractor, "_fit_and_thumbnail", fail)
+    monkeypatch.setattr(Extractor, "_fit_all", fail)
     report = refresh(root)
     assert counts(report) == {"unchanged": 6}
     assert report.total == 6

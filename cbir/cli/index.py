@@ -53,6 +53,11 @@ STRICT = 4
 )
 @click.option("--dry-run", "-n", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--prune", is_flag=True, help="Forget pictures that are gone even if most of them are.")
+@click.option(
+    "--parts/--no-parts",
+    default=None,
+    help="Also keep parts of each picture, for `cbir search --parts`; or take them away. Remembered.",
+)
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
 @click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
 @click.option(
@@ -74,6 +79,7 @@ def command(
     max_megapixels: float,
     dry_run: bool,
     prune: bool,
+    parts: bool | None,
     repair: bool,
     strict: bool,
     wait: float,
@@ -90,6 +96,7 @@ def command(
       cbir index photos/
       cbir index photos/ --exclude 'raw/*' --exclude '*.gif'
       cbir index --index photos        # again, from cron
+      cbir index photos/ --parts       # pictures are found by parts, too
     """
     # between two batches of a network, a second thread would wait for work as busily as if it had some
     use_one_blas_thread()
@@ -105,6 +112,7 @@ def command(
         repair=repair,
         max_pixels=round(max_megapixels * 1_000_000),
         wait=wait,
+        parts=parts,
     )
     target = choose_target(folder, index_name, root)
     describe_run(subject=target.name)

@@ -54,6 +54,7 @@ def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: b
 
 def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
     from cbir.index.check import find_problems
+    from cbir.index.parts import PARTS, SIGNS
     from cbir.index.store import Index
     from cbir.index.thumbnails import THUMBNAILS
 
@@ -88,6 +89,9 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
         "classes": _classes(index),
         "thumbnails": {"pictures": int((~index.without(THUMBNAILS) & index.valid).sum())},
+        "parts": None
+        if meta.parts is None
+        else {"pictures": int((~index.without(PARTS) & ~index.without(SIGNS) & index.valid).sum())},
         "verified": verify,
         "problems": find_problems(index, verify=verify),
     }
@@ -120,6 +124,7 @@ def _print(record: dict[str, Any]) -> None:
             ("cosines", _cosines(record["cosines"])),
             ("classes", _of_classes(record["classes"], record["pictures"])),
             ("thumbnails", _of_thumbnails(record)),
+            ("parts", _of_parts(record)),
             ("exclude", ", ".join(map(output.printable, record["exclude"])) or "nothing"),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
@@ -161,6 +166,16 @@ def _of_thumbnails(record: dict[str, Any]) -> str:
         return "of all pictures"
     name = output.printable(record["index"])
     return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` makes the others"
+
+
+def _of_parts(record: dict[str, Any]) -> str:
+    name = output.printable(record["index"])
+    if record["parts"] is None:
+        return f"none: `cbir index --index {name} --parts` reads them"
+    known, pictures = record["parts"]["pictures"], record["pictures"]
+    if known == pictures:
+        return "of all pictures"
+    return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` reads the others"
 
 
 def _cosines(record: dict[str, Any] | None) -> str:

@@ -178,6 +178,7 @@ class MatchWriter:
                     "score": round(match.score, 6),
                     "percentile": None if match.percentile is None else round(match.percentile, 2),
                     **({} if match.probability is None else {"probability": round(match.probability, 6)}),
+                    **({} if match.box is None else {"box": list(match.box)}),
                     "tags": _records(tags[match.row]),
                 }
                 for match in result.matches

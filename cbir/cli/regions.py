@@ -31,6 +31,13 @@ def region_options(command: Command) -> Command:
     return command
 
 
+parts_option = click.option(
+    "--parts/--no-parts",
+    default=None,
+    help="Compare with parts of pictures (see `cbir index --parts`).  [default: for regions, where the index has them]",
+)
+
+
 def asked_region(region: str | None, segment: int | None) -> Asked | None:
     """What the two options say; a usage error where they contradict each other, or `region` is none."""
     if region is None and segment is None:
@@ -47,11 +54,13 @@ def asked_region(region: str | None, segment: int | None) -> Asked | None:
         raise click.BadParameter(str(error), param_hint="'--region'") from error
 
 
-def with_region(pictures: Iterable[Query | None], asked: Asked | None) -> Iterable[Query | None]:
-    """The same queries by that region of each picture. A pause, None, stays one."""
-    if asked is None:
+def with_region(
+    pictures: Iterable[Query | None], asked: Asked | None, parts: bool | None = None
+) -> Iterable[Query | None]:
+    """The same queries by that region of each picture, and by `parts` or not. A pause, None, stays one."""
+    if asked is None and parts is None:
         return pictures
-    return (None if picture is None else replace(picture, region=asked) for picture in pictures)
+    return (None if picture is None else replace(picture, region=asked, parts=parts) for picture in pictures)
 
 
 def about_region(asked: Asked | None) -> dict[str, Any]:

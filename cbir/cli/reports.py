@@ -147,7 +147,7 @@ class SearchReports:
         if any(result.boxes):
             leads = [replace(lead, box=box) for lead, box in zip(leads, result.boxes, strict=True)]
         cards = [
-            Card(self._short(match.path), match.path, match.rank, self._figures(match, result.query), its)
+            Card(self._short(match.path), match.path, match.rank, self._figures(match, result.query), its, match.box)
             for match, its in zip(result.matches, words, strict=True)
         ]
         problem = "" if result.error is None else str(result.error)

@@ -22,7 +22,7 @@ from cbir.cli.options import (
 )
 from cbir.cli.pictures import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.preview import Preview, preview_option
-from cbir.cli.regions import about_region, asked_region, region_options, with_region
+from cbir.cli.regions import about_region, asked_region, parts_option, region_options, with_region
 from cbir.cli.reports import SearchReports, report_options
 from cbir.cli.runs import use_one_blas_thread
 from cbir.cli.words import SenseOption, Words, find_words, logger, word_options, write_senses
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.argument("images", nargs=-1, type=FilePath(), metavar="[IMAGE]...")
 @word_options
 @region_options
+@parts_option
 @index_option
 @click.option(
     "--top", "-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Matches a query."
@@ -85,6 +86,7 @@ def command(
     min_probability: float | None,
     region: str | None,
     segment: int | None,
+    parts: bool | None,
     index_name: str | None,
     count: int,
     min_score: values.LeastScore,
@@ -146,6 +148,11 @@ def command(
     if by_words_alone:
         _refuse_options_of_pictures(ctx)
     asked_part = asked_region(region, segment)
+    if parts and (asked.all or together or unlike or class_name or query_index is not None):
+        raise click.UsageError(
+            "--parts is for queries by one picture each: without words, --together, --unlike, --class-weights and "
+            "--query-index."
+        )
     stdin = Stdin()
     format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
     previews = Preview.checked(format_) if preview else None
@@ -168,7 +175,8 @@ def command(
         from cbir.indexed_queries import indexed_queries
 
         pictures = indexed_queries(open_index(query_index), searcher.backbone)
-    queries = _combined(with_region(pictures, asked_part), others, together=together, shares=shares, strength=strength)
+    pictures = with_region(pictures, asked_part, parts)
+    queries = _combined(pictures, others, together=together, shares=shares, strength=strength)
     opener = Opener()
     results = searcher.search(
         [_by_words(asked)] if by_words_alone else _with_words(queries, asked),
@@ -208,6 +216,7 @@ _OF_PICTURES = {
     "class_name": "--class-weights",
     "region": "--region",
     "segment": "--segment",
+    "parts": "--parts",
 }
 
 

@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from cbir.errors import ImageReadError
 from cbir.images.fit import Preprocessing
-from cbir.images.read import MAX_PIXELS, read_fitted, read_fitted_and_thumbnail
-from cbir.images.thumbnail import Thumbnail
+from cbir.images.large import LargePicture
+from cbir.images.read import MAX_PIXELS, read_fitted, read_fitted_and_thumbnail, read_fitted_thumbnail_and_large
+from cbir.images.thumbnail import BYTES, Thumbnail
 
 #: No picture of 250 megapixels takes that long.
 TIMEOUT_SECONDS = 60.0
@@ -40,14 +41,22 @@ _LENGTH = struct.Struct("<cI")
 class IsolatedDecoder:
     """Fits pictures in a child process, which is started when it is needed and again after it died.
 
-    With `thumbnails` it makes these too. For one thread at a time. `close` ends the child; so does the end of this
-    process.
+    With `thumbnails` it makes these too, with `large` also large pictures (`images.large`). For one thread at a time.
+    `close` ends the child; so does the end of this process.
     """
 
-    def __init__(self, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS, *, thumbnails: bool = False) -> None:
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        max_pixels: int = MAX_PIXELS,
+        *,
+        thumbnails: bool = False,
+        large: bool = False,
+    ) -> None:
         self._preprocessing = preprocessing
         self._max_pixels = max_pixels
-        self._thumbnails = thumbnails
+        self._thumbnails = thumbnails or large
+        self._large = large
         self._child: subprocess.Popen[bytes] | None = None
         self._watch: _Watch | None = None
 
@@ -56,10 +65,10 @@ class IsolatedDecoder:
 
         Raises ImageReadError where the file is no picture, or the decoder crashed on it or took too long.
         """
-        return self.fit_and_thumbnail(data, name)[0]
+        return self.fit_all(data, name)[0]
 
-    def fit_and_thumbnail(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None]:
-        """What `fit` returns, and the picture's thumbnail, None unless the decoder was made for it."""
+    def fit_all(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None, LargePicture | None]:
+        """What `fit` returns, the picture's thumbnail and the large picture, None unless it was made for these."""
         child = self._child or self._start()
         assert child.stdin is not None
         assert child.stdout is not None
@@ -86,8 +95,9 @@ class IsolatedDecoder:
             raise ImageReadError(name, answer.decode("utf-8", "surrogateescape"))
         crop = self._preprocessing.crop
         pixels = crop * crop * 3
-        made = Thumbnail.from_bytes(answer[pixels:]) if self._thumbnails else None
-        return np.frombuffer(answer, dtype=np.uint8, count=pixels).reshape(crop, crop, 3), made
+        made = Thumbnail.from_bytes(answer[pixels : pixels + BYTES]) if self._thumbnails else None
+        large = LargePicture.from_bytes(memoryview(answer)[pixels + BYTES :]) if self._large else None
+        return np.frombuffer(answer, dtype=np.uint8, count=pixels).reshape(crop, crop, 3), made, large
 
     def close(self) -> None:
         """End the child process, if there is one."""
@@ -110,7 +120,7 @@ class IsolatedDecoder:
                 "-c",
                 _CHILD,
                 "\n".join(sys.path),
-                json.dumps([self._preprocessing.to_json(), self._max_pixels, self._thumbnails]),
+                json.dumps([self._preprocessing.to_json(), self._max_pixels, self._thumbnails, self._large]),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -182,7 +192,12 @@ def _cause(returncode: int | None) -> str:
 
 
 def _serve(
-    preprocessing: Preprocessing, max_pixels: int, thumbnails: bool, requests: IO[bytes], answers: IO[bytes]
+    preprocessing: Preprocessing,
+    max_pixels: int,
+    thumbnails: bool,
+    large: bool,
+    requests: IO[bytes],
+    answers: IO[bytes],
 ) -> None:
     """The child: answer requests until there are no more."""
     while True:
@@ -193,7 +208,12 @@ def _serve(
         name = _read(requests, name_length).decode("utf-8", "surrogateescape")
         try:
             data = _read(requests, data_length)
-            if thumbnails:
+            if large:
+                fitted, made, picture = read_fitted_thumbnail_and_large(
+                    data, preprocessing, name=name, max_pixels=max_pixels
+                )
+                status, answer = _FITTED, fitted.tobytes() + made.to_bytes() + picture.to_bytes()
+            elif thumbnails:
                 fitted, made = read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=max_pixels)
                 status, answer = _FITTED, fitted.tobytes() + made.to_bytes()
             else:
@@ -208,8 +228,8 @@ def _serve(
 
 def main(settings: str) -> None:
     """What a child process runs; `settings` is the JSON of a `Preprocessing`, the largest number of pixels, and
-    whether thumbnails are made too."""
+    whether thumbnails and large pictures are made too."""
     # Ctrl-C reaches the whole group of processes; the parent decides what ends when
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    preprocessing, max_pixels, thumbnails = json.loads(settings)
-    _serve(Preprocessing.from_json(preprocessing), max_pixels, thumbnails, sys.stdin.buffer, sys.stdout.buffer)
+    preprocessing, max_pixels, thumbnails, large = json.loads(settings)
+    _serve(Preprocessing.from_json(preprocessing), max_pixels, thumbnails, large, sys.stdin.buffer, sys.stdout.buffer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import math
 import struct
 import warnings
 from functools import cache
@@ -17,6 +18,7 @@ from PIL import Image, ImageFile
 from cbir.errors import ImageReadError, reason_of
 from cbir.images.convert import is_on_its_side, to_rgb, turn_upright
 from cbir.images.fit import Box, Preprocessing, fit
+from cbir.images.large import SIDE, LargePicture, large_picture
 from cbir.images.thumbnail import Thumbnail, thumbnail
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
@@ -143,6 +145,22 @@ def read_fitted_and_thumbnail(
     """What `read_fitted` returns, and the picture's thumbnail; it is decoded once. Raises ImageReadError."""
     image, box, size = _decode(data, name, preprocessing.decode_at_least, max_pixels)
     return fit(image, preprocessing, box), thumbnail(image, box, size)
+
+
+def read_fitted_thumbnail_and_large(
+    data: bytes, preprocessing: Preprocessing, *, name: str, max_pixels: int = MAX_PIXELS
+) -> tuple[npt.NDArray[np.uint8], Thumbnail, LargePicture]:
+    """What `read_fitted_and_thumbnail` returns, and the picture as its parts are read. Raises ImageReadError.
+
+    A large JPEG is decoded twice: features must not depend on whether parts are wanted too.
+    """
+    decoded = _decode(data, name, preprocessing.decode_at_least, max_pixels)
+    image, box, size = decoded
+    fitted, made = fit(image, preprocessing, box), thumbnail(image, box, size)
+    if max(image.size) < min(SIDE, max(size)):
+        at_least = math.ceil(SIDE * min(size) / max(size))
+        image, box, _ = _decode(data, name, at_least, max_pixels)
+    return fitted, made, large_picture(image, box, size)
 
 
 class _Decoded(NamedTuple):

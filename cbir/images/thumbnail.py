@@ -16,6 +16,9 @@ SIDE = 32
 
 _SIZES = struct.Struct("<II")
 
+#: Bytes of a thumbnail in a pipe.
+BYTES = _SIZES.size + SIDE * SIDE
+
 
 class Thumbnail(NamedTuple):
     """The whole picture squeezed into a square: `grey` has the shape (SIDE, SIDE), uint8.

@@ -17,7 +17,7 @@ from cbir.index.home import META as META
 FORMAT = 1
 
 #: Names of the optional files of a block, and of its fields for them: see `cbir.index.optional`.
-OPTIONAL = ("classes", "thumbnails")
+OPTIONAL = ("classes", "thumbnails", "parts", "signs")
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
 FILE_NAME = re.compile(rf"(features|files|index|projection|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|json|ann)")
@@ -78,6 +78,8 @@ class BlockEntry:
     invalid: tuple[tuple[int, int], ...] = ()
     classes: OptionalEntry | None = None
     thumbnails: OptionalEntry | None = None
+    parts: OptionalEntry | None = None
+    signs: OptionalEntry | None = None
 
     def data_files(self) -> list[FileEntry]:
         """All files of the block."""
@@ -127,13 +129,28 @@ class ShortlistEntry:
 
 
 @dataclass(frozen=True)
+class PartsEntry:
+    """That an index has parts of its pictures; `whitening` is the SHA-256 of what their rows were whitened with."""
+
+    whitening: str
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> PartsEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        if not re.fullmatch("[0-9a-f]{64}", record["whitening"]):
+            raise ValueError("not a SHA-256 of a whitening")
+        return cls(record["whitening"])
+
+
+@dataclass(frozen=True)
 class Meta:
     """The content of `meta.json`.
 
     `model` is what made the features, kept for whoever can read it (a backbone's `to_json`); `root` is the folder
     that the files' paths are relative to. `next_number` numbers the next data file; numbers are never used
     again, so that a reader of an older state cannot mistake a file. `complete` is false between the commits of a
-    run that has not come to its end. `cosines` tells how alike the rows are, where that was sampled.
+    run that has not come to its end. `cosines` tells how alike the rows are, where that was sampled. `parts` is None
+    where nobody wanted any.
     """
 
     model: dict[str, Any]
@@ -147,6 +164,7 @@ class Meta:
     blocks: tuple[BlockEntry, ...] = ()
     shortlist: ShortlistEntry | None = None
     cosines: CosineQuantiles | None = None
+    parts: PartsEntry | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -210,7 +228,7 @@ def _parse(record: dict[str, Any]) -> Meta:
     if not isinstance(dimension, int) or not 1 <= dimension <= 100_000:
         raise ValueError(f"impossible dimension {dimension!r}")
     shortlist = record["shortlist"]
-    cosines = record.get("cosines")  # an older index has none
+    cosines, parts = record.get("cosines"), record.get("parts")  # an older index has none
     meta = Meta(
         model=model,
         dimension=dimension,
@@ -223,6 +241,7 @@ def _parse(record: dict[str, Any]) -> Meta:
         blocks=tuple(BlockEntry.from_json(block) for block in record["blocks"]),
         shortlist=None if shortlist is None else ShortlistEntry.from_json(shortlist),
         cosines=None if cosines is None else CosineQuantiles.from_json(cosines),
+        parts=None if parts is None else PartsEntry.from_json(parts),
     )
     if meta.shortlist and meta.shortlist.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")

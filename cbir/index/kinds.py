@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from cbir.index.classes import CLASSES
+from cbir.index.format import Meta
 from cbir.index.optional import Kind
+from cbir.index.parts import PARTS, SIGNS
 from cbir.index.thumbnails import THUMBNAILS
 
 #: All of them. Each has a field of its name in `format.BlockEntry`.
-KINDS: tuple[Kind, ...] = (CLASSES, THUMBNAILS)
+KINDS: tuple[Kind, ...] = (CLASSES, THUMBNAILS, PARTS, SIGNS)
+
+#: Those that an index has only if somebody wants it to.
+OF_PARTS: tuple[Kind, ...] = (PARTS, SIGNS)
+
+
+def wanted_kinds(meta: Meta | None) -> tuple[Kind, ...]:
+    """The kinds that an index is to have of every picture."""
+    return KINDS if meta is not None and meta.parts is not None else (CLASSES, THUMBNAILS)
+
+
+def without_parts(meta: Meta) -> Meta:
+    """The same state without files of parts."""
+    gone = dict.fromkeys(kind.name for kind in OF_PARTS)
+    return meta.but(parts=None, blocks=tuple(block.with_optional(gone) for block in meta.blocks))

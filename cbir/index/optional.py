@@ -93,6 +93,11 @@ class OptionalRows:
         file = self._opened()
         return self.kind.blank(len(wanted)) if file is None else file.take(wanted)
 
+    def items(self, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> Records:
+        """One of the records of each of `rows`, shape (n,), at its place: shape (n,)."""
+        file = self._opened()
+        return np.zeros(len(rows), dtype=self.kind.dtype) if file is None else file.items(rows, places)
+
     def parsed(self, parse: Callable[[Records], T]) -> T:
         """What `parse` makes of all rows; IndexDamagedError where they cannot be read or it raises ValueError."""
         file, records = self._opened(), self.between(0, self._rows)

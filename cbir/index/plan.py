@@ -12,7 +12,7 @@ from cbir.errors import RefusedToForgetError, reason_of
 from cbir.hashing import file_sha256
 from cbir.images.scan import FoundFile, Scan, is_excluded, scan
 from cbir.index.files import FileRecord
-from cbir.index.kinds import KINDS
+from cbir.index.kinds import wanted_kinds
 from cbir.index.optional import Kind
 from cbir.index.store import Index
 
@@ -92,7 +92,10 @@ def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
     rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
     sizes, mtimes = columns.sizes, columns.mtimes_ns
     indexed = {columns.paths[row]: row for row in rows}
-    without = {kind.name: set(np.flatnonzero(index.without(kind, in_vain_too=repair)).tolist()) for kind in KINDS}
+    without = {
+        kind.name: set(np.flatnonzero(index.without(kind, in_vain_too=repair)).tolist())
+        for kind in wanted_kinds(index.meta)
+    }
     incomplete = set().union(*without.values())
     for file in plan.scan.files:
         row = indexed.pop(file.path, None)

@@ -89,8 +89,18 @@ class RowFile:
                 self._read(into[place : place + length], row)
         return rows
 
-    def _read(self, into: memoryview, row: int) -> None:
-        position = self._start + row * self._row_bytes
+    def items(self, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Of each of `rows`, shape (n,), what it has at its place, from 0 to dimension; shape (n,)."""
+        found = np.empty(len(rows), dtype=self._dtype)
+        if found.size:
+            into, length = _bytes_of(found), self._dtype.itemsize
+            starts = range(0, len(into), length)
+            for start, row, place in zip(starts, rows.tolist(), places.tolist(), strict=True):
+                self._read(into[start : start + length], row, place * length)
+        return found
+
+    def _read(self, into: memoryview, row: int, offset: int = 0) -> None:
+        position = self._start + row * self._row_bytes + offset
         try:
             count = _read_at(self._descriptor, into, position)
             while 0 < count < len(into):  # a signal, or more than the system reads at once

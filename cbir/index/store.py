@@ -160,6 +160,16 @@ class Index:
             records[chosen] = self._blocks[number].optional[kind.name].take(wanted[chosen] - self._starts[number])
         return records
 
+    def stored_items(self, kind: Kind, rows: Rows, places: Rows) -> Records:
+        """One of the records that `kind` stores of each of `rows`, shape (n,), at its place: shape (n,)."""
+        records = np.zeros(len(rows), dtype=kind.dtype)
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in set(numbers.tolist()):
+            chosen = numbers == number
+            found = self._blocks[number].optional[kind.name].items(rows[chosen] - self._starts[number], places[chosen])
+            records[chosen] = found
+        return records
+
     def stored_chunks(self, kind: Kind) -> Iterator[tuple[int, Records]]:
         """What they have of all rows, in order, as pairs of the chunk's first row and the chunk."""
         for start, block in zip(self._starts, self._blocks, strict=False):

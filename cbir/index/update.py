@@ -11,11 +11,12 @@ from typing import Any
 
 from cbir.extract import Extracted
 from cbir.images.scan import FoundFile
-from cbir.index import classes, thumbnails
+from cbir.index import classes, parts, thumbnails
 from cbir.index.classes import CLASSES
 from cbir.index.files import FileRecord
 from cbir.index.kinds import KINDS
 from cbir.index.optional import Kind, Records
+from cbir.index.parts import PARTS, SIGNS
 from cbir.index.plan import Plan
 from cbir.index.thumbnails import THUMBNAILS
 from cbir.index.writer import Stored, Writer
@@ -23,6 +24,12 @@ from cbir.index.writer import Stored, Writer
 #: A run that is killed loses at most the work of this many seconds, or of this many rows.
 COMMIT_SECONDS = 20.0
 COMMIT_ROWS = 8192
+
+#: The same rows where parts wait with them, 40 KB a picture.
+COMMIT_ROWS_WITH_PARTS = 2048
+
+#: Committing what is filled in writes a file anew. Seconds until the next commit, in those that the last one took.
+_BETWEEN = 10
 
 #: `Extractor.run`: files as keys and paths, and which contents, by their SHA-256, are known, or are to be decoded only,
 #: to results in order.
@@ -129,6 +136,7 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
     again = plan.to_read_again
     files = ((file, root / file.path) for file in [*plan.fresh, *again])
     has_come_to_again = False
+    most, interval = COMMIT_ROWS if writer.meta.parts is None else COMMIT_ROWS_WITH_PARTS, COMMIT_SECONDS
 
     def is_known(sha256: str) -> bool:
         return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
@@ -144,9 +152,12 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
                 writer.invalidate(plan.gone)
                 has_come_to_again = True
             _settle(result, plan, writer, report, missing)
-            if writer.uncommitted >= COMMIT_ROWS or time.monotonic() - last_commit > COMMIT_SECONDS:
+            if writer.uncommitted >= most or time.monotonic() - last_commit > interval:
+                began = time.monotonic()
                 writer.commit(complete=False, **remembered)
                 last_commit = time.monotonic()
+                if writer.meta.parts is not None:
+                    interval = max(COMMIT_SECONDS, _BETWEEN * (last_commit - began))
     except KeyboardInterrupt:
         writer.commit(complete=False, **remembered)
         raise
@@ -226,6 +237,8 @@ def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
         found[CLASSES.name] = classes.pack(*result.classes)
     if result.thumbnail is not None:
         found[THUMBNAILS.name] = thumbnails.pack(result.thumbnail)
+    if result.parts is not None:
+        found[PARTS.name], found[SIGNS.name] = parts.pack(result.parts)
     return found
 
 

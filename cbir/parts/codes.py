@@ -62,20 +62,35 @@ def best_pictures(
     `pictures`, shape (rows,), tells whose row each is (below 0: nobody's any more). Of `candidates` rows the numbers
     are read: by default a hundredth of all, at least CANDIDATES.
     """
-    wanted = min(candidates or max(CANDIDATES, int(len(numbers) * _SHARE)), len(numbers))
+    wanted = min(candidates or candidate_count(len(numbers)), len(numbers))
     if not wanted:
         empty = np.zeros(0, dtype=np.int64)
         return Found(empty, np.zeros(0, dtype=np.float32), empty)
-    apart = differing(signs(query[np.newaxis])[0], row_signs)
-    # counts are small whole numbers: how many rows have each tells the bound, without sorting
-    bound = int(np.searchsorted(np.bincount(apart).cumsum(), wanted))
-    rows = np.flatnonzero(apart <= bound)
+    rows = within(differing(signs(query[np.newaxis])[0], row_signs), wanted)
     rows = rows[pictures[rows] >= 0]
     scores = numbers[rows].astype(np.float32) @ query / np.float32(SCALE)
     order = np.argsort(-scores, kind="stable")
     _, first = np.unique(pictures[rows[order]], return_index=True)
     best = order[np.sort(first)[:count]]
     return Found(pictures[rows[best]], scores[best], rows[best])
+
+
+def candidate_count(rows: int) -> int:
+    """Of how many rows the numbers are read, of so many."""
+    return max(CANDIDATES, int(rows * _SHARE))
+
+
+def within(apart: npt.NDArray[np.uint16], wanted: int) -> npt.NDArray[np.int64]:
+    """The rows that differ least, at least `wanted` of them: those that are as far apart as the last all count."""
+    if not wanted:
+        return np.zeros(0, dtype=np.int64)
+    # counts are small whole numbers: how many rows have each tells the bound, without sorting
+    most = int(apart.max()) + 1
+    counts = np.zeros(most, dtype=np.int64)
+    for start in range(0, len(apart), _CHUNK):  # NumPy makes each number one of 64 bits to count it
+        counts += np.bincount(apart[start : start + _CHUNK], minlength=most)
+    bound = int(np.searchsorted(counts.cumsum(), wanted))
+    return np.flatnonzero(apart <= bound)
 
 
 def differing(query: Signs, row_signs: Signs) -> npt.NDArray[np.uint16]:

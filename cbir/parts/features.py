@@ -10,19 +10,16 @@ from PIL import Image
 
 from cbir.backbones.registry import Backbone, describe
 from cbir.engines import Engine, open_engine
-from cbir.extract import unit
+from cbir.extract import Extractor, unit
+from cbir.images.large import SIDE as SIDE
+from cbir.images.large import network_size as network_size
 from cbir.parts.regions import Region, whole
 from cbir.parts.windows import Grid, grid
 
 Floats = npt.NDArray[np.float32]
 
-#: Pixels of a picture's longer side when its parts are read.
-SIDE = 640
-
 #: Pixels of a region's longer side when it is searched by, about those of a window at SIDE; their mean counts.
 QUERY_SIDES = (128, 160, 192)
-
-_MULTIPLE = 32  # of an engine's sides
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,19 @@ class PartReader:
     Its methods raise ModelError where the backbone has no maps of what is where in a picture.
     """
 
-    def __init__(self, backbone: Backbone | str, *, engine: str | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone | str, *, engine: str | None = None, extractor: Extractor | None = None
+    ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
+        self._extractor = extractor
         self._engine: Engine | None = None
 
     @property
     def engine(self) -> Engine:
-        """The engine that does the work, opened now if it was not yet."""
+        """The engine that does the work, the extractor's if there is one, opened now if it was not yet."""
+        if self._extractor is not None:
+            return self._extractor.engine
         if self._engine is None:
             self._engine = open_engine(self.backbone, engine=self._engine_name)
         return self._engine
@@ -69,7 +71,7 @@ class PartReader:
     def parts(self, image: Image.Image) -> tuple[Grid, Means]:
         """The windows of an upright RGB picture, and their means, of the same length, by one pass of the network."""
         windows, maps = grid(*image.size), self.maps(image)
-        return windows, Means(rooted(windows.means(maps.coarse)), unit(windows.means(maps.fine)))
+        return windows, means_of(windows, maps)
 
     def region(self, image: Image.Image, region: Region | None = None) -> Means:
         """The means of a region (without one, of the whole picture) as a query, of one row."""
@@ -83,10 +85,9 @@ class PartReader:
         return Means(coarse, fine)
 
 
-def network_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Width and height with that longer side, as multiples of 32."""
-    width, height = (max(round(length * side / max(size) / _MULTIPLE), 1) * _MULTIPLE for length in size)
-    return width, height
+def means_of(windows: Grid, maps: Maps) -> Means:
+    """The means of a picture's maps in its windows."""
+    return Means(rooted(windows.means(maps.coarse)), unit(windows.means(maps.fine)))
 
 
 def rooted(vectors: Floats) -> Floats:

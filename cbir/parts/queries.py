@@ -12,11 +12,12 @@ from cbir.errors import ModelError
 from cbir.extract import Extractor, unit
 from cbir.images.fit import fit
 from cbir.images.read import decode
-from cbir.parts.features import mean_of, network_size
-from cbir.parts.regions import Asked, Region, RegionOption, of_label
+from cbir.parts.features import PartReader, mean_of, network_size
+from cbir.parts.regions import Asked, Region, RegionOption, of_label, whole
 
 if TYPE_CHECKING:
     from cbir.backbones.registry import Backbone
+    from cbir.parts.whitening import Whitening
     from cbir.segment.parts import Segmenter
 
 Floats = npt.NDArray[np.float32]
@@ -33,8 +34,10 @@ class RegionFinder:
         self._engine = engine
         self._segmenter: Segmenter | None = None
 
-    def find(self, image: Image.Image, asked: Asked, name: str) -> Region:
-        """The region of an upright RGB picture. RegionError where the picture, called `name`, does not have it."""
+    def find(self, image: Image.Image, asked: Asked | None, name: str) -> Region:
+        """The region of an upright RGB picture, or all. RegionError where it, called `name`, does not have that one."""
+        if asked is None:
+            return whole(image)
         if isinstance(asked, RegionOption):
             return asked.of(image, name)
         if self._segmenter is None:
@@ -51,8 +54,9 @@ class RegionExtractor:
         self._extractor = extractor
         self._finder = finder
         self._has_map = True
+        self._parts: tuple[PartReader, Whitening] | None = None
 
-    def feature(self, data: bytes, name: str, asked: Asked) -> tuple[Floats, Region]:
+    def feature(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
         """The feature, shape (dimension,), of length 1, and the region. ImageReadError, RegionError.
 
         The mean of the network's last map where the region is; where features are no such mean, those of its box.
@@ -68,3 +72,18 @@ class RegionExtractor:
                 self._has_map = False
         fitted = fit(crop, self._extractor.backbone.preprocessing)
         return unit(self._extractor.engine.features(fitted[np.newaxis])[0]), region
+
+    def part(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
+        """What is compared with rows of parts, shape (dimension,), of length 1, and the region, the whole if None.
+
+        ImageReadError, RegionError; CbirError where the network has no parts.
+        """
+        if self._parts is None:
+            from cbir.parts.indexing import whitening_of
+
+            backbone = self._extractor.backbone
+            self._parts = PartReader(backbone, extractor=self._extractor), whitening_of(backbone)
+        reader, whitening = self._parts
+        image = decode(data, name=name)
+        region = self._finder.find(image, asked, name)
+        return whitening.rows(reader.region(image, region))[0], region

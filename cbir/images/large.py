@@ -1,0 +1,56 @@
+"""A picture as large as a network needs it to see its parts."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbir.images.fit import Box
+
+#: Pixels of a picture's longer side when its parts are read.
+SIDE = 640
+
+_MULTIPLE = 32  # of the sides that engines take
+
+_SIZES = struct.Struct("<IIII")
+
+
+class LargePicture(NamedTuple):
+    """A picture whose longer side was brought to SIDE: `pixels`, shape (rows, columns, 3), uint8.
+
+    `width` and `height` are the upright picture's own, in pixels.
+    """
+
+    width: int
+    height: int
+    pixels: npt.NDArray[np.uint8]
+
+    def to_bytes(self) -> bytes:
+        """For a pipe; `from_bytes` reads it."""
+        rows, columns = self.pixels.shape[:2]
+        return _SIZES.pack(self.width, self.height, rows, columns) + self.pixels.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: memoryview) -> LargePicture:
+        """What `to_bytes` wrote."""
+        width, height, rows, columns = _SIZES.unpack_from(data)
+        pixels = np.frombuffer(data, dtype=np.uint8, offset=_SIZES.size).reshape(rows, columns, 3)
+        return cls(width, height, pixels)
+
+
+def large_picture(image: Image.Image, box: Box, size: tuple[int, int]) -> LargePicture:
+    """An RGB picture of `size` pixels, which fills the `box` of `image`, brought to SIDE."""
+    wanted = network_size(size, SIDE)
+    if image.size != wanted or box != (0, 0, *wanted):
+        image = image.resize(wanted, Image.Resampling.BICUBIC, box=box)
+    return LargePicture(*size, np.asarray(image))
+
+
+def network_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Width and height with that longer side, as multiples of 32."""
+    width, height = (max(round(length * side / max(size) / _MULTIPLE), 1) * _MULTIPLE for length in size)
+    return width, height

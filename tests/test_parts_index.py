@@ -1,0 +1,226 @@
+"""An index of parts: its files, what fills them in and takes them away, and searches by them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from cbir.backbones.registry import Backbone
+from cbir.cli import cli
+from cbir.cli.reports import SearchReports
+from cbir.cli.words import Words
+from cbir.images.fit import Preprocessing
+from cbir.images.read import open_image, read_fitted, read_fitted_thumbnail_and_large
+from cbir.index.check import find_problems
+from cbir.index.parts import PARTS, SIGNS, unpack_signs
+from cbir.index.store import Index
+from cbir.parts.codes import SCALE
+from cbir.parts.codes import signs as signs_of
+from cbir.parts.indexing import PartMaker, find_parts, whitening_of
+from cbir.queries import CombinedQuery, Query
+from cbir.search import Searcher, open_index
+
+MODEL = ("--model", "efficientnet_lite0", "-q")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def mosaic(seed: int, size: tuple[int, int] = (80, 60)) -> Image.Image:
+    """Coloured tiles, which no drawn picture is like."""
+    tiles = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(tiles).resize(size, Image.Resampling.NEAREST)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable) -> Path:
+    """`photos`, one of which has a mosaic at (140, 30), its index `whole`, and `parts`, the same with parts."""
+    top = tmp_path_factory.mktemp("parts")
+    (top / "photos").mkdir()
+    for seed in range(5):
+        picture = draw_picture(seed, (240, 180))
+        if seed == 3:
+            picture.paste(mosaic(1), (140, 30))
+        picture.save(top / "photos" / f"{seed}.png")
+    query = draw_picture(20, (200, 150))
+    query.paste(mosaic(1), (20, 40))
+    query.save(top / "query.png")
+    for name, option in (("whole", "--no-parts"), ("parts", "--parts")):
+        result = run("index", top / "photos", "--index", top / name, option, *MODEL)
+        assert result.exit_code == 0, result.output
+    return top
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Path:
+    """A copy of `made` that a test may change."""
+    shutil.copytree(made, tmp_path / "copy")
+    for name in ("whole", "parts"):
+        moved = run("index", "--index", tmp_path / "copy" / name, "--root", tmp_path / "copy" / "photos", "-q")
+        assert moved.exit_code == 0, moved.output
+    return tmp_path / "copy"
+
+
+def stored(directory: Path) -> dict[str, tuple[bytes, bytes]]:
+    """What an index has of the parts of each file."""
+    index = Index.open(directory)
+    assert find_problems(index, verify=True) == []
+    return {
+        record.path: (index.stored(PARTS, [row]).tobytes(), index.stored(SIGNS, [row]).tobytes())
+        for row, record in index.records()
+        if index.valid[row]
+    }
+
+
+def matches(*arguments: object) -> list[dict[str, object]]:
+    result = run("search", *arguments, "--format", "json")
+    assert result.exit_code == 0, result.output
+    found: list[dict[str, object]] = json.loads(result.stdout)["matches"]
+    return found
+
+
+def test_a_part_is_found_within_a_picture_and_its_box_is_told(made: Path) -> None:
+    query, region = made / "query.png", ("--region", "20,40,80,60")
+    first, second = matches(query, *region, "--index", made / "parts")[:2]
+    assert str(first["path"]).endswith("3.png")
+    assert first["score"] > second["score"] + 0.1  # type: ignore[operator]
+    x, y, width, height = first["box"]  # type: ignore[misc]
+    assert 140 <= x + width / 2 <= 220
+    assert 30 <= y + height / 2 <= 90
+    assert first["percentile"] is None
+    plain = matches(query, *region, "--index", made / "whole")
+    assert matches(query, *region, "--index", made / "parts", "--no-parts") == plain
+    assert "box" not in plain[0]
+    least = matches(query, *region, "--index", made / "parts", "--min-score", f"{first['score']:.3f}"[:5])
+    assert [match["path"] for match in least] == [first["path"]]
+
+
+def test_whole_pictures_are_found_as_without_parts_unless_told_otherwise(made: Path) -> None:
+    for query in (made / "query.png", made / "photos" / "3.png"):
+        assert matches(query, "--index", made / "parts") == matches(query, "--index", made / "whole")
+    by_parts = matches(made / "photos" / "3.png", "--index", made / "parts", "--parts")
+    assert len(by_parts) == 4  # without itself
+    assert all("box" in match for match in by_parts)
+
+
+def test_the_best_window_of_all_is_found_and_drawn(made: Path, tmp_path: Path, bundled: Backbone) -> None:
+    index = open_index(made / "parts")
+    records = index.stored(PARTS, range(index.rows))
+    there, its_signs = unpack_signs(index.stored(SIGNS, range(index.rows)))
+    assert (there == (records["box"][..., 2] > 0)).all()
+    numbers = records["numbers"]
+    assert (its_signs == signs_of(numbers.reshape(-1, 896)).reshape(its_signs.shape))[there].all()
+    query = numbers[2, 5, :880].astype(np.float32) / SCALE
+    exact = np.where(there, numbers[..., :880].astype(np.float32) @ query / SCALE, -2).max(axis=1)
+    found = find_parts(index, query, 3, [4])
+    exact[4] = -2
+    assert found.rows.tolist() == np.argsort(-exact)[:3].tolist()
+    assert found.scores == pytest.approx(np.sort(exact)[:1:-1][:3], abs=1e-5)
+    assert found.boxes[0] == tuple(records["box"][2, 5].tolist())
+    searcher = Searcher(index)
+    reports = SearchReports(searcher, tmp_path / "sheet.png", None, Words())
+    result = next(reports.watch(searcher.search([Query(made / "query.png", "query", parts=True), None])))
+    assert [card.box for card in reports._groups[0].cards] == [match.box for match in result.matches]
+    assert all(match.box for match in result.matches)
+    with pytest.raises(ValueError, match="several together"):
+        CombinedQuery((Query(made / "query.png", "query", parts=True),))
+
+
+def test_an_index_gets_parts_keeps_them_and_loses_them(copy: Path, draw_picture: Callable) -> None:
+    whole, photos = copy / "whole", copy / "photos"
+    features = next(whole.glob("features-*")).read_bytes()
+    dry = run("index", "--index", whole, "--parts", "--dry-run")
+    assert "read again for their parts" in dry.stdout
+    assert not list(whole.glob("parts-*"))
+    told = run("index", "--index", whole, "--parts")
+    assert "parts of 5 pictures" in told.stdout
+    assert stored(whole) == stored(copy / "parts")
+    assert next(whole.glob("features-*")).read_bytes() == features
+    assert "0 s." in run("index", "--index", whole).stdout.replace("0.1 s", "0.0 s")
+    # new pictures get theirs without being told to; copies have them already; blocks that are joined take them along
+    shutil.copy(photos / "3.png", photos / "again.png")
+    draw_picture(9, (240, 180)).save(photos / "new.png")
+    before = stored(whole)
+    assert run("index", "--index", whole, "-q").exit_code == 0
+    after = stored(whole)
+    assert {name: after[name] for name in before} == before
+    assert after["again.png"] == before["3.png"]
+    assert any(after["new.png"][0])
+    assert json.loads(run("info", "--index", whole, "--json").stdout)["parts"] == {"pictures": 7}
+    assert run("index", "--index", whole, "--no-parts", "-q").exit_code == 0
+    assert not [*whole.glob("parts-*"), *whole.glob("signs-*")]
+    refused = run("search", copy / "query.png", "--parts", "--index", whole)
+    assert refused.exit_code == 1
+    assert "has no parts" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", ["parts", "signs"])
+def test_damaged_parts_are_told_and_read_again(copy: Path, kind: str) -> None:
+    directory = copy / "parts"
+    before = stored(directory)
+    file = next(directory.glob(f"{kind}-*"))
+    data = bytearray(file.read_bytes())
+    data[-2000] ^= 0x55
+    file.write_bytes(data)
+    assert "checksum" in run("info", "--index", directory, "--verify").stdout
+    assert run("index", "--index", directory, "--repair", "-q").exit_code == 0
+    assert stored(directory) == before
+    file = next(directory.glob(f"{kind}-*"))
+    file.write_bytes(file.read_bytes()[:-100])
+    assert matches(copy / "query.png", "--index", directory)
+    broken = run("search", copy / "query.png", "--parts", "--index", directory)
+    assert broken.exit_code == 1
+    assert file.name in broken.stderr
+    assert run("index", "--index", directory, "-q").exit_code == 0
+    assert stored(directory) == before
+
+
+def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, calls = PartMaker.rows, iter(range(100))
+
+    def interrupted(*arguments: object) -> object:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return rows(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartMaker, "rows", interrupted)
+        assert run("index", "--index", copy / "whole", "--parts", "-q").exit_code == 130
+    warned = run("search", copy / "query.png", "--parts", "--index", copy / "whole")
+    assert "whose parts it does not have yet" in warned.stderr
+    assert run("index", "--index", copy / "whole", "-q").exit_code == 0
+    assert stored(copy / "whole") == stored(copy / "parts")
+
+
+def test_networks_without_parts_are_told_and_leave_nothing(made: Path, tmp_path: Path) -> None:
+    arguments = ("--model", "squeezenet1_1", "--weights", "untrained", "--parts")
+    refused = run("index", made / "photos", "--index", tmp_path / "new", *arguments)
+    assert refused.exit_code == 1
+    assert "no parts for squeezenet1_1" in refused.stderr
+    assert not (tmp_path / "new" / "meta.json").exists()
+    assert run("search", "--word", "dog", "--parts", "--index", made / "parts").exit_code == 2
+    percent = run("search", made / "query.png", "--parts", "--min-score", "50%", "--index", made / "parts")
+    assert percent.exit_code == 1
+    assert "no percentiles" in percent.stderr
+
+
+def test_large_photos_are_decoded_large_enough_and_features_stay_the_same(tmp_path: Path, bundled: Backbone) -> None:
+    tiles = np.random.default_rng(0).integers(0, 256, (550, 550, 3), dtype=np.uint8)
+    # at a quarter, which is enough for features, it has 550 pixels
+    Image.fromarray(tiles).resize((2200, 2200), Image.Resampling.NEAREST).save(tmp_path / "large.jpg", quality=95)
+    data = (tmp_path / "large.jpg").read_bytes()
+    preprocessing: Preprocessing = bundled.preprocessing
+    fitted, _, large = read_fitted_thumbnail_and_large(data, preprocessing, name="large")
+    assert (fitted == read_fitted(data, preprocessing, name="large")).all()
+    assert (large.width, large.height, large.pixels.shape) == (2200, 2200, (640, 640, 3))
+    exact = np.asarray(open_image(tmp_path / "large.jpg").resize((640, 640), Image.Resampling.BICUBIC), dtype=float)
+    assert np.abs(large.pixels - exact).mean() < 7
+    assert whitening_of(bundled).dimension == 880
