@@ -9,13 +9,14 @@ import click
 from cbir.cli import output
 from cbir.cli.opening import Opener, open_written_option
 from cbir.cli.options import FilePath, index_option, verbosity_options
+from cbir.cli.reports import html_file, png_file
 from cbir.cli.runs import progress, use_one_blas_thread
 
 
 @click.command("map", short_help="Show a whole index as one picture.")
 @index_option
-@click.option("--html", type=FilePath(), metavar="FILE", help="Where the page goes.")
-@click.option("--png", type=FilePath(), metavar="FILE", help="Where the picture goes.")
+@click.option("--html", type=FilePath(), callback=html_file, metavar="FILE", help="Where the page goes.")
+@click.option("--png", type=FilePath(), callback=png_file, metavar="FILE", help="Where the picture goes.")
 @click.option(
     "--most",
     type=click.IntRange(1, 20_000),

@@ -12,7 +12,7 @@ import click
 
 from cbir.cli.options import FilePath
 from cbir.errors import CbirError
-from cbir.report.files import check_folder, check_page_ending, check_sheet_ending
+from cbir.report.files import check_folder, check_page_ending, check_png_ending, check_sheet_ending
 
 if TYPE_CHECKING:
     from cbir.cli.words import Words
@@ -38,6 +38,11 @@ def sheet_file(ctx: click.Context, param: click.Parameter, value: Path | None) -
 def html_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """A page's name, checked before anything is done; a usage error where it has another ending."""
     return _checked(value, check_page_ending, "--html")
+
+
+def png_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """The name of a map's picture, checked before anything is done; a usage error where it has another ending."""
+    return _checked(value, check_png_ending, "--png")
 
 
 def _checked(path: Path | None, check_ending: Callable[[Path, str], None], option: str) -> Path | None:

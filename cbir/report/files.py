@@ -30,6 +30,12 @@ def check_page_ending(path: Path, option: str) -> None:
         raise CbirError(f"A page is an .html file, and {path} is none: name another file with {option}.")
 
 
+def check_png_ending(path: Path, option: str) -> None:
+    """CbirError where the name of a map's picture, which `option` gave, does not end as a PNG."""
+    if path.suffix.lower() != ".png":
+        raise CbirError(f"A map's picture is a .png, and {path} is none: name another file with {option}.")
+
+
 def check_folder(path: Path, option: str) -> None:
     """CbirError where a file could not be written to `path`, which `option` named: known before the work, not after."""
     reason = ""

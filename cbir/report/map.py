@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from cbir.errors import CbirError
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import find_labels
-from cbir.report.files import check_page_ending, check_place, write_whole
+from cbir.report.files import check_page_ending, check_place, check_png_ending, write_whole
 from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
 from cbir.report.thumbnails import thumbnails
@@ -36,12 +36,9 @@ def write_map(
     """
     root = whole.index.root
     shown = [cell.path for cell in whole.cells]
-    if html:
-        check_page_ending(html, "--html")
-    if png and png.suffix.lower() != ".png":
-        raise CbirError(f"The picture is a .png file, and {png} is none: name another file with --png.")
-    for path, option in ((html, "--html"), (png, "--png")):
+    for path, option, check_ending in ((html, "--html", check_page_ending), (png, "--png", check_png_ending)):
         if path:
+            check_ending(path, option)
             check_place(path, shown, option)
     tags = RowTags(whole.index).of([cell.row for cell in whole.cells])
     tag_words = [[tag.word for tag in its or ()] for its in tags]
