@@ -199,13 +199,14 @@ def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> 
     from cbir.index.store import Index
     from cbir.parts.codes import SCALE
     from cbir.parts.features import PartReader
-    from cbir.parts.indexing import find_parts, whitening_of
+    from cbir.parts.indexing import find_parts
+    from cbir.parts.learning import whitening_of_index
     from cbir.parts.regions import Region
     from cbir.search import backbone_of
 
     index = Index.open(scratch / "parts")
     reader = PartReader(backbone_of(index))
-    whitening = whitening_of(reader.backbone)
+    whitening = whitening_of_index(index, reader.backbone)
     names = [int(record.path.split(".")[0]) for _, record in index.records()]
     numbers = index.stored(PARTS, range(index.rows))["numbers"]
     exact = numbers[..., : whitening.dimension].astype(np.float32) / SCALE

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cbir.backbones.head import Classifier, classifier_of
 from cbir.backbones.registry import Backbone, choose
@@ -28,12 +28,10 @@ from cbir.index.update import Report, carry_out
 from cbir.index.writer import Writer
 from cbir.search import backbone_of
 
-if TYPE_CHECKING:
-    from cbir.parts.indexing import PartMaker
-
 logger = logging.getLogger("cbir")
 
 Results = Iterator[Extracted[FoundFile]]
+Watch = Callable[[Iterator[Any], int], Iterator[Any]]
 
 
 @dataclass(frozen=True)
@@ -108,11 +106,8 @@ class Options:
 def preview(target: Target, options: Options) -> Plan:
     """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
-    if index is not None:
-        changed = _with_or_without_parts(index.meta, target.directory, options)
-        if changed is not index.meta:
-            index = Index(target.directory, changed)
-    plan = make_plan(target.root, _exclude(options, index), index, prune=options.prune, repair=options.repair)
+    wanted = _with_or_without_parts(index, options)
+    plan = make_plan(target.root, _exclude(options, index), wanted, prune=options.prune, repair=options.repair)
     if (
         index is not None
         and plan.again_for(CLASSES)
@@ -125,12 +120,13 @@ def preview(target: Target, options: Options) -> Plan:
 def build_index(
     target: Target,
     options: Options | None = None,
-    watch: Callable[[Results, int], Results] = lambda results, total: results,
+    watch: Watch = lambda results, total: results,
 ) -> tuple[Report, Backbone]:
     """Make or refresh the index of a folder.
 
     `watch` is given the results as they come and how many there will be, and passes them on: the place for a
-    progress bar. Returns what was done and the backbone that did it.
+    progress bar. Where something is to be learnt of pictures first, it is given these before. Returns what was done
+    and the backbone that did it.
 
     Raises RefusedToForgetError where the root looks unmounted, IndexLockedError where another run is at work,
     IndexConflictError where `options` contradict the index, CbirError where a new index would be empty.
@@ -145,21 +141,21 @@ def build_index(
         with exclusive(directory, options.wait):
             if (directory / META).exists():
                 _drop_damaged(directory, everything=options.repair)
-                _change_parts(directory, options)
+                if options.parts is False:
+                    _take_parts_away(directory)
             # what another run changed before the lock was ours counts
             index = Index.open(directory) if (directory / META).exists() else None
+            wanted = _with_or_without_parts(index, options)
             backbone = _backbone(index, options)
             exclude = tuple(_exclude(options, index))
-            plan = make_plan(target.root, exclude, index, prune=options.prune, repair=options.repair)
+            plan = make_plan(target.root, exclude, wanted, prune=options.prune, repair=options.repair)
             if index is None and not plan.fresh:
                 raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
             if index is not None and not index.meta.complete and plan.unchanged < len(plan.scan.files):
                 done, total = f"{plan.unchanged:,}", f"{len(plan.scan.files):,}"
                 logger.info("%s of %s already done (the last run was interrupted).", done, total)
-            if index is None:
-                meta = _first_state(backbone, target.root).but(parts=_parts_entry(backbone) if options.parts else None)
-            else:
-                meta = index.meta
+            meta = index.meta if index is not None else _first_state(backbone, target.root)
+            writer = Writer(directory, meta)
             extractor = Extractor(
                 backbone,
                 engine=options.engine,
@@ -168,8 +164,10 @@ def build_index(
                 max_pixels=options.max_pixels,
                 classifier=_classifier(backbone, plan),
                 thumbnails=True,
-                parts=_part_maker(backbone, meta, plan),
             )
+            parts = wanted.meta.parts if wanted is not None else PartsEntry() if options.parts else None
+            if parts is not None and (plan.fresh or any(plan.again_for(kind) for kind in OF_PARTS)):
+                extractor, parts = _with_parts(extractor, parts, plan, writer, target.root, watch)
             lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
             if lacking and not _can_extract(extractor):
                 plan.leave(CLASSES)
@@ -185,7 +183,9 @@ def build_index(
             ) -> Results:
                 return watch(extractor.run(files, known, decoded), to_read)
 
-            report = carry_out(plan, Writer(directory, meta), extract, root=target.root, exclude=exclude)
+            report = carry_out(plan, writer, extract, root=target.root, exclude=exclude, parts=parts)
+            if parts is not None:
+                _warn_of_growth(parts, report.total, target.name)
             return report, backbone
     finally:
         _remove_if_unused(directory)
@@ -201,7 +201,7 @@ def index_folder(
     exclude: Sequence[str] | None = None,
     prune: bool = False,
     wait: float = 0,
-    watch: Callable[[Results, int], Results] = lambda results, total: results,
+    watch: Watch = lambda results, total: results,
 ) -> tuple[Index, Report]:
     """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does; the index, and what was done.
 
@@ -225,42 +225,47 @@ def _drop_damaged(directory: Path, *, everything: bool) -> None:
         logger.info("Its pictures are read again.")
 
 
-def _change_parts(directory: Path, options: Options) -> None:
-    """Have an index want parts of its pictures from now on, or take away those that it has, as `options` say."""
+def _with_or_without_parts(index: Index | None, options: Options) -> Index | None:
+    """The index as it is to be as for parts of its pictures; nothing is written."""
+    if index is None or options.parts is None or options.parts is (index.meta.parts is not None):
+        return index
+    meta = index.meta.but(parts=PartsEntry()) if options.parts else without_parts(index.meta)
+    return Index(index.directory, meta)
+
+
+def _take_parts_away(directory: Path) -> None:
     meta = load_meta(directory)
-    changed = _with_or_without_parts(meta, directory, options)
-    if changed is not meta:
-        Writer(directory, meta).replace(changed)
+    if meta.parts is not None:
+        Writer(directory, meta).replace(without_parts(meta))
 
 
-def _with_or_without_parts(meta: Meta, directory: Path, options: Options) -> Meta:
-    """`meta`, wanting parts or without them as `options` say; itself where that is so already."""
-    if options.parts is None or options.parts is (meta.parts is not None):
-        return meta
-    if not options.parts:
-        return without_parts(meta)
-    return meta.but(parts=_parts_entry(_backbone(Index.open(directory), options)))
+def _with_parts(
+    extractor: Extractor, entry: PartsEntry, plan: Plan, writer: Writer, root: Path, watch: Watch
+) -> tuple[Extractor, PartsEntry]:
+    """The extractor that makes parts too, and what the index is to say of them: first of all, their whitening is
+    chosen, or learnt on the pictures that are to be read."""
+    from cbir.parts.indexing import PartMaker
+    from cbir.parts.learning import ENOUGH, general_name, learn, whitening_of_index
+    from cbir.parts.whitening import Whitening, general
+
+    backbone = extractor.backbone
+    if entry.whitening is not None:
+        known = Index(writer.directory, writer.meta.but(blocks=(), shortlist=None))
+        return extractor.with_parts(PartMaker(whitening_of_index(known, backbone))), entry
+    files = [root / file.path for file in (*plan.fresh, *plan.to_read_again)]
+    whitening = general(backbone)
+    if whitening is not None and len(files) < ENOUGH:
+        return extractor.with_parts(PartMaker(whitening)), PartsEntry(general_name(backbone))
+    learnt = learn(files, extractor, watch)
+    if learnt is None:  # no picture can be read, so there are no parts to be made either
+        return extractor, entry
+    return extractor.with_parts(PartMaker(Whitening.from_bytes(learnt[0]))), writer.keep_whitening(*learnt)
 
 
-def _parts_entry(backbone: Backbone) -> PartsEntry:
-    """What an index says of the parts that a network makes now; CbirError where it makes none."""
-    from cbir.parts.indexing import whitening_name
+def _warn_of_growth(parts: PartsEntry, pictures: int, name: str) -> None:
+    from cbir.parts.learning import warn_of_growth
 
-    return PartsEntry(whitening_name(backbone))
-
-
-def _part_maker(backbone: Backbone, meta: Meta, plan: Plan) -> PartMaker | None:
-    """What makes parts, if the index wants any and there is something to do."""
-    if meta.parts is None or not (plan.fresh or any(plan.again_for(kind) for kind in OF_PARTS)):
-        return None
-    from cbir.parts.indexing import PartMaker, whitening_of
-
-    if meta.parts != _parts_entry(backbone):
-        raise CbirError(
-            "The parts of this index were made by another cbir: run `cbir index` with --no-parts, then with --parts, "
-            "to read them again."
-        )
-    return PartMaker(whitening_of(backbone))
+    warn_of_growth(parts, pictures, name)
 
 
 def _classifier(backbone: Backbone, plan: Plan) -> Classifier | None:

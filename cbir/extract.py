@@ -6,6 +6,8 @@ all cores busy.
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
 import os
 import threading
@@ -129,6 +131,18 @@ class Extractor:
         feature: Floats = self.engine.features(fitted[np.newaxis])[0]
         return unit(feature)
 
+    def with_parts(self, parts: PartMaker | None) -> Extractor:
+        """The same extractor, whose engine they share, with other parts to be made."""
+        other = copy.copy(self)
+        other._parts = parts
+        return other
+
+    def large_pictures(self, paths: Iterable[Path]) -> Iterator[LargePicture]:
+        """Pictures as large as the network needs them to see their parts, in order; those that can be read."""
+        for prepared in self._prepare(((path, path) for path in paths), large=True):
+            if prepared.large is not None:
+                yield prepared.large
+
     def run(
         self,
         files: Iterable[tuple[Key, Path | bytes | None]],
@@ -160,7 +174,6 @@ class Extractor:
         # what was read and waits for its batch's features, in order, and how to get these
         under_way: deque[tuple[list[_Prepared[Key]], Callable[[], Floats]]] = deque()
         waiting: list[_Prepared[Key]] = []
-        seen: dict[str, None] = {}
         pictures = 0
 
         def finished() -> Iterator[Extracted[Key]]:
@@ -175,21 +188,13 @@ class Extractor:
             yield from _finish(waiting)
             waiting = []
 
-        for prepared in self._prepare(files, known, only_decoded):
+        prepare = self._prepare(files, known, only_decoded, large=self._parts is not None)
+        for prepared in self._with_parts(_once(prepare, remember)):
             if prepared.is_pause:
                 yield from finished()
                 yield prepared.result
                 continue
-            if prepared.picture is not None and prepared.result.sha256 in seen:
-                prepared = _Prepared(Extracted(prepared.result.key, prepared.result.sha256))
-            elif prepared.picture is not None:
-                seen[prepared.result.sha256] = None
-                if remember is not None and len(seen) > remember:
-                    del seen[next(iter(seen))]
-                pictures += 1
-                if self._parts is not None and prepared.large is not None:
-                    rows = self._parts.rows(prepared.large, self.engine)
-                    prepared = _Prepared(replace(prepared.result, parts=rows), prepared.picture)
+            pictures += prepared.picture is not None
             waiting.append(prepared)
             if pictures and pictures == self.engine.batch:
                 if len(under_way) == self.engine.depth:
@@ -201,20 +206,53 @@ class Extractor:
                 waiting = []
         yield from finished()
 
+    def _with_parts(self, prepared: Iterable[_Prepared[Key]]) -> Iterator[_Prepared[Key]]:
+        """What was prepared, in order, with the parts of its pictures, if they are wanted."""
+        if self._parts is None:
+            yield from prepared
+            return
+        waiting: deque[tuple[_Prepared[Key], Callable[[], PartRows] | None]] = deque()
+        under_way = 0
+
+        def oldest() -> _Prepared[Key]:
+            nonlocal under_way
+            one, parts = waiting.popleft()
+            if parts is None:
+                return one
+            under_way -= 1
+            return replace(one, result=replace(one.result, parts=parts()))
+
+        for one in prepared:
+            parts = None
+            if one.large is not None:
+                while under_way == self.engine.depth:
+                    yield oldest()
+                # the picture itself is let go as soon as the network has seen it: it has nearly a megabyte
+                parts = self._parts.start(one.large, self.engine)
+                one = replace(one, large=None)
+                under_way += 1
+            waiting.append((one, parts))
+            while waiting and (waiting[0][1] is None or one.is_pause):
+                yield oldest()
+        while waiting:
+            yield oldest()
+
     def _start(self, waiting: list[_Prepared[Key]]) -> Callable[[], Floats]:
         return self.engine.start(np.stack([one.picture for one in waiting if one.picture is not None]))
 
     def _prepare(
         self,
         files: Iterable[tuple[Key, Path | bytes | None]],
-        known: Callable[[str], bool],
-        only_decoded: Callable[[str], bool],
+        known: Callable[[str], bool] = lambda sha256: False,
+        only_decoded: Callable[[str], bool] = lambda sha256: False,
+        *,
+        large: bool = False,
     ) -> Iterator[_Prepared[Key]]:
-        """Read and fit `files` in threads, in order, only so many of them ahead."""
+        """Read and fit `files` in threads, in order, only so many of them ahead; with `large`, for their parts too."""
         from cbir.engines import WORTH_CUDA, has_cuda
 
         most = AHEAD_OF_CUDA if self._pictures >= WORTH_CUDA and has_cuda() else AHEAD
-        if self._parts is not None:
+        if large:
             most = AHEAD_WITH_PARTS
 
         decoders: list[IsolatedDecoder] = []
@@ -226,7 +264,7 @@ class Extractor:
                     self.backbone.preprocessing,
                     self._max_pixels,
                     thumbnails=self._thumbnails,
-                    large=self._parts is not None,
+                    large=large,
                 )
                 decoders.append(of_thread.decoder)
 
@@ -237,13 +275,13 @@ class Extractor:
                 digest = hashlib.sha256(data).hexdigest()
                 if known(digest):
                     return _Prepared(Extracted(key, digest))
-                fit_one = of_thread.decoder.fit_all if self._isolated else self._fit_all
-                picture, made, large = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
+                fit_one = of_thread.decoder.fit_all if self._isolated else functools.partial(self._fit_all, large)
+                picture, made, as_large = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
             except ImageReadError as error:
                 return _Prepared(Extracted(key, digest, error=error))
             if only_decoded(digest):
                 return _Prepared(Extracted(key, digest, thumbnail=made))
-            return _Prepared(Extracted(key, digest, thumbnail=made), picture, large=large)
+            return _Prepared(Extracted(key, digest, thumbnail=made), picture, large=as_large)
 
         pool = ThreadPoolExecutor(max(2, _cores()), thread_name_prefix="decode", initializer=start)
         ahead: deque[Future[_Prepared[Key]]] = deque()
@@ -288,13 +326,28 @@ class Extractor:
                 waiting, features = [], []
         yield from finished()
 
-    def _fit_all(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None, LargePicture | None]:
+    def _fit_all(
+        self, large: bool, data: bytes, name: str
+    ) -> tuple[npt.NDArray[np.uint8], Thumbnail | None, LargePicture | None]:
         preprocessing, most = self.backbone.preprocessing, self._max_pixels
-        if self._parts is not None:
+        if large:
             return read_fitted_thumbnail_and_large(data, preprocessing, name=name, max_pixels=most)
         if self._thumbnails:
             return *read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most), None
         return read_fitted(data, preprocessing, name=name, max_pixels=most), None, None
+
+
+def _once(prepared: Iterable[_Prepared[Key]], remember: int | None) -> Iterator[_Prepared[Key]]:
+    """What was prepared, in order, without the pictures of contents that came before. See `Extractor.run`."""
+    seen: dict[str, None] = {}
+    for one in prepared:
+        if one.picture is not None and one.result.sha256 in seen:
+            one = _Prepared(Extracted(one.result.key, one.result.sha256))
+        elif one.picture is not None:
+            seen[one.result.sha256] = None
+            if remember is not None and len(seen) > remember:
+                del seen[next(iter(seen))]
+        yield one
 
 
 def _finish(

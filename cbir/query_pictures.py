@@ -147,11 +147,13 @@ class QueryPictures:
 
     def _look_at_region(self, picture: Query) -> QueryPicture:
         """What is known of a picture that is asked by a region or for parts: that is always computed."""
+        from cbir.parts.learning import whitening_of_index
         from cbir.parts.queries import RegionExtractor, RegionFinder
 
         if self._regions is None:
-            finder = RegionFinder(self._extractor.backbone, engine=self._engine)
-            self._regions = RegionExtractor(self._extractor, finder)
+            backbone = self._extractor.backbone
+            finder = RegionFinder(backbone, engine=self._engine)
+            self._regions = RegionExtractor(self._extractor, finder, lambda: whitening_of_index(self._index, backbone))
         try:
             data = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
             compute = self._regions.part if picture.parts else self._regions.feature

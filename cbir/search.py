@@ -229,7 +229,8 @@ class Searcher:
         """The same query, which says whether it finds pictures by their parts; CbirError where it cannot, but must."""
         if not isinstance(query, Query) or query.parts is False or (query.parts is None and query.region is None):
             return query
-        from cbir.parts.indexing import check_parts, warn_of_missing
+        from cbir.parts.indexing import warn_of_missing
+        from cbir.parts.learning import check_parts
 
         can_be = ranker is self._rankers[None] and wanted.min_percentile is None
         if query.parts is None and (self.index.meta.parts is None or not can_be):

@@ -17,8 +17,8 @@ from PIL import Image
 
 from benchmarks.composites import composites
 from cbir.backbones.registry import BUNDLED, describe
-from cbir.parts.features import Means, PartReader
-from cbir.parts.whitening import Whitening
+from cbir.parts.features import PartReader
+from cbir.parts.whitening import Learner
 
 
 def main() -> None:
@@ -34,11 +34,12 @@ def main() -> None:
     if not files:
         raise SystemExit(f"There is no .jpg in {', '.join(map(str, options.folders))}.")
     reader = PartReader(describe(BUNDLED))
-    found = [reader.parts(Image.open(path).convert("RGB"))[1] for path in files]
-    means = Means(np.concatenate([one.coarse for one in found]), np.concatenate([one.fine for one in found]))
-    whitening = Whitening.learn(means)
+    learner = Learner()
+    for path in files:
+        learner.add(reader.parts(Image.open(path).convert("RGB"))[1])
+    whitening = learner.learn()
     np.savez_compressed(options.out, weights=np.array(reader.backbone.weights.identity), **whitening.arrays())
-    print(f"{len(files):,} pictures, {len(means.coarse):,} windows: wrote {options.out}")
+    print(f"{len(files):,} pictures: wrote {options.out}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from cbir.extract import unit
 from cbir.parts.codes import SCALE, best_pictures, differing, quantised, signs
 from cbir.parts.features import Means, PartReader
 from cbir.parts.regions import Region, RegionOption, of_label
-from cbir.parts.whitening import Whitening, general
+from cbir.parts.whitening import Learner, Whitening, general
 from cbir.parts.windows import MOST_ROWS, grid
 from cbir.queries import CombinedQuery, Query
 from cbir.search import Searcher, open_index
@@ -72,7 +72,8 @@ def test_place_maps_are_the_last_map_and_a_finer_stage(bundled: Backbone, draw_p
     assert (coarse == reference.last_map(pixels)).all()
     assert (fine == reference.stages(pixels)[3]).all()
     for found, known in zip(runs.place_maps(pixels), (coarse, fine), strict=True):
-        assert unit(found.reshape(1, -1)) @ unit(known.reshape(1, -1)).T == pytest.approx(1, abs=1e-3)
+        # in bfloat16 they may be so far off (see `LEAST_COSINE_OF_MAPS`)
+        assert unit(found.reshape(1, -1)) @ unit(known.reshape(1, -1)).T == pytest.approx(1, abs=0.02)
 
 
 def mosaic(seed: int, size: tuple[int, int] = (80, 60)) -> Image.Image:
@@ -122,23 +123,54 @@ def test_quantising_hardly_changes_scores() -> None:
     assert quantised(rows) / SCALE @ rows.T == pytest.approx(rows @ rows.T, abs=0.01)
 
 
-def test_whitening_makes_windows_alike_in_every_direction_and_can_be_kept(tmp_path: Path) -> None:
+def test_whitening_makes_windows_alike_in_every_direction_and_can_be_kept() -> None:
     random = np.random.default_rng(2)
     means = Means(
         (random.normal(size=(3000, 12)) * np.arange(1, 13) + 5).astype(np.float32),
         random.normal(size=(3000, 6)).astype(np.float32),
     )
-    whitening = Whitening.learn(means)
+    learner = Learner()
+    for row in range(3000):
+        learner.add(Means(means.coarse[row : row + 1], means.fine[row : row + 1]))
+    whitening = learner.learn()
     assert whitening.dimension == 18
     rows = whitening.rows(means)
     assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(3000), abs=1e-5)
     spread = rows.std(axis=0)
     assert spread[:12].max() < 1.1 * spread[:12].min()
     assert (spread[:12] ** 2).sum() == pytest.approx((spread[12:] ** 2).sum() / 0.8**2, rel=0.01)
-    np.savez(tmp_path / "kept.npz", **whitening.arrays())
-    with np.load(tmp_path / "kept.npz") as content:
-        again = Whitening.from_arrays(content)
+    again = Whitening.from_bytes(whitening.to_bytes())
+    assert again.to_bytes() == whitening.to_bytes()
     assert again.rows(means) == pytest.approx(rows, abs=0.01)
+    for damaged in (b"", whitening.to_bytes()[:-30], b"PK\x03\x04 and nothing"):
+        with pytest.raises(ValueError, match="no whitening"):
+            Whitening.from_bytes(damaged)
+    with pytest.raises(ValueError, match="shapes"):
+        Whitening.from_arrays({**whitening.arrays(), "fine_variances": np.ones(5, dtype=np.float32)})
+
+
+def test_a_few_pictures_change_what_is_known_little_and_many_replace_it() -> None:
+    random = np.random.default_rng(5)
+
+    def learnt(scales: np.ndarray, pictures: int, prior: Whitening | None = None) -> Whitening:
+        learner = Learner()
+        for _ in range(pictures):
+            rows = (random.normal(size=(20, 8)) * scales).astype(np.float32)
+            learner.add(Means(rows, rows[:, :4]))
+        return learner.learn(prior)
+
+    known, other = np.arange(1.0, 9), np.arange(8.0, 0, -1)
+    prior = learnt(known, 800)
+    assert (np.abs(prior.coarse_directions).argmax(axis=0) == np.arange(8)[::-1]).all()
+    few, many = (learnt(other, pictures, prior) for pictures in (10, 5000))
+    assert np.abs(few.coarse_directions).argmax(axis=0)[0] == 7
+    assert np.abs(many.coarse_directions).argmax(axis=0)[0] == 0
+    # of one picture's three windows, and no more, there are variances for all directions
+    one = Learner()
+    one.add(Means(*(random.normal(size=(3, 50)).astype(np.float32) for _ in range(2))))
+    alone = one.learn()
+    assert alone.dimension == 100
+    assert alone.coarse_variances.max() < 1000 * alone.coarse_variances.min()
 
 
 @pytest.mark.parametrize(

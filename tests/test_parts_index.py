@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -16,14 +18,20 @@ from cbir.backbones.registry import Backbone
 from cbir.cli import cli
 from cbir.cli.reports import SearchReports
 from cbir.cli.words import Words
+from cbir.errors import IndexWriteError
 from cbir.images.fit import Preprocessing
 from cbir.images.read import open_image, read_fitted, read_fitted_thumbnail_and_large
 from cbir.index.check import find_problems
+from cbir.index.format import load_meta
 from cbir.index.parts import PARTS, SIGNS, unpack_signs
 from cbir.index.store import Index
+from cbir.index.writer import Writer
+from cbir.parts import learning
 from cbir.parts.codes import SCALE
 from cbir.parts.codes import signs as signs_of
-from cbir.parts.indexing import PartMaker, find_parts, whitening_of
+from cbir.parts.indexing import PartMaker, find_parts
+from cbir.parts.learning import whitening_of_index
+from cbir.parts.whitening import general
 from cbir.queries import CombinedQuery, Query
 from cbir.search import Searcher, open_index
 
@@ -184,15 +192,15 @@ def test_damaged_parts_are_told_and_read_again(copy: Path, kind: str) -> None:
 
 
 def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, calls = PartMaker.rows, iter(range(100))
+    start, calls = PartMaker.start, iter(range(100))
 
     def interrupted(*arguments: object) -> object:
         if next(calls) == 3:
             raise KeyboardInterrupt
-        return rows(*arguments)  # type: ignore[arg-type]
+        return start(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(PartMaker, "rows", interrupted)
+        patch.setattr(PartMaker, "start", interrupted)
         assert run("index", "--index", copy / "whole", "--parts", "-q").exit_code == 130
     warned = run("search", copy / "query.png", "--parts", "--index", copy / "whole")
     assert "whose parts it does not have yet" in warned.stderr
@@ -200,12 +208,114 @@ def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.Mo
     assert stored(copy / "whole") == stored(copy / "parts")
 
 
+@pytest.fixture
+def learnt(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The index `whole` of a copy, with parts by a whitening that was learnt on its five pictures."""
+    monkeypatch.setattr(learning, "ENOUGH", 5)
+    told = run("index", "--index", copy / "whole", "--parts")
+    assert told.exit_code == 0, told.output
+    assert "Learning from 5 pictures" in told.stderr
+    return copy / "whole"
+
+
+def test_a_collection_has_its_own_whitening_which_later_runs_go_on_with(
+    copy: Path, learnt: Path, draw_picture: Callable, bundled: Backbone
+) -> None:
+    meta = json.loads((learnt / "meta.json").read_text())
+    (file,) = learnt.glob("whitening-*.npz")
+    assert meta["parts"]["file"]["name"] == file.name
+    assert meta["parts"]["whitening"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert meta["parts"]["pictures"] == 5
+    own, known = whitening_of_index(Index.open(learnt), bundled), general(bundled)
+    assert known is not None
+    assert own.coarse_mean != pytest.approx(known.coarse_mean, abs=1e-6)
+    first, second = matches(copy / "query.png", "--region", "20,40,80,60", "--index", learnt)[:2]
+    assert str(first["path"]).endswith("3.png")
+    assert first["score"] > second["score"] + 0.1  # type: ignore[operator]
+    before = stored(learnt)
+    assert before != stored(copy / "parts")
+    draw_picture(9, (240, 180)).save(copy / "photos" / "new.png")
+    told = run("index", "--index", learnt)
+    assert "Learning" not in told.stderr
+    after = stored(learnt)
+    assert {name: after[name] for name in before} == before
+    assert (own.arrays()["coarse_mean"] == whitening_of_index(Index.open(learnt), bundled).coarse_mean).all()
+    assert [path.name for path in learnt.glob("whitening-*")] == [file.name]
+    assert run("index", "--index", learnt, "--no-parts", "-q").exit_code == 0
+    assert not [path for kind in ("whitening", "parts", "signs") for path in learnt.glob(f"{kind}-*")]
+
+
+def test_a_damaged_whitening_is_told_and_learnt_again(copy: Path, learnt: Path) -> None:
+    before = stored(learnt)
+    (file,) = learnt.glob("whitening-*.npz")
+    content = bytearray(file.read_bytes())
+    content[5000] ^= 0x55
+    file.write_bytes(content)
+    assert file.name in run("info", "--index", learnt, "--verify").stdout
+    refused = run("search", copy / "query.png", "--parts", "--index", learnt)
+    assert refused.exit_code == 1
+    assert file.name in refused.stderr
+    assert "--repair" in refused.stderr
+    assert matches(copy / "query.png", "--index", learnt)
+    file.unlink()
+    assert file.name in run("info", "--index", learnt).stdout
+    again = run("index", "--index", learnt)
+    assert again.exit_code == 0
+    assert "Learning from 5 pictures" in again.stderr
+    assert stored(learnt) == before
+
+
+def test_what_was_learnt_is_not_lost_by_a_commit_that_fails_and_a_run_before_any_leaves_nothing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "ENOUGH", 5)
+    directory = copy / "whole"
+    with monkeypatch.context() as patch:
+
+        def stopped(*arguments: object) -> object:
+            raise KeyboardInterrupt
+
+        patch.setattr(PartMaker, "start", stopped)
+        assert run("index", "--index", directory, "--parts", "-q").exit_code == 130
+    assert find_problems(Index.open(directory), verify=True) == []
+    assert run("index", "--index", directory, "--parts", "-q").exit_code == 0
+    assert len(list(directory.glob("whitening-*"))) == 1
+    assert all(any(parts) for parts, _ in stored(directory).values())
+    meta = load_meta(directory)
+    writer = Writer(directory, meta)
+    entry = writer.keep_whitening(b"another", 5)
+    assert entry.file is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_replace", no_space)
+        with pytest.raises(IndexWriteError):
+            writer.commit(parts=entry)
+    assert (directory / entry.file.name).read_bytes() == b"another"
+
+
+def no_space(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_other_networks_learn_from_whatever_there_is_and_say_when_more_would_be_better(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, arguments = tmp_path / "new", ("--model", "squeezenet1_1", "--weights", "untrained", "--parts")
+    shutil.copytree(made / "photos", tmp_path / "photos")
+    assert run("index", tmp_path / "photos", "--index", directory, *arguments).exit_code == 0
+    first = matches(made / "query.png", "--region", "20,40,80,60", "--index", directory)[0]
+    assert str(first["path"]).endswith("3.png")
+    assert "learns from those that it has now" not in run("index", "--index", directory).stderr
+    monkeypatch.setattr(learning, "_GROWN", 1.2)
+    shutil.copy(made / "query.png", tmp_path / "photos")
+    assert "learns from those that it has now" in run("index", "--index", directory).stderr
+
+
 def test_networks_without_parts_are_told_and_leave_nothing(made: Path, tmp_path: Path) -> None:
-    arguments = ("--model", "squeezenet1_1", "--weights", "untrained", "--parts")
+    arguments = ("--model", "vit_b_32", "--weights", "untrained", "--parts")
     refused = run("index", made / "photos", "--index", tmp_path / "new", *arguments)
     assert refused.exit_code == 1
-    assert "no parts for squeezenet1_1" in refused.stderr
-    assert not (tmp_path / "new" / "meta.json").exists()
+    assert "no maps of what is where" in refused.stderr
+    assert not (tmp_path / "new").exists()
     assert run("search", "--word", "dog", "--parts", "--index", made / "parts").exit_code == 2
     percent = run("search", made / "query.png", "--parts", "--min-score", "50%", "--index", made / "parts")
     assert percent.exit_code == 1
@@ -223,4 +333,3 @@ def test_large_photos_are_decoded_large_enough_and_features_stay_the_same(tmp_pa
     assert (large.width, large.height, large.pixels.shape) == (2200, 2200, (640, 640, 3))
     exact = np.asarray(open_image(tmp_path / "large.jpg").resize((640, 640), Image.Resampling.BICUBIC), dtype=float)
     assert np.abs(large.pixels - exact).mean() < 7
-    assert whitening_of(bundled).dimension == 880

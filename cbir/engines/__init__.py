@@ -80,6 +80,9 @@ class Engine(Protocol):
         The sides of `pictures` are multiples of 32. ModelError where there are no such maps.
         """
 
+    def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
+        """Begin with `place_maps`, and return at once; what is returned waits for them. As many as of `start`."""
+
 
 def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int = 1) -> Engine:
     """The best engine here for `backbone` and about that many `pictures`.

@@ -19,7 +19,15 @@ import openvino
 from cbir.backbones.registry import Backbone
 from cbir.cache import keep
 from cbir.engines import Features, Pictures
-from cbir.engines.precision import Choice, choose, compiled_folder, drawn_pictures, read_choice
+from cbir.engines.precision import (
+    LEAST_COSINE,
+    LEAST_COSINE_OF_MAPS,
+    Choice,
+    choose,
+    compiled_folder,
+    drawn_pictures,
+    read_choice,
+)
 
 logger = logging.getLogger("cbir")
 
@@ -28,6 +36,12 @@ GRAPH_VERSION = 2
 
 #: The largest batch. Larger ones gain nothing, and their maps do not fit into the processor's cache.
 _MOST = 16
+
+#: Graphs whose precision is measured, and how near float32 they must stay; the others are computed as features are.
+_LEAST_COSINES = {"features": LEAST_COSINE, "place_maps": LEAST_COSINE_OF_MAPS}
+
+#: Pictures that the maps of places are tried on, and their sides.
+_LARGER = (4, 320)
 
 #: Precisions that a processor may be good at, and how OpenVINO calls that.
 _CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
@@ -48,8 +62,8 @@ class OpenVINOEngine:
         self._hint = "THROUGHPUT" if many else "LATENCY"
         self._stages: openvino.InferRequest | None = None
         self._last_map: openvino.InferRequest | None = None
-        self._place_maps: openvino.InferRequest | None = None
-        self._choice = read_choice(self._choice_file())
+        self._idle_places: list[openvino.InferRequest] | None = None
+        self._choices = {graph: read_choice(self._choice_file(graph)) for graph in _LEAST_COSINES}
         compiled = self._load("features")
         # one more than are computed, so that the next is there when one is done
         self.depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
@@ -59,12 +73,13 @@ class OpenVINOEngine:
     @property
     def precision(self) -> str:
         """What the network is computed in: "f32", "bf16" or "f16"."""
-        return self._choice.precision if self._choice else "f32"
+        return self._precision_of("features")
 
     @property
     def batch(self) -> int:
         """How many pictures at a time suit it."""
-        return self._choice.batch if self._choice else _MOST
+        choice = self._choices["features"]
+        return choice.batch if choice else _MOST
 
     def features(self, pictures: Pictures) -> Features:
         """See `engines.Engine.features`."""
@@ -101,29 +116,45 @@ class OpenVINOEngine:
 
     def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
         """See `engines.Engine.place_maps`."""
-        if self._place_maps is None:
-            self._place_maps = self._load("place_maps").create_infer_request()
-        self._place_maps.infer([np.ascontiguousarray(pictures)])
-        coarse, fine = _outputs(self._place_maps)
-        return coarse, fine
+        return self.start_places(pictures)()
+
+    def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
+        """See `engines.Engine.start_places`."""
+        if self._idle_places is None:
+            compiled = self._load("place_maps")
+            self._idle_places = [compiled.create_infer_request() for _ in range(self.depth)]
+        idle = self._idle_places
+        request = idle.pop()
+        given = np.ascontiguousarray(pictures)
+        request.start_async([given], share_inputs=True)
+
+        def finish() -> tuple[Features, Features]:
+            assert given is not None  # the request reads from it until it is done
+            request.wait()
+            coarse, fine = _outputs(request)
+            idle.append(request)
+            return coarse, fine
+
+        return finish
 
     def _load(self, graph: str) -> openvino.CompiledModel:
         """The compiled model of `graph` (see `_convert`), from the cache where it is there and sound."""
-        # the maps of one picture at a time are wanted
-        hint = self._hint if graph == "features" else "LATENCY"
-        if self._choice is not None:
+        # of the others, the maps of one picture at a time are wanted
+        hint = self._hint if graph in ("features", "place_maps") else "LATENCY"
+        chosen_by = _chosen_by(graph)
+        if self._choices[chosen_by] is not None:
             try:
                 with self._cache_file(graph).open("rb") as file:
                     digest, blob = file.read(32), file.read()
                 if hashlib.sha256(blob).digest() == digest:  # a damaged blob could crash the process
-                    return self._core.import_model(blob, "CPU", _settings(self.precision, hint))
+                    return self._core.import_model(blob, "CPU", _settings(self._precision_of(graph), hint))
             except (OSError, RuntimeError):
                 pass  # not there yet, or of no use any more: it is made anew
         logger.info("Preparing %s for this processor (once) …", self._backbone.name)
         model = _convert(self._backbone, graph)
-        if self._choice is None:
-            self._choice = self._choose_precision(model)
-        compiled = self._core.compile_model(model, "CPU", _settings(self.precision, hint))
+        if self._choices[chosen_by] is None:
+            self._choices[chosen_by] = self._choose_precision(graph, model)
+        compiled = self._core.compile_model(model, "CPU", _settings(self._precision_of(graph), hint))
         exported = compiled.export_model()
         blob = exported if isinstance(exported, bytes) else exported.getvalue()
         path = self._cache_file(graph)
@@ -133,8 +164,12 @@ class OpenVINOEngine:
             logger.warning("Cannot keep the prepared network in %s (%s); the next run prepares it again.", path, error)
         return compiled
 
-    def _choose_precision(self, model: openvino.Model) -> Choice:
-        """The precision for `model`, the "features" graph, measured in all that this processor has, and noted."""
+    def _precision_of(self, graph: str) -> str:
+        choice = self._choices[_chosen_by(graph)]
+        return choice.precision if choice else "f32"
+
+    def _choose_precision(self, graph: str, model: openvino.Model) -> Choice:
+        """The precision for `model`, the graph of that name, measured in all that this processor has, and noted."""
         tried = ["f32", *(name for name, known_as in _CAPABILITIES.items() if known_as in self._capabilities)]
 
         def runner(name: str) -> Callable[[Pictures], Features]:
@@ -142,23 +177,36 @@ class OpenVINOEngine:
 
             def run(pictures: Pictures) -> Features:
                 request.infer([pictures])
-                return _outputs(request)[0]
+                outputs = (_of_length_1(output.reshape(len(pictures), -1)) for output in _outputs(request))
+                return np.concatenate(list(outputs), axis=1)
 
             return run
 
         run = {name: runner(name) for name in tried}
-        choice = choose(run, drawn_pictures(_MOST, self._backbone.preprocessing.crop))
+        pictures = drawn_pictures(*((_MOST, self._backbone.preprocessing.crop) if graph == "features" else _LARGER))
+        choice = choose(run, pictures, _LEAST_COSINES[graph])
         with contextlib.suppress(OSError):  # what cannot be kept is told where the compiled model is
-            keep(self._choice_file(), json.dumps(choice.to_json()).encode("ascii"))
+            keep(self._choice_file(graph), json.dumps(choice.to_json()).encode("ascii"))
         logger.debug("Tried on this processor: %s", choice)
         return choice
 
-    def _choice_file(self) -> Path:
-        return _cache_path(self._backbone, "precision", [self._processor], "json")
+    def _choice_file(self, graph: str = "features") -> Path:
+        what = "precision" if graph == "features" else f"{graph}-precision"
+        return _cache_path(self._backbone, what, [self._processor], "json")
 
     def _cache_file(self, graph: str) -> Path:
         """Where the compiled model lies: named by all that goes into it."""
-        return _cache_path(self._backbone, graph, [self._processor, self.precision], "blob")
+        return _cache_path(self._backbone, graph, [self._processor, self._precision_of(graph)], "blob")
+
+
+def _chosen_by(graph: str) -> str:
+    """The graph by which the precision of `graph` is chosen."""
+    return graph if graph in _LEAST_COSINES else "features"
+
+
+def _of_length_1(vectors: Features) -> Features:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 def _settings(precision: str, hint: str) -> dict[str, str]:

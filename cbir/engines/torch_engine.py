@@ -63,11 +63,20 @@ class TorchEngine:
 
     def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
         """See `engines.Engine.place_maps`."""
+        return self.start_places(pictures)()
+
+    def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
+        """See `engines.Engine.start_places`."""
         if self._place_maps is None:
             self._place_maps = PlaceMaps(self._network)
         with torch.inference_mode():
-            coarse, fine = (one.float().contiguous().cpu().numpy() for one in self._place_maps(self._send(pictures)))
-        return coarse, fine
+            maps = self._place_maps(self._send(pictures))
+
+        def finish() -> tuple[Features, Features]:
+            coarse, fine = (one.float().contiguous().cpu().numpy() for one in maps)
+            return coarse, fine
+
+        return finish
 
     def _send(self, pictures: Pictures) -> torch.Tensor:
         pictures = np.ascontiguousarray(pictures)  # torch knows no negative strides

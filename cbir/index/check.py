@@ -6,9 +6,10 @@ from pathlib import Path
 
 from cbir.errors import CbirError, reason_of
 from cbir.hashing import file_sha256
-from cbir.index.format import BlockEntry, FileEntry, Meta
-from cbir.index.kinds import KINDS
+from cbir.index.format import BlockEntry, FileEntry, Meta, PartsEntry
+from cbir.index.kinds import KINDS, without_parts
 from cbir.index.optional import OptionalRows
+from cbir.index.rowfile import checked_path
 from cbir.index.store import Index
 
 
@@ -23,6 +24,11 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
         index.shortlist()
     except CbirError as error:
         problems.append(str(error))
+    if index.meta.parts is not None and index.meta.parts.file is not None:
+        try:
+            checked_path(index.directory, index.meta.parts.file)
+        except CbirError as error:
+            problems.append(str(error))
     for kind in KINDS:
         try:
             index.check_optional_files(kind)
@@ -59,9 +65,15 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
 def without_damaged_files(directory: Path, meta: Meta, *, verify: bool = False) -> tuple[Meta, list[str]]:
     """`meta` without optional files that cannot be read, and what is wrong with those. With `verify` they are hashed.
 
-    The next run reads the pictures of such blocks again for what was in them only. Nothing is written.
+    The next run reads the pictures of such blocks again for what was in them only. Where it is the whitening of parts,
+    all of these go with it, since nothing can be compared with them. Nothing is written.
     """
     problems: list[str] = []
+    if meta.parts is not None and meta.parts.file is not None:
+        problem = _mismatch(directory, meta.parts.file)
+        if problem:
+            problems.append(problem)
+            meta = without_parts(meta).but(parts=PartsEntry())
     blocks: list[BlockEntry] = []
     for block in meta.blocks:
         for kind in KINDS:

@@ -20,7 +20,7 @@ FORMAT = 1
 OPTIONAL = ("classes", "thumbnails", "parts", "signs")
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
-FILE_NAME = re.compile(rf"(features|files|index|projection|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|json|ann)")
+FILE_NAME = re.compile(rf"(features|files|index|projection|whitening|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|npz|json|ann)")
 
 
 def is_writers(name: str) -> bool:
@@ -130,16 +130,24 @@ class ShortlistEntry:
 
 @dataclass(frozen=True)
 class PartsEntry:
-    """That an index has parts of its pictures; `whitening` is the SHA-256 of what their rows were whitened with."""
+    """That an index has parts of its pictures, or is to have them.
 
-    whitening: str
+    `whitening` is the SHA-256 of what their rows were whitened with, None as long as there are none. Where that was
+    learnt on `pictures` of the index, it is in `file`; where not, it came with cbir.
+    """
+
+    whitening: str | None = None
+    file: FileEntry | None = None
+    pictures: int = 0
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> PartsEntry:
         """Read one entry; ValueError, TypeError or KeyError where it is none."""
-        if not re.fullmatch("[0-9a-f]{64}", record["whitening"]):
+        whitening, file = record["whitening"], record.get("file")
+        if whitening is not None and not re.fullmatch("[0-9a-f]{64}", whitening):
             raise ValueError("not a SHA-256 of a whitening")
-        return cls(record["whitening"])
+        entry = None if file is None else FileEntry.from_json(file)
+        return cls(whitening, entry, int(record.get("pictures", 0)))
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,8 @@ class Meta:
         entries = [entry for block in self.blocks for entry in block.data_files()]
         if self.shortlist:
             entries += [self.shortlist.trees, self.shortlist.projection]
+        if self.parts and self.parts.file:
+            entries.append(self.parts.file)
         return entries
 
     def dump(self) -> str:

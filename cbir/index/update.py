@@ -11,12 +11,13 @@ from typing import Any
 
 from cbir.extract import Extracted
 from cbir.images.scan import FoundFile
-from cbir.index import classes, parts, thumbnails
+from cbir.index import classes, thumbnails
 from cbir.index.classes import CLASSES
 from cbir.index.files import FileRecord
+from cbir.index.format import PartsEntry
 from cbir.index.kinds import KINDS
 from cbir.index.optional import Kind, Records
-from cbir.index.parts import PARTS, SIGNS
+from cbir.index.parts import PARTS, SIGNS, pack
 from cbir.index.plan import Plan
 from cbir.index.thumbnails import THUMBNAILS
 from cbir.index.writer import Stored, Writer
@@ -118,10 +119,19 @@ class Report:
         }
 
 
-def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclude: tuple[str, ...]) -> Report:
+def carry_out(
+    plan: Plan,
+    writer: Writer,
+    extract: Extract,
+    *,
+    root: Path,
+    exclude: tuple[str, ...],
+    parts: PartsEntry | None = None,
+) -> Report:
     """Carry a plan out, committing as it goes. The caller holds the lock.
 
-    `root` and `exclude` are what the plan was made with; the index remembers them.
+    `root` and `exclude` are what the plan was made with, `parts` what the index is to say of parts of its pictures; it
+    remembers them.
     Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
     the files that are read again for what optional files should have of them. What a KeyboardInterrupt finds done is
     committed before it passes on.
@@ -130,13 +140,13 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
     report = Report(unchanged=plan.unchanged, excluded=plan.scan.excluded)
     report.skipped = list(plan.scan.problems)
     report.unreadable_folders = list(plan.scan.unreadable)
-    remembered = {"root": str(root), "exclude": exclude}
+    remembered = {"root": str(root), "exclude": exclude, "parts": parts}
     rows = plan.rows_by_content
     missing = Counter(record.sha256 for record in plan.gone.values())
     again = plan.to_read_again
     files = ((file, root / file.path) for file in [*plan.fresh, *again])
     has_come_to_again = False
-    most, interval = COMMIT_ROWS if writer.meta.parts is None else COMMIT_ROWS_WITH_PARTS, COMMIT_SECONDS
+    most, interval = COMMIT_ROWS if parts is None else COMMIT_ROWS_WITH_PARTS, COMMIT_SECONDS
 
     def is_known(sha256: str) -> bool:
         return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
@@ -156,7 +166,7 @@ def carry_out(plan: Plan, writer: Writer, extract: Extract, *, root: Path, exclu
                 began = time.monotonic()
                 writer.commit(complete=False, **remembered)
                 last_commit = time.monotonic()
-                if writer.meta.parts is not None:
+                if parts is not None:
                     interval = max(COMMIT_SECONDS, _BETWEEN * (last_commit - began))
     except KeyboardInterrupt:
         writer.commit(complete=False, **remembered)
@@ -238,7 +248,7 @@ def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
     if result.thumbnail is not None:
         found[THUMBNAILS.name] = thumbnails.pack(result.thumbnail)
     if result.parts is not None:
-        found[PARTS.name], found[SIGNS.name] = parts.pack(result.parts)
+        found[PARTS.name], found[SIGNS.name] = pack(result.parts)
     return found
 
 

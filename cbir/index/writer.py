@@ -22,7 +22,16 @@ from cbir.errors import IndexDamagedError, IndexWriteError, reason_of
 from cbir.hashing import file_sha256
 from cbir.index import cosines, shortlist
 from cbir.index.files import FileRecord, dump_records
-from cbir.index.format import META, BlockEntry, FileEntry, Meta, OptionalEntry, ShortlistEntry, is_writers
+from cbir.index.format import (
+    META,
+    BlockEntry,
+    FileEntry,
+    Meta,
+    OptionalEntry,
+    PartsEntry,
+    ShortlistEntry,
+    is_writers,
+)
 from cbir.index.interrupts import uninterrupted
 from cbir.index.kinds import KINDS
 from cbir.index.lock import now
@@ -116,6 +125,16 @@ class Writer:
         for row in rows:
             number = int(np.searchsorted(starts, row, side="right")) - 1
             self._invalid[number][row - starts[number]] = True
+
+    def keep_whitening(self, content: bytes, pictures: int) -> PartsEntry:
+        """Write what rows of parts are whitened with, learnt on so many pictures.
+
+        The entry that is returned has to be among the changes of each commit from then on.
+        """
+        with self._guarded():
+            file = self._write(f"whitening-{self.meta.next_number:06}.npz", [content])
+            self._written.clear()  # a commit that fails later must leave it there for the next
+        return PartsEntry(file.sha256, file, pictures)
 
     def commit(self, **changes: object) -> None:
         """Write what was added as a block, and what was filled in of older ones; merge small ones; make that the state.

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from importlib import resources
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.registry import BUNDLED, Backbone
-from cbir.errors import CbirError, IndexDamagedError
+from cbir.errors import IndexDamagedError
 from cbir.index.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, PartRows, unpack_signs
 from cbir.parts.codes import SCALE, candidate_count, differing, quantised, signs, within
-from cbir.parts.features import Maps, means_of
-from cbir.parts.whitening import Whitening, general
+from cbir.parts.features import Maps, Means, means_of
 from cbir.parts.windows import grid
 
 if TYPE_CHECKING:
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
     from cbir.images.large import LargePicture
     from cbir.index.store import Index
     from cbir.parts.regions import Box
+    from cbir.parts.whitening import Whitening
 
 logger = logging.getLogger("cbir")
 
@@ -47,42 +45,29 @@ class PartMaker:
     def __init__(self, whitening: Whitening) -> None:
         self._whitening = whitening
 
-    def rows(self, picture: LargePicture, engine: Engine) -> PartRows:
-        """The parts of a picture, by one pass of the network."""
-        coarse, fine = engine.place_maps(picture.pixels[np.newaxis])
-        windows = grid(picture.width, picture.height)
-        numbers = quantised(self._whitening.rows(means_of(windows, Maps(coarse[0], fine[0]))))
-        return PartRows(windows.boxes(), numbers, signs(numbers))
+    def start(self, picture: LargePicture, engine: Engine) -> Callable[[], PartRows]:
+        """Begin with the parts of a picture, by one pass of the network; what is returned waits for them.
+
+        As of `Engine.start`, no more than the engine's `depth` are under way.
+        """
+        windows, means = grid(picture.width, picture.height), start_means(picture, engine)
+
+        def finish() -> PartRows:
+            numbers = quantised(self._whitening.rows(means()))
+            return PartRows(windows.boxes(), numbers, signs(numbers))
+
+        return finish
 
 
-def whitening_of(backbone: Backbone) -> Whitening:
-    """What makes rows of parts for a network; CbirError where there is none."""
-    found = general(backbone)
-    if found is None:
-        raise CbirError(
-            f"There are no parts for {backbone.name} with these weights: `cbir index FOLDER --model {BUNDLED} --parts "
-            "--index NAME` makes an index that has them."
-        )
-    return found
+def start_means(picture: LargePicture, engine: Engine) -> Callable[[], Means]:
+    """Begin with the means of a picture's maps in its windows; what is returned waits for them."""
+    windows, maps = grid(picture.width, picture.height), engine.start_places(picture.pixels[np.newaxis])
 
+    def finish() -> Means:
+        coarse, fine = maps()
+        return means_of(windows, Maps(coarse[0], fine[0]))
 
-def whitening_name(backbone: Backbone) -> str:
-    """What an index calls the whitening that made its rows: rows of another cannot be compared with them."""
-    whitening_of(backbone)
-    data = resources.files(__package__).joinpath(f"{BUNDLED}.npz").read_bytes()
-    return hashlib.sha256(data).hexdigest()
-
-
-def check_parts(index: Index, backbone: Backbone) -> None:
-    """CbirError, which says what to do, where an index has no parts, or parts of another whitening."""
-    name = index.directory.name
-    if index.meta.parts is None:
-        raise CbirError(f"The index {name} has no parts: `cbir index --index {name} --parts` reads them.")
-    if index.meta.parts.whitening != whitening_name(backbone):
-        raise CbirError(
-            f"The parts of the index {name} were made by another cbir: `cbir index --index {name} --no-parts`, then "
-            "the same with --parts, reads them again."
-        )
+    return finish
 
 
 def warn_of_missing(index: Index) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,11 +49,15 @@ class RegionFinder:
 
 
 class RegionExtractor:
-    """Makes features of regions that can be compared with those of whole pictures, by an extractor's network."""
+    """Makes features of regions that can be compared with those of whole pictures, by an extractor's network.
 
-    def __init__(self, extractor: Extractor, finder: RegionFinder) -> None:
+    `whitening` finds what they are whitened with that are compared with rows of parts; it is called once, if at all.
+    """
+
+    def __init__(self, extractor: Extractor, finder: RegionFinder, whitening: Callable[[], Whitening]) -> None:
         self._extractor = extractor
         self._finder = finder
+        self._find_whitening = whitening
         self._has_map = True
         self._parts: tuple[PartReader, Whitening] | None = None
 
@@ -76,13 +81,11 @@ class RegionExtractor:
     def part(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
         """What is compared with rows of parts, shape (dimension,), of length 1, and the region, the whole if None.
 
-        ImageReadError, RegionError; CbirError where the network has no parts.
+        ImageReadError, RegionError; what finding the whitening raises.
         """
         if self._parts is None:
-            from cbir.parts.indexing import whitening_of
-
-            backbone = self._extractor.backbone
-            self._parts = PartReader(backbone, extractor=self._extractor), whitening_of(backbone)
+            reader = PartReader(self._extractor.backbone, extractor=self._extractor)
+            self._parts = reader, self._find_whitening()
         reader, whitening = self._parts
         image = decode(data, name=name)
         region = self._finder.find(image, asked, name)

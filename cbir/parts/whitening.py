@@ -7,9 +7,12 @@ After Jégou and Chum, "Negative evidences and co-occurences in image retrieval:
 from __future__ import annotations
 
 import functools
+import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +29,12 @@ COARSE, FINE = 768, 128
 #: What the fine map counts, the coarse one being 1.
 FINE_WEIGHT = 0.8
 
-#: From this many windows on, a collection's own whitening is better than none.
-ENOUGH_ROWS = 4000
+#: What is known beforehand counts as much as so many pictures: a general whitening; or, where there is none, that
+#: nothing tells one direction from another.
+_PRIOR_PICTURES, _ISOTROPIC_PICTURES = 500, 5
+
+#: Rows that are gathered before their products are added up.
+_GATHERED = 512
 
 _LEAST_VARIANCE = 1e-9
 
@@ -65,11 +72,6 @@ class Whitening:
     def _fine(self) -> Floats:
         return np.asarray(self.fine_directions * self.fine_variances**-0.5, dtype=np.float32)
 
-    @classmethod
-    def learn(cls, means: Means) -> Whitening:
-        """From the means of many windows: at least ENOUGH_ROWS are worth it."""
-        return cls(*_principal(means.coarse, COARSE), *_principal(means.fine, FINE))
-
     def arrays(self) -> dict[str, npt.NDArray[np.floating]]:
         """As arrays for an .npz; `from_arrays` reads them back. Directions are kept in half precision."""
         return {
@@ -80,8 +82,92 @@ class Whitening:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.floating]]) -> Whitening:
-        """Read what `arrays` made; KeyError where one is missing."""
-        return cls(**{name: np.asarray(arrays[name], dtype=np.float32) for name in cls.__dataclass_fields__})
+        """Read what `arrays` made; KeyError where one is missing, ValueError where they cannot belong together."""
+        found = cls(**{name: np.asarray(arrays[name], dtype=np.float32) for name in cls.__dataclass_fields__})
+        for mean, directions, variances in (
+            (found.coarse_mean, found.coarse_directions, found.coarse_variances),
+            (found.fine_mean, found.fine_directions, found.fine_variances),
+        ):
+            if mean.ndim != 1 or variances.ndim != 1 or directions.shape != (len(mean), len(variances)):
+                raise ValueError("its arrays have other shapes than those of a whitening")
+            if not (variances > 0).all():
+                raise ValueError("it has variances that are not above 0")
+        return found
+
+    def to_bytes(self) -> bytes:
+        """As an .npz file, the same each time."""
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = dict(self.arrays())
+        np.savez(buffer, **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Whitening:
+        """Read what `to_bytes` made; ValueError where it is something else."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as content:
+                return cls.from_arrays(content)
+        except (KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"it is no whitening ({error})") from error
+
+
+class Learner:
+    """Learns a whitening from the windows of some pictures, whose number does not matter for the memory it takes."""
+
+    def __init__(self) -> None:
+        self.pictures = 0
+        self._rows = 0
+        self._gathered: list[Means] = []
+        self._sums: list[_Moments] = []
+
+    def add(self, means: Means) -> None:
+        """The windows of one more picture."""
+        self.pictures += 1
+        self._gathered.append(means)
+        self._rows += len(means.coarse)
+        if self._rows >= _GATHERED:
+            self._add_up()
+
+    def learn(self, prior: Whitening | None = None) -> Whitening:
+        """The whitening of what was added, at least one picture. The fewer they are, the more a `prior` counts."""
+        self._add_up()
+        coarse, fine = (sums.mean_and_covariance() for sums in self._sums)
+        if prior is None:
+            share = _ISOTROPIC_PICTURES / (_ISOTROPIC_PICTURES + self.pictures)
+            coarse, fine = _isotropic(coarse, share), _isotropic(fine, share)
+        else:
+            share = _PRIOR_PICTURES / (_PRIOR_PICTURES + self.pictures)
+            coarse = _mixed(coarse, (prior.coarse_mean, prior.coarse_directions, prior.coarse_variances), share)
+            fine = _mixed(fine, (prior.fine_mean, prior.fine_directions, prior.fine_variances), share)
+        return Whitening(*_principal(*coarse, COARSE), *_principal(*fine, FINE))
+
+    def _add_up(self) -> None:
+        if not self._gathered:
+            return
+        maps = [np.concatenate(rows) for rows in zip(*((one.coarse, one.fine) for one in self._gathered), strict=True)]
+        self._sums = self._sums or [_Moments(rows.shape[1]) for rows in maps]
+        for sums, rows in zip(self._sums, maps, strict=True):
+            sums.add(rows)
+        self._gathered, self._rows = [], 0
+
+
+class _Moments:
+    """How many vectors there were, their sum and that of their products."""
+
+    def __init__(self, channels: int) -> None:
+        self._count = 0
+        self._sum = np.zeros(channels)
+        self._products = np.zeros((channels, channels))
+
+    def add(self, vectors: Floats) -> None:
+        self._count += len(vectors)
+        self._sum += vectors.sum(axis=0, dtype=np.float64)
+        self._products += vectors.T @ vectors
+
+    def mean_and_covariance(self) -> tuple[Floats, Floats]:
+        mean = self._sum / self._count
+        covariance = self._products / self._count - np.outer(mean, mean)
+        return mean.astype(np.float32), covariance.astype(np.float32)
 
 
 def general(backbone: Backbone) -> Whitening | None:
@@ -99,11 +185,28 @@ def _bundled(identity: str) -> Whitening | None:
         return Whitening.from_arrays(content)
 
 
-def _principal(vectors: Floats, count: int) -> tuple[Floats, Floats, Floats]:
-    """Mean, principal directions and variances of n vectors, shape (n, channels)."""
-    mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred = vectors - mean
-    variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
-    kept = min(count, int((variances > _LEAST_VARIANCE).sum()))
+def _isotropic(found: tuple[Floats, Floats], share: float) -> tuple[Floats, Floats]:
+    """A mean and a covariance, of which a share is the same in all directions."""
+    mean, covariance = found
+    same = np.float32(np.trace(covariance) / len(mean)) * np.eye(len(mean), dtype=np.float32)
+    return mean, np.asarray((1 - share) * covariance + share * same, dtype=np.float32)
+
+
+def _mixed(found: tuple[Floats, Floats], prior: tuple[Floats, Floats, Floats], share: float) -> tuple[Floats, Floats]:
+    """A mean and a covariance, mixed with those of a map's whitening, which count so large a share."""
+    mean, covariance = found
+    known_mean, directions, variances = prior
+    known = (directions * variances) @ directions.T
+    return (
+        np.asarray((1 - share) * mean + share * known_mean, dtype=np.float32),
+        np.asarray((1 - share) * covariance + share * known, dtype=np.float32),
+    )
+
+
+def _principal(mean: Floats, covariance: Floats, count: int) -> tuple[Floats, Floats, Floats]:
+    """The mean, up to `count` principal directions, and the variances along them."""
+    variances, directions = np.linalg.eigh(covariance)
+    kept = max(min(count, int((variances > _LEAST_VARIANCE).sum())), 1)
     order = slice(None, -kept - 1, -1)
-    return mean, np.ascontiguousarray(directions[:, order], dtype=np.float32), variances[order].astype(np.float32)
+    least = np.maximum(variances[order], _LEAST_VARIANCE)
+    return mean, np.ascontiguousarray(directions[:, order], dtype=np.float32), least.astype(np.float32)

@@ -1,0 +1,108 @@
+"""The whitening of an index's parts: learnt on its own pictures where there are enough, else what cbir has."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from cbir.backbones.registry import BUNDLED, Backbone
+from cbir.errors import CbirError, IndexDamagedError, reason_of
+from cbir.extract import Extractor
+from cbir.index.files import how_to_repair
+from cbir.index.format import PartsEntry
+from cbir.index.rowfile import checked_path
+from cbir.index.store import Index
+from cbir.parts.features import Means
+from cbir.parts.indexing import start_means
+from cbir.parts.whitening import Learner, Whitening, general
+
+logger = logging.getLogger("cbir")
+
+#: Pictures that a whitening is learnt on; more make it hardly better. Where there are fewer than ENOUGH, cbir's own is
+#: taken, if it has one for the network.
+SAMPLE, ENOUGH = 500, 200
+
+#: An index that has grown so many times since it learnt from fewer than ENOUGH would do well to learn anew.
+_GROWN = 10
+
+Watch = Callable[[Iterator[Any], int], Iterator[Any]]
+
+
+def general_name(backbone: Backbone) -> str | None:
+    """What an index calls the whitening that comes with cbir; None where the network has none."""
+    if general(backbone) is None:
+        return None
+    return hashlib.sha256(resources.files(__package__).joinpath(f"{BUNDLED}.npz").read_bytes()).hexdigest()
+
+
+def learn(files: Sequence[Path], extractor: Extractor, watch: Watch) -> tuple[bytes, int] | None:
+    """A whitening learnt on a sample of pictures, as bytes, and on how many; None where none of them can be read.
+
+    The same files give the same sample. ModelError where the network has no maps of what is where in a picture.
+    """
+    chosen = sorted(files, key=lambda path: hashlib.sha256(os.fsencode(path)).digest())
+    chosen = chosen[:SAMPLE]
+    engine, learner = extractor.engine, Learner()
+    under_way: list[Callable[[], Means]] = []
+    logger.info("Learning from %s pictures what parts of them have in common …", f"{len(chosen):,}")
+    for picture in watch(extractor.large_pictures(chosen), len(chosen)):
+        if len(under_way) == engine.depth:
+            learner.add(under_way.pop(0)())
+        under_way.append(start_means(picture, engine))
+    for means in under_way:
+        learner.add(means())
+    if not learner.pictures:
+        return None
+    return learner.learn(general(extractor.backbone)).to_bytes(), learner.pictures
+
+
+def check_parts(index: Index, backbone: Backbone) -> None:
+    """CbirError, which says what to do, where an index has no parts, or such as cannot be compared with any more."""
+    entry, name = index.meta.parts, index.directory.name
+    if entry is None or entry.whitening is None:
+        raise CbirError(f"The index {name} has no parts: `cbir index --index {name} --parts` reads them.")
+    if entry.file is None and entry.whitening != general_name(backbone):
+        raise CbirError(
+            f"The parts of the index {name} were made by another cbir: `cbir index --index {name} --no-parts`, then "
+            "the same with --parts, reads them again."
+        )
+
+
+def whitening_of_index(index: Index, backbone: Backbone) -> Whitening:
+    """What an index's parts were whitened with. Raises what `check_parts` does; IndexDamagedError."""
+    check_parts(index, backbone)
+    entry = index.meta.parts
+    assert entry is not None
+    if entry.file is None:
+        known = general(backbone)
+        assert known is not None
+        return known
+    path = checked_path(index.directory, entry.file)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        detail = f"cannot be read ({reason_of(error)})"
+        raise IndexDamagedError(f"{path} {detail}. {how_to_repair(index.directory)}") from error
+    try:
+        if hashlib.sha256(data).hexdigest() != entry.whitening:
+            raise ValueError("it is not what was written")
+        return Whitening.from_bytes(data)
+    except ValueError as error:
+        raise IndexDamagedError(f"{path} is damaged ({error}). {how_to_repair(index.directory)}") from error
+
+
+def warn_of_growth(entry: PartsEntry, pictures: int, name: str) -> None:
+    """A line where the index of that name learnt from few pictures and has many now."""
+    if entry.file is not None and entry.pictures < ENOUGH and pictures >= _GROWN * entry.pictures:
+        logger.warning(
+            "The parts of %s were made when it had %s pictures; with --no-parts, then --parts, `cbir index --index %s` "
+            "learns from those that it has now, and finds better.",
+            name,
+            f"{entry.pictures:,}",
+            name,
+        )
