@@ -74,8 +74,9 @@ def composites(work: Path, shared: Path, count: int = COUNT) -> list[Composite]:
 
 def others(shared: Path, used: Sequence[Composite], count: int) -> list[Path]:
     """Up to `count` photos of which no object was cut out, by turns from all classes."""
-    taken = {one.photo for one in used}
-    return [path for path in _by_turns(shared / "photos") if path not in taken][:count]
+    # the folder may have been named otherwise when the composites were made
+    taken = {one.photo.resolve() for one in used}
+    return [path for path in _by_turns(shared / "photos") if path.resolve() not in taken][:count]
 
 
 def object_of(image: Image.Image) -> Mask | None:

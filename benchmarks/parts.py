@@ -133,18 +133,23 @@ def _searching(worker: Worker, settings: Settings, made: Sequence[Composite]) ->
     yield measured("parts-time", found.seconds / found.plain, f"{each[0]} a picture, {each[1]} without parts; {size}")
     yield measured("parts-memory", (found.memory - found.plain_memory) / 10**6)
     step = settings.pick(1, 10)
+    plain_ranks, same = worker.call(searched_plainly, settings.scratch, made, step)
+    first, ten = _among(plain_ranks)
+    yield noted(15, "search by whole pictures: the photo's composite first", first, "", f"among ten {ten:.3f}")
+    yield measured("parts-same", same, f"{len(plain_ranks)} queries")
     for kind in ("whole", "box", "mask"):
         ranks, agree = worker.call(searched, settings.scratch, made, kind, step)
-        first, ten = (float(np.mean([rank < most for rank in ranks])) for most in (1, 10))
+        first, ten = _among(ranks)
         details = f"among ten {ten:.3f}, of {len(files):,} pictures; of the exact scan's ten {agree:.3f}"
-        raw = {"ranks": ranks}
-        if kind == "mask":
-            yield measured("parts-first", first, details, **raw)
-            yield measured("parts-ten", ten)
-        else:
-            yield noted(15, f"search by parts, the photo's {kind}: its composite first", first, "", details, **raw)
+        yield measured(f"parts-{kind}-first", first, details, ranks=ranks)
+        yield measured(f"parts-{kind}-ten", ten)
     parts, plain = worker.call(queried, settings.scratch, made[:: settings.pick(6, 30)])
     yield measured("parts-query", parts - plain, f"{parts:.1f} ms a query by a region, {plain:.1f} ms with --no-parts")
+
+
+def _among(ranks: Sequence[int]) -> tuple[float, float]:
+    first, ten = (float(np.mean([rank < most for rank in ranks])) for most in (1, 10))
+    return first, ten
 
 
 class Indexed(NamedTuple):
@@ -223,6 +228,24 @@ def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> 
         best = np.argsort(-(exact @ query).max(axis=1), kind="stable")[:10]
         agree.append(len(set(best.tolist()) & set(rows[:10])) / 10)
     return ranks, float(np.mean(agree))
+
+
+def searched_plainly(scratch: Path, made: Sequence[Composite], step: int) -> tuple[list[int], float]:
+    """The same without parts, by whole photos; and of how many queries the index without parts has the same matches."""
+    from cbir.queries import Query
+    from cbir.search import Searcher, open_index
+
+    found = []
+    for name in ("parts", "plain"):
+        searcher = Searcher(open_index(str(scratch / name)))
+        queries = [Query(one.photo, str(one.photo)) for one in made[::step]]
+        found.append([result.matches for result in searcher.search(queries, count=100)])
+    names = [[int(match.path.name.split(".")[0]) for match in matches] for matches in found[0]]
+    ranks = [
+        its.index(number) if number in its else len(its)
+        for number, its in zip(range(0, len(made), step), names, strict=True)
+    ]
+    return ranks, float(np.mean([one == other for one, other in zip(*found, strict=True)]))
 
 
 def queried(scratch: Path, made: Sequence[Composite]) -> tuple[float, float]:

@@ -13,13 +13,18 @@ from cbir.engines import Engine, open_engine
 from cbir.extract import Extractor, unit
 from cbir.images.large import SIDE as SIDE
 from cbir.images.large import network_size as network_size
-from cbir.parts.regions import Region, whole
+from cbir.parts.regions import Region
 from cbir.parts.windows import Grid, grid
 
 Floats = npt.NDArray[np.float32]
 
 #: Pixels of a region's longer side when it is searched by, about those of a window at SIDE; their mean counts.
 QUERY_SIDES = (128, 160, 192)
+
+#: The same where a whole picture is searched by, of which the thing that is meant is only a part; how far from its
+#: middle that may be, as the standard deviation in its sides: most pictures have in the middle what they are about
+#: (Judd, Durand and Torralba, "A Benchmark of Computational Models of Saliency to Predict Human Fixations", 2012).
+_WHOLE_SIDES, _CENTRE = (128, 160, 192, 224), 0.3
 
 
 @dataclass(frozen=True)
@@ -74,13 +79,13 @@ class PartReader:
         return windows, means_of(windows, maps)
 
     def region(self, image: Image.Image, region: Region | None = None) -> Means:
-        """The means of a region (without one, of the whole picture) as a query, of one row."""
-        region = region or whole(image)
-        crop = region.crop(image)
+        """The means of a region as a query, of one row; without one, of the whole picture, more of its middle."""
+        crop = image if region is None else region.crop(image)
         found = []
-        for side in QUERY_SIDES:
+        for side in _WHOLE_SIDES if region is None else QUERY_SIDES:
             maps = self.maps(crop, side)
-            found.append((rooted(mean_of(maps.coarse, region)), unit(mean_of(maps.fine, region))))
+            means = (_central_mean(one) if region is None else mean_of(one, region) for one in (maps.coarse, maps.fine))
+            found.append((rooted(next(means)), unit(next(means))))
         coarse, fine = (unit(np.stack(of_sides).mean(axis=0, keepdims=True)) for of_sides in zip(*found, strict=True))
         return Means(coarse, fine)
 
@@ -98,4 +103,13 @@ def rooted(vectors: Floats) -> Floats:
 def mean_of(map_: Floats, region: Region) -> Floats:
     """The mean of a map of a region's box, shape (channels, rows, columns), where the region is: (channels,)."""
     shares = region.cover(*map_.shape[1:]).ravel()
+    return np.asarray(map_.reshape(len(map_), -1) @ shares / shares.sum(), dtype=np.float32)
+
+
+def _central_mean(map_: Floats) -> Floats:
+    """The mean of a picture's map, shape (channels, rows, columns), that counts its middle most: (channels,)."""
+    rows, columns = (
+        np.exp(-(((np.arange(cells) + 0.5) / cells - 0.5) ** 2) / (2 * _CENTRE**2)) for cells in map_.shape[1:]
+    )
+    shares = np.outer(rows, columns).astype(np.float32).ravel()
     return np.asarray(map_.reshape(len(map_), -1) @ shares / shares.sum(), dtype=np.float32)

@@ -89,4 +89,4 @@ class RegionExtractor:
         reader, whitening = self._parts
         image = decode(data, name=name)
         region = self._finder.find(image, asked, name)
-        return whitening.rows(reader.region(image, region))[0], region
+        return whitening.rows(reader.region(image, None if asked is None else region))[0], region
