@@ -15,12 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from benchmarks import parts_scale
 from benchmarks.composites import Box, Composite, composites, others
 from benchmarks.harness import Settings, Worker, one_blas_thread
 from benchmarks.results import Result, measured, noted
 
 #: Pictures that are searched, the composites among them.
 COLLECTION = 2000
+
+#: Synthetic pictures, of 40 windows each, that a search by parts is timed on.
+SYNTHETIC = 10_000
 
 #: What is left of a darkened query's light.
 _DARK = 0.6
@@ -80,11 +84,10 @@ def _locating(worker: Worker, made: Sequence[Composite]) -> Iterator[Result]:
 def located(made: Sequence[Composite], kind: str) -> list[Place]:
     """Where each composite's object is found, by a query of that kind."""
     from cbir.backbones.registry import BUNDLED
-    from cbir.parts.features import PartReader
     from cbir.parts.locate import Locator
     from cbir.parts.regions import Region
 
-    locator = Locator(PartReader(BUNDLED))
+    locator = Locator(BUNDLED)
     found = []
     for number, one in enumerate(made):
         source = one
@@ -143,8 +146,22 @@ def _searching(worker: Worker, settings: Settings, made: Sequence[Composite]) ->
         details = f"among ten {ten:.3f}, of {len(files):,} pictures; of the exact scan's ten {agree:.3f}"
         yield measured(f"parts-{kind}-first", first, details, ranks=ranks)
         yield measured(f"parts-{kind}-ten", ten)
+    yield from _large(settings)
     parts, plain = worker.call(queried, settings.scratch, made[:: settings.pick(6, 30)])
     yield measured("parts-query", parts - plain, f"{parts:.1f} ms a query by a region, {plain:.1f} ms with --no-parts")
+
+
+def _large(settings: Settings) -> Iterator[Result]:
+    """A synthetic index, a tenth of what 100,000 pictures have; the scan of signs and the candidates grow alike."""
+    pictures = settings.pick(SYNTHETIC, SYNTHETIC // 10)
+    directory = settings.scratch / "synthetic"
+    with Worker() as writer:
+        size = writer.call(parts_scale.write, directory, settings.scratch / "parts", pictures)
+    with Worker() as searcher:
+        cost = searcher.call(parts_scale.search, directory, 20)
+    details = f"{size / pictures / 1000:.1f} KB a picture; of the exact scan's ten {cost.recall:.3f}"
+    yield noted(15, f"a query by parts of {pictures:,} synthetic pictures", cost.milliseconds, "ms", details)
+    yield measured("parts-private", cost.peak, f"{cost.before:.0f} MB before")
 
 
 def _among(ranks: Sequence[int]) -> tuple[float, float]:

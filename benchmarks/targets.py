@@ -95,6 +95,7 @@ def _parts() -> dict[str, Target]:
         "parts-mask-first": share("search by the object's mask: its composite first", 0.62),
         "parts-mask-ten": share("the same: among the first ten", 0.86),
         "parts-same": share("searches by whole pictures that have the same matches without parts", 1.0),
+        "parts-private": Target(15, "parts", "a tenth of 4,000,000 rows: private memory of a search", 300.0, "MB"),
         "parts-query": Target(15, "parts", "a query by parts beyond one without, among 2,000 pictures", 60.0, "ms"),
     }
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cbir.index.store import Index as Index
     from cbir.index.update import Report as Report
     from cbir.map.collection import map_index as map_index
+    from cbir.parts.locate import Located as Located
+    from cbir.parts.locate import Locator as Locator
     from cbir.queries import CombinedQuery as CombinedQuery
     from cbir.queries import Query as Query
     from cbir.queries import WordQuery as WordQuery
@@ -40,6 +42,8 @@ _HOMES = {
     "Extractor": "cbir.extract",
     "ImageReadError": "cbir.errors",
     "Index": "cbir.index.store",
+    "Located": "cbir.parts.locate",
+    "Locator": "cbir.parts.locate",
     "Match": "cbir.search",
     "Query": "cbir.queries",
     "Report": "cbir.index.update",

@@ -201,6 +201,7 @@ def index_folder(
     exclude: Sequence[str] | None = None,
     prune: bool = False,
     wait: float = 0,
+    parts: bool | None = None,
     watch: Watch = lambda results, total: results,
 ) -> tuple[Index, Report]:
     """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does; the index, and what was done.
@@ -209,7 +210,7 @@ def index_folder(
     `build_index`, which also says what is raised.
     """
     target = choose_target(Path(folder), name)
-    options = Options(model=model, weights=weights, engine=engine, exclude=exclude, prune=prune, wait=wait)
+    options = Options(model=model, weights=weights, engine=engine, exclude=exclude, prune=prune, wait=wait, parts=parts)
     report, _ = build_index(target, options, watch)
     return Index.open(target.directory), report
 

@@ -38,9 +38,21 @@ class Query:
     parts: bool | None = field(default=None, kw_only=True)
 
     @classmethod
-    def from_path(cls, path: str | Path) -> Query:
-        """A query by a file."""
-        return cls(Path(path), os.fspath(path))
+    def from_path(
+        cls, path: str | Path, *, region: str | None = None, segment: int | None = None, parts: bool | None = None
+    ) -> Query:
+        """A query by a file, or by a part of it: a box such as "40,30,80,60", or its segment of that number.
+
+        ValueError where `region` is no box, or both are given.
+        """
+        if region is not None and segment is not None:
+            raise ValueError("a query is by a region or by a segment, and not by both")
+        asked: Asked | None = None
+        if region is not None or segment is not None:
+            from cbir.parts.regions import RegionOption, SegmentOption
+
+            asked = RegionOption.parse(region) if region is not None else SegmentOption(segment or 0)
+        return cls(Path(path), os.fspath(path), region=asked, parts=parts)
 
 
 @dataclass(frozen=True, eq=False)

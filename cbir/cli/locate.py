@@ -73,14 +73,13 @@ def command(
     asked = asked_region(region, segment)
     from cbir.backbones.registry import BUNDLED, describe
     from cbir.images.read import open_image
-    from cbir.parts.features import PartReader
     from cbir.parts.locate import Locator
     from cbir.parts.queries import RegionFinder
 
     backbone = describe(model or os.environ.get("CBIR_MODEL") or BUNDLED, weights)
     shown = open_image(query)
     where = None if asked is None else RegionFinder(backbone, engine=engine).find(shown, asked, str(query))
-    locator = Locator(PartReader(backbone, engine=engine))
+    locator = Locator(backbone, engine=engine)
     target = locator.target(shown, where)
     files = _Overlays(out, (query, *images))
     format_ = format_ or output.default_format(piped="jsonl")

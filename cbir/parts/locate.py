@@ -16,12 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from cbir.backbones.registry import Backbone
 from cbir.extract import unit
 from cbir.parts.features import QUERY_SIDES, SIDE, Maps, PartReader, mean_of, rooted
-from cbir.parts.regions import Box, Region, whole
+from cbir.parts.regions import Box, Region, RegionOption, whole
 from cbir.parts.whitening import Whitening, general
 
 Floats = npt.NDArray[np.float32]
+
+#: An image, or its pixels: uint8, shape (height, width, 3).
+Picture = Image.Image | npt.NDArray[np.uint8]
 
 #: Pixels of the longer side of a template, the picture's being `features.SIDE`. Those that do not fit are left out.
 TEMPLATE_SIDES = (64, 96, 128, 160, 192, 224, 256, 320, 448)
@@ -94,18 +98,25 @@ class Located:
 class Locator:
     """Finds what one query shows in any number of pictures, with one network, which is loaded when it is needed.
 
-    ModelError where the backbone has no maps of what is where in a picture.
+    Pictures are upright and in RGB, as `images.read.read_image` makes them. ModelError where the backbone has no maps
+    of what is where in a picture.
     """
 
-    def __init__(self, reader: PartReader) -> None:
-        self.reader = reader
+    def __init__(self, backbone: Backbone | str, *, engine: str | None = None) -> None:
+        self.reader = PartReader(backbone, engine=engine)
 
     @functools.cached_property
     def _whitening(self) -> Whitening | None:
         return general(self.reader.backbone)
 
-    def target(self, image: Image.Image, region: Region | None = None) -> Target:
-        """What a region of an upright RGB picture, or all of it, shows."""
+    def target(self, picture: Picture, region: Region | str | None = None) -> Target:
+        """What a region of a picture, or all of it, shows. A region may be a box in words, such as "40,30,80,60".
+
+        RegionError where the picture does not have it, ValueError where the words are no box.
+        """
+        image = _image(picture)
+        if isinstance(region, str):
+            region = RegionOption.parse(region).of(image, "the picture")
         region = region or whole(image)
         crop = region.crop(image)
         mirrored = ImageOps.mirror(crop)
@@ -121,8 +132,9 @@ class Locator:
         coarse, fine = (unit(np.mean(one, axis=0, dtype=np.float32)) for one in zip(*means, strict=True))
         return Target(self._coarse(coarse[np.newaxis])[0], self._fine(fine[np.newaxis])[0], tuple(templates))
 
-    def locate(self, target: Target, image: Image.Image) -> Located:
-        """Where `target` is most likely in an upright RGB picture."""
+    def locate(self, target: Target, picture: Picture) -> Located:
+        """Where `target` is most likely in a picture."""
+        image = _image(picture)
         maps = self.reader.maps(image)
         cells = self._cells(maps, SIDE)
         heat = self.heat(target, maps, cells)
@@ -274,3 +286,7 @@ def _inside(excess: Floats, box: tuple[float, float, float, float]) -> float:
     across = (np.arange(excess.shape[1]) + 0.5) / excess.shape[1]
     is_down, is_across = (y <= down) & (down <= y + height), (x <= across) & (across <= x + width)
     return float(excess[np.ix_(is_down, is_across)].sum())
+
+
+def _image(picture: Picture) -> Image.Image:
+    return picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
