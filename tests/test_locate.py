@@ -13,8 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image, ImageOps
 
+import cbir
 from cbir.cli import cli
+from cbir.errors import RegionError
 from cbir.parts.locate import Candidate, by_likeness, choose
+from cbir.parts.regions import SegmentOption
 
 
 def run(*arguments: object) -> Result:
@@ -116,3 +119,22 @@ def test_every_option_is_documented() -> None:
     shared_by_all = {"--model", "--weights", "--engine", "--log-file", "--verbose", "--quiet", "--help"}
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}  # type: ignore[union-attr]
     assert not {name for name in options - shared_by_all if name not in text}
+
+
+def test_from_python_pixels_do_and_boxes_in_words(pictures: Path) -> None:
+    locator = cbir.Locator("efficientnet_lite0")
+    query, scene = (cbir.read_image(pictures / f"{name}.png") for name in ("query", "scene"))
+    found = locator.locate(locator.target(query), scene)
+    assert overlap(list(found.box)) > 0.6
+    x, y, width, height = BOX
+    own = locator.target(scene, f"{x},{y},{width},{height}")
+    assert overlap(list(locator.locate(own, scene).box)) > 0.8
+    with pytest.raises(RegionError, match="not within"):
+        locator.target(scene, "390,0,40,40")
+    with pytest.raises(ValueError, match="no region"):
+        locator.target(scene, "everything")
+    by_box = cbir.Query.from_path(pictures / "scene.png", region="1,2,30,40")
+    assert by_box.region is not None
+    assert cbir.Query.from_path("a.png", segment=0).region == SegmentOption(0)
+    with pytest.raises(ValueError, match="not by both"):
+        cbir.Query.from_path("a.png", region="1,2,3,4", segment=0)
