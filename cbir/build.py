@@ -260,7 +260,8 @@ def _with_parts(
     learnt = learn(files, extractor, watch)
     if learnt is None:  # no picture can be read, so there are no parts to be made either
         return extractor, entry
-    return extractor.with_parts(PartMaker(Whitening.from_bytes(learnt[0]))), writer.keep_whitening(*learnt)
+    maker = PartMaker(Whitening.from_bytes(learnt.content), learnt.means)
+    return extractor.with_parts(maker), writer.keep_whitening(learnt.content, len(learnt.means))
 
 
 def _warn_of_growth(parts: PartsEntry, pictures: int, name: str) -> None:

@@ -137,11 +137,13 @@ class Extractor:
         other._parts = parts
         return other
 
-    def large_pictures(self, paths: Iterable[Path]) -> Iterator[LargePicture]:
-        """Pictures as large as the network needs them to see their parts, in order; those that can be read."""
+    def large_pictures(self, paths: Iterable[Path]) -> Iterator[tuple[str, LargePicture | None]]:
+        """Pictures as large as the network needs them to see their parts, with the SHA-256 of their contents, in order.
+
+        Of those that cannot be read there is nothing.
+        """
         for prepared in self._prepare(((path, path) for path in paths), large=True):
-            if prepared.large is not None:
-                yield prepared.large
+            yield prepared.result.sha256, prepared.large
 
     def run(
         self,
@@ -211,31 +213,15 @@ class Extractor:
         if self._parts is None:
             yield from prepared
             return
-        waiting: deque[tuple[_Prepared[Key], Callable[[], PartRows] | None]] = deque()
-        under_way = 0
+        from cbir.parts.indexing import Asked
 
-        def oldest() -> _Prepared[Key]:
-            nonlocal under_way
-            one, parts = waiting.popleft()
-            if parts is None:
-                return one
-            under_way -= 1
-            return replace(one, result=replace(one.result, parts=parts()))
-
-        for one in prepared:
-            parts = None
-            if one.large is not None:
-                while under_way == self.engine.depth:
-                    yield oldest()
-                # the picture itself is let go as soon as the network has seen it: it has nearly a megabyte
-                parts = self._parts.start(one.large, self.engine)
-                one = replace(one, large=None)
-                under_way += 1
-            waiting.append((one, parts))
-            while waiting and (waiting[0][1] is None or one.is_pause):
-                yield oldest()
-        while waiting:
-            yield oldest()
+        asked = (
+            # the picture itself is let go as soon as the network has seen it: it has nearly a megabyte
+            Asked(replace(one, large=None), one.result.sha256, one.large, one.is_pause)
+            for one in prepared
+        )
+        for one, parts in self._parts.run(asked, lambda: self.engine):
+            yield one if parts is None else replace(one, result=replace(one.result, parts=parts))
 
     def _start(self, waiting: list[_Prepared[Key]]) -> Callable[[], Floats]:
         return self.engine.start(np.stack([one.picture for one in waiting if one.picture is not None]))

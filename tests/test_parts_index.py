@@ -26,7 +26,7 @@ from cbir.index.format import load_meta
 from cbir.index.parts import PARTS, SIGNS, unpack_signs
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.parts import learning
+from cbir.parts import indexing, learning
 from cbir.parts.codes import SCALE
 from cbir.parts.codes import signs as signs_of
 from cbir.parts.indexing import PartMaker, find_parts
@@ -107,7 +107,7 @@ def test_a_part_is_found_within_a_picture_and_its_box_is_told(made: Path) -> Non
     plain = matches(query, *region, "--index", made / "whole")
     assert matches(query, *region, "--index", made / "parts", "--no-parts") == plain
     assert "box" not in plain[0]
-    least = matches(query, *region, "--index", made / "parts", "--min-score", f"{first['score']:.3f}"[:5])
+    least = matches(query, *region, "--index", made / "parts", "--min-score", f"{first['score'] - 0.001:.3f}")
     assert [match["path"] for match in least] == [first["path"]]
 
 
@@ -192,7 +192,7 @@ def test_damaged_parts_are_told_and_read_again(copy: Path, kind: str) -> None:
 
 
 def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start, calls = PartMaker.start, iter(range(100))
+    start, calls = indexing.start_means, iter(range(100))
 
     def interrupted(*arguments: object) -> object:
         if next(calls) == 3:
@@ -200,7 +200,7 @@ def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.Mo
         return start(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(PartMaker, "start", interrupted)
+        patch.setattr(indexing, "start_means", interrupted)
         assert run("index", "--index", copy / "whole", "--parts", "-q").exit_code == 130
     warned = run("search", copy / "query.png", "--parts", "--index", copy / "whole")
     assert "whose parts it does not have yet" in warned.stderr
@@ -275,7 +275,7 @@ def test_what_was_learnt_is_not_lost_by_a_commit_that_fails_and_a_run_before_any
         def stopped(*arguments: object) -> object:
             raise KeyboardInterrupt
 
-        patch.setattr(PartMaker, "start", stopped)
+        patch.setattr(PartMaker, "run", stopped)
         assert run("index", "--index", directory, "--parts", "-q").exit_code == 130
     assert find_problems(Index.open(directory), verify=True) == []
     assert run("index", "--index", directory, "--parts", "-q").exit_code == 0

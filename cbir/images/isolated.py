@@ -206,23 +206,25 @@ def _serve(
         except EOFError:
             return
         name = _read(requests, name_length).decode("utf-8", "surrogateescape")
+        pieces: list[bytes | memoryview]
         try:
             data = _read(requests, data_length)
+            status = _FITTED
             if large:
                 fitted, made, picture = read_fitted_thumbnail_and_large(
                     data, preprocessing, name=name, max_pixels=max_pixels
                 )
-                status, answer = _FITTED, fitted.tobytes() + made.to_bytes() + picture.to_bytes()
+                pieces = [fitted.data, made.to_bytes(), *picture.pieces()]
             elif thumbnails:
                 fitted, made = read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=max_pixels)
-                status, answer = _FITTED, fitted.tobytes() + made.to_bytes()
+                pieces = [fitted.data, made.to_bytes()]
             else:
-                fitted = read_fitted(data, preprocessing, name=name, max_pixels=max_pixels)
-                status, answer = _FITTED, fitted.tobytes()
+                pieces = [read_fitted(data, preprocessing, name=name, max_pixels=max_pixels).data]
         except ImageReadError as error:
-            status, answer = _REFUSED, error.reason.encode("utf-8", "surrogateescape")
-        answers.write(_LENGTH.pack(status, len(answer)))
-        answers.write(answer)
+            status, pieces = _REFUSED, [error.reason.encode("utf-8", "surrogateescape")]
+        answers.write(_LENGTH.pack(status, sum(memoryview(piece).nbytes for piece in pieces)))
+        for piece in pieces:  # not joined: each copy of a large one costs as much as sending it
+            answers.write(piece)
         answers.flush()
 
 

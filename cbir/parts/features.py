@@ -11,14 +11,16 @@ from PIL import Image
 from cbir.backbones.registry import Backbone, describe
 from cbir.engines import Engine, open_engine
 from cbir.extract import Extractor, unit
-from cbir.images.large import SIDE as SIDE
 from cbir.images.large import network_size as network_size
 from cbir.parts.regions import Region
 from cbir.parts.windows import Grid, grid
 
 Floats = npt.NDArray[np.float32]
 
-#: Pixels of a region's longer side when it is searched by, about those of a window at SIDE; their mean counts.
+#: Pixels of a picture's longer side when something is looked for in it.
+SIDE = 640
+
+#: Pixels of a region's longer side when it is searched by, about those of a window of an index; their mean counts.
 QUERY_SIDES = (128, 160, 192)
 
 #: The same where a whole picture is searched by, of which the thing that is meant is only a part; how far from its

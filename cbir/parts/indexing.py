@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ from cbir.errors import IndexDamagedError
 from cbir.index.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, PartRows, unpack_signs
 from cbir.parts.codes import SCALE, candidate_count, differing, quantised, signs, within
 from cbir.parts.features import Maps, Means, means_of
-from cbir.parts.windows import grid
+from cbir.parts.windows import Grid, grid
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
@@ -26,6 +28,10 @@ logger = logging.getLogger("cbir")
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+Key = TypeVar("Key")
+
+#: Pictures whose rows are made at a time.
+_TOGETHER = 8
 
 #: What no window of a picture can differ in.
 _NOWHERE = 64 * WORDS + 1
@@ -40,23 +46,93 @@ class PartsFound(NamedTuple):
 
 
 class PartMaker:
-    """Makes the rows of pictures' parts with a network and its whitening."""
+    """Makes the rows of pictures' parts with a network and its whitening.
 
-    def __init__(self, whitening: Whitening) -> None:
+    `known` are means of windows of some pictures, by the SHA-256 of their contents, with which the network is done.
+    """
+
+    def __init__(self, whitening: Whitening, known: Mapping[str, Means] | None = None) -> None:
         self._whitening = whitening
+        self._known = dict(known or {})
 
-    def start(self, picture: LargePicture, engine: Engine) -> Callable[[], PartRows]:
-        """Begin with the parts of a picture, by one pass of the network; what is returned waits for them.
+    def run(self, asked: Iterable[Asked[Key]], engine: Callable[[], Engine]) -> Iterator[tuple[Key, PartRows | None]]:
+        """The parts of pictures, in order, as many at a time in the network as suits the engine.
 
-        As of `Engine.start`, no more than the engine's `depth` are under way.
+        What has no picture has no parts; it may be a pause, before which all is told that came until then.
         """
-        windows, means = grid(picture.width, picture.height), start_means(picture, engine)
+        waiting: deque[_Waiting[Key]] = deque()
+        under_way: deque[_Waiting[Key]] = deque()
+        for one in asked:
+            entry = _Waiting(one.key)
+            if one.picture is not None:
+                entry.windows = grid(one.picture.width, one.picture.height)
+                entry.means = self._known.pop(one.sha256, None)
+                if entry.means is None:
+                    if len(under_way) == engine().depth:
+                        under_way.popleft().finish()
+                    entry.start(one.picture, engine())
+                    under_way.append(entry)
+            waiting.append(entry)
+            while one.is_pause and under_way:
+                under_way.popleft().finish()
+            ready = next((place for place, entry in enumerate(waiting) if entry.is_under_way), len(waiting))
+            if one.is_pause or ready >= _TOGETHER or (ready and waiting[0].windows is None):
+                yield from self._made([waiting.popleft() for _ in range(ready)])
+        while under_way:
+            under_way.popleft().finish()
+        yield from self._made(list(waiting))
 
-        def finish() -> PartRows:
-            numbers = quantised(self._whitening.rows(means()))
-            return PartRows(windows.boxes(), numbers, signs(numbers))
+    def _made(self, finished: Sequence[_Waiting[Key]]) -> Iterator[tuple[Key, PartRows | None]]:
+        """Their rows. Whitening several pictures at once, its matrix goes through the processor's cache once."""
+        means = [entry.means for entry in finished if entry.means is not None]
+        numbers = its_signs = None
+        if means:
+            coarse, fine = (
+                np.concatenate(rows) for rows in zip(*((one.coarse, one.fine) for one in means), strict=True)
+            )
+            numbers = quantised(
+                self._whitening.rows(Means(np.asarray(coarse, np.float32), np.asarray(fine, np.float32)))
+            )
+            its_signs = signs(numbers)
+        first = 0
+        for entry in finished:
+            if entry.windows is None or numbers is None or its_signs is None:
+                yield entry.key, None
+                continue
+            stop = first + len(entry.windows)
+            yield entry.key, PartRows(entry.windows.boxes(), numbers[first:stop], its_signs[first:stop])
+            first = stop
 
-        return finish
+
+@dataclass(frozen=True)
+class Asked(Generic[Key]):
+    """A picture whose parts are wanted, with the SHA-256 of its content, or something without one, a pause perhaps."""
+
+    key: Key
+    sha256: str = ""
+    picture: LargePicture | None = None
+    is_pause: bool = False
+
+
+class _Waiting(Generic[Key]):
+    """What waits for its turn to be told: without windows, for a network, or for its rows to be made of its means."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.windows: Grid | None = None
+        self.means: Means | None = None
+        self._finish: Callable[[], Means] | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        return self._finish is not None
+
+    def start(self, picture: LargePicture, engine: Engine) -> None:
+        self._finish = start_means(picture, engine)
+
+    def finish(self) -> None:
+        assert self._finish is not None
+        self.means, self._finish = self._finish(), None
 
 
 def start_means(picture: LargePicture, engine: Engine) -> Callable[[], Means]:

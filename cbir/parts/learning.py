@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.errors import CbirError, IndexDamagedError, reason_of
@@ -25,7 +26,7 @@ logger = logging.getLogger("cbir")
 
 #: Pictures that a whitening is learnt on; more make it hardly better. Where there are fewer than ENOUGH, cbir's own is
 #: taken, if it has one for the network.
-SAMPLE, ENOUGH = 500, 200
+SAMPLE, ENOUGH = 200, 200
 
 #: An index that has grown so many times since it learnt from fewer than ENOUGH would do well to learn anew.
 _GROWN = 10
@@ -40,25 +41,40 @@ def general_name(backbone: Backbone) -> str | None:
     return hashlib.sha256(resources.files(__package__).joinpath(f"{BUNDLED}.npz").read_bytes()).hexdigest()
 
 
-def learn(files: Sequence[Path], extractor: Extractor, watch: Watch) -> tuple[bytes, int] | None:
-    """A whitening learnt on a sample of pictures, as bytes, and on how many; None where none of them can be read.
+class Learnt(NamedTuple):
+    """A whitening as a file has it, and the means of windows that it was learnt on, by the pictures' SHA-256."""
+
+    content: bytes
+    means: dict[str, Means]
+
+
+def learn(files: Sequence[Path], extractor: Extractor, watch: Watch) -> Learnt | None:
+    """A whitening learnt on a sample of pictures; None where none of them can be read.
 
     The same files give the same sample. ModelError where the network has no maps of what is where in a picture.
     """
-    chosen = sorted(files, key=lambda path: hashlib.sha256(os.fsencode(path)).digest())
-    chosen = chosen[:SAMPLE]
+    chosen = sorted(files, key=lambda path: hashlib.sha256(os.fsencode(path)).digest())[:SAMPLE]
     engine, learner = extractor.engine, Learner()
-    under_way: list[Callable[[], Means]] = []
+    under_way: deque[tuple[str, Callable[[], Means]]] = deque()
+    known: dict[str, Means] = {}
+
+    def add() -> None:
+        content, finish = under_way.popleft()
+        means = finish()
+        learner.add(means)
+        known[content] = means
+
     logger.info("Learning from %s pictures what parts of them have in common …", f"{len(chosen):,}")
-    for picture in watch(extractor.large_pictures(chosen), len(chosen)):
-        if len(under_way) == engine.depth:
-            learner.add(under_way.pop(0)())
-        under_way.append(start_means(picture, engine))
-    for means in under_way:
-        learner.add(means())
+    for content, picture in watch(extractor.large_pictures(chosen), len(chosen)):
+        if picture is not None and content not in known:
+            if len(under_way) == engine.depth:
+                add()
+            under_way.append((content, start_means(picture, engine)))
+    while under_way:
+        add()
     if not learner.pictures:
         return None
-    return learner.learn(general(extractor.backbone)).to_bytes(), learner.pictures
+    return Learnt(learner.learn(general(extractor.backbone)).to_bytes(), known)
 
 
 def check_parts(index: Index, backbone: Backbone) -> None:

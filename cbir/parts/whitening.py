@@ -144,7 +144,8 @@ class Learner:
     def _add_up(self) -> None:
         if not self._gathered:
             return
-        maps = [np.concatenate(rows) for rows in zip(*((one.coarse, one.fine) for one in self._gathered), strict=True)]
+        means = ((one.coarse, one.fine) for one in self._gathered)
+        maps = [np.concatenate(rows) for rows in zip(*means, strict=True)]
         self._sums = self._sums or [_Moments(rows.shape[1]) for rows in maps]
         for sums, rows in zip(self._sums, maps, strict=True):
             sums.add(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -54,13 +55,18 @@ class Grid:
         Cells that a window covers in part count by that part.
         """
         channels, rows, columns = map_.shape
+        return np.ascontiguousarray((map_.reshape(channels, -1) @ _weights(self.width, self.height, rows, columns)).T)
+
+    def weights(self, rows: int, columns: int) -> Floats:
+        """What each cell of a map counts in each mean: shape (rows * columns, len(self))."""
         down = _shares(self.down, self.side, self.height, rows)
         across = _shares(self.across, self.side, self.width, columns)
-        inside = np.matmul(down, map_.reshape(channels, rows, columns)) @ across.T  # (channels, down, across)
-        windows = inside.reshape(channels, -1).T
-        return np.concatenate([map_.reshape(channels, -1).mean(axis=1)[np.newaxis], windows])
+        windows = np.einsum("ij,kl->jlik", down, across).reshape(rows * columns, -1)
+        everywhere = np.full((rows * columns, 1), 1 / (rows * columns), dtype=np.float32)
+        return np.concatenate([everywhere, windows], axis=1)
 
 
+@functools.lru_cache(maxsize=64)
 def grid(width: int, height: int) -> Grid:
     """The windows of a picture of that size, with the whole at most MOST_ROWS."""
     shorter = min(width, height)
@@ -76,6 +82,12 @@ def grid(width: int, height: int) -> Grid:
         for length, count in zip((width, height), counts, strict=True)
     ]
     return Grid(width, height, side, starts[0].astype(np.float32), starts[1].astype(np.float32))
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(width: int, height: int, rows: int, columns: int) -> Floats:
+    """`Grid.weights` of pictures of that size: many pictures have the same."""
+    return grid(width, height).weights(rows, columns)
 
 
 def _shares(starts: Floats, side: float, length: int, cells: int) -> Floats:
