@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from cbir.cli.reports import SearchReports
 from cbir.cli.words import Words
 from cbir.errors import IndexWriteError
 from cbir.images.fit import Preprocessing
+from cbir.images.large import size_for_parts
 from cbir.images.read import open_image, read_fitted, read_fitted_thumbnail_and_large
 from cbir.index.check import find_problems
 from cbir.index.format import load_meta
@@ -323,13 +325,19 @@ def test_networks_without_parts_are_told_and_leave_nothing(made: Path, tmp_path:
 
 
 def test_large_photos_are_decoded_large_enough_and_features_stay_the_same(tmp_path: Path, bundled: Backbone) -> None:
-    tiles = np.random.default_rng(0).integers(0, 256, (550, 550, 3), dtype=np.uint8)
-    # at a quarter, which is enough for features, it has 550 pixels
-    Image.fromarray(tiles).resize((2200, 2200), Image.Resampling.NEAREST).save(tmp_path / "large.jpg", quality=95)
+    # of 1800 pixels, 450 are enough for the features of a network that has smaller pictures, and not enough for parts
+    tiles = np.random.default_rng(0).integers(0, 256, (450, 450, 3), dtype=np.uint8)
+    Image.fromarray(tiles).resize((1800, 1800), Image.Resampling.NEAREST).save(tmp_path / "large.jpg", quality=95)
     data = (tmp_path / "large.jpg").read_bytes()
-    preprocessing: Preprocessing = bundled.preprocessing
+    preprocessing: Preprocessing = replace(bundled.preprocessing, resize=160, crop=128)
     fitted, _, large = read_fitted_thumbnail_and_large(data, preprocessing, name="large")
     assert (fitted == read_fitted(data, preprocessing, name="large")).all()
-    assert (large.width, large.height, large.pixels.shape) == (2200, 2200, (640, 640, 3))
-    exact = np.asarray(open_image(tmp_path / "large.jpg").resize((640, 640), Image.Resampling.BICUBIC), dtype=float)
-    assert np.abs(large.pixels - exact).mean() < 7
+    assert (large.width, large.height, large.pixels.shape) == (1800, 1800, (480, 480, 3))
+    exact = np.asarray(open_image(tmp_path / "large.jpg").resize((480, 480), Image.Resampling.BILINEAR), dtype=float)
+    assert np.abs(large.pixels - exact).mean() < 5
+
+
+def test_pictures_of_all_shapes_have_about_as_many_pixels_for_their_parts() -> None:
+    assert size_for_parts((4800, 3200)) == (608, 416)
+    assert size_for_parts((300, 300)) == (480, 480)
+    assert size_for_parts((10, 5000)) == (32, 608)

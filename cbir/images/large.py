@@ -47,11 +47,16 @@ class LargePicture(NamedTuple):
 
 def large_picture(image: Image.Image, box: Box, size: tuple[int, int]) -> LargePicture:
     """An RGB picture of `size` pixels, which fills the `box` of `image`, as its parts are read."""
-    wanted = network_size(size, min(SIDE, max(size) * math.sqrt(_AREA / math.prod(size))))
+    wanted = size_for_parts(size)
     if image.size != wanted or box != (0, 0, *wanted):
         # most are enlarged: by parts as much is found as with bicubic, in two thirds of the time
         image = image.resize(wanted, Image.Resampling.BILINEAR, box=box)
     return LargePicture(*size, np.asarray(image))
+
+
+def size_for_parts(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height in which the network sees a picture of that size for its parts."""
+    return network_size(size, min(SIDE, max(size) * math.sqrt(_AREA / math.prod(size))))
 
 
 def network_size(size: tuple[int, int], side: float) -> tuple[int, int]:

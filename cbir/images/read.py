@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import math
 import struct
 import warnings
 from functools import cache
@@ -18,7 +17,7 @@ from PIL import Image, ImageFile
 from cbir.errors import ImageReadError, reason_of
 from cbir.images.convert import is_on_its_side, to_rgb, turn_upright
 from cbir.images.fit import Box, Preprocessing, fit
-from cbir.images.large import SIDE, LargePicture, large_picture
+from cbir.images.large import LargePicture, large_picture, size_for_parts
 from cbir.images.thumbnail import Thumbnail, thumbnail
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
@@ -157,8 +156,8 @@ def read_fitted_thumbnail_and_large(
     decoded = _decode(data, name, preprocessing.decode_at_least, max_pixels)
     image, box, size = decoded
     fitted, made = fit(image, preprocessing, box), thumbnail(image, box, size)
-    if max(image.size) < min(SIDE, max(size)):
-        at_least = math.ceil(SIDE * min(size) / max(size))
+    at_least = min(size_for_parts(size))
+    if min(image.size) < min(at_least, *size):
         image, box, _ = _decode(data, name, at_least, max_pixels)
     return fitted, made, large_picture(image, box, size)
 

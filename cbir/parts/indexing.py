@@ -33,6 +33,9 @@ Key = TypeVar("Key")
 #: Pictures whose rows are made at a time.
 _TOGETHER = 8
 
+#: Windows whose numbers are read at a time: 4 MB.
+_SCORED = 4096
+
 #: What no window of a picture can differ in.
 _NOWHERE = 64 * WORDS + 1
 
@@ -179,9 +182,13 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
     # each picture has at most MOST windows, so that there are enough pictures among so many of them
     near = within(flat, min(max(candidate_count(total), MOST * count), total))
     rows, places = np.divmod(near, MOST)
-    records = index.stored_items(PARTS, rows, places)
-    scores = records["numbers"].astype(np.float32) @ whole / np.float32(SCALE)
-    if (records["box"][:, 2] == 0).any():
+    scores, found_boxes = np.empty(len(rows), dtype=np.float32), np.empty((len(rows), 4), dtype=np.uint32)
+    for start in range(0, len(rows), _SCORED):
+        these = slice(start, start + _SCORED)
+        records = index.stored_items(PARTS, rows[these], places[these])
+        scores[these] = records["numbers"].astype(np.float32) @ whole / np.float32(SCALE)
+        found_boxes[these] = records["box"]
+    if (found_boxes[:, 2] == 0).any():
         raise IndexDamagedError(
             f"{index.directory} has signs of parts that it does not have: `cbir index --index {index.directory.name} "
             "--no-parts`, then the same with --parts, reads them again."
@@ -189,5 +196,5 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
     order = np.lexsort((rows, -scores))
     _, first = np.unique(rows[order], return_index=True)
     best = order[np.sort(first)[:count]]
-    boxes = [(int(x), int(y), int(width), int(height)) for x, y, width, height in records["box"][best].tolist()]
+    boxes = [(int(x), int(y), int(width), int(height)) for x, y, width, height in found_boxes[best].tolist()]
     return PartsFound(rows[best], scores[best], boxes)
