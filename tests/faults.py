@@ -23,12 +23,13 @@ import numpy as np
 
 import cbir.build
 import cbir.engines
+import cbir.parts.learning
+import cbir.parts.whitening
 from cbir.backbones.head import TOP, TopClasses
 from cbir.extract import Extractor
 from cbir.index import shortlist, update, writer
-from cbir.index.classes import CLASSES
+from cbir.index.kinds import wanted_kinds
 from cbir.index.store import Index
-from cbir.index.thumbnails import THUMBNAILS
 
 COMMIT_ROWS = 8
 
@@ -55,6 +56,13 @@ class ToyEngine:
     def start(self, pictures: np.ndarray) -> Callable[[], np.ndarray]:
         features = self.features(pictures)
         return lambda: features
+
+    def start_places(self, pictures: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        maps = []
+        for step, channels in ((32, 8), (16, 6)):
+            coarse = pictures[:, ::step, ::step].astype(np.float32) @ self._matrix[:3, :channels]
+            maps.append(np.ascontiguousarray(np.maximum(coarse, 0).transpose(0, 3, 1, 2)))
+        return lambda: (maps[0], maps[1])
 
 
 class ToyClassifier:
@@ -84,7 +92,10 @@ def replacements() -> list[tuple[Any, str, Any]]:
         (cbir.build, "Extractor", extractor),
         (cbir.build, "classifier_of", lambda backbone: ToyClassifier()),
         (cbir.engines, "open_engine", lambda backbone, **_: ToyEngine(backbone.dimension)),
+        (cbir.parts.whitening, "general", lambda backbone: None),
+        (cbir.parts.learning, "general", lambda backbone: None),
         (update, "COMMIT_ROWS", COMMIT_ROWS),
+        (update, "COMMIT_ROWS_WITH_PARTS", COMMIT_ROWS),
         (writer, "WORTH_COMPACTING", 10),
         (shortlist, "SMALL", 30),
         (shortlist, "principal_directions", directions),
@@ -95,13 +106,14 @@ def content(directory: Path) -> Content:
     """What the index in `directory` says now."""
     index = Index.open(directory)
     records = [(row, record) for row, record in index.records() if index.valid[row]]
-    classes, thumbnails = (index.stored(kind, range(index.rows)) for kind in (CLASSES, THUMBNAILS))
+    kinds = wanted_kinds(index.meta)
+    stored = [index.stored(kind, range(index.rows)) for kind in kinds]
     assert len({record.path for _, record in records}) == len(records), "a file has two rows"
     return {
         record.path: (
             record.sha256,
             features.astype(np.float16).tobytes(),
-            classes[row].tobytes() + thumbnails[row].tobytes(),
+            b"".join(records[row].tobytes() for records in stored),
         )
         for (row, record), features in zip(records, index.features([row for row, _ in records]), strict=True)
     }
