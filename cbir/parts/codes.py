@@ -22,7 +22,7 @@ SCALE = 635
 CANDIDATES, _SHARE = 4000, 1 / 100
 
 #: Rows whose signs are compared at a time, so that what is computed of them stays in the processor's cache.
-_CHUNK = 1 << 16
+_CHUNK = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,12 @@ def within(apart: npt.NDArray[np.uint16], wanted: int) -> npt.NDArray[np.int64]:
 
 
 def differing(query: Signs, row_signs: Signs) -> npt.NDArray[np.uint16]:
-    """In how many bits each row differs from `query`, shape (words,)."""
-    found = np.empty(len(row_signs), dtype=np.uint16)
-    for start in range(0, len(row_signs), _CHUNK):
-        differ = np.bitwise_xor(row_signs[start : start + _CHUNK], query)
-        np.sum(_bit_counts(differ), axis=1, dtype=np.uint16, out=found[start : start + len(differ)])
+    """In how many bits each row differs from `query`, shape (words,): of `row_signs` (…, words) the shape (…)."""
+    found = np.empty(row_signs.shape[:-1], dtype=np.uint16)
+    step = max(1, _CHUNK * len(row_signs) // max(found.size, 1))
+    for start in range(0, len(row_signs), step):
+        differ = np.bitwise_xor(row_signs[start : start + step], query)
+        np.sum(_bit_counts(differ), axis=-1, dtype=np.uint16, out=found[start : start + len(differ)])
     return found
 
 

@@ -34,8 +34,8 @@ Key = TypeVar("Key")
 #: Pictures whose rows are made at a time.
 _TOGETHER = 8
 
-#: Windows whose numbers are read at a time, and by how many at once.
-_SCORED, _READERS = 512, 8
+#: Windows whose numbers are read at a time, by how many threads, and from how many of all on.
+_SCORED, _READERS, _WORTH_READERS = 1024, 8, 16_384
 
 #: What no window of a picture can differ in.
 _NOWHERE = 64 * WORDS + 1
@@ -174,8 +174,7 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
     asked = signs(whole[np.newaxis])[0]
     for start, chunk in index.stored_chunks(SIGNS):
         there, its_signs = unpack_signs(chunk)
-        found = differing(asked, np.ascontiguousarray(its_signs).reshape(-1, WORDS)).reshape(there.shape)
-        apart[start : start + len(chunk)] = np.where(there, found, _NOWHERE)
+        apart[start : start + len(chunk)] = np.where(there, differing(asked, its_signs), _NOWHERE)
     apart[~index.valid] = _NOWHERE
     apart[own] = _NOWHERE
     flat = apart.reshape(-1)
@@ -191,8 +190,9 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
         scores[these] = records["numbers"].astype(np.float32) @ whole / np.float32(SCALE)
         found_boxes[these] = records["box"]
 
-    # they lie here and there in a large file: a disk that is asked for several at once answers sooner
-    with ThreadPoolExecutor(_READERS) as pool:
+    # in a large index they lie here and there: a disk that is asked for several at once answers sooner. In a small one,
+    # threads would only take turns
+    with ThreadPoolExecutor(_READERS if len(rows) > _WORTH_READERS else 1) as pool:
         for _ in pool.map(score, range(0, len(rows), _SCORED)):
             pass
     if (found_boxes[:, 2] == 0).any():
