@@ -221,7 +221,7 @@ def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> 
     from cbir.index.store import Index
     from cbir.parts.codes import SCALE
     from cbir.parts.features import PartReader
-    from cbir.parts.indexing import find_parts
+    from cbir.parts.finding import find_parts
     from cbir.parts.learning import whitening_of_index
     from cbir.parts.regions import Region
     from cbir.search import backbone_of

@@ -18,7 +18,7 @@ from cbir.index.parts import MOST, NUMBERS, PARTS, SIGNS, PartRows, pack
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.parts.codes import SCALE, signs
-from cbir.parts.indexing import find_parts
+from cbir.parts.finding import find_parts
 
 #: Pictures that are committed at a time.
 _COMMIT = 2048

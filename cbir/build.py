@@ -245,8 +245,8 @@ def _with_parts(
 ) -> tuple[Extractor, PartsEntry]:
     """The extractor that makes parts too, and what the index is to say of them: first of all, their whitening is
     chosen, or learnt on the pictures that are to be read."""
-    from cbir.parts.indexing import PartMaker
     from cbir.parts.learning import ENOUGH, general_name, learn, whitening_of_index
+    from cbir.parts.making import PartMaker
     from cbir.parts.whitening import Whitening, general
 
     backbone = extractor.backbone

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cbir.backbones.head import Classifier, TopClasses
     from cbir.engines import Engine
     from cbir.index.parts import PartRows
-    from cbir.parts.indexing import PartMaker
+    from cbir.parts.making import PartMaker
 
 #: Pictures that are read ahead of the network: of a CPU's, and of a GPU's, whose batches are larger.
 AHEAD = 128
@@ -213,7 +213,7 @@ class Extractor:
         if self._parts is None:
             yield from prepared
             return
-        from cbir.parts.indexing import Asked
+        from cbir.parts.making import Asked
 
         asked = (
             # the picture itself is let go as soon as the network has seen it: it has nearly a megabyte

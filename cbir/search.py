@@ -229,7 +229,7 @@ class Searcher:
         """The same query, which says whether it finds pictures by their parts; CbirError where it cannot, but must."""
         if not isinstance(query, Query) or query.parts is False or (query.parts is None and query.region is None):
             return query
-        from cbir.parts.indexing import warn_of_missing
+        from cbir.parts.finding import warn_of_missing
         from cbir.parts.learning import check_parts
 
         can_be = ranker is self._rankers[None] and wanted.min_percentile is None
@@ -272,7 +272,7 @@ class Searcher:
         return SearchResult(query, self._matches(rows[keep][: wanted.count], scores[keep][: wanted.count]))
 
     def _result_of_parts(self, query: Query, part: Floats, own: list[int], wanted: _Wanted) -> SearchResult:
-        from cbir.parts.indexing import find_parts
+        from cbir.parts.finding import find_parts
 
         found = find_parts(self.index, part, wanted.count, own)
         keep = self._score_enough(found.scores, wanted)

@@ -28,11 +28,12 @@ from cbir.index.format import load_meta
 from cbir.index.parts import PARTS, SIGNS, unpack_signs
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.parts import indexing, learning
+from cbir.parts import learning, making
 from cbir.parts.codes import SCALE
 from cbir.parts.codes import signs as signs_of
-from cbir.parts.indexing import PartMaker, find_parts
+from cbir.parts.finding import find_parts
 from cbir.parts.learning import whitening_of_index
+from cbir.parts.making import PartMaker
 from cbir.parts.whitening import general
 from cbir.queries import CombinedQuery, Query
 from cbir.search import Searcher, open_index
@@ -194,7 +195,7 @@ def test_damaged_parts_are_told_and_read_again(copy: Path, kind: str) -> None:
 
 
 def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start, calls = indexing.start_means, iter(range(100))
+    start, calls = making.start_means, iter(range(100))
 
     def interrupted(*arguments: object) -> object:
         if next(calls) == 3:
@@ -202,7 +203,7 @@ def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.Mo
         return start(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(indexing, "start_means", interrupted)
+        patch.setattr(making, "start_means", interrupted)
         assert run("index", "--index", copy / "whole", "--parts", "-q").exit_code == 130
     warned = run("search", copy / "query.png", "--parts", "--index", copy / "whole")
     assert "whose parts it does not have yet" in warned.stderr

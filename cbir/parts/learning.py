@@ -19,7 +19,7 @@ from cbir.index.format import PartsEntry
 from cbir.index.rowfile import checked_path
 from cbir.index.store import Index
 from cbir.parts.features import Means
-from cbir.parts.indexing import start_means
+from cbir.parts.making import start_means
 from cbir.parts.whitening import Learner, Whitening, general
 
 logger = logging.getLogger("cbir")

@@ -1,52 +1,28 @@
-"""Rows of parts for an index, and what a search by them finds in one."""
+"""Rows of parts for an index, made of pictures as they come."""
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from cbir.errors import IndexDamagedError
-from cbir.index.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, PartRows, unpack_signs
-from cbir.parts.codes import SCALE, candidate_count, differing, quantised, signs, within
+from cbir.index.parts import PartRows
+from cbir.parts.codes import quantised, signs
 from cbir.parts.features import Maps, Means, means_of
 from cbir.parts.windows import Grid, grid
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
     from cbir.images.large import LargePicture
-    from cbir.index.store import Index
-    from cbir.parts.regions import Box
     from cbir.parts.whitening import Whitening
 
-logger = logging.getLogger("cbir")
-
-Floats = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 Key = TypeVar("Key")
 
 #: Pictures whose rows are made at a time.
 _TOGETHER = 8
-
-#: Windows whose numbers are read at a time, by how many threads, and from how many of all on.
-_SCORED, _READERS, _WORTH_READERS = 1024, 8, 16_384
-
-#: What no window of a picture can differ in.
-_NOWHERE = 64 * WORDS + 1
-
-
-class PartsFound(NamedTuple):
-    """Rows of an index, best first, the scores of the window of each that is most like the query, and its box."""
-
-    rows: Rows
-    scores: Floats
-    boxes: list[Box]
 
 
 class PartMaker:
@@ -91,12 +67,8 @@ class PartMaker:
         means = [entry.means for entry in finished if entry.means is not None]
         numbers = its_signs = None
         if means:
-            coarse, fine = (
-                np.concatenate(rows) for rows in zip(*((one.coarse, one.fine) for one in means), strict=True)
-            )
-            numbers = quantised(
-                self._whitening.rows(Means(np.asarray(coarse, np.float32), np.asarray(fine, np.float32)))
-            )
+            coarse, fine = (np.concatenate([getattr(one, name) for one in means]) for name in ("coarse", "fine"))
+            numbers = quantised(self._whitening.rows(Means(coarse, fine)))
             its_signs = signs(numbers)
         first = 0
         for entry in finished:
@@ -148,60 +120,3 @@ def start_means(picture: LargePicture, engine: Engine) -> Callable[[], Means]:
         return means_of(windows, Maps(coarse[0], fine[0]))
 
     return finish
-
-
-def warn_of_missing(index: Index) -> None:
-    """A line where the parts of some pictures are not there yet."""
-    count = int((index.without(SIGNS) & index.valid).sum())
-    if count:
-        logger.warning(
-            "Parts do not find %s of the index's %s pictures, whose parts it does not have yet: "
-            "`cbir index --index %s` reads them.",
-            f"{count:,}",
-            f"{len(index):,}",
-            index.directory.name,
-        )
-
-
-def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> PartsFound:
-    """The first `count` pictures of an index by their best window, the rows `own` left out.
-
-    `query`, shape (dimension,), has length 1. IndexDamagedError where files of parts are damaged.
-    """
-    whole = np.zeros(NUMBERS, dtype=np.float32)
-    whole[: len(query)] = query
-    apart = np.full((index.rows, MOST), _NOWHERE, dtype=np.uint16)
-    asked = signs(whole[np.newaxis])[0]
-    for start, chunk in index.stored_chunks(SIGNS):
-        there, its_signs = unpack_signs(chunk)
-        apart[start : start + len(chunk)] = np.where(there, differing(asked, its_signs), _NOWHERE)
-    apart[~index.valid] = _NOWHERE
-    apart[own] = _NOWHERE
-    flat = apart.reshape(-1)
-    total = int((flat < _NOWHERE).sum())
-    # each picture has at most MOST windows, so that there are enough pictures among so many of them
-    near = within(flat, min(max(candidate_count(total), MOST * count), total))
-    rows, places = np.divmod(near, MOST)
-    scores, found_boxes = np.empty(len(rows), dtype=np.float32), np.empty((len(rows), 4), dtype=np.uint32)
-
-    def score(start: int) -> None:
-        these = slice(start, start + _SCORED)
-        records = index.stored_items(PARTS, rows[these], places[these])
-        scores[these] = records["numbers"].astype(np.float32) @ whole / np.float32(SCALE)
-        found_boxes[these] = records["box"]
-
-    # in a large index they lie here and there: a disk that is asked for several at once answers sooner. In a small one,
-    # threads would only take turns
-    with ThreadPoolExecutor(_READERS if len(rows) > _WORTH_READERS else 1) as pool:
-        for _ in pool.map(score, range(0, len(rows), _SCORED)):
-            pass
-    if (found_boxes[:, 2] == 0).any():
-        raise IndexDamagedError(
-            f"{index.directory} has signs of parts that it does not have: `cbir index --index {index.directory.name} "
-            "--no-parts`, then the same with --parts, reads them again."
-        )
-    order = np.lexsort((rows, -scores))
-    _, first = np.unique(rows[order], return_index=True)
-    best = order[np.sort(first)[:count]]
-    boxes = [(int(x), int(y), int(width), int(height)) for x, y, width, height in found_boxes[best].tolist()]
-    return PartsFound(rows[best], scores[best], boxes)
