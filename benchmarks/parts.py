@@ -140,12 +140,16 @@ def _searching(worker: Worker, settings: Settings, made: Sequence[Composite]) ->
     first, ten = _among(plain_ranks)
     yield noted(15, "search by whole pictures: the photo's composite first", first, "", f"among ten {ten:.3f}")
     yield measured("parts-same", same, f"{len(plain_ranks)} queries")
-    for kind in ("whole", "box", "mask"):
+    for kind, first_key, ten_key in (
+        ("whole", "parts-whole-first", "parts-whole-ten"),
+        ("box", "parts-box-first", "parts-box-ten"),
+        ("mask", "parts-mask-first", "parts-mask-ten"),
+    ):
         ranks, agree = worker.call(searched, settings.scratch, made, kind, step)
         first, ten = _among(ranks)
         details = f"among ten {ten:.3f}, of {len(files):,} pictures; of the exact scan's ten {agree:.3f}"
-        yield measured(f"parts-{kind}-first", first, details, ranks=ranks)
-        yield measured(f"parts-{kind}-ten", ten)
+        yield measured(first_key, first, details, ranks=ranks)
+        yield measured(ten_key, ten)
     yield from _large(settings)
     parts, plain = worker.call(queried, settings.scratch, made[:: settings.pick(6, 30)])
     yield measured("parts-query", parts - plain, f"{parts:.1f} ms a query by a region, {plain:.1f} ms with --no-parts")
