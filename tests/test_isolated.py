@@ -50,7 +50,7 @@ def decoder(bundled: Backbone) -> Iterator[IsolatedDecoder]:
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "_CHILD", BROKEN_CHILD)
-    monkeypatch.setattr(isolated, "TIMEOUT_SECONDS", 1.5)
+    monkeypatch.setattr(isolated, "TIMEOUT_SECONDS", 5)  # a child of a busy machine takes two seconds to begin
 
 
 def test_it_fits_as_this_process_would(decoder: IsolatedDecoder, photo_folder: Callable, bundled: Backbone) -> None:
@@ -73,7 +73,7 @@ def test_refusals_are_the_same(decoder: IsolatedDecoder, data: bytes) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals have no names there")
 def test_a_crash_and_a_hang_cost_one_file_each(decoder: IsolatedDecoder, broken: None, photo_folder: Callable) -> None:
     good = (photo_folder(1) / "img_000.jpg").read_bytes()
-    for bad, reason in ((b"crash", "its decoder crashed (SIGABRT)"), (b"hang", "decoding it took more than 2 seconds")):
+    for bad, reason in ((b"crash", "its decoder crashed (SIGABRT)"), (b"hang", "decoding it took more than 5 seconds")):
         with pytest.raises(ImageReadError) as caught:
             decoder.fit(bad, "bad.jpg")
         assert caught.value.reason == reason
