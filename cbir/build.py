@@ -8,12 +8,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cbir.backbones.head import Classifier, classifier_of
 from cbir.backbones.registry import Backbone, choose
 from cbir.errors import CbirError, IndexConflictError, IndexWriteError, reason_of
-from cbir.extract import Extracted, Extractor
+from cbir.extract import Extracted, Extractor, Watch
 from cbir.images.read import MAX_PIXELS
 from cbir.images.scan import FoundFile
 from cbir.index.check import without_damage, without_damaged_files
@@ -31,7 +30,6 @@ from cbir.search import backbone_of
 logger = logging.getLogger("cbir")
 
 Results = Iterator[Extracted[FoundFile]]
-Watch = Callable[[Iterator[Any], int], Iterator[Any]]
 
 
 @dataclass(frozen=True)

@@ -87,18 +87,8 @@ class OpenVINOEngine:
 
     def start(self, pictures: Pictures) -> Callable[[], Features]:
         """See `engines.Engine.start`."""
-        request = self._idle.pop()
-        given = np.ascontiguousarray(pictures)
-        request.start_async([given], share_inputs=True)
-
-        def finish() -> Features:
-            assert given is not None  # the request reads from it until it is done
-            request.wait()
-            found = _outputs(request)[0]
-            self._idle.append(request)
-            return found
-
-        return finish
+        outputs = _started(self._idle, pictures)
+        return lambda: outputs()[0]
 
     def stages(self, pictures: Pictures) -> list[Features]:
         """See `engines.Engine.stages`."""
@@ -123,16 +113,10 @@ class OpenVINOEngine:
         if self._idle_places is None:
             compiled = self._load("place_maps")
             self._idle_places = [compiled.create_infer_request() for _ in range(self.depth)]
-        idle = self._idle_places
-        request = idle.pop()
-        given = np.ascontiguousarray(pictures)
-        request.start_async([given], share_inputs=True)
+        outputs = _started(self._idle_places, pictures)
 
         def finish() -> tuple[Features, Features]:
-            assert given is not None  # the request reads from it until it is done
-            request.wait()
-            coarse, fine = _outputs(request)
-            idle.append(request)
+            coarse, fine = outputs()
             return coarse, fine
 
         return finish
@@ -211,6 +195,22 @@ def _of_length_1(vectors: Features) -> Features:
 
 def _settings(precision: str, hint: str) -> dict[str, str]:
     return {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
+
+
+def _started(idle: list[openvino.InferRequest], pictures: Pictures) -> Callable[[], list[Features]]:
+    """Begin with a request of `idle`; what is returned waits for its outputs, and gives it back."""
+    request = idle.pop()
+    given = np.ascontiguousarray(pictures)
+    request.start_async([given], share_inputs=True)
+
+    def finish() -> list[Features]:
+        assert given is not None  # the request reads from it until it is done
+        request.wait()
+        found = _outputs(request)
+        idle.append(request)
+        return found
+
+    return finish
 
 
 def _outputs(request: openvino.InferRequest) -> list[Features]:

@@ -98,10 +98,8 @@ class Index:
         """Features of `rows`, shape (len(rows), dimension)."""
         wanted = np.asarray(rows, dtype=np.int64)
         halves = np.empty((len(wanted), self.meta.dimension), dtype=np.float16)
-        numbers = np.searchsorted(self._starts, wanted, side="right") - 1
-        for number in set(numbers.tolist()):  # `np.unique` would load NumPy's masked arrays, which takes 5 ms
-            chosen = numbers == number
-            halves[chosen] = self._blocks[number].features.take(wanted[chosen] - self._starts[number])
+        for block, chosen, places in self._by_block(wanted):
+            halves[chosen] = block.features.take(places)
         return to_float32(halves)
 
     def chunks(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
@@ -154,21 +152,23 @@ class Index:
         """What the optional files of `kind` have of `rows`, shape (len(rows), width); blank where there are none."""
         wanted = np.asarray(rows, dtype=np.int64)
         records = kind.blank(len(wanted))
-        numbers = np.searchsorted(self._starts, wanted, side="right") - 1
-        for number in set(numbers.tolist()):  # `np.unique` would load NumPy's masked arrays, which takes 5 ms
-            chosen = numbers == number
-            records[chosen] = self._blocks[number].optional[kind.name].take(wanted[chosen] - self._starts[number])
+        for block, chosen, places in self._by_block(wanted):
+            records[chosen] = block.optional[kind.name].take(places)
         return records
 
     def stored_items(self, kind: Kind, rows: Rows, places: Rows) -> Records:
         """One of the records that `kind` stores of each of `rows`, shape (n,), at its place: shape (n,)."""
         records = np.zeros(len(rows), dtype=kind.dtype)
-        numbers = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in set(numbers.tolist()):
-            chosen = numbers == number
-            found = self._blocks[number].optional[kind.name].items(rows[chosen] - self._starts[number], places[chosen])
-            records[chosen] = found
+        for block, chosen, its_rows in self._by_block(rows):
+            records[chosen] = block.optional[kind.name].items(its_rows, places[chosen])
         return records
+
+    def _by_block(self, rows: Rows) -> Iterator[tuple[_Block, npt.NDArray[np.bool_], Rows]]:
+        """Blocks that have some of `rows`, with which of these they have, and as which of their own."""
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in set(numbers.tolist()):  # `np.unique` would load NumPy's masked arrays, which takes 5 ms
+            chosen = numbers == number
+            yield self._blocks[number], chosen, rows[chosen] - self._starts[number]
 
     def stored_chunks(self, kind: Kind) -> Iterator[tuple[int, Records]]:
         """What they have of all rows, in order, as pairs of the chunk's first row and the chunk."""

@@ -104,8 +104,7 @@ def rooted(vectors: Floats) -> Floats:
 
 def mean_of(map_: Floats, region: Region) -> Floats:
     """The mean of a map of a region's box, shape (channels, rows, columns), where the region is: (channels,)."""
-    shares = region.cover(*map_.shape[1:]).ravel()
-    return np.asarray(map_.reshape(len(map_), -1) @ shares / shares.sum(), dtype=np.float32)
+    return _weighted_mean(map_, region.cover(*map_.shape[1:]))
 
 
 def _central_mean(map_: Floats) -> Floats:
@@ -113,5 +112,9 @@ def _central_mean(map_: Floats) -> Floats:
     rows, columns = (
         np.exp(-(((np.arange(cells) + 0.5) / cells - 0.5) ** 2) / (2 * _CENTRE**2)) for cells in map_.shape[1:]
     )
-    shares = np.outer(rows, columns).astype(np.float32).ravel()
-    return np.asarray(map_.reshape(len(map_), -1) @ shares / shares.sum(), dtype=np.float32)
+    return _weighted_mean(map_, np.outer(rows, columns).astype(np.float32))
+
+
+def _weighted_mean(map_: Floats, weights: Floats) -> Floats:
+    """The mean of a map, shape (channels, rows, columns), with a weight for each cell, shape (rows, columns)."""
+    return np.asarray(map_.reshape(len(map_), -1) @ weights.ravel() / weights.sum(), dtype=np.float32)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.errors import CbirError, IndexDamagedError, reason_of
-from cbir.extract import Extractor
+from cbir.extract import Extractor, Watch
 from cbir.index.files import how_to_repair
 from cbir.index.format import PartsEntry
 from cbir.index.rowfile import checked_path
@@ -31,13 +32,17 @@ SAMPLE, ENOUGH = 200, 200
 #: An index that has grown so many times since it learnt from fewer than ENOUGH would do well to learn anew.
 _GROWN = 10
 
-Watch = Callable[[Iterator[Any], int], Iterator[Any]]
-
 
 def general_name(backbone: Backbone) -> str | None:
     """What an index calls the whitening that comes with cbir; None where the network has none."""
     if general(backbone) is None:
         return None
+    return _bundled_digest()
+
+
+@functools.cache
+def _bundled_digest() -> str:
+    # each query asks whether its index's parts can be compared with
     return hashlib.sha256(resources.files(__package__).joinpath(f"{BUNDLED}.npz").read_bytes()).hexdigest()
 
 

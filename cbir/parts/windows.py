@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cbir.index.parts import MOST
+
 Floats = npt.NDArray[np.float32]
 
 #: Rows of a picture in an index of parts, at most: its windows, and the whole picture.
-MOST_ROWS = 40
+MOST_ROWS = MOST
 
 #: A window's side in shorter sides of the picture. In longer pictures, windows are a sixteenth of the area at least,
 #: so that MOST_ROWS of them still cover the picture.
