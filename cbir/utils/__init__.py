@@ -1,0 +1,1 @@
+"""What knows nothing of pictures or indexes, and everything may use."""
