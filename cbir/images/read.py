@@ -15,9 +15,11 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from cbir.errors import ImageReadError, reason_of
-from cbir.images.convert import is_on_its_side, to_rgb, turn_upright
+from cbir.images import cost
+from cbir.images.convert import to_rgb
 from cbir.images.fit import Box, Preprocessing, fit
 from cbir.images.large import LargePicture, large_picture, size_for_parts
+from cbir.images.orientation import forget_other_turns, swaps_sides, turn_of, turn_upright
 from cbir.images.thumbnail import Thumbnail, thumbnail
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
@@ -185,13 +187,18 @@ def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> _D
                         raise ImageReadError(name, f"{width} x {height} pixels are more than {limit}")
                 width, height = image.size
                 extent = None
-                if at_least is not None and image.format == "JPEG":
+                if at_least is not None and image.format in ("JPEG", "MPO"):
                     extent = _reduce(image, at_least)
+                cost.check(image, (width, height), name)
+                forget_other_turns(image)
                 image.load()
+                turn = turn_of(image)  # not before: Pillow turns some formats itself, and finds EXIF after the pixels
                 box = (0.0, 0.0, *(extent or image.size))
-                size = (height, width) if is_on_its_side(image) else (width, height)
-                turned, box = turn_upright(image, box)
-                return _Decoded(to_rgb(turned), box, size)
+                rgb = to_rgb(image, data)
+                if rgb is not image:
+                    image.close()  # as large as what was made of it
+                rgb, box = turn_upright(rgb, box, turn)
+                return _Decoded(rgb, box, (height, width) if swaps_sides(turn) else (width, height))
     except MemoryError as error:
         raise ImageReadError(name, "it does not fit into memory") from error
     except ImageReadError:

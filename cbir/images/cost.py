@@ -1,0 +1,69 @@
+"""How much memory a picture takes on its way from a file's bytes to RGB, known from its header beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PIL import Image
+
+from cbir.errors import ImageReadError
+
+#: A picture that needs more bytes than this is refused before it is decoded. Its file's own bytes do not count.
+MAX_BYTES = 2 << 30
+
+#: What is called with the bytes that a picture will take, before it is decoded: whoever runs several decoders at once
+#: may set it, to have them wait for each other.
+reserve: Callable[[int], None] | None = None
+
+# Bytes of a pixel that Pillow holds, by mode; all others take 4.
+_SMALL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+
+_RGB = 4
+
+# What decoders hold of each pixel beside the picture that Pillow makes of it: planes of colour, a whole canvas, the
+# numbers of a wavelet. Measured with the libraries of Pillow 13; tests/test_cost.py measures it again.
+_BESIDE = {"WEBP": 14, "AVIF": 9, "HEIF": 7, "SGI": 3, "DDS": 4, "QOI": 4, "BMP": 1, "DIB": 1, "PPM": 0, "GIF": 1}
+_WAVELET = 5  # of each sample
+
+_ROW = 8  # where it is, which counts in pictures a pixel wide
+
+# what a decoder and the bands of a conversion take whatever the picture's size
+_ALWAYS = 24 << 20
+
+
+def memory_needed(image: Image.Image, size: tuple[int, int] | None = None) -> int:
+    """Bytes that decoding a picture and bringing it to RGB take at most, about, its file's own not among them.
+
+    `image` is opened, not loaded, and perhaps told to come at a reduced size; `size` is then the picture's own.
+    """
+    pixels = image.width * image.height
+    own = _SMALL.get(image.mode, 4)
+    beside = _BESIDE.get(image.format or "", 0) * pixels
+    if image.format == "JPEG2000":
+        beside = _WAVELET * len(image.getbands()) * pixels
+    elif image.format in ("JPEG", "MPO") and image.info.get("progressive"):
+        width, height = size or image.size
+        beside = round(2 * _samples(image) * width * height)
+    plain = image.mode == "RGB" and "transparency" not in image.info and "icc_profile" not in image.info
+    decoding = own * pixels + beside
+    converting = (own if plain else own + _RGB) * pixels
+    rows = (1 if plain else 2) * _ROW * image.height
+    return _ALWAYS + max(decoding, converting) + rows
+
+
+def check(image: Image.Image, size: tuple[int, int], name: str) -> None:
+    """ImageReadError where decoding `image` takes more memory than one picture may have; see `memory_needed`."""
+    needed = memory_needed(image, size)
+    if needed > MAX_BYTES:
+        raise ImageReadError(
+            name, f"decoding it would take {needed / 1e9:.1f} GB of memory, more than {MAX_BYTES / 1e9:.1f} GB"
+        )
+    if reserve is not None:
+        reserve(needed)
+
+
+def _samples(image: Image.Image) -> float:
+    """How many numbers a progressive JPEG has for each pixel, all of which are held until its last scan."""
+    layers = [(across, down) for _, across, down, _ in getattr(image, "layer", ())]
+    widest = max((across for across, _ in layers), default=0) * max((down for _, down in layers), default=0)
+    return sum(across * down for across, down in layers) / widest if widest else len(image.getbands())

@@ -1,0 +1,115 @@
+"""Numbers of more than 8 bits, of unknown range, as the 8 bits that a viewer would show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[Any]
+Bytes = npt.NDArray[np.uint8]
+
+#: What the largest number of a picture may stand for, by how many bits were used of those that it has.
+_LADDER = (255.0, 1023.0, 4095.0, 16383.0, 65535.0, 4294967295.0)
+
+# Cameras of 13 and 14 bits leave up to three quarters of a 16-bit picture's range empty, and so do dark photos. Only a
+# highlight in the last tenth of such a range tells them apart.
+_FULL = 0.9
+
+# Beyond the ends of a range there may be this share of the numbers: ringing of a filter below 0, the sun above 1.
+_STRAY = 0.01
+_MOSTLY = 0.5
+
+_COUNTED = 1 << 18  # numbers that are looked at, evenly spread, to know the shares
+
+
+class Survey(NamedTuple):
+    """What there is among the numbers of a picture, those left out that are not finite."""
+
+    low: float
+    high: float
+    is_whole: bool  # no fractions
+    is_byte_twice: bool  # each is a byte times 257: 8 bits made 16
+    sample: npt.NDArray[np.float64]  # some of them, evenly spread
+
+
+def survey(bands: Iterable[Numbers], total: int) -> Survey:
+    """Look at all numbers of a picture once; `total` is how many there are."""
+    low, high, is_whole, is_byte_twice = np.inf, -np.inf, True, True
+    step = max(1, total // _COUNTED)
+    samples = []
+    for band in bands:
+        flat = band.reshape(-1)
+        if flat.dtype.kind == "f":
+            flat = flat[np.isfinite(flat)]
+            is_byte_twice = False
+            is_whole = is_whole and bool(np.array_equal(flat, np.round(flat)))
+        elif is_byte_twice:
+            is_byte_twice = flat.dtype.kind == "u" and not (flat % 257).any()
+        if flat.size:
+            low, high = min(low, float(flat.min())), max(high, float(flat.max()))
+            samples.append(flat[::step].astype(np.float64))
+    sample = np.concatenate(samples) if samples else np.zeros(1)
+    return Survey(low, high, is_whole, is_byte_twice, sample) if samples else Survey(0, 0, True, False, sample)
+
+
+def to_bytes(seen: Survey, dtype: np.dtype[Any], declared: float | None = None) -> Callable[[Numbers], Bytes]:
+    """How numbers of this type become bytes, by what was seen of them or by the largest that the file declares.
+
+    Whole numbers use all of their type's range, or the lower 8, 10, 12 or 14 bits of it: what white is, is told by the
+    largest there is, and a picture of which 15/16 of the range are empty is no dark photo. Fractions reach from 0 to 1,
+    with stray highlights, or are taken like whole numbers. What has no such range is stretched between its extremes,
+    the outermost 0.1 % left out. What is not finite counts as 0.
+    """
+    low, high = _range(seen, dtype, declared)
+    if (low, high) == (0, 65535) and dtype == np.uint16:
+        return lambda band: (band >> 8).astype(np.uint8)
+    if (low, high) == (0, 255) and dtype == np.uint8:
+        return lambda band: band.astype(np.uint8, copy=False)
+    spread = (high - low) or 1.0  # a picture of one grey
+
+    def scale(band: Numbers) -> Bytes:
+        values = np.nan_to_num(band.astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        values -= low
+        values *= 255.0 / spread
+        return np.clip(np.round(values, out=values), 0, 255, out=values).astype(np.uint8)
+
+    return scale
+
+
+def _range(seen: Survey, dtype: np.dtype[Any], declared: float | None) -> tuple[float, float]:
+    """The numbers that stand for black and white."""
+    low, high, sample = seen.low, seen.high, seen.sample
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    if declared is not None and low >= 0 and high <= declared:
+        return 0.0, declared
+    if dtype.kind == "i" and low < 0 and dtype.itemsize <= 2:
+        whole = np.iinfo(dtype)
+        if high - low > (whole.max - whole.min) / 2:
+            return float(whole.min), float(whole.max)
+    if low < 0 and (sample < 0).mean() > _STRAY:
+        return _extremes(seen)
+    if dtype.kind == "f" and not seen.is_whole and (high <= 1 or (sample <= 1).mean() > _MOSTLY):
+        return 0.0, 1.0
+    if seen.is_byte_twice and dtype == np.uint16:
+        return 0.0, 65535.0
+    if dtype == np.uint16:
+        bits = int(high).bit_length()
+        if bits in (13, 14) and high < _FULL * (2**bits - 1):
+            return 0.0, 65535.0
+        if bits == 13:
+            return 0.0, 8191.0
+    for top in _LADDER[:-1] if dtype.itemsize < 4 or dtype.kind == "f" else _LADDER:
+        if high <= top:
+            return 0.0, top
+    return _extremes(seen)
+
+
+def _extremes(seen: Survey) -> tuple[float, float]:
+    if seen.sample.size < 1000:
+        return seen.low, seen.high
+    low, high = np.percentile(seen.sample, (0.1, 99.9))
+    return (float(low), float(high)) if high > low else (seen.low, seen.high)
