@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from cbir.backbones.head import Classifier, classifier_of
 from cbir.backbones.registry import Backbone, choose
 from cbir.errors import CbirError, IndexConflictError, IndexWriteError, reason_of
 from cbir.extract import Extracted, Extractor, Watch
+from cbir.images.patterns import Patterns
 from cbir.images.read import MAX_PIXELS
 from cbir.images.scan import FoundFile
 from cbir.index.check import without_damage, without_damaged_files
@@ -25,6 +27,7 @@ from cbir.index.plan import Plan, make_plan
 from cbir.index.store import Index
 from cbir.index.update import Report, carry_out
 from cbir.index.writer import Writer
+from cbir.names import printable
 from cbir.search import backbone_of
 
 logger = logging.getLogger("cbir")
@@ -63,10 +66,7 @@ def choose_target(folder: Path | None, name: str | None = None, root: Path | Non
         new_root = root or folder
         if new_root is None:
             raise CbirError(f"There is no index in {directory}: name the folder to make it of.")
-        if not new_root.is_dir():
-            raise CbirError(
-                f"{new_root} is {'a file' if new_root.exists() else 'not there'}: name a folder of pictures."
-            )
+        _check_root(new_root)
         return Target(directory, _absolute(new_root), is_new=True)
     current = Path(load_meta(directory).root)
     if root is not None:
@@ -84,7 +84,8 @@ class Options:
     """How to make or refresh an index.
 
     `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
-    index or the default. `exclude` replaces the patterns that the index remembers, unless it is None.
+    index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
+    says whether they take upper and lower case for the same, None that this stays as it was with these patterns.
     `repair` drops blocks, or their optional files, that are damaged, so that their pictures are read again, and looks
     once more for what could not be found. `parts` says whether the index is to have parts of its pictures from now on
     (docs/parts.md); None leaves that as it is. Pictures of more than `max_pixels` are skipped.
@@ -94,6 +95,7 @@ class Options:
     weights: str | None = None
     engine: str | None = None
     exclude: Sequence[str] | None = None
+    ignore_case: bool | None = None
     prune: bool = False
     repair: bool = False
     max_pixels: int = MAX_PIXELS
@@ -145,7 +147,7 @@ def build_index(
             index = Index.open(directory) if (directory / META).exists() else None
             wanted = _with_or_without_parts(index, options)
             backbone = _backbone(index, options)
-            exclude = tuple(_exclude(options, index))
+            exclude = _exclude(options, index)
             plan = make_plan(target.root, exclude, wanted, prune=options.prune, repair=options.repair)
             if index is None and not plan.fresh:
                 raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
@@ -197,6 +199,7 @@ def index_folder(
     weights: str | None = None,
     engine: str | None = None,
     exclude: Sequence[str] | None = None,
+    ignore_case: bool | None = None,
     prune: bool = False,
     wait: float = 0,
     parts: bool | None = None,
@@ -208,7 +211,16 @@ def index_folder(
     `build_index`, which also says what is raised.
     """
     target = choose_target(Path(folder), name)
-    options = Options(model=model, weights=weights, engine=engine, exclude=exclude, prune=prune, wait=wait, parts=parts)
+    options = Options(
+        model=model,
+        weights=weights,
+        engine=engine,
+        exclude=exclude,
+        ignore_case=ignore_case,
+        prune=prune,
+        wait=wait,
+        parts=parts,
+    )
     report, _ = build_index(target, options, watch)
     return Index.open(target.directory), report
 
@@ -309,10 +321,11 @@ def _first_state(backbone: Backbone, root: Path) -> Meta:
     return Meta(backbone.to_json(), backbone.dimension, str(root), created=moment, updated=moment, complete=False)
 
 
-def _exclude(options: Options, index: Index | None) -> Sequence[str]:
-    if options.exclude is not None:
-        return options.exclude
-    return index.meta.exclude if index is not None else ()
+def _exclude(options: Options, index: Index | None) -> Patterns:
+    if options.exclude is not None or index is None:
+        return Patterns(options.exclude or (), ignore_case=bool(options.ignore_case))
+    meta = index.meta
+    return Patterns(meta.exclude, ignore_case=meta.ignore_case if options.ignore_case is None else options.ignore_case)
 
 
 def _absolute(folder: Path) -> Path:
@@ -322,6 +335,18 @@ def _absolute(folder: Path) -> Path:
 
 def _same_folder(one: Path, other: Path) -> bool:
     return os.path.realpath(one.expanduser()) == os.path.realpath(other)
+
+
+def _check_root(root: Path) -> None:
+    """Refuse what no index can be made of."""
+    try:
+        is_folder = stat.S_ISDIR(root.stat().st_mode)
+    except FileNotFoundError as error:
+        raise CbirError(f"{root} is not there: name a folder of pictures.") from error
+    except (OSError, ValueError) as error:
+        raise CbirError(f"{root} cannot be looked at ({reason_of(error)}): name a folder of pictures.") from error
+    if not is_folder:
+        raise CbirError(f"{root} is a file: name a folder of pictures.")
 
 
 def _check_free(directory: Path) -> None:
@@ -339,8 +364,8 @@ def _check_free(directory: Path) -> None:
 def _what_there_is(plan: Plan) -> str:
     if plan.scan.problems:
         path, reason = plan.scan.problems[0]
-        return f" that can be read ({path}: {reason})"
-    return f" ({plan.scan.excluded} names were excluded)" if plan.scan.excluded else ""
+        return f" that can be read ({printable(path)}: {reason})"
+    return f" (left out: {plan.scan.left_out.describe(printable)})" if plan.scan.left_out else ""
 
 
 def _remove_if_unused(directory: Path) -> None:

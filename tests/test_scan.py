@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import stat
 from pathlib import Path
 
 import pytest
 
-from cbir.images.scan import FoundFile, is_excluded, picture_suffixes, scan
+from cbir.images import scan as scanning
+from cbir.images.patterns import Patterns
+from cbir.images.scan import FoundFile, look_into, pictures_in, scan
+from cbir.images.suffixes import picture_suffixes
 
 
 def touch(root, *paths):
@@ -55,7 +59,8 @@ def test_suffixes_are_lower_case_with_a_dot():
 def test_size_and_time_of_each_file_are_told(tmp_path):
     touch(tmp_path, "a/one.jpg")
     os.utime(tmp_path / "a/one.jpg", ns=(5, 1_234_567_890_123_456_789))
-    assert scan(tmp_path).files == [FoundFile("a/one.jpg", len("a/one.jpg"), 1_234_567_890_123_456_789)]
+    changed = (tmp_path / "a/one.jpg").stat().st_ctime_ns
+    assert scan(tmp_path).files == [FoundFile("a/one.jpg", len("a/one.jpg"), 1_234_567_890_123_456_789, changed)]
 
 
 def test_hidden_names_and_the_folders_of_systems_are_left_out(tmp_path):
@@ -78,9 +83,43 @@ def test_hidden_names_and_the_folders_of_systems_are_left_out(tmp_path):
     assert result.excluded == 0
 
 
-def test_a_root_that_is_hidden_itself_is_walked(tmp_path):
-    touch(tmp_path / ".photos", "a.jpg")
-    assert paths(scan(tmp_path / ".photos")) == ["a.jpg"]
+@pytest.mark.parametrize("name", [".photos", "@Recycle", "#snapshot", "lost+found", "a/#recycle/b"])
+def test_a_root_that_is_a_systems_or_hidden_itself_is_walked(tmp_path, name):
+    touch(tmp_path / name, "a.jpg", "#snapshot/a.jpg", "b/c.jpg")
+    assert paths(scan(tmp_path / name)) == ["a.jpg", "b/c.jpg"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "#snapshot",
+        "@Recently-Snapshot",
+        "@recycle",
+        "#RECYCLE",
+        "~snapshot",
+        "@Snapshot",
+        "LOST+FOUND",
+        "$Recycle.Bin",
+        "@EADIR",
+        "@tmp",
+        "system volume information",
+        "RECYCLER",
+        "Catalog Previews.lrdata",
+        "Thumbs.db",
+        "Desktop.ini",
+    ],
+)
+def test_systems_names_are_left_out_in_any_case_and_told(tmp_path, name):
+    touch(tmp_path, f"sub/{name}/GMT-2026.01.01/a.jpg", "sub/a.jpg")
+    result = scan(tmp_path)
+    assert paths(result) == ["sub/a.jpg"]
+    assert result.left_out.to_json() == {"system": {"count": 1, "examples": [f"sub/{name}"]}}
+
+
+@pytest.mark.parametrize("name", ["snapshots", "recycle", "tmp", "lost", "Thumbs", "eaDir", "bin"])
+def test_folders_of_people_are_walked(tmp_path, name):
+    touch(tmp_path, f"{name}/a.jpg")
+    assert paths(scan(tmp_path)) == [f"{name}/a.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +139,7 @@ def test_a_root_that_is_hidden_itself_is_walked(tmp_path):
 )
 def test_patterns_exclude_files_and_folders(tmp_path, patterns, kept, excluded):
     touch(tmp_path, "a.jpg", "a.png", "raw/a.jpg", "raw/deep/b.jpg", "sub/raw/c.jpg")
-    result = scan(tmp_path, patterns)
+    result = scan(tmp_path, Patterns(patterns))
     assert paths(result) == kept
     assert result.excluded == excluded
 
@@ -108,15 +147,8 @@ def test_patterns_exclude_files_and_folders(tmp_path, patterns, kept, excluded):
 def test_an_excluded_folder_is_not_even_listed(tmp_path, monkeypatch):
     touch(tmp_path, "a.jpg", "huge/b.jpg")
     listed = watch_scandir(monkeypatch)
-    scan(tmp_path, ["huge"])
+    scan(tmp_path, Patterns(["huge"]))
     assert [path.name for path in listed] == [tmp_path.name]
-
-
-def test_a_pattern_without_a_slash_looks_at_the_last_part_only():
-    assert is_excluded("a/b.jpg", ["b.*"])
-    assert not is_excluded("b.folder/a.jpg", ["b.*"])
-    assert is_excluded("a/b.jpg", ["a/*"])
-    assert not is_excluded("c/a/b.jpg", ["a/*"])
 
 
 def watch_scandir(monkeypatch, refuse=()):
@@ -244,6 +276,7 @@ def test_files_and_folders_that_vanish_while_they_are_walked_stop_nothing(tmp_pa
     assert paths(result) == ["a.jpg", "z/c.jpg"]
     assert result.problems == [("gone.jpg", "it vanished while it was looked at")]
     assert result.unreadable == ["gone"]
+    assert result.unknown == {"gone.jpg"}  # it may have vanished with a whole disk
 
 
 def test_a_folder_with_a_pictures_name_is_walked(tmp_path):
@@ -264,3 +297,93 @@ def test_any_name_that_the_system_allows_is_found_as_it_is(tmp_path, name):
     (found,) = scan(tmp_path).files
     assert os.fsencode(found.path) == name
     assert (tmp_path / found.path).read_bytes() == b"x"
+
+
+SAMPLES = {
+    "jpeg": b"\xff\xd8\xff\xe0\0\x10JFIF",
+    "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "gif": b"GIF89a\1\0\1\0",
+    "tiff": b"II*\0\x08\0\0\0",
+    "webp": b"RIFF\x24\0\0\0WEBPVP8 ",
+    "avif": b"\0\0\0\x1cftypavif\0\0\0\0",
+    "heic": b"\0\0\0\x18ftypheic\0\0\0\0",
+    "bmp": b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0" + bytes(20),
+    "ppm": b"P6\n4 4\n255\n",
+    "jxl": b"\0\0\0\x0cJXL \r\n\x87\n",
+}
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+@pytest.mark.parametrize(
+    "name", ["no_ending_at_all", "photo.jpg_large", "scan.jpg_original", "2026-01-05 12.30.05", "a.JPG~", "a.dat"]
+)
+def test_files_whose_names_tell_nothing_are_looked_into(tmp_path, kind, name):
+    (tmp_path / name).write_bytes(SAMPLES[kind] + bytes(100))
+    assert paths(pictures_in(tmp_path)) == [name]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"x",
+        b"BMW is a make of cars, and this is a text of many bytes",
+        b"P6 is a chord",
+        b"Python\n",
+        b"RIFF    WAVE",
+        b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00",
+        b"#define X 1\n",
+        b"\x00" * 100,
+        b"%PDF-1.7",
+        b"\xff\xfea\x00b\x00",
+        b"II+",
+    ],
+)
+def test_what_does_not_begin_as_pictures_do_is_another_file(tmp_path, content):
+    (tmp_path / "a.unknown").write_bytes(content)
+    result = pictures_in(tmp_path)
+    assert paths(result) == []
+    assert result.left_out.to_json() == {"others": {"count": 1, "examples": ["a.unknown"]}}
+
+
+def test_what_was_left_out_is_told_by_kind_on_one_line(tmp_path):
+    touch(tmp_path, "a.jpg", "a.mp4", "b.MOV", "c.mkv", "d.avi", "e.webm", "notes.txt", ".hidden", "sub/.git/x")
+    touch(tmp_path, "b.jpg.part", "c.crdownload", "@eaDir/x", "sub/skipped.gif", "README")
+    (tmp_path / "link").symlink_to(tmp_path / "sub")
+    (tmp_path / "link.zip").symlink_to(tmp_path / "sub")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    found = scan(tmp_path, Patterns(["*.gif"]))
+    opened = look_into(tmp_path, found, lambda file: None)
+    assert [file.path for file in opened] == ["README"]
+    line = found.left_out.describe(str)
+    assert re.sub(r"videos \(.*? …\)", "videos (…)", line) == (
+        "5 videos (…), 2 unfinished downloads, 3 other files (txt …), 2 hidden names, "
+        "1 system folder or file, 1 excluded name, 2 links to folders"
+    )
+    assert found.left_out.to_json()["links_to_folders"] == {"count": 2, "examples": ["link", "link.zip"]}
+    assert found.left_out.total() == 16
+    assert found.problems == []
+
+
+def test_only_the_first_names_of_many_are_kept(tmp_path):
+    touch(tmp_path, *(f"{number:03}.mp4" for number in range(50)))
+    (told,) = scan(tmp_path).left_out.to_json().values()
+    assert (told["count"], len(told["examples"])) == (50, 10)
+
+
+def test_a_file_is_not_opened_where_its_verdict_is_known(tmp_path, monkeypatch):
+    touch(tmp_path, "a", "b", "c")
+    (tmp_path / "c").write_bytes(SAMPLES["png"])
+    looked = []
+    real = scanning.looks_like_picture
+    monkeypatch.setattr(scanning, "looks_like_picture", lambda path: looked.append(path.name) or real(path))
+    found = scan(tmp_path)
+    assert look_into(tmp_path, found, lambda file: {"a": True, "b": False}.get(file.path)) == []
+    assert (looked, paths(found)) == (["c"], ["a", "c"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_without_a_pictures_name_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to(os.devnull)
+    assert pictures_in(tmp_path).left_out["others"] == 2

@@ -43,6 +43,11 @@ STRICT = 4
 @weights_option
 @engine_option
 @click.option("--exclude", "-x", metavar="GLOB", multiple=True, help="Leave out names or paths that match. Remembered.")
+@click.option(
+    "--ignore-case/--no-ignore-case",
+    default=None,
+    help="Let patterns match upper and lower case alike. Remembered with them.",
+)
 @click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
 @click.option(
     "--max-megapixels",
@@ -75,6 +80,7 @@ def command(
     weights: str | None,
     engine: str | None,
     exclude: tuple[str, ...],
+    ignore_case: bool | None,
     no_exclude: bool,
     max_megapixels: float,
     dry_run: bool,
@@ -94,7 +100,7 @@ def command(
 
     \b
       cbir index photos/
-      cbir index photos/ --exclude 'raw/*' --exclude '*.gif'
+      cbir index photos/ --exclude 'raw/*' --exclude '*.gif' --ignore-case
       cbir index --index photos        # again, from cron
       cbir index photos/ --parts       # pictures are found by parts, too
     """
@@ -108,6 +114,7 @@ def command(
         weights=weights,
         engine=engine,
         exclude=patterns,
+        ignore_case=ignore_case,
         prune=prune,
         repair=repair,
         max_pixels=round(max_megapixels * 1_000_000),
@@ -128,8 +135,10 @@ def command(
     else:
         click.echo(report.summary(target.name))
     _log(report)
+    if patterns is not None or verbose:
+        _warn_of_patterns(report.idle_patterns)
     if not quiet:
-        _name_skipped(report.skipped, report.unreadable_folders, every=verbose)
+        _name_skipped(report, every=verbose)
         for name, files in report.not_filled_in.items():
             _name_files(f"without {name}", files, every=verbose)
     if strict and not report.is_complete:
@@ -140,17 +149,31 @@ def _log(report: Report) -> None:
     """Name all files that were left out in the log file, if there is one; its last line has the counts."""
     for folder in report.unreadable_folders:
         write_log(f"not readable: the folder {folder} (what is known of its pictures was kept)")
+    for folder in report.unmounted_folders:
+        write_log(f"not mounted: the folder {folder} (what is known of its pictures was kept)")
     for path, reason in report.skipped:
         write_log(f"skipped: {path}: {reason}")
     for path, reason in report.without_classes:
         write_log(f"without classes: {path}: {reason}")
+    if report.left_out:
+        write_log(f"left out: {report.left_out.describe(printable)}")
     describe_run(outcome=report.counts())
 
 
-def _name_skipped(skipped: list[tuple[str, str]], folders: list[str], *, every: bool) -> None:
-    for folder in folders:
-        tell(f"  not readable: the folder {printable(folder)} (what is known of its pictures was kept)", logged=False)
-    _name_files("skipped", skipped, every=every)
+def _warn_of_patterns(idle: list[str]) -> None:
+    for pattern in idle[:NAMED]:
+        logger.warning("The pattern %s matched nothing.", printable(pattern))
+    if len(idle) > NAMED:
+        logger.warning("… and %s more patterns matched nothing.", f"{len(idle) - NAMED:,}")
+
+
+def _name_skipped(report: Report, *, every: bool) -> None:
+    for what, folders in (("not readable", report.unreadable_folders), ("not mounted", report.unmounted_folders)):
+        for folder in folders:
+            tell(f"  {what}: the folder {printable(folder)} (what is known of its pictures was kept)", logged=False)
+    _name_files("skipped", report.skipped, every=every)
+    if report.left_out:
+        tell(f"  left out: {report.left_out.describe(printable)}", logged=False)
 
 
 def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None:
@@ -180,12 +203,16 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "gone": sorted(record.path for record in plan.gone.values()),
             "unchanged": plan.unchanged,
             **{f"without_{kind.name}": sorted(plan.again_for(kind)) for kind in KINDS},
+            "kept": plan.kept,
             "excluded": plan.scan.excluded,
+            "left_out": plan.scan.left_out.to_json(),
             "skipped": [{"path": path, "reason": reason} for path, reason in plan.scan.problems],
         }
         write_json(record)
         return
     click.echo(f"{target.name}: {counts}")
+    if plan.scan.left_out:
+        tell(f"  left out: {plan.scan.left_out.describe(printable)}", logged=False)
 
 
 def _to_read_again(plan: Plan) -> str:

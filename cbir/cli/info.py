@@ -77,6 +77,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "dimension": meta.dimension,
         "preprocessing": meta.model.get("preprocessing"),
         "exclude": list(meta.exclude),
+        "ignore_case": meta.ignore_case,
         "created": meta.created,
         "updated": meta.updated,
         "complete": meta.complete,
@@ -125,7 +126,7 @@ def _print(record: dict[str, Any]) -> None:
             ("classes", _of_classes(record["classes"], record["pictures"])),
             ("thumbnails", _of_thumbnails(record)),
             ("parts", _of_parts(record)),
-            ("exclude", ", ".join(map(output.printable, record["exclude"])) or "nothing"),
+            ("exclude", _excluded(record)),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
         for name, value in lines:
@@ -141,6 +142,11 @@ def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
     lines = cells.wrap(text, max(width - len(start), 1)) if width is not None and wraps else [text]
     for number, line in enumerate(lines):
         click.echo((" " * len(start) if number else start) + line)
+
+
+def _excluded(record: dict[str, Any]) -> str:
+    patterns = ", ".join(map(output.printable, record["exclude"]))
+    return (patterns + (", in any case" if record["ignore_case"] else "")) if patterns else "nothing"
 
 
 def _classes(index: Index) -> dict[str, Any]:

@@ -21,10 +21,13 @@ FORMATS = ("table", "paths", "json", "jsonl", "csv", "tsv")
 
 
 class FilePath(click.Path):
-    """A path that keeps bytes which are no UTF-8, as the system gave them."""
+    """A path that keeps bytes which are no UTF-8, as the system gave them.
+
+    Whether it can be read is found out by reading it: one picture that cannot be is no wrong usage.
+    """
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        super().__init__(path_type=Path, readable=False)
 
 
 class NumberList(click.ParamType[tuple[float, ...]]):

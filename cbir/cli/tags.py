@@ -185,7 +185,7 @@ def _of_pictures(
 
 def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
     """`pictures` with those in a folder for each folder; and whether something in one cannot be read, which is told."""
-    from cbir.images.scan import scan
+    from cbir.images.scan import pictures_in
     from cbir.queries import Query
 
     found: list[Query] = []
@@ -196,7 +196,7 @@ def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
             found.append(picture)
             continue
         try:
-            its = scan(folder)
+            its = pictures_in(folder)
         except OSError as error:
             raise CbirError(f"Cannot list the folder {folder}: {reason_of(error)}.") from error
         problems = [*its.problems, *((name, "the folder cannot be listed") for name in its.unreadable)]

@@ -4,70 +4,70 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
-from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from cbir.errors import reason_of
-
-#: Folders that cameras, network storage and desktops keep their own thumbnails in.
-SYSTEM_FOLDERS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"})
+from cbir.images.left_out import LeftOut
+from cbir.images.marks import looks_like_picture
+from cbir.images.patterns import Patterns
+from cbir.images.suffixes import is_hidden, is_systems, kind_by_suffix, picture_suffixes, suffix_of
 
 
 class FoundFile(NamedTuple):
-    """A file that looks like a picture by its name. `path` is relative to the root, with forward slashes."""
+    """A file that may be a picture. `path` is relative to the root, with forward slashes.
+
+    `ctime_ns` is when anything about the file changed last, which no program can set back; 0 where nobody knows.
+    """
 
     path: str
     size: int
     mtime_ns: int
+    ctime_ns: int = 0
 
 
 @dataclass
 class Scan:
     """What a walk found.
 
-    `files` are sorted by path. `problems` are (path, reason) of names that look like pictures but cannot be
-    opened; `unreadable` are the folders that could not be listed, so that nothing is known of what is in them.
+    `files` are those that look like pictures by their names, sorted by path; `doubtful` are files whose names tell
+    nothing, until `look_into` has decided about them. `problems` are (path, reason) of names that look like pictures
+    but cannot be opened; `unreadable` are the folders that could not be listed, so that nothing is known of what is in
+    them. `unknown` are names that are there and could not be looked at: neither they nor what may be below them is
+    gone. `mounts` are the folders in which another file system begins, `empty` those with nothing in them.
     """
 
     files: list[FoundFile] = field(default_factory=list)
+    doubtful: list[FoundFile] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    excluded: int = 0
+    unknown: set[str] = field(default_factory=set)
+    mounts: list[str] = field(default_factory=list)
+    empty: set[str] = field(default_factory=set)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    @property
+    def excluded(self) -> int:
+        """How many names a pattern matched."""
+        return self.left_out["excluded"]
 
 
-@cache
-def picture_suffixes() -> frozenset[str]:
-    """The file-name endings of the formats that `images.read` reads, in lower case, with the dot.
-
-    Those that an extra reads are among them, so that a missing extra is told and not passed over in silence.
-    """
-    from PIL import Image
-
-    from cbir.images.read import FORMATS, MORE_SUFFIXES
-
-    Image.init()
-    return frozenset({suffix for suffix, format_ in Image.EXTENSION.items() if format_ in FORMATS} | MORE_SUFFIXES)
-
-
-def scan(root: Path, exclude: Sequence[str] = ()) -> Scan:
+def scan(root: Path, exclude: Patterns | None = None) -> Scan:
     """Walk `root` for pictures, without opening any.
 
-    Hidden names (a leading dot), `SYSTEM_FOLDERS` and what a pattern of `exclude` matches are left out. A pattern
-    without a slash is held against every file's and folder's name, one with a slash against the path relative to
-    the root. Links to files are followed, links to folders are not (so a loop of links has no end to miss).
+    Hidden names (a leading dot), those of systems (`suffixes.is_systems`) and what `exclude` matches are left out.
+    Links to files are followed, links to folders are not (so a loop of links has no end to miss).
 
     Raises OSError where the root itself cannot be listed.
     """
     result = Scan()
     suffixes = picture_suffixes()
-    pending = [""]
+    pending: list[tuple[str, int]] = [("", os.stat(root).st_dev)]
     while pending:
-        folder = pending.pop()
+        folder, device = pending.pop()
         try:
             with os.scandir(root / folder) as listing:
                 entries = list(listing)
@@ -76,41 +76,118 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Scan:
                 raise
             result.unreadable.append(folder)
             continue
+        if not entries:
+            result.empty.add(folder)
         prefix = f"{folder}/" if folder else ""
         for entry in entries:
             name = entry.name
-            if name.startswith(".") or name in SYSTEM_FOLDERS:
-                continue
             path = prefix + name
-            if exclude and is_excluded(path, exclude):
-                result.excluded += 1
-            elif entry.is_dir(follow_symlinks=False):
-                pending.append(path)
-            elif name[name.rfind(".") :].lower() in suffixes:
-                _examine(entry, path, result)
+            if exclude and exclude.match(path):
+                result.left_out.add("excluded", path)
+            elif is_hidden(name):
+                result.left_out.add("hidden", path)
+            elif is_systems(name):
+                result.left_out.add("system", path)
+            elif _is_folder(entry):
+                its = _device(entry, device)
+                if its != device:
+                    result.mounts.append(path)
+                pending.append((path, its))
+            else:
+                _examine(entry, path, suffixes, result)
     result.files.sort(key=attrgetter("path"))
     result.problems.sort()
+    result.mounts.sort()
     return result
 
 
-def is_excluded(path: str, patterns: Iterable[str]) -> bool:
-    """Whether a path relative to the root, or its last part, matches one of the patterns."""
-    name = path.rsplit("/", 1)[-1]
-    return any(fnmatch(path if "/" in pattern else name, pattern.strip("/")) for pattern in patterns)
+def look_into(root: Path, found: Scan, verdict: Callable[[FoundFile], bool | None]) -> list[FoundFile]:
+    """Decide about the doubtful files by their first bytes, and return those that were opened and are no pictures.
+
+    `verdict` tells of a file whether it is a picture, so that it need not be opened; None where that is not known.
+    """
+    opened = []
+    for file in found.doubtful:
+        is_picture = verdict(file)
+        if is_picture is None:
+            try:
+                is_picture = looks_like_picture(root / file.path)
+            except OSError as error:
+                found.unknown.add(file.path)
+                found.problems.append((file.path, reason_of(error)))
+                continue
+            if not is_picture:
+                opened.append(file)
+        if is_picture:
+            found.files.append(file)
+        else:
+            found.left_out.add("others", file.path)
+    if found.doubtful:
+        found.doubtful = []
+        found.files.sort(key=attrgetter("path"))
+        found.problems.sort()
+    return opened
 
 
-def _examine(entry: os.DirEntry[str], path: str, result: Scan) -> None:
+def pictures_in(folder: Path) -> Scan:
+    """Walk `folder` for pictures, and look into files whose names tell nothing. Raises OSError as `scan` does."""
+    found = scan(folder)
+    look_into(folder, found, lambda file: None)
+    return found
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # where a listing does not tell, the system is asked, which may refuse: see `_examine`
+        return False
+
+
+def _device(entry: os.DirEntry[str], parents: int) -> int:
+    """The number of the file system that a folder is on; its parent's where that cannot be had."""
+    try:
+        return entry.stat(follow_symlinks=False).st_dev or parents  # Windows tells none in a listing
+    except OSError:
+        return parents
+
+
+def _examine(entry: os.DirEntry[str], path: str, suffixes: frozenset[str], result: Scan) -> None:
+    """Put a name that is no folder where it belongs."""
+    suffix = suffix_of(entry.name)
+    is_picture = suffix in suffixes
+    kind = None if is_picture else kind_by_suffix(suffix)
+    is_link = _is_link(entry)
+    if kind is not None and not is_link:
+        result.left_out.add(kind, path)
+        return
     try:
         status = entry.stat()
-    except FileNotFoundError:
-        result.problems.append(
-            (path, "a link to nowhere" if entry.is_symlink() else "it vanished while it was looked at")
-        )
-        return
     except OSError as error:
-        result.problems.append((path, reason_of(error)))
+        # what a link leads to may be on a disk that is away, and what has just vanished with a whole disk
+        result.unknown.add(path)
+        reason = reason_of(error)
+        if isinstance(error, FileNotFoundError):
+            reason = "a link to nowhere" if is_link else "it vanished while it was looked at"
+        if is_picture:
+            result.problems.append((path, reason))
+        else:
+            result.left_out.add(kind or "others", path)
         return
-    if stat.S_ISREG(status.st_mode):
-        result.files.append(FoundFile(path, status.st_size, status.st_mtime_ns))
-    elif not stat.S_ISDIR(status.st_mode):
+    if stat.S_ISDIR(status.st_mode):
+        result.left_out.add("links_to_folders", path)
+    elif kind is not None:
+        result.left_out.add(kind, path)
+    elif stat.S_ISREG(status.st_mode):
+        found = FoundFile(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        (result.files if is_picture else result.doubtful).append(found)
+    elif is_picture:
         result.problems.append((path, "it is not a regular file"))
+    else:
+        result.left_out.add("others", path)
+
+
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink()
+    except OSError:
+        return False

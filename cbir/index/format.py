@@ -157,8 +157,9 @@ class Meta:
     `model` is what made the features, kept for whoever can read it (a backbone's `to_json`); `root` is the folder
     that the files' paths are relative to. `next_number` numbers the next data file; numbers are never used
     again, so that a reader of an older state cannot mistake a file. `complete` is false between the commits of a
-    run that has not come to its end. `cosines` tells how alike the rows are, where that was sampled. `parts` is None
-    where nobody wanted any.
+    run that has not come to its end. `ignore_case` is how `exclude` is meant; `mounts` are the folders below the
+    root in which another file system began. `cosines` tells how alike the rows are, where that was sampled. `parts` is
+    None where nobody wanted any.
     """
 
     model: dict[str, Any]
@@ -173,6 +174,8 @@ class Meta:
     shortlist: ShortlistEntry | None = None
     cosines: CosineQuantiles | None = None
     parts: PartsEntry | None = None
+    ignore_case: bool = False
+    mounts: tuple[str, ...] = ()
     format: int = field(default=FORMAT)
 
     @property
@@ -252,6 +255,8 @@ def _parse(record: dict[str, Any]) -> Meta:
         shortlist=None if shortlist is None else ShortlistEntry.from_json(shortlist),
         cosines=None if cosines is None else CosineQuantiles.from_json(cosines),
         parts=None if parts is None else PartsEntry.from_json(parts),
+        ignore_case=bool(record.get("ignore_case", False)),
+        mounts=tuple(str(folder) for folder in record.get("mounts", ())),
     )
     if meta.shortlist and meta.shortlist.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")

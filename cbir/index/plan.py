@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from cbir.errors import RefusedToForgetError, reason_of
 from cbir.hashing import file_sha256
-from cbir.images.scan import FoundFile, Scan, is_excluded, scan
+from cbir.images.patterns import Patterns
+from cbir.images.scan import FoundFile, Scan, look_into, scan
+from cbir.images.suffixes import is_below_systems
 from cbir.index.files import FileRecord
 from cbir.index.kinds import wanted_kinds
 from cbir.index.optional import Kind
@@ -23,7 +26,9 @@ class Plan:
 
     `fresh` are files to be read: new ones, and those whose size or time differs from what was indexed; the old
     rows of the latter are in `stale`. `gone` are the rows and records of files that the folder does not have any
-    more. `rows_by_content` leads from a content's SHA-256 to a row with its features, valid or not.
+    more. Files that could not be looked at are not gone: so many rows are `kept` for them, also for those in
+    `unmounted`, folders in which another file system began once. `rows_by_content` leads from a content's SHA-256 to a
+    row with its features, valid or not.
 
     `missing` are, by the name of a kind of optional file, the contents that the index has, but without what such a file
     stores, each with its rows that count and go on counting; `again` are their unchanged files, which can be read
@@ -34,10 +39,17 @@ class Plan:
     fresh: list[FoundFile] = field(default_factory=list)
     stale: dict[str, int] = field(default_factory=dict)
     gone: dict[int, FileRecord] = field(default_factory=dict)
+    kept: int = 0
+    unmounted: list[str] = field(default_factory=list)
     unchanged: int = 0
     rows_by_content: dict[str, int] = field(default_factory=dict)
     missing: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     again: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def mounts(self) -> tuple[str, ...]:
+        """The folders in which another file system begins, or did when it was there."""
+        return tuple(sorted({*self.scan.mounts, *self.unmounted}))
 
     @property
     def to_read_again(self) -> list[FoundFile]:
@@ -58,9 +70,7 @@ class Plan:
         self.again = {path: (row, content) for path, (row, content) in self.again.items() if content in wanted}
 
 
-def make_plan(
-    root: Path, exclude: Sequence[str], index: Index | None, *, prune: bool = False, repair: bool = False
-) -> Plan:
+def make_plan(root: Path, exclude: Patterns, index: Index | None, *, prune: bool = False, repair: bool = False) -> Plan:
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
@@ -76,15 +86,16 @@ def make_plan(
             raise _refusal(f"{root} {what}", "If it has moved, say where it is with --root FOLDER.") from error
         plan = Plan(Scan())
     if index is not None:
-        _compare(plan, index, repair=repair)
+        _compare(plan, index, root, exclude, prune=prune, repair=repair)
         if not prune:
             _guard(plan, index, root, exclude)
     else:
+        look_into(root, plan.scan, lambda file: None)
         plan.fresh = plan.scan.files
     return plan
 
 
-def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
+def _compare(plan: Plan, index: Index, root: Path, exclude: Patterns, *, prune: bool, repair: bool) -> None:
     # whole columns at a time: most rows of most runs are unchanged, and need no object of their own
     columns = index.columns()
     plan.rows_by_content = dict(zip(columns.sha256s, range(index.rows), strict=True))
@@ -97,6 +108,12 @@ def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
         for kind in wanted_kinds(index.meta)
     }
     incomplete = set().union(*without.values())
+
+    def verdict(file: FoundFile) -> bool | None:
+        row = indexed.get(file.path)
+        return True if row is not None and (sizes[row], mtimes[row]) == (file.size, file.mtime_ns) else None
+
+    look_into(root, plan.scan, verdict)
     for file in plan.scan.files:
         row = indexed.pop(file.path, None)
         if row is None:
@@ -108,13 +125,10 @@ def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
         else:
             plan.fresh.append(file)
             plan.stale[file.path] = row
-    # of what is below a folder that could not be listed nothing is known, so it is not gone
-    hidden = tuple(f"{folder}/" for folder in plan.scan.unreadable)
-    plan.gone = {
-        row: FileRecord(path, sizes[row], mtimes[row], columns.sha256s[row])
-        for path, row in indexed.items()
-        if not path.startswith(hidden)
-    }
+    plan.gone = {row: FileRecord(path, sizes[row], mtimes[row], columns.sha256s[row]) for path, row in indexed.items()}
+    if not prune:
+        plan.unmounted = _unmounted(plan, index.meta.mounts, root, exclude)
+    _keep_unknown(plan)
     counting = incomplete.intersection(rows).difference(plan.gone, plan.stale.values())
     for name, its_rows in without.items():
         plan.missing[name] = {columns.sha256s[row]: [] for row in its_rows}
@@ -122,11 +136,46 @@ def _compare(plan: Plan, index: Index, *, repair: bool) -> None:
             plan.missing[name][columns.sha256s[row]].append(row)
 
 
-def _guard(plan: Plan, index: Index, root: Path, exclude: Sequence[str]) -> None:
+def _unmounted(plan: Plan, mounts: Iterable[str], root: Path, exclude: Patterns) -> list[str]:
+    """The folders in which another file system began once, had pictures, and now are empty or not there."""
+    now = set(plan.scan.mounts)
+    away = []
+    for folder in mounts:
+        if folder in now or exclude.leaves_out(folder) or is_below_systems(folder):
+            continue
+        if not any(record.path.startswith(f"{folder}/") for record in plan.gone.values()):
+            continue
+        if folder in plan.scan.empty or not os.path.lexists(root / folder):
+            away.append(folder)
+    return away
+
+
+def _keep_unknown(plan: Plan) -> None:
+    """Take files off the gone that could not be looked at, as little as the folders they lie in."""
+    folders = tuple(f"{folder}/" for folder in (*plan.scan.unreadable, *plan.unmounted))
+    unknown = plan.scan.unknown
+
+    def is_unknown(path: str) -> bool:
+        if path.startswith(folders) or path in unknown:
+            return True
+        end = path.find("/")
+        while unknown and end > 0:  # what is there may have been a folder
+            if path[:end] in unknown:
+                return True
+            end = path.find("/", end + 1)
+        return False
+
+    kept = [row for row, record in plan.gone.items() if is_unknown(record.path)]
+    for row in kept:
+        del plan.gone[row]
+    plan.kept = len(kept)
+
+
+def _guard(plan: Plan, index: Index, root: Path, exclude: Patterns) -> None:
     """Refuse to go on where most files are gone: an unmounted disk must not empty an index.
 
     Files that were moved are not gone, so new files that have the size of a missing one are hashed; nor are
-    files that an `--exclude` leaves out now.
+    files that an `--exclude` leaves out now, or that lie in a system's folder.
     """
     total = len(index)
     missing = [record for record in plan.gone.values() if not _is_left_out(record.path, exclude)]
@@ -145,10 +194,8 @@ def _guard(plan: Plan, index: Index, root: Path, exclude: Sequence[str]) -> None
         raise _refusal(f"{lost:,} of the {total:,} indexed pictures are gone from {root}")
 
 
-def _is_left_out(path: str, exclude: Sequence[str]) -> bool:
-    """Whether a pattern matches the path or one of the folders that it lies in."""
-    parts = path.split("/")
-    return any(is_excluded("/".join(parts[: i + 1]), exclude) for i in range(len(parts)))
+def _is_left_out(path: str, exclude: Patterns) -> bool:
+    return exclude.leaves_out(path) or is_below_systems(path)
 
 
 def _refusal(what: str, otherwise: str = "") -> RefusedToForgetError:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cbir.extract import Extracted
+from cbir.images.left_out import LeftOut
+from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile
 from cbir.index import classes, thumbnails
 from cbir.index.classes import CLASSES
@@ -53,18 +55,26 @@ class Report:
     moved: int = 0
     copied: int = 0
     removed: int = 0
-    excluded: int = 0
+    kept: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
     filled_in: Counter[str] = field(default_factory=Counter)
     not_filled_in: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     unreadable_folders: list[str] = field(default_factory=list)
+    unmounted_folders: list[str] = field(default_factory=list)
+    idle_patterns: list[str] = field(default_factory=list)
     total: int = 0
     seconds: float = 0.0
 
     @property
     def is_complete(self) -> bool:
         """Whether every picture that was found is in the index."""
-        return not self.skipped and not self.unreadable_folders
+        return not self.skipped and not self.unreadable_folders and not self.unmounted_folders
+
+    @property
+    def excluded(self) -> int:
+        """Names that a pattern matched."""
+        return self.left_out["excluded"]
 
     @property
     def classified(self) -> int:
@@ -85,6 +95,7 @@ class Report:
             (self.copied, "copied"),
             (self.removed, "removed"),
             (self.unchanged, "unchanged"),
+            (self.kept, "kept unseen"),
             (len(self.skipped), "skipped"),
         ]
         parts = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "no change"
@@ -103,18 +114,27 @@ class Report:
         )
         if self.unreadable_folders:
             text += f", folders that cannot be read {len(self.unreadable_folders)}"
+        if self.unmounted_folders:
+            text += f", folders that are not mounted {len(self.unmounted_folders)}"
+        if self.kept:
+            text += f", kept unseen {self.kept}"
+        if self.left_out:
+            text += f", left out {self.left_out.total()}"
         return text
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        counts = ("total", "added", "changed", "moved", "copied", "removed", "unchanged", "excluded", "classified")
+        counts = ("total", "added", "changed", "moved", "copied", "removed", "unchanged", "kept")
         not_filled_in = {f"without_{kind.name}": self.not_filled_in.get(kind.name, []) for kind in KINDS}
         return {
-            **{name: getattr(self, name) for name in counts},
+            **{name: getattr(self, name) for name in (*counts, "excluded", "classified")},
             "filled_in": {kind.name: self.filled_in[kind.name] for kind in KINDS},
             **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_filled_in.items()},
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
             "unreadable_folders": self.unreadable_folders,
+            "unmounted_folders": self.unmounted_folders,
+            "left_out": self.left_out.to_json(),
+            "patterns_without_matches": self.idle_patterns,
             "seconds": round(self.seconds, 3),
         }
 
@@ -125,7 +145,7 @@ def carry_out(
     extract: Extract,
     *,
     root: Path,
-    exclude: tuple[str, ...],
+    exclude: Patterns,
     parts: PartsEntry | None = None,
 ) -> Report:
     """Carry a plan out, committing as it goes. The caller holds the lock.
@@ -137,10 +157,18 @@ def carry_out(
     committed before it passes on.
     """
     started = last_commit = time.monotonic()
-    report = Report(unchanged=plan.unchanged, excluded=plan.scan.excluded)
+    report = Report(unchanged=plan.unchanged, kept=plan.kept, left_out=plan.scan.left_out)
+    report.idle_patterns = exclude.unmatched()
     report.skipped = list(plan.scan.problems)
     report.unreadable_folders = list(plan.scan.unreadable)
-    remembered = {"root": str(root), "exclude": exclude, "parts": parts}
+    report.unmounted_folders = plan.unmounted
+    remembered = {
+        "root": str(root),
+        "exclude": exclude.patterns,
+        "ignore_case": exclude.ignore_case,
+        "mounts": plan.mounts,
+        "parts": parts,
+    }
     rows = plan.rows_by_content
     missing = Counter(record.sha256 for record in plan.gone.values())
     again = plan.to_read_again
@@ -188,6 +216,12 @@ def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
     path = result.key.path
     if path in plan.again:
         row, content = plan.again[path]
+        if result.error is not None and result.error.transient:
+            # nothing is known of it, so it is not in vain: the next run tries it again
+            for kind in KINDS:
+                if content in plan.missing.get(kind.name, {}):
+                    report.not_filled_in.setdefault(kind.name, []).append((path, result.error.reason))
+            return
         if result.sha256 in ("", content):
             lacking = [kind for kind in KINDS if content in plan.missing.get(kind.name, {})]
             _stored(result, plan, writer, report)

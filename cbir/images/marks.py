@@ -1,0 +1,55 @@
+"""What the first bytes of a file tell: whether it is a picture, where its name does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cbir.utils.opening import open_regular
+
+#: So many bytes are looked at.
+HEAD_BYTES = 32
+
+_STARTS = (
+    b"\xff\xd8\xff",  # JPEG
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\0",  # TIFF, and most raw photos
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n",  # JPEG 2000
+    b"\xff\x4f\xff\x51",
+    b"8BPS",
+    b"qoif",
+    b"DDS ",
+)
+
+#: JPEG XL, as it is and in its container.
+JXL_STARTS = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
+
+#: Raw photos that do not begin as a TIFF does.
+RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
+
+_BRANDS = frozenset(b"avif avis heic heix heim heis hevc hevx hevm hevs mif1 msf1".split()) | {b"crx "}
+
+_BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
+
+
+def looks_like_picture(path: Path) -> bool:
+    """Whether a file begins as the pictures do that are read here. Raises OSError."""
+    with open_regular(path) as file:
+        return is_pictures(file.read(HEAD_BYTES))
+
+
+def is_pictures(head: bytes) -> bool:
+    """Whether a file that begins with `head` is a picture, by marks that hardly another file begins with."""
+    if head.startswith((*_STARTS, *JXL_STARTS, *RAW_STARTS)):
+        return True
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return True
+    if head[4:8] == b"ftyp":
+        return head[8:12] in _BRANDS
+    if head[:1] == b"P" and head[1:2] in (b"4", b"5", b"6") and head[2:3].isspace():
+        return head[3:4].isdigit() or head[3:4] == b"#"
+    return head[:2] == b"BM" and head[6:10] == bytes(4) and int.from_bytes(head[14:18], "little") in _BMP_HEADERS
