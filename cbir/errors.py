@@ -72,6 +72,10 @@ class RefusedToForgetError(CbirError):
     exit_code = 3
 
 
+class StdoutError(CbirError):
+    """What was asked for cannot be written to stdout."""
+
+
 def reason_of(error: Exception) -> str:
     """Why the system, or memory, refused something: the words for the inside of a sentence."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

@@ -8,8 +8,12 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from cbir.errors import ModelError
+from cbir.names import shortened
 
 CLASSES = 1000
+
+# Names are compared with all others to find those that are nearly the same.
+_LONGEST = 200
 
 
 class ImageNetClass(NamedTuple):
@@ -34,6 +38,8 @@ def find_class(name: str) -> ImageNetClass:
     "grand piano", but "Cardigan" is a dog and "cardigan" a garment. ModelError, with the nearest names, where there
     is none or more than one.
     """
+    if len(name) > _LONGEST:
+        raise ModelError(f"ImageNet has no class {shortened(name)}, which has {len(name):,} letters.")
     exact = [one for one in classes() if name in (one.name, one.wordnet_id)]
     same = exact or [one for one in classes() if _plain(one.name) == _plain(name)]
     if len(same) == 1:

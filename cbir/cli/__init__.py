@@ -9,16 +9,17 @@ import contextlib
 import gc
 import importlib
 import logging
-import os
-import sys
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from cbir import __version__
-from cbir.cli import logfile, output
+from cbir.cli import failures, logfile, output, streams
 from cbir.cli.options import STDERR
 from cbir.errors import CbirError
+from cbir.names import printable
 
 COMMANDS = ("index", "search", "locate", "duplicates", "tags", "map", "segment", "evaluate", "info", "models")
 
@@ -26,11 +27,11 @@ INTERRUPTED = 130
 
 
 class _Failure(click.ClickException):
-    """A CbirError as Click shows it: `Error: …` on stderr, and the error's exit code."""
+    """An error as Click shows it: `Error: …` on stderr, and its exit code."""
 
-    def __init__(self, error: CbirError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc]  # Click's own code sets it on instances too
+    def __init__(self, sentence: str, exit_code: int = CbirError.exit_code) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code  # type: ignore[misc]  # Click's own code sets it on instances too
 
 
 class Commands(click.Group):
@@ -48,31 +49,44 @@ class Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See `click.Command`."""
+        """See `click.Command`. `--help` and `--version` write here."""
         logfile.keep_arguments(ctx, args)
-        return super().parse_args(ctx, args)
+        with _in_sentences(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; how it ends is the last line of its log, if it has one."""
-        with logfile.logged_end(ctx):
-            return self._invoke(ctx)
-
-    def _invoke(self, ctx: click.Context) -> Any:
-        """Run a command; whatever goes wrong becomes one or two lines, unless `--debug` wants the traceback."""
-        try:
+        with logfile.logged_end(ctx), _in_sentences(ctx):
             return super().invoke(ctx)
-        except CbirError as error:
-            if ctx.params.get("debug"):
-                raise
-            raise _Failure(error) from error
-        except KeyboardInterrupt:
-            output.tell("\nInterrupted. What was committed is kept.")
-            ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # `cbir search … | head` is no failure; the interpreter's own last flush must not find the pipe either
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(0)
+
+
+@contextlib.contextmanager
+def _in_sentences(ctx: click.Context) -> Iterator[None]:
+    """Whatever goes wrong within becomes one or two lines, unless `--debug` wants the traceback."""
+    try:
+        yield
+    except click.ClickException as error:
+        # what was typed is in it, and no name may look like a line of ours
+        error.message = printable(error.message)  # type: ignore[misc]
+        raise
+    except click.exceptions.Exit:
+        raise
+    except CbirError as error:
+        if ctx.params.get("debug"):
+            raise
+        raise _Failure(printable(str(error)), error.exit_code) from error
+    except KeyboardInterrupt:
+        output.tell("\nInterrupted. What was committed is kept.")
+        ctx.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # `cbir search … | head` is no failure
+        streams.discard_stdout()
+        ctx.exit(0)
+    except Exception as error:
+        sentence = failures.sentence_of(error)
+        if sentence is None or ctx.params.get("debug"):
+            raise
+        raise _Failure(printable(sentence)) from error
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,7 +101,8 @@ def cli(debug: bool) -> None:
       cbir index photos/
       cbir search some.jpg
     """
-    _write_any_name()
+    if debug:
+        failures.show_tracebacks()
     _log_to_stderr()
 
 
@@ -95,35 +110,25 @@ def main() -> None:
     """The `cbir` command."""
     # a hundred thousand file names are as many objects, in none of which the collector ever finds a cycle
     gc.set_threshold(100_000)
-    _open_missing_streams()
+    streams.prepare()
+    failures.tell_defects()
+    # what libraries warn of is for who writes programs; as errors ($PYTHONWARNINGS) they would end the run
+    warnings.simplefilter("ignore")
     cli(prog_name="cbir")
 
 
-def _open_missing_streams() -> None:
-    """Give a process whose stdin, stdout or stderr was closed (`<&-`) an empty one.
+class _OneLine(logging.Formatter):
+    """Writes each message on one line that is printable."""
 
-    Otherwise the next file that is opened, one of an index say, would be what child processes take for theirs.
-    """
-    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
-        if getattr(sys, name) is None:
-            # the lowest number that is free: those below are open by now
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened == number:
-                os.set_inheritable(opened, True)
-            setattr(sys, name, open(opened, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
-
-
-def _write_any_name() -> None:
-    """Let file names that are no UTF-8 pass to stdout as the bytes that they are."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        return printable(super().format(record))
 
 
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.set_name(STDERR)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_OneLine("%(message)s"))
     logger = logging.getLogger("cbir")
     logger.handlers = [handler]
     logger.propagate = False

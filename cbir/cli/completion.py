@@ -21,7 +21,8 @@ def complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from cbir.index.home import all_directories
 
     try:
-        names = [path.name for path in all_directories()]
+        # a shell would print what is offered as it is, and take a newline for the end of a name
+        names = [path.name for path in all_directories() if path.name.isprintable()]
     except (CbirError, OSError):
         names = []
     return _that_begin(names, incomplete) or [CompletionItem(incomplete, type="dir")]

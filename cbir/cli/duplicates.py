@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbir.cli import output, table
+from cbir.cli.numbers import Number
 from cbir.cli.options import format_option, index_option, verbosity_options
 from cbir.cli.reports import report_options
 from cbir.cli.table import Column
@@ -28,7 +29,7 @@ _COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtim
 @index_option
 @click.option(
     "--min-score",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     metavar="S",
     default=0.95,
     show_default=True,

@@ -11,6 +11,7 @@ import click
 
 from cbir.cli import INTERRUPTED, output, table
 from cbir.cli.completion import complete_folder, complete_model, complete_weights
+from cbir.cli.numbers import WholeNumber
 from cbir.cli.options import FilePath, engine_option, index_option, verbosity_options
 from cbir.cli.reports import html_option
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
@@ -52,11 +53,11 @@ SHOWN = 100
 @engine_option
 @click.option("--compare", is_flag=True, help="Set backbones and classical features (HSV, HOG) side by side.")
 @click.option("--ground-truth", type=FilePath(), metavar="FILE", help="JSON or CSV that tells what is relevant.")
-@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only so many queries, always the same ones.")
+@click.option("--sample", type=WholeNumber(min=1), metavar="N", help="Only so many queries, always the same ones.")
 @click.option(
     "--recall-at",
     "-k",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     metavar="K",
     multiple=True,
     help="Recall among the first K; may be repeated. Default: 10 and 100.",
@@ -184,8 +185,9 @@ def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequen
     if truth.without_relevant:
         have = "has" if truth.without_relevant == 1 else "have"
         without = f" ({truth.without_relevant:,} more {have} nothing relevant)"
-    root, pictures = output.printable(str(collection.root)), f"{len(collection.paths):,} pictures"
-    click.echo(f"{root}: {pictures}{classes}; {queries:,} {'query' if queries == 1 else 'queries'}{of}{without}\n")
+    asked = f"{queries:,} {'query' if queries == 1 else 'queries'}{of}{without}"
+    output.say(f"{collection.root}: {len(collection.paths):,} pictures{classes}; {asked}")
+    output.say()
     _write_classes(evaluations)
     overall = evaluations[0].overall
     header = ["system", "mAP", *(f"P@{rank}" for rank in overall.precision), *(f"R@{rank}" for rank in overall.recall)]
@@ -218,12 +220,12 @@ def _write_classes(evaluations: Sequence[Evaluation]) -> None:
         ]
         for name in (names if len(names) <= SHOWN + SHOWN // 10 else names[:SHOWN])
     ]
-    click.echo("mAP of each class:")
+    output.say("mAP of each class:")
     columns = [Column("class", cuts="end", least=16), *(Column(name, right=True) for name in header[1:])]
     table.write(columns, rows)
     if len(rows) < len(names):
-        click.echo(f"… and {len(names) - len(rows):,} more: --json and --format csv have all.")
-    click.echo()
+        output.say(f"… and {len(names) - len(rows):,} more: --json and --format csv have all.")
+    output.say()
 
 
 def _figures(scores: Scores) -> list[str]:

@@ -10,6 +10,7 @@ import click
 
 from cbir.cli.completion import complete_folder
 from cbir.cli.logfile import describe_run, write_log
+from cbir.cli.numbers import Number
 from cbir.cli.options import (
     FilePath,
     engine_option,
@@ -19,7 +20,7 @@ from cbir.cli.options import (
     verbosity_options,
     weights_option,
 )
-from cbir.cli.output import printable, tell, write_json
+from cbir.cli.output import printable, say, tell, write_json
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ STRICT = 4
 @click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
 @click.option(
     "--max-megapixels",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(0, 1_000_000, min_open=True),
     default=250.0,
     show_default=True,
     help="Skip pictures that are larger.",
@@ -65,9 +66,7 @@ STRICT = 4
 )
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
 @click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
-@click.option(
-    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end."
-)
+@click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
 @json_option
 @verbosity_options
 @click.pass_context
@@ -133,7 +132,7 @@ def command(
         record = {"index": str(target.directory), "root": str(target.root), "model": backbone.name}
         write_json({**record, **report.to_json()})
     else:
-        click.echo(report.summary(target.name))
+        say(report.summary(target.name))
     _log(report)
     if patterns is not None or verbose:
         _warn_of_patterns(report.idle_patterns)
@@ -162,7 +161,7 @@ def _log(report: Report) -> None:
 
 def _warn_of_patterns(idle: list[str]) -> None:
     for pattern in idle[:NAMED]:
-        logger.warning("The pattern %s matched nothing.", printable(pattern))
+        logger.warning("The pattern %s matched nothing.", pattern)
     if len(idle) > NAMED:
         logger.warning("… and %s more patterns matched nothing.", f"{len(idle) - NAMED:,}")
 
@@ -170,7 +169,7 @@ def _warn_of_patterns(idle: list[str]) -> None:
 def _name_skipped(report: Report, *, every: bool) -> None:
     for what, folders in (("not readable", report.unreadable_folders), ("not mounted", report.unmounted_folders)):
         for folder in folders:
-            tell(f"  {what}: the folder {printable(folder)} (what is known of its pictures was kept)", logged=False)
+            tell(f"  {what}: the folder {folder} (what is known of its pictures was kept)", logged=False)
     _name_files("skipped", report.skipped, every=every)
     if report.left_out:
         tell(f"  left out: {report.left_out.describe(printable)}", logged=False)
@@ -179,7 +178,7 @@ def _name_skipped(report: Report, *, every: bool) -> None:
 def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None:
     shown = files if every else files[:NAMED]
     for path, reason in shown:
-        tell(f"  {what}: {printable(path)}: {printable(reason)}", logged=False)
+        tell(f"  {what}: {path}: {reason}", logged=False)
     if len(shown) < len(files):
         tell(f"  … and {len(files) - len(shown):,} more: -v or --json names them all.", logged=False)
 
@@ -210,7 +209,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
         }
         write_json(record)
         return
-    click.echo(f"{target.name}: {counts}")
+    say(f"{target.name}: {counts}")
     if plan.scan.left_out:
         tell(f"  left out: {plan.scan.left_out.describe(printable)}", logged=False)
 

@@ -40,7 +40,7 @@ def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: b
     else:
         directories = all_directories()
         if not directories and not as_json:
-            click.echo(f"There is no index in {home()} yet: make one with `cbir index FOLDER`.")
+            output.say(f"There is no index in {home()} yet: make one with `cbir index FOLDER`.")
             return
     records = [_describe(directory, verify=verify) for directory in directories]
     if as_json:
@@ -99,22 +99,21 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
 
 
 def _print(record: dict[str, Any]) -> None:
-    click.echo(f"{output.printable(record['index'])}: ", nl=False)
     if "pictures" not in record:
-        click.echo("damaged")
+        output.say(f"{record['index']}: damaged")
     else:
         weights = record["weights"] or {}
-        root = output.printable(record["root"]) + ("" if record["root_exists"] else "  (not there now)")
+        root = record["root"] + ("" if record["root_exists"] else "  (not there now)")
         shortlist = record["shortlist"]
         near = (
             f"{shortlist['rows']:,} rows, search_k {shortlist['search_k']:,}, recall at 10 {shortlist['recall']:.3f}"
             if shortlist
             else "none yet: all rows are compared"
         )
-        click.echo(f"{record['pictures']:,} pictures")
+        output.say(f"{record['index']}: {record['pictures']:,} pictures")
         lines = [
             ("root", root),
-            ("directory", output.printable(record["directory"])),
+            ("directory", record["directory"]),
             ("backbone", f"{record['model']}, {record['dimension']} features, weights {weights.get('source')}"),
             ("updated", record["updated"] + ("" if record["complete"] else "  (the last run was interrupted)")),
             (
@@ -138,14 +137,15 @@ def _print(record: dict[str, Any]) -> None:
 
 def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
     """A line that goes on below itself where the terminal ends."""
+    text = output.printable(text)
     width = terminal_width()
     lines = cells.wrap(text, max(width - len(start), 1)) if width is not None and wraps else [text]
     for number, line in enumerate(lines):
-        click.echo((" " * len(start) if number else start) + line)
+        output.say((" " * len(start) if number else start) + line)
 
 
 def _excluded(record: dict[str, Any]) -> str:
-    patterns = ", ".join(map(output.printable, record["exclude"]))
+    patterns = ", ".join(record["exclude"])
     return (patterns + (", in any case" if record["ignore_case"] else "")) if patterns else "nothing"
 
 
@@ -170,12 +170,12 @@ def _of_thumbnails(record: dict[str, Any]) -> str:
     known, pictures = record["thumbnails"]["pictures"], record["pictures"]
     if known == pictures:
         return "of all pictures"
-    name = output.printable(record["index"])
+    name = record["index"]
     return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` makes the others"
 
 
 def _of_parts(record: dict[str, Any]) -> str:
-    name = output.printable(record["index"])
+    name = record["index"]
     if record["parts"] is None:
         return f"none: `cbir index --index {name} --parts` reads them"
     known, pictures = record["parts"]["pictures"], record["pictures"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbir.cli import output, table
+from cbir.cli.numbers import Number
 from cbir.cli.options import FilePath, engine_option, verbosity_options, weights_option
 from cbir.cli.regions import about_region, asked_region, region_options
 from cbir.cli.runs import use_one_blas_thread
@@ -29,7 +30,7 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 @region_options
 @click.option(
     "--min-score",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="SCORE",
     help="Only pictures with at least this score (0.5: it is probably there).",
 )

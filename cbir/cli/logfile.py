@@ -13,10 +13,14 @@ from pathlib import Path
 import click
 
 from cbir.errors import CbirError, reason_of
+from cbir.names import printable
 
 _OPTION = "--log-file"
 _LOG = "cbir.log"
 _ARGUMENTS = "cbir.arguments"
+
+# A FIFO that nobody reads would keep the run waiting.
+_TO_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _RESULTS = {0: "done", 2: "wrong usage", 3: "refused to forget", 4: "done, files were skipped", 130: "interrupted"}
 
@@ -39,8 +43,9 @@ class LogFile(logging.Handler):
     def append(self, text: str) -> None:
         """Add a line; OSError where that cannot be."""
         moment = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        line = f"{moment} [{os.getpid()}] {_on_one_line(text)}\n".encode("utf-8", errors="surrogateescape")
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        told = printable(text.strip(), keep_bytes=True)
+        line = f"{moment} [{os.getpid()}] {told}\n".encode("utf-8", errors="surrogateescape")
+        file = os.open(self.path, _TO_APPEND, 0o666)
         try:
             while line:
                 line = line[os.write(file, line) :]
@@ -53,7 +58,7 @@ class LogFile(logging.Handler):
             self.append(text)
         except OSError as error:
             if not self._is_failing:
-                click.echo(f"Error: Cannot write the log file {self.path}: {reason_of(error)}.", err=True)
+                _tell(f"Error: Cannot write the log file {self.path}: {reason_of(error)}.")
             self._is_failing = True
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -161,12 +166,10 @@ def _begin_in_spite(ctx: click.Context) -> None:
             try:
                 _begin(ctx, Path(value))
             except CbirError as error:
-                click.echo(f"Error: {error}", err=True)
+                _tell(f"Error: {error}")
             return
 
 
-def _on_one_line(text: str) -> str:
-    """`text` with control characters as escapes; bytes of names that are no UTF-8 stay as they are."""
-    return "".join(
-        char if char.isprintable() or "\udc80" <= char <= "\udcff" else ascii(char)[1:-1] for char in text.strip()
-    )
+def _tell(text: str) -> None:
+    """Say on stderr what cannot be in the log: `output.tell` would write it there."""
+    click.echo(printable(text), err=True)

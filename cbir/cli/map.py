@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cbir.cli import output
+from cbir.cli.numbers import WholeNumber
 from cbir.cli.opening import Opener, open_written_option
 from cbir.cli.options import FilePath, index_option, verbosity_options
 from cbir.cli.reports import html_file, png_file
@@ -19,7 +20,7 @@ from cbir.cli.runs import progress, use_one_blas_thread
 @click.option("--png", type=FilePath(), callback=png_file, metavar="FILE", help="Where the picture goes.")
 @click.option(
     "--most",
-    type=click.IntRange(1, 20_000),
+    type=WholeNumber(1, 20_000),
     default=2500,
     show_default=True,
     help="Pictures shown. Of more, each stands for some that are like it.",

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from cbir.cli import output, table
 from cbir.cli.table import Column
 
@@ -94,12 +92,12 @@ class MatchWriter:
             return
         heading = self._several is not False
         if heading:
-            click.echo(f"{output.printable(result.query.name)}:")
+            output.say(f"{result.query.name}:")
         self._write_table(result)
         if self._preview is not None:
             self._preview.write(result.matches)
         if heading:
-            click.echo()
+            output.say()
 
     def _rows(self, result: SearchResult) -> list[list[Any]]:
         """The lines of a query in CSV: one a match, and one with the reason of a query that could not be read."""

@@ -39,7 +39,7 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
 
     if download is not None:
         backbone = describe(download)
-        click.echo(f"The weights of {backbone.name} are in {backbone.weights.path}.")
+        output.say(f"The weights of {backbone.name} are in {backbone.weights.path}.")
         return
     names = list(KNOWN)
     if everything:
@@ -77,7 +77,8 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
     ]
     table.write(columns, rows)
     if not everything:
-        click.echo("\nAny other classification network of torchvision works too: `cbir models --all`.")
+        output.say()
+        output.say("Any other classification network of torchvision works too: `cbir models --all`.")
 
 
 def _describe(name: str) -> dict[str, Any]:

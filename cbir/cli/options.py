@@ -30,24 +30,6 @@ class FilePath(click.Path):
         super().__init__(path_type=Path, readable=False)
 
 
-class NumberList(click.ParamType[tuple[float, ...]]):
-    """Numbers with commas between them, none of them negative and not all zero."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """See `click.ParamType.convert`."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 1,0.5,2.", param, ctx)
-        if not all(0 <= number < float("inf") for number in numbers) or not any(numbers):
-            self.fail(f"{value!r} has a number below 0, or nothing above 0.", param, ctx)
-        return numbers
-
-
 def given_options(ctx: click.Context) -> set[str]:
     """The parameters that somebody gave, on the command line or otherwise; the others have their defaults."""
     default = click.core.ParameterSource.DEFAULT

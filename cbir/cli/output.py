@@ -23,10 +23,19 @@ def default_format(*, piped: str) -> str:
 
 
 def tell(text: str, *, logged: bool = True) -> None:
-    """Say something on stderr, and in the log file if there is one and it does not have that already."""
-    click.echo(text, err=True)
+    """Say something on stderr, on one line, and in the log file if there is one and it does not have that already.
+
+    A newline at the start stays: it ends the line on which a terminal shows ^C.
+    """
+    line = text.lstrip("\n")
+    click.echo("\n" * (len(text) - len(line)) + printable(line), err=True)
     if logged:
         write_log(text)
+
+
+def say(line: str = "") -> None:
+    """Say something on stdout, on one line: results for people, which programs do not read."""
+    click.echo(printable(line))
 
 
 def write_json(value: Any) -> None:
@@ -51,19 +60,32 @@ def write_json_line(value: Any) -> None:
 
 
 def write_separated(rows: Iterable[Sequence[Any]], *, tabs: bool) -> None:
-    """Rows as CSV, or as TSV; fields with separators, quotes or newlines are quoted."""
+    """Rows as CSV, or as TSV; fields with separators, quotes or newlines are quoted. Printable on a terminal."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter="\t" if tabs else ",", lineterminator="\n")
+    is_shown = sys.stdout.isatty()
     for row in rows:
-        writer.writerow(row)
-    click.echo(buffer.getvalue(), nl=False)
+        writer.writerow(
+            [printable(str(one)) if isinstance(one, (str, Path)) else one for one in row] if is_shown else row
+        )
+    click.echo(_as_bytes(buffer.getvalue()), nl=False)
 
 
 def write_paths(paths: Iterable[Path], *, null: bool) -> None:
-    """One path a line, or each ended by a NUL byte."""
+    """One path a line, or each ended by a NUL byte; exactly as they are, but printable on a terminal."""
+    is_shown = sys.stdout.isatty()
+    end = b"\0" if null else b"\n"
     for path in paths:
-        click.echo(os.fspath(path), nl=False)
-        click.echo("\0" if null else "\n", nl=False)
+        name = os.fspath(path)
+        click.echo(_as_bytes(printable(name) if is_shown else name) + end, nl=False)
+
+
+def _as_bytes(text: str) -> bytes:
+    """Names as the bytes that they are, whatever stdout is to be encoded in."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:  # half a character, as only a stranger's index has it, or one of another script
+        return text.encode("utf-8", errors="backslashreplace")
 
 
 class JsonDocument:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cbir.cli.numbers import WholeNumber
+
 if TYPE_CHECKING:
     from cbir.parts.regions import Asked
     from cbir.queries import Query
@@ -19,7 +21,7 @@ def region_options(command: Command) -> Command:
     """`--region` and `--segment`, as the parameters `region` and `segment`."""
     for option in (
         click.option(
-            "--segment", type=click.IntRange(0, 255), metavar="N", help="Only the part N of `cbir segment IMAGE`."
+            "--segment", type=WholeNumber(0, 255), metavar="N", help="Only the part N of `cbir segment IMAGE`."
         ),
         click.option(
             "--region",

@@ -10,6 +10,7 @@ import click
 
 from cbir.cli import output, values
 from cbir.cli.matches import MatchWriter
+from cbir.cli.numbers import WholeNumber
 from cbir.cli.opening import Opener, open_option
 from cbir.cli.options import (
     FilePath,
@@ -38,9 +39,7 @@ if TYPE_CHECKING:
 @region_options
 @parts_option
 @index_option
-@click.option(
-    "--top", "-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Matches a query."
-)
+@click.option("--top", "-k", "count", type=WholeNumber(min=1), default=10, show_default=True, help="Matches a query.")
 @click.option(
     "--min-score",
     callback=values.least_score,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cbir.cli import output, segment_output
+from cbir.cli.numbers import Number, NumberList, WholeNumber
 from cbir.cli.options import (
     FilePath,
-    NumberList,
     engine_option,
     given_options,
     model_option,
@@ -38,12 +38,12 @@ logger = logging.getLogger("cbir")
 @click.option(
     "-k",
     "parts",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     help="How many parts. Default: as suits the picture (5 with --method kmeans).",
 )
 @click.option(
     "--scale",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=1.0,
     help="Above 1 makes fewer and larger parts, below 1 more and smaller ones. Default: 1.",
 )
@@ -61,7 +61,7 @@ logger = logging.getLogger("cbir")
     metavar="W1,W2,…",
     help="With --method kmeans: what each stage counts, fine to coarse. Default: all the same.",
 )
-@click.option("--seed", type=click.IntRange(0), help="With --method kmeans: of the random start. Default: 7.")
+@click.option("--seed", type=WholeNumber(0), help="With --method kmeans: of the random start. Default: 7.")
 @click.option("--out", "-o", type=FilePath(), metavar="FOLDER", help="Where the pictures go. Default: here.")
 @click.option("--no-overlay", is_flag=True, help="Do not write NAME.parts.png.")
 @click.option("--no-labels", is_flag=True, help="Do not write NAME.labels.png.")

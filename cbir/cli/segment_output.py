@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from cbir.cli import output, table
 from cbir.cli.table import Column
 from cbir.errors import CbirError, reason_of
@@ -131,11 +129,11 @@ def describe(
 
 def write_table(record: Record) -> None:
     """One picture and its parts, for people."""
-    title = f"{output.printable(record['image'])} ({record['width']} x {record['height']})"
+    title = f"{record['image']} ({record['width']} x {record['height']})"
     is_classified = "classes" in record
     if is_classified:
         title += ": " + ", ".join(map(_in_words, record["classes"]))
-    click.echo(title)
+    output.say(title)
     rows = []
     for part in record["parts"]:
         centre = ",".join(f"{value:.0f}" for value in part["centroid"])
@@ -152,8 +150,8 @@ def write_table(record: Record) -> None:
         crops = [part["crop"] for part in record["parts"]]
         written += crops if len(crops) == 1 else [f"{crops[0]} to {Path(crops[-1]).name}"]
     if written:
-        click.echo(f"wrote {', '.join(map(output.printable, written))}")
-    click.echo()
+        output.say(f"wrote {', '.join(written)}")
+    output.say()
 
 
 def write_separated(records: list[Record], *, classified: bool, tabs: bool) -> None:

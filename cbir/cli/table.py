@@ -39,7 +39,7 @@ class Column:
 
 def write(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """A header and rows, a cell for each column. Control characters are escaped."""
-    lines = [[column.name for column in columns], *([printable(cell) for cell in row] for row in rows)]
+    lines = [[printable(cell) for cell in row] for row in ([column.name for column in columns], *rows)]
     widths = [max(map(cells.width, column)) for column in zip(*lines, strict=True)]
     shown = list(range(len(columns)))
     room = terminal_width()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cbir.cli import output, tags_output
+from cbir.cli.numbers import Number, WholeNumber
 from cbir.cli.options import (
     FilePath,
     engine_option,
@@ -35,17 +36,17 @@ logger = logging.getLogger("cbir")
 @click.command("tags", short_help="Find words for pictures.")
 @click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
 @index_option
-@click.option("--count", "-k", type=click.IntRange(min=1), default=5, show_default=True, help="Most tags a picture.")
+@click.option("--count", "-k", type=WholeNumber(min=1), default=5, show_default=True, help="Most tags a picture.")
 @click.option(
     "--min-probability",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=0.15,
     show_default=True,
     help="Only tags that are at least this probable.",
 )
 @click.option(
     "--max-general",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.4,
     show_default=True,
     help="Only words for at most this share of all classes: `animal` is 0.4, `dog` 0.12.",
@@ -201,7 +202,7 @@ def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
             raise CbirError(f"Cannot list the folder {folder}: {reason_of(error)}.") from error
         problems = [*its.problems, *((name, "the folder cannot be listed") for name in its.unreadable)]
         for name, reason in problems:
-            output.tell(f"Error: Cannot read {output.printable(str(folder / name))}: {reason}.")
+            output.tell(f"Error: Cannot read {folder / name}: {reason}.")
         is_incomplete = is_incomplete or bool(problems)
         if not its.files and not problems:
             raise CbirError(f"There are no pictures in {folder}.")

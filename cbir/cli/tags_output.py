@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from cbir.cli import cells, output
 from cbir.cli.table import terminal_width
 from cbir.errors import CbirError
@@ -81,7 +79,7 @@ class SidecarWriter:
         self._counts[what] += 1
         count = self._counts[what]
         if self._every or count <= _NAMED:
-            text = f"Error: {why}" if what == "failed" else f"  {output.printable(str(path))}: {why}"
+            text = f"Error: {why}" if what == "failed" else f"  {path}: {why}"
             output.tell(text)
         elif count == _NAMED + 1:
             output.tell("  … and more: -v names them all.")
@@ -144,7 +142,7 @@ class TagWriter:
                 shown = cells.cut_start(shown, self._width)
                 lines = cells.wrap(told, max(self._terminal - self._width - 2, 1))
             for start, line in zip([shown, *[""] * (len(lines) - 1)], lines, strict=True):
-                click.echo(f"{cells.pad(start, self._width)}  {line}")
+                output.say(f"{cells.pad(start, self._width)}  {line}")
         elif self._format is not None:
             rows = [
                 (name, rank, tag.word, f"{tag.probability:.4f}", tag.synset, "")

@@ -7,6 +7,12 @@ from typing import NamedTuple
 
 import click
 
+from cbir.names import shortened
+from cbir.utils.numbers import finite
+
+#: What weighs more than that weighs alone, and leaves what numbers of 32 bits can hold.
+MOST = 1_000_000
+
 
 class LeastScore(NamedTuple):
     """The least score that counts: one of the two."""
@@ -21,15 +27,16 @@ def least_score(ctx: click.Context, param: click.Parameter, value: str | None) -
         return LeastScore()
     number, percent, rest = value.strip().partition("%")
     amount = math.nan if rest else _number(number)
+    typed = shortened(value)
     if math.isnan(amount):
-        raise click.BadParameter(f"{value!r} is neither a cosine such as 0.8 nor a percentile such as 99.9%.")
+        raise click.BadParameter(f"{typed} is neither a cosine such as 0.8 nor a percentile such as 99.9%.")
     if percent:
         if not 0 <= amount <= 100:
-            raise click.BadParameter(f"{value!r} is no percentile: these go from 0% to 100%.")
+            raise click.BadParameter(f"{typed} is no percentile: these go from 0% to 100%.")
         return LeastScore(percentile=amount)
     if not -1 <= amount <= 1:
         hint = f" Did you mean {number}%?" if 1 < amount <= 100 else ""
-        raise click.BadParameter(f"{value!r} is no cosine: these go from -1 to 1.{hint}")
+        raise click.BadParameter(f"{typed} is no cosine: these go from -1 to 1.{hint}")
     return LeastScore(cosine=amount)
 
 
@@ -38,22 +45,27 @@ def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     if value is None:
         return ()
     found = tuple(_number(part) for part in value.split(","))
-    if not all(0 < share < math.inf for share in found):
-        raise click.BadParameter(f"{value!r} is no list of positive numbers such as 2,1.")
+    if not all(share > 0 for share in found):
+        raise click.BadParameter(f"{shortened(value)} is no list of positive numbers such as 2,1.")
+    if not all(1 / MOST <= share <= MOST for share in found):
+        raise click.BadParameter(f"{shortened(value)} has a number below {1 / MOST:f} or above {MOST:,}.")
     return found
 
 
 def strength(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A number from 0 on; None where the option was not given."""
+    """A number from 0 to a million; None where the option was not given."""
     if value is None:
         return None
-    if not 0 <= _number(value) < math.inf:
-        raise click.BadParameter(f"{value!r} is no strength: these are numbers from 0 on, such as 0.5.")
-    return float(value)
+    amount = _number(value)
+    if not 0 <= amount <= MOST:
+        typed = shortened(value)
+        raise click.BadParameter(f"{typed} is no strength: these are numbers from 0 to {MOST:,}, such as 0.5.")
+    return amount
 
 
 def _number(text: str) -> float:
+    """A finite number; not a number where it is none."""
     try:
-        return float(text)
+        return finite(text)
     except ValueError:
         return math.nan

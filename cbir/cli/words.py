@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cbir.cli import output, table
+from cbir.cli.numbers import Number
 from cbir.cli.table import Column
+from cbir.names import shortened
+from cbir.utils.numbers import whole
 
 if TYPE_CHECKING:
     from cbir.words.vocabulary import Word
@@ -36,10 +39,15 @@ def sense_options(ctx: click.Context, param: click.Parameter, values: tuple[str,
         word, equals, number = value.rpartition("=")
         if value.strip().lower() == "list":
             found.append(SenseOption(list=True))
-        elif number.strip().isdecimal() and (word.strip() or not equals):
-            found.append(SenseOption(word if equals else None, int(number)))
-        else:
-            raise click.BadParameter(f"{value!r} is neither a number such as 2, nor crane=2, nor list.")
+            continue
+        try:
+            if equals and not word.strip():
+                raise ValueError
+            found.append(SenseOption(word if equals else None, whole(number.strip())))
+        except ValueError:
+            raise click.BadParameter(
+                f"{shortened(value)} is neither a number such as 2, nor crane=2, nor list."
+            ) from None
     return tuple(found)
 
 
@@ -48,7 +56,7 @@ def word_options(command: Command) -> Command:
     for option in (
         click.option(
             "--min-probability",
-            type=click.FloatRange(0, 1),
+            type=Number(0, 1),
             metavar="P",
             help="With words, only matches with at least this probability (0.5).",
         ),

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from cbir.errors import RegionError
+from cbir.names import shortened
+from cbir.utils.numbers import finite
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -66,11 +68,13 @@ class RegionOption:
         if percent[-1] and not any(percent[:-1]):
             percent = [True] * len(parts)
         try:
-            x, y, width, height = (float(part.removesuffix("%")) for part in parts)
+            x, y, width, height = (finite(part.removesuffix("%")) for part in parts)
         except ValueError as error:
-            raise ValueError(f"{text!r} is no region such as 40,30,200,150 or 10%,10%,50%,50%.") from error
-        if not all(0 <= number < float("inf") for number in (x, y, width, height)) or not width or not height:
-            raise ValueError(f"{text!r} has a number below 0, or no width or height: a region is x,y,width,height.")
+            raise ValueError(f"{shortened(text)} is no region such as 40,30,200,150 or 10%,10%,50%,50%.") from error
+        if min(x, y, width, height) < 0 or not width or not height:
+            raise ValueError(
+                f"{shortened(text)} has a number below 0, or no width or height: a region is x,y,width,height."
+            )
         return cls(text, (x, y, width, height), (percent[0], percent[1], percent[2], percent[3]))
 
     def of(self, image: Image.Image, name: str) -> Region:

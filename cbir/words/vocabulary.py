@@ -9,10 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import WordError
+from cbir.names import shortened
 from cbir.words.nearness import class_weights, classes_below
 from cbir.words.wordnet import plain, wordnet
 
 Floats = npt.NDArray[np.float32]
+
+# No noun in WordNet is half as long; the parts of thousands of letters would be tried one by one.
+_LONGEST = 200
 
 # How a regular plural ends, and its singular, the likeliest first where both are words: kites are of kite, not kit.
 _ENDINGS = (
@@ -157,6 +161,8 @@ def look_up(text: str, sense: int | None = None) -> Word:
     ("sunglasses"). A compound that WordNet lacks, of words that it has, is taken for its last part: a ceiling fan is
     a fan. WordError, with the nearest spellings, where it knows no such word.
     """
+    if len(text) > _LONGEST:
+        raise WordError(f"{shortened(text)} is too long for a word: it has {len(text):,} letters.")
     wanted = plain(text)
     found = _known(wanted) if wanted else None
     if found is None and " " in wanted:
