@@ -21,7 +21,7 @@ from cbir.index.check import without_damage, without_damaged_files
 from cbir.index.classes import CLASSES
 from cbir.index.format import META, Meta, PartsEntry, is_writers, load_meta
 from cbir.index.home import home, index_directory, name_for, the_only_directory
-from cbir.index.kinds import KINDS, OF_PARTS, without_parts
+from cbir.index.kinds import OF_CONTENT, OF_PARTS, without_parts
 from cbir.index.lock import HOLDER, LOCK, exclusive, now
 from cbir.index.plan import Plan, make_plan
 from cbir.index.store import Index
@@ -31,6 +31,9 @@ from cbir.names import printable
 from cbir.search import backbone_of
 
 logger = logging.getLogger("cbir")
+
+#: So many files are not read without a word because their times have changed.
+WORTH_TELLING = 100
 
 Results = Iterator[Extracted[FoundFile]]
 
@@ -87,8 +90,9 @@ class Options:
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
     says whether they take upper and lower case for the same, None that this stays as it was with these patterns.
     `repair` drops blocks, or their optional files, that are damaged, so that their pictures are read again, and looks
-    once more for what could not be found. `parts` says whether the index is to have parts of its pictures from now on
-    (docs/parts.md); None leaves that as it is. Pictures of more than `max_pixels` are skipped.
+    once more for what could not be found. `rehash` reads the contents of all files. `parts` says whether the index is
+    to have parts of its pictures from now on (docs/parts.md); None leaves that as it is. Pictures of more than
+    `max_pixels` are skipped.
     """
 
     model: str | None = None
@@ -98,6 +102,7 @@ class Options:
     ignore_case: bool | None = None
     prune: bool = False
     repair: bool = False
+    rehash: bool = False
     max_pixels: int = MAX_PIXELS
     wait: float = 0
     parts: bool | None = None
@@ -107,7 +112,7 @@ def preview(target: Target, options: Options) -> Plan:
     """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
     wanted = _with_or_without_parts(index, options)
-    plan = make_plan(target.root, _exclude(options, index), wanted, prune=options.prune, repair=options.repair)
+    plan = _plan(target, _exclude(options, index), wanted, options)
     if (
         index is not None
         and plan.again_for(CLASSES)
@@ -148,7 +153,7 @@ def build_index(
             wanted = _with_or_without_parts(index, options)
             backbone = _backbone(index, options)
             exclude = _exclude(options, index)
-            plan = make_plan(target.root, exclude, wanted, prune=options.prune, repair=options.repair)
+            plan = _plan(target, exclude, wanted, options)
             if index is None and not plan.fresh:
                 raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
             if index is not None and not index.meta.complete and plan.unchanged < len(plan.scan.files):
@@ -171,8 +176,12 @@ def build_index(
             lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
             if lacking and not _can_extract(extractor):
                 plan.leave(CLASSES)
+            compared = sum(known.stays for known in plan.stale.values())
+            if compared >= WORTH_TELLING:
+                why = "" if options.rehash else ", whose times have changed"
+                logger.info("Comparing the contents of %s files with the index%s.", f"{compared:,}", why)
             if plan.again:
-                what = " and ".join(kind.name for kind in KINDS if plan.again_for(kind))
+                what = " and ".join(kind.name for kind in OF_CONTENT if plan.again_for(kind))
                 logger.info(
                     "Reading %s pictures again for their %s, which the index lacks.", f"{len(plan.again):,}", what
                 )
@@ -191,6 +200,10 @@ def build_index(
         _remove_if_unused(directory)
 
 
+def _plan(target: Target, exclude: Patterns, index: Index | None, options: Options) -> Plan:
+    return make_plan(target.root, exclude, index, prune=options.prune, repair=options.repair, rehash=options.rehash)
+
+
 def index_folder(
     folder: Path | str,
     name: str | None = None,
@@ -201,6 +214,7 @@ def index_folder(
     exclude: Sequence[str] | None = None,
     ignore_case: bool | None = None,
     prune: bool = False,
+    rehash: bool = False,
     wait: float = 0,
     parts: bool | None = None,
     watch: Watch = lambda results, total: results,
@@ -218,6 +232,7 @@ def index_folder(
         exclude=exclude,
         ignore_case=ignore_case,
         prune=prune,
+        rehash=rehash,
         wait=wait,
         parts=parts,
     )

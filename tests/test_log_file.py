@@ -61,7 +61,7 @@ def test_a_run_is_a_first_line_its_files_and_a_last_line(photo_folder: Folder, l
     assert first == f"started: cbir index {root} -q --log-file {log}"
     assert any("Using efficientnet_lite0" in line for line in between)
     assert "skipped: bad.jpg: it is no picture in a known format" in between
-    counts = "found 4, added 3, changed 0, moved 0, copied 0, removed 0, unchanged 0, skipped 1"
+    counts = "found 4, added 3, changed 0, touched 0, moved 0, copied 0, removed 0, unchanged 0, skipped 1"
     assert last(log) == f"index photos done, exit code 0, … s: {counts}"
     assert logging.getLogger("cbir").handlers[1:] == []
 
@@ -70,7 +70,7 @@ def test_a_run_is_a_first_line_its_files_and_a_last_line(photo_folder: Folder, l
     before = log.read_bytes()
     assert run("index", "--index", "photos", "--strict", "--log-file", log).exit_code == 4
     assert log.read_bytes().startswith(before)
-    counts = "found 3, added 0, changed 0, moved 1, copied 0, removed 1, unchanged 1, skipped 1"
+    counts = "found 3, added 0, changed 0, touched 0, moved 1, copied 0, removed 1, unchanged 1, skipped 1"
     assert last(log) == f"index photos done, files were skipped, exit code 4, … s: {counts}"
 
     shutil.rmtree(root)
@@ -200,7 +200,7 @@ def test_a_run_as_from_cron(photo_folder: Folder, tmp_path: Path, log: Path) -> 
     done = as_cron("index", root, "--index", f"{index}/", "--strict", "--log-file", log, closed=True)
     assert done.returncode == 4
     assert "skipped: \udce4.jpg: it is no picture in a known format" in messages(log)
-    counts = "found 4, added 0, changed 0, moved 0, copied 0, removed 0, unchanged 2, skipped 2"
+    counts = "found 4, added 0, changed 0, touched 0, moved 0, copied 0, removed 0, unchanged 2, skipped 2"
     assert last(log) == f"index ünter wegs done, files were skipped, exit code 4, … s: {counts}"
 
 

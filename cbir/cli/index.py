@@ -65,6 +65,7 @@ STRICT = 4
     help="Also keep parts of each picture, for `cbir search --parts`; or take them away. Remembered.",
 )
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
+@click.option("--rehash", is_flag=True, help="Read every file, also those whose size and times are as they were.")
 @click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
 @click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
 @json_option
@@ -86,6 +87,7 @@ def command(
     prune: bool,
     parts: bool | None,
     repair: bool,
+    rehash: bool,
     strict: bool,
     wait: float,
     as_json: bool,
@@ -101,6 +103,7 @@ def command(
       cbir index photos/
       cbir index photos/ --exclude 'raw/*' --exclude '*.gif' --ignore-case
       cbir index --index photos        # again, from cron
+      cbir index photos/ --rehash      # has a disk changed something in silence?
       cbir index photos/ --parts       # pictures are found by parts, too
     """
     # between two batches of a network, a second thread would wait for work as busily as if it had some
@@ -116,6 +119,7 @@ def command(
         ignore_case=ignore_case,
         prune=prune,
         repair=repair,
+        rehash=rehash,
         max_pixels=round(max_megapixels * 1_000_000),
         wait=wait,
         parts=parts,
@@ -184,11 +188,13 @@ def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None
 
 
 def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
-    from cbir.index.kinds import KINDS
+    from cbir.index.kinds import OF_CONTENT
 
     new = len(plan.fresh) - len(plan.stale)
+    compared = sorted(path for path, known in plan.stale.items() if known.stays)
+    to_compare = f"{len(compared):,} to be compared with what they were, " if compared else ""
     counts = (
-        f"{new:,} new or moved, {len(plan.stale):,} changed, {len(plan.gone):,} gone, "
+        f"{new:,} new or moved, {len(plan.stale) - len(compared):,} changed, {len(plan.gone):,} gone, {to_compare}"
         f"{plan.unchanged:,} unchanged{_to_read_again(plan)}. Nothing was written."
     )
     describe_run(outcome=counts)
@@ -198,10 +204,11 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "root": str(target.root),
             "dry_run": True,
             "new": [file.path for file in plan.fresh if file.path not in plan.stale],
-            "changed": sorted(plan.stale),
+            "changed": sorted(path for path, known in plan.stale.items() if not known.stays),
+            "compared": compared,
             "gone": sorted(record.path for record in plan.gone.values()),
             "unchanged": plan.unchanged,
-            **{f"without_{kind.name}": sorted(plan.again_for(kind)) for kind in KINDS},
+            **{f"without_{kind.name}": sorted(plan.again_for(kind)) for kind in OF_CONTENT},
             "kept": plan.kept,
             "excluded": plan.scan.excluded,
             "left_out": plan.scan.left_out.to_json(),
@@ -215,7 +222,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
 
 
 def _to_read_again(plan: Plan) -> str:
-    from cbir.index.kinds import KINDS
+    from cbir.index.kinds import OF_CONTENT
 
-    what = " and ".join(kind.name for kind in KINDS if plan.again_for(kind))
+    what = " and ".join(kind.name for kind in OF_CONTENT if plan.again_for(kind))
     return f" ({len(plan.again):,} of them to be read again for their {what})" if what else ""

@@ -17,7 +17,7 @@ from cbir.index.home import META as META
 FORMAT = 1
 
 #: Names of the optional files of a block, and of its fields for them: see `cbir.index.optional`.
-OPTIONAL = ("classes", "thumbnails", "parts", "signs")
+OPTIONAL = ("classes", "thumbnails", "parts", "signs", "changed")
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
 FILE_NAME = re.compile(rf"(features|files|index|projection|whitening|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|npz|json|ann)")
@@ -80,6 +80,7 @@ class BlockEntry:
     thumbnails: OptionalEntry | None = None
     parts: OptionalEntry | None = None
     signs: OptionalEntry | None = None
+    changed: OptionalEntry | None = None
 
     def data_files(self) -> list[FileEntry]:
         """All files of the block."""

@@ -7,17 +7,21 @@ from cbir.index.format import Meta
 from cbir.index.optional import Kind
 from cbir.index.parts import PARTS, SIGNS
 from cbir.index.thumbnails import THUMBNAILS
+from cbir.index.times import CHANGED
+
+#: Those that tell of a picture's content: where they lack it, it is read again for them.
+OF_CONTENT: tuple[Kind, ...] = (CLASSES, THUMBNAILS, PARTS, SIGNS)
 
 #: All of them. Each has a field of its name in `format.BlockEntry`.
-KINDS: tuple[Kind, ...] = (CLASSES, THUMBNAILS, PARTS, SIGNS)
+KINDS: tuple[Kind, ...] = (*OF_CONTENT, CHANGED)
 
 #: Those that an index has only if somebody wants it to.
 OF_PARTS: tuple[Kind, ...] = (PARTS, SIGNS)
 
 
 def wanted_kinds(meta: Meta | None) -> tuple[Kind, ...]:
-    """The kinds that an index is to have of every picture."""
-    return KINDS if meta is not None and meta.parts is not None else (CLASSES, THUMBNAILS)
+    """The kinds of content that an index is to have of every picture."""
+    return OF_CONTENT if meta is not None and meta.parts is not None else (CLASSES, THUMBNAILS)
 
 
 def without_parts(meta: Meta) -> Meta:

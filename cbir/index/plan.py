@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from cbir.errors import RefusedToForgetError, reason_of
+from cbir.errors import IndexDamagedError, RefusedToForgetError, reason_of
 from cbir.hashing import file_sha256
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile, Scan, look_into, scan
@@ -18,17 +19,31 @@ from cbir.index.files import FileRecord
 from cbir.index.kinds import wanted_kinds
 from cbir.index.optional import Kind
 from cbir.index.store import Index
+from cbir.index.times import CHANGED, noted
+
+
+class Known(NamedTuple):
+    """The row of a file that is to be read because it may have changed, and the SHA-256 of what it was.
+
+    `stays` tells that size and time are the same, so that the row is right if the content is; `is_touched` that
+    something about the file has changed nevertheless.
+    """
+
+    row: int
+    sha256: str
+    stays: bool
+    is_touched: bool
 
 
 @dataclass
 class Plan:
     """What a run has to do. Rows are the index's.
 
-    `fresh` are files to be read: new ones, and those whose size or time differs from what was indexed; the old
-    rows of the latter are in `stale`. `gone` are the rows and records of files that the folder does not have any
-    more. Files that could not be looked at are not gone: so many rows are `kept` for them, also for those in
-    `unmounted`, folders in which another file system began once. `rows_by_content` leads from a content's SHA-256 to a
-    row with its features, valid or not.
+    `fresh` are files to be read: new ones, and those whose size or times differ from what was indexed; of the latter
+    `stale` has what is known. `undated` are rows of which the index did not say when their files changed last, and the
+    walk does. `gone` are the rows and records of files that the folder does not have any more. Files that could not be
+    looked at are not gone: so many rows are `kept` for them, also for those in `unmounted`, folders in which another
+    file system began once. `rows_by_content` leads from a content's SHA-256 to a row with its features, valid or not.
 
     `missing` are, by the name of a kind of optional file, the contents that the index has, but without what such a file
     stores, each with its rows that count and go on counting; `again` are their unchanged files, which can be read
@@ -37,7 +52,8 @@ class Plan:
 
     scan: Scan
     fresh: list[FoundFile] = field(default_factory=list)
-    stale: dict[str, int] = field(default_factory=dict)
+    stale: dict[str, Known] = field(default_factory=dict)
+    undated: dict[int, int] = field(default_factory=dict)
     gone: dict[int, FileRecord] = field(default_factory=dict)
     kept: int = 0
     unmounted: list[str] = field(default_factory=list)
@@ -70,12 +86,20 @@ class Plan:
         self.again = {path: (row, content) for path, (row, content) in self.again.items() if content in wanted}
 
 
-def make_plan(root: Path, exclude: Patterns, index: Index | None, *, prune: bool = False, repair: bool = False) -> Plan:
+def make_plan(
+    root: Path,
+    exclude: Patterns,
+    index: Index | None,
+    *,
+    prune: bool = False,
+    repair: bool = False,
+    rehash: bool = False,
+) -> Plan:
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
     indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, what optional files
-    should have and could not be had before is missing too.
+    should have and could not be had before is missing too. With `rehash`, every file is to be read.
     """
     try:
         plan = Plan(scan(root, exclude))
@@ -86,7 +110,7 @@ def make_plan(root: Path, exclude: Patterns, index: Index | None, *, prune: bool
             raise _refusal(f"{root} {what}", "If it has moved, say where it is with --root FOLDER.") from error
         plan = Plan(Scan())
     if index is not None:
-        _compare(plan, index, root, exclude, prune=prune, repair=repair)
+        _compare(plan, index, root, exclude, prune=prune, repair=repair, rehash=rehash)
         if not prune:
             _guard(plan, index, root, exclude)
     else:
@@ -95,13 +119,15 @@ def make_plan(root: Path, exclude: Patterns, index: Index | None, *, prune: bool
     return plan
 
 
-def _compare(plan: Plan, index: Index, root: Path, exclude: Patterns, *, prune: bool, repair: bool) -> None:
+def _compare(
+    plan: Plan, index: Index, root: Path, exclude: Patterns, *, prune: bool, repair: bool, rehash: bool
+) -> None:
     # whole columns at a time: most rows of most runs are unchanged, and need no object of their own
     columns = index.columns()
     plan.rows_by_content = dict(zip(columns.sha256s, range(index.rows), strict=True))
     valid = index.valid
     rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
-    sizes, mtimes = columns.sizes, columns.mtimes_ns
+    sizes, mtimes, ctimes = columns.sizes, columns.mtimes_ns, _changed(index)
     indexed = {columns.paths[row]: row for row in rows}
     without = {
         kind.name: set(np.flatnonzero(index.without(kind, in_vain_too=repair)).tolist())
@@ -118,22 +144,39 @@ def _compare(plan: Plan, index: Index, root: Path, exclude: Patterns, *, prune: 
         row = indexed.pop(file.path, None)
         if row is None:
             plan.fresh.append(file)
-        elif sizes[row] == file.size and mtimes[row] == file.mtime_ns:
+            continue
+        is_same = sizes[row] == file.size and mtimes[row] == file.mtime_ns
+        is_touched = file.ctime_ns != 0 and ctimes[row] not in (0, noted(file.ctime_ns))
+        if is_same and not is_touched and not rehash:
             plan.unchanged += 1
             if row in incomplete:
                 plan.again[file.path] = row, columns.sha256s[row]
+            if ctimes[row] == 0 and file.ctime_ns != 0:
+                plan.undated[row] = file.ctime_ns
         else:
             plan.fresh.append(file)
-            plan.stale[file.path] = row
+            plan.stale[file.path] = Known(row, columns.sha256s[row], is_same, is_touched)
     plan.gone = {row: FileRecord(path, sizes[row], mtimes[row], columns.sha256s[row]) for path, row in indexed.items()}
     if not prune:
         plan.unmounted = _unmounted(plan, index.meta.mounts, root, exclude)
     _keep_unknown(plan)
-    counting = incomplete.intersection(rows).difference(plan.gone, plan.stale.values())
+    replaced = (known.row for known in plan.stale.values() if not known.stays)
+    counting = incomplete.intersection(rows).difference(plan.gone, replaced)
     for name, its_rows in without.items():
         plan.missing[name] = {columns.sha256s[row]: [] for row in its_rows}
         for row in sorted(its_rows & counting):
             plan.missing[name][columns.sha256s[row]].append(row)
+
+
+def _changed(index: Index) -> list[int]:
+    """When the files of all rows changed last, as `times.noted` has it; 0 where nobody knows."""
+    times = np.zeros(index.rows, dtype=np.int64)
+    try:
+        for first, chunk in index.stored_chunks(CHANGED):
+            times[first : first + len(chunk)] = chunk[:, 0]
+    except IndexDamagedError:  # sizes and the other times are enough, and these are noted anew
+        times[:] = 0
+    return times.tolist()
 
 
 def _unmounted(plan: Plan, mounts: Iterable[str], root: Path, exclude: Patterns) -> list[str]:

@@ -13,15 +13,16 @@ from cbir.extract import Extracted
 from cbir.images.left_out import LeftOut
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile
-from cbir.index import classes, thumbnails
+from cbir.index import classes, thumbnails, times
 from cbir.index.classes import CLASSES
 from cbir.index.files import FileRecord
 from cbir.index.format import PartsEntry
-from cbir.index.kinds import KINDS
+from cbir.index.kinds import OF_CONTENT
 from cbir.index.optional import Kind, Records
 from cbir.index.parts import PARTS, SIGNS, pack
-from cbir.index.plan import Plan
+from cbir.index.plan import Known, Plan
 from cbir.index.thumbnails import THUMBNAILS
+from cbir.index.times import CHANGED
 from cbir.index.writer import Stored, Writer
 
 #: A run that is killed loses at most the work of this many seconds, or of this many rows.
@@ -45,6 +46,9 @@ Extract = Callable[
 class Report:
     """What a run found and did; every file that was found is counted once, under what became of it.
 
+    `changed` files have another content, `touched` ones other times only. Of the former, `changed_unseen` have all
+    their times as they were, so that only reading them told.
+
     `filled_in` are, by the name of a kind of optional file, pictures among them that were in the index without what it
     stores and have it now; of those in `not_filled_in` it could not be had, for the reason given with each.
     """
@@ -52,6 +56,8 @@ class Report:
     unchanged: int = 0
     added: int = 0
     changed: int = 0
+    touched: int = 0
+    changed_unseen: int = 0
     moved: int = 0
     copied: int = 0
     removed: int = 0
@@ -88,9 +94,11 @@ class Report:
 
     def summary(self, name: str) -> str:
         """One line for people."""
+        unseen = f" ({self.changed_unseen:,} with the times of before)" if self.changed_unseen else ""
         counts = [
             (self.added, "added"),
-            (self.changed, "changed"),
+            (self.changed, f"changed{unseen}"),
+            (self.touched, "touched"),
             (self.moved, "moved"),
             (self.copied, "copied"),
             (self.removed, "removed"),
@@ -106,11 +114,11 @@ class Report:
 
     def counts(self) -> str:
         """All counts on one line, in the same order every time: for logs."""
-        new = (self.added, self.changed, self.moved, self.copied)
+        new = (self.added, self.changed, self.touched, self.moved, self.copied)
         found = sum(new) + self.unchanged + len(self.skipped)
         text = (
-            f"found {found}, added {self.added}, changed {self.changed}, moved {self.moved}, copied {self.copied}, "
-            f"removed {self.removed}, unchanged {self.unchanged}, skipped {len(self.skipped)}"
+            f"found {found}, added {self.added}, changed {self.changed}, touched {self.touched}, moved {self.moved}, "
+            f"copied {self.copied}, removed {self.removed}, unchanged {self.unchanged}, skipped {len(self.skipped)}"
         )
         if self.unreadable_folders:
             text += f", folders that cannot be read {len(self.unreadable_folders)}"
@@ -124,11 +132,22 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        counts = ("total", "added", "changed", "moved", "copied", "removed", "unchanged", "kept")
-        not_filled_in = {f"without_{kind.name}": self.not_filled_in.get(kind.name, []) for kind in KINDS}
+        counts = (
+            "total",
+            "added",
+            "changed",
+            "changed_unseen",
+            "touched",
+            "moved",
+            "copied",
+            "removed",
+            "unchanged",
+            "kept",
+        )
+        not_filled_in = {f"without_{kind.name}": self.not_filled_in.get(kind.name, []) for kind in OF_CONTENT}
         return {
             **{name: getattr(self, name) for name in (*counts, "excluded", "classified")},
-            "filled_in": {kind.name: self.filled_in[kind.name] for kind in KINDS},
+            "filled_in": {kind.name: self.filled_in[kind.name] for kind in OF_CONTENT},
             **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_filled_in.items()},
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
             "unreadable_folders": self.unreadable_folders,
@@ -180,7 +199,7 @@ def carry_out(
         return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
 
     def needs_no_network(sha256: str) -> bool:
-        lacking = [kind for kind in KINDS if sha256 in plan.missing.get(kind.name, {})]
+        lacking = [kind for kind in OF_CONTENT if sha256 in plan.missing.get(kind.name, {})]
         return sha256 in rows and not any(kind.needs_network for kind in lacking)
 
     try:
@@ -199,6 +218,8 @@ def carry_out(
     except KeyboardInterrupt:
         writer.commit(complete=False, **remembered)
         raise
+    for row, ctime_ns in plan.undated.items():
+        writer.fill_in(CHANGED, [row], times.pack(ctime_ns))
     writer.invalidate(plan.gone)
     report.removed = len(plan.gone) - report.moved
     writer.commit(complete=True, **remembered)
@@ -216,28 +237,25 @@ def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
     path = result.key.path
     if path in plan.again:
         row, content = plan.again[path]
-        if result.error is not None and result.error.transient:
-            # nothing is known of it, so it is not in vain: the next run tries it again
-            for kind in KINDS:
-                if content in plan.missing.get(kind.name, {}):
-                    report.not_filled_in.setdefault(kind.name, []).append((path, result.error.reason))
-            return
         if result.sha256 in ("", content):
-            lacking = [kind for kind in KINDS if content in plan.missing.get(kind.name, {})]
-            _stored(result, plan, writer, report)
-            if result.error is not None:
-                for kind in lacking:
-                    report.not_filled_in.setdefault(kind.name, []).append((path, result.error.reason))
+            _complete(result, content, plan, writer, report)
             return
-        # it has changed, though size and time are what they were
-        plan.stale[path] = row
+        # it has changed, though size and times are what they were
+        plan.stale[path] = Known(row, content, stays=True, is_touched=False)
         report.unchanged -= 1
+    known = plan.stale.get(path)
+    if known is not None and known.stays and known.sha256 == result.sha256:
+        _stay(result, known, plan, writer, report)
+        return
     was_known = result.sha256 in plan.rows_by_content
     problem = _take(result, plan, writer, report)
     if problem is not None:
         report.skipped.append((path, problem))
-    elif path in plan.stale:
+    elif known is not None and known.sha256 == result.sha256:
+        report.touched += 1
+    elif known is not None:
         report.changed += 1
+        report.changed_unseen += known.stays and not known.is_touched
     elif missing[result.sha256] > 0:
         missing[result.sha256] -= 1
         report.moved += 1
@@ -247,16 +265,40 @@ def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
         report.added += 1
 
 
+def _stay(result: Extracted[FoundFile], known: Known, plan: Plan, writer: Writer, report: Report) -> None:
+    """Keep the row of a file whose content, size and time are what they were, and note when it changed last."""
+    if known.is_touched:
+        report.touched += 1
+    else:
+        report.unchanged += 1
+    if result.key.ctime_ns:
+        writer.fill_in(CHANGED, [known.row], times.pack(result.key.ctime_ns))
+    _complete(result, known.sha256, plan, writer, report)
+
+
+def _complete(result: Extracted[FoundFile], content: str, plan: Plan, writer: Writer, report: Report) -> None:
+    """Fill in what the index lacks of a content that it has, as far as one result tells."""
+    found = _records(result)
+    for kind in OF_CONTENT:
+        if content not in plan.missing.get(kind.name, {}):
+            continue
+        if result.error is not None:
+            report.not_filled_in.setdefault(kind.name, []).append((result.key.path, result.error.reason))
+        # of a file that could not be reached nothing is known, so it is not in vain: the next run tries it again
+        if result.error is None or not result.error.transient:
+            _kept(kind, found.get(kind.name), content, plan, writer, report)
+
+
 def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> str | None:
     """Put one result into the index in place of the file's old row, if it has one; the reason where it cannot be."""
-    file, old = result.key, plan.stale.get(result.key.path)
+    file, stale = result.key, plan.stale.get(result.key.path)
     known = plan.rows_by_content.get(result.sha256)
     # of a content that is known, only what optional files have can have failed to be found
     error = result.error if known is None else None
     # a file that cannot be reached just now may be what it was; one that is no picture any more is not
-    if old is not None and not (error is not None and error.transient):
+    if stale is not None and not (error is not None and error.transient):
         # first, so that an interruption leaves the file with no row, which the next run mends, and never with two
-        writer.invalidate([old])
+        writer.invalidate([stale.row])
     if error is not None:
         return error.reason
     feature = result.feature if known is None else writer.feature(known)
@@ -270,7 +312,9 @@ def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Repo
 def _stored(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> Stored:
     """What optional files are to have of a result's row; rows of the same content that lack it are given it too."""
     found = _records(result)
-    kept = {kind.name: _kept(kind, found.get(kind.name), result.sha256, plan, writer, report) for kind in KINDS}
+    kept = {kind.name: _kept(kind, found.get(kind.name), result.sha256, plan, writer, report) for kind in OF_CONTENT}
+    if result.key.ctime_ns:
+        kept[CHANGED.name] = times.pack(result.key.ctime_ns)
     return {name: records for name, records in kept.items() if records is not None}
 
 

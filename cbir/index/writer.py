@@ -72,8 +72,8 @@ class Writer:
 
     @property
     def uncommitted(self) -> int:
-        """Rows that were added or filled in, which are not committed yet."""
-        return len(self._pending) + len(set().union(*self._filled.values()))
+        """About how many rows were added or filled in, which are not committed yet. Asked after each picture."""
+        return len(self._pending) + max(map(len, self._filled.values()))
 
     @property
     def last_row(self) -> int:
