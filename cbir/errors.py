@@ -66,6 +66,10 @@ class IndexWriteError(CbirError):
     """The index cannot be written (disk full, read-only directory); its last state is intact."""
 
 
+class OutputRefusedError(CbirError):
+    """A file was to be written where something else is that must not be written over."""
+
+
 class RefusedToForgetError(CbirError):
     """The root looks unmounted; forgetting its pictures needs ``--prune``."""
 

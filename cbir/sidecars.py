@@ -7,11 +7,9 @@ program has written or changed, however little, is never written over.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
-import threading
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -20,6 +18,9 @@ from xml.etree import ElementTree
 
 from cbir import __version__
 from cbir.errors import CbirError, reason_of
+from cbir.utils.drafts import Draft, sweep
+from cbir.utils.opening import OddFileError, read_regular
+from cbir.utils.rights import rights_of
 from cbir.words.tags import Tag, words_above
 
 #: How sidecars of `photo.jpg` are called: `photo.jpg.xmp`, as darktable and digiKam do, or `photo.xmp`, as Adobe does.
@@ -78,17 +79,17 @@ class Sidecars:
         content = packet(picture, tags)
         try:
             there = _read(path)
-            if there is not None and not _is_ours(there, picture):
+            if there and not _is_ours(there, picture):
                 return Outcome.FOREIGN
             if there == content:
                 return Outcome.UNCHANGED
-            if there is None and not tags:
+            if not there and not tags:
                 return Outcome.WITHOUT_TAGS
-            if not self._dry_run and not _put(path, content, is_new=there is None):
+            if not self._dry_run and not _put(path, content, picture, is_new=there is None):
                 return Outcome.FOREIGN
         except OSError as error:
             raise CbirError(f"Cannot write {path}: {reason_of(error)}.") from error
-        return Outcome.WRITTEN if there is None else Outcome.REFRESHED
+        return Outcome.REFRESHED if there else Outcome.WRITTEN
 
 
 def packet(picture: Path, tags: Sequence[Tag]) -> bytes:
@@ -129,12 +130,11 @@ def _add_bag(to: ElementTree.Element, name: str, items: Sequence[str]) -> None:
 def _read(path: Path) -> bytes | None:
     """What is at `path`, None where there is nothing; of what cbir would never write, something that is not its own."""
     try:
-        if path.is_symlink() or not path.is_file():
-            return b"?" if os.path.lexists(path) else None
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES)
+        return read_regular(path, most=_MOST_BYTES, follow=False)
     except FileNotFoundError:
         return None
+    except OddFileError:
+        return b"?"
 
 
 def _is_ours(content: bytes, picture: Path) -> bool:
@@ -145,28 +145,24 @@ def _is_ours(content: bytes, picture: Path) -> bool:
     blank = content[: checksum.start(2)] + _BLANK + content[checksum.end(2) :]
     if hashlib.sha256(blank).hexdigest().encode("ascii") != checksum[2]:
         return False
-    other = picture.with_name(os.fsdecode(unquote_to_bytes(name[1])))
-    return other.name == picture.name or not os.path.lexists(other)
+    other = os.fsdecode(unquote_to_bytes(name[1]))
+    if "\0" in other or other != os.path.basename(other) or other in ("", ".", ".."):
+        return False  # no file is called so
+    return other == picture.name or not os.path.lexists(picture.with_name(other))
 
 
-def _put(path: Path, content: bytes, *, is_new: bool) -> bool:
-    """Write a file, whole or not at all; False where it `is_new` and another program has just written one."""
-    temporary = path.with_name(f".cbir-{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        # not by `tempfile`, whose files only their owner may read
-        with temporary.open("xb") as file:
-            file.write(content)
-        if is_new:
-            try:
-                os.link(temporary, path)  # unlike renaming, it never replaces a file
-                return True
-            except FileExistsError:
-                return False
-            except OSError:  # no links on this file system, as on memory cards
-                if os.path.lexists(path):
-                    return False
-        os.replace(temporary, path)
+def _put(path: Path, content: bytes, picture: Path, *, is_new: bool) -> bool:
+    """Write a picture's file, whole or not at all; False where it `is_new` and another program has just written one."""
+    sweep(path.parent)
+    with Draft(path.parent, rights_of([picture], path.parent)) as draft:
+        draft.file.write(content)
+        # without waiting for the disk, a hundred thousand times: one that a power cut leaves empty is written anew
+        draft.finish(synced=False)
+        if not is_new:
+            draft.replace(path)
+            return True
+        try:
+            draft.become_new(path)
+        except FileExistsError:
+            return False
         return True
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

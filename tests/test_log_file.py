@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -111,7 +112,7 @@ def test_a_defect_of_cbir_is_in_the_log(log: Path, monkeypatch: pytest.MonkeyPat
     assert last(log) == "info failed, exit code 1, … s"
 
 
-@pytest.mark.parametrize(("name", "reason"), [("nowhere/cbir.log", "no such file"), (".", "is a directory")])
+@pytest.mark.parametrize(("name", "reason"), [("nowhere/cbir.log", "no such file"), (".", "it is a folder")])
 def test_a_log_that_cannot_be_written_is_an_error_before_anything_is_done(
     photo_folder: Folder, tmp_path: Path, name: str, reason: str
 ) -> None:
@@ -122,15 +123,67 @@ def test_a_log_that_cannot_be_written_is_an_error_before_anything_is_done(
     assert not home().exists()
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 def test_a_log_that_is_full_later_does_not_end_the_run(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resource = pytest.importorskip("resource", reason="limits of Unix")
     file = LogFile(log)
     file.append("first")
-    log.unlink()
-    log.symlink_to("/dev/full")
-    file.write("second")
-    file.write("third")
-    assert capsys.readouterr().err == f"Error: Cannot write the log file {log}: no space left on device.\n"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, hard))
+    try:
+        file.write("second")
+        file.write("third")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert capsys.readouterr().err == f"Error: Cannot write the log file {log}: file too large.\n"
+
+
+@pytest.mark.parametrize("what", ["photo", "text", "link", "hard link", "fifo", "device", "socket"])
+def test_nothing_is_appended_to_but_logs(
+    photo_folder: Folder, tmp_path: Path, log: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = photo_folder(1)
+    kept = tmp_path / "kept.log"
+    LogFile(kept).append("of another run")
+    if what == "photo":
+        shutil.copy(root / "img_000.jpg", log)
+    elif what == "text":
+        log.write_text("Dear diary,\n")
+    elif what == "link":
+        log.symlink_to(kept)
+    elif what == "hard link":
+        log.hardlink_to(kept)
+    elif what == "fifo":
+        os.mkfifo(log)
+    elif what == "socket":
+        monkeypatch.chdir(tmp_path)  # whose own name may be too long for one
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(log.name)
+    else:
+        log = Path("/dev/null")
+    before = [path.read_bytes() for path in (kept, log) if path.is_file()]
+    started = time.monotonic()
+    result = run("index", root, "--log-file", log)
+    assert time.monotonic() - started < 5
+    assert result.exit_code == 1
+    assert f"Error: Cannot write the log file {log}: it is " in result.stderr
+    assert [path.read_bytes() for path in (kept, log) if path.is_file()] == before
+    assert not home().exists()
+
+
+def test_an_empty_file_and_an_older_log_are_gone_on_with(log: Path) -> None:
+    log.touch()
+    LogFile(log).append("one")
+    LogFile(log).append("two")
+    assert messages(log) == ["one", "two"]
+
+
+def test_a_log_is_not_for_everybody(log: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        LogFile(log).append("one")
+    finally:
+        os.umask(before)
+    assert log.stat().st_mode & 0o777 == 0o640
 
 
 def test_the_log_goes_on_in_a_new_file_when_logrotate_has_moved_it(log: Path) -> None:

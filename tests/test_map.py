@@ -134,12 +134,13 @@ def test_no_picture_is_written_over(tmp_path: Path, draw_picture: DrawPicture) -
     (tmp_path / "photos").mkdir()
     make_index(tmp_path / "index", np.eye(2, dtype=np.float32), tmp_path / "photos")
     draw_picture(1).save(tmp_path / "photos" / "0.jpg")
-    (tmp_path / "link.png").symlink_to(tmp_path / "photos" / "0.jpg")
+    (tmp_path / "same.png").hardlink_to(tmp_path / "photos" / "0.jpg")
     before = (tmp_path / "photos" / "0.jpg").read_bytes()
-    result = _map(tmp_path / "index", "--png", tmp_path / "link.png")
-    assert result.exit_code == 1
-    assert "would be written over" in result.stderr
-    assert (tmp_path / "photos" / "0.jpg").read_bytes() == before
+    for force in ([], ["--force"]):
+        result = _map(tmp_path / "index", "--png", tmp_path / "same.png", *force)
+        assert result.exit_code == 1
+        assert ("would be written over" if force else "cbir did not make it") in result.stderr
+        assert (tmp_path / "same.png").read_bytes() == before
 
 
 def test_a_disk_that_is_not_mounted_is_told_and_nothing_written(coloured: Path, tmp_path: Path) -> None:

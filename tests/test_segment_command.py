@@ -130,9 +130,8 @@ def test_no_input_is_ever_written_over(picture: Path, tmp_path: Path) -> None:
     content = picture.read_bytes()
     assert run("segment", picture, "-o", tmp_path / "out", "--coco", picture, "-q").exit_code == 1
     assert picture.read_bytes() == content
-    # what an earlier run wrote, and nobody names as an input, is replaced
-    assert run("segment", picture, "-o", picture.parent, "-q").exit_code == 0
-    assert in_the_way.read_bytes() != before
+    assert run("segment", picture, "-o", tmp_path / "out", "--coco", picture, "-q", "--force").exit_code == 1
+    assert picture.read_bytes() == content
 
 
 @pytest.mark.parametrize("option", ["--out", "--crops", "--coco"])

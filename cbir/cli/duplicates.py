@@ -50,6 +50,7 @@ def command(
     format_: str | None,
     sheet: Path | None,
     html: Path | None,
+    force: bool,
 ) -> None:
     """Find groups of pictures that are the same or nearly: copies, and what was made of one picture by saving it anew,
     smaller, cropped, mirrored, greyed, brighter or turned a little.
@@ -70,7 +71,7 @@ def command(
     index, is_damaged = _open(index_name, exact=exact)
     found = find_duplicates(index, min_score, exact=exact or is_damaged)
     _write(found.groups, format_, null=null)
-    write_duplicates(found, index, sheet=sheet, html=html)
+    write_duplicates(found, index, sheet=sheet, html=html, force=force)
     _say(found, index.directory.name, exact=exact or is_damaged)
     if is_damaged:
         ctx.exit(CbirError.exit_code)

@@ -14,7 +14,9 @@ from cbir.report.sheet import write_sheet
 _ADVICE = "Ask for fewer, with --exact or a higher --min-score."
 
 
-def write_duplicates(found: Duplicates, index: Index, *, sheet: Path | None, html: Path | None) -> None:
+def write_duplicates(
+    found: Duplicates, index: Index, *, sheet: Path | None, html: Path | None, force: bool = False
+) -> None:
     """Show all groups on a sheet, a page or both. CbirError where one cannot be written."""
     if sheet is None and html is None:
         return
@@ -22,7 +24,7 @@ def write_duplicates(found: Duplicates, index: Index, *, sheet: Path | None, htm
     if not groups:
         groups = [card.Group("No duplicates", [], problem=f"There are none in {index.directory.name}.")]
     if sheet is not None:
-        write_sheet(groups, sheet, advice=_ADVICE)
+        write_sheet(groups, sheet, advice=_ADVICE, force=force)
     if html is not None:
         further = sum(len(group.members) - 1 for group in found.groups)
         write_page(
@@ -30,6 +32,7 @@ def write_duplicates(found: Duplicates, index: Index, *, sheet: Path | None, htm
             groups,
             html,
             advice=_ADVICE,
+            force=force,
             heading=f"Duplicates in {index.directory.name}",
             navigation="Groups",
             about=[

@@ -12,7 +12,7 @@ import click
 from cbir.cli import INTERRUPTED, output, table
 from cbir.cli.completion import complete_folder, complete_model, complete_weights
 from cbir.cli.numbers import WholeNumber
-from cbir.cli.options import FilePath, engine_option, index_option, verbosity_options
+from cbir.cli.options import FilePath, engine_option, force_option, index_option, verbosity_options
 from cbir.cli.reports import html_option
 from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
 from cbir.cli.table import Column
@@ -72,6 +72,7 @@ SHOWN = 100
 )
 @click.option("--json", "format_", flag_value="json", help="The same as --format json.")
 @html_option
+@force_option
 @verbosity_options
 @click.pass_context
 def command(
@@ -87,6 +88,7 @@ def command(
     recall_at: tuple[int, ...],
     format_: str,
     html: Path | None,
+    force: bool,
 ) -> None:
     """Measure how well the pictures of FOLDER, or of an index, find each other.
 
@@ -138,7 +140,7 @@ def command(
     else:
         _write_separated(evaluations, ranks, tabs=format_ == "tsv")
     if page is not None and html is not None:
-        page.write(html, collection, truth, evaluations)
+        page.write(html, collection, truth, evaluations, force=force)
 
 
 def _page() -> EvaluationPage:

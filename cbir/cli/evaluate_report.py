@@ -59,7 +59,15 @@ class EvaluationPage:
             [_group(collection, truth, system, one, precisions[one]) for one in some] for some in (best, worst)
         )
 
-    def write(self, path: Path, collection: Collection, truth: GroundTruth, evaluations: Sequence[Evaluation]) -> None:
+    def write(
+        self,
+        path: Path,
+        collection: Collection,
+        truth: GroundTruth,
+        evaluations: Sequence[Evaluation],
+        *,
+        force: bool = False,
+    ) -> None:
         """Write the page; CbirError where that cannot be."""
         overall = evaluations[0].overall
         classes = None if truth.classes is None else len(set(truth.classes))
@@ -67,6 +75,7 @@ class EvaluationPage:
             "evaluate.html",
             [*self._worst, *self._best],
             path,
+            force=force,
             root=str(collection.root),
             pictures=len(collection.paths),
             classes=classes,

@@ -10,10 +10,11 @@ import click
 
 from cbir.cli import output, table
 from cbir.cli.numbers import Number
-from cbir.cli.options import FilePath, engine_option, verbosity_options, weights_option
+from cbir.cli.options import FilePath, engine_option, force_option, verbosity_options, weights_option
 from cbir.cli.regions import about_region, asked_region, region_options
 from cbir.cli.runs import use_one_blas_thread
-from cbir.errors import CbirError, ImageReadError
+from cbir.errors import CbirError, ImageReadError, OutputRefusedError
+from cbir.utils.outputs import Derived, Piece
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,6 +36,7 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
     help="Only pictures with at least this score (0.5: it is probably there).",
 )
 @click.option("--out", "-o", type=FilePath(), metavar="FOLDER", help="Write NAME.located.png for each picture there.")
+@force_option
 @click.option(
     "--model",
     "-m",
@@ -55,6 +57,7 @@ def command(
     segment: int | None,
     min_score: float | None,
     out: Path | None,
+    force: bool,
     model: str | None,
     weights: str | None,
     engine: str | None,
@@ -82,14 +85,15 @@ def command(
     where = None if asked is None else RegionFinder(backbone, engine=engine).find(shown, asked, str(query))
     locator = Locator(backbone, engine=engine)
     target = locator.target(shown, where)
-    files = _Overlays(out, (query, *images))
+    files = _Overlays(out, (query, *images), force=force)
     format_ = format_ or output.default_format(piped="jsonl")
     records: list[dict[str, Any]] = []
     failed = False
     for path in images:
         try:
+            files.check(path)
             image = open_image(path)
-        except ImageReadError as error:
+        except (ImageReadError, OutputRefusedError) as error:
             output.tell(f"Error: {error}")
             failed = True
             continue
@@ -159,16 +163,20 @@ def _write(records: list[dict[str, Any]], format_: str) -> None:
 class _Overlays:
     """The files of `--out`, if it was given. `inputs` were named: none of them is written over."""
 
-    def __init__(self, folder: Path | None, inputs: tuple[Path, ...]) -> None:
-        from cbir.cli.segment_output import Files
+    def __init__(self, folder: Path | None, inputs: tuple[Path, ...], *, force: bool) -> None:
+        self._pieces = [] if folder is None else [Piece(folder, ".located.png", "located", "--out")]
+        self._derived = Derived(inputs=inputs, force=force)
 
-        self._folder = folder
-        self._files = Files(folder or Path(), inputs)
+    def check(self, path: Path) -> None:
+        """OutputRefusedError where a picture's overlay would be written over a file that cbir did not make."""
+        self._derived.stem(path, self._pieces)
 
     def write(self, path: Path, image: Image.Image, located: Located) -> str | None:
         """Write a picture's overlay; its name."""
-        if self._folder is None:
+        if not self._pieces:
             return None
+        from cbir.cli.segment_output import png_of
         from cbir.parts.overlay import overlay
 
-        return self._files.save(overlay(image, located), f"{self._files.free_stem(path)}.located.png")
+        (written,) = self._derived.write(path, zip(self._pieces, [png_of(overlay(image, located))], strict=True))
+        return str(written)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import re
 import shlex
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,15 +15,28 @@ from pathlib import Path
 
 import click
 
+from cbir.cli.claims import claim
 from cbir.errors import CbirError, reason_of
 from cbir.names import printable
+from cbir.utils.opening import OddFileError
 
 _OPTION = "--log-file"
 _LOG = "cbir.log"
 _ARGUMENTS = "cbir.arguments"
 
-# A FIFO that nobody reads would keep the run waiting.
-_TO_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+# What a line of a log begins with: by that cbir knows its own.
+_LINE = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \[\d+\] ")
+
+_FLAGS = (
+    os.O_RDWR
+    | os.O_APPEND
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 
 _RESULTS = {0: "done", 2: "wrong usage", 3: "refused to forget", 4: "done, files were skipped", 130: "interrupted"}
 
@@ -39,18 +55,37 @@ class LogFile(logging.Handler):
         self.subject = self.outcome = ""
         self._started = time.monotonic()
         self._is_failing = False
+        self._known: tuple[int, int] | None = None
 
     def append(self, text: str) -> None:
-        """Add a line; OSError where that cannot be."""
+        """Add a line; OSError where that cannot be, and where the file is none of cbir's logs."""
         moment = time.strftime("%Y-%m-%d %H:%M:%S %z")
         told = printable(text.strip(), keep_bytes=True)
         line = f"{moment} [{os.getpid()}] {told}\n".encode("utf-8", errors="surrogateescape")
-        file = os.open(self.path, _TO_APPEND, 0o666)
+        file = self._open()
         try:
             while line:
                 line = line[os.write(file, line) :]
         finally:
             os.close(file)
+
+    def _open(self) -> int:
+        """Open the file to append to; OddFileError where it is no log, or may be another file as well (a link)."""
+        with contextlib.suppress(FileNotFoundError):
+            # before it is opened: that alone may do something to a device, and waits for the other end of a pipe
+            _check_kind(os.lstat(self.path), self.path)
+        file = os.open(self.path, _FLAGS, 0o640)
+        try:
+            status = os.fstat(file)
+            _check_kind(status, self.path)
+            if (status.st_dev, status.st_ino) != self._known:
+                if not _LINE.match(os.read(file, 100)) and status.st_size:
+                    raise OddFileError("it is there, and it is no log of cbir's", self.path)
+                self._known = status.st_dev, status.st_ino
+        except BaseException:
+            os.close(file)
+            raise
+        return file
 
     def write(self, text: str) -> None:
         """Add a line; the first that cannot be added is told on stderr, and the run goes on."""
@@ -83,7 +118,9 @@ def log_option(ctx: click.Context, param: click.Parameter, value: Path | None) -
 def _begin(ctx: click.Context, path: Path) -> LogFile:
     from cbir.cli.runs import stop_on_terminate
 
-    log = ctx.meta[_LOG] = LogFile(path)
+    log = LogFile(path)
+    claim(ctx, log.path, _OPTION)
+    ctx.meta[_LOG] = log
     # whichever command it is, and from now on: so that the run's last line is written
     stop_on_terminate()
     try:
@@ -92,7 +129,7 @@ def _begin(ctx: click.Context, path: Path) -> LogFile:
         del ctx.meta[_LOG]
         raise CbirError(
             f"Cannot write the log file {log.path}: {reason_of(error)}. Name a file in a folder that is there and "
-            f"that you may write to with {_OPTION}."
+            f"that you may write to, or one that cbir has begun, with {_OPTION}."
         ) from error
     logging.getLogger("cbir").addHandler(log)
     return log
@@ -168,6 +205,16 @@ def _begin_in_spite(ctx: click.Context) -> None:
             except CbirError as error:
                 _tell(f"Error: {error}")
             return
+
+
+def _check_kind(status: os.stat_result, path: Path) -> None:
+    """OddFileError where what is at a path is no regular file of that one name."""
+    if stat.S_ISLNK(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink > 1):
+        raise OddFileError("it is a link, and so another file as well", path)
+    if stat.S_ISDIR(status.st_mode):
+        raise OddFileError("it is a folder", path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OddFileError("it is not a regular file", path)
 
 
 def _tell(text: str) -> None:

@@ -9,7 +9,7 @@ import click
 from cbir.cli import output
 from cbir.cli.numbers import WholeNumber
 from cbir.cli.opening import Opener, open_written_option
-from cbir.cli.options import FilePath, index_option, verbosity_options
+from cbir.cli.options import FilePath, force_option, index_option, verbosity_options
 from cbir.cli.reports import html_file, png_file
 from cbir.cli.runs import progress, use_one_blas_thread
 
@@ -30,6 +30,7 @@ from cbir.cli.runs import progress, use_one_blas_thread
     type=click.Choice(["tags", "folders", "none"]),
     help="What regions are called by. Default: tags if the index has classes, else folders.",
 )
+@force_option
 @open_written_option
 @verbosity_options
 @click.pass_context
@@ -40,6 +41,7 @@ def command(
     png: Path | None,
     most: int,
     words: str | None,
+    force: bool,
     opens: bool,
 ) -> None:
     """Show all pictures of an index on a grid, like beside like, so that one sees what a collection holds.
@@ -54,15 +56,16 @@ def command(
     """
     use_one_blas_thread()
     from cbir.map.collection import map_index
-    from cbir.report.map import write_map
+    from cbir.report.map import map_names, write_map
     from cbir.search import open_index
 
     index = open_index(index_name)
-    if html is None and png is None:
-        html, png = Path(f"{index.directory.name}.map.html"), Path(f"{index.directory.name}.map.png")
+    by_default = html is None and png is None
+    if by_default:
+        html, png = map_names(index.directory, force=force)
     whole = map_index(index, most=most)
     watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
-    missing = write_map(whole, html=html, png=png, words=words, watch=watch)
+    missing = write_map(whole, html=html, png=png, words=words, force=force, keep_others=by_default, watch=watch)
     written = [path for path in (html, png) if path is not None]
     output.write_paths(written, null=False)
     if missing:

@@ -68,6 +68,10 @@ engine_option = click.option(
     help="What runs the network. Default: $CBIR_ENGINE, else auto (CUDA if it pays, else OpenVINO).",
 )
 
+force_option = click.option(
+    "--force", is_flag=True, is_eager=True, help="Write over files that cbir did not make, too."
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

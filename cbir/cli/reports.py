@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cbir.cli.options import FilePath
+from cbir.cli.claims import claim
+from cbir.cli.options import FilePath, force_option
 from cbir.errors import CbirError
-from cbir.report.files import check_folder, check_page_ending, check_png_ending, check_sheet_ending
+from cbir.report.files import check_page_ending, check_png_ending, check_sheet_ending
+from cbir.utils.outputs import check_output
 
 if TYPE_CHECKING:
     from cbir.cli.words import Words
@@ -32,26 +34,38 @@ _NAMED = 3
 
 def sheet_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """A sheet's name, checked before anything is done; a usage error where it has another ending."""
-    return _checked(value, check_sheet_ending, "--sheet")
+    return _checked(ctx, value, "--sheet", "sheet", check_sheet_ending)
 
 
 def html_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """A page's name, checked before anything is done; a usage error where it has another ending."""
-    return _checked(value, check_page_ending, "--html")
+    return _checked(ctx, value, "--html", "page", check_page_ending)
 
 
 def png_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """The name of a map's picture, checked before anything is done; a usage error where it has another ending."""
-    return _checked(value, check_png_ending, "--png")
+    return _checked(ctx, value, "--png", "map", check_png_ending)
 
 
-def _checked(path: Path | None, check_ending: Callable[[Path, str], None], option: str) -> Path | None:
-    if path is not None:
+def coco_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """The name of a COCO document, checked before anything is done."""
+    return _checked(ctx, value, "--coco", "coco")
+
+
+def _checked(
+    ctx: click.Context,
+    path: Path | None,
+    option: str,
+    kind: str,
+    check_ending: Callable[[Path, str], None] = lambda path, option: None,
+) -> Path | None:
+    if path is not None and not ctx.resilient_parsing:
         try:
             check_ending(path, option)
         except CbirError as error:
             raise click.BadParameter(str(error)) from error
-        check_folder(path, option)
+        claim(ctx, path, option)
+        check_output(path, option, kind, force=ctx.params["force"])
     return path
 
 
@@ -73,18 +87,21 @@ html_option = click.option(
 
 
 def report_options(command: Command) -> Command:
-    """`--sheet` and `--html`."""
-    return sheet_option(html_option(command))
+    """`--sheet` and `--html`, and `--force` for both."""
+    return sheet_option(html_option(force_option(command)))
 
 
 class SearchReports:
     """What is to be shown of a search on a sheet, a page or both; without either it does nothing."""
 
-    def __init__(self, searcher: Searcher, sheet: Path | None, html: Path | None, words: Words) -> None:
+    def __init__(
+        self, searcher: Searcher, sheet: Path | None, html: Path | None, words: Words, *, force: bool = False
+    ) -> None:
         self._searcher = searcher
         self._sheet = sheet
         self._html = html
         self._words = words
+        self._force = force
         self._groups: list[Group] = []
         self._count = 0
 
@@ -127,7 +144,7 @@ class SearchReports:
     def _write_sheet(self, path: Path) -> None:
         from cbir.report.sheet import write_sheet
 
-        write_sheet(self._groups, path)
+        write_sheet(self._groups, path, force=self._force)
 
     def _write_page(self, path: Path) -> None:
         from cbir.report.page import write_page
@@ -137,6 +154,7 @@ class SearchReports:
             "search.html",
             self._groups,
             path,
+            force=self._force,
             heading=f"Search in {index.directory.name}",
             about=[
                 f"{len(index):,} pictures below {index.root}, by {self._searcher.backbone.name}; "

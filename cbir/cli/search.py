@@ -104,6 +104,7 @@ def command(
     format_: str | None,
     sheet: Path | None,
     html: Path | None,
+    force: bool,
     weights: str | None,
     engine: str | None,
 ) -> None:
@@ -197,7 +198,7 @@ def command(
         words=asked,
         preview=previews,
     )
-    reports = SearchReports(searcher, sheet, html, asked)
+    reports = SearchReports(searcher, sheet, html, asked, force=force)
     has_failed = writer.write(reports.watch(opener.watch(results) if opens else results))
     written = reports.write()
     if opens:

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from cbir.cli import output, segment_output
+from cbir.cli.claims import claimed
 from cbir.cli.numbers import Number, NumberList, WholeNumber
 from cbir.cli.options import (
     FilePath,
     engine_option,
+    force_option,
     given_options,
     model_option,
     verbosity_options,
     weights_option,
 )
 from cbir.cli.pictures import list_options, listed_paths
-from cbir.cli.reports import html_option
-from cbir.errors import CbirError, ImageReadError
+from cbir.cli.reports import coco_file, html_option
+from cbir.errors import CbirError, ImageReadError, OutputRefusedError
+from cbir.utils.outputs import check_not_shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,8 +71,15 @@ logger = logging.getLogger("cbir")
 @click.option("--crops", type=FilePath(), metavar="FOLDER", help="Write each part, cut out, to this folder.")
 @click.option("--layers", is_flag=True, help="Write NAME.layers.png: what each stage of the network responds to.")
 @click.option("--classify", is_flag=True, help="Tell the likeliest of ImageNet's classes of the picture and its parts.")
-@click.option("--coco", type=FilePath(), metavar="FILE", help="Write all pictures' parts as one COCO document.")
+@click.option(
+    "--coco",
+    type=FilePath(),
+    callback=coco_file,
+    metavar="FILE",
+    help="Write all pictures' parts as one COCO document.",
+)
 @html_option
+@force_option
 @model_option
 @weights_option
 @engine_option
@@ -101,6 +111,7 @@ def command(
     classify: bool,
     coco: Path | None,
     html: Path | None,
+    force: bool,
     model: str | None,
     weights: str | None,
     engine: str | None,
@@ -141,15 +152,27 @@ def command(
         seed=SEED if seed is None else seed,
     )
     classifier = _classifier(segmenter) if classify else None
-    files = segment_output.Files(out or Path(), images, not no_overlay, not no_labels, crops)
+    kinds = {"overlay": not no_overlay, "labels": not no_labels, "layers": layers, "crops": crops is not None}
+    files = segment_output.Files(
+        out or Path(),
+        images,
+        [kind for kind, is_wanted in kinds.items() if is_wanted],
+        crops,
+        reserved=claimed(ctx),
+        force=force,
+    )
     page = None if html is None else _page(images, backbone.name)
+    for path, option in claimed(ctx).items():
+        check_not_shown(path, images, option)
     format_ = format_ or output.default_format(piped="jsonl")
     records: list[segment_output.Record] = []
     failed = False
     for image in images:
         try:
+            files.check(image)
             segmentation = segmenter.segment(image, parts, scale=scale)
-        except ImageReadError as error:
+            written = files.write(segmentation, image, _layers(segmentation, segmenter) if layers else None)
+        except (ImageReadError, OutputRefusedError) as error:
             output.tell(f"Error: {error}")
             failed = True
             if page is not None:
@@ -158,8 +181,6 @@ def command(
             if format_ == "jsonl":
                 output.write_json_line(records[-1])
             continue
-        stages = _layers(segmentation, segmenter) if layers else None
-        written = files.write(segmentation, image, stages)
         classified = classifier.classify(segmentation) if classifier else None
         shapes = format_ in ("json", "jsonl") or coco is not None
         record = segment_output.describe(segmentation, image, backbone.name, written, classified, shapes=shapes)
@@ -171,9 +192,9 @@ def command(
         elif format_ == "table":
             segment_output.write_table(record)
     if coco is not None:
-        _write_coco(files, records, coco)
+        segment_output.write_coco(records, coco, images, force=force)
     if page is not None and html is not None:
-        page.write(html)
+        page.write(html, force=force)
     if format_ == "json":
         output.write_json(records[0] if len(images) == 1 else records)
     elif format_ in ("csv", "tsv"):
@@ -209,13 +230,3 @@ def _layers(segmentation: Segmentation, segmenter: Segmenter) -> Image.Image:
     from cbir.segment.layers import layers_picture
 
     return layers_picture(segmentation.image, segmenter.engine)
-
-
-def _write_coco(files: segment_output.Files, records: list[segment_output.Record], path: Path) -> None:
-    import json
-
-    from cbir.segment.coco import document
-
-    files.write_text(
-        json.dumps(document([record for record in records if "error" not in record])) + "\n", path, "--coco"
-    )

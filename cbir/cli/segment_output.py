@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from cbir.cli import output, table
 from cbir.cli.table import Column
-from cbir.errors import CbirError, reason_of
+from cbir.errors import CbirError
+from cbir.utils.marks import Mark, picture_settings
+from cbir.utils.outputs import Derived, MarkedFill, Piece, real_name, write_output
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,81 +22,100 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
 Record = dict[str, Any]
 
+# How files are called after the picture's name, by their kinds.
+_NAMES = {"overlay": "parts", "labels": "labels", "layers": "layers"}
 
-@dataclass
+
 class Files:
-    """The files of one run. `inputs` are the pictures that were named: none of them is ever written over."""
+    """The files of one run: of each picture those whose `kinds` are wanted, of overlay, labels, layers and crops.
 
-    folder: Path
-    inputs: Sequence[Path]
-    has_overlay: bool = True
-    has_labels: bool = True
-    crops: Path | None = None
-    _taken: set[str] = field(default_factory=set)
+    They go to `folder`, crops to a folder of their own. `inputs` are the pictures that were named: none of them is ever
+    written over. `reserved` are files that other options name.
+    """
 
-    def write(self, segmentation: Segmentation, image: Path, layers: Image.Image | None) -> Record:
+    def __init__(
+        self,
+        folder: Path,
+        inputs: Sequence[Path],
+        kinds: Collection[str] = ("overlay", "labels"),
+        crops: Path | None = None,
+        *,
+        reserved: Mapping[Path, str] | None = None,
+        force: bool = False,
+    ) -> None:
+        self._kinds = kinds
+        self._folder = folder
+        self._crops = crops or folder
+        reserved = reserved or {}
+        names = {real_name(path): option for path, option in reserved.items()}
+        for picture in inputs if names else ():
+            for piece in self._pieces():
+                path = piece.folder / f"{picture.stem}{piece.ending}"
+                if (option := names.get(real_name(path))) is not None:
+                    raise CbirError(
+                        f"{path}, which {option} names, would also be made of {picture}: "
+                        f"name another file with {option}."
+                    )
+        self._derived = Derived(inputs=inputs, reserved=reserved, force=force)
+
+    def check(self, picture: Path) -> None:
+        """OutputRefusedError where a file of a picture would be written over one that cbir did not make."""
+        self._derived.stem(picture, self._pieces())
+
+    def write(self, segmentation: Segmentation, picture: Path, layers: Image.Image | None) -> Record:
         """Write what was asked for of one picture; the files' names, as a record has them."""
-        from cbir.segment import overlay
-
-        stem = self.free_stem(image)
+        pieces = self._pieces(len(segmentation.parts))
+        paths = self._derived.write(picture, zip(pieces, self._images(segmentation, layers), strict=True))
         written: Record = {}
-        if self.has_overlay:
-            written["overlay"] = self._save(overlay.overlay(segmentation), self.folder / f"{stem}.parts.png", "--out")
-        if self.has_labels:
-            written["labels"] = self._save(overlay.label_map(segmentation), self.folder / f"{stem}.labels.png", "--out")
-        if layers is not None:
-            written["layers"] = self._save(layers, self.folder / f"{stem}.layers.png", "--out")
-        if self.crops is not None:
-            digits = max(2, len(str(len(segmentation.parts) - 1)))
-            written["crops"] = [
-                self._save(cut, self.crops / f"{stem}.segment-{part.label:0{digits}}.png", "--crops")
-                for part, cut in overlay.cut_outs(segmentation)
-            ]
+        for piece, path in zip(pieces, map(str, paths), strict=True):
+            if piece.kind == "crop":
+                written.setdefault("crops", []).append(path)
+            else:
+                written[piece.kind] = path
         return written
 
-    def save(self, image: Image.Image, name: str) -> str:
-        """Write a picture of that name to the folder; its path."""
-        return self._save(image, self.folder / name, "--out")
+    def _images(self, segmentation: Segmentation, layers: Image.Image | None) -> Iterator[MarkedFill]:
+        """What writes each of `_pieces`, made one by one: the cut-outs of a large picture fill much memory."""
+        from cbir.segment import overlay
 
-    def write_text(self, text: str, path: Path, option: str) -> None:
-        """Write a document that `option` names."""
-        self._check(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
-        except OSError as error:
-            raise CbirError(f"Cannot write {path}: {reason_of(error)}. Name another file with {option}.") from error
+        if "overlay" in self._kinds:
+            yield png_of(overlay.overlay(segmentation))
+        if "labels" in self._kinds:
+            yield png_of(overlay.label_map(segmentation))
+        if layers is not None:
+            yield png_of(layers)
+        if "crops" in self._kinds:
+            for _, cut in overlay.cut_outs(segmentation):
+                yield png_of(cut)
 
-    def _save(self, image: Image.Image, path: Path, option: str) -> str:
-        self._check(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            image.save(path, compress_level=1)  # of 12 megapixels, twice as quick as the default, and hardly larger
-        except OSError as error:
-            raise CbirError(f"Cannot write {path}: {reason_of(error)}. Choose another folder with {option}.") from error
-        return str(path)
+    def _pieces(self, parts: int = 1) -> list[Piece]:
+        """What is made of a picture that has so many parts."""
+        made = [Piece(self._folder, f".{_NAMES[kind]}.png", kind, "--out") for kind in _NAMES if kind in self._kinds]
+        if "crops" in self._kinds:
+            digits = max(2, len(str(parts - 1)))
+            endings = [f".segment-{number:0{digits}}.png" for number in range(parts)]
+            made += [Piece(self._crops, ending, "crop", "--crops") for ending in endings]
+        return made
 
-    def _check(self, path: Path) -> None:
-        """CbirError where `path` is one of the pictures that were named."""
-        for name in self.inputs:
-            try:
-                is_input = os.path.samefile(name, path)
-            except OSError:  # one of them is not there
-                continue
-            if is_input:
-                raise CbirError(
-                    f"{path} would be written over, and it is one of the pictures that were named: "
-                    "choose another folder with --out, or leave it out."
-                )
 
-    def free_stem(self, image: Path) -> str:
-        """The start of the files' names; pictures of one name from several folders get numbers."""
-        stem, number = image.stem, 1
-        while stem in self._taken:
-            number += 1
-            stem = f"{image.stem}-{number}"
-        self._taken.add(stem)
-        return stem
+def png_of(image: Image.Image) -> MarkedFill:
+    """What writes an image as a PNG."""
+
+    def fill(file: IO[bytes], mark: Mark) -> None:
+        # of 12 megapixels, level 1 is twice as quick as the default, and the file hardly larger
+        image.save(file, "PNG", compress_level=1, **picture_settings("PNG", mark))
+
+    return fill
+
+
+def write_coco(records: Iterable[Record], path: Path, pictures: Sequence[Path], *, force: bool = False) -> None:
+    """Write the parts of all pictures that could be read as one COCO document; CbirError where that cannot be."""
+    import json
+
+    from cbir.segment.coco import document
+
+    text = json.dumps(document(record for record in records if "error" not in record)) + "\n"
+    write_output(path, lambda file: file.write(text.encode("ascii")), "--coco", "coco", force=force, shown=pictures)
 
 
 def describe(

@@ -103,13 +103,14 @@ class SegmentPage:
         """Note that a picture could not be read."""
         self._problems.append(problem)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, *, force: bool = False) -> None:
         """Write the page; CbirError where that cannot be."""
         write_page(
             "segment.html",
             [],
             path,
             others=self._inputs,
+            force=force,
             pictures=self._pictures,
             problems=self._problems,
             most_parts=max((len(picture.parts) for picture in self._pictures), default=0),

@@ -11,11 +11,13 @@ from PIL import Image, ImageOps
 from cbir.errors import CbirError
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import find_labels
-from cbir.report.files import check_page_ending, check_place, check_png_ending, write_whole
+from cbir.report.files import check_page_ending, check_png_ending
 from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
 from cbir.report.thumbnails import thumbnails
 from cbir.tagging import RowTags
+from cbir.utils.marks import Mark, picture_settings, source_of
+from cbir.utils.outputs import Derived, Piece, check_not_shown, write_output
 
 #: What regions may be called by.
 WORDS = ("tags", "folders", "none")
@@ -27,19 +29,22 @@ def write_map(
     html: Path | None,
     png: Path | None,
     words: str | None = None,
+    force: bool = False,
+    keep_others: bool = False,
     watch: Callable[[Iterator[Any], int], Iterator[Any]] = lambda items, total: items,
 ) -> list[MapCell]:
     """Write a map to `html`, `png` or both, and return the cells whose pictures could not be read.
 
     `words`, one of WORDS, is what regions are called by; without it tags if the index has classes, else folders.
-    Raises CbirError where a file cannot be written or would replace a picture, and where no picture can be read.
+    Raises CbirError where a file cannot be written or would replace a picture or, without `force`, any file that cbir
+    did not make, and where no picture can be read; with `keep_others` also where it would replace another index's map.
     """
     root = whole.index.root
     shown = [cell.path for cell in whole.cells]
     for path, option, check_ending in ((html, "--html", check_page_ending), (png, "--png", check_png_ending)):
         if path:
             check_ending(path, option)
-            check_place(path, shown, option)
+            check_not_shown(path, shown, option)
     tags = RowTags(whole.index).of([cell.row for cell in whole.cells])
     tag_words = [[tag.word for tag in its or ()] for its in tags]
     if words is None:
@@ -71,12 +76,42 @@ def write_map(
             f"have moved, say so with `cbir index --index {whole.index.directory.name} --root FOLDER`."
         )
     if page and html:
-        text = page.finish(labels).encode()
-        write_whole(html, lambda file: file.writelines([text]), "--html")
+        source = source_of(whole.index.directory, html.parent)
+        text = page.finish(labels, Mark("page", source)).encode()
+        write_output(
+            html,
+            lambda file: file.write(text),
+            "--html",
+            "page",
+            force=force,
+            shown=shown,
+            source=source if keep_others else "",
+        )
     if picture and png:
         image = picture.finish(labels)
-        write_whole(png, lambda file: image.save(file, "PNG", compress_level=1), "--png")
+        source = source_of(whole.index.directory, png.parent)
+        settings = picture_settings("PNG", Mark("map", source))
+        write_output(
+            png,
+            lambda file: image.save(file, "PNG", compress_level=1, **settings),
+            "--png",
+            "map",
+            force=force,
+            shown=shown,
+            source=source if keep_others else "",
+        )
     return missing
+
+
+def map_names(index: Path, *, force: bool = False) -> tuple[Path, Path]:
+    """The page and the picture of an index's map in the current folder: free names, or those of its map there.
+
+    CbirError where they are files that cbir did not make, unless `force`.
+    """
+    endings = (".map.html", "page", "--html"), (".map.png", "map", "--png")
+    pieces = [Piece(Path(), ending, kind, option) for ending, kind, option in endings]
+    stem = Derived(force=force).stem(index, pieces, name=index.name)
+    return Path(f"{stem}.map.html"), Path(f"{stem}.map.png")
 
 
 def _square(image: Image.Image | None, side: int) -> Image.Image | None:

@@ -14,6 +14,7 @@ from PIL import Image
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import MapLabel
 from cbir.report.page import data_uri, environment
+from cbir.utils.marks import Mark
 
 #: Pixels of a picture's side: sharp when a few dozen of them fill a screen.
 SIDE = 128
@@ -47,7 +48,7 @@ class MapPage:
             }
         )
 
-    def finish(self, labels: Sequence[MapLabel]) -> str:
+    def finish(self, labels: Sequence[MapLabel], mark: Mark) -> str:
         """The page's HTML."""
         templates = environment()
         script = Markup(templates.get_template("map.js").render())
@@ -57,6 +58,7 @@ class MapPage:
             grid=self._whole.grid,
             cells=self._cells,
             labels=labels,
+            mark=str(mark),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )

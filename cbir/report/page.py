@@ -16,8 +16,10 @@ from markupsafe import Markup
 from cbir.errors import CbirError
 from cbir.names import printable
 from cbir.report.card import Card, Group, PixelBox, Source
-from cbir.report.files import check_page_ending, check_place, write_whole
+from cbir.report.files import check_page_ending
 from cbir.report.thumbnails import Thumbnail, as_jpeg, thumbnails
+from cbir.utils.marks import Mark
+from cbir.utils.outputs import check_not_shown, write_output
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -69,17 +71,19 @@ def write_page(
     option: str = "--html",
     advice: str = _ADVICE,
     others: Iterable[Path] = (),
+    force: bool = False,
     **values: Any,
 ) -> None:
     """Fill one of `templates/` with the groups and `values`, and write it to `path`.
 
     The template also has `picture`, a function from a card to its thumbnail. CbirError where there are too many
-    pictures (its `advice` says what to do), where `path` is no HTML file, is one of the pictures or of `others`, or
-    cannot be written. `option` is what named it.
+    pictures (its `advice` says what to do), where `path` is no HTML file, is one of the pictures or of `others` or,
+    without `force`, any file that cbir did not make, or cannot be written. `option` is what named it.
     """
     check_page_ending(path, option)
     cards = [card for group in groups for card in group.all_cards]
-    check_place(path, (*(card.path for card in cards), *others), option)
+    shown = [*(card.path for card in cards), *others]
+    check_not_shown(path, shown, option)
     picture = Pictures(cards, advice=advice)
     pieces = environment().get_template(template).generate(groups=groups, picture=picture, **values)
 
@@ -87,7 +91,7 @@ def write_page(
         for piece in pieces:
             file.write(piece.encode("utf-8"))
 
-    write_whole(path, write, option)
+    write_output(path, write, option, "page", force=force, shown=shown)
 
 
 @cache
@@ -102,6 +106,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["uri"] = file_uri
+    made.globals["mark"] = str(Mark("page"))
     return made
 
 

@@ -10,10 +10,12 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw
 
 from cbir.report.card import Card, Group, Source
-from cbir.report.files import SHEET_ENDINGS, check_place, check_sheet_ending, write_whole
+from cbir.report.files import SHEET_ENDINGS, check_sheet_ending
 from cbir.report.fonts import Lettering
 from cbir.report.layout import Layout, choose_layout
 from cbir.report.thumbnails import Thumbnail, thumbnails
+from cbir.utils.marks import Mark, picture_settings
+from cbir.utils.outputs import check_not_shown, write_output
 
 
 class _Format(NamedTuple):
@@ -48,17 +50,28 @@ _ACCENT, _AWAY, _RIGHT, _WRONG = (24, 90, 188), (176, 32, 48), (18, 122, 62), (1
 _ENLARGED = 2.0
 
 
-def write_sheet(groups: Sequence[Group], path: Path, *, option: str = "--sheet", advice: str = _ADVICE) -> None:
+def write_sheet(
+    groups: Sequence[Group], path: Path, *, option: str = "--sheet", advice: str = _ADVICE, force: bool = False
+) -> None:
     """Draw the groups and write them to `path`, in the format of its ending.
 
     CbirError where there are too many pictures (its `advice` says what to do), where `path` has another ending, is one
-    of the pictures, or cannot be written. `option` is what named it.
+    of the pictures or, without `force`, any file that cbir did not make, or cannot be written. `option` named it.
     """
     check_sheet_ending(path, option)
-    check_place(path, (card.path for group in groups for card in group.all_cards), option)
+    shown = [card.path for group in groups for card in group.all_cards]
+    check_not_shown(path, shown, option)
     format_ = _FORMATS[path.suffix.lower()]
     image = draw_sheet(groups, most_side=format_.most_side, advice=advice)
-    write_whole(path, lambda file: image.save(file, format_.name, **format_.settings), option)
+    settings = {**format_.settings, **picture_settings(format_.name, Mark("sheet"))}
+    write_output(
+        path,
+        lambda file: image.save(file, format_.name, **settings),
+        option,
+        "sheet",
+        force=force,
+        shown=shown,
+    )
 
 
 def draw_sheet(groups: Sequence[Group], *, most_side: int = 65_535, advice: str = _ADVICE) -> Image.Image:

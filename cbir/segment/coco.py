@@ -14,6 +14,7 @@ import numpy as np
 from cbir.segment.describe import Labels
 from cbir.segment.polygons import outlines
 from cbir.segment.runs import column_runs
+from cbir.utils.marks import Mark
 
 
 def segmentations(labels: Labels) -> list[dict[str, Any]]:
@@ -83,4 +84,4 @@ def document(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
                 }
             )
     named = [{"id": number, "name": name} for name, number in categories.items()]
-    return {"images": images, "annotations": annotations, "categories": named}
+    return {"info": {"made_by": str(Mark("coco"))}, "images": images, "annotations": annotations, "categories": named}
