@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +142,7 @@ def _member(member: Member) -> dict[str, Any]:
         "width": member.width,
         "height": member.height,
         "bytes": member.bytes,
-        "mtime": datetime.fromtimestamp(member.mtime_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "mtime": output.moment(member.mtime_ns // 10**9),
         "score": round(member.score, 4),
         "keep": member.is_kept,
         "exact": member.is_exact,

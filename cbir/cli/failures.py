@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import threading
 import traceback
@@ -12,23 +13,28 @@ from types import TracebackType
 from cbir.cli import output
 from cbir.errors import reason_of
 
-# What libraries say where memory or processes run out, whatever kind of error they make of it.
-_WORDS_OF_MEMORY = ("cannot allocate memory", "failed to map", "bad_alloc", "not enough memory", "out of memory")
-_WORDS_OF_THREADS = ("can't start new thread", "resource temporarily unavailable", "pthread_create failed")
+# What libraries say where memory or threads run out, whatever kind of error they make of it.
+_MEMORY = re.compile(
+    r"bad_alloc|out of memory|(can(no|')t|could not|unable to|failed to|not enough)\W+(\w+\W+){0,2}(alloc|memory|map )",
+    re.I,
+)
+_THREADS = re.compile(r"can't start new thread|resource temporarily unavailable|pthread_create failed", re.I)
 
 
 def sentence_of(error: BaseException) -> str | None:
     """What the user reads of an error by which the system says that something is short; None for any other."""
     number = error.errno if isinstance(error, OSError) else None
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(word in text for word in _WORDS_OF_MEMORY):
+    text = str(error)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or _MEMORY.search(text):
         return "There is not enough memory for this: end other programs, or raise the limit (`ulimit -v` shows it)."
     if number in (errno.EMFILE, errno.ENFILE):
         return "Too many files are open at once: raise the limit (`ulimit -n` shows it; 64 are enough)."
-    if number == errno.EAGAIN or any(word in text for word in _WORDS_OF_THREADS):
-        return "No more threads or processes can be started: raise the limit (`ulimit -u` shows it)."
+    if number == errno.EAGAIN or _THREADS.search(text):
+        return "No more threads can be started: raise the limit of processes or memory (`ulimit -u -v` shows them)."
     if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
         return "The current folder is not there any more: go to another one (cd) and try again."
+    if isinstance(error, RuntimeError) and "home directory" in text:  # what pathlib makes of it
+        return "There is no account whose home folder a path that begins with ~ means: write the whole path."
     if isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
         return f"A library cannot be loaded: {error}. Installing cbir again may help."
     if isinstance(error, OSError) and number is not None:

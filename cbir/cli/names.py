@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import queue
+import re
 import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote_to_bytes
 
 from cbir.errors import CbirError, reason_of
+from cbir.utils.text import ENOUGH, utf16_of
 
 # Names that are read before they are asked for.
 _AHEAD = 1024
@@ -22,12 +26,15 @@ _SOON = 0.005
 _READ_BYTES = 1 << 16
 _LONGEST_NAME = 1 << 20
 
+# What hardly a picture's own name has, but many a line of a list.
+_ODD = re.compile(r"""^[\s\ufeff"']|\s$|\\|^file:""", re.IGNORECASE)
+
 
 class NameList:
     """The names in a list, a file or stdin, read by a thread as they are written; names end in NUL with `null`.
 
-    However long the list is, only some names are in memory. CbirError, when the names are asked for, where the list
-    cannot be read.
+    However long the list is, only some names are in memory. Without `null` the lines may be as other programs write
+    them (`as_meant`). CbirError, when the names are asked for, where the list cannot be read.
     """
 
     def __init__(self, file: Path, *, null: bool) -> None:
@@ -54,37 +61,70 @@ class NameList:
                 raise name
             if name is None:
                 return
-            yield os.fsdecode(name)
+            text = os.fsdecode(name)
+            if self._separator == b"\0" or (text := as_meant(text)):
+                yield text
 
     def _read(self) -> None:
         problem: CbirError | None = None
         try:
-            rest = b""
             with self._open() as file:
-                read: Callable[[int], bytes | None] = file.read
-                while (data := read(_READ_BYTES)) != b"":
-                    if data is None:  # another program has made stdin non-blocking
-                        select.select([file], [], [])
-                        continue
-                    if b"\0" in data and self._separator != b"\0":
-                        raise ValueError("it has NUL bytes. If they end its names, add -0")
-                    *names, rest = (rest + data).split(self._separator)
-                    self._take(names)
-                    if len(rest) > _LONGEST_NAME:
-                        end = "a NUL byte; without -0, a newline ends it" if self._separator == b"\0" else "a newline"
-                        raise ValueError(f"it has no names that end in {end}")
-            self._take([rest])
+                self._split(self._pieces(file))
         except OSError as error:
             problem = CbirError(f"Cannot read the list {self._file}: {reason_of(error)}.")
+        except UnicodeError:
+            problem = CbirError(f"Cannot read the list {self._file}: it begins as UTF-16 and does not go on so.")
         except ValueError as error:
             problem = CbirError(f"Cannot read the list {self._file}: {error}.")
+        except MemoryError:
+            problem = CbirError(f"Cannot read the list {self._file}: there is not enough memory.")
         finally:  # nobody must wait for ever
             self._arrived.put(problem)
 
-    def _take(self, names: list[bytes]) -> None:
+    def _split(self, pieces: Iterator[bytes]) -> None:
+        """Take the names out of the list's bytes, as they come."""
+        rest, empty = b"", 0
+        for piece in pieces:
+            if b"\0" in piece and self._separator != b"\0":
+                raise ValueError("it has NUL bytes. If they end its names, add -0")
+            *names, rest = (rest + piece).split(self._separator)
+            empty = 0 if self._take(names) else empty + len(piece)
+            if max(len(rest), empty) > _LONGEST_NAME:
+                end = "a NUL byte; without -0, a newline ends it" if self._separator == b"\0" else "a newline"
+                raise ValueError(f"it has no names that end in {end}")
+        self._take([rest])
+
+    def _pieces(self, file: IO[bytes]) -> Iterator[bytes]:
+        """The list's bytes as they are written, in UTF-8 where it is in UTF-16, as none that ends names in NUL is."""
+        pieces = _read_from(file)
+        if self._separator == b"\0":
+            yield from pieces
+            return
+        start = b""
+        for piece in pieces:
+            start += piece
+            # nobody who waits for an answer has to write more than two bytes of UTF-8, nor of what has a mark
+            if len(start) >= ENOUGH or (len(start) > 1 and (b"\0" not in start[:2] or utf16_of(start))):
+                break
+        encoding = utf16_of(start)
+        if encoding is None:
+            yield start
+            yield from pieces
+            return
+        decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+        yield decoder.decode(start).removeprefix("\ufeff").encode("utf-8", "surrogatepass")
+        for piece in pieces:
+            yield decoder.decode(piece).encode("utf-8", "surrogatepass")
+        decoder.decode(b"", final=True)
+
+    def _take(self, names: list[bytes]) -> bool:
+        """Hand on the names that are not empty; whether there was one."""
+        found = False
         for name in names:
             if name.strip(b"\r"):
                 self._arrived.put(name if self._separator == b"\0" else name.rstrip(b"\r"))
+                found = True
+        return found
 
     def _open(self) -> IO[bytes]:
         """The list, without a buffer, which would wait until it is full."""
@@ -97,3 +137,43 @@ class NameList:
         except (OSError, ValueError):  # what stands for stdin is no file of the system
             return sys.stdin.buffer
         return os.fdopen(descriptor, "rb", buffering=0, closefd=False)
+
+
+def _read_from(file: IO[bytes]) -> Iterator[bytes]:
+    read: Callable[[int], bytes | None] = file.read
+    while (data := read(_READ_BYTES)) != b"":
+        if data is None:  # another program has made stdin non-blocking
+            select.select([file], [], [])
+        else:
+            yield data
+
+
+def as_meant(line: str) -> str:
+    """The name of a picture in a line of a list: as it stands if there is a file of that name, else as it is meant.
+
+    Programs put quotes and blanks around names, a byte-order mark before the first, write them as `file://` addresses
+    or with backslashes. Where no file has such a name either, the line is the name, without the mark; empty where it
+    is blank.
+    """
+    if _ODD.search(line) is None or os.path.lexists(line):
+        return line
+    line = line.removeprefix("\ufeff")
+    for name in _readings(line):
+        if os.path.lexists(name):
+            return name
+    return line if line.strip() else ""
+
+
+def _readings(line: str) -> Iterator[str]:
+    yield line
+    name = line.strip()
+    yield name
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
+        name = name[1:-1]
+        yield name
+    if name.lower().startswith("file:"):
+        # what follows // is the machine's name, this one's if any
+        path = name[5:].partition("//")[2] if name[5:].startswith("//") else name[5:]
+        name = os.fsdecode(unquote_to_bytes(path[max(path.find("/"), 0) :]))
+        yield name
+    yield name.replace("\\", "/")

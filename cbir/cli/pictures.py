@@ -11,9 +11,16 @@ import click
 
 from cbir.cli.names import NameList
 from cbir.cli.options import Command, FilePath
+from cbir.errors import CbirError, reason_of
 
 if TYPE_CHECKING:
     from cbir.queries import Query
+
+
+_READ_BYTES = 1 << 20
+
+# Of a picture on stdin: larger ones exist, but none that would be decoded.
+_MOST_BYTES = 1 << 30
 
 
 def list_options(command: Command) -> Command:
@@ -50,7 +57,21 @@ class Stdin:
         if str(path) != "-":
             return Query.from_path(path)
         self.take()
-        return Query(sys.stdin.buffer.read(), "-")
+        return Query(_read_picture(), "-")
+
+
+def _read_picture() -> bytes:
+    """All of stdin; CbirError where it cannot be read, or does not end."""
+    parts, size = [], 0
+    try:
+        # bit by bit: what asks for all that there may be gets no memory where there is little
+        while part := sys.stdin.buffer.read(_READ_BYTES):
+            parts.append(part)
+            if (size := size + len(part)) > _MOST_BYTES:
+                raise CbirError(f"The picture on stdin has more than {_MOST_BYTES:,} bytes: that is none.")
+    except OSError as error:
+        raise CbirError(f"Cannot read the picture on stdin: {reason_of(error)}.") from error
+    return b"".join(parts)
 
 
 class NamedPictures:

@@ -138,7 +138,7 @@ class SearchReports:
                 except CbirError as error:
                     errors.append(str(error))
         if errors:
-            raise CbirError("\n".join(errors))
+            raise CbirError(" ".join(errors))
         return written
 
     def _write_sheet(self, path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError, reason_of
+from cbir.utils.opening import read_regular
+from cbir.utils.text import decode
 
 Items = npt.NDArray[np.int64]
 
 _SEED = 1
+
+# A million of relevant pictures with long names.
+_MOST_BYTES = 1 << 27
 
 #: Wrong names that an error lists; the others are counted.
 _NAMED = 3
@@ -88,7 +93,7 @@ def by_file(file: Path, paths: Sequence[str], root: Path) -> GroundTruth:
     for entry in _read(file):
         known: list[list[int]] = []
         for names in ([entry.query], entry.relevant, entry.ignored):
-            found = [(name, items.get(_relative(name, root))) for name in names]
+            found = [(name, _find(name, items, root)) for name in names]
             missing.update((name, None) for name, item in found if item is None)
             known.append([item for _, item in found if item is not None])
         if not missing:
@@ -120,9 +125,11 @@ class _Entry(NamedTuple):
 
 def _read(file: Path) -> list[_Entry]:
     try:
-        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
+        text = decode(read_regular(file, most=_MOST_BYTES))
     except OSError as error:
         raise CbirError(f"Cannot read the ground truth {file}: {reason_of(error)}.") from error
+    except UnicodeDecodeError as error:
+        raise CbirError(f"The ground truth {file} begins as UTF-16 and does not go on so.") from error
     return list(_from_json(file, text) if text.lstrip().startswith("{") else _from_csv(file, text))
 
 
@@ -152,18 +159,20 @@ def _from_json(file: Path, text: str) -> Iterator[_Entry]:
 
 
 def _from_csv(file: Path, text: str) -> Iterator[_Entry]:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    if next(reader, None) != ["query", "relevant"]:
-        raise CbirError(
-            f"The ground truth {file} is neither a JSON object of queries nor CSV whose first line is query,relevant."
-        )
     relevant: dict[str, list[str]] = defaultdict(list)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
+        header = next((row for row in reader if row and not row[0].startswith("sep=")), [])
+        if [name.strip().lower() for name in header] != ["query", "relevant"]:
+            raise CbirError(
+                f"The ground truth {file} is neither a JSON object of queries nor CSV whose first line is "
+                "query,relevant (or with semicolons or tabs)."
+            )
         for row in reader:
             match row:
                 case [query, name] if query:
                     relevant[query] += [name] if name else []
-                case []:
+                case [*blank] if not any(blank):
                     continue
                 case _:
                     raise CbirError(
@@ -175,12 +184,26 @@ def _from_csv(file: Path, text: str) -> Iterator[_Entry]:
         yield _Entry(query, names, [])
 
 
+def _delimiter(text: str) -> str:
+    """What stands between the fields: in some countries spreadsheets write semicolons, and may say so (`sep=;`)."""
+    first = text.lstrip().partition("\n")[0]
+    return next((one for one in ";\t" if one in first), ",")
+
+
 def _are_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _array(items: Iterable[int]) -> Items:
     return np.array(sorted(items), dtype=np.int64)
+
+
+def _find(name: str, items: Mapping[str, int], root: Path) -> int | None:
+    """The number of the picture of that name; also where a program wrote it with backslashes or blanks around it."""
+    for one in (name, name.strip(), name.strip().replace("\\", "/")):
+        if one and (item := items.get(_relative(one, root))) is not None:
+            return item
+    return None
 
 
 def _relative(name: str, root: Path) -> str:

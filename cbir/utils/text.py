@@ -1,0 +1,36 @@
+"""Text files as other programs write them: in UTF-8 or UTF-16, with a byte-order mark or without."""
+
+from __future__ import annotations
+
+import codecs
+
+#: The first bytes that tell what a text is in; fewer are enough where it has no more.
+ENOUGH = 8
+
+
+def utf16_of(start: bytes, *, may_have_nul: bool = False) -> str | None:
+    """Which UTF-16 a text is in that begins with the bytes `start`, as a name of Python's; None where it is in none.
+
+    Without a byte-order mark it is told by every other byte, which is 0 in most scripts' punctuation and all ASCII. Not
+    where the text itself `may_have_nul`.
+    """
+    if start.startswith(codecs.BOM_UTF16_LE):
+        return "utf-16-le"
+    if start.startswith(codecs.BOM_UTF16_BE):
+        return "utf-16-be"
+    if may_have_nul or len(start) < ENOUGH:
+        return None
+    first, second = start[:ENOUGH:2], start[1:ENOUGH:2]
+    if not any(second) and all(first):
+        return "utf-16-le"
+    return "utf-16-be" if not any(first) and all(second) else None
+
+
+def decode(content: bytes) -> str:
+    """The text of a file without its byte-order mark; bytes of names that are no UTF-8 as `os.fsdecode` has them.
+
+    UnicodeDecodeError where it begins as UTF-16 and goes on as something else.
+    """
+    encoding = utf16_of(content[:ENOUGH])
+    text = content.decode("utf-8", "surrogateescape") if encoding is None else content.decode(encoding)
+    return text.removeprefix("\ufeff")
