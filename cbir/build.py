@@ -12,11 +12,13 @@ from pathlib import Path
 
 from cbir.backbones.head import Classifier, classifier_of
 from cbir.backbones.registry import Backbone, choose
-from cbir.errors import CbirError, IndexConflictError, IndexWriteError, reason_of
+from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexWriteError, reason_of
 from cbir.extract import Extracted, Extractor, Watch
 from cbir.images.patterns import Patterns
 from cbir.images.read import MAX_PIXELS
+from cbir.images.readers import describe_readers
 from cbir.images.scan import FoundFile
+from cbir.index import refused
 from cbir.index.check import without_damage, without_damaged_files
 from cbir.index.classes import CLASSES
 from cbir.index.format import META, Meta, PartsEntry, is_writers, load_meta
@@ -90,9 +92,9 @@ class Options:
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
     says whether they take upper and lower case for the same, None that this stays as it was with these patterns.
     `repair` drops blocks, or their optional files, that are damaged, so that their pictures are read again, and looks
-    once more for what could not be found. `rehash` reads the contents of all files. `parts` says whether the index is
-    to have parts of its pictures from now on (docs/parts.md); None leaves that as it is. Pictures of more than
-    `max_pixels` are skipped.
+    once more for what could not be found. `rehash` reads the contents of all files; `retry_skipped`, and `repair`, try
+    those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
+    pictures from now on (docs/parts.md); None leaves that as it is. Pictures of more than `max_pixels` are skipped.
     """
 
     model: str | None = None
@@ -103,6 +105,7 @@ class Options:
     prune: bool = False
     repair: bool = False
     rehash: bool = False
+    retry_skipped: bool = False
     max_pixels: int = MAX_PIXELS
     wait: float = 0
     parts: bool | None = None
@@ -192,7 +195,15 @@ def build_index(
             ) -> Results:
                 return watch(extractor.run(files, known, decoded), to_read)
 
-            report = carry_out(plan, writer, extract, root=target.root, exclude=exclude, parts=parts)
+            report = carry_out(
+                plan,
+                writer,
+                extract,
+                root=target.root,
+                exclude=exclude,
+                parts=parts,
+                readers=describe_readers(options.max_pixels),
+            )
             if parts is not None:
                 _warn_of_growth(parts, report.total, target.name)
             return report, backbone
@@ -201,7 +212,28 @@ def build_index(
 
 
 def _plan(target: Target, exclude: Patterns, index: Index | None, options: Options) -> Plan:
-    return make_plan(target.root, exclude, index, prune=options.prune, repair=options.repair, rehash=options.rehash)
+    return make_plan(
+        target.root,
+        exclude,
+        index,
+        prune=options.prune,
+        repair=options.repair,
+        rehash=options.rehash,
+        refused=_refused(index, options),
+    )
+
+
+def _refused(index: Index | None, options: Options) -> dict[str, refused.Refused]:
+    """What was refused before and is not to be tried again."""
+    entry = None if index is None else index.meta.refused
+    if index is None or entry is None or options.retry_skipped or options.repair:
+        return {}
+    if entry.readers != describe_readers(options.max_pixels):
+        return {}
+    try:
+        return refused.load(index.directory, entry)
+    except IndexDamagedError:
+        return {}
 
 
 def index_folder(

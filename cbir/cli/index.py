@@ -66,6 +66,7 @@ STRICT = 4
 )
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
 @click.option("--rehash", is_flag=True, help="Read every file, also those whose size and times are as they were.")
+@click.option("--retry-skipped", is_flag=True, help="Try files again that could not be read before and are unchanged.")
 @click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
 @click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
 @json_option
@@ -88,6 +89,7 @@ def command(
     parts: bool | None,
     repair: bool,
     rehash: bool,
+    retry_skipped: bool,
     strict: bool,
     wait: float,
     as_json: bool,
@@ -120,6 +122,7 @@ def command(
         prune=prune,
         repair=repair,
         rehash=rehash,
+        retry_skipped=retry_skipped,
         max_pixels=round(max_megapixels * 1_000_000),
         wait=wait,
         parts=parts,
@@ -154,7 +157,7 @@ def _log(report: Report) -> None:
         write_log(f"not readable: the folder {folder} (what is known of its pictures was kept)")
     for folder in report.unmounted_folders:
         write_log(f"not mounted: the folder {folder} (what is known of its pictures was kept)")
-    for path, reason in report.skipped:
+    for path, reason in _skipped(report):
         write_log(f"skipped: {path}: {reason}")
     for path, reason in report.without_classes:
         write_log(f"without classes: {path}: {reason}")
@@ -174,9 +177,15 @@ def _name_skipped(report: Report, *, every: bool) -> None:
     for what, folders in (("not readable", report.unreadable_folders), ("not mounted", report.unmounted_folders)):
         for folder in folders:
             tell(f"  {what}: the folder {folder} (what is known of its pictures was kept)", logged=False)
-    _name_files("skipped", report.skipped, every=every)
+    _name_files("skipped", _skipped(report), every=every)
+    if report.as_before:
+        tell("  What was skipped as before has not changed: --retry-skipped tries it again.", logged=False)
     if report.left_out:
         tell(f"  left out: {report.left_out.describe(printable)}", logged=False)
+
+
+def _skipped(report: Report) -> list[tuple[str, str]]:
+    return [(path, f"{reason} (as before)" if path in report.as_before else reason) for path, reason in report.skipped]
 
 
 def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None:
@@ -212,7 +221,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "kept": plan.kept,
             "excluded": plan.scan.excluded,
             "left_out": plan.scan.left_out.to_json(),
-            "skipped": [{"path": path, "reason": reason} for path, reason in plan.scan.problems],
+            "skipped": [{"path": path, "reason": reason} for path, reason in (*plan.scan.problems, *plan.as_before)],
         }
         write_json(record)
         return

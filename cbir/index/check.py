@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cbir.errors import CbirError, reason_of
 from cbir.hashing import file_sha256
+from cbir.index import refused
 from cbir.index.format import BlockEntry, FileEntry, Meta, PartsEntry
 from cbir.index.kinds import KINDS, without_parts
 from cbir.index.optional import OptionalRows
@@ -27,6 +28,11 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
     if index.meta.parts is not None and index.meta.parts.file is not None:
         try:
             checked_path(index.directory, index.meta.parts.file)
+        except CbirError as error:
+            problems.append(str(error))
+    if index.meta.refused is not None:
+        try:
+            refused.load(index.directory, index.meta.refused)
         except CbirError as error:
             problems.append(str(error))
     for kind in KINDS:
@@ -74,6 +80,12 @@ def without_damaged_files(directory: Path, meta: Meta, *, verify: bool = False) 
         if problem:
             problems.append(problem)
             meta = without_parts(meta).but(parts=PartsEntry())
+    if meta.refused is not None:
+        try:
+            refused.load(directory, meta.refused)
+        except CbirError as error:
+            problems.append(str(error))
+            meta = meta.but(refused=None)
     blocks: list[BlockEntry] = []
     for block in meta.blocks:
         for kind in KINDS:

@@ -79,7 +79,7 @@ class FileTable:
             columns = Columns(*zip(*content, strict=True))
             if [set(map(type, column)) for column in columns] == [{str}, {int}, {int}, {str}]:
                 odd = (path for path in columns.paths if ".." in path or path[:1] in ("", "/") or "\0" in path)
-                if all(map(_is_inside, odd)):
+                if all(map(is_inside, odd)):
                     return columns
         for row, values in enumerate(content):
             self._check(values, row)
@@ -113,7 +113,7 @@ class FileTable:
 
     def _check(self, values: object, row: int) -> FileRecord:
         match values:
-            case [str(path), int(size), int(mtime_ns), str(sha256)] if _is_inside(path):
+            case [str(path), int(size), int(mtime_ns), str(sha256)] if is_inside(path):
                 return FileRecord(path, size, mtime_ns, sha256)
         raise self._damaged(f"row {row} is no path, size, time and SHA-256")
 
@@ -126,6 +126,6 @@ def how_to_repair(directory: Path) -> str:
     return f"`cbir index --index {directory} --repair` reads its pictures again."
 
 
-def _is_inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
     """Whether a relative path stays below the root, so that a forged index cannot name files elsewhere."""
     return bool(path) and not path.startswith("/") and "\0" not in path and ".." not in path.split("/")

@@ -20,7 +20,9 @@ FORMAT = 1
 OPTIONAL = ("classes", "thumbnails", "parts", "signs", "changed")
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
-FILE_NAME = re.compile(rf"(features|files|index|projection|whitening|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|npz|json|ann)")
+FILE_NAME = re.compile(
+    rf"(features|files|index|projection|whitening|refused|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|npz|json|ann)"
+)
 
 
 def is_writers(name: str) -> bool:
@@ -152,6 +154,19 @@ class PartsEntry:
 
 
 @dataclass(frozen=True)
+class RefusedEntry:
+    """The file of what the index could not take, see `cbir.index.refused`, and what tried to read these files."""
+
+    file: FileEntry
+    readers: str
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> RefusedEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        return cls(FileEntry.from_json(record["file"]), str(record["readers"]))
+
+
+@dataclass(frozen=True)
 class Meta:
     """The content of `meta.json`.
 
@@ -160,7 +175,7 @@ class Meta:
     again, so that a reader of an older state cannot mistake a file. `complete` is false between the commits of a
     run that has not come to its end. `ignore_case` is how `exclude` is meant; `mounts` are the folders below the
     root in which another file system began. `cosines` tells how alike the rows are, where that was sampled. `parts` is
-    None where nobody wanted any.
+    None where nobody wanted any, `refused` where all could be taken.
     """
 
     model: dict[str, Any]
@@ -177,6 +192,7 @@ class Meta:
     parts: PartsEntry | None = None
     ignore_case: bool = False
     mounts: tuple[str, ...] = ()
+    refused: RefusedEntry | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -191,6 +207,8 @@ class Meta:
             entries += [self.shortlist.trees, self.shortlist.projection]
         if self.parts and self.parts.file:
             entries.append(self.parts.file)
+        if self.refused:
+            entries.append(self.refused.file)
         return entries
 
     def dump(self) -> str:
@@ -242,7 +260,8 @@ def _parse(record: dict[str, Any]) -> Meta:
     if not isinstance(dimension, int) or not 1 <= dimension <= 100_000:
         raise ValueError(f"impossible dimension {dimension!r}")
     shortlist = record["shortlist"]
-    cosines, parts = record.get("cosines"), record.get("parts")  # an older index has none
+    # an older index has none of these
+    cosines, parts, refused = record.get("cosines"), record.get("parts"), record.get("refused")
     meta = Meta(
         model=model,
         dimension=dimension,
@@ -258,6 +277,7 @@ def _parse(record: dict[str, Any]) -> Meta:
         parts=None if parts is None else PartsEntry.from_json(parts),
         ignore_case=bool(record.get("ignore_case", False)),
         mounts=tuple(str(folder) for folder in record.get("mounts", ())),
+        refused=None if refused is None else RefusedEntry.from_json(refused),
     )
     if meta.shortlist and meta.shortlist.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,12 @@ from cbir.images.suffixes import is_below_systems
 from cbir.index.files import FileRecord
 from cbir.index.kinds import wanted_kinds
 from cbir.index.optional import Kind
+from cbir.index.refused import OTHER, OWN, Refused
 from cbir.index.store import Index
 from cbir.index.times import CHANGED, noted
+
+#: No file that was refused before.
+EMPTY: Mapping[str, Refused] = MappingProxyType({})
 
 
 class Known(NamedTuple):
@@ -45,6 +50,10 @@ class Plan:
     looked at are not gone: so many rows are `kept` for them, also for those in `unmounted`, folders in which another
     file system began once. `rows_by_content` leads from a content's SHA-256 to a row with its features, valid or not.
 
+    `refused` are, by their paths, files that were refused before and have not changed, with the reasons for those that
+    count as pictures in `as_before`, and those that are no pictures by their first bytes. `refused_before` is what the
+    plan was made with.
+
     `missing` are, by the name of a kind of optional file, the contents that the index has, but without what such a file
     stores, each with its rows that count and go on counting; `again` are their unchanged files, which can be read
     again for it: by path, each one's row and content.
@@ -57,6 +66,9 @@ class Plan:
     gone: dict[int, FileRecord] = field(default_factory=dict)
     kept: int = 0
     unmounted: list[str] = field(default_factory=list)
+    refused: dict[str, Refused] = field(default_factory=dict)
+    refused_before: Mapping[str, Refused] = field(default_factory=dict)
+    as_before: list[tuple[str, str]] = field(default_factory=list)
     unchanged: int = 0
     rows_by_content: dict[str, int] = field(default_factory=dict)
     missing: dict[str, dict[str, list[int]]] = field(default_factory=dict)
@@ -94,12 +106,14 @@ def make_plan(
     prune: bool = False,
     repair: bool = False,
     rehash: bool = False,
+    refused: Mapping[str, Refused] = EMPTY,
 ) -> Plan:
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
     indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, what optional files
     should have and could not be had before is missing too. With `rehash`, every file is to be read.
+    Files that are `refused` are not read unless they have changed.
     """
     try:
         plan = Plan(scan(root, exclude))
@@ -109,18 +123,28 @@ def make_plan(
             what = "is not there" if is_gone else f"cannot be listed ({reason_of(error)})"
             raise _refusal(f"{root} {what}", "If it has moved, say where it is with --root FOLDER.") from error
         plan = Plan(Scan())
+    plan.refused_before = refused
     if index is not None:
-        _compare(plan, index, root, exclude, prune=prune, repair=repair, rehash=rehash)
+        _compare(plan, index, root, exclude, refused, prune=prune, repair=repair, rehash=rehash)
         if not prune:
             _guard(plan, index, root, exclude)
     else:
-        look_into(root, plan.scan, lambda file: None)
+        opened = look_into(root, plan.scan, lambda file: None)
+        plan.refused = {file.path: Refused.of(file, OTHER) for file in opened}
         plan.fresh = plan.scan.files
     return plan
 
 
 def _compare(
-    plan: Plan, index: Index, root: Path, exclude: Patterns, *, prune: bool, repair: bool, rehash: bool
+    plan: Plan,
+    index: Index,
+    root: Path,
+    exclude: Patterns,
+    refused: Mapping[str, Refused],
+    *,
+    prune: bool,
+    repair: bool,
+    rehash: bool,
 ) -> None:
     # whole columns at a time: most rows of most runs are unchanged, and need no object of their own
     columns = index.columns()
@@ -135,15 +159,34 @@ def _compare(
     }
     incomplete = set().union(*without.values())
 
+    def still_refused(file: FoundFile) -> Refused | None:
+        known = refused.get(file.path)
+        return known if known is not None and known.is_still(file) else None
+
     def verdict(file: FoundFile) -> bool | None:
         row = indexed.get(file.path)
-        return True if row is not None and (sizes[row], mtimes[row]) == (file.size, file.mtime_ns) else None
+        if row is not None and (sizes[row], mtimes[row]) == (file.size, file.mtime_ns):
+            return True
+        known = still_refused(file)
+        if known is None:
+            return None
+        plan.refused[file.path] = known
+        return known.kind != OTHER
 
-    look_into(root, plan.scan, verdict)
+    opened = look_into(root, plan.scan, verdict)
+    plan.refused.update((file.path, Refused.of(file, OTHER)) for file in opened)
     for file in plan.scan.files:
         row = indexed.pop(file.path, None)
         if row is None:
-            plan.fresh.append(file)
+            known = still_refused(file)
+            if known is None:
+                plan.fresh.append(file)
+            else:
+                plan.refused[file.path] = known
+                if known.kind == OWN:
+                    plan.scan.left_out.add(OWN, file.path)
+                else:
+                    plan.as_before.append((file.path, known.reason))
             continue
         is_same = sizes[row] == file.size and mtimes[row] == file.mtime_ns
         is_touched = file.ctime_ns != 0 and ctimes[row] not in (0, noted(file.ctime_ns))
@@ -159,7 +202,7 @@ def _compare(
     plan.gone = {row: FileRecord(path, sizes[row], mtimes[row], columns.sha256s[row]) for path, row in indexed.items()}
     if not prune:
         plan.unmounted = _unmounted(plan, index.meta.mounts, root, exclude)
-    _keep_unknown(plan)
+    _keep_unknown(plan, refused)
     replaced = (known.row for known in plan.stale.values() if not known.stays)
     counting = incomplete.intersection(rows).difference(plan.gone, replaced)
     for name, its_rows in without.items():
@@ -193,8 +236,11 @@ def _unmounted(plan: Plan, mounts: Iterable[str], root: Path, exclude: Patterns)
     return away
 
 
-def _keep_unknown(plan: Plan) -> None:
-    """Take files off the gone that could not be looked at, as little as the folders they lie in."""
+def _keep_unknown(plan: Plan, refused: Mapping[str, Refused]) -> None:
+    """Take files off the gone that could not be looked at, as little as the folders they lie in.
+
+    Those of them that are `refused` stay so.
+    """
     folders = tuple(f"{folder}/" for folder in (*plan.scan.unreadable, *plan.unmounted))
     unknown = plan.scan.unknown
 
@@ -212,6 +258,8 @@ def _keep_unknown(plan: Plan) -> None:
     for row in kept:
         del plan.gone[row]
     plan.kept = len(kept)
+    if folders or unknown:
+        plan.refused.update((path, known) for path, known in refused.items() if is_unknown(path))
 
 
 def _guard(plan: Plan, index: Index, root: Path, exclude: Patterns) -> None:

@@ -21,6 +21,7 @@ from cbir.index.kinds import OF_CONTENT
 from cbir.index.optional import Kind, Records
 from cbir.index.parts import PARTS, SIGNS, pack
 from cbir.index.plan import Known, Plan
+from cbir.index.refused import SKIPPED, Refused
 from cbir.index.thumbnails import THUMBNAILS
 from cbir.index.times import CHANGED
 from cbir.index.writer import Stored, Writer
@@ -66,6 +67,7 @@ class Report:
     filled_in: Counter[str] = field(default_factory=Counter)
     not_filled_in: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    as_before: set[str] = field(default_factory=set)
     unreadable_folders: list[str] = field(default_factory=list)
     unmounted_folders: list[str] = field(default_factory=list)
     idle_patterns: list[str] = field(default_factory=list)
@@ -94,6 +96,7 @@ class Report:
 
     def summary(self, name: str) -> str:
         """One line for people."""
+        before = f" ({len(self.as_before):,} as before)" if self.as_before else ""
         unseen = f" ({self.changed_unseen:,} with the times of before)" if self.changed_unseen else ""
         counts = [
             (self.added, "added"),
@@ -104,7 +107,7 @@ class Report:
             (self.removed, "removed"),
             (self.unchanged, "unchanged"),
             (self.kept, "kept unseen"),
-            (len(self.skipped), "skipped"),
+            (len(self.skipped), f"skipped{before}"),
         ]
         parts = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "no change"
         for what, count in self.filled_in.items():
@@ -149,7 +152,9 @@ class Report:
             **{name: getattr(self, name) for name in (*counts, "excluded", "classified")},
             "filled_in": {kind.name: self.filled_in[kind.name] for kind in OF_CONTENT},
             **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_filled_in.items()},
-            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "skipped": [
+                {"path": path, "reason": reason, "as_before": path in self.as_before} for path, reason in self.skipped
+            ],
             "unreadable_folders": self.unreadable_folders,
             "unmounted_folders": self.unmounted_folders,
             "left_out": self.left_out.to_json(),
@@ -166,11 +171,12 @@ def carry_out(
     root: Path,
     exclude: Patterns,
     parts: PartsEntry | None = None,
+    readers: str = "",
 ) -> Report:
     """Carry a plan out, committing as it goes. The caller holds the lock.
 
     `root` and `exclude` are what the plan was made with, `parts` what the index is to say of parts of its pictures; it
-    remembers them.
+    remembers them. `readers` are what tries to read the pictures.
     Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
     the files that are read again for what optional files should have of them. What a KeyboardInterrupt finds done is
     committed before it passes on.
@@ -178,7 +184,8 @@ def carry_out(
     started = last_commit = time.monotonic()
     report = Report(unchanged=plan.unchanged, kept=plan.kept, left_out=plan.scan.left_out)
     report.idle_patterns = exclude.unmatched()
-    report.skipped = list(plan.scan.problems)
+    report.skipped = [*plan.scan.problems, *plan.as_before]
+    report.as_before = {path for path, _ in plan.as_before}
     report.unreadable_folders = list(plan.scan.unreadable)
     report.unmounted_folders = plan.unmounted
     remembered = {
@@ -188,12 +195,21 @@ def carry_out(
         "mounts": plan.mounts,
         "parts": parts,
     }
+    # None where what is stored is not to be held against
+    noted = plan.refused_before if plan.refused_before or writer.meta.refused is None else None
     rows = plan.rows_by_content
     missing = Counter(record.sha256 for record in plan.gone.values())
     again = plan.to_read_again
     files = ((file, root / file.path) for file in [*plan.fresh, *again])
     has_come_to_again = False
     most, interval = COMMIT_ROWS if parts is None else COMMIT_ROWS_WITH_PARTS, COMMIT_SECONDS
+
+    def commit(*, complete: bool) -> None:
+        nonlocal noted
+        if plan.refused != noted:
+            writer.keep_refused(plan.refused.values(), readers)
+            noted = dict(plan.refused)
+        writer.commit(complete=complete, **remembered)
 
     def is_known(sha256: str) -> bool:
         return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
@@ -211,18 +227,18 @@ def carry_out(
             _settle(result, plan, writer, report, missing)
             if writer.uncommitted >= most or time.monotonic() - last_commit > interval:
                 began = time.monotonic()
-                writer.commit(complete=False, **remembered)
+                commit(complete=False)
                 last_commit = time.monotonic()
                 if parts is not None:
                     interval = max(COMMIT_SECONDS, _BETWEEN * (last_commit - began))
     except KeyboardInterrupt:
-        writer.commit(complete=False, **remembered)
+        commit(complete=False)
         raise
     for row, ctime_ns in plan.undated.items():
         writer.fill_in(CHANGED, [row], times.pack(ctime_ns))
     writer.invalidate(plan.gone)
     report.removed = len(plan.gone) - report.moved
-    writer.commit(complete=True, **remembered)
+    commit(complete=True)
     writer.tidy()
     report.skipped.sort()
     for problems in report.not_filled_in.values():
@@ -251,6 +267,8 @@ def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
     problem = _take(result, plan, writer, report)
     if problem is not None:
         report.skipped.append((path, problem))
+        if result.error is None or not result.error.transient:
+            plan.refused[path] = Refused.of(result.key, SKIPPED, problem)
     elif known is not None and known.sha256 == result.sha256:
         report.touched += 1
     elif known is not None:

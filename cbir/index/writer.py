@@ -29,6 +29,7 @@ from cbir.index.format import (
     Meta,
     OptionalEntry,
     PartsEntry,
+    RefusedEntry,
     ShortlistEntry,
     is_writers,
 )
@@ -36,6 +37,7 @@ from cbir.index.interrupts import uninterrupted
 from cbir.index.kinds import KINDS
 from cbir.index.lock import now
 from cbir.index.optional import Kind, Records, mask_of, noting_missing, ranges_of
+from cbir.index.refused import MOST, Refused, dump
 from cbir.index.rowfile import npy_bytes
 from cbir.index.store import Index
 
@@ -61,6 +63,7 @@ class Writer:
         # together, so that an interruption cannot part a record from its feature
         self._pending: list[tuple[FileRecord, Feature, Stored]] = []
         self._filled: dict[str, dict[int, Records]] = {kind.name: {} for kind in KINDS}
+        self._refused: tuple[str, list[Refused]] | None = None
         self._written: list[Path] = []
         self._reader: Index | None = None
         self._remove_unnamed()
@@ -136,6 +139,10 @@ class Writer:
             self._written.clear()  # a commit that fails later must leave it there for the next
         return PartsEntry(file.sha256, file, pictures)
 
+    def keep_refused(self, refused: Iterable[Refused], readers: str) -> None:
+        """Remember, from the next commit on, what the index could not take, and what tried to read it."""
+        self._refused = readers, list(refused)[:MOST]
+
     def commit(self, **changes: object) -> None:
         """Write what was added as a block, and what was filled in of older ones; merge small ones; make that the state.
 
@@ -143,17 +150,21 @@ class Writer:
         state then stands, and what was added stays pending.
         """
         meta = self._with_invalid().but(**changes)
-        if meta == self.meta and not self.uncommitted and (self.directory / META).exists():
+        is_same = meta == self.meta and not self.uncommitted and self._refused is None
+        if is_same and (self.directory / META).exists():
             return
         rows = len(self._pending)
         with self._guarded():
             meta = self._with_filled_in(meta)
+            if self._refused is not None:
+                meta = self._with_refused(meta, *self._refused)
             if rows:
                 meta = self._append_block(meta)
             self._replace(self._merged(meta.but(updated=now())), rows)
             # not in the commit itself: an interruption there makes the next commit write them once more
             for filled in self._filled.values():
                 filled.clear()
+            self._refused = None
 
     def tidy(self) -> None:
         """Drop invalid rows once they are a quarter of all; renew a shortlist and sampled cosines that lag behind."""
@@ -207,6 +218,12 @@ class Writer:
                 if new is not None:
                     chunk[place] = new
             yield chunk
+
+    def _with_refused(self, meta: Meta, readers: str, refused: list[Refused]) -> Meta:
+        if not refused:
+            return meta.but(refused=None)
+        file = self._write(f"refused-{meta.next_number:06}.json", [dump(refused)])
+        return meta.but(refused=RefusedEntry(file, readers), next_number=meta.next_number + 1)
 
     def _append_block(self, meta: Meta) -> Meta:
         stacked = np.stack([feature for _, feature, _ in self._pending])

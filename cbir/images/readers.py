@@ -1,0 +1,22 @@
+"""What reads pictures here: another version, or an extra more, may read what was refused before."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from cbir import __version__
+
+_PACKAGES = ("pillow", "pillow-heif", "pillow-jxl-plugin", "rawpy")
+
+
+def describe_readers(max_pixels: int) -> str:
+    """The versions of all that reads pictures, and the largest that are read, on one line."""
+    versions = (f"{name} {_version(name)}" for name in _PACKAGES)
+    return ", ".join([f"cbir {__version__}", *versions, f"{max_pixels} pixels"])
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

@@ -1,0 +1,73 @@
+"""Files that an index could not take, as its `refused-….json` has them: so that not every run tries them again.
+
+The file is one JSON array with one row a line, `["path", size, mtime_ns, ctime_ns, "kind", "reason"]`. Nothing needs
+it: where it is missing or damaged, the next run tries these files again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from cbir.errors import IndexDamagedError, reason_of
+from cbir.images.scan import FoundFile
+from cbir.index.files import how_to_repair, is_inside
+from cbir.index.format import RefusedEntry
+from cbir.utils.opening import read_regular
+
+#: What a refused file is: a picture that could not be read, a file whose first bytes are no picture's, and a picture
+#: that cbir made.
+SKIPPED, OTHER, OWN = "skipped", "others", "own_outputs"
+
+#: So many files are remembered, whose reasons are so long, and their file has so many bytes.
+MOST = 1_000_000
+_LONGEST_REASON = 1000
+_MOST_BYTES = 1 << 29
+
+
+class Refused(NamedTuple):
+    """A file that the index could not take, as it was then, and why."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    kind: str
+    reason: str = ""
+
+    @classmethod
+    def of(cls, file: FoundFile, kind: str, reason: str = "") -> Refused:
+        """What is to be remembered of a file."""
+        return cls(*file, kind, reason[:_LONGEST_REASON])
+
+    def is_still(self, file: FoundFile) -> bool:
+        """Whether nothing about the file has changed since."""
+        return self[:4] == file
+
+
+def dump(rows: Iterable[Refused]) -> bytes:
+    """The content of a `refused-….json`. Pure ASCII: bytes of a name that are no UTF-8 become `\\udcXX`."""
+    return b"[\n" + b",\n".join(json.dumps(row).encode("ascii") for row in rows) + b"\n]\n"
+
+
+def load(directory: Path, entry: RefusedEntry) -> dict[str, Refused]:
+    """The refused files of an index by their paths; IndexDamagedError where its file is not what was written."""
+    path = directory / entry.file.name
+    try:
+        content = read_regular(path, most=min(entry.file.bytes, _MOST_BYTES), follow=False)
+        rows = json.loads(content)
+        if len(content) != entry.file.bytes or not isinstance(rows, list) or not all(map(_is_sound, rows)):
+            raise ValueError("it is not what was written")
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        detail = reason_of(error)
+        raise IndexDamagedError(f"{path} is damaged ({detail}). {how_to_repair(directory)}") from error
+    return {row[0]: Refused(*row) for row in rows}
+
+
+def _is_sound(row: object) -> bool:
+    match row:
+        case [str(path), int(), int(), int(), str(kind), str(reason)]:
+            return is_inside(path) and kind in (SKIPPED, OTHER, OWN) and len(reason) <= _LONGEST_REASON
+    return False
