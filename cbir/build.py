@@ -31,6 +31,7 @@ from cbir.index.update import Report, carry_out
 from cbir.index.writer import Writer
 from cbir.names import printable
 from cbir.search import backbone_of
+from cbir.utils.stopping import at_forced_end
 
 logger = logging.getLogger("cbir")
 
@@ -146,7 +147,7 @@ def build_index(
     except OSError as error:
         raise IndexWriteError(f"Cannot make {directory} ({reason_of(error)}).") from error
     try:
-        with exclusive(directory, options.wait):
+        with at_forced_end(lambda: _remove_if_unused(directory)), exclusive(directory, options.wait):
             if (directory / META).exists():
                 _drop_damaged(directory, everything=options.repair)
                 if options.parts is False:

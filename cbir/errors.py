@@ -26,6 +26,10 @@ class ImageReadError(CbirError):
         self.transient = transient
 
 
+class DecodersError(CbirError):
+    """No process can be started in which pictures are decoded."""
+
+
 class ModelError(CbirError):
     """There is no such backbone, or it cannot do what was asked of it."""
 

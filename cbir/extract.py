@@ -13,7 +13,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -33,6 +33,8 @@ from cbir.images.read import (
     read_fitted_thumbnail_and_large,
 )
 from cbir.images.thumbnail import Thumbnail
+from cbir.utils import stopping
+from cbir.utils.workers import Workers, result_of
 
 if TYPE_CHECKING:
     from cbir.backbones.head import Classifier, TopClasses
@@ -247,8 +249,8 @@ class Extractor:
         decoders: list[IsolatedDecoder] = []
         of_thread = threading.local()
 
-        def start() -> None:
-            if self._isolated:
+        def decoder_of_thread() -> IsolatedDecoder:
+            if not hasattr(of_thread, "decoder"):
                 of_thread.decoder = IsolatedDecoder(
                     self.backbone.preprocessing,
                     self._max_pixels,
@@ -256,6 +258,8 @@ class Extractor:
                     large=large,
                 )
                 decoders.append(of_thread.decoder)
+            decoder: IsolatedDecoder = of_thread.decoder
+            return decoder
 
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
             digest = ""
@@ -264,7 +268,7 @@ class Extractor:
                 digest = hashlib.sha256(data).hexdigest()
                 if known(digest):
                     return _Prepared(Extracted(key, digest))
-                fit_one = of_thread.decoder.fit_all if self._isolated else functools.partial(self._fit_all, large)
+                fit_one = decoder_of_thread().fit_all if self._isolated else functools.partial(self._fit_all, large)
                 picture, made, as_large = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
             except ImageReadError as error:
                 return _Prepared(Extracted(key, digest, error=error))
@@ -272,7 +276,7 @@ class Extractor:
                 return _Prepared(Extracted(key, digest, thumbnail=made))
             return _Prepared(Extracted(key, digest, thumbnail=made), picture, large=as_large)
 
-        pool = ThreadPoolExecutor(max(2, _cores()), thread_name_prefix="decode", initializer=start)
+        pool = Workers(max(2, _cores()), "decode")
         ahead: deque[Future[_Prepared[Key]]] = deque()
         try:
             for key, source in files:
@@ -281,18 +285,17 @@ class Extractor:
                         yield ahead.popleft().result()
                     yield _Prepared(Extracted(key, ""), is_pause=True)
                     continue
+                if stopping.is_over():
+                    break
                 ahead.append(pool.submit(prepare, key, source))
                 if len(ahead) >= most:
-                    yield ahead.popleft().result()
+                    yield from result_of(ahead.popleft())
             while ahead:
-                yield ahead.popleft().result()
+                yield from result_of(ahead.popleft())
         finally:
-            # an interrupted run must wait neither for what was read ahead nor for a decoder that hangs
-            pool.shutdown(wait=False, cancel_futures=True)
+            # an interrupted run waits neither for what was read ahead, nor for a decoder or a disk that hangs
+            pool.stop()
             for decoder in decoders:
-                decoder.close()
-            pool.shutdown()
-            for decoder in decoders:  # one that was started again meanwhile
                 decoder.close()
 
     def _classified(self, results: Iterable[Extracted[Key]], classifier: Classifier) -> Iterator[Extracted[Key]]:

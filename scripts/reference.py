@@ -34,7 +34,7 @@ EXIT_CODES = (
     (2, "Wrong usage."),
     (3, "Refused to forget: the folder is missing, empty, or has lost most of its pictures."),
     (4, "Done, but pictures were skipped and `--strict` was given."),
-    (130, "Interrupted, by Ctrl-C or SIGTERM; what was done is kept."),
+    (130, "Interrupted, by Ctrl-C, SIGTERM or SIGHUP; what was done is kept."),
 )
 
 ENVIRONMENT = (

@@ -134,7 +134,7 @@ def test_the_guard_against_connections_works(without_network: dict[str, str]) ->
     assert b"SOCKET" in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: signal.Signals) -> None:
     root = photo_folder(200, size=(320, 240))
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -202,19 +202,19 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
 from cbir.index import update
 update.COMMIT_ROWS = 16
-from cbir.cli import cli
-cli(sys.argv[1:], prog_name="cbir")
+from cbir.cli import main
+main()
 """
 
 
 STOPPED_IN_A_FINALISER = """
 import os, signal, time, weakref
-from cbir.cli.runs import stop_on_terminate
+from cbir.utils import stopping
 
 class Thing:
     pass
 
-stop_on_terminate()
+stopping.install()
 thing = Thing()
 
 def at_its_end():

@@ -20,10 +20,10 @@ from cbir.cli import failures, logfile, output, streams
 from cbir.cli.options import STDERR
 from cbir.errors import CbirError
 from cbir.names import printable
+from cbir.utils import stopping
+from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = ("index", "search", "locate", "duplicates", "tags", "map", "segment", "evaluate", "info", "models")
-
-INTERRUPTED = 130
 
 
 class _Failure(click.ClickException):
@@ -76,7 +76,7 @@ def _in_sentences(ctx: click.Context) -> Iterator[None]:
             raise
         raise _Failure(printable(str(error)), error.exit_code) from error
     except KeyboardInterrupt:
-        output.tell("\nInterrupted. What was committed is kept.")
+        output.tell_end("Interrupted. What was committed is kept.")
         ctx.exit(INTERRUPTED)
     except BrokenPipeError:
         # `cbir search … | head` is no failure
@@ -111,10 +111,16 @@ def main() -> None:
     # a hundred thousand file names are as many objects, in none of which the collector ever finds a cycle
     gc.set_threshold(100_000)
     streams.prepare()
+    stopping.install()
     failures.tell_defects()
     # what libraries warn of is for who writes programs; as errors ($PYTHONWARNINGS) they would end the run
     warnings.simplefilter("ignore")
-    cli(prog_name="cbir")
+    try:
+        cli(prog_name="cbir")
+    finally:
+        # whatever became of the interruption on its way, and though a thread may still wait for a disk
+        if stopping.was_asked():
+            stopping.end()
 
 
 class _OneLine(logging.Formatter):

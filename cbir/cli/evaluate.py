@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli import INTERRUPTED, output, table
+from cbir.cli import output, table
 from cbir.cli.completion import complete_folder, complete_model, complete_weights
 from cbir.cli.numbers import WholeNumber
 from cbir.cli.options import FilePath, engine_option, force_option, index_option, verbosity_options
 from cbir.cli.reports import html_option
-from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
+from cbir.cli.runs import progress, use_one_blas_thread
 from cbir.cli.table import Column
+from cbir.utils.stopping import INTERRUPTED
 
 if TYPE_CHECKING:
     from cbir.cli.evaluate_report import EvaluationPage
@@ -116,7 +117,6 @@ def command(
     wanted = Wanted(folder, index_name, models, _weights(weights, models), engine, compare=compare)
     watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
     ranks = sorted(set(recall_at)) or RECALL_AT
-    stop_on_terminate()
     page = None if html is None else _page()
     try:
         with open_collection(wanted, watch) as collection:
@@ -131,7 +131,7 @@ def command(
             if page is not None:
                 page.look(collection, chosen, systems)
     except KeyboardInterrupt:
-        output.tell("\nInterrupted. Nothing is left behind.")
+        output.tell_end("Interrupted. Nothing is left behind.")
         ctx.exit(INTERRUPTED)
     if format_ == "json":
         output.write_json(_record(collection, truth, ground_truth, evaluations))

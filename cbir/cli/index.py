@@ -21,7 +21,7 @@ from cbir.cli.options import (
     weights_option,
 )
 from cbir.cli.output import printable, say, tell, write_json
-from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
+from cbir.cli.runs import progress, use_one_blas_thread
 
 if TYPE_CHECKING:
     from cbir.build import Target
@@ -132,7 +132,6 @@ def command(
     if dry_run:
         _show_plan(target, preview(target, options), as_json=as_json)
         return
-    stop_on_terminate()
     quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
     report, backbone = build_index(target, options, watch=progress(disable=quiet))
     if as_json:

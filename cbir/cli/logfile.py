@@ -18,6 +18,7 @@ import click
 from cbir.cli.claims import claim
 from cbir.errors import CbirError, reason_of
 from cbir.names import printable
+from cbir.utils import stopping
 from cbir.utils.opening import OddFileError
 
 _OPTION = "--log-file"
@@ -116,13 +117,9 @@ def log_option(ctx: click.Context, param: click.Parameter, value: Path | None) -
 
 
 def _begin(ctx: click.Context, path: Path) -> LogFile:
-    from cbir.cli.runs import stop_on_terminate
-
     log = LogFile(path)
     claim(ctx, log.path, _OPTION)
     ctx.meta[_LOG] = log
-    # whichever command it is, and from now on: so that the run's last line is written
-    stop_on_terminate()
     try:
         log.append(f"started: cbir {shlex.join(ctx.meta.get(_ARGUMENTS, ()))}")
     except OSError as error:
@@ -170,8 +167,14 @@ def keep_arguments(ctx: click.Context, arguments: Sequence[str]) -> None:
 def logged_end(ctx: click.Context) -> Iterator[None]:
     """Whatever ends the run within, its error and its exit code become lines of its log."""
     code = 0
+
+    def end_by_force() -> None:
+        if (log := ctx.meta.pop(_LOG, None)) is not None:
+            log.end(ctx.invoked_subcommand, stopping.INTERRUPTED)
+
     try:
-        yield
+        with stopping.at_forced_end(end_by_force):
+            yield
     except click.exceptions.Exit as error:
         code = error.exit_code
         raise
@@ -188,7 +191,8 @@ def logged_end(ctx: click.Context) -> Iterator[None]:
     finally:
         log = ctx.meta.pop(_LOG, None)
         if log is not None:
-            log.end(ctx.invoked_subcommand, code)
+            # an interruption may have come through a library as an error of another kind
+            log.end(ctx.invoked_subcommand, stopping.INTERRUPTED if stopping.was_asked() else code)
             logging.getLogger("cbir").removeHandler(log)
 
 

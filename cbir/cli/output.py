@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
@@ -40,6 +41,13 @@ def tell(text: str, *, logged: bool = True) -> None:
 def say(line: str = "") -> None:
     """Say something on stdout, on one line: results for people, which programs do not read."""
     click.echo(printable(line))
+
+
+def tell_end(text: str) -> None:
+    """Say that the run ends, also where stderr is a terminal that is gone."""
+    write_log(text)
+    with contextlib.suppress(OSError):
+        tell(f"\n{text}", logged=False)
 
 
 def write_json(value: Any) -> None:

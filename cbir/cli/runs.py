@@ -1,12 +1,9 @@
-"""What commands that run for long share: a progress bar, and an end when they are told to stop."""
+"""What commands that run for long share: a progress bar, and one thread to multiply with."""
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,26 +28,3 @@ def progress(*, disable: bool) -> Callable[..., Iterator[Any]]:
         return iter(tqdm(items, what or None, total, unit=unit))
 
     return watch
-
-
-def stop_on_terminate() -> None:
-    """Let SIGTERM end a run as Ctrl-C does: what was done is committed, or tidied away, first."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    sys.unraisablehook = _stop_after_all
-
-
-def _stop_after_all(unraisable: sys.UnraisableHookArgs) -> None:
-    """Where a signal came in the middle of a finaliser, Python drops what its handler raises, and the run would go on.
-
-    So it is raised again in a moment. From a thread: within this function it would be dropped, too.
-    """
-    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-        sys.__unraisablehook__(unraisable)
-        return
-    again = threading.Timer(0.01, _thread.interrupt_main, [signal.SIGTERM])
-    again.daemon = True
-    again.start()

@@ -22,7 +22,7 @@ from cbir.cli.options import (
     weights_option,
 )
 from cbir.cli.pictures import NamedPictures, Stdin, list_options
-from cbir.cli.runs import progress, stop_on_terminate, use_one_blas_thread
+from cbir.cli.runs import progress, use_one_blas_thread
 from cbir.errors import CbirError, reason_of
 
 if TYPE_CHECKING:
@@ -125,7 +125,6 @@ def command(
     format_ = format_ or (None if xmp else output.default_format(piped="jsonl"))
     sidecars = None
     if xmp:
-        stop_on_terminate()
         sidecars = tags_output.SidecarWriter(sidecar_names, dry_run=dry_run, every=verbose)
     # a table that grows on the terminal is progress enough
     watch = progress(disable=quiet or (format_ not in (None, "json") and sys.stdout.isatty()))

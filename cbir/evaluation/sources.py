@@ -23,6 +23,7 @@ from cbir.index.format import META, load_meta
 from cbir.index.home import all_directories, home, name_for
 from cbir.index.store import Index
 from cbir.search import backbone_of, open_index
+from cbir.utils.stopping import at_forced_end
 
 logger = logging.getLogger("cbir")
 
@@ -129,7 +130,9 @@ def open_collection(wanted: Wanted, watch: WatchIndex = lambda results, total: r
         for backbone in backbones:
             index = _existing(root, backbone)
             if index is None:
-                directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cbir-evaluate-")))
+                temporary = tempfile.TemporaryDirectory(prefix="cbir-evaluate-")
+                directory = Path(stack.enter_context(temporary))
+                stack.enter_context(at_forced_end(temporary.cleanup))
                 index = _temporary(directory, root, backbone, wanted.engine, watch)
             indexes.append(index)
         for index in indexes:

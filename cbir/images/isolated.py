@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from cbir.images.fit import Preprocessing
 from cbir.images.large import LargePicture
 from cbir.images.read import MAX_PIXELS, read_fitted, read_fitted_and_thumbnail, read_fitted_thumbnail_and_large
 from cbir.images.thumbnail import BYTES, Thumbnail
+from cbir.utils import stopping
 
 #: No picture of 250 megapixels takes that long.
 TIMEOUT_SECONDS = 60.0
@@ -58,6 +60,8 @@ class IsolatedDecoder:
         self._thumbnails = thumbnails or large
         self._large = large
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_closed = False
+        self._lock = threading.Lock()
         self._watch: _Watch | None = None
 
     def fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
@@ -69,7 +73,7 @@ class IsolatedDecoder:
 
     def fit_all(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None, LargePicture | None]:
         """What `fit` returns, the picture's thumbnail and the large picture, None unless it was made for these."""
-        child = self._child or self._start()
+        child = self._child or self._start(name)
         assert child.stdin is not None
         assert child.stdout is not None
         assert self._watch is not None
@@ -85,7 +89,7 @@ class IsolatedDecoder:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(1)  # its own exit code names the cause
             is_overdue = self._watch.is_overdue
-            self.close()
+            self._end()
             if is_overdue:
                 reason = f"decoding it took more than {TIMEOUT_SECONDS:.0f} seconds"
             else:
@@ -100,8 +104,14 @@ class IsolatedDecoder:
         return np.frombuffer(answer, dtype=np.uint8, count=pixels).reshape(crop, crop, 3), made, large
 
     def close(self) -> None:
-        """End the child process, if there is one."""
-        child, self._child = self._child, None
+        """End the child process, if there is one; no other is started."""
+        with self._lock:
+            self._is_closed = True
+        self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            child, self._child = self._child, None
         if child is None:
             return
         if self._watch is not None:
@@ -112,9 +122,10 @@ class IsolatedDecoder:
                 with contextlib.suppress(OSError):  # what was still to be written cannot be any more
                     stream.close()
         child.wait()
+        stopping.children.discard(child)
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._child = subprocess.Popen(
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
             [
                 sys.executable,
                 "-c",
@@ -126,10 +137,16 @@ class IsolatedDecoder:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # decoders print what they think of a file
         )
-        for stream in (self._child.stdin, self._child.stdout):
+        stopping.children.add(child)
+        for stream in (child.stdin, child.stdout):
             _widen(stream)
-        self._watch = _Watch(self._child)
-        return self._child
+        self._watch = _Watch(child)
+        with self._lock:
+            self._child = child
+        if self._is_closed:  # by another thread, meanwhile
+            self._end()
+            raise ImageReadError(name, "the run has ended", transient=True)
+        return child
 
 
 class _Watch:
@@ -228,10 +245,19 @@ def _serve(
         answers.flush()
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, also in the middle of a picture."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def main(settings: str) -> None:
     """What a child process runs; `settings` is the JSON of a `Preprocessing`, the largest number of pixels, and
     whether thumbnails and large pictures are made too."""
-    # Ctrl-C reaches the whole group of processes; the parent decides what ends when
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # they may reach the whole group of processes; the parent decides what ends when
+    for number in stopping.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     preprocessing, max_pixels, thumbnails, large = json.loads(settings)
     _serve(Preprocessing.from_json(preprocessing), max_pixels, thumbnails, large, sys.stdin.buffer, sys.stdout.buffer)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from cbir.utils.stopping import SIGNALS
 
 
 @contextlib.contextmanager
@@ -22,7 +22,7 @@ def uninterrupted() -> Iterator[None]:
         return
     came: list[tuple[int, FrameType | None]] = []
     # a handler that is not Python's own cannot be put back, and raises nothing here
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS if callable(signal.getsignal(number))}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS if callable(signal.getsignal(number))}
     for number in handlers:
         signal.signal(number, lambda number, frame: came.append((number, frame)))
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import filelock
 
 from cbir.errors import IndexLockedError, IndexWriteError, reason_of
+from cbir.utils.stopping import at_forced_end
 
 LOCK = "lock"
 
@@ -40,14 +41,19 @@ def exclusive(directory: Path, wait: float = 0) -> Iterator[None]:
         raise IndexWriteError(
             f"Cannot lock {directory} ({detail}): it must be a folder that you may write to."
         ) from error
+
+    def forget_holder() -> None:
+        with contextlib.suppress(OSError):
+            (directory / HOLDER).unlink(missing_ok=True)
+
     try:
         holder = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}
         with contextlib.suppress(OSError):
             (directory / HOLDER).write_text(json.dumps(holder) + "\n", encoding="ascii")
-        yield
+        with at_forced_end(forget_holder):
+            yield
     finally:
-        with contextlib.suppress(OSError):
-            (directory / HOLDER).unlink(missing_ok=True)
+        forget_holder()
         lock.release()
 
 

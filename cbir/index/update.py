@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cbir.errors import DecodersError
 from cbir.extract import Extracted
 from cbir.images.left_out import LeftOut
 from cbir.images.patterns import Patterns
@@ -25,6 +26,7 @@ from cbir.index.refused import SKIPPED, Refused
 from cbir.index.thumbnails import THUMBNAILS
 from cbir.index.times import CHANGED
 from cbir.index.writer import Stored, Writer
+from cbir.utils.stopping import at_forced_end, deferred, kept
 
 #: A run that is killed loses at most the work of this many seconds, or of this many rows.
 COMMIT_SECONDS = 20.0
@@ -218,27 +220,34 @@ def carry_out(
         lacking = [kind for kind in OF_CONTENT if sha256 in plan.missing.get(kind.name, {})]
         return sha256 in rows and not any(kind.needs_network for kind in lacking)
 
-    try:
-        for result in extract(files, is_known, needs_no_network):
-            if not has_come_to_again and result.key.path in plan.again:
-                # that may take long: a commit on the way has all else
-                writer.invalidate(plan.gone)
-                has_come_to_again = True
-            _settle(result, plan, writer, report, missing)
-            if writer.uncommitted >= most or time.monotonic() - last_commit > interval:
-                began = time.monotonic()
-                commit(complete=False)
-                last_commit = time.monotonic()
-                if parts is not None:
-                    interval = max(COMMIT_SECONDS, _BETWEEN * (last_commit - began))
-    except KeyboardInterrupt:
+    def keep() -> None:
         commit(complete=False)
+
+    try:
+        with at_forced_end(keep), deferred():
+            for result in extract(files, is_known, needs_no_network):
+                with kept:
+                    if not has_come_to_again and result.key.path in plan.again:
+                        # that may take long: a commit on the way has all else
+                        writer.invalidate(plan.gone)
+                        has_come_to_again = True
+                    _settle(result, plan, writer, report, missing)
+                    if writer.uncommitted >= most or time.monotonic() - last_commit > interval:
+                        began = time.monotonic()
+                        keep()
+                        last_commit = time.monotonic()
+                        if parts is not None:
+                            interval = max(COMMIT_SECONDS, _BETWEEN * (last_commit - began))
+        with kept:
+            for row, ctime_ns in plan.undated.items():
+                writer.fill_in(CHANGED, [row], times.pack(ctime_ns))
+            writer.invalidate(plan.gone)
+            report.removed = len(plan.gone) - report.moved
+            commit(complete=True)
+    except (KeyboardInterrupt, DecodersError):
+        with kept:
+            keep()
         raise
-    for row, ctime_ns in plan.undated.items():
-        writer.fill_in(CHANGED, [row], times.pack(ctime_ns))
-    writer.invalidate(plan.gone)
-    report.removed = len(plan.gone) - report.moved
-    commit(complete=True)
     writer.tidy()
     report.skipped.sort()
     for problems in report.not_filled_in.values():
