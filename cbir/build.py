@@ -173,6 +173,7 @@ def build_index(
                 max_pixels=options.max_pixels,
                 classifier=_classifier(backbone, plan),
                 thumbnails=True,
+                leave_own=True,
             )
             parts = wanted.meta.parts if wanted is not None else PartsEntry() if options.parts else None
             if parts is not None and (plan.fresh or any(plan.again_for(kind) for kind in OF_PARTS)):

@@ -30,6 +30,10 @@ class DecodersError(CbirError):
     """No process can be started in which pictures are decoded."""
 
 
+class OwnOutputError(ImageReadError):
+    """A picture is one that cbir made, a sheet or an overlay say, and so none to be indexed."""
+
+
 class ModelError(CbirError):
     """There is no such backbone, or it cannot do what was asked of it."""
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.registry import Backbone, describe
-from cbir.errors import ImageReadError
+from cbir.errors import ImageReadError, OwnOutputError
 from cbir.images.isolated import IsolatedDecoder
 from cbir.images.large import LargePicture
 from cbir.images.read import (
@@ -34,6 +34,7 @@ from cbir.images.read import (
 )
 from cbir.images.thumbnail import Thumbnail
 from cbir.utils import stopping
+from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
 from cbir.utils.workers import Workers, result_of
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Extractor:
     decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
     Pictures of more than `max_pixels` are refused before they are decoded. With a `classifier`, which is
     the backbone's, each picture's most probable classes are told too, with `thumbnails` also each one's thumbnail, with
-    `parts` the rows of its parts.
+    `parts` the rows of its parts. With `leave_own`, pictures that cbir made (`utils.marks`) are refused.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Extractor:
         classifier: Classifier | None = None,
         thumbnails: bool = False,
         parts: PartMaker | None = None,
+        leave_own: bool = False,
     ) -> None:
         self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._engine_name = engine
@@ -117,6 +119,7 @@ class Extractor:
         self._classifier = classifier
         self._thumbnails = thumbnails
         self._parts = parts
+        self._leave_own = leave_own
         self._engine: Engine | None = None
 
     @property
@@ -268,6 +271,8 @@ class Extractor:
                 digest = hashlib.sha256(data).hexdigest()
                 if known(digest):
                     return _Prepared(Extracted(key, digest))
+                if self._leave_own and is_made_by_cbir(data):
+                    raise OwnOutputError(str(source), MADE_BY_CBIR)
                 fit_one = decoder_of_thread().fit_all if self._isolated else functools.partial(self._fit_all, large)
                 picture, made, as_large = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
             except ImageReadError as error:

@@ -709,3 +709,42 @@ def test_a_page_of_private_photos_is_private(photos: Path, tmp_path: Path) -> No
     made = [path for path in [*tmp_path.iterdir(), *photo.parent.glob("*.xmp")] if path.is_file()]
     assert len(made) > 7
     assert {oct(path.stat().st_mode & 0o777) for path in made} == {"0o600"}
+
+
+def test_what_cbir_made_is_not_indexed_and_told(photo_folder: Callable[..., Path]) -> None:
+    root = photo_folder(3)
+    assert run("index", root, "--index", "own").exit_code == 0
+    photo = root / "img_000.jpg"
+    assert run("search", photo, "--index", "own", "--sheet", root / "holiday.jpg").exit_code == 0
+    assert run("search", photo, "--index", "own", "--sheet", root / "found.webp").exit_code == 0
+    assert run("map", "--index", "own", "--png", root / "DSC_0001.png", "--html", root / "map.html").exit_code == 0
+    assert run("segment", photo, "--fast", "-k", "2", "--out", root, "--crops", root / "cut").exit_code == 0
+    assert run("locate", photo, photo, "--out", root).exit_code == 0
+    made = 3 + 2 + 2 + 1
+    # saved anew by another program, without what that does not know, it is a picture as any
+    Image.open(root / "holiday.jpg").convert("L").save(root / "mine.png")
+    for expected in ({"added": 1, "unchanged": 3}, {"added": 0, "unchanged": 4}):
+        report = json.loads(run("index", "--index", "own", "--json", "-q").stdout)
+        assert {name: report[name] for name in expected} == expected
+        assert (report["total"], report["skipped"]) == (4, [])
+        assert report["left_out"]["own_outputs"]["count"] == made
+    result = run("index", "--index", "own", "--strict", "--retry-skipped")
+    assert result.exit_code == 0
+    assert f"{made} pictures that cbir made" in result.output
+    # a query may be one
+    result = run("search", root / "cut" / "img_000.segment-00.png", "--index", "own", "-k", "9", "--format", "paths")
+    assert len(result.stdout.splitlines()) == 4
+    result = run("tags", root, "--format", "jsonl")
+    assert len(result.stdout.splitlines()) == 4
+    assert f"Left out: {made} pictures that cbir made." in result.stderr
+
+
+def test_a_photo_that_an_output_took_the_place_of_loses_its_row(photo_folder: Callable[..., Path]) -> None:
+    root = photo_folder(3)
+    assert run("index", root, "--index", "own").exit_code == 0
+    photo = root / "img_001.jpg"
+    assert run("search", root / "img_000.jpg", "--index", "own", "--sheet", root / "s.jpg", "-k", "1").exit_code == 0
+    (root / "s.jpg").rename(photo)
+    report = json.loads(run("index", "--index", "own", "--json", "-q").stdout)
+    assert (report["total"], report["skipped"]) == (2, [])
+    assert report["left_out"]["own_outputs"] == {"count": 1, "examples": ["img_001.jpg"]}

@@ -25,7 +25,7 @@ from cbir.backbones.imagenet import find_class
 from cbir.backbones.registry import Backbone, describe
 from cbir.cli import cli
 from cbir.errors import CbirError
-from cbir.index.classes import COUNT, pack
+from cbir.index.classes import CLASSES, COUNT, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.home import home
@@ -450,6 +450,46 @@ def test_sidecars_that_cannot_be_written_are_errors(tmp_path: Path, make_index: 
     assert "Error: Cannot write" in result.stderr
     assert "0 written, 1 failed" in result.stderr
     assert records(result)[0]["sidecar"]["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("name", ["%00", "%2F", "%2Fetc%2Fpasswd", "..", ".", "", "..%2Fb.jpg", "b.jpg"])
+def test_a_sidecar_with_a_forged_picture_in_it_is_an_others(tmp_path: Path, name: str) -> None:
+    (tmp_path / "b.jpg").touch()
+    picture = tmp_path / "some.jpg"
+    blank = f"<cbir:picture>{name}</cbir:picture><cbir:checksum>{'0' * 64}</cbir:checksum>".encode()
+    content = blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode())
+    picture.with_name("some.jpg.xmp").write_bytes(content)
+    assert Sidecars().write(picture, [a_tag("flamingo")]) is Outcome.FOREIGN
+    assert picture.with_name("some.jpg.xmp").read_bytes() == content
+
+
+def test_an_empty_sidecar_as_a_power_cut_leaves_it_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "some.jpg.xmp").touch()
+    assert Sidecars().write(tmp_path / "some.jpg", []) is Outcome.WITHOUT_TAGS
+    assert Sidecars().write(tmp_path / "some.jpg", [a_tag("flamingo")]) is Outcome.WRITTEN
+    assert keywords(tmp_path / "some.jpg.xmp")[0] == ["flamingo"]
+
+
+def test_only_pictures_get_sidecars_whatever_an_index_names(make_index: Callable[..., Index], tmp_path: Path) -> None:
+    index = make_index()
+    picture = (index.root / "a/piano.jpg").read_bytes()
+    files = {".bashrc": b"alias", "a/notes.pdf": b"%PDF-1.4", "a/letter": b"Dear", "a/photo": picture, "c.jpg": picture}
+    directory = home() / "forged"
+    directory.mkdir()
+    writer = Writer(directory, Meta(index.meta.model, index.meta.dimension, str(tmp_path / "of a user"), "", ""))
+    classes = next(index.stored(CLASSES, [row]) for row in range(index.rows) if index.valid[row])
+    for number, (name, content) in enumerate(files.items()):
+        path = tmp_path / "of a user" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        feature = np.random.default_rng(number).random(index.meta.dimension, dtype=np.float32)
+        assert writer.add(FileRecord(name, len(content), 1, f"{number:064x}"), feature, {"classes": classes})
+    writer.commit()
+    result = run("tags", "--index", "forged", "--xmp")
+    assert result.exit_code == 0
+    assert "2 written, none for 3 that are no pictures" in result.stderr
+    made = {path.relative_to(tmp_path / "of a user").as_posix() for path in (tmp_path / "of a user").rglob("*.xmp")}
+    assert made == {"a/photo.xmp", "c.jpg.xmp"}
 
 
 def test_exiftool_reads_sidecars(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from cbir.cli.options import (
 from cbir.cli.pictures import NamedPictures, Stdin, list_options
 from cbir.cli.runs import progress, use_one_blas_thread
 from cbir.errors import CbirError, reason_of
+from cbir.utils.marks import is_made_by_cbir
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -125,7 +126,7 @@ def command(
     format_ = format_ or (None if xmp else output.default_format(piped="jsonl"))
     sidecars = None
     if xmp:
-        sidecars = tags_output.SidecarWriter(sidecar_names, dry_run=dry_run, every=verbose)
+        sidecars = tags_output.SidecarWriter(sidecar_names, dry_run=dry_run, every=verbose, are_read=index is None)
     # a table that grows on the terminal is progress enough
     watch = progress(disable=quiet or (format_ not in (None, "json") and sys.stdout.isatty()))
     writer = tags_output.TagWriter(format_, names, sidecars, is_one=index is None and len(names) == 1)
@@ -205,5 +206,12 @@ def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
         is_incomplete = is_incomplete or bool(problems)
         if not its.files and not problems:
             raise CbirError(f"There are no pictures in {folder}.")
-        found += [Query.from_path(folder / file.path) for file in its.files]
+        files = [path for path in (folder / file.path for file in its.files) if not is_made_by_cbir(path)]
+        if len(files) < len(its.files):
+            logger.info("Left out: %s that cbir made.", _pictures(len(its.files) - len(files)))
+        found += map(Query.from_path, files)
     return found, is_incomplete
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"

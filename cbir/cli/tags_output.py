@@ -26,14 +26,18 @@ _WIDEST = 60
 
 
 class SidecarWriter:
-    """Writes sidecar files and counts what became of them; those that it must leave alone are told, `every` or some."""
+    """Writes sidecar files and counts what became of them; those that it must leave alone are told, `every` or some.
 
-    def __init__(self, names: str, *, dry_run: bool, every: bool) -> None:
+    Unless the pictures `are_read`, an index says that they are some, and a forged one may name anything.
+    """
+
+    def __init__(self, names: str, *, dry_run: bool, every: bool, are_read: bool) -> None:
         from cbir.sidecars import Sidecars
 
         self._sidecars = Sidecars(names, dry_run=dry_run)
         self._dry_run = dry_run
         self._every = every
+        self._are_read = are_read
         self._counts: Counter[str] = Counter()
 
     @property
@@ -48,6 +52,9 @@ class SidecarWriter:
         path = self._sidecars.path_of(tagged.path)
         if not tagged.path.exists():  # an index may know pictures that are gone
             self._note("gone", tagged.path, "the picture is not there any more")
+            return None
+        if not self._are_read and not _may_be_picture(tagged.path):
+            self._note("no picture", tagged.path, "it is no picture")
             return None
         try:
             outcome: Outcome = self._sidecars.write(tagged.path, tagged.tags)
@@ -71,6 +78,8 @@ class SidecarWriter:
             parts.append(f"none for {counts['without tags']:,} without tags")
         if counts["gone"]:
             parts.append(f"none for {counts['gone']:,} that are gone")
+        if counts["no picture"]:
+            parts.append(f"none for {counts['no picture']:,} that are no pictures")
         if counts["failed"]:
             parts.append(f"{counts['failed']:,} failed")
         return f"Sidecar files: {', '.join(parts)}.{' Nothing was written.' * self._dry_run}"
@@ -149,6 +158,17 @@ class TagWriter:
                 for rank, tag in enumerate(tags, start=1)
             ]
             output.write_separated(rows, tabs=self._format == "tsv")
+
+
+def _may_be_picture(path: Path) -> bool:
+    """Whether a file is a picture by its first bytes or, as not all formats have such, its name."""
+    from cbir.images.marks import looks_like_picture
+    from cbir.images.suffixes import picture_suffixes, suffix_of
+
+    try:
+        return suffix_of(path.name) in picture_suffixes() or looks_like_picture(path)
+    except OSError:
+        return False
 
 
 def _record(tagged: Tagged, sidecar: dict[str, Any] | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cbir.errors import DecodersError
+from cbir.errors import DecodersError, OwnOutputError
 from cbir.extract import Extracted
 from cbir.images.left_out import LeftOut
 from cbir.images.patterns import Patterns
@@ -22,7 +22,7 @@ from cbir.index.kinds import OF_CONTENT
 from cbir.index.optional import Kind, Records
 from cbir.index.parts import PARTS, SIGNS, pack
 from cbir.index.plan import Known, Plan
-from cbir.index.refused import SKIPPED, Refused
+from cbir.index.refused import OWN, SKIPPED, Refused
 from cbir.index.thumbnails import THUMBNAILS
 from cbir.index.times import CHANGED
 from cbir.index.writer import Stored, Writer
@@ -274,7 +274,10 @@ def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
         return
     was_known = result.sha256 in plan.rows_by_content
     problem = _take(result, plan, writer, report)
-    if problem is not None:
+    if problem is not None and isinstance(result.error, OwnOutputError):
+        report.left_out.add(OWN, path)
+        plan.refused[path] = Refused.of(result.key, OWN)
+    elif problem is not None:
         report.skipped.append((path, problem))
         if result.error is None or not result.error.transient:
             plan.refused[path] = Refused.of(result.key, SKIPPED, problem)

@@ -146,8 +146,8 @@ def _machine() -> str:
 
 
 @atexit.register
-def _remove_what_was_begun() -> None:
-    """Remove what an interrupt left that came at the worst of moments; not what belongs to the process forked from."""
+def remove_drafts() -> None:
+    """Remove what this process has begun, before it ends; not what belongs to the one that it was forked from."""
     mine = f"-{os.getpid()}-"
     for path in [path for path in _begun if mine in os.path.basename(path)]:
         with contextlib.suppress(OSError):

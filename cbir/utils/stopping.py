@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from cbir.utils.drafts import remove_drafts
+
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 #: The exit code of a run that was told to stop, by whatever signal.
@@ -98,6 +100,7 @@ def end() -> None:
         with contextlib.suppress(Exception):  # as whatever its other end is may raise
             stream.flush()
     _end_children()
+    remove_drafts()
     os._exit(INTERRUPTED)
 
 
@@ -143,6 +146,7 @@ def _force(signals: int) -> None:
             with contextlib.suppress(Exception):
                 do()
     _end_children()
+    remove_drafts()
     # not through Python's stream, which a thread that hangs may hold
     with contextlib.suppress(OSError, ValueError):
         if select.select([], [2], [], 0)[1]:
