@@ -432,6 +432,45 @@ def test_a_process_that_ends_at_the_worst_moment_removes_its_draft(tmp_path: Pat
     assert names(tmp_path) == []
 
 
+def wait_for_draft(folder: Path, process: subprocess.Popen[str]) -> bool:
+    """Wait until a file is under way, or the process has ended; whether there is one."""
+    while process.poll() is None:
+        if any(name.endswith(".part") for name in os.listdir(folder)):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal_while_a_sheet_is_written_leaves_nothing(photos: Path, tmp_path: Path, number: int) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    code = "from cbir.cli import main; main()"
+    search = [sys.executable, "-c", code, "search", *sorted(photos.rglob("*.jpg")) * 4, "--sheet", out / "s.webp"]
+    for _ in range(10):
+        # what runs the tests may have SIGINT ignored
+        process = subprocess.Popen(
+            search,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+        )
+        if wait_for_draft(out, process):
+            process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+        assert "Traceback" not in error
+        if process.returncode != 0:
+            break
+        (out / "s.webp").unlink()  # it was quicker
+    if number == signal.SIGKILL:
+        assert len(names(out)) == 1
+        assert run(*search[3:]).exit_code == 0
+        assert names(out) == ["s.webp"]
+    else:
+        assert process.returncode == 130
+        assert names(out) == []
+
+
 # --- who may read
 
 

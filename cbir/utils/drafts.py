@@ -149,6 +149,7 @@ def _machine() -> str:
 def remove_drafts() -> None:
     """Remove what this process has begun, before it ends; not what belongs to the one that it was forked from."""
     mine = f"-{os.getpid()}-"
-    for path in [path for path in _begun if mine in os.path.basename(path)]:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+    for path in list(_begun):
+        if mine in os.path.basename(path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
