@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -219,3 +220,16 @@ def test_a_ground_truth_is_a_file_with_an_end(tmp_path: Path) -> None:
 def test_any_text_is_read_back_from_what_it_is_written_in(text: str) -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         assert decode(text.encode(encoding)) == text
+
+
+def test_a_name_that_the_system_refuses_is_one_query_that_failed(draw_picture: Callable, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for seed in range(2):
+        draw_picture(seed).save(tmp_path / "photos" / f"{seed}.jpg")
+    assert run("index", tmp_path / "photos", "-q").exit_code == 0
+    # longer than a name may be, than a path may be, and through a file as if it were a folder
+    listing = ["x" * 300, "y/" * 5000, f"{tmp_path}/photos/0.jpg/1.jpg", str(tmp_path / "photos/0.jpg")]
+    for command in ("search", "tags"):
+        result = run(command, "--files-from", "-", "--format", "jsonl", input="\n".join(listing).encode())
+        assert (result.exit_code, len(result.stdout.splitlines())) == (1, 4), result.stderr
+        assert ["error" in json.loads(line) for line in result.stdout.splitlines()] == [True, True, True, False]

@@ -38,6 +38,7 @@ HOSTILE = [
     b"&lt;b&gt;&amp;.jpg",
     b"not \xff\xfe utf-8.jpg",
     "Überraschung 中文 (\u202egpj.jpg".encode(),
+    b"\x1b]0;x\x07\x1b[2J\x9b31m\xc2\x9b2J\xe2\x80\xa8.jpg",
     b" two  spaces .jpg",
     b"javascript:alert(1).jpg",
     b"x" * 200 + b".jpg",
@@ -163,6 +164,7 @@ def test_hostile_names_are_text_and_their_links_lead_to_the_files(hostile: Path,
     assert "&lt;b&gt;&amp;.jpg" in page.text
     assert "not \ufffd\ufffd utf-8.jpg" in page.text
     assert "中文 (\\u202egpj.jpg" in page.text
+    assert "\\x1b]0;x\\x07\\x1b[2J\ufffd31m\\x9b2J\\u2028.jpg" in page.text
     assert "Cannot read <b>none\\n\ufffd.jpg: there is no such file." in page.text
 
 

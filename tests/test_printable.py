@@ -211,3 +211,31 @@ def test_json_is_ascii(photos: Path) -> None:
     assert done.stdout.isascii()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
     assert json.loads(done.stdout)["query"] == str(photos / f"0{EVIL}.png")
+
+
+def test_pages_and_sidecars_hold_no_codes_either(photos: Path, tmp_path: Path) -> None:
+    """Of an index that was forged as well: its root and times are on pages."""
+    shutil.copytree(photos, tmp_path / "photos", symlinks=True)
+    query = tmp_path / "photos" / f"0{EVIL}.png"
+    shutil.copytree(photos.parent / "indexes" / "photos", tmp_path / "forged")
+    meta = open_index(str(tmp_path / "forged")).meta
+    (tmp_path / "forged" / META).write_text(meta.but(root=str(tmp_path / "photos"), updated=EVIL).dump())
+    here = ("--index", f"{tmp_path}/forged/")
+    for name, arguments in {
+        "search.html": ("search", query, *here, "--html"),
+        "segment.html": ("segment", query, "--fast", "--out", tmp_path / f"o{EVIL}", "--html"),
+        "coco.json": ("segment", query, "--fast", "--no-overlay", "--no-labels", "--coco"),
+        "duplicates.html": ("duplicates", *here, "--html"),
+        "map.html": ("map", *here, "--html"),
+    }.items():
+        result = run(*arguments, tmp_path / name)
+        assert result.exit_code == 0, result.stderr
+        assert_printable((tmp_path / name).read_text(encoding="utf-8"))
+    assert run("tags", query, "--xmp").exit_code == 0
+    assert_printable((tmp_path / "photos" / f"0{EVIL}.png.xmp").read_text(encoding="utf-8"))
+
+
+def test_a_message_ends_however_long_a_name_is() -> None:
+    result = run("search", "--files-from", "-", "--index", "photos", input=b"x" * 900_000 + b"\n")
+    assert result.exit_code == 1
+    assert 1000 < len(result.stderr) < 25_000

@@ -10,6 +10,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -245,6 +246,7 @@ def test_names_come_through_whatever_stdout_is_said_to_be(photos: Path, tmp_path
 
 DEFECT = """
 import sys
+import time
 import cbir.index.home
 import cbir.cli
 def fail(): raise TypeError("not a \\x1b[2Jthing\\nError: fake")
@@ -306,3 +308,17 @@ def test_files_dated_centuries_ahead_are_indexed_and_told(photos: Path, tmp_path
                     assert moment(kept) in {member["mtime"] for member in members}
     finally:
         shutil.rmtree(root)
+
+
+def test_stdout_that_does_not_wait_loses_nothing(photos: Path) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    command = [*COMMAND, "search", *[str(photos / "1.jpg")] * 150, "--format", "json"]
+    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE) as process:
+        os.close(write)
+        time.sleep(3)  # by now there is more than a pipe takes
+        with open(read, "rb") as pipe:
+            assert len(json.load(pipe)) == 150
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

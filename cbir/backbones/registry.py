@@ -108,7 +108,7 @@ def choose(name: str | None = None, weights: str | None = None) -> tuple[Backbon
     remark = None
     if name is None:
         preferred = KNOWN[PREFERRED].weights
-        if weights is None and preferred is not None and hub_file(preferred).is_file():
+        if weights is None and preferred is not None and os.path.isfile(hub_file(preferred)):
             name = PREFERRED
             remark = f"Using {name}, whose weights are on this machine. Another network: --model {BUNDLED}."
         else:

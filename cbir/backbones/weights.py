@@ -70,7 +70,7 @@ class Weights:
     def from_hub(cls, published: WeightsFile) -> Weights:
         """torchvision's own weights: from torch's hub cache, else downloaded into it, with a progress bar."""
         path = hub_file(published)
-        if not path.is_file():
+        if not os.path.isfile(path):
             download(published)
         found = cls.from_file(path, source="hub")
         if not found.identity.startswith(published.hash_prefix):
@@ -107,7 +107,7 @@ class Weights:
 
             candidates.append(Path(str(bundled_weights().path)))
         for candidate in dict.fromkeys(candidates):
-            if candidate.is_file() and Weights.from_file(candidate).identity == self.identity:
+            if os.path.isfile(candidate) and Weights.from_file(candidate).identity == self.identity:
                 return candidate
         where = f" Fetch {self.url} to {candidates[-1]}." if self.url else ""
         raise WeightsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
     try:
         index = Index.open(directory)
     except CbirError as error:
-        if not directory.exists():
+        if not os.path.exists(directory):
             raise
         return {"index": directory.name, "directory": str(directory.absolute()), "problems": [str(error)]}
     meta = index.meta
@@ -70,7 +71,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "index": directory.name,
         "directory": str(directory.absolute()),
         "root": meta.root,
-        "root_exists": Path(meta.root).is_dir(),
+        "root_exists": os.path.isdir(meta.root),
         "pictures": len(index),
         "model": meta.model.get("name"),
         "weights": meta.model.get("weights"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,7 @@ class MatchWriter:
     def _is_there(self, path: Path) -> bool:
         """Whether a match is still there; each file is looked for once, however many queries find it."""
         if path not in self._exists:
-            self._exists[path] = path.exists()
+            self._exists[path] = os.path.exists(path)
         return self._exists[path]
 
     def _write_matches(self, result: SearchResult) -> None:
@@ -189,7 +190,7 @@ class MatchWriter:
 
 def _hint(name: str) -> str:
     """What to say of the name of a file that is not there and looks like a word."""
-    is_a_word = name.replace(" ", "").isalpha() and not Path(name).exists()
+    is_a_word = name.replace(" ", "").isalpha() and not os.path.exists(name)
     return f' Pictures that show it: `cbir search --word "{name}"`.' if is_a_word else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def _describe(name: str) -> dict[str, Any]:
         "megabytes": known.weights.megabytes if known.weights else None,
         "url": known.weights.url if known.weights else None,
         "path": str(path),
-        "present": path.is_file(),
+        "present": os.path.isfile(path),
         "precision": measured.precision if measured else None,
         "pictures_per_second": measured.trials[measured.precision].pictures_per_second if measured else None,
     }

@@ -46,7 +46,7 @@ class Opener:
         """`results`, whose first matches are remembered."""
         for result in results:
             for match in result.matches:
-                if len(self._matches) <= MOST and match.path.exists():
+                if len(self._matches) <= MOST and os.path.exists(match.path):
                     self._matches[match.path] = None
             yield result
 

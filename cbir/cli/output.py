@@ -18,6 +18,8 @@ import click
 from cbir.cli.logfile import write_log
 from cbir.names import printable as printable
 
+_LONGEST = 20_000
+
 _DAYS_OF_400_YEARS = 146_097
 _FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
 
@@ -33,9 +35,14 @@ def tell(text: str, *, logged: bool = True) -> None:
     A newline at the start stays: it ends the line on which a terminal shows ^C.
     """
     line = text.lstrip("\n")
-    click.echo("\n" * (len(text) - len(line)) + printable(line), err=True)
+    click.echo("\n" * (len(text) - len(line)) + _not_endless(printable(line)), err=True)
     if logged:
         write_log(text)
+
+
+def _not_endless(line: str) -> str:
+    """A message without its middle where it is longer than any path makes it: a list may have names of a megabyte."""
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 4 :]}"
 
 
 def say(line: str = "") -> None:

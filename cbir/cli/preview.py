@@ -90,7 +90,7 @@ class Preview:
 
 def _caption(match: Match) -> str:
     name = printable(match.path.name)
-    return f"{match.rank}  {name}" if match.path.exists() else f"{match.rank}  {name} (not there)"
+    return f"{match.rank}  {name}" if os.path.exists(match.path) else f"{match.rank}  {name} (not there)"
 
 
 def _way_to_draw() -> Way:

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import io
 import os
+import select
 import sys
 from typing import IO, Any, TextIO
 
@@ -79,7 +80,9 @@ class _Checked(io.FileIO):
     def write(self, data: Any, /) -> int | None:  # type: ignore[override]  # what typeshed calls it differs
         """See `io.RawIOBase.write`."""
         try:
-            return super().write(data)
+            while (written := super().write(data)) is None:  # another program has made it non-blocking
+                select.select([], [self], [])
+            return written
         except OSError as error:
             if self._is_heard and isinstance(error, BrokenPipeError):
                 raise

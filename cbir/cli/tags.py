@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,7 +194,7 @@ def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
     is_incomplete = False
     for picture in pictures:
         folder = picture.source
-        if isinstance(folder, bytes) or not folder.is_dir():
+        if isinstance(folder, bytes) or not os.path.isdir(folder):
             found.append(picture)
             continue
         try:

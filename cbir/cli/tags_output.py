@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ class SidecarWriter:
         if tagged.path is None or tagged.tags is None:
             return None
         path = self._sidecars.path_of(tagged.path)
-        if not tagged.path.exists():  # an index may know pictures that are gone
+        if not os.path.exists(tagged.path):  # an index may know pictures that are gone
             self._note("gone", tagged.path, "the picture is not there any more")
             return None
         if not self._are_read and not _may_be_picture(tagged.path):

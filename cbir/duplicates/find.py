@@ -147,7 +147,7 @@ class _Files:
         self._root = root
         self._columns = columns
         self._found = found
-        self._is_there = root.is_dir()
+        self._is_there = os.path.isdir(root)
 
     def own(self, rows: Iterable[int]) -> Iterator[int]:
         """Those of `rows`, of which a file's second name (a hard link, or a link to another of them) is not one."""

@@ -173,16 +173,16 @@ def _indexes_of(root: Path) -> list[tuple[Path, Backbone]]:
 
 
 def _temporary(directory: Path, root: Path, backbone: Backbone, engine: str | None, watch: WatchIndex) -> Index:
-    if (root / META).is_file():
+    if os.path.isfile(root / META):
         raise CbirError(f"{root} is an index and not a folder of pictures: name it with --index.")
-    if not root.is_dir():
-        what = "a file" if root.exists() else "not there, and no index was made of it"
+    if not os.path.isdir(root):
+        what = "a file" if os.path.exists(root) else "not there, and no index was made of it"
         raise CbirError(f"{root} is {what}: name a folder of pictures, or an index with --index.")
     name, source = name_for(root), backbone.weights.source
     weights = backbone.weights.path if source == "file" else "untrained" if source == "untrained" else None
     keep = ["cbir", "index", str(root), "--model", backbone.name]
     keep += ["--weights", weights] if weights else []
-    keep += ["--index", f"{name}-{backbone.name}"] if (home() / name / META).exists() else []
+    keep += ["--index", f"{name}-{backbone.name}"] if os.path.exists(home() / name / META) else []
     logger.info(
         "There is no index of %s made with %s: its pictures are read for this run only. `%s` would keep the work.",
         *(root, backbone.name, shlex.join(keep)),

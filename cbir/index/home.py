@@ -23,7 +23,7 @@ def home() -> Path:
     chosen = os.environ.get("CBIR_HOME")
     if chosen:
         return Path(chosen).expanduser()
-    if CHECKOUT_HOME.is_dir():
+    if os.path.isdir(CHECKOUT_HOME):
         return CHECKOUT_HOME
     folder = users_folder(platformdirs.user_data_path)
     if folder is None:
@@ -37,7 +37,7 @@ def home() -> Path:
 def index_directory(name: str) -> Path:
     """The directory that `--index NAME` means: a path if it has a slash or is an index here, else a name in `home`."""
     separators = {"/", os.sep, os.altsep} - {None}
-    if any(separator in name for separator in separators if separator) or (Path(name) / META).is_file():
+    if any(separator in name for separator in separators if separator) or os.path.isfile(os.path.join(name, META)):
         return Path(name).expanduser()
     return home() / name
 
@@ -51,9 +51,9 @@ def name_for(root: Path) -> str:
 def all_directories() -> list[Path]:
     """The directories of all indexes in `home`, by name."""
     folder = home()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
-    return sorted(path for path in folder.iterdir() if (path / META).is_file())
+    return sorted(path for path in folder.iterdir() if os.path.isfile(path / META))
 
 
 def the_only_directory() -> Path:
