@@ -231,14 +231,6 @@ def test_a_tiff_in_tiles_is_read(tile):
     assert difference(tiled_tiff(tile), Image.new("RGB", SIZE, (255, 255, 255))) == 0
 
 
-@pytest.mark.parametrize(
-    ("values", "bits"), [((grey16() / 65535).astype("<f2"), 16), (np.asarray(drawing()).astype("<f4") / 255, 32)]
-)
-def test_float_tiffs_that_pillow_cannot_read_are_refused_by_name(values, bits):
-    with pytest.raises(ImageReadError, match=r"of a kind that cannot be read \(as TIFF"):
-        read_image(tiff(values, bits=bits, sample_format=3))
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 30_000), (30_000, 1)])
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "TIFF", "BMP"])
 def test_the_thinnest_pictures_are_read(size, format_):
@@ -488,8 +480,10 @@ def test_a_chunk_of_a_png_that_unpacks_to_gigabytes_is_left_packed():
     packed = zlib.compress(bytes(50_000_000))
     chunks = png_chunk(b"iCCP", b"x\0\0" + packed) + png_chunk(b"zTXt", b"x\0\0" + packed)
     data = png(np.asarray(drawing()), 8, 2, chunks=chunks)
-    with pytest.raises(ImageReadError, match="damaged"):
-        read_image(data)
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert difference(data, drawing()) == 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # KB (bytes on a Mac)
 
 
 def test_a_limit_above_the_default_lets_larger_pictures_in(monkeypatch):

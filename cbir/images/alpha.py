@@ -11,7 +11,7 @@ from PIL import Image
 BACKGROUND = (255, 255, 255)
 
 #: The ground of pictures that would vanish on white: white logos, the icons of dark menus.
-DARK_BACKGROUND = (64, 64, 64)
+DARK_BACKGROUND = (0, 0, 0)
 
 MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 

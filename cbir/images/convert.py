@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from cbir.images import alpha, colours, depth
-
-# Pixels that are converted at once: more take several times the memory of the picture.
-_BAND = 1 << 20
+from cbir.images.bands import BAND, bands
 
 _GREYS = ("1", "L", "LA", "La", "I", "F")
 
@@ -26,19 +24,12 @@ def to_rgb(image: Image.Image, data: bytes = b"") -> Image.Image:
     convert = _conversion(image, data)
     if convert is None:
         return image
-    if image.width * image.height <= _BAND:
+    if image.width * image.height <= BAND:
         return convert(image)
     rgb = Image.new("RGB", image.size)
     for top, band in bands(image):
         rgb.paste(convert(band), (0, top))
     return rgb
-
-
-def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """All rows of `image`, some at a time: where each band starts, and its picture."""
-    rows = max(1, _BAND // image.width)
-    for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def _conversion(image: Image.Image, data: bytes) -> Callable[[Image.Image], Image.Image] | None:

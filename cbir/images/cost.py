@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 from PIL import Image
 
 from cbir.errors import ImageReadError
+from cbir.images import png
 
 #: A picture that needs more bytes than this is refused before it is decoded. Its file's own bytes do not count.
 MAX_BYTES = 2 << 30
@@ -36,15 +38,17 @@ def memory_needed(image: Image.Image, size: tuple[int, int] | None = None) -> in
 
     `image` is opened, not loaded, and perhaps told to come at a reduced size; `size` is then the picture's own.
     """
-    pixels = image.width * image.height
+    pixels = _pixels(image)
     own = _SMALL.get(image.mode, 4)
-    beside = _BESIDE.get(image.format or "", 0) * pixels
+    beside = int(getattr(image, "bytes_beside", _BESIDE.get(image.format or "", 0) * pixels))
     if image.format == "JPEG2000":
         beside = _WAVELET * len(image.getbands()) * pixels
     elif image.format in ("JPEG", "MPO") and image.info.get("progressive"):
         width, height = size or image.size
         beside = round(2 * _samples(image) * width * height)
     plain = image.mode == "RGB" and "transparency" not in image.info and "icc_profile" not in image.info
+    if image.format == "PNG" and any(str(tile.args).endswith(";16B") for tile in getattr(image, "tile", ())):
+        plain = False  # it may be decoded a second time, for the lower bytes
     decoding = own * pixels + beside
     converting = (own if plain else own + _RGB) * pixels
     rows = (1 if plain else 2) * _ROW * image.height
@@ -60,6 +64,21 @@ def check(image: Image.Image, size: tuple[int, int], name: str) -> None:
         )
     if reserve is not None:
         reserve(needed)
+
+
+def _pixels(image: Image.Image) -> int:
+    """How many pixels are decoded; an icon holds a PNG or bitmap of any size, whatever it says itself."""
+    icon = getattr(image, "ico", None)
+    if icon is None or not icon.entry:
+        return image.width * image.height
+    icon.buf.seek(icon.entry[icon.getentryindex(image.size)].offset)
+    head = icon.buf.read(24)
+    if len(head) < 24:
+        return image.width * image.height
+    width, height = (
+        struct.unpack_from(">II", head, 16) if head.startswith(png.MARK) else struct.unpack("<4xii12x", head)
+    )
+    return int(abs(width) * abs(height))
 
 
 def _samples(image: Image.Image) -> float:

@@ -70,13 +70,19 @@ def to_bytes(seen: Survey, dtype: np.dtype[Any], declared: float | None = None) 
         return lambda band: band.astype(np.uint8, copy=False)
     spread = (high - low) or 1.0  # a picture of one grey
 
-    def scale(band: Numbers) -> Bytes:
-        values = np.nan_to_num(band.astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        values -= low
-        values *= 255.0 / spread
-        return np.clip(np.round(values, out=values), 0, 255, out=values).astype(np.uint8)
+    if dtype.itemsize <= 2 and dtype.kind in "iu":
+        # by a table, in the order of the numbers' bytes
+        unsigned = np.dtype(f"u{dtype.itemsize}")
+        table = _scaled(np.arange(256**dtype.itemsize, dtype=unsigned).view(dtype), low, spread)
+        return lambda band: table[band.view(unsigned)]
+    return lambda band: _scaled(band, low, spread)
 
-    return scale
+
+def _scaled(numbers: Numbers, low: float, spread: float) -> Bytes:
+    values = np.nan_to_num(numbers.astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    values -= low
+    values *= 255.0 / spread
+    return np.clip(np.round(values, out=values), 0, 255, out=values).astype(np.uint8)
 
 
 def _range(seen: Survey, dtype: np.dtype[Any], declared: float | None) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import struct
 import warnings
 from functools import cache
@@ -15,12 +16,14 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from cbir.errors import ImageReadError, reason_of
-from cbir.images import cost
+from cbir.images import cost, frames, no_picture, png, tiff
 from cbir.images.convert import to_rgb
 from cbir.images.fit import Box, Preprocessing, fit
 from cbir.images.large import LargePicture, large_picture, size_for_parts
 from cbir.images.orientation import forget_other_turns, swaps_sides, turn_of, turn_upright
 from cbir.images.thumbnail import Thumbnail, thumbnail
+
+logger = logging.getLogger("cbir")
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
 MAX_PIXELS = 250_000_000
@@ -33,6 +36,8 @@ FORMATS = (
     *("TGA", "PCD"),  # these two have no mark at the start, and are tried on what nothing else recognises
 )
 
+_FIRST_WITHOUT_MARK = "TGA"
+
 #: File-name endings of what other names stand for in Pillow (.mpo) or an extra reads.
 MORE_SUFFIXES = frozenset({".mpo", ".heic", ".heif", ".hif", ".avif"})
 
@@ -42,13 +47,11 @@ _SHARED_BRANDS = frozenset({b"mif1", b"msf1"})
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 
-_NO_PICTURES = {
-    b"%!PS": "it is a PostScript document, no picture",
-    b"\xc5\xd0\xd3\xc6": "it is a PostScript document, no picture",
-    b"%PDF": "it is a PDF document, no picture",
-    b"\xff\x0a": "it is a JPEG XL picture, which cbir cannot read",
-    b"\x00\x00\x00\x0cJXL ": "it is a JPEG XL picture, which cbir cannot read",
-}
+# A progressive JPEG is decoded anew for each scan; encoders write at most some dozens, files made to last, thousands.
+_MAX_SCANS = 500
+
+# What Pillow says of a file that ends before its pixels do.
+_ENDS_EARLY = ("truncated", "not enough image data", "unexpected end of file", "buffer is not large enough")
 
 # Pillow's limit of 90 megapixels (an error from twice as many on) speaks of attacks. `decode` has its own limit, but
 # only Pillow's also guards what lies within a file: a PNG in an icon, the tiles of a TIFF, a WebP's canvas.
@@ -175,38 +178,71 @@ class _Decoded(NamedTuple):
 def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> _Decoded:
     if not data:
         raise ImageReadError(name, "the file is empty")
-    limit = f"{max_pixels / 10**6:g} megapixels"
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and palettes that it goes on to read well
             with _open(data, name) as image:
-                for width, height in (image.size, _tile(image)):
-                    if width * height > max_pixels:
-                        raise ImageReadError(name, f"{width} x {height} pixels are more than {limit}")
-                width, height = image.size
-                extent = None
-                if at_least is not None and image.format in ("JPEG", "MPO"):
-                    extent = _reduce(image, at_least)
-                cost.check(image, (width, height), name)
-                forget_other_turns(image)
-                image.load()
-                turn = turn_of(image)  # not before: Pillow turns some formats itself, and finds EXIF after the pixels
-                box = (0.0, 0.0, *(extent or image.size))
-                rgb = to_rgb(image, data)
-                if rgb is not image:
-                    image.close()  # as large as what was made of it
-                rgb, box = turn_upright(rgb, box, turn)
-                return _Decoded(rgb, box, (height, width) if swaps_sides(turn) else (width, height))
+                several = frames.may_be_several(image)
+                decoded = _load(image, data, name, at_least, max_pixels, keep=several)
+                if several and frames.is_blank(decoded.image):
+                    return _best_frame(decoded, image, data, name, max_pixels)
+                return decoded
     except MemoryError as error:
         raise ImageReadError(name, "it does not fit into memory") from error
     except ImageReadError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageReadError(name, f"its pixels are more than {limit}") from error
+        raise ImageReadError(name, f"its pixels are more than {max_pixels / 10**6:g} megapixels") from error
     except Exception as error:  # a broken file makes decoders raise nearly anything: SyntaxError, struct.error …
-        raise ImageReadError(name, f"it is damaged ({_one_line(error)})") from error
+        raise ImageReadError(name, _damage(error, data)) from error
+
+
+def _load(
+    image: ImageFile.ImageFile, data: bytes, name: str, at_least: int | None, max_pixels: int, *, keep: bool = False
+) -> _Decoded:
+    """Decode what is opened, upright and in sRGB. Unless it is to `keep`, it may not be used any more."""
+    for width, height in (image.size, _tile(image)):
+        if width * height > max_pixels:
+            raise ImageReadError(name, f"{width} x {height} pixels are more than {max_pixels / 10**6:g} megapixels")
+    width, height = image.size
+    extent = None
+    if at_least is not None and image.format in ("JPEG", "MPO"):
+        extent = _reduce(image, at_least)
+    if (
+        image.format in ("JPEG", "MPO")
+        and _is_in_scans(image, data)
+        and (scans := data.count(b"\xff\xda")) > _MAX_SCANS
+    ):
+        raise ImageReadError(name, f"its pixels come in {scans:,} scans, more than {_MAX_SCANS}")
+    cost.check(image, (width, height), name)
+    if (missing := no_picture.missing_end(data, image.format)) is not None:
+        raise ImageReadError(name, f"it is damaged: {missing}")
+    forget_other_turns(image)
+    image.load()
+    turn = turn_of(image)  # not before: Pillow turns some formats itself, and finds EXIF after the pixels
+    box = (0.0, 0.0, *(extent or image.size))
+    if image.format == "PNG":
+        png.add_lower_bytes(image, data)
+    rgb = to_rgb(image, data)
+    if rgb is not image and not keep:
+        image.close()  # as large as what was made of it
+    rgb, box = turn_upright(rgb, box, turn)
+    return _Decoded(rgb, box, (height, width) if swaps_sides(turn) else (width, height))
+
+
+def _best_frame(first: _Decoded, image: ImageFile.ImageFile, data: bytes, name: str, max_pixels: int) -> _Decoded:
+    """The frame with the most on it of those that are looked at, `first` where there is nothing on any."""
+    best, most = first._replace(image=first.image.copy()), frames.LEAST_CONTRAST
+    try:
+        for frame in frames.others(image, data):
+            decoded = _load(frame, data, name, None, max_pixels, keep=True)
+            if (found := frames.contrast(decoded.image)) > most:
+                best, most = decoded._replace(image=decoded.image.copy()), found
+    except Exception as error:  # a broken frame ends the search: the first was sound
+        logger.debug("%s: a later frame cannot be read (%s)", name, error)
+    return best
 
 
 def _open(data: bytes, name: str) -> ImageFile.ImageFile:
@@ -222,6 +258,11 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
         formats = ("HEIF",)
     problem = ""
     for format_ in formats:
+        if format_ == _FIRST_WITHOUT_MARK and not problem:
+            if (instead := no_picture.what_instead(data)) is not None:
+                raise ImageReadError(name, instead)
+            if (at := no_picture.jpeg_within(data)) > 0:
+                return _open(data[at:], name)
         if format_ not in Image.OPEN:
             Image.init()
         if format_ not in Image.OPEN:
@@ -231,6 +272,10 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
         try:
             accepted = accept(data[:16]) if accept else True
             if accepted and not isinstance(accepted, str):
+                if format_ == "TIFF":
+                    return tiff.open_page(data, tiff.pages(data)[0])
+                if format_ == "PNG":
+                    return png.open_png(data)
                 return factory(io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
             if accept and accepted:
@@ -239,9 +284,6 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
             problem = problem or accepted
     if problem:
         raise ImageReadError(name, f"it is damaged or of a kind that cannot be read ({problem})")
-    for mark, reason in _NO_PICTURES.items():
-        if data.startswith(mark):
-            raise ImageReadError(name, reason)
     raise ImageReadError(name, "it is no picture in a known format")
 
 
@@ -281,6 +323,22 @@ def _reduce(image: Image.Image, at_least: int) -> tuple[float, float] | None:
             drafted = image.draft(None, (width // divisor, height // divisor))
             return None if drafted is None else drafted[1][2:]
     return None
+
+
+def _is_in_scans(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Whether not all pixels of an opened JPEG come in its first scan, before which Pillow stands."""
+    channels = len(image.getbands())
+    begin = (image.fp.tell() if image.fp else 0) - 8 - 2 * channels
+    return bool(image.info.get("progressive")) or begin < 0 or data[begin : begin + 2] != b"\xff\xda"
+
+
+def _damage(error: Exception, data: bytes) -> str:
+    """The reason for which a file could not be decoded."""
+    words = _one_line(error)
+    is_short = data[:4] == b"RIFF" and len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if is_short or any(word in words.lower() for word in _ENDS_EARLY):
+        return f"it is damaged: it ends too early, as after a copy or download that broke off ({words})"
+    return f"it is damaged ({words})"
 
 
 def _one_line(error: Exception) -> str:
