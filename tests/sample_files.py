@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms, features
+from tiff_files import joined, tiff_page
 
 SIZE = (40, 30)
 
@@ -189,6 +190,13 @@ def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+def psd(samples: np.ndarray) -> bytes:
+    """A Photoshop file of 8 bits in RGB, unpacked and without layers; shape (height, width, channels)."""
+    height, width, channels = samples.shape
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, height, width, 8, 3) + bytes(12) + bytes(2)
+    return head + np.ascontiguousarray(samples.transpose(2, 0, 1)).tobytes()
+
+
 def exif(orientation: int = 6) -> Image.Exif:
     made = Image.Exif()
     made[0x0112] = orientation
@@ -234,9 +242,24 @@ def sample_files() -> dict[str, bytes]:
         "PNG, 1 bit": lambda: encode(grey.convert("1"), "PNG"),
         "PNG, palette": lambda: encode(rgb.quantize(16), "PNG", transparency=3),
         "PNG, RGBA": lambda: encode(rgba, "PNG"),
+        "PNG, 12 bits in 16, colours told": lambda: png(
+            np.asarray(rgba).astype(np.uint16) * 16,
+            16,
+            6,
+            chunks=png_chunk(b"cICP", bytes((9, 16, 0, 1))) + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"b" * 9999)),
+        ),
+        "PNG, light and primaries told": lambda: png(
+            pixels,
+            8,
+            2,
+            chunks=png_chunk(b"gAMA", struct.pack(">I", 100_000))
+            + png_chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13100, 4600)),
+        ),
         "PNG, 16 bits, interlaced": lambda: png(pixels.astype(np.uint16) * 257, 16, 2, interlaced=True),
         "APNG": lambda: encode(rgb, "PNG", **several),
         "GIF": lambda: encode(rgb, "GIF"),
+        "GIF, blank first": lambda: encode(second, "GIF", save_all=True, append_images=[rgb, second]),
+        "PSD": lambda: psd(np.dstack([pixels, grey])),
         "GIF, animated": lambda: encode(rgb, "GIF", **several),
         "WebP": lambda: encode(rgb, "WEBP", quality=90),
         "WebP, lossless, alpha, EXIF": lambda: encode(rgba, "WEBP", lossless=True, exif=exif()),
@@ -250,6 +273,17 @@ def sample_files() -> dict[str, bytes]:
         "TIFF, 16 bits": lambda: encode(Image.fromarray(grey16()[..., 0]), "TIFF"),
         "TIFF, 16 bits, RGB": lambda: tiff(pixels.astype("<u2") * 257, bits=16, sample_format=1),
         "TIFF, float": lambda: encode(grey.convert("F"), "TIFF"),
+        "TIFF, 16 bits, planes, tiles, predictor": lambda: tiff_page(
+            pixels.astype(np.uint16) * 257, 2, planar=True, tile=(16, 16), deflate=True, predictor=2
+        ),
+        "TIFF, 12 bits, white is zero": lambda: tiff_page(4095 - (grey16() >> 4), 0, bits=12),
+        "TIFF, float, colours, predictor": lambda: tiff_page(
+            pixels.astype(np.float32) / 255, 2, deflate=True, predictor=3, order=">"
+        ),
+        "TIFF, Lab, 16 bits, BigTIFF": lambda: tiff_page(pixels.astype(np.uint16) * 200, 8, big=True),
+        "TIFF, blank page first": lambda: joined(
+            tiff_page(np.full_like(pixels, 255), 2), tiff_page(np.dstack([pixels, pixels]), 2, extra=(1, 0, 0))
+        ),
         "BMP": lambda: encode(rgb, "BMP"),
         "BMP, palette": lambda: encode(rgb.quantize(16), "BMP"),
         "PPM": lambda: encode(rgb, "PPM"),

@@ -125,6 +125,7 @@ def fuzz(only: int | None = None) -> None:
 
     import cbir.images.read as read
     from cbir.errors import ImageReadError
+    from cbir.images import cost
 
     files = list(sample_files().items())
     for name, data in files:  # what is loaded once, decoders and profiles, counts to no mutation
@@ -133,6 +134,7 @@ def fuzz(only: int | None = None) -> None:
         except ImageReadError:
             assert "12 bits" in name
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # what lies within a file is held to the limit too
+    cost.MAX_BYTES = MEMORY - (50 << 20)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     outcomes = {"picture": 0, "error": 0}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 
 from PIL import Image
 
 from cbir.errors import ImageReadError
-from cbir.images import png
+from cbir.images import png, tiff
 
 #: A picture that needs more bytes than this is refused before it is decoded. Its file's own bytes do not count.
 MAX_BYTES = 2 << 30
@@ -39,6 +40,8 @@ def memory_needed(image: Image.Image, size: tuple[int, int] | None = None) -> in
     `image` is opened, not loaded, and perhaps told to come at a reduced size; `size` is then the picture's own.
     """
     pixels = _pixels(image)
+    if image.format == "TIFF":
+        pixels = max(pixels, math.prod(tiff.tile_of(image)))
     own = _SMALL.get(image.mode, 4)
     beside = int(getattr(image, "bytes_beside", _BESIDE.get(image.format or "", 0) * pixels))
     if image.format == "JPEG2000":

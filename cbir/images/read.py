@@ -45,8 +45,6 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _SHARED_BRANDS = frozenset({b"mif1", b"msf1"})
 
-_TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
-
 # A progressive JPEG is decoded anew for each scan; encoders write at most some dozens, files made to last, thousands.
 _MAX_SCANS = 500
 
@@ -203,7 +201,7 @@ def _load(
     image: ImageFile.ImageFile, data: bytes, name: str, at_least: int | None, max_pixels: int, *, keep: bool = False
 ) -> _Decoded:
     """Decode what is opened, upright and in sRGB. Unless it is to `keep`, it may not be used any more."""
-    for width, height in (image.size, _tile(image)):
+    for width, height in (image.size, tiff.tile_of(image)):
         if width * height > max_pixels:
             raise ImageReadError(name, f"{width} x {height} pixels are more than {max_pixels / 10**6:g} megapixels")
     width, height = image.size
@@ -304,12 +302,6 @@ def _register_heic() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _tile(image: Image.Image) -> tuple[int, int]:
-    """The sides of a TIFF's tiles, which may be larger than the picture, and are decoded as a whole; else 0, 0."""
-    tags = getattr(image, "tag_v2", {})
-    return int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0))
 
 
 def _reduce(image: Image.Image, at_least: int) -> tuple[float, float] | None:
