@@ -6,7 +6,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ from PIL import Image, ImageEnhance, ImageOps
 from cbir import build
 from cbir.build import Options, build_index, choose_target
 from cbir.cli import cli
-from cbir.duplicates.align import align, moved, plain, starts
+from cbir.duplicates.align import align, moved, plain, prepared, starts
 from cbir.duplicates.find import find_duplicates
-from cbir.duplicates.groups import grouped, unknown_pairs
-from cbir.duplicates.pairs import Pairs, least_cosine, score
+from cbir.duplicates.groups import connected, grouped
+from cbir.duplicates.pairs import least_cosine, raised, score
 from cbir.images.read import open_image
 from cbir.images.thumbnail import thumbnail
 from cbir.index.check import find_problems
@@ -45,9 +46,10 @@ def grey(image: Image.Image) -> np.ndarray:
 
 def alike(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
     """The scores of pairs whose features would be as alike as can be, 0 where nothing promises to come of one."""
-    one, other = np.stack(first), np.stack(second)
-    start, promise = starts(plain(one), moved(other))
-    found = align(one, other, start)
+    both = prepared(np.stack([*first, *second]))
+    one, other = np.arange(len(first)), np.arange(len(first)) + len(first)
+    start, promise = starts(plain(both)[one], moved(both, other))
+    found = align(both, one, other, start)
     return np.where(promise >= 0.7, score(np.float32(0.9), found.correlation, found.detail), 0)
 
 
@@ -102,23 +104,58 @@ def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: P
     assert np.array_equal(through_a_pipe.grey, found.grey)
 
 
-def pairs(*found: tuple[int, int, float]) -> Pairs:
-    first, second, scores = zip(*found, strict=True)
-    return Pairs(np.array(first), np.array(second), np.array(scores, dtype=np.float32))
+class Table:
+    """What is near by thumbnails, what else would be found to be, and what a closer look takes back."""
+
+    def __init__(self, found: dict[tuple[int, int], float], beyond: Iterable[tuple[int, int]] = ()) -> None:
+        self.near: dict[int, dict[int, float]] = defaultdict(dict)
+        self.unlike: set[tuple[int, int]] = set()
+        self.beyond = set(beyond)
+        self.looks = 0
+        for (one, other), near in found.items():
+            self.near[one][other] = self.near[other][one] = near
+
+    def compare(self, pairs: Collection[tuple[int, int]]) -> None:
+        for pair in pairs:
+            one, other = min(pair), max(pair)
+            if (one, other) in self.beyond:
+                self.near[one][other] = self.near[other][one] = 0.96
+
+    def same(self, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], float]:
+        self.compare(pairs)
+        self.looks += len(pairs)
+        return {
+            (one, other): self.near[one][other]
+            for one, other in pairs
+            if other in self.near[one] and (min(one, other), max(one, other)) not in self.unlike
+        }
 
 
 def test_a_group_does_not_chain() -> None:
     merit = {row: -row for row in range(10)}
-    chain = pairs(*((row, row + 1, 0.97) for row in range(5)))
-    assert [sorted(group) for group in grouped(chain, merit)] == [[0, 1], [2, 3], [4, 5]]
+    chain = Table({(row, row + 1): 0.97 for row in range(5)})
+    assert [sorted(group) for group in grouped(chain, range(6), merit)] == [[0, 1], [2, 3], [4, 5]]
     # not near to the kept one, but to more than half of the group
-    near = pairs((0, 1, 0.99), (0, 2, 0.98), (1, 3, 0.96), (2, 3, 0.97))
-    (group,) = grouped(near, merit)
+    near = Table({(0, 1): 0.99, (0, 2): 0.98, (1, 3): 0.96, (2, 3): 0.97})
+    (group,) = grouped(near, range(4), merit)
     assert list(group) == [0, 1, 2, 3]
     assert group[3] == pytest.approx(0.97)
-    assert next(iter(grouped(near, {0: 0, 1: 1, 2: 2, 3: 9})[0])) == 3
-    first, second = unknown_pairs(near)
-    assert list(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 3), (1, 2)]
+    assert next(iter(grouped(near, range(4), {0: 0, 1: 1, 2: 2, 3: 9})[0])) == 3
+    assert list(connected(Table({(0, 4): 1.0, (4, 2): 1.0, (1, 3): 1.0}).near)) == [[0, 4, 2], [1, 3]]
+
+
+def test_a_group_is_closed_however_few_nearest_are_known() -> None:
+    every = [(one, other) for one in range(200) for other in range(one)]
+    known = {(other, one): 0.97 for one, other in every if one - other <= 3}
+    table = Table(known, [(other, one) for one, other in every])
+    (group,) = grouped(table, range(200), {row: -row for row in range(200)})
+    assert len(group) == 200
+    assert table.looks < 1000
+    # what a closer look tells apart does not come in, nor bring its own in
+    table = Table(known, [(other, one) for one, other in every])
+    table.unlike = {(other, one) for one, other in every if (one >= 100) != (other >= 100)}
+    groups = grouped(table, range(200), {row: -row for row in range(200)})
+    assert [sorted(group) for group in groups] == [list(range(100)), list(range(100, 200))]
 
 
 def test_the_least_cosine_is_where_nothing_can_reach_the_score() -> None:
@@ -127,6 +164,11 @@ def test_the_least_cosine_is_where_nothing_can_reach_the_score() -> None:
         one = np.ones(1, dtype=np.float32)
         assert score(cosine + 1e-3, one, one) > least > score(cosine - 1e-3, one, one)
     assert least_cosine(1) > 1
+    assert raised(0.5, 0) == 0.5
+    assert raised(raised(0.95, -4), 4) == pytest.approx(0.95)
+    lower, higher = score(np.array([0.8, 0.9], dtype=np.float32), one, np.float32(0.9) * one).tolist()
+    assert raised(lower, 2.1) == pytest.approx(higher, abs=1e-4)
+    assert raised(1, -4) == 1
     assert least_cosine(0) == -1
 
 

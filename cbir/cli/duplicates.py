@@ -35,6 +35,9 @@ _COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtim
     help="How probable it must be that two pictures are the same one.",
 )
 @click.option("--exact", is_flag=True, help="Only files of the same content; features are not read.")
+@click.option(
+    "--quick", is_flag=True, help="Do not read the pictures for a closer look: pages of one layout may be told."
+)
 @click.option("--null", "-0", is_flag=True, help="Printed paths end in NUL, not newline.")
 @format_option("table on a terminal, paths in a pipe")
 @report_options
@@ -45,6 +48,7 @@ def command(
     index_name: str | None,
     min_score: float,
     exact: bool,
+    quick: bool,
     null: bool,
     format_: str | None,
     sheet: Path | None,
@@ -53,6 +57,8 @@ def command(
 ) -> None:
     """Find groups of pictures that are the same or nearly: copies, and what was made of one picture by saving it anew,
     smaller, cropped, mirrored, greyed, brighter or turned a little.
+
+    What looks the same is read and compared once more in detail, so that pages of one layout are told apart.
 
     The biggest group comes first, and in each the picture to keep: the one of most pixels, then the largest file, then
     the oldest. `--format paths` prints the others, which could go. Nothing is ever deleted.
@@ -68,7 +74,7 @@ def command(
 
     format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
     index, is_damaged = _open(index_name, exact=exact)
-    found = find_duplicates(index, min_score, exact=exact or is_damaged)
+    found = find_duplicates(index, min_score, exact=exact or is_damaged, quick=quick)
     _write(found.groups, format_, null=null)
     write_duplicates(found, index, sheet=sheet, html=html, force=force)
     _say(found, index.directory.name, exact=exact or is_damaged)
@@ -167,6 +173,11 @@ def _say(found: Duplicates, name: str, *, exact: bool) -> None:
             "looks again.",
             f"{found.stale:,}",
             name,
+        )
+    if found.unread:
+        logger.warning(
+            "%s pictures could not be read for a closer look: what is told of them is by their thumbnails alone.",
+            f"{found.unread:,}",
         )
     if found.without_thumbnails:
         logger.warning(

@@ -16,6 +16,7 @@ from cbir.images.thumbnail import SIDE
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.intp]
 
 #: Pairs that are laid at a time; more are no faster, and take memory.
 TOGETHER = 512
@@ -27,27 +28,32 @@ NOISE = 1.0
 _LEAST_OVERLAP = 0.6
 
 #: The correlations of blurred thumbnails below which nothing comes of a pair: at its best start, and laid.
-PROMISING, STILL_PROMISING = 0.65, 0.88
+PROMISING, STILL_PROMISING = 0.65, 0.85
 
 _BLURRED_STEPS, _SHARP_STEPS = 5, 5
 _LONGEST_STEP = 0.15  # in half sides
+_ARRIVED = 1 / 24  # in pixels: after so short a step there is no other
 _DAMPING = 1e-3
 
 # how much is blurred, in pixels: for the coarse comparison and first steps, and to tell detail from the rest
 _COARSE, _DETAIL = 1.5, 1.5
 
 
-def _axes() -> tuple[Floats, Floats]:
-    places = (np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE * 2 - 1
-    down, across = np.meshgrid(places, places, indexing="ij")
-    return across.ravel().astype(np.float32), down.ravel().astype(np.float32)
+class _Grid:
+    """The pixels of a square of `side`: where they are, and products of places that steps need."""
+
+    def __init__(self, side: int) -> None:
+        places = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
+        down, across = (axis.ravel() for axis in np.meshgrid(places, places, indexing="ij"))
+        ones = np.ones_like(across)
+        self.side = side
+        self.basis = np.stack([ones, across, down])  # of an affine map, shape (3, pixels)
+        # products of two of it
+        self.monomials = np.stack([ones, across, down, across * across, across * down, down * down], axis=1)
 
 
-_X, _Y = _axes()
-_ONES = np.ones_like(_X)
-_BASIS = np.stack([_ONES, _X, _Y])  # of an affine map, shape (3, pixels)
-_MONOMIALS = np.stack([_ONES, _X, _Y, _X * _X, _X * _Y, _Y * _Y], axis=1)  # products of two of it
-_PRODUCTS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])  # which ones
+_SHARP, _BLURRED = _Grid(SIDE), _Grid(SIDE // 2)
+_PRODUCTS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])  # which of the monomials
 
 
 def _start(zoom: float = 1.0, degrees: float = 0.0, mirrored: bool = False) -> Floats:
@@ -63,72 +69,88 @@ _STARTS = np.stack([_start(zoom, turn, mirrored) for mirrored in (False, True) f
 
 
 class Aligned(NamedTuple):
-    """How well thumbnails lie over each other, an item a pair: shapes (pairs,).
+    """How well thumbnails lie over each other, an item a pair: shapes (pairs,), that of `maps` (pairs, 6).
 
     `correlation` is that of the grey values which both have, `detail` that of what is left of them when they are
     blurred and the blurred ones taken off; -1 for both where the two have so little in common that it was not sought.
+    `maps` lead from places in the first, in half sides from its middle, to those in the second: (x, y) to
+    (u0 + ux x + uy y, v0 + vx x + vy y).
     """
 
     correlation: Floats
     detail: Floats
+    maps: Floats
 
 
-def plain(thumbnails: Bytes) -> Floats:
-    """Thumbnails, shape (n, SIDE, SIDE), for a first comparison: blurred, halved, centred and of length 1 (0 where
-    flat); shape (n, cells)."""
-    return _normalised(_small(thumbnails))
+class Prepared(NamedTuple):
+    """Thumbnails, `grey` of shape (n, SIDE, SIDE), and the same blurred and halved, which is all that most need."""
+
+    grey: Bytes
+    coarse: Floats
 
 
-def moved(thumbnails: Bytes) -> Floats:
-    """The same as they look from each start, shape (n, starts, cells)."""
-    return _normalised((_small(thumbnails) @ _MOVES).reshape(len(thumbnails), len(_STARTS), -1))
+def prepared(thumbnails: Bytes) -> Prepared:
+    """Thumbnails of shape (n, SIDE, SIDE) for what follows."""
+    return Prepared(thumbnails, _filtered(thumbnails.astype(np.float32), _HALVING))
 
 
-def _small(thumbnails: Bytes) -> Floats:
-    return _halved(blurred(thumbnails.astype(np.float32), _COARSE)).reshape(len(thumbnails), -1)
+def plain(thumbnails: Prepared) -> Floats:
+    """Thumbnails for a first comparison: centred and of length 1 (0 where flat); shape (n, cells)."""
+    return _normalised(thumbnails.coarse.reshape(len(thumbnails.coarse), -1))
 
 
-def starts(first: Floats, second: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+def moved(thumbnails: Prepared, places: Places) -> Floats:
+    """The same of those at `places` as they look from each start, shape (places, starts, cells)."""
+    cells = thumbnails.coarse[places].reshape(len(places), -1)
+    return _normalised((cells @ _MOVES).reshape(len(places), len(_STARTS), -1))
+
+
+def starts(first: Floats, second: Floats) -> tuple[Places, Floats]:
     """For each pair the best start and its correlation; `first` is the one's `plain`, `second` the other's `moved`."""
     found = np.matmul(second, first[:, :, np.newaxis])[..., 0]
     best = found.argmax(axis=1)
     return best, found[np.arange(len(first)), best]
 
 
-def align(first: Bytes, second: Bytes, start: npt.NDArray[np.intp]) -> Aligned:
-    """Lay the thumbnails `second` over `first`, both of shape (pairs, SIDE, SIDE), from one start each."""
-    correlation, detail = np.full((2, len(first)), -1, dtype=np.float32)
+def align(thumbnails: Prepared, first: Places, second: Places, start: Places) -> Aligned:
+    """Lay thumbnails over each other: a pair's `second` over its `first`, both among `thumbnails`, from one start."""
+    coarse = thumbnails.coarse
+    correlations, details = np.full((2, len(first)), -1, dtype=np.float32)
+    maps = _STARTS[start]
     for begin in range(0, len(first), TOGETHER):
-        part = slice(begin, begin + TOGETHER)
-        one, other = first[part].astype(np.float32), second[part].astype(np.float32)
-        correlation[part], detail[part] = _align(one, other, _STARTS[start[part]])
-    return Aligned(correlation, detail)
+        part = np.arange(begin, min(begin + TOGETHER, len(first)))
+        maps[part], found = _improved(_BLURRED, coarse[first[part]], coarse[second[part]], maps[part], _BLURRED_STEPS)
+        part = part[found >= STILL_PROMISING]
+        if not len(part):
+            continue
+        these, pairs = np.unique(np.stack([first[part], second[part]]), return_inverse=True)
+        one, other = pairs.reshape(2, -1)
+        sharp = thumbnails.grey[these].astype(np.float32)
+        maps[part], correlations[part] = _improved(_SHARP, sharp[one], sharp[other], maps[part], _SHARP_STEPS)
+        detail = sharp - _filtered(sharp, _BLURRING)
+        values, inside = _sampled(_SHARP, detail[other], maps[part])
+        details[part] = _correlated(_SHARP, detail[one].reshape(len(part), -1), values, inside).correlation
+    return Aligned(correlations, details, maps)
 
 
-def _align(first: Floats, second: Floats, maps: Floats) -> Aligned:
-    correlation, detail = np.full((2, len(first)), -1, dtype=np.float32)
-    maps, found = _improved(blurred(first, _COARSE), blurred(second, _COARSE), maps, _BLURRED_STEPS)
-    going = np.flatnonzero(found >= STILL_PROMISING)
-    if len(going):
-        first, second = first[going], second[going]
-        maps, correlation[going] = _improved(first, second, maps[going], _SHARP_STEPS)
-        first, second = first - blurred(first, _DETAIL), second - blurred(second, _DETAIL)
-        values, _, _, inside = _sampled(second, maps)
-        detail[going] = _correlated(first.reshape(len(going), -1), values, inside).correlation
-    return Aligned(correlation, detail)
-
-
-def blurred(thumbnails: Floats, sigma: float) -> Floats:
-    """Thumbnails, shape (n, SIDE, SIDE), through a Gaussian filter; at the edges its weights are of the rest."""
+def _gaussian(sigma: float) -> Floats:
+    """What blurs SIDE pixels in a row, shape (SIDE, SIDE); at the edges its weights are of the rest."""
     places = np.arange(SIDE)
     weights = np.exp(-((places[:, np.newaxis] - places) ** 2) / (2 * sigma**2)).astype(np.float32)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.asarray(weights @ thumbnails @ weights.T, dtype=np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _halved(thumbnails: Floats) -> Floats:
-    half = SIDE // 2
-    return np.asarray(thumbnails.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)), dtype=np.float32)
+def _filtered(pictures: Floats, weights: Floats) -> Floats:
+    """Pictures, shape (n, SIDE, SIDE), filtered across and down by `weights`, shape (side, SIDE)."""
+    count, side = len(pictures), len(weights)
+    # one large product each way: as many small ones take ten times as long
+    across = (pictures.reshape(-1, SIDE) @ weights.T).reshape(count, SIDE, side)
+    down = np.swapaxes(across, 1, 2).reshape(-1, SIDE) @ weights.T
+    return np.ascontiguousarray(np.swapaxes(down.reshape(count, side, side), 1, 2))
+
+
+_BLURRING = _gaussian(_DETAIL)
+_HALVING = _gaussian(_COARSE).reshape(SIDE // 2, 2, SIDE).mean(axis=1)
 
 
 def _normalised(cells: Floats) -> Floats:
@@ -137,17 +159,26 @@ def _normalised(cells: Floats) -> Floats:
     return np.asarray(cells / np.sqrt((cells * cells).sum(axis=-1, keepdims=True) + noise), dtype=np.float32)
 
 
-def _improved(first: Floats, second: Floats, maps: Floats, steps: int) -> tuple[Floats, Floats]:
+def _improved(grid: _Grid, first: Floats, second: Floats, maps: Floats, steps: int) -> tuple[Floats, Floats]:
     """`maps` after some Gauss-Newton steps, the best on the way, and their correlations."""
     flat = first.reshape(len(first), -1)
     best, best_maps = np.full(len(first), -1, dtype=np.float32), maps.copy()
+    # most are there after a step or two; only the others go on
+    going = np.arange(len(first))
     for step in range(steps + 1):
-        values, across, down, inside = _sampled(second, maps)
-        found = _correlated(flat, values, inside)
-        better = found.correlation > best
-        best[better], best_maps[better] = found.correlation[better], maps[better]
         if step < steps:
-            maps = maps + _step(found, across * inside, down * inside)
+            values, inside, across, down = _sloped(grid, second, maps)
+        else:
+            values, inside = _sampled(grid, second, maps)
+        found = _correlated(grid, flat, values, inside)
+        better = found.correlation > best[going]
+        best[going[better]], best_maps[going[better]] = found.correlation[better], maps[better]
+        if step < steps:
+            moved_by = _step(grid, found, across * inside, down * inside)
+            still = np.abs(moved_by).max(axis=1) > _ARRIVED * 2 / grid.side
+            going, flat, second, maps = going[still], flat[still], second[still], (maps + moved_by)[still]
+            if not len(going):
+                break
     return best_maps, best
 
 
@@ -161,7 +192,7 @@ class _Correlated(NamedTuple):
     pixels: Floats
 
 
-def _correlated(first: Floats, second: Floats, inside: Floats) -> _Correlated:
+def _correlated(grid: _Grid, first: Floats, second: Floats, inside: Floats) -> _Correlated:
     pixels = np.maximum(inside.sum(axis=1, keepdims=True), 1)
     first = (first - (first * inside).sum(axis=1, keepdims=True) / pixels) * inside
     second = (second - (second * inside).sum(axis=1, keepdims=True) / pixels) * inside
@@ -170,21 +201,22 @@ def _correlated(first: Floats, second: Floats, inside: Floats) -> _Correlated:
     length = np.sqrt((second * second).sum(axis=1, keepdims=True) + noise)
     second /= length
     correlation = (first * second).sum(axis=1)
-    correlation[pixels[:, 0] < _LEAST_OVERLAP * SIDE * SIDE] = -1
+    correlation[pixels[:, 0] < _LEAST_OVERLAP * grid.side**2] = -1
     return _Correlated(correlation, first, second, length, pixels)
 
 
-def _step(found: _Correlated, across: Floats, down: Floats) -> Floats:
+def _step(grid: _Grid, found: _Correlated, across: Floats, down: Floats) -> Floats:
     """The Gauss-Newton step of affine maps, shape (pairs, 6), from gradients in units of a half side."""
     across, down = across / found.length, down / found.length
     rest = found.first - found.second
-    gradient = np.concatenate([(across * rest) @ _BASIS.T, (down * rest) @ _BASIS.T], axis=1)
+    basis = grid.basis.T
+    gradient = np.concatenate([(across * rest) @ basis, (down * rest) @ basis], axis=1)
     hessian = np.empty((len(across), 6, 6), dtype=np.float32)
     for row, column, product in ((0, 0, across * across), (0, 3, across * down), (3, 3, down * down)):
-        block = (product @ _MONOMIALS)[:, _PRODUCTS]
+        block = (product @ grid.monomials)[:, _PRODUCTS]
         hessian[:, row : row + 3, column : column + 3] = block
         hessian[:, column : column + 3, row : row + 3] = block
-    means = np.concatenate([across @ _BASIS.T, down @ _BASIS.T], axis=1)
+    means = np.concatenate([across @ basis, down @ basis], axis=1)
     hessian -= means[:, :, np.newaxis] * (means / found.pixels)[:, np.newaxis]
     damping = _DAMPING * np.trace(hessian, axis1=1, axis2=2) / 6 + 1e-6
     hessian += np.eye(6, dtype=np.float32) * damping[:, np.newaxis, np.newaxis]
@@ -192,34 +224,52 @@ def _step(found: _Correlated, across: Floats, down: Floats) -> Floats:
     return np.asarray(np.clip(step, -_LONGEST_STEP, _LONGEST_STEP), dtype=np.float32)
 
 
-def _sampled(thumbnails: Floats, maps: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Thumbnails at the places that maps lead each pixel to, bilinear: values, gradients across and down, and whether
-    the place is inside, 1 or 0. Shapes (pairs, pixels)."""
-    across, down = maps[:, :3] @ _BASIS, maps[:, 3:] @ _BASIS
-    inside = (np.abs(across) <= 1) & (np.abs(down) <= 1)
-    x = np.clip((across + 1) * (SIDE / 2) - 0.5, 0, SIDE - 1.001)
-    y = np.clip((down + 1) * (SIDE / 2) - 0.5, 0, SIDE - 1.001)
+def _sampled(grid: _Grid, pictures: Floats, maps: Floats) -> tuple[Floats, Floats]:
+    """Pictures of a grid's side at the places that maps lead each of its pixels to, bilinear, and whether the place is
+    inside, 1 or 0. Shapes (pairs, pixels)."""
+    (upper, _), (lower, _), y, inside = _between(grid, pictures, maps)
+    return upper + (lower - upper) * y, inside
+
+
+def _sloped(grid: _Grid, pictures: Floats, maps: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """What `_sampled` returns, and the gradients across and down."""
+    (upper, to_upper), (lower, to_lower), y, inside = _between(grid, pictures, maps)
+    half, down = np.float32(grid.side / 2), lower - upper
+    return upper + down * y, inside, (to_upper + (to_lower - to_upper) * y) * half, down * half
+
+
+def _between(
+    grid: _Grid, pictures: Floats, maps: Floats
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats], Floats, Floats]:
+    """In the rows of pixels above and below each place: the value there, and how much it grows to the right. Then how
+    far the place is below the upper row, and whether it is inside."""
+    side = grid.side
+    across, down = maps[:, :3] @ grid.basis, maps[:, 3:] @ grid.basis
+    inside = ((np.abs(across) <= 1) & (np.abs(down) <= 1)).astype(np.float32)
+    x: Floats = np.clip((across + 1) * (side / 2) - 0.5, 0, side - 1.001)
+    y: Floats = np.clip((down + 1) * (side / 2) - 0.5, 0, side - 1.001)
     column, row = x.astype(np.int32), y.astype(np.int32)
-    x -= column
+    x -= column  # in place: a difference of the two would be of double precision, and take twice as long from here on
     y -= row
-    place = (np.arange(len(thumbnails), dtype=np.int32) * (SIDE * SIDE))[:, np.newaxis] + row * SIDE + column
-    flat = thumbnails.reshape(-1)
-    upper_left, upper_right = flat.take(place), flat.take(place + 1)
-    lower_left, lower_right = flat.take(place + SIDE), flat.take(place + (SIDE + 1))
-    upper = upper_left + (upper_right - upper_left) * x
-    lower = lower_left + (lower_right - lower_left) * x
-    to_right = (upper_right - upper_left) * (1 - y) + (lower_right - lower_left) * y
-    half = SIDE / 2
-    return upper + (lower - upper) * y, to_right * half, (lower - upper) * half, inside.astype(np.float32)
+    place = (np.arange(len(pictures), dtype=np.int32) * side**2)[:, np.newaxis] + row * side + column
+    flat = pictures.reshape(-1)
+    upper: Floats = flat.take(place)
+    lower: Floats = flat.take(place + side)
+    to_upper, to_lower = flat.take(place + 1) - upper, flat.take(place + (side + 1)) - lower
+    return (upper + to_upper * x, to_upper), (lower + to_lower * x, to_lower), y, inside
 
 
 def _moves() -> Floats:
     """What leads from halved thumbnails, shape (cells,), to those from all starts, shape (starts · cells,)."""
-    cells = (SIDE // 2) ** 2
-    units = np.eye(cells, dtype=np.float32).reshape(cells, SIDE // 2, SIDE // 2)
+    half = SIDE // 2
+    cells = half**2
+    units = np.eye(cells, dtype=np.float32).reshape(cells, half, half)
     enlarged = units.repeat(2, axis=1).repeat(2, axis=2)
-    moved = [_sampled(enlarged, np.broadcast_to(start, (cells, 6)))[0].reshape(cells, SIDE, SIDE) for start in _STARTS]
-    return np.concatenate([_halved(one).reshape(cells, cells) for one in moved], axis=1)
+    moved: list[Floats] = []
+    for start in _STARTS:
+        whole, _ = _sampled(_SHARP, enlarged, np.broadcast_to(start, (cells, 6)))
+        moved.append(whole.reshape(cells, half, 2, half, 2).mean(axis=(2, 4)).reshape(cells, cells))
+    return np.concatenate(moved, axis=1)
 
 
 _MOVES = _moves()

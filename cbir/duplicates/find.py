@@ -56,21 +56,26 @@ class Group:
 class Duplicates:
     """What was found, the biggest group first.
 
-    `without_thumbnails` counts pictures of which only the content was compared. `stale` are files that are gone or
-    have changed since they were indexed, `links` names of files that have another one; neither are members.
+    `without_thumbnails` counts pictures of which only the content was compared, `unread` those in groups whose files
+    could not be read for a closer look, so that their thumbnails alone decided. `stale` are files that are gone or have
+    changed since they were indexed, `links` names of files that have another one; neither are members.
     """
 
     groups: list[Group] = field(default_factory=list)
     without_thumbnails: int = 0
+    unread: int = 0
     stale: int = 0
     links: int = 0
 
 
-def find_duplicates(index: Index, min_score: float = MIN_SCORE, *, exact: bool = False) -> Duplicates:
+def find_duplicates(
+    index: Index, min_score: float = MIN_SCORE, *, exact: bool = False, quick: bool = False
+) -> Duplicates:
     """Find the groups of an index, `exact` ones only by content, for which no features are read.
 
-    The files themselves are looked at only to leave out what has changed or goes by two names; where their folder is
-    not there, because a disk is not, the index is believed.
+    Files are looked at to leave out what has changed or goes by two names; and, unless it is to be `quick`, those
+    that their thumbnails take for the same picture are read and compared once more. Where their folder is not there,
+    because a disk is not, the index is believed.
     """
     columns, found = index.columns(), Duplicates()
     rows_of: dict[str, list[int]] = defaultdict(list)
@@ -79,7 +84,7 @@ def find_duplicates(index: Index, min_score: float = MIN_SCORE, *, exact: bool =
     # what a group of rows of different contents is: from each content's first row to its score with the kept one
     alike: list[dict[int, float]] = []
     if not exact:
-        alike = _near_groups(index, columns, rows_of, min_score, found)
+        alike = _near_groups(index, columns, rows_of, min_score, found, quick=quick)
     grouped = {row for group in alike for row in group}
     alike += [{rows[0]: 1.0} for rows in rows_of.values() if len(rows) > 1 and rows[0] not in grouped]
     files = _Files(index.root, columns, found)
@@ -93,10 +98,18 @@ def find_duplicates(index: Index, min_score: float = MIN_SCORE, *, exact: bool =
 
 
 def _near_groups(
-    index: Index, columns: Columns, rows_of: dict[str, list[int]], min_score: float, found: Duplicates
+    index: Index,
+    columns: Columns,
+    rows_of: dict[str, list[int]],
+    min_score: float,
+    found: Duplicates,
+    *,
+    quick: bool,
 ) -> list[dict[int, float]]:
-    from cbir.duplicates.groups import grouped, unknown_pairs
-    from cbir.duplicates.pairs import Pairs, find_pairs, score_pairs
+    from cbir.duplicates.closer import SIDE
+    from cbir.duplicates.compare import MOST_LOOKS, Looks, PairComparison
+    from cbir.duplicates.groups import connected, grouped
+    from cbir.duplicates.pairs import in_threads
 
     known = np.zeros(index.rows, dtype=np.bool_)
     for start, records in index.stored_chunks(THUMBNAILS):
@@ -107,20 +120,51 @@ def _near_groups(
         if known[rows[0]]:
             same[rows] = rows[0]
     representatives = np.array(sorted(rows[0] for rows in rows_of.values() if known[rows[0]]), dtype=np.int64)
-    pairs = find_pairs(index, representatives, same, min_score)
-    first, second = unknown_pairs(pairs)
-    if len(first):
-        one, other = index.features(first), index.features(second)
-        more = score_pairs(index, first, second, np.einsum("pd,pd->p", one, other), min_score)
-        pairs = Pairs(
-            np.concatenate([pairs.first, more.first]),
-            np.concatenate([pairs.second, more.second]),
-            np.concatenate([pairs.scores, more.scores]),
-        )
-    rows = np.unique(np.concatenate([pairs.first, pairs.second])).tolist()
+    looks = (
+        None
+        if quick
+        else Looks(lambda row: _as_indexed(index, columns, rows_of, row), lambda row: sizes.get(row, (SIDE, SIDE)))
+    )
+    comparison = PairComparison(index, representatives, same, min_score, looks)
+    rows = sorted(comparison.near)
     sizes = _sizes(index, rows)
     merit = {row: _merit(row, columns, sizes) for row in rows}
-    return grouped(pairs, merit)
+    groups: list[dict[int, float]] = []
+    for together in _up_to(MOST_LOOKS, connected(comparison.near)):
+        if looks is not None:
+            looks.read(row for members in together for row in members[:MOST_LOOKS])
+        for some in in_threads(lambda members: grouped(comparison, members, merit), together):
+            groups += some
+    if looks is not None:
+        found.unread = len(looks.unread & {row for group in groups for row in group})
+    return groups
+
+
+def _up_to(most: int, lists: Iterable[list[int]]) -> Iterator[list[list[int]]]:
+    """Some of the lists at a time, of not more items than `most` unless a single one has them."""
+    some: list[list[int]] = []
+    count = 0
+    for one in lists:
+        if some and count + len(one) > most:
+            yield some
+            some, count = [], 0
+        some.append(one)
+        count += len(one)
+    if some:
+        yield some
+
+
+def _as_indexed(index: Index, columns: Columns, rows_of: dict[str, list[int]], row: int) -> Path | None:
+    """A file with the content of a row that is as it was indexed, None where there is none."""
+    for one in rows_of[columns.sha256s[row]]:
+        path = index.root / columns.paths[one]
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        if (status.st_size, status.st_mtime_ns) == (columns.sizes[one], columns.mtimes_ns[one]):
+            return path
+    return None
 
 
 def _merit(row: int, columns: Columns, sizes: dict[int, tuple[int, int]]) -> tuple[int, int, int, int]:

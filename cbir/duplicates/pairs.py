@@ -1,6 +1,6 @@
 """Which pictures of an index are near-duplicates of each other, pair by pair.
 
-Candidates are each row's nearest by cosine, from the shortlist where there is one; their thumbnails decide. What is
+Candidates are each content's nearest by cosine, from the shortlist where there is one; their thumbnails decide. What is
 needed of memory does not grow with the index, but for the pairs themselves.
 """
 
@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.duplicates.align import PROMISING, align, moved, plain, starts
+from cbir.duplicates.align import PROMISING, align, moved, plain, prepared, starts
+from cbir.index.shortlist import Shortlist
 from cbir.index.store import Index
 from cbir.index.thumbnails import THUMBNAILS
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+S = TypeVar("S")
 T = TypeVar("T")
 
 #: How cosine, correlation and detail make a score: the logistic function of their weighted sum. Fitted to half of the
@@ -28,20 +30,26 @@ T = TypeVar("T")
 WEIGHTS = (21.0, 29.0, 32.5)
 BIAS = -70.5
 
-#: Candidates of each row, and how many rows the shortlist is asked for to find them among.
+#: Candidates of each content; how many rows the shortlist is asked for to find them among, and at the most where so
+#: many are copies of one content.
 NEAREST = 20
-ASKED_FOR = 60
+ASKED_FOR, MOST_ASKED_FOR = 60, 4000
 
-_QUERIES = 64  # rows whose candidates are looked for at a time
-_PAIRS = 1024  # pairs whose thumbnails are compared at a time
+# rows whose candidates are looked for at a time: with a shortlist, whose answers' features are read, and without
+_QUERIES, _QUERIES_OF_ALL = 64, 512
+_PAIRS = 4096  # pairs whose thumbnails are compared at a time
 
 
 class Pairs(NamedTuple):
-    """Pairs of rows, the lower one first, and their scores: shapes (pairs,)."""
+    """Pairs of rows, the lower one first, and their scores: shapes (pairs,).
+
+    `maps`, shape (pairs, 6), lead from the second picture to the first, as `align.Aligned` has them.
+    """
 
     first: Rows
     second: Rows
     scores: Floats
+    maps: Floats
 
 
 def score(cosines: Floats, correlations: Floats, details: Floats) -> Floats:
@@ -49,6 +57,13 @@ def score(cosines: Floats, correlations: Floats, details: Floats) -> Floats:
     cosine, correlation, detail = WEIGHTS
     total = cosine * cosines + correlation * correlations + detail * details + BIAS
     return np.asarray(1 / (1 + np.exp(-np.clip(total, -50, 50))), dtype=np.float32)
+
+
+def raised(score: float, by: float) -> float:
+    """A score whose weighted sum is larger by that much, or smaller."""
+    if not 0 < score < 1:
+        return score
+    return 1 / (1 + (1 - score) / score * math.exp(-by))
 
 
 def least_cosine(min_score: float) -> float:
@@ -66,7 +81,7 @@ def find_pairs(index: Index, rows: Rows, same: Rows, min_score: float) -> Pairs:
     """
     if len(rows) < 2:
         nothing = np.empty(0, dtype=np.int64)
-        return Pairs(nothing, nothing, np.empty(0, dtype=np.float32))
+        return Pairs(nothing, nothing, np.empty(0, dtype=np.float32), np.empty((0, 6), dtype=np.float32))
     first, second, cosines = _candidates(index, rows, same, least_cosine(min_score))
     return score_pairs(index, first, second, cosines, min_score)
 
@@ -74,98 +89,124 @@ def find_pairs(index: Index, rows: Rows, same: Rows, min_score: float) -> Pairs:
 def score_pairs(index: Index, first: Rows, second: Rows, cosines: Floats, min_score: float) -> Pairs:
     """Those of the given pairs that have a score of at least `min_score`."""
 
-    def scored(start: int) -> tuple[Rows, Rows, Floats]:
+    def scored(start: int) -> Pairs:
         part = slice(start, start + _PAIRS)
-        scores = _scores(index, first[part], second[part], cosines[part])
+        scores, maps = _scores(index, first[part], second[part], cosines[part])
         kept = scores >= min_score
-        return first[part][kept], second[part][kept], scores[kept]
+        return Pairs(first[part][kept], second[part][kept], scores[kept], maps[kept])
 
-    found = list(_in_threads(scored, range(0, len(first), _PAIRS)))
+    found = list(in_threads(scored, range(0, len(first), _PAIRS)))
     if not found:
-        return Pairs(first, second, cosines)
+        return Pairs(first, second, cosines, np.empty((0, 6), dtype=np.float32))
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def _scores(index: Index, first: Rows, second: Rows, cosines: Floats) -> Floats:
+def _scores(index: Index, first: Rows, second: Rows, cosines: Floats) -> tuple[Floats, Floats]:
     rows, places = np.unique(np.concatenate([first, second]), return_inverse=True)
-    grey = index.stored(THUMBNAILS, rows)["grey"][:, 0]
+    thumbnails = prepared(index.stored(THUMBNAILS, rows)["grey"][:, 0])
     one, other = places[: len(first)], places[len(first) :]
     # pairs are in the order of their first rows, of which there are few: these are moved, which is most of the work
     few, of_few = np.unique(one, return_inverse=True)
-    looks, moves = plain(grey), moved(grey[few])
+    looks, moves = plain(thumbnails), moved(thumbnails, few)
     start, promise = np.empty(len(first), dtype=np.intp), np.empty(len(first), dtype=np.float32)
     for begin in range(0, len(first), 256):  # what moved thumbnails take is ten times as much as they
         part = slice(begin, begin + 256)
         start[part], promise[part] = starts(looks[other[part]], moves[of_few[part]])
-    scores = np.zeros(len(first), dtype=np.float32)
+    scores, maps = np.zeros(len(first), dtype=np.float32), np.zeros((len(first), 6), dtype=np.float32)
     going = np.flatnonzero(promise >= PROMISING)
     if len(going):
-        aligned = align(grey[other[going]], grey[one[going]], start[going])
+        aligned = align(thumbnails, other[going], one[going], start[going])
         found = score(cosines[going], aligned.correlation, aligned.detail)
         scores[going] = np.where(aligned.correlation > 0, found, 0)
-    return scores
+        maps[going] = aligned.maps
+    return scores, maps
 
 
 def _candidates(index: Index, rows: Rows, same: Rows, least: float) -> tuple[Rows, Rows, Floats]:
     """Pairs of `rows` that are among each other's nearest, each once, and their cosines."""
     shortlist = index.shortlist()
     covered = shortlist.rows if shortlist is not None else 0
+    step = _QUERIES_OF_ALL if shortlist is None else _QUERIES
 
     def nearest(start: int) -> tuple[Rows, Floats]:
         """Pairs as one number each."""
-        its = rows[start : start + _QUERIES]
+        its = rows[start : start + step]
         queries = index.features(its)
-        numbers: list[Rows] = []
-        cosines: list[Floats] = []
-        asked = [np.empty(0, dtype=np.int64) for _ in its]
+        among, found = _compared(index, queries, its, same, covered, least)
         if shortlist is not None:
-            asked = [shortlist.candidates(query, ASKED_FOR) for query in queries]
-            wanted = np.unique(np.concatenate(asked))
-            features = index.features(wanted)
-        exact_rows, exact = _compared(index, queries, covered, least)
-        for place, row in enumerate(its.tolist()):
-            among, found = exact_rows[place], exact[place]
-            if shortlist is not None:
-                at = np.searchsorted(wanted, asked[place])
-                among = np.concatenate([asked[place], among])
-                found = np.concatenate([features[at] @ queries[place], found])
-            others = same[among]
-            keep = (others >= 0) & (others != row) & (found >= least)
-            others, found = others[keep], found[keep]
-            order = np.argsort(-found, kind="stable")
-            others, found = others[order], found[order]
-            _, once = np.unique(others, return_index=True)
-            once = np.sort(once)[:NEAREST]
-            others, found = others[once], found[once]
-            numbers.append(np.minimum(others, row) * index.rows + np.maximum(others, row))
-            cosines.append(found)
-        return np.concatenate(numbers), np.concatenate(cosines)
+            listed = _listed(index, shortlist, queries, its, same, least)
+            among, found = np.concatenate([among, listed[0]], axis=1), np.concatenate([found, listed[1]], axis=1)
+            among, found = _first(among, found)
+        place, column = np.nonzero(found >= least)
+        one, other = its[place], among[place, column]
+        return np.minimum(one, other) * index.rows + np.maximum(one, other), found[place, column]
 
-    parts = list(_in_threads(nearest, range(0, len(rows), _QUERIES)))
+    parts = list(in_threads(nearest, range(0, len(rows), step)))
     numbers, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
     numbers, once = np.unique(numbers, return_index=True)
     return numbers // index.rows, numbers % index.rows, cosines[once]
 
 
-def _compared(index: Index, queries: Floats, start: int, least: float) -> tuple[list[Rows], list[Floats]]:
-    """For each query the nearest rows from row `start` on, all of which are compared, and their cosines."""
-    rows = [np.empty(0, dtype=np.int64) for _ in queries]
-    cosines = [np.empty(0, dtype=np.float32) for _ in queries]
+def _first(rows: Rows, cosines: Floats) -> tuple[Rows, Floats]:
+    """Of rows and their cosines, shapes (queries, any), the NEAREST."""
+    if cosines.shape[1] <= NEAREST:
+        return rows, cosines
+    best = np.argpartition(-cosines, NEAREST - 1, axis=1)[:, :NEAREST]
+    return np.take_along_axis(rows, best, axis=1), np.take_along_axis(cosines, best, axis=1)
+
+
+def _compared(index: Index, queries: Floats, its: Rows, same: Rows, start: int, least: float) -> tuple[Rows, Floats]:
+    """For each query the nearest contents from row `start` on, all of which are compared, and their cosines.
+
+    Shapes (queries, at most NEAREST); what is below `least` has -1.
+    """
+    rows = np.zeros((len(its), 0), dtype=np.int64)
+    cosines = np.zeros((len(its), 0), dtype=np.float32)
     if start >= index.rows:
         return rows, cosines
     for first, chunk in index.chunks(start):
+        numbers = np.arange(first, first + len(chunk))
         found = queries @ chunk.T
-        for place in np.flatnonzero((found >= least).any(axis=1)).tolist():
-            above = np.flatnonzero(found[place] >= least)
-            rows[place] = np.concatenate([rows[place], first + above])
-            cosines[place] = np.concatenate([cosines[place], found[place][above]])
-            if len(rows[place]) > ASKED_FOR:
-                best = np.argpartition(-cosines[place], ASKED_FOR - 1)[:ASKED_FOR]
-                rows[place], cosines[place] = rows[place][best], cosines[place][best]
+        found[:, same[numbers] != numbers] = -1
+        itself = np.flatnonzero((its >= first) & (its < first + len(chunk)))
+        found[itself, its[itself] - first] = -1
+        found[found < least] = -1
+        # few chunks have any that are near: the others are not sorted
+        near = np.flatnonzero((found > -1).any(axis=0))
+        if len(near):
+            rows = np.concatenate([rows, np.broadcast_to(numbers[near], (len(its), len(near)))], axis=1)
+            rows, cosines = _first(rows, np.concatenate([cosines, found[:, near]], axis=1))
     return rows, cosines
 
 
-def _in_threads(work: Callable[[int], T], items: Sequence[int]) -> Iterator[T]:
+def _listed(
+    index: Index, shortlist: Shortlist, queries: Floats, its: Rows, same: Rows, least: float
+) -> tuple[Rows, Floats]:
+    """For each query the nearest contents of the shortlist, and their cosines; what there is not has -1."""
+    rows, cosines = np.zeros((len(its), NEAREST), dtype=np.int64), np.full((len(its), NEAREST), -1, dtype=np.float32)
+    waiting, count = np.arange(len(its)), ASKED_FOR
+    while len(waiting):
+        asked = [shortlist.candidates(queries[place], count) for place in waiting.tolist()]
+        contents = [np.unique(same[one]) for one in asked]
+        wanted = np.unique(np.concatenate(contents))
+        wanted = wanted[wanted >= 0]
+        features = index.features(wanted)
+        again: list[int] = []
+        for place, one, its_contents in zip(waiting.tolist(), asked, contents, strict=True):
+            others = its_contents[(its_contents >= 0) & (its_contents != its[place])]
+            found = features[np.searchsorted(wanted, others)] @ queries[place]
+            best = np.argsort(-found, kind="stable")[:NEAREST]
+            rows[place, : len(best)], cosines[place, : len(best)] = others[best], found[best]
+            # copies took the places of other contents, which may be near as well
+            if len(best) < NEAREST and (len(best) == 0 or found[best[-1]] >= least) and len(one) >= count:
+                again.append(place)
+        waiting, count = np.array(again, dtype=np.intp), count * 4
+        if count > MOST_ASKED_FOR:
+            break
+    return rows, cosines
+
+
+def in_threads(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
     """What `work` makes of each item, in order."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(max(1, min(cores, 8)), thread_name_prefix="pairs") as pool:
