@@ -260,6 +260,9 @@ def carry_out(
 def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report, missing: Counter[str]) -> None:
     """Do with one result what is to be done, and report it. `missing` are the contents of files that are gone."""
     path = result.key.path
+    if isinstance(result.error, OwnOutputError):
+        _leave_out(result.key, plan, report)
+        return
     if path in plan.again:
         row, content = plan.again[path]
         if result.sha256 in ("", content):
@@ -274,10 +277,7 @@ def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
         return
     was_known = result.sha256 in plan.rows_by_content
     problem = _take(result, plan, writer, report)
-    if problem is not None and isinstance(result.error, OwnOutputError):
-        report.left_out.add(OWN, path)
-        plan.refused[path] = Refused.of(result.key, OWN)
-    elif problem is not None:
+    if problem is not None:
         report.skipped.append((path, problem))
         if result.error is None or not result.error.transient:
             plan.refused[path] = Refused.of(result.key, SKIPPED, problem)
@@ -293,6 +293,20 @@ def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
         report.copied += 1
     else:
         report.added += 1
+
+
+def _leave_out(file: FoundFile, plan: Plan, report: Report) -> None:
+    """Have no row of a picture that cbir made."""
+    plan.refused[file.path] = Refused.of(file, OWN)
+    report.left_out.add(OWN, file.path)
+    if file.path in plan.again:
+        row, content = plan.again[file.path]
+        report.unchanged -= 1
+    elif file.path in plan.stale:
+        row, content, *_ = plan.stale[file.path]
+    else:
+        return
+    plan.gone[row] = FileRecord(file.path, file.size, file.mtime_ns, content)
 
 
 def _stay(result: Extracted[FoundFile], known: Known, plan: Plan, writer: Writer, report: Report) -> None:
