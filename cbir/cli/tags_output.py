@@ -163,7 +163,7 @@ class TagWriter:
 
 def _may_be_picture(path: Path) -> bool:
     """Whether a file is a picture by its first bytes or, as not all formats have such, its name."""
-    from cbir.images.marks import looks_like_picture
+    from cbir.images.first_bytes import looks_like_picture
     from cbir.images.suffixes import picture_suffixes, suffix_of
 
     try:

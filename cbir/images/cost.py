@@ -60,7 +60,11 @@ def memory_needed(image: Image.Image, size: tuple[int, int] | None = None) -> in
 
 def check(image: Image.Image, size: tuple[int, int], name: str) -> None:
     """ImageReadError where decoding `image` takes more memory than one picture may have; see `memory_needed`."""
-    needed = memory_needed(image, size)
+    claim(memory_needed(image, size), name)
+
+
+def claim(needed: int, name: str) -> None:
+    """ImageReadError where so many bytes are more than one picture may have; else wait until there is room for them."""
     if needed > MAX_BYTES:
         raise ImageReadError(
             name, f"decoding it would take {needed / 1e9:.1f} GB of memory, more than {MAX_BYTES / 1e9:.1f} GB"

@@ -10,8 +10,6 @@ _MARKS = {
     b"%!PS": "it is a PostScript document, no picture",
     b"\xc5\xd0\xd3\xc6": "it is a PostScript document, no picture",
     b"%PDF": "it is a PDF document, no picture",
-    b"\xff\x0a": "it is a JPEG XL picture, which cbir cannot read",
-    b"\x00\x00\x00\x0cJXL ": "it is a JPEG XL picture, which cbir cannot read",
     b"PK\3\4": "it is a ZIP archive or a document packed like one, no picture",
     b"\x1f\x8b": "it is packed by gzip, no picture",
     b"7z\xbc\xaf\x27\x1c": "it is a 7-Zip archive, no picture",

@@ -6,7 +6,8 @@ from PIL import Image
 
 from cbir.images.fit import Box
 
-_ORIENTATION = 0x0112
+#: The tag of EXIF that says how a picture is to be turned.
+ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -58,7 +59,7 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
     """How `image` is to be turned, None where it stands upright already or its EXIF is broken."""
     forget_other_turns(image)
     try:
-        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+        return _TURNS.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # broken EXIF raises nearly anything, and costs the picture nothing but its orientation
         return None
 

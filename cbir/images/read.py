@@ -19,8 +19,11 @@ from cbir.errors import ImageReadError, reason_of
 from cbir.images import cost, frames, no_picture, png, tiff
 from cbir.images.convert import to_rgb
 from cbir.images.fit import Box, Preprocessing, fit
+from cbir.images.jxl import is_jxl, open_jxl
 from cbir.images.large import LargePicture, large_picture, size_for_parts
 from cbir.images.orientation import forget_other_turns, swaps_sides, turn_of, turn_upright
+from cbir.images.raw import is_raw, open_raw
+from cbir.images.suffixes import reads_raw
 from cbir.images.thumbnail import Thumbnail, thumbnail
 
 logger = logging.getLogger("cbir")
@@ -181,6 +184,9 @@ def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> _D
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and palettes that it goes on to read well
+            photo = open_raw(data, name) if is_raw(data, name) else None
+            if photo is not None:
+                return _load(photo.image, photo.data, name, at_least, max_pixels)
             with _open(data, name) as image:
                 several = frames.may_be_several(image)
                 decoded = _load(image, data, name, at_least, max_pixels, keep=several)
@@ -198,7 +204,7 @@ def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> _D
 
 
 def _load(
-    image: ImageFile.ImageFile, data: bytes, name: str, at_least: int | None, max_pixels: int, *, keep: bool = False
+    image: Image.Image, data: bytes, name: str, at_least: int | None, max_pixels: int, *, keep: bool = False
 ) -> _Decoded:
     """Decode what is opened, upright and in sRGB. Unless it is to `keep`, it may not be used any more."""
     for width, height in (image.size, tiff.tile_of(image)):
@@ -249,6 +255,8 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
     Does what `Image.open(formats=FORMATS)` does, which however neither says what is wrong with a file whose format
     it recognises, nor lets a picture's size be known where it is above Pillow's own limit.
     """
+    if is_jxl(data):
+        return open_jxl(data, name)
     formats: tuple[str, ...] = FORMATS
     if _is_heic(data):
         if not _register_heic():
@@ -256,6 +264,8 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
         formats = ("HEIF",)
     problem = ""
     for format_ in formats:
+        if format_ == _FIRST_WITHOUT_MARK and is_raw(data, name) and not reads_raw():
+            raise ImageReadError(name, "raw photos need an extra: install cbir[raw]")
         if format_ == _FIRST_WITHOUT_MARK and not problem:
             if (instead := no_picture.what_instead(data)) is not None:
                 raise ImageReadError(name, instead)
@@ -317,10 +327,11 @@ def _reduce(image: Image.Image, at_least: int) -> tuple[float, float] | None:
     return None
 
 
-def _is_in_scans(image: ImageFile.ImageFile, data: bytes) -> bool:
+def _is_in_scans(image: Image.Image, data: bytes) -> bool:
     """Whether not all pixels of an opened JPEG come in its first scan, before which Pillow stands."""
     channels = len(image.getbands())
-    begin = (image.fp.tell() if image.fp else 0) - 8 - 2 * channels
+    file = getattr(image, "fp", None)
+    begin = (file.tell() if file else 0) - 8 - 2 * channels
     return bool(image.info.get("progressive")) or begin < 0 or data[begin : begin + 2] != b"\xff\xda"
 
 
