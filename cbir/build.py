@@ -22,10 +22,11 @@ from cbir.index import refused
 from cbir.index.check import without_damage, without_damaged_files
 from cbir.index.classes import CLASSES
 from cbir.index.format import META, Meta, PartsEntry, is_writers, load_meta
-from cbir.index.home import home, index_directory, name_for, the_only_directory
+from cbir.index.home import home, index_directory, make_folder_of, name_for, the_only_directory
 from cbir.index.kinds import OF_CONTENT, OF_PARTS, without_parts
 from cbir.index.lock import HOLDER, LOCK, exclusive, now
 from cbir.index.plan import Plan, make_plan
+from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.index.update import Report, carry_out
 from cbir.index.writer import Writer
@@ -142,12 +143,17 @@ def build_index(
     """
     options = options or Options()
     directory = target.directory
+    rights = Rights.like(target.root, directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder_of(directory)
+        rights.make_folder(directory)
     except OSError as error:
         raise IndexWriteError(f"Cannot make {directory} ({reason_of(error)}).") from error
     try:
-        with at_forced_end(lambda: _remove_if_unused(directory)), exclusive(directory, options.wait):
+        with (
+            at_forced_end(lambda: _remove_if_unused(directory)),
+            exclusive(directory, options.wait, rights),
+        ):
             if (directory / META).exists():
                 _drop_damaged(directory, everything=options.repair)
                 if options.parts is False:

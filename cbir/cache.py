@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,10 @@ from pathlib import Path
 import platformdirs
 
 from cbir.errors import CbirError
+from cbir.utils.opening import read_regular
+from cbir.utils.owners import open_for_others
+
+logger = logging.getLogger("cbir")
 
 
 def cache_folder(name: str) -> Path:
@@ -38,9 +45,24 @@ def users_folder(find: Callable[[str], Path]) -> Path | None:
     return folder if folder.is_absolute() else None  # older versions leave a `~` there
 
 
+def kept(path: Path, most: int) -> bytes | None:
+    """The content of a file of the cache, of at most so many bytes; None where there is none that can be trusted."""
+    if not path.exists() or not _is_ours(path.parent):
+        return None
+    try:
+        return read_regular(path, most=most)
+    except (OSError, MemoryError):
+        return None
+
+
 def keep(path: Path, *parts: bytes) -> None:
-    """Write a file of the cache, whole or not at all; OSError where that cannot be, which only costs time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file of the cache, whole or not at all; OSError where that cannot be, which only costs time.
+
+    Nothing is written where others could change it.
+    """
+    make_private(path.parent)
+    if not _is_ours(path.parent):
+        return
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         try:
             for part in parts:
@@ -50,3 +72,40 @@ def keep(path: Path, *parts: bytes) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, which nobody but the user may look into."""
+    if not folder.is_dir():
+        if folder.parent != folder:
+            make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+@functools.cache
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody else can change what is in a folder of the cache; a line says it, once, where somebody can.
+
+    What lies in the cache is run: whoever can write there decides what a search does.
+    """
+    real = Path(os.path.realpath(folder))
+    for one in (real, *real.parents):
+        try:
+            status = one.stat()
+        except OSError:
+            return False
+        if (reason := open_for_others(status)) is not None and (one == real or not _only_adds(status)):
+            logger.warning(
+                "The cache %s is not used, so that some steps take longer: %s %s. Take that away (chmod, chown), or "
+                "name another folder with $XDG_CACHE_HOME.",
+                folder,
+                one,
+                reason,
+            )
+            return False
+    return True
+
+
+def _only_adds(status: os.stat_result) -> bool:
+    """Whether others can only add to a folder, as to /tmp, and neither rename nor replace what is another's there."""
+    return status.st_uid in (0, os.geteuid()) and bool(status.st_mode & stat.S_ISVTX)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import ImageReadError, RegionError
+from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract import Extractor, unit
 from cbir.images.read import read_bytes
 from cbir.index.store import Index
@@ -115,8 +115,8 @@ class QueryPictures:
         lock = threading.Lock()
 
         def is_known(sha256: str) -> bool:
-            known[sha256] = rows = self._index.find(sha256)
-            if rows:
+            known[sha256] = rows = self._rows_with(sha256)
+            if self._has_feature(rows):
                 return True
             with lock:
                 feature = features.pop(sha256, None)
@@ -133,16 +133,17 @@ class QueryPictures:
                 yield result.key, QueryPicture([], error=result.error)
                 continue
             if result.feature is not None:
+                self._check(result.feature)
                 with lock:
                     features[result.sha256] = unit(result.feature)
                     if len(features) > 2 * REMEMBERED:
                         del features[next(iter(features))]
             rows = known.pop(result.sha256, None)
             if rows is None:  # the same content came twice at about the same time
-                rows = self._index.find(result.sha256)
+                rows = self._rows_with(result.sha256)
             # without a feature and not in the index: the same content came before
             with lock:
-                feature = None if rows else features[result.sha256]
+                feature = None if self._has_feature(rows) else features[result.sha256]
             yield result.key, QueryPicture(rows, feature)
 
     def _look_at_region(self, picture: Query) -> QueryPicture:
@@ -160,9 +161,29 @@ class QueryPictures:
             made, region = compute(data, picture.name, picture.region)
         except (ImageReadError, RegionError) as error:
             return QueryPicture([], error=error)
+        if not picture.parts:
+            self._check(made)
         rows = self._index.find(hashlib.sha256(data).hexdigest())
         box = None if picture.region is None else region.box
         return QueryPicture(rows, None, None, box, made) if picture.parts else QueryPicture(rows, made, box=box)
+
+    def _rows_with(self, sha256: str) -> list[int]:
+        """The rows of a content, those with sound features first."""
+        rows = self._index.find(sha256)
+        if rows:
+            self._index.features(rows)  # which tells whether they are
+        return sorted(rows, key=lambda row: not self._index.is_sound(row))
+
+    def _has_feature(self, rows: list[int]) -> bool:
+        return bool(rows) and self._index.is_sound(rows[0])
+
+    def _check(self, feature: Floats) -> None:
+        """Raise IndexDamagedError where the network makes other features than the index says."""
+        if feature.shape != (self._index.meta.dimension,):
+            raise IndexDamagedError(
+                f"{self._index.directory} holds {self._index.meta.dimension} numbers a row, but its network makes "
+                f"{feature.size}: index the folder again."
+            )
 
     def _rows_of(self, sha256: str) -> list[int]:
         """`Index.find` for many contents: that reads the whole list of files each time."""

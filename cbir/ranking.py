@@ -65,14 +65,14 @@ class Ranker:
         `evidence`, shape (index.rows,), is not negative. Re-ranking concerns some hundred rows, the same ones whatever
         `count` is, and can bring rows without evidence among them; the others follow by evidence.
         """
-        evidence = np.where(self.index.valid, evidence, np.float32(0))
+        evidence = np.where(self.index.comparable, evidence, np.float32(0))
         rows = np.empty(0, dtype=np.int64)
         if reranked:
             centre = self._collection_centre()
             rows = rerank_by_evidence(
                 evidence, self._features, lambda direction: self._look_again(direction, centre), centre
             )
-            rows = rows[self.index.valid[rows]]
+            rows = rows[self.index.comparable[rows]]
         if count > len(rows):
             others = largest(evidence, count)
             others = others[(evidence[others] > 0) & ~np.isin(others, rows)]
@@ -98,6 +98,8 @@ class Ranker:
         more = more[~np.isin(more, rows)]
         if len(more):
             fresh = self._features(more)
+            sound = self.index.comparable[more]
+            more, fresh = more[sound], fresh[sound]
             rows, features = np.concatenate([rows, more]), np.concatenate([features, fresh])
             scores = np.concatenate([scores, fresh @ feature])
             lengths = np.concatenate([lengths, centre.lengths(fresh)])
@@ -122,13 +124,13 @@ class Ranker:
         if (shortlist := self._shortlist()) is not None:
             # what the shortlist takes off is its own mean
             rows = shortlist.candidates(shortlist.projection[0] + direction, SHORTLIST)
-            return rows[self.index.valid[rows]]
+            return rows[self.index.comparable[rows]]
         if (cached := self._cache()) is None:
             return np.empty(0, dtype=np.int64)
         if self._lengths is None:
             self._lengths = centre.lengths(cached)
         cosines = centre.cosines(cached, self._lengths, direction)
-        cosines[~self.index.valid] = -2
+        cosines[~self.index.comparable] = -2
         return largest(cosines, min(SHORTLIST, len(self.index)))
 
     def _compared(
@@ -146,7 +148,7 @@ class Ranker:
 
         def add(some: Rows, their: Floats) -> None:
             cosines = their @ feature
-            valid = index.valid[some]
+            valid = index.comparable[some]
             if len(some) > count:
                 best = largest(np.where(valid, cosines, -2), count)
                 best = best[valid[best]]
@@ -207,8 +209,8 @@ class Ranker:
     def _collection_centre(self) -> Centre:
         """The mean of a small index's features, and about that of a large one's."""
         if self._centre is None:
-            valid = np.flatnonzero(self.index.valid)
             cached = self._cache()
+            valid = np.flatnonzero(self.index.comparable)
             if cached is None and len(valid) > CENTRE_ROWS:
                 sample = self._features(valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)])
             else:

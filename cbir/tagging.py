@@ -14,7 +14,7 @@ from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError, IndexDamagedError
 from cbir.extract import Extractor
 from cbir.index.classes import CLASSES, unpack
-from cbir.index.files import how_to_repair
+from cbir.index.datafile import how_to_repair
 from cbir.index.store import Index
 from cbir.queries import Query
 from cbir.search import classes_of

@@ -11,7 +11,7 @@ import pytest
 
 from cbir.errors import IndexDamagedError
 from cbir.hashing import file_sha256
-from cbir.index import rowfile
+from cbir.index import datafile
 from cbir.index.format import FileEntry
 from cbir.index.rowfile import RowFile
 
@@ -50,8 +50,8 @@ def test_rows_are_those_of_the_file(
 def test_a_read_that_comes_in_parts_is_put_together(
     values: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = rowfile._read_at
-    monkeypatch.setattr(rowfile, "_read_at", lambda file, into, position: real(file, into[:5], position))
+    real = datafile._read_at
+    monkeypatch.setattr(datafile, "_read_at", lambda file, into, position: real(file, into[:5], position))
     rows = opened(tmp_path)
     assert np.array_equal(rows.between(0, ROWS), values)
     assert np.array_equal(rows.take(np.array([11, 2])), values[[11, 2]])
@@ -69,7 +69,7 @@ def test_a_removed_file_can_still_be_read_and_is_closed_in_the_end(values: np.nd
     rows = opened(tmp_path)
     (tmp_path / "features-000001.npy").unlink()
     assert np.array_equal(rows.between(0, ROWS), values)
-    descriptor = rows._descriptor
+    descriptor = rows._data.descriptor
     os.fstat(descriptor)
     del rows
     gc.collect()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 
 from cbir.backbones.registry import describe
 from cbir.errors import IndexDamagedError
-from cbir.hashing import file_sha256
-from cbir.index import checked, shortlist
+from cbir.hashing import content_sha256
+from cbir.index import checked, shortlist, trees
 from cbir.index.check import find_problems
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta, load_meta
@@ -157,22 +159,69 @@ def test_a_sound_shortlist_is_hashed_once_and_again_when_it_changed(
     directory = tmp_path / "index"
     shutil.copytree(large, directory)
     monkeypatch.setattr(checked, "_SETTLED_SECONDS", 0.0)
-    hashed: list[Path] = []
+    hashed: list[str] = []
 
-    def watched(path: Path) -> str:
-        hashed.append(path)
-        return file_sha256(path)
+    def watched(file: IO[bytes]) -> str:
+        hashed.append(content_sha256(file))
+        return hashed[-1]
 
-    monkeypatch.setattr(shortlist, "file_sha256", watched)
+    monkeypatch.setattr(trees, "content_sha256", watched)
     for _ in range(3):
         assert Index.open(directory).shortlist() is not None
-    assert len(hashed) == 1
-    trees = hashed[0]
-    content = bytearray(trees.read_bytes())
+    entry = load_meta(directory).shortlist
+    assert entry is not None
+    assert hashed == [entry.trees.sha256]
+    file = directory / entry.trees.name
+    content = bytearray(file.read_bytes())
     content[600] ^= 1
-    trees.write_bytes(content)
+    file.write_bytes(content)
     with pytest.raises(IndexDamagedError, match="checksum"):
         Index.open(directory).shortlist()
+
+
+@pytest.mark.parametrize("change", ["cut", "write"])
+def test_trees_that_change_while_they_are_in_use_are_not_used_any_more(
+    large: Path, tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "index"
+    shutil.copytree(large, directory)
+    index = Index.open(directory)
+    query, searcher = index.features([5])[0], Searcher(index)
+    searcher.ranked(query, 10, reranked=False)
+    assert index.meta.shortlist is not None
+    with (directory / index.meta.shortlist.trees.name).open("rb+") as file:
+        file.truncate(1000) if change == "cut" else file.write(b"\xff" * 5000)
+    found, _ = searcher.ranked(query, 10, reranked=False)  # Annoy would end the process
+    assert found.tolist() == exact_rows(index, query, 10)
+    assert "was changed while it was in use" in caplog.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="by rights of owner, group and others")
+@pytest.mark.parametrize("whose", ["file", "folder"])
+def test_trees_that_others_can_write_to_are_copied_first(large: Path, tmp_path: Path, whose: str) -> None:
+    directory = tmp_path / "index"
+    shutil.copytree(large, directory)
+    meta = load_meta(directory)
+    assert meta.shortlist is not None
+    trees_file = directory / meta.shortlist.trees.name
+    (trees_file if whose == "file" else directory).chmod(0o777)
+    index = Index.open(directory)
+    opened = index.shortlist()
+    query = index.features([5])[0]
+    assert opened is not None
+    before = opened.candidates(query, 50).tolist()
+    os.truncate(trees_file, 100)
+    assert opened.candidates(query, 50).tolist() == before
+
+
+def test_trees_without_a_row_of_the_index_are_refused(large: Path) -> None:
+    meta = load_meta(large)
+    assert meta.shortlist is not None
+    rows, file = meta.shortlist.rows, large / meta.shortlist.trees.name
+    with file.open("rb") as content:
+        assert trees.find_problem(content, 128, rows, np.ones(rows, dtype=np.bool_)) is None
+        problem = trees.find_problem(content, 128, rows + 1, np.ones(rows + 1, dtype=np.bool_))
+    assert problem == "it lacks rows of the index"
 
 
 def test_the_projection_keeps_nearly_all_variance_that_can_be_kept(large: Path) -> None:

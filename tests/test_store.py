@@ -207,7 +207,7 @@ def test_a_second_writer_is_told_who_is_first(directory: Path) -> None:
         ("foreign features", "instead of"),
         ("delete files", "is missing"),
         ("garbage files", "damaged"),
-        ("link files", "not a regular file"),
+        ("link files", "is a link"),
         ("edit meta", "checksum is wrong"),
         ("truncate meta", "damaged"),
         ("newer meta", "newer cbir"),

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from cbir.backbones.imagenet import CLASSES, find_class
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import load_state_dict
-from cbir.cache import cache_folder, keep
+from cbir.cache import cache_folder, keep, kept
 from cbir.errors import CbirError, ModelError
 
 logger = logging.getLogger("cbir")
@@ -29,6 +29,9 @@ logger = logging.getLogger("cbir")
 TOP = 20
 
 Floats = npt.NDArray[np.float32]
+
+# The last layer of a network of 16,000 features.
+_MOST_BYTES = 64 << 20
 
 
 class TopClasses(NamedTuple):
@@ -141,10 +144,9 @@ def _head(backbone: Backbone) -> Floats:
         raise ModelError(f"The weights of {backbone.name} are untrained: they know no classes.")
     file = heads_folder() / f"{backbone.name}-{backbone.weights.identity}.head"
     content = None
-    with contextlib.suppress(OSError):
-        stored = file.read_bytes()
-        if hashlib.sha256(stored[32:]).digest() == stored[:32]:
-            content = stored[32:]
+    stored = kept(file, _MOST_BYTES)
+    if stored is not None and hashlib.sha256(stored[32:]).digest() == stored[:32]:
+        content = stored[32:]
     if content is None:
         found = _read_head(backbone)
         content = found.encode("ascii") if isinstance(found, str) else found.astype("<f4").tobytes()

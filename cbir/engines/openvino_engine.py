@@ -17,7 +17,7 @@ import numpy as np
 import openvino
 
 from cbir.backbones.registry import Backbone
-from cbir.cache import keep
+from cbir.cache import keep, kept
 from cbir.engines import Features, Pictures
 from cbir.engines.precision import (
     LEAST_COSINE,
@@ -33,6 +33,9 @@ logger = logging.getLogger("cbir")
 
 #: Counts changes of the converted graph, so that compiled models of older ones are not used any more.
 GRAPH_VERSION = 2
+
+# A compiled network: the largest of torchvision's has 5 GB.
+_MOST_BYTES = 16 << 30
 
 #: The largest batch. Larger ones gain nothing, and their maps do not fit into the processor's cache.
 _MOST = 16
@@ -127,23 +130,21 @@ class OpenVINOEngine:
         hint = self._hint if graph in ("features", "place_maps") else "LATENCY"
         chosen_by = _chosen_by(graph)
         if self._choices[chosen_by] is not None:
-            try:
-                with self._cache_file(graph).open("rb") as file:
-                    digest, blob = file.read(32), file.read()
-                if hashlib.sha256(blob).digest() == digest:  # a damaged blob could crash the process
+            stored = kept(self._cache_file(graph), _MOST_BYTES) or b""
+            blob = stored[32:]
+            if hashlib.sha256(blob).digest() == stored[:32]:  # a damaged blob could crash the process
+                with contextlib.suppress(RuntimeError):  # of no use any more: it is made anew
                     return self._core.import_model(blob, "CPU", _settings(self._precision_of(graph), hint))
-            except (OSError, RuntimeError):
-                pass  # not there yet, or of no use any more: it is made anew
         logger.info("Preparing %s for this processor (once) …", self._backbone.name)
         model = _convert(self._backbone, graph)
         if self._choices[chosen_by] is None:
             self._choices[chosen_by] = self._choose_precision(graph, model)
         compiled = self._core.compile_model(model, "CPU", _settings(self._precision_of(graph), hint))
         exported = compiled.export_model()
-        blob = exported if isinstance(exported, bytes) else exported.getvalue()
+        made = exported if isinstance(exported, bytes) else exported.getvalue()
         path = self._cache_file(graph)
         try:
-            keep(path, hashlib.sha256(blob).digest(), blob)
+            keep(path, hashlib.sha256(made).digest(), made)
         except OSError as error:
             logger.warning("Cannot keep the prepared network in %s (%s); the next run prepares it again.", path, error)
         return compiled

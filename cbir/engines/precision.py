@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbir.cache import cache_folder
+from cbir.cache import cache_folder, kept
 
 Pictures = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
@@ -38,6 +38,9 @@ _TOO_SLOW = 1.5
 #: A race ends after the first round that takes it beyond this.
 _SECONDS = 0.7
 _SEED = 1
+
+# Of what was measured, as a file.
+_MOST_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,10 @@ def last_measured(backbone: str) -> Choice | None:
 
 def read_choice(path: Path) -> Choice | None:
     """The choice that a file holds; None where there is none."""
+    content = kept(path, _MOST_BYTES)
     try:
-        return Choice.from_json(json.loads(path.read_text(encoding="ascii")))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None if content is None else Choice.from_json(json.loads(content))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from cbir.errors import CbirError, reason_of
 from cbir.hashing import file_sha256
 from cbir.index import refused
+from cbir.index.datafile import DataFile, of_doubles
 from cbir.index.format import BlockEntry, FileEntry, Meta, PartsEntry
 from cbir.index.kinds import KINDS, without_parts
 from cbir.index.optional import OptionalRows
-from cbir.index.rowfile import checked_path
 from cbir.index.store import Index
 
 
@@ -18,8 +18,8 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
     """What is wrong with an open index, one sentence each. With `verify` all files are read and hashed."""
     problems = []
     try:
-        for _ in index.records():
-            pass
+        if doubles := index.doubles():
+            problems.append(of_doubles(index.directory, len(doubles)))
         if index.rows:
             index.record(0)
         index.shortlist()
@@ -27,7 +27,7 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
         problems.append(str(error))
     if index.meta.parts is not None and index.meta.parts.file is not None:
         try:
-            checked_path(index.directory, index.meta.parts.file)
+            DataFile(index.directory, index.meta.parts.file)
         except CbirError as error:
             problems.append(str(error))
     if index.meta.refused is not None:
@@ -41,10 +41,15 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
         except CbirError as error:
             problems.append(str(error))
     if verify:
-        for entry in index.meta.files():
-            problem = _mismatch(index.directory, entry)
-            if problem:
-                problems.append(problem)
+        mismatches = {entry.name: _mismatch(index.directory, entry) for entry in index.meta.files()}
+        problems += [problem for problem in mismatches.values() if problem]
+        try:
+            damaged = _damaged_rows(index)
+        except CbirError as error:
+            damaged = [str(error)]
+        # one that is not what was written has been told already
+        told = [str(index.directory / name) for name, problem in mismatches.items() if problem]
+        problems += [problem for problem in damaged if not problem.startswith(tuple(told))]
     return problems
 
 
@@ -60,6 +65,9 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     for block in meta.blocks:
         found = _damage(directory, block, meta)
         problems += found
+        if not found and (doubles := Index(directory, meta.but(blocks=(*kept, block), shortlist=None)).doubles()):
+            found = [of_doubles(directory, len(doubles))]
+            problems += found
         if not found:
             kept.append(block)
     if problems:
@@ -109,11 +117,19 @@ def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:
     problems = [problem for problem in mismatches if problem]
     if not problems:
         try:
-            for _ in Index(directory, meta.but(blocks=(block,), shortlist=None)).records():
-                pass
+            index = Index(directory, meta.but(blocks=(block,), shortlist=None))
+            index.columns()
+            problems += _damaged_rows(index)
         except CbirError as error:
             problems.append(str(error))
     return problems
+
+
+def _damaged_rows(index: Index) -> list[str]:
+    """What is wrong with features, all of which are read."""
+    for _ in index.chunks():
+        pass
+    return index.damage
 
 
 def _mismatch(directory: Path, entry: FileEntry) -> str | None:

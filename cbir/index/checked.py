@@ -13,27 +13,32 @@ import os
 import time
 from pathlib import Path
 
-from cbir.cache import cache_folder, keep
+from cbir.cache import cache_folder, keep, kept
 
 #: A file that changed less than this ago gets no mark: it might change again without its times showing that.
 _SETTLED_SECONDS = 2.0
 
+_MOST_BYTES = 4096
 
-def is_marked(path: Path, sha256: str) -> bool:
-    """Whether `path` was found sound, with that checksum, and has not changed since."""
+
+def is_marked(path: Path, sha256: str, status: os.stat_result | None = None) -> bool:
+    """Whether `path` was found sound, with that checksum, and has not changed since.
+
+    `status` is that of the file that was opened, where another may have taken its place since.
+    """
     try:
-        return _mark_file(path).read_text(encoding="ascii") == _state(path, sha256)
-    except (OSError, ValueError):
+        return kept(_mark_file(path), _MOST_BYTES) == _state(path, sha256, status or path.stat())
+    except OSError:
         return False
 
 
-def mark(path: Path, sha256: str) -> None:
+def mark(path: Path, sha256: str, status: os.stat_result | None = None) -> None:
     """Remember that `path` is sound. Where the cache cannot be written, it is checked again the next time."""
     with contextlib.suppress(OSError):
-        status = path.stat()
+        status = status or path.stat()
         if time.time() - max(status.st_ctime, status.st_mtime) < _SETTLED_SECONDS:
             return
-        keep(_mark_file(path), _state(path, sha256).encode("ascii"))
+        keep(_mark_file(path), _state(path, sha256, status))
 
 
 def _mark_file(path: Path) -> Path:
@@ -42,7 +47,6 @@ def _mark_file(path: Path) -> Path:
     return cache_folder("checked") / directory
 
 
-def _state(path: Path, sha256: str) -> str:
-    status = path.stat()
+def _state(path: Path, sha256: str, status: os.stat_result) -> bytes:
     numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return " ".join([path.name.encode("ascii", "replace").decode(), sha256, *map(str, numbers)])
+    return " ".join([path.name, sha256, *map(str, numbers)]).encode("ascii", "replace")

@@ -7,15 +7,27 @@ search, which wants a handful of rows out of a hundred thousand, finds their lin
 from __future__ import annotations
 
 import json
-import mmap
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
+from cbir.index.datafile import DataFile
+from cbir.index.format import FileEntry
+from cbir.index.values import LARGEST, LONGEST_NAME, LONGEST_PATH, is_encodable
+
+#: Up to here a file is read once and kept, as that of 150,000 pictures; of a longer one each look reads it in parts.
+_KEPT_BYTES, _PART_BYTES = 16 << 20, 1 << 20
+
+# Some file systems count seconds in 64 bits.
+_FURTHEST_NS = 2**63 * 10**9
+
+#: Bytes of a row: of the shortest path, and at most.
+_LEAST_BYTES, _LONGEST_LINE = 76, 12 * LONGEST_PATH + 256
 
 
 class FileRecord(NamedTuple):
@@ -30,10 +42,10 @@ class FileRecord(NamedTuple):
 class Columns(NamedTuple):
     """What `FileRecord` says of one file, for many: item i of each belongs to row i."""
 
-    paths: tuple[str, ...] = ()
-    sizes: tuple[int, ...] = ()
-    mtimes_ns: tuple[int, ...] = ()
-    sha256s: tuple[str, ...] = ()
+    paths: Sequence[str] = ()
+    sizes: Sequence[int] = ()
+    mtimes_ns: Sequence[int] = ()
+    sha256s: Sequence[str] = ()
 
     def records(self) -> Iterator[FileRecord]:
         """Row by row."""
@@ -48,39 +60,39 @@ def dump_records(records: Iterable[FileRecord]) -> bytes:
 class FileTable:
     """A read-only view of a `files-….json` of `rows` rows; IndexDamagedError where a row cannot be read."""
 
-    def __init__(self, path: Path, rows: int) -> None:
-        self._path = path
+    def __init__(self, directory: Path, entry: FileEntry, rows: int) -> None:
+        self._data = DataFile(directory, entry)
         self._rows = rows
-        try:
-            with path.open("rb") as file:
-                # a mapping and not a copy: it outlives the file's removal by a writer that merges blocks
-                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:  # gone since it was looked at, or empty
-            raise self._damaged(str(error)) from error
+        self._content: bytes | None = None
         self._newlines: npt.NDArray[np.int64] | None = None
+        size = self._data.size
+        if size < _LEAST_BYTES * rows or self._data.read(0, 2) != b"[\n" or self._data.read(size - 3, 3) != b"\n]\n":
+            raise self._damaged(f"it should hold {rows} rows")
 
     def record(self, row: int) -> FileRecord:
         """The record of one row."""
         ends = self._line_ends()
-        line = self._data[ends[row] + 1 : ends[row + 1]].rstrip(b",")
-        return self._parse(line, row)
+        start, stop = int(ends[row]) + 1, int(ends[row + 1])
+        if stop - start > _LONGEST_LINE:
+            raise self._damaged(f"row {row} is too long")
+        return self._parse(self._read(start, stop).rstrip(b","), row)
 
     def columns(self) -> Columns:
         """All rows. They are checked column by column, which is ten times as fast as row by row."""
         try:
-            content = json.loads(self._data[:])
+            content = json.loads(self._read(0, self._data.size))
         except (ValueError, RecursionError) as error:
             raise self._damaged("it is no JSON") from error
+        except MemoryError as error:
+            raise self._damaged("it does not fit into memory") from error
         if not isinstance(content, list) or len(content) != self._rows:
             raise self._damaged(f"it should hold {self._rows} rows")
         if not content:
             return Columns()
         if set(map(type, content)) == {list} and set(map(len, content)) == {4}:
             columns = Columns(*zip(*content, strict=True))
-            if [set(map(type, column)) for column in columns] == [{str}, {int}, {int}, {str}]:
-                odd = (path for path in columns.paths if ".." in path or path[:1] in ("", "/") or "\0" in path)
-                if all(map(is_inside, odd)):
-                    return columns
+            if _are_sound(columns):
+                return columns
         for row, values in enumerate(content):
             self._check(values, row)
         raise self._damaged("a row is no path, size, time and SHA-256")
@@ -89,21 +101,46 @@ class FileTable:
         """The rows whose content has that hash."""
         rows = []
         needle = f'"{sha256}"]'.encode()
-        position = self._data.find(needle)
-        while position >= 0:
-            row = int(np.searchsorted(self._line_ends(), position)) - 1
-            if 0 <= row < self._rows and self.record(row).sha256 == sha256:
-                rows.append(row)
-            position = self._data.find(needle, position + 1)
+        for start, part in self._parts(len(needle) - 1):
+            position = part.find(needle)
+            while position >= 0:
+                row = int(np.searchsorted(self._line_ends(), start + position)) - 1
+                if 0 <= row < self._rows and self.record(row).sha256 == sha256:
+                    rows.append(row)
+                position = part.find(needle, position + 1)
         return rows
 
     def _line_ends(self) -> npt.NDArray[np.int64]:
         if self._newlines is None:
-            ends = np.flatnonzero(np.frombuffer(self._data, dtype=np.uint8) == ord("\n"))
-            if len(ends) != self._rows + 2:
+            found = [np.empty(0, dtype=np.int64)]
+            count = 0
+            for start, part in self._parts():
+                ends = np.flatnonzero(np.frombuffer(part, dtype=np.uint8) == ord("\n")) + start
+                count += len(ends)
+                if count > self._rows + 2:
+                    break
+                found.append(ends)
+            if count != self._rows + 2:
                 raise self._damaged(f"it should hold {self._rows} rows, one a line")
-            self._newlines = ends
+            self._newlines = np.concatenate(found)
         return self._newlines
+
+    def _parts(self, overlap: int = 0) -> Iterator[tuple[int, bytes]]:
+        """The file in parts and where they start, each of which repeats so many bytes of the one before it."""
+        if self._data.size <= _KEPT_BYTES:
+            yield 0, self._read(0, self._data.size)
+            return
+        for start in range(0, self._data.size, _PART_BYTES):
+            first = max(start - overlap, 0)
+            yield first, self._data.read(first, start + _PART_BYTES - first)
+
+    def _read(self, start: int, stop: int) -> bytes:
+        """Bytes [start, stop); of a small file all are read the first time, and kept."""
+        if self._data.size > _KEPT_BYTES:
+            return self._data.read(start, stop - start)
+        if self._content is None:
+            self._content = self._data.read(0, self._data.size)
+        return self._content[start:stop]
 
     def _parse(self, line: bytes, row: int) -> FileRecord:
         try:
@@ -112,20 +149,49 @@ class FileTable:
             raise self._damaged(f"row {row} is no JSON") from error
 
     def _check(self, values: object, row: int) -> FileRecord:
-        match values:
-            case [str(path), int(size), int(mtime_ns), str(sha256)] if is_inside(path):
-                return FileRecord(path, size, mtime_ns, sha256)
+        if isinstance(values, list) and len(values) == 4 and _are_sound(Columns(*([value] for value in values))):
+            return FileRecord(*values)
         raise self._damaged(f"row {row} is no path, size, time and SHA-256")
 
     def _damaged(self, detail: str) -> IndexDamagedError:
-        return IndexDamagedError(f"{self._path} is damaged ({detail}). {how_to_repair(self._path.parent)}")
+        return self._data.damaged(f"is damaged ({detail})")
 
 
-def how_to_repair(directory: Path) -> str:
-    """What a user does about a damaged data file: only its block's pictures have to be read again."""
-    return f"`cbir index --index {directory} --repair` reads its pictures again."
+def _are_sound(columns: Columns) -> bool:
+    """Whether these are paths below the root, sizes, times and SHA-256s."""
+    if [set(map(type, column)) for column in columns] != [{str}, {int}, {int}, {str}]:
+        return False
+    sizes, times, contents = columns.sizes, columns.mtimes_ns, "".join(columns.sha256s)
+    return (
+        0 <= min(sizes) <= max(sizes) <= LARGEST
+        and -_FURTHEST_NS <= min(times) <= max(times) <= _FURTHEST_NS
+        and set(map(len, columns.sha256s)) == {64}
+        and contents.isascii()
+        and not contents.encode("ascii").translate(None, b"0123456789abcdef")
+        and are_inside(columns.paths)
+    )
 
 
-def is_inside(path: str) -> bool:
-    """Whether a relative path stays below the root, so that a forged index cannot name files elsewhere."""
-    return bool(path) and not path.startswith("/") and "\0" not in path and ".." not in path.split("/")
+def are_inside(paths: Sequence[str]) -> bool:
+    """Whether relative paths can be those of files, and stay below the root: a forged index must not name others."""
+    # all at once, which is many times as fast
+    if not paths:
+        return True
+    joined = "/" + "/\0/".join(paths) + "/"
+    if joined.count("\0") != len(paths) - 1 or any(part in joined for part in ("//", "/./", "/../")):
+        return False
+    if os.sep != "/" and ("\\" in joined or ":" in joined) and any(map(_leads_out_on_windows, paths)):
+        return False
+    longest = max(map(len, paths))
+    if longest > LONGEST_NAME and any(len(path) > LONGEST_PATH or _longest_part(path) > LONGEST_NAME for path in paths):
+        return False
+    return joined.isascii() or is_encodable(joined)
+
+
+def _longest_part(path: str) -> int:
+    return max(map(len, path.split("/")))
+
+
+def _leads_out_on_windows(path: str) -> bool:
+    there = PureWindowsPath(path)
+    return bool(there.anchor) or ".." in there.parts

@@ -5,14 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cbir.errors import IndexDamagedError, IndexNotFoundError
+from cbir.errors import IndexDamagedError, IndexNotFoundError, reason_of
 from cbir.index.cosines import CosineQuantiles
 from cbir.index.home import META as META
+from cbir.index.values import (
+    LARGEST,
+    LONGEST_NAME,
+    flag,
+    number,
+    ranges,
+    read_json,
+    sequence,
+    sha256,
+    small_object,
+    text,
+    whole,
+)
+from cbir.utils.opening import read_regular
 
 FORMAT = 1
 
@@ -21,8 +36,12 @@ OPTIONAL = ("classes", "thumbnails", "parts", "signs", "changed")
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
 FILE_NAME = re.compile(
-    rf"(features|files|index|projection|whitening|refused|{'|'.join(OPTIONAL)})-\d{{6}}\.(npy|npz|json|ann)"
+    rf"(features|files|index|projection|whitening|refused|{'|'.join(OPTIONAL)})-([0-9]{{6,}})\.(npy|npz|json|ann)"
 )
+
+# `meta.json` of seven million pictures, of which every fourth has gone, is as large; as many blocks as an index of a
+# billion billion pictures would have; numbers that a writer may have passed over since the last file that is there.
+_MOST_BYTES, _MOST_BLOCKS, _MOST_PASSED_OVER = 64 << 20, 100, 1_000_000
 
 
 def is_writers(name: str) -> bool:
@@ -39,14 +58,19 @@ class FileEntry:
     sha256: str
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> FileEntry:
-        """Read one entry; ValueError, TypeError or KeyError where it is none."""
-        name, size, digest = record["name"], record["bytes"], record["sha256"]
-        if not FILE_NAME.fullmatch(name) or not isinstance(size, int) or size < 0:
-            raise ValueError(f"not the name and size of a data file: {name!r}")
-        if not re.fullmatch("[0-9a-f]{64}", digest):
-            raise ValueError(f"not a SHA-256: {digest!r}")
-        return cls(name, size, digest)
+    def from_json(cls, record: dict[str, Any], what: str) -> FileEntry:
+        """Read the entry of a file that begins with the name `what`; ValueError, TypeError or KeyError otherwise."""
+        name = text(record["name"], LONGEST_NAME)
+        match = FILE_NAME.fullmatch(name)
+        if match is None or match[1] != what:
+            raise ValueError(f"not the name of a file of {what}: {reprlib.repr(name)}")
+        return cls(name, whole(record["bytes"]), sha256(record["sha256"]))
+
+    @property
+    def number(self) -> int:
+        """The number in its name."""
+        match = FILE_NAME.fullmatch(self.name)
+        return 0 if match is None else int(match[2])
 
 
 @dataclass(frozen=True)
@@ -59,12 +83,12 @@ class OptionalEntry(FileEntry):
     missing: tuple[tuple[int, int], ...] | None = None
 
     @classmethod
-    def of_block(cls, record: dict[str, Any] | None, rows: int) -> OptionalEntry | None:
+    def of_block(cls, record: dict[str, Any] | None, what: str, rows: int) -> OptionalEntry | None:
         """Read an entry of a block of so many rows; ValueError, TypeError or KeyError where it is none."""
         if record is None:
             return None
-        entry, missing = FileEntry.from_json(record), record.get("missing")
-        return cls(entry.name, entry.bytes, entry.sha256, None if missing is None else _ranges(missing, rows))
+        entry, missing = FileEntry.from_json(record, what), record.get("missing")
+        return cls(entry.name, entry.bytes, entry.sha256, None if missing is None else ranges(missing, rows))
 
 
 @dataclass(frozen=True)
@@ -102,12 +126,13 @@ class BlockEntry:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> BlockEntry:
         """Read one entry; ValueError, TypeError or KeyError where it is none."""
-        rows = record["rows"]
-        if not isinstance(rows, int) or rows < 0:
-            raise ValueError(f"not a number of rows: {rows!r}")
-        invalid = _ranges(record["invalid"], rows)
-        features, files = FileEntry.from_json(record["features"]), FileEntry.from_json(record["files"])
-        optional = {name: OptionalEntry.of_block(record.get(name), rows) for name in OPTIONAL}
+        rows = whole(record["rows"], 1)
+        invalid = ranges(record["invalid"], rows)
+        features = FileEntry.from_json(record["features"], "features")
+        files = FileEntry.from_json(record["files"], "files")
+        if rows > min(features.bytes, files.bytes):
+            raise ValueError(f"files of {features.bytes} and {files.bytes} bytes have no {rows} rows")
+        optional = {name: OptionalEntry.of_block(record.get(name), name, rows) for name in OPTIONAL}
         return cls(rows, features, files, invalid).with_optional(optional)
 
 
@@ -124,11 +149,10 @@ class ShortlistEntry:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> ShortlistEntry:
         """Read one entry; ValueError, TypeError or KeyError where it is none."""
-        rows, search_k = int(record["rows"]), int(record["search_k"])
-        if rows < 0 or not 1 <= search_k <= 10**9:
-            raise ValueError("impossible numbers for a shortlist")
-        trees, projection = FileEntry.from_json(record["trees"]), FileEntry.from_json(record["projection"])
-        return cls(rows, trees, projection, search_k, float(record["recall"]))
+        rows, search_k = whole(record["rows"], 1), whole(record["search_k"], 1, 10**7)
+        trees = FileEntry.from_json(record["trees"], "index")
+        projection = FileEntry.from_json(record["projection"], "projection")
+        return cls(rows, trees, projection, search_k, number(record["recall"], 0, 1))
 
 
 @dataclass(frozen=True)
@@ -147,10 +171,8 @@ class PartsEntry:
     def from_json(cls, record: dict[str, Any]) -> PartsEntry:
         """Read one entry; ValueError, TypeError or KeyError where it is none."""
         whitening, file = record["whitening"], record.get("file")
-        if whitening is not None and not re.fullmatch("[0-9a-f]{64}", whitening):
-            raise ValueError("not a SHA-256 of a whitening")
-        entry = None if file is None else FileEntry.from_json(file)
-        return cls(whitening, entry, int(record.get("pictures", 0)))
+        entry = None if file is None else FileEntry.from_json(file, "whitening")
+        return cls(None if whitening is None else sha256(whitening), entry, whole(record.get("pictures", 0)))
 
 
 @dataclass(frozen=True)
@@ -163,7 +185,7 @@ class RefusedEntry:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> RefusedEntry:
         """Read one entry; ValueError, TypeError or KeyError where it is none."""
-        return cls(FileEntry.from_json(record["file"]), str(record["readers"]))
+        return cls(FileEntry.from_json(record["file"], "refused"), text(record["readers"]))
 
 
 @dataclass(frozen=True)
@@ -228,7 +250,7 @@ def load_meta(directory: Path) -> Meta:
     """
     path = directory / META
     try:
-        text = path.read_text(encoding="ascii")
+        content = read_regular(path, most=_MOST_BYTES, follow=False).decode("ascii")
     except FileNotFoundError as error:
         raise IndexNotFoundError(f"There is no index in {directory} (it has no {META}).") from error
     except NotADirectoryError as error:
@@ -236,59 +258,56 @@ def load_meta(directory: Path) -> Meta:
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
     try:
-        record = json.loads(text)
-        number = record["format"]
-        if isinstance(number, int) and number > FORMAT:
+        record = read_json(content)
+        written_in = whole(record["format"])
+        if written_in > FORMAT:
             raise IndexDamagedError(
-                f"The index {directory} has format {number}, made by a newer cbir (this one reads up to {FORMAT}): "
+                f"The index {directory} has format {written_in}, made by a newer cbir (this one reads up to {FORMAT}): "
                 "upgrade cbir."
             )
         checksum = record.pop("checksum")
         if checksum != _checksum(record):
             raise ValueError("its checksum is wrong")
         return _parse(record)
+    except MemoryError as error:
+        raise _damaged(path, ValueError("it does not fit into memory")) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise _damaged(path, error) from error
 
 
 def _parse(record: dict[str, Any]) -> Meta:
-    model, dimension, root = record["model"], record["dimension"], record["root"]
     if record["format"] != FORMAT:
-        raise ValueError(f"unknown format {record['format']!r}")
-    if not isinstance(model, dict) or not isinstance(root, str):
-        raise ValueError("model or root is missing")
-    if not isinstance(dimension, int) or not 1 <= dimension <= 100_000:
-        raise ValueError(f"impossible dimension {dimension!r}")
+        raise ValueError(f"unknown format {record['format']}")
     shortlist = record["shortlist"]
     # an older index has none of these
     cosines, parts, refused = record.get("cosines"), record.get("parts"), record.get("refused")
     meta = Meta(
-        model=model,
-        dimension=dimension,
-        root=root,
-        created=str(record["created"]),
-        updated=str(record["updated"]),
-        exclude=tuple(str(pattern) for pattern in record["exclude"]),
-        complete=bool(record["complete"]),
-        next_number=int(record["next_number"]),
-        blocks=tuple(BlockEntry.from_json(block) for block in record["blocks"]),
+        model=small_object(record["model"]),
+        dimension=whole(record["dimension"], 1, 100_000),
+        root=text(record["root"]),
+        created=text(record["created"], LONGEST_NAME),
+        updated=text(record["updated"], LONGEST_NAME),
+        exclude=tuple(text(pattern) for pattern in sequence(record["exclude"], 100_000)),
+        complete=flag(record["complete"]),
+        next_number=whole(record["next_number"], -LARGEST, 10**200),
+        blocks=tuple(BlockEntry.from_json(block) for block in sequence(record["blocks"], _MOST_BLOCKS)),
         shortlist=None if shortlist is None else ShortlistEntry.from_json(shortlist),
         cosines=None if cosines is None else CosineQuantiles.from_json(cosines),
         parts=None if parts is None else PartsEntry.from_json(parts),
-        ignore_case=bool(record.get("ignore_case", False)),
-        mounts=tuple(str(folder) for folder in record.get("mounts", ())),
+        ignore_case=flag(record.get("ignore_case", False)),
+        mounts=tuple(text(folder) for folder in sequence(record.get("mounts", ()), 100_000)),
         refused=None if refused is None else RefusedEntry.from_json(refused),
     )
     if meta.shortlist and meta.shortlist.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")
+    files = meta.files()
+    if len({entry.name for entry in files}) < len(files):
+        raise ValueError("it names a data file twice")
+    last = max((entry.number for entry in files), default=0)
+    # whatever it says, the next file gets a name that none has, and one that systems allow
+    if not last < meta.next_number <= last + _MOST_PASSED_OVER:
+        meta = meta.but(next_number=last + 1)
     return meta
-
-
-def _ranges(record: Any, rows: int) -> tuple[tuple[int, int], ...]:
-    ranges = tuple((int(start), int(stop)) for start, stop in record)
-    if any(not 0 <= start < stop <= rows for start, stop in ranges):
-        raise ValueError("a range of rows leads out of its block")
-    return ranges
 
 
 def _checksum(record: dict[str, Any]) -> str:
@@ -297,7 +316,13 @@ def _checksum(record: dict[str, Any]) -> str:
 
 
 def _damaged(path: Path, error: Exception) -> IndexDamagedError:
-    detail = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+    detail = (
+        f"it has no {error}"
+        if isinstance(error, KeyError)
+        else reason_of(error)
+        if isinstance(error, OSError)
+        else str(error)
+    )
     return IndexDamagedError(
         f"{path} is damaged ({detail}), and with it what the index knows of its files. "
         f"Delete {path.parent} and index the folder again."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from cbir.cache import users_folder
+from cbir.cache import make_private, users_folder
 from cbir.errors import CbirError, IndexNotFoundError
 
 #: The file that makes a directory an index: its one commit point.
@@ -32,6 +32,15 @@ def home() -> Path:
             "index by its path with --index /PATH/TO/INDEX."
         )
     return folder / "indexes"
+
+
+def make_folder_of(directory: Path) -> None:
+    """Make the folder that an index is to be in; where it is the user's data folder, only for the user to look into."""
+    folder = users_folder(platformdirs.user_data_path)
+    if folder is not None and directory.parent == folder / "indexes":
+        make_private(directory.parent)
+    else:
+        directory.parent.mkdir(parents=True, exist_ok=True)
 
 
 def index_directory(name: str) -> Path:

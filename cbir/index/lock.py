@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,22 +14,31 @@ from pathlib import Path
 import filelock
 
 from cbir.errors import IndexLockedError, IndexWriteError, reason_of
+from cbir.index.rights import Rights, create
+from cbir.index.values import read_json, whole
+from cbir.names import printable
+from cbir.utils.opening import read_regular
 from cbir.utils.stopping import at_forced_end
 
 LOCK = "lock"
 
-#: Who holds the lock, beside it and not in it: taking a lock empties the file that is locked.
+#: Who holds the lock, beside it and not in it: taking a lock may empty the file that is locked.
 HOLDER = "lock.json"
+
+# Bytes of HOLDER at most, and characters of what it says that are told.
+_MOST_BYTES, _MOST_TOLD = 64 << 10, 80
 
 
 @contextlib.contextmanager
-def exclusive(directory: Path, wait: float = 0) -> Iterator[None]:
+def exclusive(directory: Path, wait: float = 0, rights: Rights | None = None) -> Iterator[None]:
     """Hold the lock of an index directory, waiting at most `wait` seconds for it.
 
-    The operating system lets go of it when the process ends, however it ends. Raises IndexLockedError, which
-    says who holds it, or IndexWriteError where there can be no lock.
+    The operating system lets go of it when the process ends, however it ends. Files are made with `rights`. Raises
+    IndexLockedError, which says who holds it, or IndexWriteError where there can be no lock.
     """
-    lock = filelock.FileLock(directory / LOCK, timeout=wait)
+    rights = rights or Rights()
+    _check(directory / LOCK)
+    lock = filelock.FileLock(directory / LOCK, timeout=wait, mode=rights.of_files & _of_writers(directory))
     try:
         lock.acquire()
     except filelock.Timeout as error:
@@ -47,9 +57,7 @@ def exclusive(directory: Path, wait: float = 0) -> Iterator[None]:
             (directory / HOLDER).unlink(missing_ok=True)
 
     try:
-        holder = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}
-        with contextlib.suppress(OSError):
-            (directory / HOLDER).write_text(json.dumps(holder) + "\n", encoding="ascii")
+        _say_who_holds_it(directory / HOLDER, rights)
         with at_forced_end(forget_holder):
             yield
     finally:
@@ -62,9 +70,46 @@ def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _describe_holder(directory: Path) -> str:
+def _check(path: Path) -> None:
+    """Refuse a lock that is no file of its own: with a link, another file would be locked, and perhaps emptied."""
     try:
-        holder = json.loads((directory / HOLDER).read_text(encoding="ascii"))
-        return f" (process {holder['process']} on {holder['host']}, since {holder['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+        status = path.lstat()
+    except OSError:  # there is none yet, or the attempt to make it tells
+        return
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise IndexWriteError(
+            f"Cannot lock {path.parent}: {path} is no file that cbir made, but a link or something else. Delete it if "
+            "you do not know what it is for."
+        )
+
+
+def _of_writers(directory: Path) -> int:
+    """The rights of a file that whoever may write to the folder may lock; filelock passes over the umask."""
+    try:
+        return 0o644 | directory.stat().st_mode & 0o022
+    except OSError:
+        return 0o644
+
+
+def _say_who_holds_it(path: Path, rights: Rights) -> None:
+    holder = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)  # whatever is there is of no use: a killed run's, or a link to another's file
+        with create(path, rights) as file:
+            file.write((json.dumps(holder) + "\n").encode("ascii"))
+
+
+def _describe_holder(directory: Path) -> str:
+    """Who holds the lock, by its own account."""
+    try:
+        content = read_regular(directory / HOLDER, most=_MOST_BYTES, follow=False)
+        holder = read_json(content.decode("ascii"))
+        process, host, since = whole(holder["process"]), str(holder["host"]), str(holder["since"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
+    return f" (process {process} on {_told(host)}, since {_told(since)})"
+
+
+def _told(name: str) -> str:
+    """A name that anybody may have written, harmless for a terminal."""
+    return printable(name[:_MOST_TOLD])

@@ -16,6 +16,7 @@ from cbir.hashing import file_sha256
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile, Scan, look_into, scan
 from cbir.images.suffixes import is_below_systems
+from cbir.index.datafile import of_doubles
 from cbir.index.files import FileRecord
 from cbir.index.kinds import wanted_kinds
 from cbir.index.optional import Kind
@@ -153,6 +154,8 @@ def _compare(
     rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
     sizes, mtimes, ctimes = columns.sizes, columns.mtimes_ns, _changed(index)
     indexed = {columns.paths[row]: row for row in rows}
+    if len(indexed) < len(rows):
+        raise IndexDamagedError(of_doubles(index.directory, len(rows) - len(indexed)))
     without = {
         kind.name: set(np.flatnonzero(index.without(kind, in_vain_too=repair)).tolist())
         for kind in wanted_kinds(index.meta)

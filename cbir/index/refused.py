@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cbir.errors import IndexDamagedError, reason_of
+from cbir.errors import reason_of
 from cbir.images.scan import FoundFile
-from cbir.index.files import how_to_repair, is_inside
+from cbir.index.datafile import DataFile
+from cbir.index.files import are_inside
 from cbir.index.format import RefusedEntry
-from cbir.utils.opening import read_regular
 
 #: What a refused file is: a picture that could not be read, a file whose first bytes are no picture's, and a picture
 #: that cbir made.
@@ -54,20 +54,20 @@ def dump(rows: Iterable[Refused]) -> bytes:
 
 def load(directory: Path, entry: RefusedEntry) -> dict[str, Refused]:
     """The refused files of an index by their paths; IndexDamagedError where its file is not what was written."""
-    path = directory / entry.file.name
+    file = DataFile(directory, entry.file)
+    if file.size > _MOST_BYTES:
+        raise file.damaged(f"is damaged ({file.size:,} bytes are more than it may have)")
     try:
-        content = read_regular(path, most=min(entry.file.bytes, _MOST_BYTES), follow=False)
-        rows = json.loads(content)
-        if len(content) != entry.file.bytes or not isinstance(rows, list) or not all(map(_is_sound, rows)):
+        rows = json.loads(file.read(0, file.size))
+        if not isinstance(rows, list) or not all(map(_is_sound, rows)) or not are_inside([row[0] for row in rows]):
             raise ValueError("it is not what was written")
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
-        detail = reason_of(error)
-        raise IndexDamagedError(f"{path} is damaged ({detail}). {how_to_repair(directory)}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise file.damaged(f"is damaged ({reason_of(error)})") from error
     return {row[0]: Refused(*row) for row in rows}
 
 
 def _is_sound(row: object) -> bool:
     match row:
-        case [str(path), int(), int(), int(), str(kind), str(reason)]:
-            return is_inside(path) and kind in (SKIPPED, OTHER, OWN) and len(reason) <= _LONGEST_REASON
+        case [str(), int(), int(), int(), str(kind), str(reason)]:
+            return kind in (SKIPPED, OTHER, OWN) and len(reason) <= _LONGEST_REASON
     return False

@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from annoy import AnnoyIndex
 
-from cbir.errors import IndexDamagedError
-from cbir.hashing import file_sha256
-from cbir.index import checked
 from cbir.index.format import ShortlistEntry
 from cbir.index.projection import DIRECTIONS, principal_directions, project
+from cbir.index.rowfile import RowFile
+from cbir.index.trees import Trees
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -42,7 +41,7 @@ class Shortlist:
     """An open Annoy index over the first `rows` rows. `projection` has the mean in row 0, then the directions."""
 
     rows: int
-    trees: AnnoyIndex
+    trees: Trees
     projection: Floats
     search_k: int
 
@@ -51,7 +50,7 @@ class Shortlist:
         projected = project(query[np.newaxis], self.projection)[0].tolist()  # Annoy reads lists faster than arrays
         # search_k is how many nodes Annoy looks at; a longer list needs more of them
         search_k = max(self.search_k, self.search_k * count // CANDIDATES)
-        return np.asarray(self.trees.get_nns_by_vector(projected, count, search_k=search_k), dtype=np.int64)
+        return np.asarray(self.trees.nearest(projected, count, search_k), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,13 @@ def is_needed(meta_rows: int, covered: int | None) -> bool:
 def build(index: Index, path: Path) -> Built:
     """Project all valid rows of `index`, write their trees to `path`, and find the `search_k` for TARGET_RECALL.
 
-    The trees grow in the file and not in memory, of which a million rows would take a gigabyte. OSError where they
-    cannot be written.
+    The trees grow in the file, which is there already, and not in memory, of which a million rows would take a
+    gigabyte. OSError where they cannot be written.
     """
     projection = principal_directions(index)
     directions = len(projection) - 1
     trees = AnnoyIndex(directions, "angular")
     trees.set_seed(_SEED)
-    path.touch()  # Annoy would make a file that nobody else may read
     try:
         trees.on_disk_build(str(path))
         valid = index.valid
@@ -97,76 +95,18 @@ def build(index: Index, path: Path) -> Built:
     return Built(projection, *_calibrate(index, trees, projection))
 
 
-def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int) -> Shortlist:
-    """Map the shortlist of an index into memory.
+def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int, valid: npt.NDArray[np.bool_]) -> Shortlist:
+    """Open the shortlist of an index, of whose rows these are `valid`, shape (rows,).
 
-    Annoy trusts its file blindly: one of another dimension makes it read beyond the mapping's end. So length, checksum
-    and structure are checked before it sees the file, unless they were and the file has not changed since;
-    IndexDamagedError where they are wrong.
+    IndexDamagedError where length, checksum or structure of its files are wrong.
     """
-    from cbir.index.rowfile import RowFile, checked_path
-
     directions = min(DIRECTIONS, dimension)
     stored = RowFile(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
     projection = stored.between(0, directions + 1)
-    path = checked_path(directory, entry.trees)
-    trees = AnnoyIndex(directions, "angular")
-    try:
-        if not checked.is_marked(path, entry.trees.sha256):
-            if file_sha256(path) != entry.trees.sha256:
-                raise IndexDamagedError(
-                    f"{path} is not the file that was written (its checksum differs). `cbir index` makes it again."
-                )
-            check_trees(path, directions, entry.rows)
-            checked.mark(path, entry.trees.sha256)
-        trees.load(str(path))
-    except OSError as error:
-        raise IndexDamagedError(f"{path} cannot be loaded ({error}).") from error
+    if not np.isfinite(projection).all():
+        raise stored.damaged("is damaged (not all of its numbers are finite)")
+    trees = Trees(directory, entry.trees, directions, entry.rows, valid[: entry.rows])
     return Shortlist(entry.rows, trees, projection, entry.search_k)
-
-
-def check_trees(path: Path, directions: int, rows: int) -> None:
-    """Refuse an Annoy file that would lead Annoy out of its mapping, round in circles, or to rows beyond `rows`.
-
-    A checksum does not help where someone forged it too. The file is an array of nodes: number of descendants, two
-    children (for an item: unused), then `directions` floats. Items come first, in the order of their numbers, then
-    the trees, children before parents, then a copy of the roots. A node with few descendants lists all of them from
-    where its children would be. Raises IndexDamagedError.
-    """
-    fields = 3 + directions
-    count, rest = divmod(path.stat().st_size, 4 * fields)
-    if rest or not count:
-        raise IndexDamagedError(f"{path} is damaged (its length is none of an Annoy index).")
-    nodes: npt.NDArray[np.int32] = np.memmap(path, np.int32, "r", shape=(count, fields))
-    descendants = np.array(nodes[:, 0])
-    items = int(descendants[-1])
-    problem = None
-    if not 0 < items <= min(rows, count - 1):
-        problem = "its number of items is impossible"
-    elif descendants[:items].min() < 0 or descendants[:items].max() > 1 or descendants[items:].min() < 1:
-        problem = "a node has an impossible number of descendants"
-    else:
-        inner = descendants[items:]
-        most = fields - 1  # as many descendants as fit into a node's room are listed
-        numbers = np.arange(items, count)
-        parents = numbers[inner > most]
-        children = np.array(nodes[parents, 1:3])
-        roots = int(np.argmin(descendants[::-1] == items)) if (descendants != items).any() else count
-        leaves = numbers[inner <= most]
-        # a part at a time: the rows of all leaves together may be large
-        for part in np.array_split(leaves, max(1, len(leaves) // 4096)):
-            listed = np.arange(most) < descendants[part, np.newaxis]
-            if not ((nodes[part, 1:] >= 0) & (nodes[part, 1:] < items) | ~listed).all():
-                problem = "a node lists items that there are not"
-        if (children < 0).any() or (children >= parents[:, np.newaxis]).any():
-            problem = "a node has children that come after it"
-        else:
-            # two parents would be 2**n ways down n nodes; the copies of the roots have the roots' children
-            own = children[parents < count - roots]
-            if len(own) and np.bincount(own[own >= items], minlength=1).max() > 1:
-                problem = "a node has two parents"
-    if problem:
-        raise IndexDamagedError(f"{path} is damaged ({problem}).")
 
 
 def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,20 +18,26 @@ from cbir.index.format import BlockEntry, Meta, load_meta
 from cbir.index.half import to_float32
 from cbir.index.kinds import KINDS
 from cbir.index.optional import Kind, OptionalRows, Records
-from cbir.index.rowfile import RowFile, checked_path
+from cbir.index.rowfile import RowFile
 from cbir.index.shortlist import Shortlist, open_shortlist
+
+logger = logging.getLogger("cbir")
 
 Rows = npt.NDArray[np.int64]
 
 #: What a scan has of the features at a time, in float32. More is no faster, and counts in each run's memory.
 SCAN_BYTES = 8_000_000
 
+#: How far the square of a row's length may be from 1: float16 is off by a thousandth at most.
+MOST_OFF = 0.02
+
 
 class Index:
     """One committed state of an index directory, read-only.
 
     Rows are numbered through all blocks, invalid ones included. Features are float16 on disk, read when they are asked
-    for, and float32 from here on; each row has length 1. Errors are IndexDamagedError, which names the file.
+    for, and float32 from here on; each row has length 1. One that has not is damaged: a line says so, and its numbers
+    are zeros (see `is_sound`). Errors are IndexDamagedError, which names the file.
     """
 
     def __init__(self, directory: Path, meta: Meta, *, features: bool = True) -> None:
@@ -39,6 +46,10 @@ class Index:
         self._blocks = [_Block(directory, entry, meta.dimension if features else None) for entry in meta.blocks]
         self._starts = np.cumsum([0, *(block.rows for block in meta.blocks)])
         self._valid: npt.NDArray[np.bool_] | None = None
+        self._damaged_rows: set[int] = set()
+        self._told: set[int] = set()
+        #: What is wrong with features that were read, one sentence a file.
+        self.damage: list[str] = []
         self._shortlist: Shortlist | None = None
         self._shortlist_is_gone = False
 
@@ -90,6 +101,19 @@ class Index:
                     self._valid[start + first : start + stop] = False
         return self._valid
 
+    @property
+    def comparable(self) -> npt.NDArray[np.bool_]:
+        """Which rows count, and have sound features as far as is known, shape (rows,)."""
+        if not self._damaged_rows:
+            return self.valid
+        comparable = self.valid.copy()
+        comparable[sorted(self._damaged_rows)] = False
+        return comparable
+
+    def is_sound(self, row: int) -> bool:
+        """Whether the features of a row, if they were read, are such."""
+        return row not in self._damaged_rows
+
     def __len__(self) -> int:
         """The number of files in the index."""
         return int(self.valid.sum())
@@ -100,14 +124,35 @@ class Index:
         halves = np.empty((len(wanted), self.meta.dimension), dtype=np.float16)
         for block, chosen, places in self._by_block(wanted):
             halves[chosen] = block.features.take(places)
-        return to_float32(halves)
+        return self._checked(wanted, halves)
 
     def chunks(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """All features from row `first` on, in order, as pairs of the chunk's first row and the chunk."""
+        for start, halves in self.stored_features(first):
+            yield start, self._checked(np.arange(start, start + len(halves)), halves)
+
+    def stored_features(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float16]]]:
+        """As `chunks`, but as they are stored, whether they are sound or not."""
         step = max(1, SCAN_BYTES // (4 * self.meta.dimension))
         for start, block in zip(self._starts, self._blocks, strict=False):
             for offset in range(max(0, first - int(start)), len(block.features), step):
-                yield int(start) + offset, to_float32(block.features.between(offset, offset + step))
+                yield int(start) + offset, block.features.between(offset, offset + step)
+
+    def _checked(self, rows: Rows, halves: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
+        """`halves`, the stored features of `rows`, in float32; those that do not have length 1 become zeros."""
+        features = to_float32(halves)
+        squares = np.einsum("ij,ij->i", features, features)
+        is_unit = np.abs(squares - 1) < MOST_OFF
+        if not is_unit.all():
+            features[~is_unit] = 0
+            damaged = rows[~is_unit]
+            self._damaged_rows.update(damaged[self.valid[damaged]].tolist())
+            for block, _, _ in self._by_block(damaged[self.valid[damaged]]):
+                if id(block) not in self._told:
+                    self._told.add(id(block))
+                    self.damage.append(str(block.features.damaged("is damaged (it has rows that are no features)")))
+                    logger.warning("%s Until then these are not found.", self.damage[-1])
+        return features
 
     def classes(self) -> RowClasses:
         """The most probable classes of all rows, as the network saw them, in the rows' order; read when asked for.
@@ -192,6 +237,17 @@ class Index:
         parts = [block.files.columns() for block in self._blocks]
         return Columns(*(tuple(chain.from_iterable(column)) for column in zip(*parts, strict=True)))
 
+    def doubles(self) -> list[int]:
+        """Valid rows of a path that an earlier one has already. A writer makes none."""
+        paths = self.columns().paths
+        seen: set[str] = set()
+        found = []
+        for row in np.flatnonzero(self.valid).tolist():
+            if paths[row] in seen:
+                found.append(row)
+            seen.add(paths[row])
+        return found
+
     def find(self, sha256: str) -> list[int]:
         """The valid rows of files with that content."""
         found = [
@@ -206,9 +262,11 @@ class Index:
 
         There is none either where a writer has replaced it since this state was opened.
         """
-        if self._shortlist is None and self.meta.shortlist is not None and not self._shortlist_is_gone:
+        if self._shortlist is not None:
+            self._shortlist.trees.check()
+        elif self.meta.shortlist is not None and not self._shortlist_is_gone:
             try:
-                self._shortlist = open_shortlist(self.directory, self.meta.shortlist, self.meta.dimension)
+                self._shortlist = open_shortlist(self.directory, self.meta.shortlist, self.meta.dimension, self.valid)
             except IndexDamagedError:
                 if load_meta(self.directory).shortlist == self.meta.shortlist:
                     raise
@@ -225,7 +283,7 @@ class _Block:
             if dimension is None
             else RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
         )
-        self.files = FileTable(checked_path(directory, entry.files), entry.rows)
+        self.files = FileTable(directory, entry.files, entry.rows)
         # opened now, like the others, since a writer may remove them once there is a newer state
         self.optional = {
             kind.name: OptionalRows(directory, kind, entry.optional(kind.name), entry.rows) for kind in KINDS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cbir.errors import DecodersError, OwnOutputError
+from cbir.errors import DecodersError, IndexDamagedError, OwnOutputError
 from cbir.extract import Extracted
 from cbir.images.left_out import LeftOut
 from cbir.images.patterns import Patterns
@@ -346,6 +346,13 @@ def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Repo
     if error is not None:
         return error.reason
     feature = result.feature if known is None else writer.feature(known)
+    if known is not None and feature is None:
+        return "what the index has of its content is damaged, and --repair reads that again"
+    if feature is not None and feature.shape != (writer.meta.dimension,):
+        raise IndexDamagedError(
+            f"{writer.directory} holds {writer.meta.dimension} numbers a row, but its network makes {feature.size}: "
+            "index the folder again."
+        )
     record = FileRecord(file.path, file.size, file.mtime_ns, result.sha256)
     if feature is None or not writer.add(record, feature, _stored(result, plan, writer, report)):
         return "the network makes nothing of it (its features are zero or not finite)"

@@ -38,6 +38,7 @@ from cbir.index.kinds import KINDS
 from cbir.index.lock import now
 from cbir.index.optional import Kind, Records, mask_of, noting_missing, ranges_of
 from cbir.index.refused import MOST, Refused, dump
+from cbir.index.rights import Rights, create
 from cbir.index.rowfile import npy_bytes
 from cbir.index.store import Index
 
@@ -59,6 +60,7 @@ class Writer:
     def __init__(self, directory: Path, meta: Meta) -> None:
         self.directory = directory
         self.meta = meta
+        self._rights = Rights.like(Path(meta.root), directory)
         self._invalid = [_mask(block) for block in meta.blocks]
         # together, so that an interruption cannot part a record from its feature
         self._pending: list[tuple[FileRecord, Feature, Stored]] = []
@@ -67,6 +69,7 @@ class Writer:
         self._written: list[Path] = []
         self._reader: Index | None = None
         self._remove_unnamed()
+        self._rights.keep_to(directory)
 
     @property
     def pending(self) -> int:
@@ -87,12 +90,13 @@ class Writer:
         """Files in the index, those that are not committed yet included."""
         return self.meta.rows + self.pending - sum(int(mask.sum()) for mask in self._invalid)
 
-    def feature(self, row: int) -> Feature:
-        """The feature of a row, committed or pending, valid or not, shape (dimension,)."""
+    def feature(self, row: int) -> Feature | None:
+        """The feature of a row, committed or pending, valid or not, shape (dimension,); None where it is damaged."""
         if row >= self.meta.rows:
             return self._pending[row - self.meta.rows][1]
-        feature: Feature = self._committed().features([row])[0]
-        return feature
+        committed = self._committed()
+        feature: Feature = committed.features([row])[0]
+        return feature if committed.is_sound(row) else None
 
     def stored(self, kind: Kind, row: int) -> Records | None:
         """What a file of `kind` has, or will have, of a row, numbered as in `feature`: shape (width,), or None."""
@@ -255,7 +259,7 @@ class Writer:
             return meta
         parts = meta.blocks[count - 1 :]
         source = Index(self.directory, meta.but(blocks=parts, shortlist=None))
-        features = self._write_rows(meta, (chunk for _, chunk in source.chunks()), joined)
+        features = self._write_rows(meta, (halves for _, halves in source.stored_features()), joined)
         files = self._write_files(meta, (record for _, record in source.records()))
         optional = {
             kind.name: self._write_optional(kind, meta, (chunk for _, chunk in source.stored_chunks(kind)), joined)
@@ -273,7 +277,7 @@ class Writer:
         if not valid.any():
             return meta.but(blocks=(), shortlist=None)
         rows = int(valid.sum())
-        kept = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.chunks())
+        kept = (halves[valid[start : start + len(halves)]] for start, halves in source.stored_features())
         features = self._write_rows(meta, kept, rows)
         files = self._write_files(meta, (record for row, record in source.records() if valid[row]))
         optional: dict[str, OptionalEntry] = {}
@@ -288,6 +292,7 @@ class Writer:
         number = meta.next_number
         path = self.directory / f"index-{number:06}.ann"
         self._written.append(path)
+        create(path, self._rights).close()  # Annoy would make a file that nobody else may read, and follow a link
         built = shortlist.build(Index(self.directory, meta.but(shortlist=None)), path)
         buffer = io.BytesIO()
         np.save(buffer, built.projection, allow_pickle=False)
@@ -321,7 +326,7 @@ class Writer:
         path = self.directory / name
         self._written.append(path)
         digest, size = hashlib.sha256(), 0
-        with path.open("wb") as file:
+        with create(path, self._rights) as file:
             for part in content:
                 file.write(part)
                 digest.update(part)
@@ -332,11 +337,15 @@ class Writer:
 
     def _replace(self, meta: Meta, written: int = 0) -> None:
         """The commit: from here on the index is what `meta` says, the first `written` of the pending rows included."""
+        if meta.root != self.meta.root:
+            self._rights = Rights.like(Path(meta.root), self.directory)
+            self._rights.keep_to(self.directory)
         _sync_directory(self.directory)
         temporary = self.directory / f"{META}.new"
         self._written.append(temporary)
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(meta.dump())
+        temporary.unlink(missing_ok=True)
+        with create(temporary, self._rights) as file:
+            file.write(meta.dump().encode("ascii"))
             file.flush()
             os.fsync(file.fileno())
         # Ctrl-C must find the commit not begun or done: halfway, what was just written would be taken for leftovers

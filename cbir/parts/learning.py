@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cbir.backbones.registry import BUNDLED, Backbone
-from cbir.errors import CbirError, IndexDamagedError, reason_of
+from cbir.errors import CbirError
 from cbir.extract import Extractor, Watch
-from cbir.index.files import how_to_repair
+from cbir.index.datafile import DataFile
 from cbir.index.format import PartsEntry
-from cbir.index.rowfile import checked_path
 from cbir.index.store import Index
 from cbir.parts.features import Means
 from cbir.parts.making import start_means
-from cbir.parts.whitening import Learner, Whitening, general
+from cbir.parts.whitening import MOST_BYTES, Learner, Whitening, general
 
 logger = logging.getLogger("cbir")
 
@@ -103,18 +102,16 @@ def whitening_of_index(index: Index, backbone: Backbone) -> Whitening:
         known = general(backbone)
         assert known is not None
         return known
-    path = checked_path(index.directory, entry.file)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        detail = f"cannot be read ({reason_of(error)})"
-        raise IndexDamagedError(f"{path} {detail}. {how_to_repair(index.directory)}") from error
+    file = DataFile(index.directory, entry.file)
+    if file.size > MOST_BYTES:
+        raise file.damaged(f"is damaged (its {file.size:,} bytes are more than those of a whitening)")
+    data = file.read(0, file.size)
     try:
         if hashlib.sha256(data).hexdigest() != entry.whitening:
             raise ValueError("it is not what was written")
         return Whitening.from_bytes(data)
     except ValueError as error:
-        raise IndexDamagedError(f"{path} is damaged ({error}). {how_to_repair(index.directory)}") from error
+        raise file.damaged(f"is damaged ({error})") from error
 
 
 def warn_of_growth(entry: PartsEntry, pictures: int, name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import numpy.typing as npt
 
 from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.extract import unit
+from cbir.index.parts import NUMBERS
+from cbir.index.rowfile import npy_header
 from cbir.parts.features import Means
 
 Floats = npt.NDArray[np.float32]
@@ -37,6 +40,9 @@ _PRIOR_PICTURES, _ISOTROPIC_PICTURES = 500, 5
 _GATHERED = 512
 
 _LEAST_VARIANCE = 1e-9
+
+#: A whitening's file at most: of maps of some ten thousand channels.
+MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,12 @@ class Whitening:
         ):
             if mean.ndim != 1 or variances.ndim != 1 or directions.shape != (len(mean), len(variances)):
                 raise ValueError("its arrays have other shapes than those of a whitening")
-            if not (variances > 0).all():
+            if not np.isfinite(mean).all() or not np.isfinite(directions).all():
+                raise ValueError("it has numbers that are not finite")
+            if not (np.isfinite(variances) & (variances > 0)).all():
                 raise ValueError("it has variances that are not above 0")
+        if found.dimension > NUMBERS:
+            raise ValueError(f"its {found.dimension} directions are more than a row of parts has numbers")
         return found
 
     def to_bytes(self) -> bytes:
@@ -105,10 +115,26 @@ class Whitening:
     def from_bytes(cls, data: bytes) -> Whitening:
         """Read what `to_bytes` made; ValueError where it is something else."""
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as content:
-                return cls.from_arrays(content)
-        except (KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            with zipfile.ZipFile(io.BytesIO(data)) as content:
+                members = {member.filename.removesuffix(".npy"): member for member in content.infolist()}
+                # as they are stored, so that none is larger than the file, whatever it says of itself
+                if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+                    raise ValueError("its arrays are compressed")
+                return cls.from_arrays({name: _array(content.read(member)) for name, member in members.items()})
+        except (KeyError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
             raise ValueError(f"it is no whitening ({error})") from error
+
+
+def _array(content: bytes) -> npt.NDArray[np.floating]:
+    """The numbers of an `.npy` file; ValueError where it has none of 16 or 32 bits, or another number of them."""
+    header = npy_header(content)
+    if header is None or header[1] not in (b"'<f2'", b"'<f4'"):
+        raise ValueError("an array of it is none of numbers")
+    shape, described, start = header
+    dtype: np.dtype[np.floating] = np.dtype(described.strip(b"'").decode("ascii"))
+    if len(content) != start + math.prod(shape) * dtype.itemsize:
+        raise ValueError("an array of it has another length than it says")
+    return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 
 class Learner:

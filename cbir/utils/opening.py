@@ -16,6 +16,9 @@ from typing import IO
 _WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
+# Bytes that are read at a time where the length is not known.
+_PART = 1 << 16
+
 
 class OddFileError(OSError):
     """A file is of a kind or a size that is not read. `strerror` is a phrase, as for any OSError."""
@@ -58,7 +61,11 @@ def read_regular(path: Path | str, *, most: int, follow: bool = True) -> bytes:
     Raises what `open_regular` does.
     """
     with open_regular(path, most=most, follow=follow) as file:
-        content = file.read(most + 1)  # files of /proc have a length of 0, and may have no end
+        # not all that it may have at once: memory for that would be taken first
+        content = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
+        # files of /proc have a length of 0, and may have no end
+        while len(content) <= most and (more := file.read(min(_PART, most + 1 - len(content)))):
+            content += more
     if len(content) > most:
         raise OddFileError(f"it has more than {most:,} bytes", path)
     return content

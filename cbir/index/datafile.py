@@ -1,0 +1,92 @@
+"""Data files of an index: opened as what `meta.json` says of them, and read at any place."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from pathlib import Path
+
+from cbir.errors import IndexDamagedError, reason_of
+from cbir.index.format import FileEntry
+from cbir.utils.opening import OddFileError, open_regular
+
+# A file of which a system keeps so little was made by setting its length: terabytes of zeros that cost their maker
+# nothing. What compresses on its own saves much less, and small files are not worth the question.
+_HOLLOW_BYTES, _HOLLOW_SHARE = 64 << 20, 64
+
+
+class DataFile:
+    """A data file of an index, open for reading.
+
+    Read and not mapped into memory: mapped pages count as the process's own as long as there is room, and one that
+    another program has cut off would end the process. The file stays open, so it can be read after a writer that
+    merges blocks has removed it. IndexDamagedError where it is another than it should be, or cannot be read; links are
+    refused, since what they lead to is not the index's.
+    """
+
+    def __init__(self, directory: Path, entry: FileEntry) -> None:
+        self.path = directory / entry.name
+        self.size = entry.bytes
+        try:
+            with open_regular(self.path, follow=False) as file:
+                status = os.fstat(file.fileno())
+                if status.st_size != entry.bytes:
+                    raise self.damaged(f"has {status.st_size} bytes instead of {entry.bytes}")
+                stored = 512 * getattr(status, "st_blocks", 0)  # 0 where the file system does not tell
+                if 0 < stored < status.st_size // _HOLLOW_SHARE and status.st_size > _HOLLOW_BYTES:
+                    raise self.damaged(f"has {stored:,} bytes on the disk instead of {entry.bytes:,}")
+                self.descriptor = os.dup(file.fileno())
+        except FileNotFoundError as error:
+            raise self.damaged("is missing") from error
+        except OddFileError as error:
+            raise self.damaged(str(error.strerror).removeprefix("it ")) from error
+        except OSError as error:
+            raise self.damaged(f"cannot be read ({reason_of(error)})") from error
+        weakref.finalize(self, os.close, self.descriptor)
+
+    def read(self, position: int, count: int) -> bytes:
+        """So many bytes from a place in the file, fewer where it is to end before."""
+        content = bytearray(max(min(count, self.size - position), 0))
+        self.read_into(memoryview(content), position)
+        return bytes(content)
+
+    def read_into(self, into: memoryview, position: int) -> None:
+        """Fill memory with what is in the file from a place on."""
+        try:
+            count = _read_at(self.descriptor, into, position) if len(into) else 0
+            while 0 < count < len(into):  # a signal, or more than the system reads at once
+                more = _read_at(self.descriptor, into[count:], position + count)
+                count = count + more if more else -1
+        except OSError as error:
+            raise self.damaged(f"cannot be read ({reason_of(error)})") from error
+        if count < len(into):
+            raise self.damaged("ends too early")
+
+    def damaged(self, problem: str) -> IndexDamagedError:
+        """The error that says what is wrong with the file."""
+        return IndexDamagedError(f"{self.path} {problem}. {how_to_repair(self.path.parent)}")
+
+
+def how_to_repair(directory: Path) -> str:
+    """What a user does about a damaged data file: only its block's pictures have to be read again."""
+    return f"`cbir index --index {directory} --repair` reads its pictures again."
+
+
+def of_doubles(directory: Path, count: int) -> str:
+    """What is wrong with an index that has so many files twice."""
+    return f"{directory} is damaged (it has {count:,} files twice). {how_to_repair(directory)}"
+
+
+def _read_at(descriptor: int, into: memoryview, position: int) -> int:
+    """Read from a place in a file, and return how many bytes there were."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [into], position)
+    with _SEEKING:  # Windows
+        os.lseek(descriptor, position, os.SEEK_SET)
+        data = os.read(descriptor, len(into))
+    into[: len(data)] = data
+    return len(data)
+
+
+_SEEKING = threading.Lock()
