@@ -47,9 +47,17 @@ class DataFile:
 
     def read(self, position: int, count: int) -> bytes:
         """So many bytes from a place in the file, fewer where it is to end before."""
-        content = bytearray(max(min(count, self.size - position), 0))
-        self.read_into(memoryview(content), position)
-        return bytes(content)
+        count = max(min(count, self.size - position), 0)
+        if hasattr(os, "pread"):
+            try:
+                content = os.pread(self.descriptor, count, position)
+            except OSError as error:
+                raise self.damaged(f"cannot be read ({reason_of(error)})") from error
+            if len(content) == count:
+                return content
+        parts = bytearray(count)  # a signal, more than the system reads at once, or Windows
+        self.read_into(memoryview(parts), position)
+        return bytes(parts)
 
     def read_into(self, into: memoryview, position: int) -> None:
         """Fill memory with what is in the file from a place on."""
