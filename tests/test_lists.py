@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbir.cli import cli, pictures
-from cbir.cli.names import NameList, as_meant
+from cbir.cli.names import NameList, names_in
 from cbir.errors import CbirError
 from cbir.evaluation.ground_truth import by_file
 from cbir.utils.text import decode
@@ -68,6 +68,7 @@ def writings(folder: Path) -> dict[str, bytes]:
         "addresses of this machine": "".join(f"FILE://localhost{quote(name)}\n" for name in names).encode(),
         "addresses with one slash": "".join(f"file:{quote(name)}\n" for name in names).encode(),
         "backslashes": lines.replace("/", "\\").encode(),
+        "old macs": lines.replace("\n", "\r").encode(),
         "a mark, quotes and backslashes": ("\ufeff" + "".join(f'"{name}"\r\n' for name in names))
         .replace("/", "\\")
         .encode(),
@@ -84,7 +85,7 @@ def test_a_name_is_taken_as_it_is_where_there_is_such_a_file(tmp_path: Path, mon
     strange = ['"a.jpg"', " a.jpg", "a.jpg ", "file:a.jpg", "b\\a.jpg", "\ufeffa.jpg", "'", "  ", "a.jpg"]
     for name in strange:
         Path(name).touch()
-        assert as_meant(name) == name
+        assert names_in(name) == [name]
     assert listed(tmp_path / "list", "\n".join(strange).encode()) == strange
     # what ends in NUL is as it is, whether there is such a file or not
     for name in strange:
@@ -92,6 +93,17 @@ def test_a_name_is_taken_as_it_is_where_there_is_such_a_file(tmp_path: Path, mon
     exact = [*strange, "\xff\xfe\n.jpg", "a\r"]
     assert listed(tmp_path / "list", "\0".join(exact).encode(), null=True) == exact
     assert listed(tmp_path / "list", b"\xff\xfea\0b\0", null=True) == ["\udcff\udcfea", "b"]
+
+
+def test_lists_and_ground_truths_in_windows_1252_are_read(tmp_path: Path) -> None:
+    (tmp_path / "größe €.jpg").touch()
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).touch()
+    names = [f"{tmp_path}/größe €.jpg", f"{tmp_path}/" + os.fsdecode(b"caf\xe9.jpg")]
+    content = "".join(f'"{tmp_path}\\{name}.jpg"\r\n' for name in ("größe €", "café")).encode("cp1252")
+    assert listed(tmp_path / "list", content) == names
+    (tmp_path / "truth").write_bytes("query;relevant\r\na.jpg;größe €.jpg\r\n".encode("cp1252"))
+    (judgement,) = by_file(tmp_path / "truth", ["a.jpg", "größe €.jpg"], tmp_path).judgements
+    assert judgement.relevant.tolist() == [1]
 
 
 def test_a_name_of_no_file_is_told_as_it_was_written(tmp_path: Path) -> None:
@@ -190,6 +202,7 @@ def truths() -> dict[str, bytes]:
         "blanks": plain.replace(",", " , ").encode(),
         "a header in capitals": plain.replace("query,relevant", "Query,Relevant").encode(),
         "blank lines": plain.replace("\n", "\n\n,\n").encode(),
+        "old macs": plain.replace("\n", "\r").encode(),
         "dots": plain.replace("a/", "./a/").encode(),
         "JSON": lists.encode(),
         "JSON with a mark": b"\xef\xbb\xbf" + lists.encode(),

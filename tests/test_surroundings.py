@@ -126,6 +126,8 @@ def test_pipes_that_close_early_are_no_failure(photos: Path, tmp_path: Path) -> 
     read, write = os.pipe()
     os.close(read)
     assert run("search", photos / "none.jpg", stderr=write).returncode == 1
+    done = run(stdout=write, env={**os.environ, "_CBIR_COMPLETE": "bash_source"})
+    assert (done.returncode, done.stderr) == (0, "")
     os.close(write)
 
 

@@ -19,7 +19,6 @@ from cbir import __version__
 from cbir.cli import failures, logfile, output, streams
 from cbir.cli.options import STDERR
 from cbir.errors import CbirError
-from cbir.names import printable
 from cbir.utils import stopping
 from cbir.utils.stopping import INTERRUPTED
 
@@ -67,14 +66,14 @@ def _in_sentences(ctx: click.Context) -> Iterator[None]:
         yield
     except click.ClickException as error:
         # what was typed is in it, and no name may look like a line of ours
-        error.message = printable(error.message)  # type: ignore[misc]
+        error.message = output.as_line(error.message)  # type: ignore[misc]
         raise
     except click.exceptions.Exit:
         raise
     except CbirError as error:
         if ctx.params.get("debug"):
             raise
-        raise _Failure(printable(str(error)), error.exit_code) from error
+        raise _Failure(output.as_line(str(error)), error.exit_code) from error
     except KeyboardInterrupt:
         output.tell_end("Interrupted. What was committed is kept.")
         ctx.exit(INTERRUPTED)
@@ -86,7 +85,7 @@ def _in_sentences(ctx: click.Context) -> Iterator[None]:
         sentence = failures.sentence_of(error)
         if sentence is None or ctx.params.get("debug"):
             raise
-        raise _Failure(printable(sentence)) from error
+        raise _Failure(output.as_line(sentence)) from error
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -117,6 +116,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     try:
         cli(prog_name="cbir")
+    except BrokenPipeError:  # what completion offers is written before any command begins
+        streams.discard_stdout()
     finally:
         # whatever became of the interruption on its way, and though a thread may still wait for a disk
         if stopping.was_asked():
@@ -128,7 +129,7 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
-        return printable(super().format(record))
+        return output.as_line(super().format(record))
 
 
 def _log_to_stderr() -> None:

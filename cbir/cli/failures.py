@@ -11,7 +11,7 @@ import traceback
 from types import TracebackType
 
 from cbir.cli import output
-from cbir.errors import reason_of
+from cbir.errors import CbirError, reason_of
 
 # What libraries say where memory or threads run out, whatever kind of error they make of it.
 _MEMORY = re.compile(
@@ -63,7 +63,9 @@ def _tell(kind: type[BaseException], error: BaseException | None, trace: Traceba
         return
     frames = traceback.extract_tb(trace)
     place = f" in {os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}" if frames else ""
-    sentence = sentence_of(error) or (
+    # what is written before any command begins: what completion offers
+    known = str(error) if isinstance(error, CbirError) else sentence_of(error)
+    sentence = known or (
         f"cbir has a defect ({kind.__name__}{place}: {error}). `cbir --debug …` shows more; please report it."
     )
     # it is in the log by now, if there is one

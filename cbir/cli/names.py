@@ -15,7 +15,7 @@ from typing import IO
 from urllib.parse import unquote_to_bytes
 
 from cbir.errors import CbirError, reason_of
-from cbir.utils.text import ENOUGH, utf16_of
+from cbir.utils.text import ENOUGH, as_western, utf16_of
 
 # Names that are read before they are asked for.
 _AHEAD = 1024
@@ -27,7 +27,7 @@ _READ_BYTES = 1 << 16
 _LONGEST_NAME = 1 << 20
 
 # What hardly a picture's own name has, but many a line of a list.
-_ODD = re.compile(r"""^[\s\ufeff"']|\s$|\\|^file:""", re.IGNORECASE)
+_ODD = re.compile(r"""^[\s\ufeff"']|\s$|[\\\r\udc80-\udcff]|^file:""", re.IGNORECASE)
 
 
 class NameList:
@@ -61,9 +61,7 @@ class NameList:
                 raise name
             if name is None:
                 return
-            text = os.fsdecode(name)
-            if self._separator == b"\0" or (text := as_meant(text)):
-                yield text
+            yield from [os.fsdecode(name)] if self._separator == b"\0" else names_in(os.fsdecode(name))
 
     def _read(self) -> None:
         problem: CbirError | None = None
@@ -148,23 +146,27 @@ def _read_from(file: IO[bytes]) -> Iterator[bytes]:
             yield data
 
 
-def as_meant(line: str) -> str:
+def names_in(line: str) -> list[str]:
     """The name of a picture in a line of a list: as it stands if there is a file of that name, else as it is meant.
 
-    Programs put quotes and blanks around names, a byte-order mark before the first, write them as `file://` addresses
-    or with backslashes. Where no file has such a name either, the line is the name, without the mark; empty where it
-    is blank.
+    Programs put quotes and blanks around names, a byte-order mark before the first, write them as `file://` addresses,
+    with backslashes or in Windows-1252. Where no file has such a name either, the line is the name, without the mark.
+    There is none in a blank line, and more than one where lines end as they did on old Macs.
     """
     if _ODD.search(line) is None or os.path.lexists(line):
-        return line
-    line = line.removeprefix("\ufeff")
-    for name in _readings(line):
-        if os.path.lexists(name):
-            return name
-    return line if line.strip() else ""
+        return [line]
+    lines = line.removeprefix("\ufeff").split("\r")
+    return [next(filter(os.path.lexists, _readings(one)), one) for one in lines if one.strip()]
 
 
 def _readings(line: str) -> Iterator[str]:
+    """What a line may mean, the likeliest first."""
+    yield from _readings_of(line)
+    if (western := as_western(line)) != line:
+        yield from _readings_of(western)
+
+
+def _readings_of(line: str) -> Iterator[str]:
     yield line
     name = line.strip()
     yield name

@@ -18,6 +18,7 @@ import click
 from cbir.cli.logfile import write_log
 from cbir.names import printable as printable
 
+# Letters of a message: a list may have names of a megabyte.
 _LONGEST = 20_000
 
 _DAYS_OF_400_YEARS = 146_097
@@ -35,13 +36,14 @@ def tell(text: str, *, logged: bool = True) -> None:
     A newline at the start stays: it ends the line on which a terminal shows ^C.
     """
     line = text.lstrip("\n")
-    click.echo("\n" * (len(text) - len(line)) + _not_endless(printable(line)), err=True)
+    click.echo("\n" * (len(text) - len(line)) + as_line(line), err=True)
     if logged:
         write_log(text)
 
 
-def _not_endless(line: str) -> str:
-    """A message without its middle where it is longer than any path makes it: a list may have names of a megabyte."""
+def as_line(text: str) -> str:
+    """A message as it may be shown: printable, on one line, and without its middle where no path makes it so long."""
+    line = printable(text)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 4 :]}"
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cbir.errors import CbirError, reason_of
 from cbir.utils.opening import read_regular
-from cbir.utils.text import decode
+from cbir.utils.text import as_western, decode
 
 Items = npt.NDArray[np.int64]
 
@@ -186,7 +186,7 @@ def _from_csv(file: Path, text: str) -> Iterator[_Entry]:
 
 def _delimiter(text: str) -> str:
     """What stands between the fields: in some countries spreadsheets write semicolons, and may say so (`sep=;`)."""
-    first = text.lstrip().partition("\n")[0]
+    first = text.lstrip().replace("\r", "\n").partition("\n")[0]
     return next((one for one in ";\t" if one in first), ",")
 
 
@@ -199,8 +199,8 @@ def _array(items: Iterable[int]) -> Items:
 
 
 def _find(name: str, items: Mapping[str, int], root: Path) -> int | None:
-    """The number of the picture of that name; also where a program wrote it with backslashes or blanks around it."""
-    for one in (name, name.strip(), name.strip().replace("\\", "/")):
+    """The number of the picture of that name; also where a program wrote it with backslashes, or in Windows-1252."""
+    for one in (name, name.strip(), name.strip().replace("\\", "/"), as_western(name).strip().replace("\\", "/")):
         if one and (item := items.get(_relative(one, root))) is not None:
             return item
     return None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 #: The first bytes that tell what a text is in; fewer are enough where it has no more.
 ENOUGH = 8
+
+# What `os.fsdecode` makes of bytes that are no UTF-8.
+_BYTES = re.compile("[\udc80-\udcff]")
 
 
 def utf16_of(start: bytes, *, may_have_nul: bool = False) -> str | None:
@@ -34,3 +38,10 @@ def decode(content: bytes) -> str:
     encoding = utf16_of(content[:ENOUGH])
     text = content.decode("utf-8", "surrogateescape") if encoding is None else content.decode(encoding)
     return text.removeprefix("\ufeff")
+
+
+def as_western(text: str) -> str:
+    """A text that turned out to be no UTF-8 as it is in Windows-1252; the same where it is UTF-8."""
+    if not _BYTES.search(text):
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
