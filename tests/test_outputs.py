@@ -413,7 +413,7 @@ def test_drafts_of_others_are_swept_when_they_are_old(tmp_path: Path) -> None:
     name = os.path.basename(draft._path)
     running = name.replace(f"-{os.getpid()}-", mine)
     elsewhere = f".cbir-00000000{name[14:]}"
-    old = {one: f"{one[:-9]}0{one[-8:]}" for one in (running, elsewhere)}
+    old = {one: f"{one[:-17]}{'0' * 12}.part" for one in (running, elsewhere)}
     for one in (running, elsewhere):
         (tmp_path / one).touch()
         (tmp_path / old[one]).touch()
@@ -515,6 +515,17 @@ def test_nobody_reads_a_file_who_may_not_read_what_it_shows(
     # beside the photo, its folder guards both
     write(private / "in.html", page(), shown=[photo])
     assert (private / "in.html").stat().st_mode & 0o777 == (0o644 if mode & 0o004 else mode | 0o600)
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_folder_above_need_only_be_passed_through(tmp_path: Path) -> None:
+    photo = tmp_path / "home" / "photos" / "photo.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.touch()
+    for mode, expected in ((0o711, 0o666), (0o710, 0o660), (0o700, 0o600)):
+        (tmp_path / "home").chmod(mode)
+        assert rights_of([photo], tmp_path) == expected
+        assert rights_of([photo], tmp_path / "home") == 0o666
 
 
 def test_the_group_of_a_photo_is_not_just_any_group(tmp_path: Path) -> None:
@@ -671,6 +682,23 @@ def test_a_limit_of_file_sizes_is_a_clear_error(photos: Path, tmp_path: Path) ->
     assert result.returncode == 1
     assert result.stderr == f"Error: Cannot write {path}: file too large. Name another file with --sheet.\n"
     assert names(path.parent) == []
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_that_was_cut_short_is_an_error_in_every_format(tmp_path: Path, format_: str) -> None:
+    # Pillow, given a file with a number, writes half a JPEG without a word
+    code = (
+        "import resource, sys; from pathlib import Path; from PIL import Image\n"
+        "from cbir.utils.outputs import write_output\n"
+        "image = Image.effect_noise((900, 900), 80).convert('RGB')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "write_output(Path(sys.argv[1]), lambda file: image.save(file, sys.argv[2], optimize=True), '--sheet', 'sheet')"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "s", format_]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "Cannot write" in result.stderr
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(

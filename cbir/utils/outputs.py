@@ -203,7 +203,7 @@ class Derived:
 
 
 class _Plain:
-    """A file without a number: Pillow would write past `write`, and call each failure an encoder's."""
+    """A file without a number: to that Pillow would write by itself, and of a full disk say nothing."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.write = file.write
