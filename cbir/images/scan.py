@@ -178,20 +178,12 @@ def _examine(entry: os.DirEntry[str], path: str, suffixes: frozenset[str], resul
     elif kind is not None:
         result.left_out.add(kind, path)
     elif stat.S_ISREG(status.st_mode):
-        found = FoundFile(path, status.st_size, _time(status.st_mtime_ns), _time(status.st_ctime_ns))
+        found = FoundFile(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         (result.files if is_picture else result.doubtful).append(found)
     elif is_picture:
         result.problems.append((path, "it is not a regular file"))
     else:
         result.left_out.add("others", path)
-
-
-def _time(nanoseconds: int) -> int:
-    """A time as 64 bits have it, which end in the year 2262: what lies beyond is the last of them."""
-    return min(max(nanoseconds, -_LAST_TIME), _LAST_TIME)
-
-
-_LAST_TIME = 2**63 - 1
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:
