@@ -52,9 +52,9 @@ def icon(of=0, cursor=False):
     return struct.pack("<HHH", 0, 2 if cursor else 1, 1) + entry + content
 
 
-def psd(channels, layers):
+def psd(channels, layers, of=0):
     """A Photoshop file of 8 bits in RGB whose further channel is transparency if the number of layers is negative."""
-    planes = [rgb()[..., n] for n in range(3)] + [np.zeros(SIZE[::-1], np.uint8)] * (channels - 3)
+    planes = [rgb()[..., n] for n in range(3)] + [np.full(SIZE[::-1], of, np.uint8)] * (channels - 3)
     head = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, SIZE[1], SIZE[0], 8, 3) + bytes(8)
     info = struct.pack(">Ih", 2, layers)
     return head + struct.pack(">I", len(info)) + info + bytes(2) + b"".join(plane.tobytes() for plane in planes)
@@ -88,7 +88,7 @@ OPAQUE = {
     "ICO": lambda: icon(),
     "CUR": lambda: icon(cursor=True),
     "DDS": lambda: dds(),
-    "PSD, a saved selection": lambda: psd(4, 1),
+    "PSD, a saved selection": lambda: psd(4, 1, 77),
     "PSD, two of them": lambda: psd(5, 1),
     "PSD, alpha of 0": lambda: psd(4, -1),
     "TIFF, a channel for no one": lambda: tiff_page(np.dstack([rgb(), rgb()[..., :1] * 0]), 2, extra=(0,)),
@@ -168,6 +168,12 @@ ON_NOTHING = {
     "PNG, clear is black": lambda: encode(white_square(Image.new("RGBA", SIZE, (0, 0, 0, 0))), "PNG"),
     "PNG, grey": lambda: encode(white_square().convert("LA"), "PNG"),
     "PNG, 16 bits, grey": grey16_with_alpha,
+    "PNG, 16 bits, one grey is clear": lambda: png(
+        np.pad(np.full((20, 20, 1), 65535, np.uint16), ((10, 6), (10, 18), (0, 0))),
+        16,
+        0,
+        chunks=png_chunk(b"tRNS", bytes(2)),
+    ),
     "PNG, palette": lambda: encode(palette_with(WHITE), "PNG", transparency=0),
     "PNG, one grey is clear": lambda: encode(
         Image.fromarray(np.where(np.asarray(white_square())[..., 3] > 0, 255, 0).astype(np.uint8)),
@@ -225,6 +231,13 @@ def test_the_ground_does_not_depend_on_how_large_a_picture_is():
         picture = read_image(encode(image, "PNG", compress_level=1))
         assert picture[0, 0].tolist() == list(DARK)
         assert picture[size[1] // 3, size[0] // 3].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_hides_nothing_is_as_without_alpha(mode):
+    noise = Image.fromarray(np.random.default_rng(3).integers(0, 256, (150, 110, 3), dtype=np.uint8))
+    image = noise.convert(mode)
+    assert np.array_equal(read_image(encode(image, "PNG")), np.asarray(noise.convert(mode[:-1]).convert("RGB")))
 
 
 def test_shadows_are_laid_on_in_bands_as_they_are_at_once():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import time
 
 import numpy as np
@@ -160,3 +161,34 @@ def test_an_mpo_is_decoded_at_a_reduced_size_like_a_jpeg():
     reduced, box = decode_reduced(data, name="x.mpo", at_least=300)
     assert (reduced.size, box) == ((400, 300), (0, 0, 400, 300))
     assert np.abs(np.asarray(reduced).astype(int) - np.asarray(image.resize((400, 300)))).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P3\n9000 9000\n255\n" + b"0 " * 3_000_000,
+        b"P1\n9000 9000\n" + b"0" * 3_000_000,
+        b"qoif" + (9000).to_bytes(4, "big") * 2 + b"\4\0" + b"\xfe\1\2\3" * 200_000,
+        b"DDS "
+        + struct.pack("<7I", 124, 0x1007, 9000, 9000, 0, 0, 0)
+        + bytes(44)
+        + struct.pack("<8I", 32, 0x41, 0, 32, 0xFF0001, 0xFF03, 0xFF05, 0xFF000007)
+        + struct.pack("<5I", 0x1000, 0, 0, 0, 0)
+        + bytes(4_000_000),
+    ],
+    ids=["PPM in words", "PBM in words", "QOI", "DDS"],
+)
+def test_what_promises_more_than_it_holds_is_told_before_a_slow_decoder_begins(data):
+    start = time.process_time()
+    assert "ends too early" in reason(data)
+    assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize("comment", [b"#" + b"x" * 20_000_000 + b"\n", b"# again\n" * 200_000, b"# by hand\r\n"])
+@pytest.mark.parametrize("kind", ["PPM", "PGM", "PBM"])
+def test_comments_in_a_ppm_cost_nothing(kind, comment):
+    image = drawing(SIZE).convert({"PPM": "RGB", "PGM": "L", "PBM": "1"}[kind])
+    data = encode(image, "PPM")
+    start = time.process_time()
+    assert np.array_equal(read_image(data[:3] + comment + data[3:]), np.asarray(image.convert("RGB")))
+    assert time.process_time() - start < 1

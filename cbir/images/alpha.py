@@ -23,7 +23,7 @@ _SHARE, _NEAR = 0.03, 32
 # … and where more than this share of its pixels is transparent: else the ground shows in corners at most.
 _HOLES = 0.05
 
-_SAMPLE = 1024  # pixels of each side that are looked at for this
+_SAMPLE = 512  # pixels of each side that are looked at for this
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -60,16 +60,24 @@ def without_alpha(image: Image.Image) -> Image.Image:
 
 def ground_of(image: Image.Image) -> tuple[int, int, int]:
     """The grey on which a picture with transparent pixels shows: white, unless it is itself nearly white all over."""
-    width, height = image.size
-    size = min(width, _SAMPLE), min(height, _SAMPLE)
-    sample = image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
-    pixels = np.asarray(to_rgba(sample))
+    pixels = np.asarray(to_rgba(sample_of(image)))
     alpha = pixels[..., 3].astype(np.float64)
     seen = alpha.sum()
     if seen == 0 or seen > (1 - _HOLES) * 255 * alpha.size:
         return BACKGROUND
     apart = alpha[pixels[..., :3].min(axis=-1) < 255 - _NEAR].sum()
     return DARK_BACKGROUND if apart < _SHARE * seen else BACKGROUND
+
+
+def sample_of(image: Image.Image) -> Image.Image:
+    """Some pixels of a picture, evenly spread; all of a small one."""
+    size = min(image.width, _SAMPLE), min(image.height, _SAMPLE)
+    return image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
+
+
+def is_opaque(image: Image.Image) -> bool:
+    """Whether a loaded picture has a channel of transparency that hides nothing, as screenshots do."""
+    return image.mode in ("RGBA", "LA") and image.getchannel("A").getextrema() == (255, 255)
 
 
 def to_rgba(image: Image.Image) -> Image.Image:

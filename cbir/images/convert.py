@@ -59,6 +59,8 @@ def _to_base(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _from_deep(image)
     if alpha.has_alpha(image):
+        if alpha.is_opaque(image):
+            return lambda band: band.convert("RGB")
         ground = alpha.ground_of(image)
         return lambda band: alpha.lay_on(band, ground)
     if image.mode == "RGB":
@@ -75,11 +77,14 @@ def _from_deep(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     if not isinstance(hole, int):
         return lambda band: Image.fromarray(scale(_numbers(band))).convert("RGB")
 
-    def convert(band: Image.Image) -> Image.Image:
+    def with_alpha(band: Image.Image) -> Image.Image:
         numbers = _numbers(band)
-        return Image.fromarray(np.where(numbers == hole, np.uint8(255), scale(numbers))).convert("RGB")
+        made = Image.fromarray(scale(numbers))
+        made.putalpha(Image.fromarray(np.where(numbers == hole, np.uint8(0), np.uint8(255))))
+        return made
 
-    return convert
+    ground = alpha.ground_of(with_alpha(alpha.sample_of(image)))
+    return lambda band: alpha.lay_on(with_alpha(band), ground)
 
 
 def _numbers(band: Image.Image) -> depth.Numbers:

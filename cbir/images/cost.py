@@ -25,7 +25,7 @@ _RGB = 4
 
 # What decoders hold of each pixel beside the picture that Pillow makes of it: planes of colour, a whole canvas, the
 # numbers of a wavelet. Measured with the libraries of Pillow 13; tests/test_cost.py measures it again.
-_BESIDE = {"WEBP": 14, "AVIF": 9, "HEIF": 7, "SGI": 3, "DDS": 4, "QOI": 4, "BMP": 1, "DIB": 1, "PPM": 0, "GIF": 1}
+_BESIDE = {"WEBP": 14, "AVIF": 9, "HEIF": 7, "SGI": 3, "DDS": 4, "QOI": 4, "BMP": 1, "DIB": 1}
 _WAVELET = 5  # of each sample
 
 _ROW = 8  # where it is, which counts in pictures a pixel wide
@@ -43,6 +43,8 @@ def memory_needed(image: Image.Image, size: tuple[int, int] | None = None) -> in
     if image.format == "TIFF":
         pixels = max(pixels, math.prod(tiff.tile_of(image)))
     own = _SMALL.get(image.mode, 4)
+    if image.format == "GIF":
+        own *= 3  # what was there before a frame, and what is there after it, are kept
     beside = int(getattr(image, "bytes_beside", _BESIDE.get(image.format or "", 0) * pixels))
     if image.format == "JPEG2000":
         beside = _WAVELET * len(image.getbands()) * pixels

@@ -43,9 +43,10 @@ def survey(bands: Iterable[Numbers], total: int) -> Survey:
     for band in bands:
         flat = band.reshape(-1)
         if flat.dtype.kind == "f":
-            flat = flat[np.isfinite(flat)]
+            finite = np.isfinite(flat)
+            flat = flat if finite.all() else flat[finite]
             is_byte_twice = False
-            is_whole = is_whole and bool(np.array_equal(flat, np.round(flat)))
+            is_whole = is_whole and bool((flat == np.rint(flat)).all())
         elif is_byte_twice:
             is_byte_twice = flat.dtype.kind == "u" and not (flat % 257).any()
         if flat.size:
@@ -79,10 +80,12 @@ def to_bytes(seen: Survey, dtype: np.dtype[Any], declared: float | None = None) 
 
 
 def _scaled(numbers: Numbers, low: float, spread: float) -> Bytes:
-    values = np.nan_to_num(numbers.astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    exact = np.float32 if numbers.dtype in (np.float16, np.float32) else np.float64
+    values = np.nan_to_num(numbers.astype(exact), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     values -= low
     values *= 255.0 / spread
-    return np.clip(np.round(values, out=values), 0, 255, out=values).astype(np.uint8)
+    scaled: Bytes = np.clip(np.round(values, out=values), 0, 255, out=values).astype(np.uint8)
+    return scaled
 
 
 def _range(seen: Survey, dtype: np.dtype[Any], declared: float | None) -> tuple[float, float]:

@@ -6,6 +6,8 @@ import re
 import struct
 from collections.abc import Iterator
 
+from PIL import Image
+
 _MARKS = {
     b"%!PS": "it is a PostScript document, no picture",
     b"\xc5\xd0\xd3\xc6": "it is a PostScript document, no picture",
@@ -27,6 +29,9 @@ _LEAST = 20
 # Shorter runs of one byte occur in what encoders write.
 _RUN = 512
 _SHARE = 0.05
+
+# Pixels that a byte of a QOI may stand for.
+_LONGEST_RUN = 62
 
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB\x60\x82"
 
@@ -68,6 +73,18 @@ def _text(head: bytes) -> str | None:
 def jpeg_within(data: bytes) -> int:
     """Where a JPEG begins behind a few bytes that do not belong to it, such as empty lines of a web server; else 0."""
     return max(0, data.find(b"\xff\xd8\xff", 1, 256))
+
+
+def promises_more(image: Image.Image, data: bytes) -> bool:
+    """Whether an opened picture has more pixels than its file has room for, as a slow decoder would notice late."""
+    codec, needed = next(((tile.codec_name, tile.args) for tile in getattr(image, "tile", ())), ("", None))
+    pixels = image.width * image.height
+    if codec == "ppm_plain":  # a digit and a blank each, but for those that are black or white
+        return len(data) < pixels * (1 if image.mode == "1" else 2 * len(image.getbands()) - 1)
+    if codec == "dds_rgb":
+        bits = needed[0] if isinstance(needed, tuple) else 8
+        return len(data) < pixels * bits // 8
+    return codec == "qoi" and len(data) * _LONGEST_RUN < pixels
 
 
 def missing_end(data: bytes, format_: str | None) -> str | None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from cbir.errors import ImageReadError, reason_of
-from cbir.images import cost, frames, no_picture, png, tiff
+from cbir.images import cost, frames, no_picture, png, ppm, tiff
 from cbir.images.convert import to_rgb
 from cbir.images.fit import Box, Preprocessing, fit
 from cbir.images.jxl import is_jxl, open_jxl
@@ -221,6 +221,8 @@ def _load(
     ):
         raise ImageReadError(name, f"its pixels come in {scans:,} scans, more than {_MAX_SCANS}")
     cost.check(image, (width, height), name)
+    if no_picture.promises_more(image, data):
+        raise ImageReadError(name, "it is damaged: it ends too early, as after a copy or download that broke off")
     if (missing := no_picture.missing_end(data, image.format)) is not None:
         raise ImageReadError(name, f"it is damaged: {missing}")
     forget_other_turns(image)
@@ -284,7 +286,7 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
                     return tiff.open_page(data, tiff.pages(data)[0])
                 if format_ == "PNG":
                     return png.open_png(data)
-                return factory(io.BytesIO(data), "")
+                return factory(io.BytesIO(ppm.without_comments(data) if format_ == "PPM" else data), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
             if accept and accepted:
                 problem = problem or f"as {format_}: {_one_line(error)}"
