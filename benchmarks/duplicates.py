@@ -1,4 +1,5 @@
-"""Point 14: near-duplicates among photos, beside imagehash's phash and dhash; what they cost; a large index."""
+"""Point 14: near-duplicates among photos, beside imagehash's phash and dhash, and among pages; what they cost; a large
+index."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
-from benchmarks import collection, pictures, processes
-from benchmarks.harness import Settings, Worker, alone, take_turns
+from benchmarks import collection, pages, pictures, processes
+from benchmarks.harness import Settings, Worker, alone, one_blas_thread, take_turns
 from benchmarks.results import Result, measured, noted
 from cbir.build import Options, Target, build_index
 from cbir.duplicates.find import find_duplicates
@@ -34,6 +35,10 @@ KNOWN = (
 )  # fmt: skip
 
 VARIED = 300
+
+#: Pages of each kind, and of how many of them copies are made. Seeds below FIRST_SEED are those that the constants of
+#: `cbir.duplicates.closer` were chosen on.
+PAGES, COPIED, FIRST_SEED = 50, 10, 1000
 
 
 def _watermarked(image: Image.Image) -> Image.Image:
@@ -63,10 +68,11 @@ VARIANTS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
 
 
 def run(settings: Settings) -> Iterator[Result]:
-    """Variants among photos, what thumbnails cost an index run, and an index of many rows."""
+    """Variants among photos, copies among pages, what thumbnails cost an index run, and an index of many rows."""
     photos = settings.shared / "photos"
     if photos.is_dir():
         yield from _variants(settings, photos)
+    yield from _pages(settings)
     yield _cost(settings)
     yield from _large(settings)
 
@@ -74,8 +80,9 @@ def run(settings: Settings) -> Iterator[Result]:
 def _variants(settings: Settings, photos: Path) -> Iterator[Result]:
     root, directory = settings.scratch / "photos", settings.scratch / "indexes" / "duplicates"
     base_of = make_variants(photos, root, settings.pick(VARIED, 60))
-    alone(_index, root, directory)
-    seconds, groups = alone(find, directory)
+    indexed = alone(_index, root, directory)
+    with one_blas_thread():
+        seconds, groups = alone(find, directory)
     same = {frozenset((f"{name}/image_{a:04}.jpg", f"{name}/image_{b:04}.jpg")) for name, a, b in KNOWN}
     groups_of_known = _joined(same)
     variants = {path: base for path, base in base_of.items() if path != base}
@@ -99,6 +106,8 @@ def _variants(settings: Settings, photos: Path) -> Iterator[Result]:
     kinds = ", ".join(f"{name} {ours[name]:.3f}" for name in VARIANTS)
     yield measured("duplicates-precision", ours["precision"], f"{ours['false']} false pairs; {seconds:.0f} s", **ours)
     yield measured("duplicates-recall", ours["recall"], kinds)
+    details = f"{len(base_of):,} pictures: {seconds:.1f} s, indexing {indexed:.1f} s"
+    yield measured("duplicates-share", seconds / indexed, details)
     for name, found in alone(hashed_pairs, root, sorted(base_of)).items():
         its = judge(found)
         kinds = ", ".join(f"{kind} {its[kind]:.3f}" for kind in VARIANTS)
@@ -124,8 +133,47 @@ def make_variants(photos: Path, root: Path, count: int) -> dict[str, str]:
     return base_of
 
 
-def _index(root: Path, directory: Path) -> None:
+def _pages(settings: Settings) -> Iterator[Result]:
+    root, directory = settings.scratch / "pages", settings.scratch / "indexes" / "pages"
+    page_of = make_pages(root, settings.pick(PAGES, 6), settings.pick(COPIED, 2))
+    alone(_index, root, directory)
+    seconds, groups = alone(find, directory)
+    pairs = [pair for group in groups for pair in combinations(sorted(group), 2)]
+    false = [one.split("/")[0] for one, other in pairs if page_of[one] != page_of[other]]
+    copies = {path for path, page in page_of.items() if path != page}
+    found = {path for pair in pairs for path in pair if path in copies and page_of[path] in pair}
+    by_kind = ", ".join(f"{kind} {false.count(kind)}" for kind in pages.KINDS if kind in false) or "none"
+    details = f"{len(page_of):,} pages and copies, {len(pairs):,} pairs, false ones: {by_kind}; {seconds:.0f} s"
+    yield measured("duplicates-pages", 1 - len(false) / max(len(pairs), 1), details)
+    by_copy = ", ".join(
+        f"{name} {sum(f'/{name}/' in path for path in found) * len(pages.COPIES) / len(copies):.3f}"
+        for name in pages.COPIES
+    )
+    yield measured("duplicates-copies", len(found) / len(copies), by_copy)
+
+
+def make_pages(root: Path, count: int, copied: int) -> dict[str, str]:
+    """Draw `count` pages of each kind below `root`, and copies of some; the page that each file shows, by its path."""
+    page_of: dict[str, str] = {}
+    for kind in pages.KINDS:
+        for number in range(count):
+            image = pages.page(kind, FIRST_SEED + number)
+            original = f"{kind}/pages/{number:03}.png"
+            made = {original: image}
+            if number < copied:
+                made |= {f"{kind}/{name}/{number:03}.jpg": change(image) for name, change in pages.COPIES.items()}
+            for path, drawn in made.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                drawn.save(root / path, quality=90)
+                page_of[path] = original
+    return page_of
+
+
+def _index(root: Path, directory: Path) -> float:
+    """The seconds that it takes."""
+    started = time.perf_counter()
     build_index(Target(directory, root, is_new=True), Options(model="efficientnet_lite0"))
+    return time.perf_counter() - started
 
 
 def find(directory: Path) -> tuple[float, list[list[str]]]:

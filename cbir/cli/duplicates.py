@@ -12,6 +12,7 @@ from cbir.cli import output, table
 from cbir.cli.numbers import Number
 from cbir.cli.options import format_option, index_option, verbosity_options
 from cbir.cli.reports import report_options
+from cbir.cli.runs import use_one_blas_thread
 from cbir.cli.table import Column
 from cbir.errors import CbirError, IndexDamagedError
 
@@ -69,6 +70,7 @@ def command(
       cbir duplicates --sheet duplicates.jpg --html duplicates.html
       cbir duplicates --min-score 0.99 --format paths -0 | xargs -0 -r mv -t elsewhere/
     """
+    use_one_blas_thread()
     from cbir.cli.duplicates_report import write_duplicates
     from cbir.duplicates.find import find_duplicates
 
