@@ -184,25 +184,25 @@ def _listed(
 ) -> tuple[Rows, Floats]:
     """For each query the nearest contents of the shortlist, and their cosines; what there is not has -1."""
     rows, cosines = np.zeros((len(its), NEAREST), dtype=np.int64), np.full((len(its), NEAREST), -1, dtype=np.float32)
-    waiting, count = np.arange(len(its)), ASKED_FOR
-    while len(waiting):
-        asked = [shortlist.candidates(queries[place], count) for place in waiting.tolist()]
-        contents = [np.unique(same[one]) for one in asked]
-        wanted = np.unique(np.concatenate(contents))
-        wanted = wanted[wanted >= 0]
-        features = index.features(wanted)
+    waiting, count = list(range(len(its))), ASKED_FOR
+    while waiting and count <= MOST_ASKED_FOR:
         again: list[int] = []
-        for place, one, its_contents in zip(waiting.tolist(), asked, contents, strict=True):
-            others = its_contents[(its_contents >= 0) & (its_contents != its[place])]
-            found = features[np.searchsorted(wanted, others)] @ queries[place]
-            best = np.argsort(-found, kind="stable")[:NEAREST]
-            rows[place, : len(best)], cosines[place, : len(best)] = others[best], found[best]
-            # copies took the places of other contents, which may be near as well
-            if len(best) < NEAREST and (len(best) == 0 or found[best[-1]] >= least) and len(one) >= count:
-                again.append(place)
-        waiting, count = np.array(again, dtype=np.intp), count * 4
-        if count > MOST_ASKED_FOR:
-            break
+        step = max(1, _QUERIES * ASKED_FOR // count)  # as many features at a time, however many each asks for
+        for some in (waiting[begin : begin + step] for begin in range(0, len(waiting), step)):
+            asked = [shortlist.candidates(queries[place], count) for place in some]
+            contents = [np.unique(same[one]) for one in asked]
+            wanted = np.unique(np.concatenate(contents))
+            wanted = wanted[wanted >= 0]
+            features = index.features(wanted)
+            for place, one, its_contents in zip(some, asked, contents, strict=True):
+                others = its_contents[(its_contents >= 0) & (its_contents != its[place])]
+                found = features[np.searchsorted(wanted, others)] @ queries[place]
+                best = np.argsort(-found, kind="stable")[:NEAREST]
+                rows[place, : len(best)], cosines[place, : len(best)] = others[best], found[best]
+                # copies took the places of other contents, which may be near as well
+                if len(best) < NEAREST and (len(best) == 0 or found[best[-1]] >= least) and len(one) >= count:
+                    again.append(place)
+        waiting, count = again, count * 4
     return rows, cosines
 
 
