@@ -7,10 +7,8 @@ all cores busy.
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -23,15 +21,13 @@ import numpy.typing as npt
 
 from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError, OwnOutputError
-from cbir.images.isolated import IsolatedDecoder
+from cbir.images import safely
+from cbir.images.budget import Share, budgets
+from cbir.images.child import Wanted
+from cbir.images.contents import read_bytes
+from cbir.images.isolated import Decoders
 from cbir.images.large import LargePicture
-from cbir.images.read import (
-    MAX_PIXELS,
-    read_bytes,
-    read_fitted,
-    read_fitted_and_thumbnail,
-    read_fitted_thumbnail_and_large,
-)
+from cbir.images.read import MAX_PIXELS
 from cbir.images.thumbnail import Thumbnail
 from cbir.utils import stopping
 from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
@@ -135,8 +131,8 @@ class Extractor:
         """The feature of one picture, shape (dimension,), of length 1. Raises ImageReadError."""
         data = picture if isinstance(picture, bytes) else read_bytes(Path(picture))
         name = name if isinstance(picture, bytes) else str(picture)
-        fitted = read_fitted(data, self.backbone.preprocessing, name=name, max_pixels=self._max_pixels)
-        feature: Floats = self.engine.features(fitted[np.newaxis])[0]
+        wanted = Wanted(self.backbone.preprocessing, max_pixels=self._max_pixels)
+        feature: Floats = self.engine.features(safely.fit(data, name, wanted).pixels[np.newaxis])[0]
         return unit(feature)
 
     def with_parts(self, parts: PartMaker | None) -> Extractor:
@@ -249,39 +245,33 @@ class Extractor:
         if large:
             most = AHEAD_WITH_PARTS
 
-        decoders: list[IsolatedDecoder] = []
-        of_thread = threading.local()
-
-        def decoder_of_thread() -> IsolatedDecoder:
-            if not hasattr(of_thread, "decoder"):
-                of_thread.decoder = IsolatedDecoder(
-                    self.backbone.preprocessing,
-                    self._max_pixels,
-                    thumbnails=self._thumbnails,
-                    large=large,
-                )
-                decoders.append(of_thread.decoder)
-            decoder: IsolatedDecoder = of_thread.decoder
-            return decoder
+        threads = max(2, _cores())
+        for_decoding, for_contents = budgets()
+        decoders = Decoders(threads, for_decoding)
+        fit = decoders.fit if self._isolated else safely.fit
+        wanted = Wanted(self.backbone.preprocessing, self._thumbnails, large, max_pixels=self._max_pixels)
 
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
-            digest = ""
+            digest, name = "", "the picture" if isinstance(source, bytes) else str(source)
             try:
-                data = source if isinstance(source, bytes) else read_bytes(source)
-                digest = hashlib.sha256(data).hexdigest()
-                if known(digest):
-                    return _Prepared(Extracted(key, digest))
-                if self._leave_own and is_made_by_cbir(data):
-                    raise OwnOutputError(str(source), MADE_BY_CBIR)
-                fit_one = decoder_of_thread().fit_all if self._isolated else functools.partial(self._fit_all, large)
-                picture, made, as_large = fit_one(data, "the picture" if isinstance(source, bytes) else str(source))
+                with Share(for_contents) as share:
+                    data = source if isinstance(source, bytes) else read_bytes(source, share)
+                    digest = hashlib.sha256(data).hexdigest()
+                    if known(digest):
+                        return _Prepared(Extracted(key, digest))
+                    if self._leave_own and is_made_by_cbir(data):
+                        raise OwnOutputError(name, MADE_BY_CBIR)
+                    picture, made, as_large = fit(data, name, wanted)
             except ImageReadError as error:
                 return _Prepared(Extracted(key, digest, error=error))
+            except MemoryError:
+                too_large = ImageReadError(name, "it does not fit into memory", transient=True)
+                return _Prepared(Extracted(key, digest, error=too_large))
             if only_decoded(digest):
                 return _Prepared(Extracted(key, digest, thumbnail=made))
             return _Prepared(Extracted(key, digest, thumbnail=made), picture, large=as_large)
 
-        pool = Workers(max(2, _cores()), "decode")
+        pool = Workers(threads, "decode")
         ahead: deque[Future[_Prepared[Key]]] = deque()
         try:
             for key, source in files:
@@ -300,8 +290,8 @@ class Extractor:
         finally:
             # an interrupted run waits neither for what was read ahead, nor for a decoder or a disk that hangs
             pool.stop()
-            for decoder in decoders:
-                decoder.close()
+            for_contents.close()
+            decoders.close()
 
     def _classified(self, results: Iterable[Extracted[Key]], classifier: Classifier) -> Iterator[Extracted[Key]]:
         """`results` with their classes, in order."""
@@ -322,16 +312,6 @@ class Extractor:
                 yield from finished()
                 waiting, features = [], []
         yield from finished()
-
-    def _fit_all(
-        self, large: bool, data: bytes, name: str
-    ) -> tuple[npt.NDArray[np.uint8], Thumbnail | None, LargePicture | None]:
-        preprocessing, most = self.backbone.preprocessing, self._max_pixels
-        if large:
-            return read_fitted_thumbnail_and_large(data, preprocessing, name=name, max_pixels=most)
-        if self._thumbnails:
-            return *read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most), None
-        return read_fitted(data, preprocessing, name=name, max_pixels=most), None, None
 
 
 def _once(prepared: Iterable[_Prepared[Key]], remember: int | None) -> Iterator[_Prepared[Key]]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract import Extractor, unit
-from cbir.images.read import read_bytes
+from cbir.images.contents import read_bytes
 from cbir.index.store import Index
 from cbir.queries import AnyQuery, Query, RowQuery, pictures_of
 

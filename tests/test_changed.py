@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from cbir.build import Options, build_index, choose_target, index_folder
 from cbir.cli import cli
 from cbir.extract import Extractor
+from cbir.images import contents
 from cbir.images import scan as scanning
 from cbir.images.scan import FoundFile
 from cbir.index import plan as planning
@@ -166,7 +167,7 @@ def test_an_older_index_gets_its_times_noted_without_a_picture_being_read(
     without_times(opened())
     assert opened().without(CHANGED).all()
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", lambda path: pytest.fail("a picture was to be read"))
+        patch.setattr(contents, "open_regular", lambda path: pytest.fail("a picture was to be read"))
         assert counts(refresh(padded)) == {"unchanged": 6}
     assert not opened().without(CHANGED).any()
     assert find_problems(opened(), verify=True) == []
@@ -218,8 +219,8 @@ def test_a_rehash_reads_every_file_and_decodes_none_that_is_known(
     refresh(root)
     no_network()
     read: list[str] = []
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or real(path))
+    real = contents.open_regular
+    monkeypatch.setattr(contents, "open_regular", lambda path: read.append(path.name) or real(path))
     assert counts(refresh(root, rehash=True)) == {"unchanged": 6}
     assert {"copy.jpg", *(f"img_{number:03}.jpg" for number in range(5))} <= set(read)
 
@@ -227,14 +228,14 @@ def test_a_rehash_reads_every_file_and_decodes_none_that_is_known(
 def test_a_file_that_cannot_be_read_in_a_rehash_stays(photo_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     root = photo_folder(3)
     refresh(root)
-    real = Path.read_bytes
+    real = contents.open_regular
 
     def read(path: Path) -> bytes:
         if path.name == "img_001.jpg":
             raise OSError(5, "Input/output error")
         return real(path)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(contents, "open_regular", read)
     report = refresh(root, rehash=True)
     assert report.skipped == [("img_001.jpg", "input/output error")]
     assert report.total == 3

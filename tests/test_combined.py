@@ -153,9 +153,9 @@ def test_a_picture_of_many_queries_is_read_once(photos: Path, monkeypatch: pytes
     read: list[str] = []
     original = extract.read_bytes
 
-    def counted(path: Path) -> bytes:
+    def counted(path: Path, *share: object) -> bytes:
         read.append(path.name)
-        return original(path)
+        return original(path, *share)
 
     monkeypatch.setattr(extract, "read_bytes", counted)
     queries = [CombinedQuery((picture(photos, number),), (picture(photos, 9),)) for number in range(4)]

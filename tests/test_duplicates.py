@@ -77,7 +77,9 @@ def test_empty_pictures_are_no_duplicates_of_each_other() -> None:
 
 def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: Path, draw_picture: Draw) -> None:
     from cbir.backbones.registry import describe
-    from cbir.images.isolated import IsolatedDecoder
+    from cbir.images.budget import Budget
+    from cbir.images.child import Wanted
+    from cbir.images.isolated import Decoders
     from cbir.images.read import read_fitted_and_thumbnail
 
     picture = draw_picture(1, (1101, 620))
@@ -94,11 +96,11 @@ def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: P
     assert (found.width, found.height) == upright.size == (620, 1101)
     exact = np.asarray(upright.convert("L").resize((32, 32), Image.Resampling.BOX)).astype(int)
     assert np.abs(found.grey.astype(int) - exact).mean() < 4
-    decoder = IsolatedDecoder(preprocessing, thumbnails=True)
+    decoders = Decoders(1, Budget(1 << 30))
     try:
-        _, through_a_pipe, _ = decoder.fit_all(data, "a")
+        _, through_a_pipe, _ = decoders.fit(data, "a", Wanted(preprocessing, thumbnails=True))
     finally:
-        decoder.close()
+        decoders.close()
     assert through_a_pipe is not None
     assert (through_a_pipe.width, through_a_pipe.height) == (620, 1101)
     assert np.array_equal(through_a_pipe.grey, found.grey)

@@ -13,6 +13,7 @@ from PIL import Image
 
 import cbir.engines
 import cbir.extract
+import cbir.images.read
 from cbir.errors import ImageReadError, ModelError
 from cbir.extract import AHEAD, Extractor, unit
 from cbir.images.fit import fit
@@ -134,7 +135,7 @@ def test_known_contents_are_not_decoded(engine, bundled, monkeypatch):
         decoded.append(data)
         return read_fitted(data, *args, **options)
 
-    monkeypatch.setattr(cbir.extract, "read_fitted", watched)
+    monkeypatch.setattr(cbir.images.read, "read_fitted", watched)
     contents = [plain(0), b"no picture, but known", plain(2), plain(3)]
     known = {sha256(contents[1]), sha256(contents[2])}
     results = list(Extractor(bundled).run(enumerate(contents), known=known.__contains__))

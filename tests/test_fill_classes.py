@@ -21,6 +21,7 @@ from cbir.build import Options, build_index, choose_target
 from cbir.cli import cli
 from cbir.errors import CbirError, EngineError
 from cbir.extract import Extracted, Extractor
+from cbir.images import contents
 from cbir.index import update
 from cbir.index.check import find_problems
 from cbir.index.store import Index
@@ -157,14 +158,14 @@ def test_each_content_is_read_once(photo_folder: Folder) -> None:
     older(root)
     shutil.copy(root / "img_002.jpg", root / "fresh copy.jpg")
     read: list[str] = []
-    real = Path.read_bytes
+    real = contents.open_regular
 
     def read_bytes(path: Path) -> bytes:
         read.append(path.name)
         return real(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "read_bytes", read_bytes)
+        patch.setattr(contents, "open_regular", read_bytes)
         assert refresh(root).classified == 8
     assert len([name for name in read if name.endswith(".jpg")]) == 4  # the new copy, and one of each content
     assert None not in classes().values()
@@ -197,7 +198,7 @@ def test_what_cannot_be_reached_is_tried_again_and_what_cannot_be_read_is_not(
     photo_folder(1, first_seed=9, size=(1100, 1000))  # img_000.jpg
     older(root)
     before = features()
-    real = Path.read_bytes
+    real = contents.open_regular
     asked: list[str] = []
 
     def read(path: Path) -> bytes:
@@ -207,7 +208,7 @@ def test_what_cannot_be_reached_is_tried_again_and_what_cannot_be_read_is_not(
         return real(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "read_bytes", read)
+        patch.setattr(contents, "open_regular", read)
         report = refresh(root, max_pixels=1_000_000)
         assert (report.classified, report.unchanged) == (2, 4)
         assert [path for path, _ in report.without_classes] == ["img_000.jpg", "img_001.jpg"]

@@ -2,49 +2,70 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 from cbir.backbones.registry import Backbone
 from cbir.build import build_index, choose_target
-from cbir.errors import ImageReadError
-from cbir.images import isolated
-from cbir.images.isolated import IsolatedDecoder
-from cbir.images.read import decode, read_fitted
+from cbir.cli import cli
+from cbir.errors import DecodersError, ImageReadError
+from cbir.images import isolated, safely
+from cbir.images.budget import Budget
+from cbir.images.child import Wanted
+from cbir.images.isolated import Decoders
+from cbir.images.read import decode, decode_with_size, read_fitted
+from cbir.images.watch import Watch
+from cbir.report.thumbnails import thumbnails
+from cbir.utils import stopping
+
+Fit = Callable[[bytes, str], np.ndarray]
 
 # A child whose decoder dies of some contents and never comes back from others, as broken C libraries do.
 BROKEN_CHILD = """
 import sys
 sys.path[:] = sys.argv[1].split("\\n")
 import os, time
-import cbir.images.isolated as isolated
+import cbir.images.child as child
 def broken(real):
     def read(data, *arguments, **options):
         if data == b"crash":
             os.abort()
         if data == b"hang":
             time.sleep(1000)
+        if data == b"compute":
+            while True:
+                pass
         return real(data, *arguments, **options)
     return read
-isolated.read_fitted = broken(isolated.read_fitted)
-isolated.read_fitted_and_thumbnail = broken(isolated.read_fitted_and_thumbnail)
-isolated.main(sys.argv[2])
+child.read_fitted = broken(child.read_fitted)
+child.read_fitted_and_thumbnail = broken(child.read_fitted_and_thumbnail)
+child.decode_with_size = broken(child.decode_with_size)
+child.main()
 """
 
 
 @pytest.fixture
-def decoder(bundled: Backbone) -> Iterator[IsolatedDecoder]:
-    one = IsolatedDecoder(bundled.preprocessing)
-    yield one
-    one.close()
+def decoders() -> Iterator[Decoders]:
+    some = Decoders(1, Budget(1 << 30))
+    yield some
+    some.close()
+
+
+@pytest.fixture
+def fit(decoders: Decoders, bundled: Backbone) -> Fit:
+    return lambda data, name: decoders.fit(data, name, Wanted(bundled.preprocessing)).pixels
 
 
 @pytest.fixture
@@ -53,31 +74,32 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "TIMEOUT_SECONDS", 5)  # a child of a busy machine takes two seconds to begin
 
 
-def test_it_fits_as_this_process_would(decoder: IsolatedDecoder, photo_folder: Callable, bundled: Backbone) -> None:
+def test_it_fits_as_this_process_would(fit: Fit, photo_folder: Callable, bundled: Backbone) -> None:
     for path in sorted(photo_folder(3).iterdir()):
         data = path.read_bytes()
         here = read_fitted(data, bundled.preprocessing, name="x")
-        assert np.array_equal(decoder.fit(data, "x"), here)
+        assert np.array_equal(fit(data, "x"), here)
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff\xe0 cut"])
-def test_refusals_are_the_same(decoder: IsolatedDecoder, data: bytes) -> None:
+def test_refusals_are_the_same(fit: Fit, data: bytes) -> None:
     with pytest.raises(ImageReadError) as here:
         decode(data, name="caf\udce9.jpg")
     with pytest.raises(ImageReadError) as there:
-        decoder.fit(data, "caf\udce9.jpg")
+        fit(data, "caf\udce9.jpg")
     assert str(there.value) == str(here.value)
     assert there.value.reason == here.value.reason
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals have no names there")
-def test_a_crash_and_a_hang_cost_one_file_each(decoder: IsolatedDecoder, broken: None, photo_folder: Callable) -> None:
+def test_a_crash_and_a_hang_cost_one_file_each(fit: Fit, broken: None, photo_folder: Callable) -> None:
     good = (photo_folder(1) / "img_000.jpg").read_bytes()
-    for bad, reason in ((b"crash", "its decoder crashed (SIGABRT)"), (b"hang", "decoding it took more than 5 seconds")):
+    overdue = "decoding it took more than 5 seconds"
+    for bad, reason in ((b"crash", "its decoder crashed (SIGABRT)"), (b"hang", overdue), (b"compute", overdue)):
         with pytest.raises(ImageReadError) as caught:
-            decoder.fit(bad, "bad.jpg")
+            fit(bad, "bad.jpg")
         assert caught.value.reason == reason
-        assert decoder.fit(good, "good.jpg").shape == (224, 224, 3)
+        assert fit(good, "good.jpg").shape == (224, 224, 3)
 
 
 def test_a_run_goes_on_past_files_that_kill_or_stall_a_decoder(broken: None, photo_folder: Callable) -> None:
@@ -95,13 +117,13 @@ def test_a_run_goes_on_past_files_that_kill_or_stall_a_decoder(broken: None, pho
 
 
 def test_a_module_in_the_current_folder_is_not_imported(
-    decoder: IsolatedDecoder, photo_folder: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fit: Fit, photo_folder: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = photo_folder(1)
     (tmp_path / "json.py").write_text("raise SystemExit(7)")
     (tmp_path / "numpy.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
-    assert decoder.fit((root / "img_000.jpg").read_bytes(), "x").shape == (224, 224, 3)
+    assert fit((root / "img_000.jpg").read_bytes(), "x").shape == (224, 224, 3)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
@@ -109,10 +131,13 @@ def test_the_child_ends_with_a_parent_that_is_killed(photo_folder: Callable) -> 
     code = """
 import sys, time
 from cbir.backbones.registry import describe
-from cbir.images.isolated import IsolatedDecoder
-decoder = IsolatedDecoder(describe("efficientnet_lite0").preprocessing)
-decoder.fit(open(sys.argv[1], "rb").read(), "x")
-print(decoder._child.pid, flush=True)
+from cbir.images.budget import Budget
+from cbir.images.child import Wanted
+from cbir.images.isolated import Decoders
+from cbir.utils import stopping
+decoders = Decoders(1, Budget(1 << 30))
+decoders.fit(open(sys.argv[1], "rb").read(), "x", Wanted(describe("efficientnet_lite0").preprocessing))
+print(*[child.pid for child in stopping.children], flush=True)
 time.sleep(60)
 """
     command = [sys.executable, "-c", code, photo_folder(1) / "img_000.jpg"]
@@ -132,3 +157,116 @@ def _is_running(process: int) -> bool:
         return ") Z " not in Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return False
+
+
+@pytest.fixture
+def hanging(broken: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file on which a decoder never comes back; and whatever commands started for it is ended."""
+    monkeypatch.setattr(isolated, "TIMEOUT_SECONDS", 2)
+    path = tmp_path / "hang.jpg"
+    path.write_bytes(b"hang")
+    yield path
+    while safely._decoders:
+        safely._decoders.pop().close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search", "{bad}", "--index", "photos"),
+        ("search", "{good}", "--unlike", "{bad}", "--index", "photos"),
+        ("search", "{bad}", "--region", "1,1,9,9", "--index", "photos"),
+        ("tags", "{bad}"),
+        ("segment", "{bad}", "{good}", "--out", "{out}"),
+        ("locate", "{bad}", "{good}"),
+        ("locate", "{good}", "{bad}"),
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_every_command_has_the_limit(
+    hanging: Path, photo_folder: Callable, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    root = photo_folder(3)
+    build_index(choose_target(root, "photos"))
+    names = {"bad": hanging, "good": root / "img_000.jpg", "out": tmp_path / "out"}
+    result = CliRunner().invoke(cli, [argument.format(**names) for argument in arguments])
+    assert result.exit_code == 1, result.output
+    assert f"Cannot read {hanging}: decoding it took more than 2 seconds." in result.stderr
+
+
+def test_a_report_shows_why_a_picture_took_too_long(hanging: Path) -> None:
+    ((_, made),) = thumbnails([hanging], 100)
+    assert (made.image, made.problem) == (None, "decoding it took more than 2 seconds")
+
+
+@pytest.mark.parametrize("at_least", [None, 100])
+def test_whole_pictures_come_as_they_would_here(
+    decoders: Decoders, photo_folder: Callable, at_least: int | None
+) -> None:
+    data = (photo_folder(1, size=(1201, 901)) / "img_000.jpg").read_bytes()
+    image, box, size = decoders.picture(data, "x", Wanted(at_least=at_least))
+    here = decode_with_size(data, name="x", at_least=at_least)
+    assert (box, size) == here[1:]
+    assert np.array_equal(np.asarray(image), np.asarray(here[0]))
+
+
+def test_pictures_for_which_there_is_no_memory_cost_none(decoders: Decoders, fit: Fit, photo_folder: Callable) -> None:
+    good = (photo_folder(1) / "img_000.jpg").read_bytes()
+    buffer = io.BytesIO()
+    Image.new("RGB", (9000, 9000)).save(buffer, "PNG", compress_level=1)
+    fit(good, "good.jpg")
+    children = set(stopping.children)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoders._budget, "total", 200 << 20)
+        with pytest.raises(ImageReadError, match=r"it would take 0.\d+ GB of memory, and there are 0.21 GB") as caught:
+            fit(buffer.getvalue(), "large.png")
+    assert caught.value.transient
+    assert fit(good, "good.jpg").shape == (224, 224, 3)
+    assert set(stopping.children) == children  # the same process goes on
+    assert fit(buffer.getvalue(), "large.png").shape == (224, 224, 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+def test_a_process_that_is_stopped_is_not_overdue() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        watch = Watch(busy, 1.0)
+        try:
+            with watch:
+                busy.send_signal(signal.SIGSTOP)
+                time.sleep(3)
+                assert not watch.is_overdue
+                busy.send_signal(signal.SIGCONT)
+                assert busy.wait(30) == -signal.SIGKILL
+            assert watch.is_overdue
+        finally:
+            watch.stop()
+            busy.kill()
+
+
+def test_where_no_process_can_be_had_a_sentence_says_so(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "_CHILD", "raise SystemExit(7)")
+    with pytest.raises(DecodersError, match=r"No process can be started .*\(exit code 7\).*ulimit"):
+        fit(b"x", "x.jpg")
+
+
+def test_fewer_processes_do_the_work_where_the_system_allows_no_more(
+    photo_folder: Callable, bundled: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, started = isolated._start_process, []
+
+    def start() -> subprocess.Popen[bytes]:
+        started.append(True)
+        if len(started) > 1:
+            raise DecodersError("no more")
+        return real()
+
+    monkeypatch.setattr(isolated, "_start_process", start)
+    files = [path.read_bytes() for path in sorted(photo_folder(12).iterdir())]
+    some, wanted = Decoders(4, Budget(1 << 30)), Wanted(bundled.preprocessing)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda data: some.fit(data, "x", wanted).pixels.shape, files))
+    finally:
+        some.close()
+    assert found == [(224, 224, 3)] * 12
+    assert 2 <= len(started) <= 4

@@ -7,7 +7,6 @@ import os
 import struct
 import threading
 import zlib
-from pathlib import Path
 
 import numpy as np
 import PIL
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image
 
 from cbir.errors import ImageReadError
+from cbir.images import contents
 from cbir.images.read import decode, decode_reduced, open_image, read_bytes, read_image
 
 ORIENTATION = 0x0112
@@ -259,7 +259,7 @@ def test_a_file_that_may_not_be_read_is_told_from_a_damaged_one(tmp_path, monkey
     def refuse(self):
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(contents, "open_regular", refuse)
     with pytest.raises(ImageReadError, match="permission denied") as raised:
         read_bytes(path)
     assert raised.value.transient

@@ -16,6 +16,7 @@ from cbir import build
 from cbir.build import Options, build_index, choose_target
 from cbir.cli import cli
 from cbir.errors import IndexDamagedError
+from cbir.images import contents
 from cbir.images import read as reading
 from cbir.images import scan as scanning
 from cbir.index import refused
@@ -55,8 +56,8 @@ BAD = ["a/text.png", "cut.jpg", "empty.jpg"]
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are opened."""
     names: list[str] = []
-    read, look = Path.read_bytes, scanning.looks_like_picture
-    monkeypatch.setattr(Path, "read_bytes", lambda path: names.append(path.name) or read(path))
+    read, look = contents.open_regular, scanning.looks_like_picture
+    monkeypatch.setattr(contents, "open_regular", lambda path: names.append(path.name) or read(path))
     monkeypatch.setattr(scanning, "looks_like_picture", lambda path: names.append(path.name) or look(path))
     return names
 
@@ -136,7 +137,7 @@ def test_a_larger_picture_may_be_read_with_another_limit(photo_folder: Folder) -
 
 def test_a_file_that_could_not_be_reached_is_tried_again(photo_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     root = photo_folder(3)
-    real = Path.read_bytes
+    real = contents.open_regular
 
     def read(path: Path) -> bytes:
         if path.name == "img_001.jpg":
@@ -144,7 +145,7 @@ def test_a_file_that_could_not_be_reached_is_tried_again(photo_folder: Folder, m
         return real(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", read)
+        patch.setattr(contents, "open_regular", read)
         assert [path for path, _ in refresh(root).skipped] == ["img_001.jpg"]
     report = refresh(root)
     assert (report.added, report.skipped) == (1, [])

@@ -29,9 +29,9 @@ SECONDS = 6
 HANGING_READ = """
 import cbir.extract as extract
 real = extract.read_bytes
-def read(path):
+def read(path, share):
     if path.name != "zzz.jpg":
-        return real(path)
+        return real(path, share)
     open("hangs", "w").close()
     return open(str(path) + ".fifo", "rb").read()
 extract.read_bytes = read

@@ -16,6 +16,7 @@ from cbir import build
 from cbir.build import Options, build_index, choose_target
 from cbir.errors import CbirError, IndexConflictError, RefusedToForgetError
 from cbir.extract import Extracted, Extractor
+from cbir.images import contents
 from cbir.index import update
 from cbir.index.check import find_problems
 from cbir.index.store import Index
@@ -52,10 +53,10 @@ def test_a_second_run_opens_no_picture(photo_folder: Folder, monkeypatch: pytest
     root = photo_folder(6)
     assert counts(refresh(root)) == {"added": 6}
 
-    def fail(*args: object) -> Iterator[Extracted[object]]:
+    def fail(*args: object) -> None:
         raise AssertionError("a picture was to be read")
 
-    monkeypatch.setattr(Extractor, "_fit_all", fail)
+    monkeypatch.setattr(contents, "open_regular", fail)
     report = refresh(root)
     assert counts(report) == {"unchanged": 6}
     assert report.total == 6
@@ -118,14 +119,14 @@ def test_a_picture_that_breaks_leaves_the_index_and_one_that_cannot_be_reached_s
     refresh(root)
     (root / "img_000.jpg").write_text("broken now")
     os.utime(root / "img_001.jpg", ns=(3, 3))
-    real = Path.read_bytes
+    real = contents.open_regular
 
     def read(path: Path) -> bytes:
         if path.name == "img_001.jpg":
             raise PermissionError(13, "Permission denied")
         return real(path)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(contents, "open_regular", read)
     report = refresh(root)
     assert [path for path, _ in report.skipped] == ["img_000.jpg", "img_001.jpg"]
     assert sorted(content(home() / "photos")) == ["img_001.jpg", "img_002.jpg", "img_003.jpg"]

@@ -76,7 +76,7 @@ def command(
     use_one_blas_thread()  # others would wait for work while the network computes, and double its time
     asked = asked_region(region, segment)
     from cbir.backbones.registry import BUNDLED, describe
-    from cbir.images.read import open_image
+    from cbir.images.safely import open_image
     from cbir.parts.locate import Locator
     from cbir.parts.queries import RegionFinder
 
@@ -92,7 +92,7 @@ def command(
     for path in images:
         try:
             files.check(path)
-            image = open_image(path)
+            image = open_image(path, apart=len(images) > 1)
         except (ImageReadError, OutputRefusedError) as error:
             output.tell(f"Error: {error}")
             failed = True

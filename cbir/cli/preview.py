@@ -73,7 +73,8 @@ class Preview:
         from PIL import Image
 
         from cbir.errors import ImageReadError
-        from cbir.images.read import decode_reduced, read_bytes
+        from cbir.images.contents import read_bytes
+        from cbir.images.safely import decode_reduced
 
         across, down = self._way.cell
         box = (one * across, self._way.rows * down)

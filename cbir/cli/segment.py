@@ -137,6 +137,7 @@ def command(
     if not images:
         raise click.UsageError("Name a picture, or a list of them with --files-from.")
     from cbir.backbones.registry import choose
+    from cbir.images.safely import open_image
     from cbir.segment.kmeans import SEED
     from cbir.segment.parts import Segmenter
 
@@ -170,7 +171,8 @@ def command(
     for image in images:
         try:
             files.check(image)
-            segmentation = segmenter.segment(image, parts, scale=scale)
+            picture = open_image(image, apart=len(images) > 1)
+            segmentation = segmenter.segment(picture, parts, scale=scale)
             written = files.write(segmentation, image, _layers(segmentation, segmenter) if layers else None)
         except (ImageReadError, OutputRefusedError) as error:
             output.tell(f"Error: {error}")

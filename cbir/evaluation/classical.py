@@ -16,7 +16,7 @@ from PIL import Image
 
 from cbir.errors import CbirError, ImageReadError
 from cbir.extract import unit
-from cbir.images.read import open_image
+from cbir.images.safely import open_image
 
 Floats = npt.NDArray[np.float32]
 
@@ -75,7 +75,7 @@ def extract(names: Sequence[str], paths: Sequence[Path]) -> Iterator[dict[str, F
 
 def _extract_one(names: Sequence[str], path: Path) -> dict[str, Floats] | ImageReadError:
     try:
-        picture = open_image(path)
+        picture = open_image(path, apart=True)
     except ImageReadError as error:
         return error
     return {name: unit(CLASSICAL[name](picture)) for name in names}

@@ -7,109 +7,202 @@ no thread can be stopped. `docs/decoding.md` has the figures.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-from typing import IO
+from collections.abc import Iterator
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from cbir.errors import ImageReadError
-from cbir.images.fit import Preprocessing
+from cbir.errors import DecodersError, ImageReadError, reason_of
+from cbir.images.budget import Budget, Share
+from cbir.images.child import (
+    ANSWER,
+    ASKED,
+    DENIED,
+    DONE,
+    GRANTED,
+    LENGTHS,
+    READY,
+    REFUSED_NOW,
+    Wanted,
+    read,
+    receive_picture,
+)
+from cbir.images.fit import Box
 from cbir.images.large import LargePicture
-from cbir.images.read import MAX_PIXELS, read_fitted, read_fitted_and_thumbnail, read_fitted_thumbnail_and_large
 from cbir.images.thumbnail import BYTES, Thumbnail
+from cbir.images.watch import Watch
 from cbir.utils import stopping
 
 #: No picture of 250 megapixels takes that long.
 TIMEOUT_SECONDS = 60.0
 
 # The child imports from where its parent does: not from the current folder, which may hold a json.py of somebody's.
-_CHILD = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.images.isolated import main; main(sys.argv[2])"
+_CHILD = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.images.child import main; main()"
 
 _PIPE_BYTES = 1 << 20  # the most that Linux gives to everybody
 
-_FITTED, _REFUSED = b"+", b"-"
-_LENGTHS = struct.Struct("<II")
-_LENGTH = struct.Struct("<cI")
+# Seconds before a process is tried once more that the system did not allow.
+_PAUSES = (0.2, 1.0)
 
 
-class IsolatedDecoder:
-    """Fits pictures in a child process, which is started when it is needed and again after it died.
+class Fitted(NamedTuple):
+    """A picture as networks take it, shape (crop, crop, 3), its thumbnail and large picture if these were wanted."""
 
-    With `thumbnails` it makes these too, with `large` also large pictures (`images.large`). For one thread at a time.
-    `close` ends the child; so does the end of this process.
+    pixels: npt.NDArray[np.uint8]
+    thumbnail: Thumbnail | None
+    large: LargePicture | None
+
+
+class Decoders:
+    """Up to so many child processes that decode, which are started when they are needed, and again after one died.
+
+    For any number of threads. What pictures of much memory take comes from the `budget`. Where the system does not
+    allow as many processes, fewer do the work. `close` ends them; so does the end of this process.
     """
 
-    def __init__(
-        self,
-        preprocessing: Preprocessing,
-        max_pixels: int = MAX_PIXELS,
-        *,
-        thumbnails: bool = False,
-        large: bool = False,
-    ) -> None:
-        self._preprocessing = preprocessing
-        self._max_pixels = max_pixels
-        self._thumbnails = thumbnails or large
-        self._large = large
-        self._child: subprocess.Popen[bytes] | None = None
-        self._is_closed = False
-        self._lock = threading.Lock()
-        self._watch: _Watch | None = None
+    def __init__(self, most: int, budget: Budget) -> None:
+        self._most = most
+        self._budget = budget
+        self._idle: list[_Decoder] = []
+        self._all: set[_Decoder] = set()
+        self._closed = threading.Event()
+        self._changed = threading.Condition()
 
-    def fit(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
-        """`images.fit.fit` of a picture file's bytes, shape (crop, crop, 3).
+    def fit(self, data: bytes, name: str, wanted: Wanted) -> Fitted:
+        """What is `wanted`, with a preprocessing, of a picture file's bytes.
 
-        Raises ImageReadError where the file is no picture, or the decoder crashed on it or took too long.
+        Raises ImageReadError where the file is no picture, its decoder crashed, or took too long, or too much memory;
+        DecodersError where there can be no process.
         """
-        return self.fit_all(data, name)[0]
+        answer = self._ask(data, name, wanted)
+        assert isinstance(answer, bytes)
+        assert wanted.preprocessing is not None
+        crop = wanted.preprocessing.crop
+        pixels = crop * crop * 3
+        has_thumbnail = wanted.thumbnails or wanted.large
+        made = Thumbnail.from_bytes(answer[pixels : pixels + BYTES]) if has_thumbnail else None
+        large = LargePicture.from_bytes(memoryview(answer)[pixels + BYTES :]) if wanted.large else None
+        return Fitted(np.frombuffer(answer, dtype=np.uint8, count=pixels).reshape(crop, crop, 3), made, large)
 
-    def fit_all(self, data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], Thumbnail | None, LargePicture | None]:
-        """What `fit` returns, the picture's thumbnail and the large picture, None unless it was made for these."""
-        child = self._child or self._start(name)
+    def picture(self, data: bytes, name: str, wanted: Wanted) -> tuple[Image.Image, Box, tuple[int, int]]:
+        """What `images.read.decode_with_size` returns of a picture file's bytes. Raises what `fit` does."""
+        answer = self._ask(data, name, wanted)
+        assert isinstance(answer, tuple)
+        return answer
+
+    def close(self) -> None:
+        """End all processes; no other is started."""
+        with self._changed:
+            self._closed.set()
+            decoders = list(self._all)
+            self._changed.notify_all()
+        self._budget.close()
+        for decoder in decoders:
+            decoder.end()
+
+    def _ask(self, data: bytes, name: str, wanted: Wanted) -> bytes | tuple[Image.Image, Box, tuple[int, int]]:
+        while True:
+            with self._one(name) as decoder:
+                try:
+                    return decoder.ask(data, name, wanted)
+                except DecodersError:
+                    with self._changed:
+                        self._all.discard(decoder)
+                        if not self._all:
+                            raise
+                        self._most = len(self._all)
+
+    @contextlib.contextmanager
+    def _one(self, name: str) -> Iterator[_Decoder]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._idle or len(self._all) < self._most or self._closed.is_set())
+            if self._closed.is_set():
+                raise ImageReadError(name, "the run has ended", transient=True)
+            if self._idle:
+                decoder = self._idle.pop()  # the one that ended last has its memory in the processor's caches
+            else:
+                decoder = _Decoder(self._budget)
+                self._all.add(decoder)
+        try:
+            yield decoder
+        finally:
+            with self._changed:
+                if decoder in self._all:
+                    self._idle.append(decoder)
+                self._changed.notify()
+            if self._closed.is_set():
+                decoder.end()
+
+
+class _Decoder:
+    """One child process, for one thread at a time."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._child: subprocess.Popen[bytes] | None = None
+        self._watch: Watch | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, data: bytes, name: str, wanted: Wanted) -> bytes | tuple[Image.Image, Box, tuple[int, int]]:
+        child = self._child or self._start()
         assert child.stdin is not None
         assert child.stdout is not None
-        assert self._watch is not None
+        watch = self._watch
+        assert watch is not None
         try:
-            with self._watch:
-                encoded = name.encode("utf-8", "surrogateescape")
-                child.stdin.write(_LENGTHS.pack(len(encoded), len(data)) + encoded)
-                child.stdin.write(data)
-                child.stdin.flush()
-                status, length = _LENGTH.unpack(_read(child.stdout, _LENGTH.size))
-                answer = _read(child.stdout, length)
+            with Share(self._budget) as share:
+                with watch:
+                    encoded, asked = name.encode("utf-8", "surrogateescape"), wanted.encoded
+                    child.stdin.write(LENGTHS.pack(len(asked), len(encoded), len(data)) + asked + encoded)
+                    child.stdin.write(data)
+                    child.stdin.flush()
+                    kind, length = ANSWER.unpack(read(child.stdout, ANSWER.size))
+                denied: ImageReadError | None = None
+                while kind == ASKED:
+                    try:  # not within `watch`: a picture that waits for memory takes no time
+                        share.take(length, name)
+                    except ImageReadError as error:
+                        denied = error
+                    with watch:
+                        child.stdin.write(DENIED if denied else GRANTED)
+                        child.stdin.flush()
+                        kind, length = ANSWER.unpack(read(child.stdout, ANSWER.size))
+                with watch:
+                    if kind == DONE and wanted.preprocessing is None:
+                        return receive_picture(child.stdout)
+                    answer = read(child.stdout, length)
+            if denied is not None:
+                raise denied
         except (OSError, EOFError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(1)  # its own exit code names the cause
-            is_overdue = self._watch.is_overdue
-            self._end()
-            if is_overdue:
+            self.end()
+            if watch.is_overdue:
                 reason = f"decoding it took more than {TIMEOUT_SECONDS:.0f} seconds"
             else:
                 reason = f"its decoder crashed ({_cause(child.returncode)})"
             raise ImageReadError(name, reason) from error
-        if status == _REFUSED:
-            raise ImageReadError(name, answer.decode("utf-8", "surrogateescape"))
-        crop = self._preprocessing.crop
-        pixels = crop * crop * 3
-        made = Thumbnail.from_bytes(answer[pixels : pixels + BYTES]) if self._thumbnails else None
-        large = LargePicture.from_bytes(memoryview(answer)[pixels + BYTES :]) if self._large else None
-        return np.frombuffer(answer, dtype=np.uint8, count=pixels).reshape(crop, crop, 3), made, large
+        except MemoryError as error:
+            self.end()
+            raise ImageReadError(name, "it does not fit into memory", transient=True) from error
+        except ImageReadError:
+            raise
+        except BaseException:  # an answer that was not read would be taken for that to the next question
+            self.end()
+            raise
+        if kind != DONE:
+            raise ImageReadError(name, answer.decode("utf-8", "surrogateescape"), transient=kind == REFUSED_NOW)
+        return answer
 
-    def close(self) -> None:
-        """End the child process, if there is one; no other is started."""
-        with self._lock:
-            self._is_closed = True
-        self._end()
-
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End the child process, if there is one."""
         with self._lock:
             child, self._child = self._child, None
         if child is None:
@@ -124,61 +217,48 @@ class IsolatedDecoder:
         child.wait()
         stopping.children.discard(child)
 
-    def _start(self, name: str) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                _CHILD,
-                "\n".join(sys.path),
-                json.dumps([self._preprocessing.to_json(), self._max_pixels, self._thumbnails, self._large]),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # decoders print what they think of a file
-        )
+    def _start(self) -> subprocess.Popen[bytes]:
+        child = _start_process()
         stopping.children.add(child)
         for stream in (child.stdin, child.stdout):
             _widen(stream)
-        self._watch = _Watch(child)
         with self._lock:
             self._child = child
-        if self._is_closed:  # by another thread, meanwhile
-            self._end()
-            raise ImageReadError(name, "the run has ended", transient=True)
+        assert child.stdout is not None
+        try:
+            self._watch = Watch(child, TIMEOUT_SECONDS)
+            with self._watch:
+                kind, _ = ANSWER.unpack(read(child.stdout, ANSWER.size))
+        except (OSError, EOFError, RuntimeError, ValueError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(1)
+            self.end()
+            raise _no_process(_cause(child.returncode)) from error
+        assert kind == READY
         return child
 
 
-class _Watch:
-    """Kills a child that takes too long over what is done within its `with`.
+def _start_process() -> subprocess.Popen[bytes]:
+    pauses = list(_PAUSES)
+    while True:
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-c", _CHILD, "\n".join(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # decoders print what they think of a file
+            )
+        except (OSError, RuntimeError, MemoryError) as error:
+            if not pauses:
+                raise _no_process(reason_of(error)) from error
+            time.sleep(pauses.pop(0))
 
-    One thread for the child's whole life: a timer for each picture would be a thread for each picture.
-    """
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
-        self.is_overdue = False
-        self._child = child
-        self._since: float | None = None
-        self._stopped = threading.Event()
-        threading.Thread(target=self._run, name="watch", daemon=True).start()
-
-    def __enter__(self) -> None:
-        self._since = time.monotonic()
-
-    def __exit__(self, *exception: object) -> None:
-        self._since = None
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopped.set()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(min(1.0, TIMEOUT_SECONDS / 4)):
-            since = self._since
-            if since is not None and time.monotonic() - since > TIMEOUT_SECONDS:
-                self.is_overdue = True
-                self._child.kill()
-                return
+def _no_process(reason: str) -> DecodersError:
+    return DecodersError(
+        f"No process can be started to decode pictures in ({reason}): raise the limits of memory, processes and files "
+        "(`ulimit -v -u -n` shows them), or end other programs."
+    )
 
 
 def _widen(stream: IO[bytes] | None) -> None:
@@ -192,72 +272,12 @@ def _widen(stream: IO[bytes] | None) -> None:
         pass  # not Linux, or above what the user may have
 
 
-def _read(stream: IO[bytes], length: int) -> bytes:
-    data = stream.read(length)
-    if len(data) < length:
-        raise EOFError
-    return data
-
-
 def _cause(returncode: int | None) -> str:
     if returncode is not None and returncode < 0:
         try:
-            return signal.Signals(-returncode).name
+            name = signal.Signals(-returncode).name
         except ValueError:
             return f"signal {-returncode}"
+        # nobody else sends it
+        return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
     return f"exit code {returncode}"
-
-
-def _serve(
-    preprocessing: Preprocessing,
-    max_pixels: int,
-    thumbnails: bool,
-    large: bool,
-    requests: IO[bytes],
-    answers: IO[bytes],
-) -> None:
-    """The child: answer requests until there are no more."""
-    while True:
-        try:
-            name_length, data_length = _LENGTHS.unpack(_read(requests, _LENGTHS.size))
-        except EOFError:
-            return
-        name = _read(requests, name_length).decode("utf-8", "surrogateescape")
-        pieces: list[bytes | memoryview]
-        try:
-            data = _read(requests, data_length)
-            status = _FITTED
-            if large:
-                fitted, made, picture = read_fitted_thumbnail_and_large(
-                    data, preprocessing, name=name, max_pixels=max_pixels
-                )
-                pieces = [fitted.data, made.to_bytes(), *picture.pieces()]
-            elif thumbnails:
-                fitted, made = read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=max_pixels)
-                pieces = [fitted.data, made.to_bytes()]
-            else:
-                pieces = [read_fitted(data, preprocessing, name=name, max_pixels=max_pixels).data]
-        except ImageReadError as error:
-            status, pieces = _REFUSED, [error.reason.encode("utf-8", "surrogateescape")]
-        answers.write(_LENGTH.pack(status, sum(memoryview(piece).nbytes for piece in pieces)))
-        for piece in pieces:  # not joined: each copy of a large one costs as much as sending it
-            answers.write(piece)
-        answers.flush()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, also in the middle of a picture."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def main(settings: str) -> None:
-    """What a child process runs; `settings` is the JSON of a `Preprocessing`, the largest number of pixels, and
-    whether thumbnails and large pictures are made too."""
-    # they may reach the whole group of processes; the parent decides what ends when
-    for number in stopping.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    preprocessing, max_pixels, thumbnails, large = json.loads(settings)
-    _serve(Preprocessing.from_json(preprocessing), max_pixels, thumbnails, large, sys.stdin.buffer, sys.stdout.buffer)

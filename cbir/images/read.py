@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from cbir.errors import ImageReadError, reason_of
+from cbir.errors import ImageReadError
 from cbir.images import cost, frames, no_picture, png, ppm, tiff
+from cbir.images.contents import read_bytes as read_bytes
 from cbir.images.convert import to_rgb
 from cbir.images.fit import Box, Preprocessing, fit
 from cbir.images.jxl import is_jxl, open_jxl
@@ -82,22 +83,6 @@ def open_image(source: str | Path | bytes | IO[bytes], *, max_pixels: int = MAX_
     return decode(data, name=str(getattr(source, "name", "the picture")), max_pixels=max_pixels)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a regular file; ImageReadError where it cannot be had.
-
-    Devices and pipes are refused before they are opened, since opening a pipe waits for its other end.
-    """
-    try:
-        if not path.is_file():
-            if path.is_dir():
-                raise ImageReadError(str(path), "it is a folder")
-            reason = "it is not a regular file" if path.exists() else "there is no such file"
-            raise ImageReadError(str(path), reason, transient=not path.exists())
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageReadError(str(path), reason_of(error), transient=True) from error
-
-
 def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode the bytes of a picture file to an upright Pillow image in mode RGB and sRGB colours.
 
@@ -118,6 +103,14 @@ def decode_reduced(data: bytes, *, name: str, at_least: int, max_pixels: int = M
     return decoded.image, decoded.box
 
 
+def decode_with_size(
+    data: bytes, *, name: str, at_least: int | None = None, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, Box, tuple[int, int]]:
+    """What `decode_reduced` returns (`decode`, without `at_least`), the box, and the picture's own width and height."""
+    decoded = _decode(data, name, at_least, max_pixels)
+    return decoded.image, decoded.box, decoded.size
+
+
 def read_thumbnail(
     data: bytes, side: int, *, name: str, max_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, tuple[int, int]]:
@@ -126,14 +119,19 @@ def read_thumbnail(
     Returns it and the picture's own width and height, upright, in pixels. A smaller picture keeps its size. Raises
     ImageReadError.
     """
-    decoded = _decode(data, name, side, max_pixels)
-    width, height = decoded.size
+    return thumbnail_of(*_decode(data, name, side, max_pixels), side)
+
+
+def thumbnail_of(
+    image: Image.Image, box: Box, own_size: tuple[int, int], side: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    """What `read_thumbnail` returns, of what `decode_with_size` does."""
+    width, height = own_size
     scale = min(1.0, side / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = decoded.image
     if size != image.size:
-        image = image.resize(size, Image.Resampling.LANCZOS, box=decoded.box, reducing_gap=3.0)
-    return image, decoded.size
+        image = image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    return image, own_size
 
 
 def read_fitted(

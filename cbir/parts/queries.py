@@ -12,7 +12,7 @@ from PIL import Image
 from cbir.errors import ModelError
 from cbir.extract import Extractor, unit
 from cbir.images.fit import fit
-from cbir.images.read import decode
+from cbir.images.safely import decode
 from cbir.parts.features import PartReader, mean_of, network_size
 from cbir.parts.regions import Asked, Region, RegionOption, of_label, whole
 

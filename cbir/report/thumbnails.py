@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from cbir.errors import ImageReadError
-from cbir.images.read import read_bytes, read_thumbnail
+from cbir.images.contents import read_bytes
+from cbir.images.safely import read_thumbnail
 from cbir.report.card import PixelBox, Source
 
 # More would hold as many decoded pictures at a time, and wait for the disk.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cbir.backbones.registry import Backbone, describe
 from cbir.engines import Engine, open_engine
-from cbir.images.read import open_image
+from cbir.images import safely
 from cbir.segment.clusters import clusters
 from cbir.segment.colours import distinct_colours
 from cbir.segment.describe import Labels, Part, describe_parts
@@ -93,7 +93,12 @@ class Segmenter:
             raise ValueError(f"parts must be 1 to {MOST_PARTS}, not {parts}")
         if not 0 < scale < float("inf"):
             raise ValueError(f"scale must be above 0, not {scale}")
-        image = picture if isinstance(picture, Image.Image) else open_image(picture)
+        if isinstance(picture, Image.Image):
+            image = picture
+        elif isinstance(picture, bytes):
+            image = safely.decode(picture, name="the picture")
+        else:
+            image = safely.open_image(Path(picture))
         if self.method == "kmeans":
             likelihoods = -clusters(image, self.engine, parts or DEFAULT_CLUSTERS, self._layer_weights, self._seed)
             labels = enlarged(likelihoods, image.size)

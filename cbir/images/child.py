@@ -1,0 +1,184 @@
+"""What a process does that decodes for another one: `images.isolated` starts it.
+
+Requests come on stdin: the lengths of what follows, what is wanted (`Wanted`, in JSON), the file's name, its content.
+Answers go to stdout: a letter, the length of what follows, and that. Before a picture that takes much memory is
+decoded, the parent is asked, which answers when there is enough.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import IO, Any
+
+from PIL import Image
+
+from cbir.errors import ImageReadError
+from cbir.images import cost
+from cbir.images.budget import UNASKED
+from cbir.images.fit import Preprocessing
+from cbir.images.read import (
+    MAX_PIXELS,
+    decode_with_size,
+    read_fitted,
+    read_fitted_and_thumbnail,
+    read_fitted_thumbnail_and_large,
+)
+from cbir.utils import stopping
+
+LENGTHS = struct.Struct("<IIQ")
+ANSWER = struct.Struct("<cQ")
+
+#: Of answers: that the process is ready, a question for so many bytes of memory, a picture, and the two refusals.
+READY, ASKED, DONE, REFUSED, REFUSED_NOW = b"!", b"?", b"+", b"-", b"~"
+GRANTED, DENIED = b"y", b"n"
+
+#: Of a whole picture: width and height of what follows, the box of it that the picture fills, the picture's own size.
+PICTURE = struct.Struct("<II4dII")
+
+#: Rows of a picture that are sent at a time.
+ROWS = 256
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made of a picture: with a `preprocessing`, what `images.read.read_fitted` returns.
+
+    With `thumbnails`, also what `read_fitted_and_thumbnail` does, with `large`, what `read_fitted_thumbnail_and_large`
+    does. Without, the picture itself, reduced to `at_least` as by `decode_reduced`, or whole.
+    """
+
+    preprocessing: Preprocessing | None = None
+    thumbnails: bool = False
+    large: bool = False
+    at_least: int | None = None
+    max_pixels: int = MAX_PIXELS
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As JSON; `load` reads it."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, data: bytes) -> Wanted:
+        """What `encoded` is."""
+        record: dict[str, Any] = json.loads(data)
+        if record["preprocessing"] is not None:
+            record["preprocessing"] = Preprocessing.from_json(record["preprocessing"])
+        return cls(**record)
+
+
+def read(stream: IO[bytes], length: int) -> bytes:
+    """So many bytes; EOFError where there are less."""
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    # they may reach the whole group of processes; the parent decides what ends when
+    for number in stopping.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+
+    def reserve(count: int) -> None:
+        if count <= UNASKED:
+            return
+        _send(answers, ASKED, count)
+        if read(requests, 1) != GRANTED:
+            raise ImageReadError("", "the parent has not enough memory, and says so itself")
+
+    cost.reserve = reserve
+    _send(answers, READY, 0)
+    known: tuple[bytes, Wanted] = (b"", Wanted())
+    while True:
+        try:
+            wanted_length, name_length, length = LENGTHS.unpack(read(requests, LENGTHS.size))
+        except EOFError:
+            return
+        wanted = read(requests, wanted_length)
+        if wanted != known[0]:
+            known = wanted, Wanted.load(wanted)
+        name = read(requests, name_length).decode("utf-8", "surrogateescape")
+        try:
+            data = _read_whole(requests, length, name)
+            _answer(known[1], data, name, answers)
+        except ImageReadError as error:
+            reason = error.reason.encode("utf-8", "surrogateescape")
+            _send(answers, REFUSED_NOW if error.transient else REFUSED, len(reason), reason)
+        except MemoryError:
+            reason = b"it does not fit into memory"
+            _send(answers, REFUSED_NOW, len(reason), reason)
+
+
+def _answer(wanted: Wanted, data: bytes, name: str, answers: IO[bytes]) -> None:
+    preprocessing, most = wanted.preprocessing, wanted.max_pixels
+    pieces: list[bytes | memoryview]
+    if preprocessing is None:
+        _send_picture(wanted, data, name, answers)
+        return
+    if wanted.large:
+        fitted, made, picture = read_fitted_thumbnail_and_large(data, preprocessing, name=name, max_pixels=most)
+        pieces = [fitted.data, made.to_bytes(), *picture.pieces()]
+    elif wanted.thumbnails:
+        fitted, made = read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most)
+        pieces = [fitted.data, made.to_bytes()]
+    else:
+        pieces = [read_fitted(data, preprocessing, name=name, max_pixels=most).data]
+    # not joined: each copy of a large one costs as much as sending it
+    _send(answers, DONE, sum(memoryview(piece).nbytes for piece in pieces), *pieces)
+
+
+def _send_picture(wanted: Wanted, data: bytes, name: str, answers: IO[bytes]) -> None:
+    image, box, size = decode_with_size(data, name=name, at_least=wanted.at_least, max_pixels=wanted.max_pixels)
+    answers.write(ANSWER.pack(DONE, PICTURE.size + image.width * image.height * 3))
+    answers.write(PICTURE.pack(*image.size, *box, *size))
+    for top in range(0, image.height, ROWS):
+        answers.write(image.crop((0, top, image.width, min(top + ROWS, image.height))).tobytes())
+    answers.flush()
+
+
+def receive_picture(stream: IO[bytes]) -> tuple[Image.Image, tuple[float, float, float, float], tuple[int, int]]:
+    """The parent's end of it: what `decode_with_size` returned."""
+    width, height, left, top, right, bottom, own_width, own_height = PICTURE.unpack(read(stream, PICTURE.size))
+    image = Image.new("RGB", (width, height))
+    for row in range(0, height, ROWS):
+        rows = min(ROWS, height - row)
+        image.paste(Image.frombytes("RGB", (width, rows), read(stream, width * rows * 3)), (0, row))
+    return image, (left, top, right, bottom), (own_width, own_height)
+
+
+def _read_whole(requests: IO[bytes], length: int, name: str) -> bytes:
+    try:
+        return read(requests, length)
+    except MemoryError:
+        # the allocation failed before anything was read; the next request begins behind it
+        while length:
+            length -= len(read(requests, min(length, _CHUNK)))
+        raise
+
+
+def _send(answers: IO[bytes], kind: bytes, length: int, *pieces: bytes | memoryview) -> None:
+    answers.write(ANSWER.pack(kind, length))
+    for piece in pieces:
+        answers.write(piece)
+    answers.flush()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, also in the middle of a picture."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,77 @@
+"""Reading pictures as commands do: nothing that a file holds ends the run, or keeps it for longer than its limit.
+
+An ordinary photo is decoded here, which saves the start of a process; anything else in processes of
+their own, of which there are at most two, and none until it is needed. docs/decoding.md has the figures.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from PIL import Image
+
+from cbir.images import read
+from cbir.images.budget import budgets
+from cbir.images.child import Wanted
+from cbir.images.contents import read_bytes
+from cbir.images.fit import Box
+from cbir.images.isolated import Decoders, Fitted
+from cbir.images.ordinary import is_ordinary
+from cbir.images.read import MAX_PIXELS
+
+# Those of a run that is about a few pictures.
+_PROCESSES = 2
+
+_lock = threading.Lock()
+_decoders: list[Decoders] = []
+
+
+def open_image(path: Path, *, apart: bool = False) -> Image.Image:
+    """`images.read.open_image` of a file; `apart` decodes also ordinary pictures elsewhere, as suits a run of many."""
+    return decode(read_bytes(path), name=str(path), apart=apart)
+
+
+def decode(data: bytes, *, name: str, apart: bool = False) -> Image.Image:
+    """See `images.read.decode`."""
+    return _decode(data, name, None, apart)[0]
+
+
+def decode_reduced(data: bytes, *, name: str, at_least: int) -> tuple[Image.Image, Box]:
+    """See `images.read.decode_reduced`."""
+    image, box, _ = _decode(data, name, at_least)
+    return image, box
+
+
+def read_thumbnail(data: bytes, side: int, *, name: str) -> tuple[Image.Image, tuple[int, int]]:
+    """See `images.read.read_thumbnail`."""
+    return read.thumbnail_of(*_decode(data, name, side), side)
+
+
+def fit(data: bytes, name: str, wanted: Wanted) -> Fitted:
+    """What is `wanted`, with a preprocessing, of a picture file's bytes."""
+    preprocessing = wanted.preprocessing
+    assert preprocessing is not None
+    if not is_ordinary(data):
+        return _elsewhere().fit(data, name, wanted)
+    most = wanted.max_pixels
+    if wanted.large:
+        return Fitted(*read.read_fitted_thumbnail_and_large(data, preprocessing, name=name, max_pixels=most))
+    if wanted.thumbnails:
+        return Fitted(*read.read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most), None)
+    return Fitted(read.read_fitted(data, preprocessing, name=name, max_pixels=most), None, None)
+
+
+def _decode(
+    data: bytes, name: str, at_least: int | None, apart: bool = False
+) -> tuple[Image.Image, Box, tuple[int, int]]:
+    if is_ordinary(data) and not apart:
+        return read.decode_with_size(data, name=name, at_least=at_least)
+    return _elsewhere().picture(data, name, Wanted(at_least=at_least, max_pixels=MAX_PIXELS))
+
+
+def _elsewhere() -> Decoders:
+    with _lock:
+        if not _decoders:
+            _decoders.append(Decoders(_PROCESSES, budgets()[0]))
+        return _decoders[0]
