@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.registry import BUNDLED, Backbone
-from cbir.backbones.weights import Weights
+from cbir.backbones.registry import BUNDLED, Backbone, named_by_user
 from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError, RegionError
 from cbir.extract import Extractor
 from cbir.index.classes import RowClasses
@@ -105,7 +104,7 @@ def backbone_of(index: Index, *, weights: str | None = None) -> Backbone:
         )
     if weights is None:
         return backbone
-    chosen = Weights.untrained() if weights == "untrained" else Weights.from_file(Path(weights))
+    chosen = named_by_user(weights, backbone.name)
     if not chosen.matches(backbone.weights):
         raise IndexConflictError(
             f"The index {index.directory} was made with other weights than {weights} "

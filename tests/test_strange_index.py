@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import stat
@@ -14,17 +15,24 @@ from typing import Any
 import numpy as np
 import pytest
 from feature_index import make_index
+from PIL import Image
 
 from cbir import cache
-from cbir.errors import IndexDamagedError, IndexLockedError, IndexWriteError
+from cbir.backbones.registry import Backbone, describe, named_by_user
+from cbir.backbones.weights import Weights
+from cbir.cli import opening, tags_output
+from cbir.errors import IndexDamagedError, IndexLockedError, IndexWriteError, ModelError, WeightsError
 from cbir.index import checked
 from cbir.index.check import find_problems, without_damage
 from cbir.index.files import FileRecord
-from cbir.index.format import META, load_meta
+from cbir.index.format import META, PartsEntry, load_meta
 from cbir.index.lock import HOLDER, LOCK, exclusive
+from cbir.index.parts import PARTS, SIGNS, PartRows, pack
 from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.index.writer import Writer
+from cbir.parts.codes import quantised, signs
+from cbir.parts.finding import find_parts
 from cbir.search import Searcher
 
 DIMENSION = 16
@@ -519,3 +527,155 @@ def test_a_file_of_the_cache_that_never_ends_is_passed_over(
     assert cache.kept(file, 1 << 40) is None
     assert not checked.is_marked(tmp_path, "0" * 64)
     assert threading.active_count() == 1
+
+
+# --- what an index leads to
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's cache of nothing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    cache._is_ours.cache_clear()
+    return tmp_path
+
+
+def test_weights_that_only_an_index_names_are_not_opened(home: Path) -> None:
+    file = home / "weights.pth"
+    file.write_bytes(b"numbers")
+    index_says = Weights.from_json(Weights.from_file(file).to_json())
+    with pytest.raises(WeightsError, match=r"not used here before.*--weights") as raised:
+        index_says.locate()
+    assert str(file) in str(raised.value)
+    named_by_user(str(file), "resnet50")
+    assert index_says.locate() == file
+    file.write_bytes(b"others")
+    with pytest.raises(WeightsError, match="not on this machine any more"):
+        index_says.locate()
+
+
+def test_a_large_network_of_random_numbers_needs_the_users_word(home: Path) -> None:
+    record = describe("squeezenet1_1", "untrained").to_json()
+    (home / "cache" / "cbir" / "weights" / "untrained-squeezenet1_1").unlink()
+    backbone = Backbone.from_json(record)
+    with pytest.raises(WeightsError, match="--weights untrained"):
+        backbone.build()
+    named_by_user("untrained", "squeezenet1_1")
+    assert backbone.build() is not None
+    record["preprocessing"]["crop"] = 200
+    with pytest.raises(ModelError, match="not that of squeezenet1_1"):
+        Backbone.from_json(record).build()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../../x"},
+        {"name": "x" * 1000},
+        {"name": 5},
+        {"dimension": True},
+        {"preprocessing": {"resize": 4096, "crop": 4096}},
+        {"preprocessing": {"mean": [1, 2, 3]}},
+        {"preprocessing": {"crop": True}},
+        {"weights": {"source": "elsewhere"}},
+        {"weights": {"source": "hub"}},
+        {"weights": {"path": "nul\0"}},
+        {"weights": {"path": 5}},
+        {"weights": {"url": ["x"]}},
+        {"weights": {"sha256": 5}},
+        {"weights": 5},
+    ],
+)
+def test_a_network_that_cannot_be_is_damage(directory: Path, change: dict[str, Any]) -> None:
+    def forged(meta: dict[str, Any]) -> None:
+        for key, value in change.items():
+            if isinstance(value, dict):
+                meta["model"][key].update(value)
+            else:
+                meta["model"][key] = value
+
+    forge(directory, forged)
+    with pytest.raises(IndexDamagedError, match=r"names no backbone|meta\.json is damaged"):
+        Searcher(Index.open(directory))
+
+
+def test_an_index_whose_network_makes_other_features_is_damage_and_no_crash(directory: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 300), "teal").save(tmp_path / "query.png")
+    with pytest.raises(IndexDamagedError, match="16 numbers a row, but its network makes 1280"):
+        list(Searcher(Index.open(directory)).search([tmp_path / "query.png"]))
+
+
+def a_picture(format_: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "teal").save(file, format_, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_picture"),
+    [
+        ("a.jpg", a_picture("JPEG"), True),
+        ("a.tga", a_picture("TGA"), True),
+        ("a.xbm", b"#define x_width 8\n", True),
+        ("a.ppm", a_picture("PPM"), True),
+        ("a", a_picture("PNG"), True),
+        ("a.jpg", b"[Desktop Entry]\nExec=x\n", False),
+        ("a.desktop", a_picture("PNG"), False),
+        ("a.html", a_picture("GIF") + b"<script>", False),
+        ("a.sh", b"#!/bin/sh\n", False),
+        ("a", b"#define x_width 8\n", False),
+        ("a.svg", b"<svg/>", False),
+        ("a.jpg", b"", False),
+    ],
+)
+def test_only_pictures_are_opened(tmp_path: Path, name: str, content: bytes, is_picture: bool) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert opening._is_picture(tmp_path / name) is is_picture
+
+
+@on_posix
+def test_links_and_pipes_are_opened_as_what_they_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_bytes(a_picture("PNG"))
+    (tmp_path / "a.png").symlink_to("page.html")
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").symlink_to("/dev/zero")
+    (tmp_path / "real.png").write_bytes(a_picture("PNG"))
+    (tmp_path / "d.png").symlink_to("real.png")
+    assert [name for name in "abcd" if opening._is_picture(tmp_path / f"{name}.png")] == ["d"]
+
+
+@on_posix
+def test_sidecars_are_for_pictures_that_really_are_below_the_root(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root, elsewhere):
+        folder.mkdir()
+        (folder / "a.png").write_bytes(a_picture("PNG"))
+    (root / "text.jpg").write_text("no picture")
+    (root / "folder").symlink_to(elsewhere)
+    (root / "link.png").symlink_to(elsewhere / "a.png")
+    names = ("a.png", "link.png", "text.jpg", "folder/a.png", "../elsewhere/a.png", "nothing.png")
+    real = os.path.realpath(root)
+    assert [name for name in names if tags_output._is_picture_below(real, root / name)] == ["a.png", "link.png"]
+
+
+def test_a_window_whose_numbers_are_none_is_no_match(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_index(tmp_path / "index", features(12))
+    writer = Writer(tmp_path / "index", load_meta(tmp_path / "index"))
+    rng = np.random.default_rng(2)
+    for row in range(12):
+        rows = rng.normal(size=(3, 896)).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        numbers = quantised(rows) if row != 5 else np.full((3, 896), 127, dtype=np.int8)
+        boxes = np.array([[0, 0, 9, 9]] * 3, dtype=np.int32)
+        kept = pack(PartRows(boxes, numbers, signs(numbers)))
+        for kind, records in zip((PARTS, SIGNS), kept, strict=True):
+            writer.fill_in(kind, [row], records)
+    writer.commit(parts=PartsEntry())
+    index = Index.open(tmp_path / "index")
+    query = np.full(896, 896**-0.5, dtype=np.float32)
+    found = find_parts(index, query, 12, [])
+    assert sorted(found.rows) == [row for row in range(12) if row != 5]
+    assert found.scores.max() < 1.01
+    assert index.damage
+    assert "parts that are none" in caplog.text

@@ -7,12 +7,14 @@ network that made it, and all that an engine needs to run it.
 from __future__ import annotations
 
 import os
+import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbir.backbones.weights import Weights, WeightsFile, hub_file
-from cbir.errors import ModelError
+from cbir.backbones.weights import Weights, WeightsFile, hub_file, is_remembered, remember
+from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ BUNDLED = "efficientnet_lite0"
 
 #: Preferred to the bundled network where its weights are at hand: twice as many classes apart, ten times the work.
 PREFERRED = "resnet50"
+
+# Names are parts of those of files in the cache.
+_NAME = re.compile("[a-z0-9_]{1,64}")
 
 # torchvision's `ImageClassification` preset, in units of pixel values
 _IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
@@ -83,18 +88,38 @@ class Backbone:
     def from_json(cls, record: dict[str, Any]) -> Backbone:
         """Read what `to_json` wrote; ValueError, TypeError or KeyError where it is something else."""
         name, dimension = record["name"], record["dimension"]
-        if not isinstance(name, str) or not isinstance(dimension, int) or not 1 <= dimension <= 100_000:
-            raise ValueError(f"impossible backbone: {name} with {dimension} features")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"no backbone is called {reprlib.repr(name)}")
+        if type(dimension) is not int or not 1 <= dimension <= 100_000:
+            raise ValueError(f"impossible number of features: {reprlib.repr(dimension)}")
         preprocessing = Preprocessing.from_json(record["preprocessing"])
-        return cls(name, dimension, preprocessing, Weights.from_json(record["weights"]))
+        if name in KNOWN and preprocessing != KNOWN[name].preprocessing:
+            raise ValueError(f"its preprocessing is not that of {name}")
+        weights = Weights.from_json(record["weights"])
+        if weights.source == "bundled" and name != BUNDLED:
+            raise ValueError(f"no weights of {name} come with cbir")
+        return cls(name, dimension, preprocessing, weights)
 
     def build(self) -> Network:
-        """The network in torch, float32, in evaluation mode, with its weights (read and checked)."""
+        """The network in torch, float32, in evaluation mode, with its weights (read and checked).
+
+        WeightsError where they are not to be had, or only an index wants random ones in a network that may be of any
+        size; ModelError where its preprocessing is another network's.
+        """
         if self.name == BUNDLED:
             from cbir.backbones.efficientnet_lite import build
-        else:
-            from cbir.backbones.torchvision import build
-        return build(self.name, self.weights)
+
+            return build(self.name, self.weights)
+        weights = self.weights
+        is_wanted = self.name in KNOWN or weights.is_chosen or is_remembered(weights.identity, self.name)
+        if weights.source == "untrained" and not is_wanted:
+            raise WeightsError(
+                f"The index says that it was made by an untrained {self.name}, which was not used here before. "
+                "If you want that, say so once with --weights untrained."
+            )
+        from cbir.backbones.torchvision import build as build_torchvision
+
+        return build_torchvision(self.name, weights, self.preprocessing)
 
 
 def choose(name: str | None = None, weights: str | None = None) -> tuple[Backbone, str | None]:
@@ -127,15 +152,21 @@ def describe(name: str, weights: str | None = None) -> Backbone:
         from cbir.backbones.torchvision import describe as describe_torchvision
 
         known = describe_torchvision(name)
-    if weights == "untrained":
-        chosen = Weights.untrained()
-    elif weights is not None:
-        chosen = Weights.from_file(Path(weights))
+    if weights is not None:
+        chosen = named_by_user(weights, name)
     elif known.weights is None:
         chosen = bundled_weights()
     else:
         chosen = Weights.from_hub(known.weights)
     return Backbone(name, known.dimension, known.preprocessing, chosen)
+
+
+def named_by_user(weights: str, network: str) -> Weights:
+    """What `--weights` names: a file, or "untrained". It is remembered, so that indexes may name it from then on."""
+    chosen = Weights.untrained() if weights == "untrained" else Weights.from_file(Path(weights))
+    if chosen.source == "file" or network not in KNOWN:
+        remember(chosen, network)
+    return chosen
 
 
 def bundled_weights() -> Weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,8 +14,11 @@ from torchvision.models.squeezenet import SqueezeNet
 from cbir.backbones.network import Network
 from cbir.backbones.registry import KNOWN, Known
 from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, fill, load_state_dict
-from cbir.errors import ModelError
+from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
+
+# Numbers of a network that takes seconds to make, and a gigabyte.
+_LARGE = 200_000_000
 
 
 def names() -> list[str]:
@@ -52,26 +56,47 @@ def _dimension(name: str, side: int) -> int:
     return dimension
 
 
-def build(name: str, weights: Weights) -> Network:
-    """The network with `weights`, headless, float32, in evaluation mode."""
-    preprocessing = KNOWN[name].preprocessing if name in KNOWN else describe(name).preprocessing
+def build(name: str, weights: Weights, preprocessing: Preprocessing) -> Network:
+    """The network with `weights`, headless, float32, in evaluation mode; ModelError for another preprocessing."""
+    if preprocessing != (KNOWN.get(name) or describe(name)).preprocessing:
+        raise ModelError(f"The index has a preprocessing that is not that of {name}: index the folder again.")
+    state, origin = {}, ""
+    if weights.source != "untrained":
+        # first, since a network may be large, and what an index says of it a lie
+        path = weights.locate()
+        state, origin = load_state_dict(path), str(path)
+        _check_size(name, state, origin)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(UNTRAINED_SEED)
         model = _make(name)
     headless, head = cut(model, preprocessing.crop, replace=False)
     if weights.source != "untrained":
-        path = weights.locate()
-        fill(model, load_state_dict(path), network=name, origin=str(path), head=f"{head}.")
+        fill(model, state, network=name, origin=origin, head=f"{head}.")
     headless, _ = cut(model, preprocessing.crop)
     return Network(headless, preprocessing).eval()
 
 
+def _check_size(name: str, state: Mapping[str, torch.Tensor], origin: str) -> None:
+    """WeightsError where a state dict is none of a network that is so large, before that takes its memory."""
+    needed = int(_published(name).meta["num_params"])
+    there = sum(value.numel() for value in state.values())
+    if needed > _LARGE and there < needed / 2:
+        raise WeightsError(
+            f"The weights in {origin} do not fit {name}: they are {there:,} numbers, and not about {needed:,}."
+        )
+
+
 def head_of(name: str) -> str:
     """The name, in a state dict, of the layer that turns the features of a network into its classes' logits."""
-    with torch.random.fork_rng(devices=[]):
-        model = _make(name)
     side = (KNOWN.get(name) or describe(name)).preprocessing.crop
-    _, head = cut(model, side, replace=False)
+    try:
+        with torch.device("meta"):  # where a network has no numbers, however large it is
+            model = _make(name)
+            _, head = cut(model, side, replace=False)
+    except NotImplementedError:  # see `describe`
+        with torch.random.fork_rng(devices=[]):
+            model = _make(name)
+        _, head = cut(model, side, replace=False)
     return f"{head}.1" if isinstance(model, SqueezeNet) else head
 
 

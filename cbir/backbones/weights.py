@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import reprlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbir.errors import WeightsError, reason_of
+from cbir.cache import cache_folder, keep, kept
+from cbir.errors import CbirError, WeightsError, reason_of
 from cbir.hashing import file_sha256
 
 if TYPE_CHECKING:
     import torch
 
 UNTRAINED_SEED = 20
+
+# Characters of a path or an address at most.
+_LONGEST = 32_767
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,15 @@ class Weights:
 
     `identity` is the SHA-256 of the file's content, or "untrained" for seeded random numbers: two features are
     comparable only if it is the same. `source` says where they came from: "bundled", "hub", "file" or
-    "untrained". `path` is where the file was when the weights were chosen.
+    "untrained". `path` is where the file was when the weights were chosen; `is_chosen` tells whether this process
+    chose them, or an index did, which may be a stranger's.
     """
 
     identity: str
     source: str
     path: str | None = None
     url: str | None = None
+    is_chosen: bool = field(default=True, compare=False)
 
     @classmethod
     def untrained(cls) -> Weights:
@@ -89,17 +97,24 @@ class Weights:
         """Read what `to_json` wrote; ValueError or KeyError where it is something else."""
         identity, source = record["sha256"], record["source"]
         if not isinstance(identity, str) or not re.fullmatch(r"[0-9a-f]{64}|untrained", identity):
-            raise ValueError(f"impossible checksum of weights: {identity}")
+            raise ValueError(f"impossible checksum of weights: {reprlib.repr(identity)}")
+        if source not in ("bundled", "hub", "file", "untrained") or (source == "untrained") != (identity == "untrained"):
+            raise ValueError(f"impossible source of weights: {reprlib.repr(source)}")
         path, url = record.get("path"), record.get("url")
-        return cls(identity, str(source), None if path is None else str(path), None if url is None else str(url))
+        for one in (path, url):
+            if one is not None and (not isinstance(one, str) or "\0" in one or len(one) > _LONGEST):
+                raise ValueError(f"impossible place of weights: {reprlib.repr(one)}")
+        return cls(identity, source, path, url, is_chosen=False)
 
     def locate(self) -> Path:
         """The file that holds these weights, checked by its SHA-256.
 
         An index made on another machine, or before the packages moved, remembers a path that is not here; the
-        hub cache and the bundled package are asked too. Nothing is downloaded: nobody asked for that.
+        hub cache and the bundled package are asked too. A path that only an index names is not opened, unless the
+        user has named the same weights before. Nothing is downloaded: nobody asked for that.
         """
-        candidates = [Path(self.path)] if self.path else []
+        is_trusted = self.is_chosen or is_remembered(self.identity)
+        candidates = [Path(self.path)] if self.path and is_trusted else []
         if self.url:
             candidates.append(hub_file(WeightsFile(self.url, 0)))
         if self.source == "bundled":
@@ -109,7 +124,12 @@ class Weights:
         for candidate in dict.fromkeys(candidates):
             if os.path.isfile(candidate) and Weights.from_file(candidate).identity == self.identity:
                 return candidate
-        where = f" Fetch {self.url} to {candidates[-1]}." if self.url else ""
+        if self.path and not is_trusted and not self.url and self.source == "file":
+            raise WeightsError(
+                f"The index says that its weights are the file {self.path} (SHA-256 {self.identity[:16]}…), which was "
+                "not used here before. If you know it, name it once with --weights FILE."
+            )
+        where = f" Fetch {self.url}, if you trust that, to {candidates[-1]}." if self.url else ""
         raise WeightsError(
             f"The weights with SHA-256 {self.identity[:16]}… are not on this machine any more "
             f"(looked at: {', '.join(map(str, candidates)) or 'nothing'}).{where or ' Name their file with --weights.'}"
@@ -118,6 +138,28 @@ class Weights:
     def matches(self, other: Weights) -> bool:
         """Whether features made by the two can be compared."""
         return self.identity == other.identity
+
+
+def remember(weights: Weights, network: str) -> None:
+    """Note that the user has named these weights, so that indexes may do so, too."""
+    with contextlib.suppress(OSError, CbirError):  # then they have to be named each time
+        keep(_note(_name_of(weights.identity, network)), b"")
+
+
+def is_remembered(identity: str, network: str = "") -> bool:
+    """Whether the user has named such weights on this machine."""
+    try:
+        return kept(_note(_name_of(identity, network)), 0) is not None
+    except CbirError:
+        return False
+
+
+def _name_of(identity: str, network: str) -> str:
+    return f"{identity}-{network}" if identity == "untrained" else identity
+
+
+def _note(name: str) -> Path:
+    return cache_folder("weights") / name
 
 
 def hub_file(published: WeightsFile) -> Path:

@@ -80,7 +80,7 @@ def command(
     _write(found.groups, format_, null=null)
     write_duplicates(found, index, sheet=sheet, html=html, force=force)
     _say(found, index.directory.name, exact=exact or is_damaged)
-    if is_damaged:
+    if is_damaged or index.damage:
         ctx.exit(CbirError.exit_code)
 
 

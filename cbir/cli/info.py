@@ -103,7 +103,7 @@ def _print(record: dict[str, Any]) -> None:
     if "pictures" not in record:
         output.say(f"{record['index']}: damaged")
     else:
-        weights = record["weights"] or {}
+        weights = record["weights"] if isinstance(record["weights"], dict) else {}
         root = record["root"] + ("" if record["root_exists"] else "  (not there now)")
         shortlist = record["shortlist"]
         near = (
@@ -188,8 +188,12 @@ def _of_parts(record: dict[str, Any]) -> str:
 def _cosines(record: dict[str, Any] | None) -> str:
     if record is None:
         return "not sampled yet"
-    at = dict(zip(record["probabilities"], zip(record["random"], record["nearest"], strict=True), strict=True))
+    import numpy as np
+
+    def at(probability: float, quantiles: str) -> float:
+        return float(np.interp(probability, record["probabilities"], record[quantiles]))
+
     return (
-        f"of random pairs half are below {at[0.5][0]:.2f} and 99 % below {at[0.99][0]:.2f}; "
-        f"of pictures and their nearest half are above {at[0.5][1]:.2f}"
+        f"of random pairs half are below {at(0.5, 'random'):.2f} and 99 % below {at(0.99, 'random'):.2f}; "
+        f"of pictures and their nearest half are above {at(0.5, 'nearest'):.2f}"
     )

@@ -46,7 +46,7 @@ class Opener:
         """`results`, whose first matches are remembered."""
         for result in results:
             for match in result.matches:
-                if len(self._matches) <= MOST and os.path.exists(match.path):
+                if len(self._matches) <= MOST and _is_picture(match.path):
                     self._matches[match.path] = None
             yield result
 
@@ -67,6 +67,21 @@ class Opener:
                     raise _cannot_open(file)
             except TimeoutExpired:  # it is still open: all is well
                 return
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a match may be handed to a viewer: what an index names may be a program, or a page that runs some.
+
+    Viewers go by the name, so it has to be a picture's too, also where a link leads.
+    """
+    from cbir.images.first_bytes import is_picture_file
+    from cbir.images.suffixes import picture_suffixes, suffix_of
+
+    names = (path.name, os.path.basename(os.path.realpath(path)))
+    try:
+        return all(suffix_of(name) in ("", *picture_suffixes()) for name in names) and is_picture_file(path)
+    except OSError:
+        return False
 
 
 def _start(file: Path) -> subprocess.Popen[bytes] | None:

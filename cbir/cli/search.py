@@ -203,7 +203,7 @@ def command(
     written = reports.write()
     if opens:
         opener.open(written)
-    if has_failed:
+    if has_failed or searcher.index.damage:
         ctx.exit(CbirError.exit_code)
 
 

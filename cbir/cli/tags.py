@@ -127,7 +127,8 @@ def command(
     format_ = format_ or (None if xmp else output.default_format(piped="jsonl"))
     sidecars = None
     if xmp:
-        sidecars = tags_output.SidecarWriter(sidecar_names, dry_run=dry_run, every=verbose, are_read=index is None)
+        root = None if index is None else index.root
+        sidecars = tags_output.SidecarWriter(sidecar_names, dry_run=dry_run, every=verbose, root=root)
     # a table that grows on the terminal is progress enough
     watch = progress(disable=quiet or (format_ not in (None, "json") and sys.stdout.isatty()))
     writer = tags_output.TagWriter(format_, names, sidecars, is_one=index is None and len(names) == 1)

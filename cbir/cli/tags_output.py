@@ -29,16 +29,16 @@ _WIDEST = 60
 class SidecarWriter:
     """Writes sidecar files and counts what became of them; those that it must leave alone are told, `every` or some.
 
-    Unless the pictures `are_read`, an index says that they are some, and a forged one may name anything.
+    With a `root` it is an index of that folder which says that they are pictures, and a forged one may name anything.
     """
 
-    def __init__(self, names: str, *, dry_run: bool, every: bool, are_read: bool) -> None:
+    def __init__(self, names: str, *, dry_run: bool, every: bool, root: Path | None) -> None:
         from cbir.sidecars import Sidecars
 
         self._sidecars = Sidecars(names, dry_run=dry_run)
         self._dry_run = dry_run
         self._every = every
-        self._are_read = are_read
+        self._root = None if root is None else os.path.realpath(root)
         self._counts: Counter[str] = Counter()
 
     @property
@@ -54,7 +54,7 @@ class SidecarWriter:
         if not os.path.exists(tagged.path):  # an index may know pictures that are gone
             self._note("gone", tagged.path, "the picture is not there any more")
             return None
-        if not self._are_read and not _may_be_picture(tagged.path):
+        if self._root is not None and not _is_picture_below(self._root, tagged.path):
             self._note("no picture", tagged.path, "it is no picture")
             return None
         try:
@@ -161,14 +161,14 @@ class TagWriter:
             output.write_separated(rows, tabs=self._format == "tsv")
 
 
-def _may_be_picture(path: Path) -> bool:
-    """Whether a file is a picture by its first bytes or, as not all formats have such, its name."""
-    from cbir.images.first_bytes import looks_like_picture
-    from cbir.images.suffixes import picture_suffixes, suffix_of
+def _is_picture_below(root: str, path: Path) -> bool:
+    """Whether a file is a picture, and its folder really below `root`: a scan follows no links to folders."""
+    from cbir.images.first_bytes import is_picture_file
 
+    folder = os.path.realpath(path.parent)
     try:
-        return suffix_of(path.name) in picture_suffixes() or looks_like_picture(path)
-    except OSError:
+        return os.path.commonpath([root, folder]) == root and is_picture_file(path)
+    except (OSError, ValueError):  # ValueError: another drive
         return False
 
 

@@ -42,6 +42,30 @@ def looks_like_picture(path: Path) -> bool:
         return is_pictures(file.read(HEAD_BYTES))
 
 
+def is_picture_file(path: Path) -> bool:
+    """Whether a regular file, whatever names it, is a picture: by its first bytes, or else by its name and these.
+
+    Raises OSError.
+    """
+    with open_regular(path) as file:
+        head = file.read(HEAD_BYTES)
+    return is_pictures(head) or _is_what_it_is_called(path, head)
+
+
+def _is_what_it_is_called(path: Path, head: bytes) -> bool:
+    """Whether a file begins as the formats do whose names end so; some have no mark, and then the name has to do."""
+    from PIL import Image
+
+    from cbir.images.read import FORMATS
+
+    Image.init()
+    format_ = Image.EXTENSION.get(path.suffix.lower())
+    if format_ not in FORMATS or format_ not in Image.OPEN:
+        return False
+    accept = Image.OPEN[format_][1]
+    return accept is None or accept(head[:16]) is True
+
+
 def is_pictures(head: bytes) -> bool:
     """Whether a file that begins with `head` is a picture, by marks that hardly another file begins with."""
     if head.startswith((*_STARTS, *JXL_STARTS, *RAW_STARTS)):

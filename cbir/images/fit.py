@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,9 @@ _RESAMPLING = {
 
 # how far each filter looks, in pixels of the larger of its two images
 _REACH = {"nearest": 1, "bilinear": 1, "bicubic": 2, "lanczos": 3}
+
+# Pixels of a side that a network may want; none of torchvision's wants more than 600.
+_LARGEST = 1024
 
 #: Left, top, right and bottom of a part of a picture, in pixels, which may be fractions.
 Box = tuple[float, float, float, float]
@@ -58,11 +62,11 @@ class Preprocessing:
     def from_json(cls, record: dict[str, Any]) -> Preprocessing:
         """Read what `to_json` wrote; ValueError, TypeError or KeyError where it is something else."""
         resize, crop, interpolation = record["resize"], record["crop"], str(record["interpolation"])
-        if not isinstance(resize, int) or not isinstance(crop, int):
-            raise ValueError(f"impossible sizes: {resize}, {crop}")
+        if type(resize) is not int or type(crop) is not int:
+            raise ValueError(f"impossible sizes: {reprlib.repr((resize, crop))}")
         rounding = str(record["rounding"])
-        if not 1 <= crop <= resize <= 4096 or interpolation not in _RESAMPLING or rounding not in _ROUNDING:
-            raise ValueError(f"impossible preprocessing: {record}")
+        if not 1 <= crop <= resize <= _LARGEST or interpolation not in _RESAMPLING or rounding not in _ROUNDING:
+            raise ValueError(f"impossible preprocessing: {reprlib.repr(record)}")
         numbers = [float(value) for value in (*record["mean"], *record["std"])]
         if len(numbers) != 6 or not all(map(math.isfinite, numbers)) or min(numbers[3:]) <= 0:
             raise ValueError(f"impossible normalisation: {numbers}")

@@ -17,6 +17,9 @@ RECORD = np.dtype([("width", "<u4"), ("height", "<u4"), ("grey", "u1", (SIDE, SI
 
 _IN_VAIN = 0xFFFFFFFF
 
+# Pixels of a picture's side at most.
+_LARGEST = 1 << 28
+
 
 def pack(thumbnail: Thumbnail) -> Records:
     """A thumbnail as it is stored, shape (1,)."""
@@ -25,7 +28,9 @@ def pack(thumbnail: Thumbnail) -> Records:
 
 def are_known(records: Records) -> npt.NDArray[np.bool_]:
     """Which rows of `records`, shape (rows, 1), have a thumbnail."""
-    return np.asarray((records["width"][:, 0] != 0) & (records["width"][:, 0] != _IN_VAIN))
+    width, height = records["width"][:, 0], records["height"][:, 0]
+    # of others that cannot be, too, nothing is known
+    return np.asarray((width != 0) & (width <= _LARGEST) & (height != 0) & (height <= _LARGEST))
 
 
 def _in_vain() -> Records:

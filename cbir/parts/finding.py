@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
+from cbir.index.datafile import how_to_repair
 from cbir.index.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, unpack_signs
 from cbir.parts.codes import SCALE, candidate_count, differing, signs, within
 
@@ -24,6 +25,9 @@ Rows = npt.NDArray[np.int64]
 
 #: Windows whose numbers are read at a time, by how many threads, and from how many of all on.
 _SCORED, _READERS, _WORTH_READERS = 1024, 8, 16_384
+
+# The square of the length of a window's numbers, which is 1 but for their rounding; pixels of its box.
+_LONGEST, _LARGEST = 1.1, 1 << 28
 
 #: What no window of a picture can differ in.
 _NOWHERE = 64 * WORDS + 1
@@ -70,12 +74,15 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
     near = within(flat, min(max(candidate_count(total), MOST * count), total))
     rows, places = np.divmod(near, MOST)
     scores, found_boxes = np.empty(len(rows), dtype=np.float32), np.empty((len(rows), 4), dtype=np.uint32)
+    is_sound = np.ones(len(rows), dtype=np.bool_)
 
     def score(start: int) -> None:
         these = slice(start, start + _SCORED)
         records = index.stored_items(PARTS, rows[these], places[these])
-        scores[these] = records["numbers"].astype(np.float32) @ whole / np.float32(SCALE)
+        numbers = records["numbers"].astype(np.float32)
+        scores[these] = numbers @ whole / np.float32(SCALE)
         found_boxes[these] = records["box"]
+        is_sound[these] = np.einsum("ij,ij->i", numbers, numbers) < _LONGEST * SCALE * SCALE
 
     # in a large index they lie here and there: a disk that is asked for several at once answers sooner. In a small one,
     # threads would only take turns
@@ -87,6 +94,11 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
             f"{index.directory} has signs of parts that it does not have: `cbir index --index {index.directory.name} "
             "--no-parts`, then the same with --parts, reads them again."
         )
+    is_sound &= (found_boxes[:, 2:] > 0).all(axis=1) & (found_boxes <= _LARGEST).all(axis=1)
+    if not is_sound.all():
+        index.damage.append(f"{index.directory} has parts that are none. {how_to_repair(index.directory)}")
+        logger.warning("%s Until then these are not found.", index.damage[-1])
+        rows, scores, found_boxes = rows[is_sound], scores[is_sound], found_boxes[is_sound]
     order = np.lexsort((rows, -scores))
     _, first = np.unique(rows[order], return_index=True)
     best = order[np.sort(first)[:count]]
