@@ -98,7 +98,8 @@ class Weights:
         identity, source = record["sha256"], record["source"]
         if not isinstance(identity, str) or not re.fullmatch(r"[0-9a-f]{64}|untrained", identity):
             raise ValueError(f"impossible checksum of weights: {reprlib.repr(identity)}")
-        if source not in ("bundled", "hub", "file", "untrained") or (source == "untrained") != (identity == "untrained"):
+        is_none = identity == "untrained"
+        if source not in ("bundled", "hub", "file", "untrained") or (source == "untrained") is not is_none:
             raise ValueError(f"impossible source of weights: {reprlib.repr(source)}")
         path, url = record.get("path"), record.get("url")
         for one in (path, url):
