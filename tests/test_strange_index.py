@@ -366,7 +366,6 @@ def test_a_list_of_files_that_is_none_is_damage(directory: Path, content: bytes)
 
 def test_a_large_list_of_files_is_read_in_parts(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Index.open(directory)
-    monkeypatch.setattr("cbir.index.files._KEPT_BYTES", 0)
     for size in (1, 7, 64, 66, 1000):
         monkeypatch.setattr("cbir.index.files._PART_BYTES", size)
         index = Index.open(directory)

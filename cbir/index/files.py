@@ -20,8 +20,8 @@ from cbir.index.datafile import DataFile
 from cbir.index.format import FileEntry
 from cbir.index.values import LARGEST, LONGEST_NAME, LONGEST_PATH, is_encodable
 
-#: Up to here a file is read once and kept, as that of 150,000 pictures; of a longer one each look reads it in parts.
-_KEPT_BYTES, _PART_BYTES = 16 << 20, 1 << 20
+#: Bytes that are read at a time, where all are looked through.
+_PART_BYTES = 1 << 18
 
 # Some file systems count seconds in 64 bits.
 _FURTHEST_NS = 2**63 * 10**9
@@ -63,7 +63,6 @@ class FileTable:
     def __init__(self, directory: Path, entry: FileEntry, rows: int) -> None:
         self._data = DataFile(directory, entry)
         self._rows = rows
-        self._content: bytes | None = None
         self._newlines: npt.NDArray[np.int64] | None = None
         size = self._data.size
         if size < _LEAST_BYTES * rows or self._data.read(0, 2) != b"[\n" or self._data.read(size - 3, 3) != b"\n]\n":
@@ -75,12 +74,12 @@ class FileTable:
         start, stop = int(ends[row]) + 1, int(ends[row + 1])
         if stop - start > _LONGEST_LINE:
             raise self._damaged(f"row {row} is too long")
-        return self._parse(self._read(start, stop).rstrip(b","), row)
+        return self._parse(self._data.read(start, stop - start).rstrip(b","), row)
 
     def columns(self) -> Columns:
         """All rows. They are checked column by column, which is ten times as fast as row by row."""
         try:
-            content = json.loads(self._read(0, self._data.size))
+            content = json.loads(self._data.read(0, self._data.size))
         except (ValueError, RecursionError) as error:
             raise self._damaged("it is no JSON") from error
         except MemoryError as error:
@@ -101,46 +100,42 @@ class FileTable:
         """The rows whose content has that hash."""
         rows = []
         needle = f'"{sha256}"]'.encode()
-        for start, part in self._parts(len(needle) - 1):
-            position = part.find(needle)
+        for start, part, count in self._parts(len(needle) - 1):
+            position = part.find(needle, 0, count)
             while position >= 0:
                 row = int(np.searchsorted(self._line_ends(), start + position)) - 1
                 if 0 <= row < self._rows and self.record(row).sha256 == sha256:
                     rows.append(row)
-                position = part.find(needle, position + 1)
+                position = part.find(needle, position + 1, count)
         return rows
 
     def _line_ends(self) -> npt.NDArray[np.int64]:
         if self._newlines is None:
             found = [np.empty(0, dtype=np.int64)]
-            count = 0
-            for start, part in self._parts():
-                ends = np.flatnonzero(np.frombuffer(part, dtype=np.uint8) == ord("\n")) + start
-                count += len(ends)
-                if count > self._rows + 2:
+            lines = 0
+            for start, part, count in self._parts():
+                ends = np.flatnonzero(np.frombuffer(part, dtype=np.uint8, count=count) == ord("\n")) + start
+                lines += len(ends)
+                if lines > self._rows + 2:
                     break
                 found.append(ends)
-            if count != self._rows + 2:
+            if lines != self._rows + 2:
                 raise self._damaged(f"it should hold {self._rows} rows, one a line")
             self._newlines = np.concatenate(found)
         return self._newlines
 
-    def _parts(self, overlap: int = 0) -> Iterator[tuple[int, bytes]]:
-        """The file in parts and where they start, each of which repeats so many bytes of the one before it."""
-        if self._data.size <= _KEPT_BYTES:
-            yield 0, self._read(0, self._data.size)
-            return
+    def _parts(self, overlap: int = 0) -> Iterator[tuple[int, bytearray, int]]:
+        """The file in parts: where each starts, and its bytes, which are so many of those in a buffer.
+
+        It is the same buffer each time, which stays in the processor's cache. Each part repeats `overlap` bytes of the
+        one before it.
+        """
+        buffer = bytearray(min(self._data.size, _PART_BYTES + overlap))
         for start in range(0, self._data.size, _PART_BYTES):
             first = max(start - overlap, 0)
-            yield first, self._data.read(first, start + _PART_BYTES - first)
-
-    def _read(self, start: int, stop: int) -> bytes:
-        """Bytes [start, stop); of a small file all are read the first time, and kept."""
-        if self._data.size > _KEPT_BYTES:
-            return self._data.read(start, stop - start)
-        if self._content is None:
-            self._content = self._data.read(0, self._data.size)
-        return self._content[start:stop]
+            count = min(start + _PART_BYTES, self._data.size) - first
+            self._data.read_into(memoryview(buffer)[:count], first)
+            yield first, buffer, count
 
     def _parse(self, line: bytes, row: int) -> FileRecord:
         try:
