@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 import cbir.engines
 from cbir.backbones.registry import Backbone, describe
-from cbir.build import Options, Target, build_index
+from cbir.build import Options, build_index
 from cbir.engines import Engine
 from cbir.extract import Extractor, unit
 from cbir.images.fit import fit
 from cbir.images.read import read_bytes, read_fitted
+from cbir.index.target import Target
 
 Floats = npt.NDArray[np.float32]
 

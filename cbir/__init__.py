@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from cbir.errors import ImageReadError as ImageReadError
     from cbir.extract import Extractor as Extractor
     from cbir.images.read import read_image as read_image
+    from cbir.index.report import Report as Report
     from cbir.index.store import Index as Index
-    from cbir.index.update import Report as Report
     from cbir.map.collection import map_index as map_index
     from cbir.parts.locate import Located as Located
     from cbir.parts.locate import Locator as Locator

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,16 @@ from cbir.images.scan import FoundFile
 from cbir.index import refused
 from cbir.index.check import without_damage, without_damaged_files
 from cbir.index.classes import CLASSES
-from cbir.index.format import META, Meta, PartsEntry, is_writers, load_meta
-from cbir.index.home import home, index_directory, make_folder_of, name_for, the_only_directory
+from cbir.index.format import META, Meta, PartsEntry, load_meta
+from cbir.index.home import make_folder_of
 from cbir.index.kinds import OF_CONTENT, OF_PARTS, without_parts
-from cbir.index.lock import HOLDER, LOCK, exclusive, now
+from cbir.index.lock import LOCK, exclusive, now
 from cbir.index.plan import Plan, make_plan
+from cbir.index.report import Report
 from cbir.index.rights import Rights
 from cbir.index.store import Index
-from cbir.index.update import Report, carry_out
+from cbir.index.target import Target, choose_target
+from cbir.index.update import carry_out
 from cbir.index.writer import Writer
 from cbir.names import printable
 from cbir.search import backbone_of
@@ -40,50 +40,6 @@ logger = logging.getLogger("cbir")
 WORTH_TELLING = 100
 
 Results = Iterator[Extracted[FoundFile]]
-
-
-@dataclass(frozen=True)
-class Target:
-    """Which folder goes into which index directory."""
-
-    directory: Path
-    root: Path
-    is_new: bool
-
-    @property
-    def name(self) -> str:
-        """The index's name, for people."""
-        return self.directory.name
-
-
-def choose_target(folder: Path | None, name: str | None = None, root: Path | None = None) -> Target:
-    """Find the index directory for a folder, or the folder of an index.
-
-    Without `folder` the index's own root counts, without `name` the folder's; `root` says where the pictures of
-    an existing index are now. Raises IndexConflictError where the index belongs to another folder.
-    """
-    if name is not None:
-        directory = index_directory(name)
-    elif folder is not None:
-        directory = home() / name_for(_absolute(folder))
-    else:
-        directory = the_only_directory()
-    if not (directory / META).exists():
-        _check_free(directory)
-        new_root = root or folder
-        if new_root is None:
-            raise CbirError(f"There is no index in {directory}: name the folder to make it of.")
-        _check_root(new_root)
-        return Target(directory, _absolute(new_root), is_new=True)
-    current = Path(load_meta(directory).root)
-    if root is not None:
-        return Target(directory, _absolute(root), is_new=False)
-    if folder is not None and not _same_folder(folder, current):
-        raise IndexConflictError(
-            f"The index {directory.name} belongs to {current}. For an index of {folder} choose another name with "
-            f"--index NAME; if the pictures have moved there, say so with --index {directory.name} --root {folder}."
-        )
-    return Target(directory, current, is_new=False)
 
 
 @dataclass(frozen=True)
@@ -381,39 +337,6 @@ def _exclude(options: Options, index: Index | None) -> Patterns:
         return Patterns(options.exclude or (), ignore_case=bool(options.ignore_case))
     meta = index.meta
     return Patterns(meta.exclude, ignore_case=meta.ignore_case if options.ignore_case is None else options.ignore_case)
-
-
-def _absolute(folder: Path) -> Path:
-    """`folder` without its relative parts, but with its links: a link may be there because disks change."""
-    return Path(os.path.abspath(folder.expanduser()))
-
-
-def _same_folder(one: Path, other: Path) -> bool:
-    return os.path.realpath(one.expanduser()) == os.path.realpath(other)
-
-
-def _check_root(root: Path) -> None:
-    """Refuse what no index can be made of."""
-    try:
-        is_folder = stat.S_ISDIR(root.stat().st_mode)
-    except FileNotFoundError as error:
-        raise CbirError(f"{root} is not there: name a folder of pictures.") from error
-    except (OSError, ValueError) as error:
-        raise CbirError(f"{root} cannot be looked at ({reason_of(error)}): name a folder of pictures.") from error
-    if not is_folder:
-        raise CbirError(f"{root} is a file: name a folder of pictures.")
-
-
-def _check_free(directory: Path) -> None:
-    """Refuse to make an index among files of something else: a photo folder named by mistake, say."""
-    names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
-    # a run that was killed before its first commit leaves files without a meta.json
-    if any(not is_writers(name) for name in names - {LOCK, HOLDER}):
-        raise IndexConflictError(
-            f"{directory} is no index but has files in it: give the new index another name or an empty folder."
-        )
-    if directory.exists() and not directory.is_dir():
-        raise IndexConflictError(f"{directory} is a file: give the new index another name.")
 
 
 def _what_there_is(plan: Plan) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cbir.build import Options, build_index, choose_target, index_folder
+from cbir.build import Options, build_index, index_folder
 from cbir.cli import cli
 from cbir.extract import Extractor
 from cbir.images import contents
@@ -22,9 +22,10 @@ from cbir.images import scan as scanning
 from cbir.images.scan import FoundFile
 from cbir.index import plan as planning
 from cbir.index.check import find_problems
+from cbir.index.report import Report
 from cbir.index.store import Index
+from cbir.index.target import choose_target
 from cbir.index.times import CHANGED, noted
-from cbir.index.update import Report
 
 Folder = Callable[..., Path]
 

@@ -16,13 +16,14 @@ from cbir.backbones.head import class_weights
 from cbir.backbones.imagenet import classes, find_class
 from cbir.backbones.registry import Backbone, describe
 from cbir.backbones.weights import Weights, load_state_dict
-from cbir.build import build_index, choose_target
+from cbir.build import build_index
 from cbir.cli import cli
 from cbir.errors import ModelError
 from cbir.extract import unit
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
+from cbir.index.target import choose_target
 from cbir.index.writer import Writer
 from cbir.ranking import Ranker
 from cbir.search import Searcher, open_index

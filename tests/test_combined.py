@@ -15,8 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cbir import extract
-from cbir.build import build_index, choose_target
+from cbir.build import build_index
 from cbir.cli import cli
+from cbir.index.target import choose_target
 from cbir.queries import CombinedQuery, Query
 from cbir.search import Searcher, open_index
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from PIL import Image, ImageEnhance, ImageOps
 
 from cbir import build
-from cbir.build import Options, build_index, choose_target
+from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.duplicates.align import align, moved, plain, prepared, starts
 from cbir.duplicates.find import find_duplicates
@@ -26,6 +26,7 @@ from cbir.images.read import open_image
 from cbir.images.thumbnail import thumbnail
 from cbir.index.check import find_problems
 from cbir.index.store import Index
+from cbir.index.target import choose_target
 from cbir.index.thumbnails import THUMBNAILS, are_known
 
 Draw = Callable[..., Image.Image]

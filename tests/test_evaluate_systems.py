@@ -125,7 +125,8 @@ def test_without_a_shortlist_rankings_are_the_exact_order(large: Index, monkeypa
 def test_only_what_all_indexes_have_is_compared(
     photo_folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from cbir.build import Options, build_index, choose_target
+    from cbir.build import Options, build_index
+    from cbir.index.target import choose_target
 
     root = photo_folder(8, subfolders=["a", "b"])
     build_index(choose_target(root, "old"))

@@ -17,15 +17,16 @@ from cbir.backbones import head
 from cbir.backbones.head import open_classifier
 from cbir.backbones.registry import Backbone
 from cbir.backbones.weights import Weights
-from cbir.build import Options, build_index, choose_target
+from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.errors import CbirError, EngineError
 from cbir.extract import Extracted, Extractor
 from cbir.images import contents
 from cbir.index import update
 from cbir.index.check import find_problems
+from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.update import Report
+from cbir.index.target import choose_target
 from cbir.search import Searcher, classes_of, open_index, why_without_classes
 
 Folder = Callable[..., Path]

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cbir.backbones.registry import Backbone
-from cbir.build import build_index, choose_target
+from cbir.build import build_index
 from cbir.cli import cli
 from cbir.errors import DecodersError, ImageReadError
 from cbir.images import isolated, safely
@@ -27,6 +27,7 @@ from cbir.images.child import Wanted
 from cbir.images.isolated import Decoders
 from cbir.images.read import decode, decode_with_size, read_fitted
 from cbir.images.watch import Watch
+from cbir.index.target import choose_target
 from cbir.report.thumbnails import thumbnails
 from cbir.utils import stopping
 

@@ -18,12 +18,13 @@ from faults import Content, Server, content, replacements, unnamed_files
 from PIL import Image
 
 import cbir.build
-from cbir.build import Options, build_index, choose_target
+from cbir.build import Options, build_index
 from cbir.index.check import find_problems
 from cbir.index.files import FileRecord
 from cbir.index.format import META
+from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.update import Report
+from cbir.index.target import choose_target
 from cbir.index.writer import Writer
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cbir.build import Options, build_index, choose_target
+from cbir.build import Options, build_index
 from cbir.cli import cli
+from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.update import Report
+from cbir.index.target import choose_target
 
 Folder = Callable[..., Path]
 

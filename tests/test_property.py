@@ -18,12 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cbir.build import Options, build_index, choose_target
+from cbir.build import Options, build_index
 from cbir.errors import CbirError
 from cbir.extract import Extracted
 from cbir.index.check import find_problems
 from cbir.index.format import load_meta
 from cbir.index.store import Index
+from cbir.index.target import choose_target
 from cbir.index.writer import Writer
 
 _FOLDERS = ("", "a/", "a/deep/")

@@ -15,13 +15,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cbir.build import Options, build_index, choose_target
+from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.errors import ImageReadError
 from cbir.extract import Extractor
 from cbir.images import jxl, suffixes
 from cbir.images.raw import is_raw
 from cbir.images.read import open_image, read_image
+from cbir.index.target import choose_target
 
 rawpy = pytest.importorskip("rawpy")
 pillow_jxl = pytest.importorskip("pillow_jxl")

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cbir import build
-from cbir.build import Options, build_index, choose_target
+from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.errors import IndexDamagedError
 from cbir.images import contents
@@ -22,8 +22,9 @@ from cbir.images import scan as scanning
 from cbir.index import refused
 from cbir.index.check import find_problems
 from cbir.index.format import load_meta
+from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.update import Report
+from cbir.index.target import choose_target
 
 Folder = Callable[..., Path]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbir.build import build_index, choose_target
+from cbir.build import build_index
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexNotFoundError
 from cbir.extract import Extractor
 from cbir.index.format import META, load_meta
 from cbir.index.store import Index
+from cbir.index.target import choose_target
 from cbir.queries import Query
 from cbir.search import Searcher, backbone_of, open_index
 

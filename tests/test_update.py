@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 
 from cbir import build
-from cbir.build import Options, build_index, choose_target
+from cbir.build import Options, build_index
 from cbir.errors import CbirError, IndexConflictError, RefusedToForgetError
 from cbir.extract import Extracted, Extractor
 from cbir.images import contents
 from cbir.index import update
 from cbir.index.check import find_problems
+from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.update import Report
+from cbir.index.target import choose_target
 
 Folder = Callable[..., Path]
 

@@ -24,9 +24,9 @@ from cbir.cli.output import printable, say, tell, write_json
 from cbir.cli.runs import progress, use_one_blas_thread
 
 if TYPE_CHECKING:
-    from cbir.build import Target
     from cbir.index.plan import Plan
-    from cbir.index.update import Report
+    from cbir.index.report import Report
+    from cbir.index.target import Target
 
 logger = logging.getLogger("cbir")
 
@@ -110,7 +110,8 @@ def command(
     """
     # between two batches of a network, a second thread would wait for work as busily as if it had some
     use_one_blas_thread()
-    from cbir.build import Options, build_index, choose_target, preview
+    from cbir.build import Options, build_index, preview
+    from cbir.index.target import choose_target
 
     patterns = exclude if exclude or no_exclude else None
     options = Options(

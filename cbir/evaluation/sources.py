@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from cbir.backbones.registry import Backbone, choose, describe
-from cbir.build import Options, Results, Target, build_index
+from cbir.build import Options, Results, build_index
 from cbir.errors import CbirError, ImageReadError, IndexConflictError
 from cbir.evaluation import classical
 from cbir.evaluation.systems import ClassicalSystem, IndexSystem
 from cbir.index.format import META, load_meta
 from cbir.index.home import all_directories, home, name_for
 from cbir.index.store import Index
+from cbir.index.target import Target
 from cbir.search import backbone_of, open_index
 from cbir.utils.stopping import at_forced_end
 
