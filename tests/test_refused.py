@@ -72,7 +72,7 @@ def test_what_was_refused_is_not_opened_again_and_still_told(mixed: Path, opened
     assert second.as_before == set(BAD)
     assert second.left_out["others"] == 2
     assert not {"empty.jpg", "text.png", "cut.jpg", "README", "notes.xyz"} & set(opened)
-    assert "3 skipped (3 as before)" in second.summary("photos")
+    assert "3 skipped as before" in second.summary("photos")
     assert not second.is_complete
     assert find_problems(Index.open(directory()), verify=True) == []
 

@@ -64,8 +64,8 @@ class Report:
 
     def summary(self, name: str) -> str:
         """One line for people."""
-        before = f" ({len(self.as_before):,} as before)" if self.as_before else ""
-        unseen = f" ({self.changed_unseen:,} with the times of before)" if self.changed_unseen else ""
+        before = _share(len(self.as_before), len(self.skipped), "as before")
+        unseen = _share(self.changed_unseen, self.changed, "with the times of before")
         counts = [
             (self.added, "added"),
             (self.changed, f"changed{unseen}"),
@@ -129,6 +129,13 @@ class Report:
             "patterns_without_matches": self.idle_patterns,
             "seconds": round(self.seconds, 3),
         }
+
+
+def _share(count: int, total: int, what: str) -> str:
+    """How many of those that were just counted are so."""
+    if not count:
+        return ""
+    return f" {what}" if count == total else f" ({count:,} {what})"
 
 
 def _pictures(count: int) -> str:
