@@ -230,6 +230,18 @@ def test_matches_are_opened(query: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert "has no viewer for it" in run("search", query, "--open").stderr
 
 
+def test_matches_that_are_no_pictures_any_more_are_not_opened(
+    query: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    for file in query.parent.rglob("*.*"):
+        if file != query:
+            file.write_text("#!/bin/sh\n")
+    result = run("search", query, "--open")
+    assert result.exit_code == 0
+    assert "Nothing is opened: none of the matches is a picture that is there." in result.stderr
+
+
 # ---- JSON as it comes
 
 

@@ -41,23 +41,30 @@ class Opener:
 
     def __init__(self) -> None:
         self._matches: dict[Path, None] = {}
+        self._has_refused = False
 
     def watch(self, results: Iterable[SearchResult]) -> Iterator[SearchResult]:
         """`results`, whose first matches are remembered."""
         for result in results:
             for match in result.matches:
-                if len(self._matches) <= MOST and _is_picture(match.path):
+                if len(self._matches) > MOST:
+                    break
+                if _is_picture(match.path):
                     self._matches[match.path] = None
+                else:
+                    self._has_refused = True
             yield result
 
     def open(self, written: Sequence[Path] = ()) -> None:
         """Open what was `written` of the results, a page or a sheet; without it, the first matches.
 
-        CbirError where there is no viewer.
+        Of matches, those that are no pictures are left out. CbirError where there is no viewer.
         """
         from subprocess import TimeoutExpired
 
         files = list(written or self._matches)
+        if not files and self._has_refused:
+            output.tell("Nothing is opened: none of the matches is a picture that is there.")
         if not written and len(files) > MOST:
             output.tell(f"The first {MOST} matches are opened.")
         viewers = [_start(file) for file in files[: None if written else MOST]]
