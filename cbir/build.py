@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from cbir.backbones.registry import Backbone, choose
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexWriteError, reason_of
 from cbir.extract import Extracted, Extractor, Watch
 from cbir.images.patterns import Patterns
-from cbir.images.read import MAX_PIXELS
+from cbir.images.pipe import MAX_PIXELS
 from cbir.images.readers import describe_readers
 from cbir.images.scan import FoundFile
 from cbir.index import refused
@@ -166,7 +167,7 @@ def build_index(
                 root=target.root,
                 exclude=exclude,
                 parts=parts,
-                readers=describe_readers(options.max_pixels),
+                readers=functools.partial(describe_readers, options.max_pixels),
             )
             if parts is not None:
                 _warn_of_growth(parts, report.total, target.name)

@@ -21,13 +21,11 @@ import numpy.typing as npt
 
 from cbir.backbones.registry import Backbone, describe
 from cbir.errors import ImageReadError, OwnOutputError
-from cbir.images import safely
 from cbir.images.budget import Share, budgets
-from cbir.images.child import Wanted
 from cbir.images.contents import read_bytes
-from cbir.images.isolated import Decoders
+from cbir.images.isolated import Decoders, Fitted
 from cbir.images.large import LargePicture
-from cbir.images.read import MAX_PIXELS
+from cbir.images.pipe import MAX_PIXELS, Wanted
 from cbir.images.thumbnail import Thumbnail
 from cbir.utils import stopping
 from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
@@ -132,7 +130,7 @@ class Extractor:
         data = picture if isinstance(picture, bytes) else read_bytes(Path(picture))
         name = name if isinstance(picture, bytes) else str(picture)
         wanted = Wanted(self.backbone.preprocessing, max_pixels=self._max_pixels)
-        feature: Floats = self.engine.features(safely.fit(data, name, wanted).pixels[np.newaxis])[0]
+        feature: Floats = self.engine.features(_fit_safely(data, name, wanted).pixels[np.newaxis])[0]
         return unit(feature)
 
     def with_parts(self, parts: PartMaker | None) -> Extractor:
@@ -248,7 +246,7 @@ class Extractor:
         threads = max(2, _cores())
         for_decoding, for_contents = budgets()
         decoders = Decoders(threads, for_decoding)
-        fit = decoders.fit if self._isolated else safely.fit
+        fit = decoders.fit if self._isolated else _fit_safely
         wanted = Wanted(self.backbone.preprocessing, self._thumbnails, large, max_pixels=self._max_pixels)
 
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
@@ -337,6 +335,12 @@ def _finish(
             yield one.result
         else:
             yield replace(one.result, feature=next(found))
+
+
+def _fit_safely(data: bytes, name: str, wanted: Wanted) -> Fitted:
+    from cbir.images import safely  # which loads all that decodes, and a search of known pictures needs none of it
+
+    return safely.fit(data, name, wanted)
 
 
 def unit(vectors: Floats) -> Floats:

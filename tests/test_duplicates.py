@@ -79,8 +79,8 @@ def test_empty_pictures_are_no_duplicates_of_each_other() -> None:
 def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: Path, draw_picture: Draw) -> None:
     from cbir.backbones.registry import describe
     from cbir.images.budget import Budget
-    from cbir.images.child import Wanted
     from cbir.images.isolated import Decoders
+    from cbir.images.pipe import Wanted
     from cbir.images.read import read_fitted_and_thumbnail
 
     picture = draw_picture(1, (1101, 620))

@@ -23,8 +23,8 @@ from cbir.cli import cli
 from cbir.errors import DecodersError, ImageReadError
 from cbir.images import isolated, safely
 from cbir.images.budget import Budget
-from cbir.images.child import Wanted
 from cbir.images.isolated import Decoders
+from cbir.images.pipe import Wanted
 from cbir.images.read import decode, decode_with_size, read_fitted
 from cbir.images.watch import Watch
 from cbir.index.target import choose_target
@@ -133,7 +133,7 @@ def test_the_child_ends_with_a_parent_that_is_killed(photo_folder: Callable) -> 
 import sys, time
 from cbir.backbones.registry import describe
 from cbir.images.budget import Budget
-from cbir.images.child import Wanted
+from cbir.images.pipe import Wanted
 from cbir.images.isolated import Decoders
 from cbir.utils import stopping
 decoders = Decoders(1, Budget(1 << 30))

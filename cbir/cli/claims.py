@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from cbir.utils.outputs import real_name
-
 _CLAIMED = "cbir.claimed"
 
 
 def claim(ctx: click.Context, path: Path, option: str) -> None:
     """Note that `option` names `path` to be written; a usage error where another option names it too."""
+    from cbir.utils.outputs import real_name
+
     its_own = claimed(ctx)
     for other, by in its_own.items():
         if by != option and (real_name(other) == real_name(path) or _are_same(other, path)):

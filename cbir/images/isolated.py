@@ -21,7 +21,9 @@ from PIL import Image
 
 from cbir.errors import DecodersError, ImageReadError, reason_of
 from cbir.images.budget import Budget, Share
-from cbir.images.child import (
+from cbir.images.fit import Box
+from cbir.images.large import LargePicture
+from cbir.images.pipe import (
     ANSWER,
     ASKED,
     DENIED,
@@ -34,8 +36,6 @@ from cbir.images.child import (
     read,
     receive_picture,
 )
-from cbir.images.fit import Box
-from cbir.images.large import LargePicture
 from cbir.images.thumbnail import BYTES, Thumbnail
 from cbir.images.watch import Watch
 from cbir.utils import stopping

@@ -23,14 +23,12 @@ from cbir.images.fit import Box, Preprocessing, fit
 from cbir.images.jxl import is_jxl, open_jxl
 from cbir.images.large import LargePicture, large_picture, size_for_parts
 from cbir.images.orientation import forget_other_turns, swaps_sides, turn_of, turn_upright
+from cbir.images.pipe import MAX_PIXELS as MAX_PIXELS
 from cbir.images.raw import is_raw, open_raw
 from cbir.images.suffixes import reads_raw
 from cbir.images.thumbnail import Thumbnail, thumbnail
 
 logger = logging.getLogger("cbir")
-
-#: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
-MAX_PIXELS = 250_000_000
 
 #: The formats that are read, by Pillow's names, the likeliest first. All are decoded by Pillow's own code. Never may
 #: EPS be among them, for which Pillow starts Ghostscript, nor a container that opens what it holds as anything (IPTC).

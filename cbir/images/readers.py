@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from cbir import __version__
 
 _PACKAGES = ("pillow", "pillow-heif", "pillow-jxl-plugin", "rawpy")
@@ -16,6 +14,8 @@ def describe_readers(max_pixels: int) -> str:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

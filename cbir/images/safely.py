@@ -13,12 +13,11 @@ from PIL import Image
 
 from cbir.images import read
 from cbir.images.budget import budgets
-from cbir.images.child import Wanted
 from cbir.images.contents import read_bytes
 from cbir.images.fit import Box
 from cbir.images.isolated import Decoders, Fitted
 from cbir.images.ordinary import is_ordinary
-from cbir.images.read import MAX_PIXELS
+from cbir.images.pipe import MAX_PIXELS, Wanted
 
 # Those of a run that is about a few pictures.
 _PROCESSES = 2

@@ -51,12 +51,12 @@ def carry_out(
     root: Path,
     exclude: Patterns,
     parts: PartsEntry | None = None,
-    readers: str = "",
+    readers: Callable[[], str] = str,
 ) -> Report:
     """Carry a plan out, committing as it goes. The caller holds the lock.
 
     `root` and `exclude` are what the plan was made with, `parts` what the index is to say of parts of its pictures; it
-    remembers them. `readers` are what tries to read the pictures.
+    remembers them. `readers` tells what tries to read the pictures.
     Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
     the files that are read again for what optional files should have of them. What a KeyboardInterrupt finds done is
     committed before it passes on.
@@ -87,7 +87,7 @@ def carry_out(
     def commit(*, complete: bool) -> None:
         nonlocal noted
         if plan.refused != noted:
-            writer.keep_refused(plan.refused.values(), readers)
+            writer.keep_refused(plan.refused.values(), readers())
             noted = dict(plan.refused)
         writer.commit(complete=complete, **remembered)
 

@@ -12,7 +12,6 @@ from PIL import Image
 from cbir.errors import ModelError
 from cbir.extract import Extractor, unit
 from cbir.images.fit import fit
-from cbir.images.safely import decode
 from cbir.parts.features import PartReader, mean_of, network_size
 from cbir.parts.regions import Asked, Region, RegionOption, of_label, whole
 
@@ -66,7 +65,7 @@ class RegionExtractor:
 
         The mean of the network's last map where the region is; where features are no such mean, those of its box.
         """
-        image = decode(data, name=name)
+        image = _decode(data, name)
         region = self._finder.find(image, asked, name)
         crop = region.crop(image)
         if self._has_map:
@@ -87,6 +86,12 @@ class RegionExtractor:
             reader = PartReader(self._extractor.backbone, extractor=self._extractor)
             self._parts = reader, self._find_whitening()
         reader, whitening = self._parts
-        image = decode(data, name=name)
+        image = _decode(data, name)
         region = self._finder.find(image, asked, name)
         return whitening.rows(reader.region(image, None if asked is None else region))[0], region
+
+
+def _decode(data: bytes, name: str) -> Image.Image:
+    from cbir.images.safely import decode  # which loads all that decodes, and a search of known pictures needs none
+
+    return decode(data, name=name)

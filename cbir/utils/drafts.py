@@ -9,10 +9,8 @@ import atexit
 import contextlib
 import errno
 import functools
-import hashlib
 import os
 import re
-import secrets
 import time
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +44,7 @@ class Draft:
     file: IO[bytes]
 
     def __init__(self, folder: Path, rights: int = 0o666) -> None:
-        self._path = os.path.join(folder, f".cbir-{_machine()}-{os.getpid()}-{secrets.token_hex(6)}.part")
+        self._path = os.path.join(folder, f".cbir-{_machine()}-{os.getpid()}-{os.urandom(6).hex()}.part")
         self._rights = rights
 
     def __enter__(self) -> Draft:
@@ -142,6 +140,8 @@ def _machine() -> str:
     name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
     with contextlib.suppress(OSError):
         name += os.readlink("/proc/self/ns/pid")
+    import hashlib
+
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
 
 

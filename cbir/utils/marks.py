@@ -7,7 +7,6 @@ A mark names the version of cbir, the kind of file, and, where the file's name c
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import re
@@ -54,6 +53,8 @@ def source_of(source: Path, folder: Path) -> str:
     So it stays when both are moved together; and of a picture that was changed it is the same, since what was made of
     it before is out of date.
     """
+    import hashlib
+
     own = os.path.join(os.path.realpath(source.parent), source.name)
     with contextlib.suppress(ValueError):  # on another drive of Windows
         own = os.path.relpath(own, os.path.realpath(folder))
