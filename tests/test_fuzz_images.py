@@ -1,7 +1,8 @@
 """Hundreds of damaged picture files: each becomes a picture or an ImageReadError, in bounded time and memory.
 
 All are read in one process of its own, under limits, so that a decoder's crash is told and named. To see one again:
-`python tests/test_fuzz_images.py NUMBER`, which reads only that mutation and says what became of it.
+`python tests/test_fuzz_images.py NUMBER`, which reads only that mutation and says what became of it. `CBIR_FUZZ` is how
+many are tried, if more than usual.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pytest
 
 SEED = 20260
 MUTATIONS_PER_FILE = 100
+MORE = int(os.environ.get("CBIR_FUZZ", "0"))
 SECONDS = 5
 MEMORY = 600 * 2**20
 MAX_PIXELS = 16_000_000
@@ -108,7 +110,7 @@ def with_right_checksums(data: bytes) -> bytes:
 def mutation(number: int, files: list[tuple[str, bytes]]) -> tuple[str, bytes]:
     """What it is, and its bytes; of the same number always the same, as far as the encoders write the same files."""
     random = np.random.default_rng([SEED, number])
-    name, original = files[number // MUTATIONS_PER_FILE]
+    name, original = files[number // MUTATIONS_PER_FILE % len(files)]
     kind = KINDS[number % len(KINDS)]
     data = bytes(kind(bytearray(original), random, files[random.integers(len(files))][1]))
     if number % 3:
@@ -139,7 +141,7 @@ def fuzz(only: int | None = None) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     outcomes = {"picture": 0, "error": 0}
     slowest = 0.0
-    for number in range(len(files) * MUTATIONS_PER_FILE) if only is None else [only]:
+    for number in range(max(len(files) * MUTATIONS_PER_FILE, MORE)) if only is None else [only]:
         name, data = mutation(number, files)
         print(name, flush=True)
         faulthandler.dump_traceback_later(SECONDS, exit=True)
@@ -171,7 +173,11 @@ def test_damaged_files_end_in_a_picture_or_an_error_within_bounds():
     # one arena for all threads: each takes 64 MB of addresses, which the limit counts though they stay empty
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", __file__], capture_output=True, text=True, timeout=120, env=environment
+        [sys.executable, "-X", "faulthandler", __file__],
+        capture_output=True,
+        text=True,
+        timeout=120 + MORE / 20,
+        env=environment,
     )
     last = done.stdout.strip().rsplit("\n", 1)[-1]
     assert done.returncode == 0, f"mutation {last}: exit {done.returncode}\n{done.stderr[-4000:]}"
