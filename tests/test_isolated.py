@@ -166,7 +166,13 @@ def hanging(broken: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(isolated, "TIMEOUT_SECONDS", 2)
     path = tmp_path / "hang.jpg"
     path.write_bytes(b"hang")
+    # those of an earlier test have decoders that are whole
+    _end_decoders()
     yield path
+    _end_decoders()
+
+
+def _end_decoders() -> None:
     while safely._decoders:
         safely._decoders.pop().close()
 

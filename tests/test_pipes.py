@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,14 +242,19 @@ def test_the_pictures_of_the_same_index_leave_themselves_out(photos: Path, optio
 def test_only_features_of_the_same_network_are_compared(photos: Path, tmp_path: Path) -> None:
     index = open_index("photos")
     other = make_index(tmp_path / "other", np.eye(3, 1280, dtype=np.float32))
+    backbone = backbone_of(index)
     with pytest.raises(IndexConflictError, match="another weights"):
-        list(indexed_queries(other, backbone_of(index)))
+        list(indexed_queries(other, backbone))
+    resized = replace(backbone, preprocessing=replace(backbone.preprocessing, resize=300))
+    with pytest.raises(IndexConflictError, match="another preprocessing"):
+        list(indexed_queries(index, resized))
+    # which none of an index has that was not forged
     model = {**index.model, "preprocessing": {**index.model["preprocessing"], "resize": 300}}
     shutil.copytree(index.directory, tmp_path / "resized")
     (tmp_path / "resized" / META).write_text(index.meta.but(model=model).dump())
     result = run("search", "--query-index", str(tmp_path / "resized"), "--index", "photos")
     assert result.exit_code == 1
-    assert "another preprocessing" in result.stderr
+    assert "its preprocessing is not that of efficientnet_lite0" in result.stderr
     shutil.rmtree(tmp_path / "resized")
 
 
