@@ -68,7 +68,7 @@ def _adding(settings: Settings, ours: Worker, root: Path, directory: Path, idle:
 
 def _prepare(root: Path, directory: Path, count: int) -> None:
     pictures.tree(root, count)
-    collection.write(directory, count, root, _records(root, count), plain.LITE)
+    collection.write(directory, count, root, _records(root, count), plain.LITE, classified=True, thumbnails=True)
     unchanged(root, directory, count)
 
 
