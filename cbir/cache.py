@@ -47,7 +47,8 @@ def users_folder(find: Callable[[str], Path]) -> Path | None:
 
 def kept(path: Path, most: int) -> bytes | None:
     """The content of a file of the cache, of at most so many bytes; None where there is none that can be trusted."""
-    if not path.exists() or not _is_ours(path.parent):
+    # `Path.exists` raises where it is not told, as in a folder that may not be entered
+    if not os.path.exists(path) or not _is_ours(path.parent):
         return None
     try:
         return read_regular(path, most=most)

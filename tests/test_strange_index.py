@@ -482,6 +482,10 @@ def test_an_index_whose_root_is_away_stays_as_private_as_it_is(directory: Path) 
         assert (rights.of_folder, rights.of_files & 0o644) == (mode, file)
 
 
+def test_a_file_of_the_cache_that_cannot_be_looked_for_is_not_there(tmp_path: Path) -> None:
+    assert cache.kept(tmp_path / ("n" * 300), 10) is None
+
+
 @on_posix
 @pytest.mark.parametrize("where", ["folder", "above"])
 @pytest.mark.parametrize("mode", [0o777, 0o1777])
