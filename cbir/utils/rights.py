@@ -15,7 +15,7 @@ def rights_of(shown: Iterable[Path | None], folder: Path) -> int:
 
     What guards `folder` as well, such as the user's home, guards the new file, too. None are no pictures.
     """
-    place = _real(folder)
+    place = os.path.realpath(folder)
     try:
         status = os.stat(place)
     except OSError:
@@ -44,7 +44,7 @@ def _rights_of_one(path: str, group: int, passed: set[str], folders: dict[str, i
         return 0
     folder = os.path.dirname(path)
     if folder not in folders:
-        folders[folder] = _rights_of_way(_real(Path(folder)), group, passed)
+        folders[folder] = _rights_of_way(os.path.realpath(folder), group, passed)
     return folders[folder] & (~0 if status is None else _allowed(status, group, stat.S_IRGRP, stat.S_IROTH))
 
 
@@ -72,10 +72,6 @@ def _allowed(status: os.stat_result, group: int, of_group: int, of_others: int) 
     is_public = mode & of_others == of_others
     is_group = is_public or (status.st_gid == group and mode & of_group == of_group)
     return (_GROUP if is_group else 0) | (_OTHERS if is_public else 0)
-
-
-def _real(folder: Path) -> str:
-    return os.path.realpath(folder)
 
 
 def _parents(place: str) -> list[str]:
