@@ -19,9 +19,9 @@ from PIL import Image
 from skimage.segmentation import felzenszwalb
 
 from benchmarks.machine import cores
-from cbir.backbones.registry import BUNDLED
-from cbir.segment.measures import Agreement, Labels, agreement, summary
-from cbir.segment.parts import Segmenter
+from cbir.backbones.backbone import BUNDLED
+from cbir.evaluation.segmentation import Agreement, Labels, agreement, summary
+from cbir.segment.segmenter import Segmenter
 
 
 class Scores(NamedTuple):

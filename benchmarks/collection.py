@@ -15,17 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import features, processes
+from cbir.backbones.backbone import describe
 from cbir.backbones.head import Classifier
 from cbir.backbones.imagenet import CLASSES
-from cbir.backbones.registry import describe
 from cbir.images.thumbnail import SIDE, Thumbnail
-from cbir.index.classes import pack
+from cbir.index.columns.classes import pack
+from cbir.index.columns.thumbnails import pack as pack_thumbnail
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
-from cbir.index.thumbnails import pack as pack_thumbnail
 from cbir.index.writer import Writer
-from cbir.search import Searcher
+from cbir.search.searcher import Searcher
 
 Floats = npt.NDArray[np.float32]
 

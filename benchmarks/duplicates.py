@@ -18,11 +18,11 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 from benchmarks import collection, pages, pictures, processes
 from benchmarks.harness import Settings, Worker, alone, one_blas_thread, take_turns
 from benchmarks.results import Result, measured, noted
-from cbir.build import Options, build_index
 from cbir.duplicates.find import find_duplicates
-from cbir.extract import Extractor
+from cbir.extract.extractor import Extractor
 from cbir.index.store import Index
-from cbir.index.target import Target
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import Target
 
 #: Photos of the collection that are the same picture but for size, crop, colours or ground, as eyes judge them.
 KNOWN = (

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from cbir.backbones.backbone import BUNDLED, describe
 from cbir.backbones.network import Stages
-from cbir.backbones.registry import BUNDLED, describe
 
 PARTS = 4
 STARTS = 10

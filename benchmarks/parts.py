@@ -83,9 +83,9 @@ def _locating(worker: Worker, made: Sequence[Composite]) -> Iterator[Result]:
 
 def located(made: Sequence[Composite], kind: str) -> list[Place]:
     """Where each composite's object is found, by a query of that kind."""
-    from cbir.backbones.registry import BUNDLED
-    from cbir.parts.locate import Locator
-    from cbir.parts.regions import Region
+    from cbir.backbones.backbone import BUNDLED
+    from cbir.images.regions import Region
+    from cbir.locate.locator import Locator
 
     locator = Locator(BUNDLED)
     found = []
@@ -187,8 +187,8 @@ class Indexed(NamedTuple):
 
 def indexed(files: Sequence[Path], scratch: Path) -> Indexed:
     """Make an index with parts, and one without, of links to `files`, which have their numbers as names."""
-    from cbir.backbones.registry import BUNDLED
-    from cbir.index.parts import SIGNS
+    from cbir.backbones.backbone import BUNDLED
+    from cbir.index.columns.parts import SIGNS
     from cbir.index.store import Index
 
     photos = scratch / "photos"
@@ -221,14 +221,14 @@ def indexed(files: Sequence[Path], scratch: Path) -> Indexed:
 
 def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> tuple[list[int], float]:
     """For each query the rank of its own composite, and the share of the exact first ten."""
-    from cbir.index.parts import PARTS
+    from cbir.images.regions import Region
+    from cbir.index.columns.parts import PARTS
     from cbir.index.store import Index
     from cbir.parts.codes import SCALE
-    from cbir.parts.features import PartReader
-    from cbir.parts.finding import find_parts
     from cbir.parts.learning import whitening_of_index
-    from cbir.parts.regions import Region
-    from cbir.search import backbone_of
+    from cbir.parts.reader import PartReader
+    from cbir.search.by_parts import find_parts
+    from cbir.search.searcher import backbone_of
 
     index = Index.open(scratch / "parts")
     reader = PartReader(backbone_of(index))
@@ -253,8 +253,8 @@ def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> 
 
 def searched_plainly(scratch: Path, made: Sequence[Composite], step: int) -> tuple[list[int], float]:
     """The same without parts, by whole photos; and of how many queries the index without parts has the same matches."""
-    from cbir.queries import Query
-    from cbir.search import Searcher, open_index
+    from cbir.search.queries import Query
+    from cbir.search.searcher import Searcher, open_index
 
     found = []
     for name in ("parts", "plain"):
@@ -271,9 +271,9 @@ def searched_plainly(scratch: Path, made: Sequence[Composite], step: int) -> tup
 
 def queried(scratch: Path, made: Sequence[Composite]) -> tuple[float, float]:
     """Milliseconds a query by a region in the index with parts, by parts and plainly, in turns, the network open."""
-    from cbir.parts.regions import RegionOption
-    from cbir.queries import Query
-    from cbir.search import Searcher, open_index
+    from cbir.images.regions import RegionOption
+    from cbir.search.queries import Query
+    from cbir.search.searcher import Searcher, open_index
 
     searcher = Searcher(open_index(str(scratch / "parts")))
     seconds: dict[bool, list[float]] = {True: [], False: []}

@@ -62,7 +62,7 @@ def _network(
     name: str, weights: Path | None, device: str
 ) -> tuple[torch.nn.Module, Callable[[Image.Image], torch.Tensor]]:
     if name == LITE:
-        from cbir.backbones.registry import describe
+        from cbir.backbones.backbone import describe
 
         # without cbir's own normalisation, whose channels-last copy is faster than plain
         return describe(name).build().headless.to(device), _preprocess_lite

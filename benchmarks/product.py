@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 import cbir.engines
-from cbir.backbones.registry import Backbone, describe
-from cbir.build import Options, build_index
+from cbir.backbones.backbone import Backbone, describe
 from cbir.engines import Engine
-from cbir.extract import Extractor, unit
+from cbir.extract.extractor import Extractor, unit
 from cbir.images.fit import fit
 from cbir.images.read import read_bytes, read_fitted
-from cbir.index.target import Target
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import Target
 
 Floats = npt.NDArray[np.float32]
 

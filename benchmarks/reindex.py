@@ -16,10 +16,10 @@ from typing import Any
 from benchmarks import collection, pictures, plain, product
 from benchmarks.harness import Settings, Worker, alone, cbir_command, run_command, take_turns, timed
 from benchmarks.results import Result, measured, noted
-from cbir.build import build_index
-from cbir.extract import Extractor
+from cbir.extract.extractor import Extractor
 from cbir.index.files import FileRecord
-from cbir.index.target import Target
+from cbir.indexing.run import build_index
+from cbir.indexing.target import Target
 
 ADDED = 100
 

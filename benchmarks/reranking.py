@@ -22,19 +22,19 @@ from unittest import mock
 import numpy as np
 import numpy.typing as npt
 
-from cbir import rerank
-from cbir.backbones.registry import describe
-from cbir.extract import Extractor
+from cbir.backbones.backbone import describe
+from cbir.extract.extractor import Extractor
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.search import Searcher
+from cbir.search import rerank
+from cbir.search.searcher import Searcher
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-#: What is changed for each line, by the names in cbir/rerank.py.
+#: What is changed for each line, by the names in cbir/search/rerank.py.
 WITHOUT: dict[str, dict[str, object]] = {
     "re-ranked": {},
     "without query expansion": {"_EXPANSIONS": 0},
@@ -96,7 +96,7 @@ def report(scratch: Path, features: Floats, labels: Labels, every: int) -> None:
 
 @contextlib.contextmanager
 def changed(changes: dict[str, object]) -> Iterator[None]:
-    """cbir.rerank with other constants; `roots` stands for rows as they are."""
+    """cbir.search.rerank with other constants; `roots` stands for rows as they are."""
     with contextlib.ExitStack() as stack:
         for name, value in changes.items():
             stack.enter_context(mock.patch.object(rerank, name, unrooted if name == "roots" else value))

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cbir.backbones.registry import BUNDLED, describe
-from cbir.cli import segment_output
-from cbir.segment.parts import Segmenter
+from cbir.backbones.backbone import BUNDLED, describe
+from cbir.cli.render import segment as rendering
+from cbir.segment.segmenter import Segmenter
 
 
 def load(name: str = BUNDLED, weights: Path | None = None, fast: bool = False) -> int:
@@ -50,7 +50,7 @@ def segment(
     segmentation = segmenter.segment(path)
     segmented = time.perf_counter()
     if folder is not None:
-        segment_output.Files(folder, [path]).write(segmentation, path, None)
+        rendering.Files(folder, [path]).write(segmentation, path, None)
     ended = time.perf_counter()
     return Took(ended - started, segmented - started, time.process_time() - worked, len(segmentation.parts))
 

@@ -21,14 +21,14 @@ from PIL import Image
 from benchmarks import reranking
 from benchmarks.harness import Settings, Worker, one_blas_thread, run_command
 from benchmarks.results import Result, measured, noted
+from cbir.backbones.backbone import BUNDLED, describe
 from cbir.backbones.head import open_classifier
-from cbir.backbones.registry import BUNDLED, describe
-from cbir.extract import Extractor, unit
+from cbir.extract.extractor import Extractor, unit
 from cbir.index.store import Index
-from cbir.ranking import Ranker
+from cbir.search.ranker import Ranker
+from cbir.tags.rules import tags
 from cbir.words.score import Scores, score_words, with_likeness
 from cbir.words.spelling import nearest_spellings
-from cbir.words.tags import tags
 from cbir.words.vocabulary import Word, look_up
 from cbir.words.wordnet import wordnet
 

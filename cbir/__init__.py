@@ -10,56 +10,56 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cbir.build import index_folder as index_folder
     from cbir.duplicates.find import find_duplicates as find_duplicates
     from cbir.errors import CbirError as CbirError
     from cbir.errors import ImageReadError as ImageReadError
-    from cbir.extract import Extractor as Extractor
+    from cbir.extract.extractor import Extractor as Extractor
     from cbir.images.read import read_image as read_image
-    from cbir.index.report import Report as Report
     from cbir.index.store import Index as Index
+    from cbir.indexing.report import Report as Report
+    from cbir.indexing.run import index_folder as index_folder
+    from cbir.locate.locator import Located as Located
+    from cbir.locate.locator import Locator as Locator
     from cbir.map.collection import map_index as map_index
-    from cbir.parts.locate import Located as Located
-    from cbir.parts.locate import Locator as Locator
-    from cbir.queries import CombinedQuery as CombinedQuery
-    from cbir.queries import Query as Query
-    from cbir.queries import WordQuery as WordQuery
-    from cbir.search import Match as Match
-    from cbir.search import Searcher as Searcher
-    from cbir.search import SearchResult as SearchResult
-    from cbir.search import open_index as open_index
-    from cbir.segment.parts import Segmentation as Segmentation
-    from cbir.segment.parts import Segmenter as Segmenter
-    from cbir.tagging import Tagged as Tagged
-    from cbir.tagging import Tagger as Tagger
-    from cbir.tagging import tag_index as tag_index
+    from cbir.search.queries import CombinedQuery as CombinedQuery
+    from cbir.search.queries import Query as Query
+    from cbir.search.queries import WordQuery as WordQuery
+    from cbir.search.searcher import Match as Match
+    from cbir.search.searcher import Searcher as Searcher
+    from cbir.search.searcher import SearchResult as SearchResult
+    from cbir.search.searcher import open_index as open_index
+    from cbir.segment.segmenter import Segmentation as Segmentation
+    from cbir.segment.segmenter import Segmenter as Segmenter
+    from cbir.tags.tagger import Tagged as Tagged
+    from cbir.tags.tagger import Tagger as Tagger
+    from cbir.tags.tagger import tag_index as tag_index
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CbirError": "cbir.errors",
-    "CombinedQuery": "cbir.queries",
-    "Extractor": "cbir.extract",
+    "CombinedQuery": "cbir.search.queries",
+    "Extractor": "cbir.extract.extractor",
     "ImageReadError": "cbir.errors",
     "Index": "cbir.index.store",
-    "Located": "cbir.parts.locate",
-    "Locator": "cbir.parts.locate",
-    "Match": "cbir.search",
-    "Query": "cbir.queries",
-    "Report": "cbir.index.update",
-    "SearchResult": "cbir.search",
-    "Searcher": "cbir.search",
-    "Segmentation": "cbir.segment.parts",
-    "Segmenter": "cbir.segment.parts",
-    "Tagged": "cbir.tagging",
-    "Tagger": "cbir.tagging",
-    "WordQuery": "cbir.queries",
+    "Located": "cbir.locate.locator",
+    "Locator": "cbir.locate.locator",
+    "Match": "cbir.search.searcher",
+    "Query": "cbir.search.queries",
+    "Report": "cbir.indexing.apply",
+    "SearchResult": "cbir.search.searcher",
+    "Searcher": "cbir.search.searcher",
+    "Segmentation": "cbir.segment.segmenter",
+    "Segmenter": "cbir.segment.segmenter",
+    "Tagged": "cbir.tags.tagger",
+    "Tagger": "cbir.tags.tagger",
+    "WordQuery": "cbir.search.queries",
     "find_duplicates": "cbir.duplicates.find",
-    "index_folder": "cbir.build",
+    "index_folder": "cbir.indexing.run",
     "map_index": "cbir.map.collection",
-    "open_index": "cbir.search",
+    "open_index": "cbir.search.searcher",
     "read_image": "cbir.images.read",
-    "tag_index": "cbir.tagging",
+    "tag_index": "cbir.tags.tagger",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.composites import composites
-from cbir.backbones.registry import BUNDLED, describe
-from cbir.parts.features import PartReader
+from cbir.backbones.backbone import BUNDLED, describe
+from cbir.parts.reader import PartReader
 from cbir.parts.whitening import Learner
 
 

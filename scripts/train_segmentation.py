@@ -25,11 +25,11 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from cbir.backbones.registry import BUNDLED, describe
+from cbir.backbones.backbone import BUNDLED, describe
 from cbir.engines import open_engine
 from cbir.segment.affinity import COLOUR_UNIT, general_points
 from cbir.segment.hypercolumns import unit
-from cbir.segment.regions import stages_of, working_copy
+from cbir.segment.merging import stages_of, working_copy
 from cbir.segment.superpixels import Superpixels, superpixels
 
 Floats = npt.NDArray[np.float32]

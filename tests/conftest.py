@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbir.backbones.registry import Backbone, describe
-from cbir.extract import Extractor
+from cbir.backbones.backbone import Backbone, describe
+from cbir.extract.extractor import Extractor
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("CBIR_SHARED") or CHECKOUT.parent / "shared")

@@ -21,15 +21,17 @@ from typing import Any
 
 import numpy as np
 
-import cbir.build
 import cbir.engines
+import cbir.indexing.run
 import cbir.parts.learning
 import cbir.parts.whitening
 from cbir.backbones.head import TOP, TopClasses
-from cbir.extract import Extractor
-from cbir.index import shortlist, update, writer
-from cbir.index.kinds import wanted_kinds
+from cbir.extract.extractor import Extractor
+from cbir.index import writer
+from cbir.index.ann import annoy
+from cbir.index.columns.registry import wanted_kinds
 from cbir.index.store import Index
+from cbir.indexing import apply
 
 COMMIT_ROWS = 8
 
@@ -89,16 +91,16 @@ def replacements() -> list[tuple[Any, str, Any]]:
         return Extractor(*arguments, **options)
 
     return [
-        (cbir.build, "Extractor", extractor),
-        (cbir.build, "classifier_of", lambda backbone: ToyClassifier()),
+        (cbir.indexing.run, "Extractor", extractor),
+        (cbir.indexing.run, "classifier_of", lambda backbone: ToyClassifier()),
         (cbir.engines, "open_engine", lambda backbone, **_: ToyEngine(backbone.dimension)),
         (cbir.parts.whitening, "general", lambda backbone: None),
         (cbir.parts.learning, "general", lambda backbone: None),
-        (update, "COMMIT_ROWS", COMMIT_ROWS),
-        (update, "COMMIT_ROWS_WITH_PARTS", COMMIT_ROWS),
+        (apply, "COMMIT_ROWS", COMMIT_ROWS),
+        (apply, "COMMIT_ROWS_WITH_PARTS", COMMIT_ROWS),
         (writer, "WORTH_COMPACTING", 10),
-        (shortlist, "SMALL", 30),
-        (shortlist, "principal_directions", directions),
+        (annoy, "SMALL", 30),
+        (annoy, "principal_directions", directions),
     ]
 
 
@@ -279,7 +281,7 @@ class Server:
 def _serve() -> None:
     from PIL import Image
 
-    import cbir.cli.index
+    import cbir.cli.commands.index
     import cbir.images.fit  # noqa: F401
 
     Image.init()

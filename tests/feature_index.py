@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cbir.backbones.registry import describe
+from cbir.backbones.backbone import describe
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index

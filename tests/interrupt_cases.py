@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from cbir.index import writer as writer_module
-from cbir.index.check import find_problems
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta, load_meta
-from cbir.index.interrupts import uninterrupted
 from cbir.index.store import Index
+from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
+from cbir.utils.interrupts import uninterrupted
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 

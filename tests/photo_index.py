@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cbir.backbones.backbone import describe
 from cbir.backbones.imagenet import classes as imagenet
-from cbir.backbones.registry import describe
-from cbir.index.classes import COUNT, pack
+from cbir.index.columns.classes import COUNT, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.home import index_directory

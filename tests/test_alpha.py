@@ -11,7 +11,7 @@ from PIL import Image, features
 from sample_files import drawing, encode, png, png_chunk
 from tiff_files import tiff_page
 
-from cbir.images import alpha
+from cbir.images.colour import alpha
 from cbir.images.read import read_image
 
 SIZE = (48, 36)

@@ -16,9 +16,9 @@ import torchvision
 from torchvision.models.feature_extraction import create_feature_extractor
 
 import cbir.backbones.weights
+from cbir.backbones.backbone import KNOWN, Backbone, choose, describe
 from cbir.backbones.efficientnet_lite import _SamePadConv
 from cbir.backbones.network import Network, Stages
-from cbir.backbones.registry import KNOWN, Backbone, choose, describe
 from cbir.backbones.weights import Weights, WeightsFile
 from cbir.errors import ModelError
 from cbir.images.fit import fit
@@ -399,7 +399,7 @@ def test_nonsense_is_no_backbone(bundled, changed):
 
 def test_describing_the_bundled_network_does_not_import_torch():
     code = (
-        "import sys, cbir.backbones.registry as registry\n"
+        "import sys, cbir.backbones.backbone as registry\n"
         "backbone, _ = registry.choose()\n"
         "assert backbone.name == 'efficientnet_lite0', backbone\n"
         "registry.describe('vgg16', 'untrained')\n"

@@ -20,10 +20,10 @@ from photo_index import index_photos
 from test_pages import HOSTILE
 
 from cbir.cli import cli
-from cbir.cli.segment_report import SegmentPage
-from cbir.extract import unit
+from cbir.cli.render.segment_report import SegmentPage
+from cbir.extract.extractor import unit
 from cbir.segment.describe import describe_parts
-from cbir.segment.parts import Segmentation
+from cbir.segment.segmenter import Segmentation
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

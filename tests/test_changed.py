@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cbir.build import Options, build_index, index_folder
 from cbir.cli import cli
-from cbir.extract import Extractor
+from cbir.extract.extractor import Extractor
 from cbir.images import contents
 from cbir.images import scan as scanning
 from cbir.images.scan import FoundFile
-from cbir.index import plan as planning
-from cbir.index.check import find_problems
-from cbir.index.report import Report
+from cbir.index.columns.times import CHANGED, noted
 from cbir.index.store import Index
-from cbir.index.target import choose_target
-from cbir.index.times import CHANGED, noted
+from cbir.index.verify import find_problems
+from cbir.indexing import plan as planning
+from cbir.indexing.report import Report
+from cbir.indexing.run import Options, build_index, index_folder
+from cbir.indexing.target import choose_target
 
 Folder = Callable[..., Path]
 

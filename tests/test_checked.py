@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cbir.index import checked
+from cbir.index import verified
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(checked, "_SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(verified, "_SETTLED_SECONDS", 0.0)
     path = tmp_path / "index" / "index-000001.ann"
     path.parent.mkdir()
     path.write_bytes(b"trees")
@@ -21,15 +21,15 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_marked_file_is_known_again(file: Path) -> None:
-    assert not checked.is_marked(file, "5a" * 32)
-    checked.mark(file, "5a" * 32)
-    assert checked.is_marked(file, "5a" * 32)
-    assert not checked.is_marked(file, "5b" * 32)
+    assert not verified.is_marked(file, "5a" * 32)
+    verified.mark(file, "5a" * 32)
+    assert verified.is_marked(file, "5a" * 32)
+    assert not verified.is_marked(file, "5b" * 32)
 
 
 @pytest.mark.parametrize("change", ["write in place", "replace", "restore the times", "other name", "remove"])
 def test_a_file_that_changed_is_not(file: Path, change: str) -> None:
-    checked.mark(file, "5a" * 32)
+    verified.mark(file, "5a" * 32)
     status = file.stat()
     if change == "write in place":
         with file.open("rb+") as stream:
@@ -44,13 +44,13 @@ def test_a_file_that_changed_is_not(file: Path, change: str) -> None:
         file = file.rename(file.with_name("index-000002.ann"))
     else:
         file.unlink()
-    assert not checked.is_marked(file, "5a" * 32)
+    assert not verified.is_marked(file, "5a" * 32)
 
 
 def test_a_file_that_has_just_changed_gets_no_mark(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checked, "_SETTLED_SECONDS", 60.0)
-    checked.mark(file, "5a" * 32)
-    assert not checked.is_marked(file, "5a" * 32)
+    monkeypatch.setattr(verified, "_SETTLED_SECONDS", 60.0)
+    verified.mark(file, "5a" * 32)
+    assert not verified.is_marked(file, "5a" * 32)
 
 
 def test_a_cache_that_cannot_be_written_costs_only_the_check(
@@ -58,13 +58,13 @@ def test_a_cache_that_cannot_be_written_costs_only_the_check(
 ) -> None:
     (tmp_path / "in the way").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "in the way"))
-    checked.mark(file, "5a" * 32)
-    assert not checked.is_marked(file, "5a" * 32)
+    verified.mark(file, "5a" * 32)
+    assert not verified.is_marked(file, "5a" * 32)
 
 
 def test_marks_do_not_pile_up(file: Path) -> None:
     for number in range(3):
         other = file.with_name(f"index-{number:06}.ann")
         other.write_bytes(b"trees")
-        checked.mark(other, "5a" * 32)
+        verified.mark(other, "5a" * 32)
     assert len(list((Path(os.environ["XDG_CACHE_HOME"]) / "cbir" / "checked").iterdir())) == 1

@@ -12,21 +12,21 @@ import pytest
 from click.testing import CliRunner
 
 from cbir.backbones import head
+from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.head import class_weights
 from cbir.backbones.imagenet import classes, find_class
-from cbir.backbones.registry import Backbone, describe
 from cbir.backbones.weights import Weights, load_state_dict
-from cbir.build import build_index
 from cbir.cli import cli
 from cbir.errors import ModelError
-from cbir.extract import unit
+from cbir.extract.extractor import unit
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
-from cbir.index.target import choose_target
 from cbir.index.writer import Writer
-from cbir.ranking import Ranker
-from cbir.search import Searcher, open_index
+from cbir.indexing.run import build_index
+from cbir.indexing.target import choose_target
+from cbir.search.ranker import Ranker
+from cbir.search.searcher import Searcher, open_index
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from cbir.backbones import head
+from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.head import TOP, Classifier, classifier_of, open_classifier
-from cbir.backbones.registry import Backbone, describe
 from cbir.backbones.weights import Weights, load_state_dict
 from cbir.errors import ModelError, WeightsError
-from cbir.extract import Extractor
+from cbir.extract.extractor import Extractor
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.head import open_classifier
-from cbir.backbones.registry import Backbone, describe
 from cbir.engines import open_engine
 from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.segment.classify import PartClassifier, cover, masked_means
 from cbir.segment.describe import describe_parts
-from cbir.segment.parts import Segmentation, Segmenter
+from cbir.segment.segmenter import Segmentation, Segmenter
 
 
 def segmentation_of(labels: np.ndarray, image: Image.Image) -> Segmentation:

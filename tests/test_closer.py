@@ -13,12 +13,12 @@ from click.testing import CliRunner, Result
 from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks.pages import COPIES, KINDS, page
-from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.duplicates.closer import SIDE, Look, agreement
 from cbir.duplicates.find import find_duplicates
 from cbir.index.store import Index
-from cbir.index.target import choose_target
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 PLAIN = np.array([0, 1, 0, 0, 0, 1], dtype=np.float32)
 MIRRORED = np.array([0, -1, 0, 0, 0, 1], dtype=np.float32)

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, features
 from sample_files import drawing, encode, heic_writer, linear_grey_profile, png, png_chunk, wide_gamut_profile
 from tiff_files import tiff_page
 
-from cbir.images import profiles
+from cbir.images.colour import profiles
 from cbir.images.read import read_image
 
 SIZE = (64, 48)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from cbir.backbones.registry import KNOWN
-from cbir.cli.completion import MODELS
+from cbir.backbones.backbone import KNOWN
+from cbir.cli.options.completion import MODELS
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from cbir.errors import IndexDamagedError
-from cbir.index import cosines
-from cbir.index.cosines import CosineQuantiles
+from cbir.index import similarity
 from cbir.index.files import FileRecord
 from cbir.index.format import META, Meta, load_meta
+from cbir.index.similarity import CosineQuantiles
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 
@@ -128,8 +128,8 @@ def test_nonsense_is_damage(changed: dict[str, object], tmp_path: Path) -> None:
 
 
 def test_it_is_needed_only_then() -> None:
-    assert not cosines.is_needed(1, None)
-    assert cosines.is_needed(2, None)
-    assert not cosines.is_needed(110, HAND)
-    assert cosines.is_needed(111, HAND)
-    assert cosines.is_needed(89, HAND)
+    assert not similarity.is_needed(1, None)
+    assert similarity.is_needed(2, None)
+    assert not similarity.is_needed(110, HAND)
+    assert similarity.is_needed(111, HAND)
+    assert similarity.is_needed(89, HAND)

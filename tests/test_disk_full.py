@@ -13,10 +13,10 @@ import pytest
 from faults import content, replacements, unnamed_files
 from PIL import Image
 
-from cbir.build import Options, build_index
-from cbir.index.check import find_problems
 from cbir.index.store import Index
-from cbir.index.target import choose_target
+from cbir.index.verify import find_problems
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and mounts of Linux")
 

@@ -15,8 +15,6 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image, ImageEnhance, ImageOps
 
-from cbir import build
-from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.duplicates.align import align, moved, plain, prepared, starts
 from cbir.duplicates.find import find_duplicates
@@ -24,10 +22,12 @@ from cbir.duplicates.groups import connected, grouped
 from cbir.duplicates.pairs import least_cosine, raised, score
 from cbir.images.read import open_image
 from cbir.images.thumbnail import thumbnail
-from cbir.index.check import find_problems
+from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 from cbir.index.store import Index
-from cbir.index.target import choose_target
-from cbir.index.thumbnails import THUMBNAILS, are_known
+from cbir.index.verify import find_problems
+from cbir.indexing import run as indexing
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 Draw = Callable[..., Image.Image]
 
@@ -77,7 +77,7 @@ def test_empty_pictures_are_no_duplicates_of_each_other() -> None:
 
 
 def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: Path, draw_picture: Draw) -> None:
-    from cbir.backbones.registry import describe
+    from cbir.backbones.backbone import describe
     from cbir.images.budget import Budget
     from cbir.images.isolated import Decoders
     from cbir.images.pipe import Wanted
@@ -286,8 +286,8 @@ def test_an_older_index_gets_thumbnails_without_the_network(
 ) -> None:
     root = photo_folder(3)
     with pytest.MonkeyPatch.context() as patch:
-        real = build.Extractor
-        patch.setattr(build, "Extractor", lambda *given, **options: real(*given, **{**options, "thumbnails": False}))
+        real = indexing.Extractor
+        patch.setattr(indexing, "Extractor", lambda *given, **options: real(*given, **{**options, "thumbnails": False}))
         build_index(choose_target(root, "photos"), Options())
     directory = Path(os.environ["CBIR_HOME"]) / "photos"
     assert find_duplicates(Index.open(directory)).without_thumbnails == 3

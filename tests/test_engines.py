@@ -16,8 +16,8 @@ import pytest
 import torch
 
 import cbir.engines
+from cbir.backbones.backbone import Backbone
 from cbir.backbones.network import Network, Stages
-from cbir.backbones.registry import Backbone
 from cbir.backbones.weights import Weights
 from cbir.engines import NAMES, WORTH_CUDA, has_cuda, open_engine
 from cbir.engines.openvino_engine import OpenVINOEngine
@@ -222,7 +222,7 @@ def test_a_kept_model_needs_neither_torch_nor_torchvision(extractor, drawn, tmp_
     np.save(tmp_path / "pictures.npy", drawn[:2])
     code = (
         "import sys, numpy as np\n"
-        "from cbir.backbones.registry import describe\n"
+        "from cbir.backbones.backbone import describe\n"
         "from cbir.engines import open_engine\n"
         f"pictures = np.load({str(tmp_path / 'pictures.npy')!r})\n"
         "engine = open_engine(describe('efficientnet_lite0'))\n"

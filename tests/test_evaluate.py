@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cbir.build import build_index
 from cbir.cli import cli
 from cbir.evaluation import sources
-from cbir.extract import Extractor
+from cbir.extract.extractor import Extractor
 from cbir.index.format import META, load_meta
-from cbir.index.target import choose_target
+from cbir.indexing.run import build_index
+from cbir.indexing.target import choose_target
 
 
 def run(*arguments: str | Path) -> Result:

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbir.backbones.registry import describe
+from cbir.backbones.backbone import describe
 from cbir.evaluation.classical import hog, hsv
 from cbir.evaluation.ground_truth import by_folder
 from cbir.evaluation.metrics import average_precision
 from cbir.evaluation.runner import evaluate
 from cbir.evaluation.sources import Collection, Wanted, open_collection
 from cbir.evaluation.systems import DEPTH, IndexSystem, _ranked
+from cbir.index.ann.annoy import Shortlist
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
-from cbir.index.shortlist import Shortlist
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.search import Searcher
+from cbir.search.searcher import Searcher
 
 ROWS, CLASSES, DIMENSION = 5600, 140, 64
 
@@ -125,8 +125,8 @@ def test_without_a_shortlist_rankings_are_the_exact_order(large: Index, monkeypa
 def test_only_what_all_indexes_have_is_compared(
     photo_folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from cbir.build import Options, build_index
-    from cbir.index.target import choose_target
+    from cbir.indexing.run import Options, build_index
+    from cbir.indexing.target import choose_target
 
     root = photo_folder(8, subfolders=["a", "b"])
     build_index(choose_target(root, "old"))

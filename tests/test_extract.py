@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 import cbir.engines
-import cbir.extract
+import cbir.extract.extractor
 import cbir.images.read
 from cbir.errors import ImageReadError, ModelError
-from cbir.extract import AHEAD, Extractor, unit
+from cbir.extract.extractor import AHEAD, Extractor, unit
 from cbir.images.fit import fit
 from cbir.images.read import decode, decode_reduced, read_fitted
 

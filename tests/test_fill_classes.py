@@ -12,22 +12,21 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cbir import build
 from cbir.backbones import head
+from cbir.backbones.backbone import Backbone
 from cbir.backbones.head import open_classifier
-from cbir.backbones.registry import Backbone
 from cbir.backbones.weights import Weights
-from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.errors import CbirError, EngineError
-from cbir.extract import Extracted, Extractor
+from cbir.extract.extractor import Extracted, Extractor
 from cbir.images import contents
-from cbir.index import update
-from cbir.index.check import find_problems
-from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.target import choose_target
-from cbir.search import Searcher, classes_of, open_index, why_without_classes
+from cbir.index.verify import find_problems
+from cbir.indexing import apply, run
+from cbir.indexing.report import Report
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
+from cbir.search.searcher import Searcher, classes_of, open_index, why_without_classes
 
 Folder = Callable[..., Path]
 
@@ -44,7 +43,7 @@ def refresh(root: Path | None, name: str = "photos", **options: object) -> Repor
 def older(root: Path, name: str = "photos") -> None:
     """An index of `root` as a cbir that knew no classes makes it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "classifier_of", lambda backbone: None)
+        patch.setattr(run, "classifier_of", lambda backbone: None)
         refresh(root, name)
     assert not list((home() / name).glob("classes-*"))
 
@@ -117,7 +116,7 @@ def test_a_filled_index_is_not_read_again(photo_folder: Folder, monkeypatch: pyt
     older(root)
     assert refresh(root).classified == 4
     monkeypatch.setattr(Extractor, "run", lambda self, files, *_: iter([pytest.fail(str(f)) for f in files]))
-    monkeypatch.setattr(build, "classifier_of", lambda backbone: pytest.fail("the classifier was to be loaded"))
+    monkeypatch.setattr(run, "classifier_of", lambda backbone: pytest.fail("the classifier was to be loaded"))
     assert (refresh(root).unchanged, refresh(root).classified) == (4, 0)
 
 
@@ -275,7 +274,7 @@ def test_an_interrupted_run_keeps_the_classes_that_it_found(
 def test_a_long_run_commits_classes_as_it_goes(photo_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     root = photo_folder(20)
     older(root)
-    monkeypatch.setattr(update, "COMMIT_ROWS", 8)
+    monkeypatch.setattr(apply, "COMMIT_ROWS", 8)
     seen: list[int] = []
 
     def watch(results: Iterator[Extracted[object]], total: int) -> Iterator[Extracted[object]]:
@@ -377,4 +376,4 @@ def test_the_command_line_tells_of_classes(photo_folder: Folder) -> None:
 def test_a_preview_of_an_index_without_a_classifier_has_nothing_to_fill_in(photo_folder: Folder) -> None:
     root = photo_folder(2)
     refresh(root, model="efficientnet_lite0", weights="untrained")
-    assert not build.preview(choose_target(root, "photos"), Options()).again
+    assert not run.preview(choose_target(root, "photos"), Options()).again

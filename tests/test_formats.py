@@ -37,7 +37,8 @@ from sample_files import (
 )
 
 from cbir.errors import ImageReadError
-from cbir.images import colours, read
+from cbir.images import read
+from cbir.images.colour import spaces
 from cbir.images.read import FORMATS, decode, read_image
 from cbir.images.scan import picture_suffixes
 
@@ -379,8 +380,8 @@ def test_a_profile_of_a_size_that_no_profile_has_is_not_looked_into():
 
 
 def test_profiles_of_srgb_cost_no_time():
-    assert colours._transform(srgb_profile(), "RGB") is None
-    assert colours._transform(wide_gamut_profile(), "RGB") is not None
+    assert spaces._transform(srgb_profile(), "RGB") is None
+    assert spaces._transform(wide_gamut_profile(), "RGB") is not None
 
 
 def test_a_profile_of_srgb_changes_no_pixel():
@@ -408,16 +409,16 @@ def test_a_profile_that_is_broken_or_of_another_mode_is_ignored(profile, format_
 
 
 def test_profiles_are_looked_into_once_and_without_littlecms_not_at_all(monkeypatch):
-    colours._transform.cache_clear()
+    spaces._transform.cache_clear()
     stored = in_wide_gamut()
     data = encode(stored, "PNG", icc_profile=wide_gamut_profile())
     for _ in range(2):
         assert difference(data, drawing()) <= 2
-    assert (colours._transform.cache_info().misses, colours._transform.cache_info().hits) == (1, 1)
-    colours._transform.cache_clear()
+    assert (spaces._transform.cache_info().misses, spaces._transform.cache_info().hits) == (1, 1)
+    spaces._transform.cache_clear()
     monkeypatch.setattr(ImageCms, "ImageCmsProfile", None)
     assert difference(data, stored) == 0
-    colours._transform.cache_clear()
+    spaces._transform.cache_clear()
 
 
 # Bombs

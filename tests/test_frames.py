@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, features
 from sample_files import drawing, encode, heic_writer
 from tiff_files import joined, tiff_page
 
-from cbir.images import frames
+from cbir.images.formats import frames
 from cbir.images.read import decode_reduced, read_image
 
 SIZE = (96, 64)

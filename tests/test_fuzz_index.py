@@ -45,15 +45,15 @@ SECONDS = 5
 def make_index(directory: Path) -> None:
     import numpy as np
 
-    from cbir.backbones.registry import describe
-    from cbir.index import shortlist
-    from cbir.index.classes import COUNT, pack
+    from cbir.backbones.backbone import describe
+    from cbir.index.ann import annoy
+    from cbir.index.columns.classes import COUNT, pack
     from cbir.index.files import FileRecord
     from cbir.index.format import Meta
     from cbir.index.writer import Writer
 
-    shortlist.SMALL = 300  # so that few rows have a shortlist, and a mutation takes milliseconds
-    shortlist.TREES = 4
+    annoy.SMALL = 300  # so that few rows have a shortlist, and a mutation takes milliseconds
+    annoy.TREES = 4
     directory.mkdir()
     model = describe("efficientnet_lite0", "untrained").to_json()
     model["dimension"] = DIMENSION
@@ -253,7 +253,7 @@ class Fuzzer:
         import numpy as np
 
         from cbir.index.store import Index
-        from cbir.search import Searcher
+        from cbir.search.searcher import Searcher
 
         index = Index.open(self.directory)
         query = np.random.default_rng(5).random(DIMENSION, dtype=np.float32)
@@ -278,8 +278,8 @@ class Fuzzer:
         import time
 
         from cbir.errors import CbirError
-        from cbir.index.check import find_problems
         from cbir.index.store import Index
+        from cbir.index.verify import find_problems
 
         counts = {"errors": 0, "answers": 0}
         for number, (text, files) in enumerate(self.mutations()):

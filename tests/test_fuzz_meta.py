@@ -84,13 +84,13 @@ def ask(directory: Path) -> None:
     """What a user may ask of an index, and what a run may do with it."""
     import numpy as np
 
-    from cbir.cli.info import _describe, _print
-    from cbir.index.check import find_problems, without_damage
+    from cbir.cli.commands.info import _describe, _print
     from cbir.index.files import FileRecord
     from cbir.index.format import load_meta
     from cbir.index.store import Index
+    from cbir.index.verify import find_problems, without_damage
     from cbir.index.writer import Writer
-    from cbir.search import Searcher
+    from cbir.search.searcher import Searcher
 
     meta = load_meta(directory)
     record = _describe(directory, verify=False)
@@ -177,8 +177,8 @@ def limit_memory() -> None:
 
 
 if __name__ == "__main__":
-    import cbir.cli.info
-    import cbir.search  # noqa: F401 (before memory is bounded)
+    import cbir.cli.commands.info
+    import cbir.search.searcher  # noqa: F401 (before memory is bounded)
 
     if sys.platform == "linux":
         limit_memory()

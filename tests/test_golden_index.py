@@ -20,8 +20,8 @@ from PIL import Image
 
 import cbir.parts.learning
 import cbir.parts.whitening
-from cbir.index.check import find_problems
 from cbir.index.store import Index
+from cbir.index.verify import find_problems
 from cbir.parts.whitening import Whitening
 
 GOLDEN = Path(__file__).parent / "golden" / "index.json"

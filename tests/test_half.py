@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cbir.index.half import to_float32
+from cbir.utils.half import to_float32
 
 
 def test_every_finite_number_is_exact() -> None:

@@ -17,8 +17,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cbir.backbones.registry import Backbone
-from cbir.build import build_index
+from cbir.backbones.backbone import Backbone
 from cbir.cli import cli
 from cbir.errors import DecodersError, ImageReadError
 from cbir.images import isolated, safely
@@ -27,7 +26,8 @@ from cbir.images.isolated import Decoders
 from cbir.images.pipe import Wanted
 from cbir.images.read import decode, decode_with_size, read_fitted
 from cbir.images.watch import Watch
-from cbir.index.target import choose_target
+from cbir.indexing.run import build_index
+from cbir.indexing.target import choose_target
 from cbir.report.thumbnails import thumbnails
 from cbir.utils import stopping
 
@@ -131,7 +131,7 @@ def test_a_module_in_the_current_folder_is_not_imported(
 def test_the_child_ends_with_a_parent_that_is_killed(photo_folder: Callable) -> None:
     code = """
 import sys, time
-from cbir.backbones.registry import describe
+from cbir.backbones.backbone import describe
 from cbir.images.budget import Budget
 from cbir.images.pipe import Wanted
 from cbir.images.isolated import Decoders

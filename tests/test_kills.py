@@ -17,15 +17,15 @@ import pytest
 from faults import Content, Server, content, replacements, unnamed_files
 from PIL import Image
 
-import cbir.build
-from cbir.build import Options, build_index
-from cbir.index.check import find_problems
+import cbir.indexing.run
 from cbir.index.files import FileRecord
 from cbir.index.format import META
-from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.target import choose_target
+from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
+from cbir.indexing.report import Report
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
 
@@ -111,7 +111,7 @@ def scenario(
             before = folder / "before"
             with pytest.MonkeyPatch.context() as older:
                 if request.param == "an older index":
-                    older.setattr(cbir.build, "classifier_of", lambda backbone: None)
+                    older.setattr(cbir.indexing.run, "classifier_of", lambda backbone: None)
                 refresh(root, before)
             change(root, draw_picture)
             shutil.copytree(before, directory)

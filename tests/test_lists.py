@@ -17,8 +17,9 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbir.cli import cli, pictures
-from cbir.cli.names import NameList, names_in
+from cbir.cli import cli
+from cbir.cli.options import images
+from cbir.cli.options.lists import NameList, names_in
 from cbir.errors import CbirError
 from cbir.evaluation.ground_truth import by_file
 from cbir.utils.text import decode
@@ -169,7 +170,7 @@ def test_a_long_list_with_odd_lines_is_read_in_time(folder: Path, tmp_path: Path
 
 
 def test_a_picture_on_stdin_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_MOST_BYTES", 5_000_000)
+    monkeypatch.setattr(images, "_MOST_BYTES", 5_000_000)
     result = run("tags", "-", input=bytes(6_000_000))
     assert (result.exit_code, result.stderr) == (
         1,

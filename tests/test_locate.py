@@ -16,8 +16,8 @@ from PIL import Image, ImageOps
 import cbir
 from cbir.cli import cli
 from cbir.errors import RegionError
-from cbir.parts.locate import Candidate, by_likeness, choose
-from cbir.parts.regions import SegmentOption
+from cbir.images.regions import SegmentOption
+from cbir.locate.locator import Candidate, by_likeness, choose
 
 
 def run(*arguments: object) -> Result:

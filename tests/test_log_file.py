@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cbir.cache import cache_folder
 from cbir.cli import cli
-from cbir.cli.logfile import LogFile
+from cbir.cli.terminal.logfile import LogFile
 from cbir.errors import CbirError
 from cbir.index.home import home
 from cbir.index.lock import exclusive
+from cbir.utils.cache import cache_folder
 
 Folder = Callable[..., Path]
 
@@ -201,7 +201,7 @@ def test_the_log_goes_on_in_a_new_file_when_logrotate_has_moved_it(log: Path) ->
 WRITE_MANY = """
 import sys
 from pathlib import Path
-from cbir.cli.logfile import LogFile
+from cbir.cli.terminal.logfile import LogFile
 log = LogFile(Path(sys.argv[1]))
 for number in range(300):
     log.write(sys.argv[2] * 3000 + str(number))
@@ -297,4 +297,4 @@ def test_whatever_goes_to_stderr_goes_to_the_log_too() -> None:
     """Commands say things with `output.tell`; an echo of their own to stderr would be missing from the log."""
     for module in (CHECKOUT / "cbir/cli").glob("*.py"):
         allowed = {"output.py": 1, "logfile.py": 1}.get(module.name, 0)
-        assert module.read_text().count("err=True") == allowed, f"{module.name}: use cbir.cli.output.tell"
+        assert module.read_text().count("err=True") == allowed, f"{module.name}: use cbir.cli.terminal.output.tell"

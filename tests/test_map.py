@@ -16,7 +16,7 @@ from feature_index import make_index
 from PIL import Image
 
 from cbir.cli import cli
-from cbir.extract import unit
+from cbir.extract.extractor import unit
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 40), "blue": (30, 50, 200)}
 EACH = 12

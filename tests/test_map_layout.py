@@ -11,7 +11,7 @@ import pytest
 from feature_index import make_index
 
 from cbir.errors import CbirError
-from cbir.extract import unit
+from cbir.extract.extractor import unit
 from cbir.map.collection import map_index, representatives
 from cbir.map.grid import Grid, arrange, grid_for
 from cbir.map.labels import find_labels

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbir.cli import COMMANDS, cli
-from cbir.cli.numbers import Number, NumberList, WholeNumber
+from cbir.cli.options.numbers import Number, NumberList, WholeNumber
 from cbir.utils.numbers import finite, whole
 
 NO_NUMBERS = ("nan", "-nan", "inf", "-inf", "infinity", "1e400", "-1e400", "1_0", "١٢", "½", "0x1", "", "1" * 5000)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cbir.build import Options, build_index
 from cbir.cli import cli
-from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.target import choose_target
+from cbir.indexing.report import Report
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 Folder = Callable[..., Path]
 

@@ -18,13 +18,14 @@ from click.testing import CliRunner, Result
 from photo_index import index_photos
 from PIL import Image
 
-from cbir.cli import cli, segment_report
-from cbir.cli.reports import TOO_MANY
+from cbir.cli import cli
+from cbir.cli.render import segment_report
+from cbir.cli.render.search_report import TOO_MANY
 from cbir.errors import CbirError
 from cbir.report.card import Card, Group
 from cbir.report.page import Pictures, file_uri, write_page
 from cbir.segment.describe import describe_parts
-from cbir.segment.parts import Segmentation
+from cbir.segment.segmenter import Segmentation
 
 #: Names that have hurt somebody, as bytes: markup, quotes, escapes of addresses, line ends, no UTF-8, no ASCII.
 HOSTILE = [
@@ -223,7 +224,7 @@ def test_too_many_pictures_are_refused_and_not_kept(
     cards = [Card("x", tmp_path / f"{number}.jpg") for number in range(20_001)]
     with pytest.raises(CbirError, match="20,001 pictures are too many for one page"):
         write_page("search.html", [Group("x", cards)], tmp_path / "a.html")
-    monkeypatch.setattr("cbir.cli.reports.TOO_MANY", 5)
+    monkeypatch.setattr("cbir.cli.render.search_report.TOO_MANY", 5)
     assert TOO_MANY > 5
     query = photos / "cats/img_000.jpg"
     result = run("search", query, query, "-k", "4", "--html", tmp_path / "a.html", "--sheet", tmp_path / "a.png")

@@ -11,20 +11,20 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cbir.backbones.registry import Backbone
+from cbir.backbones.backbone import Backbone
 from cbir.cli import cli
-from cbir.cli.reports import SearchReports
-from cbir.cli.words import Words
+from cbir.cli.options.words import Words
+from cbir.cli.render.search_report import SearchReports
 from cbir.engines import open_engine
 from cbir.errors import RegionError
-from cbir.extract import unit
+from cbir.extract.extractor import unit
+from cbir.images.regions import Region, RegionOption, of_label
 from cbir.parts.codes import SCALE, best_pictures, differing, quantised, signs
-from cbir.parts.features import Means, PartReader
-from cbir.parts.regions import Region, RegionOption, of_label
+from cbir.parts.reader import Means, PartReader
 from cbir.parts.whitening import Learner, Whitening, general
 from cbir.parts.windows import MOST_ROWS, grid
-from cbir.queries import CombinedQuery, Query
-from cbir.search import Searcher, open_index
+from cbir.search.queries import CombinedQuery, Query
+from cbir.search.searcher import Searcher, open_index
 
 
 @pytest.fixture(scope="module")

@@ -15,28 +15,28 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cbir.backbones.registry import Backbone
+from cbir.backbones.backbone import Backbone
 from cbir.cli import cli
-from cbir.cli.reports import SearchReports
-from cbir.cli.words import Words
+from cbir.cli.options.words import Words
+from cbir.cli.render.search_report import SearchReports
 from cbir.errors import IndexWriteError
 from cbir.images.fit import Preprocessing
 from cbir.images.large import size_for_parts
 from cbir.images.read import open_image, read_fitted, read_fitted_thumbnail_and_large
-from cbir.index.check import find_problems
+from cbir.index.columns.parts import PARTS, SIGNS, unpack_signs
 from cbir.index.format import load_meta
-from cbir.index.parts import PARTS, SIGNS, unpack_signs
 from cbir.index.store import Index
+from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
-from cbir.parts import learning, making
+from cbir.parts import learning, maker
 from cbir.parts.codes import SCALE
 from cbir.parts.codes import signs as signs_of
-from cbir.parts.finding import find_parts
 from cbir.parts.learning import whitening_of_index
-from cbir.parts.making import PartMaker
+from cbir.parts.maker import PartMaker
 from cbir.parts.whitening import general
-from cbir.queries import CombinedQuery, Query
-from cbir.search import Searcher, open_index
+from cbir.search.by_parts import find_parts
+from cbir.search.queries import CombinedQuery, Query
+from cbir.search.searcher import Searcher, open_index
 
 MODEL = ("--model", "efficientnet_lite0", "-q")
 
@@ -195,7 +195,7 @@ def test_damaged_parts_are_told_and_read_again(copy: Path, kind: str) -> None:
 
 
 def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start, calls = making.start_means, iter(range(100))
+    start, calls = maker.start_means, iter(range(100))
 
     def interrupted(*arguments: object) -> object:
         if next(calls) == 3:
@@ -203,7 +203,7 @@ def test_an_interrupted_run_is_taken_up_again(copy: Path, monkeypatch: pytest.Mo
         return start(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(making, "start_means", interrupted)
+        patch.setattr(maker, "start_means", interrupted)
         assert run("index", "--index", copy / "whole", "--parts", "-q").exit_code == 130
     warned = run("search", copy / "query.png", "--parts", "--index", copy / "whole")
     assert "whose parts it does not have yet" in warned.stderr

@@ -20,14 +20,15 @@ import pytest
 from click.testing import CliRunner, Result
 from feature_index import make_index
 
-from cbir import extract, query_pictures
 from cbir.cli import cli
-from cbir.cli.names import NameList
+from cbir.cli.options.lists import NameList
 from cbir.errors import CbirError, IndexConflictError
+from cbir.extract import extractor
 from cbir.index.format import META
-from cbir.indexed_queries import indexed_queries
-from cbir.queries import CombinedQuery, Query, WordQuery
-from cbir.search import AnyQuery, Searcher, backbone_of, open_index
+from cbir.search import resolve
+from cbir.search.from_index import indexed_queries
+from cbir.search.queries import CombinedQuery, Query, WordQuery
+from cbir.search.searcher import AnyQuery, Searcher, backbone_of, open_index
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "paths", "table")
 
@@ -195,12 +196,12 @@ def test_few_pictures_are_remembered_and_no_result_depends_on_it(photos: Path, m
     pictures = [Query(data[n % 12] + bytes(n // 12 + 1), str(n)) for n in range(96)]  # each content a new one
     queries = [CombinedQuery((one,), (unlike,)) for one in [*pictures, *pictures[:20]]]
     expected = [result.matches for result in Searcher(open_index("photos")).search(queries, count=3)]
-    monkeypatch.setattr(extract, "AHEAD", 2)
-    monkeypatch.setattr(query_pictures, "REMEMBERED", 40)
+    monkeypatch.setattr(extractor, "AHEAD", 2)
+    monkeypatch.setattr(resolve, "REMEMBERED", 40)
     most = 0
     for result, matches in zip(Searcher(open_index("photos")).search(iter(queries), count=3), expected, strict=True):
         assert result.matches == matches
-        most = max(most, sum(isinstance(one, query_pictures.QueryPicture) for one in gc.get_objects()))
+        most = max(most, sum(isinstance(one, resolve.QueryPicture) for one in gc.get_objects()))
     assert 0 < most < 80
 
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from cbir.backbones.registry import describe
+from cbir.backbones.backbone import describe
 from cbir.engines.openvino_engine import OpenVINOEngine
 from cbir.engines.precision import LEAST_COSINE, Choice, Trial, choose, drawn_pictures, last_measured
 from cbir.engines.torch_engine import TorchEngine

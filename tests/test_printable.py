@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from terminal import run_in_terminal
 
 from cbir.cli import cli
-from cbir.cli.completion import complete_index
+from cbir.cli.options.completion import complete_index
 from cbir.index.format import META
-from cbir.names import printable, shortened
-from cbir.search import open_index
+from cbir.search.searcher import open_index
+from cbir.utils.printable import printable, shortened
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -203,7 +203,7 @@ def test_commands_write_by_the_functions_that_make_text_printable() -> None:
         count = len(re.findall(r"click\.echo\(|(?<![\w.])print\(", module.read_text()))
         if module.name == "weights.py":  # a line before a download
             count -= 1
-        assert count <= allowed.get(module.name, 0), f"{module.name}: use cbir.cli.output.say or tell"
+        assert count <= allowed.get(module.name, 0), f"{module.name}: use cbir.cli.terminal.output.say or tell"
 
 
 def test_json_is_ascii(photos: Path) -> None:

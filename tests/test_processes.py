@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbir.index.check import find_problems
 from cbir.index.store import Index
+from cbir.index.verify import find_problems
 
 Folder = Callable[..., Path]
 

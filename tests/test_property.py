@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cbir.build import Options, build_index
 from cbir.errors import CbirError
-from cbir.extract import Extracted
-from cbir.index.check import find_problems
+from cbir.extract.extractor import Extracted
 from cbir.index.format import load_meta
 from cbir.index.store import Index
-from cbir.index.target import choose_target
+from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 _FOLDERS = ("", "a/", "a/deep/")
 NAMES = [folder + name for folder in _FOLDERS for name in ("one.png", "two.png", "thrée.png", "4 .png")]
@@ -59,9 +59,9 @@ def _replaced() -> Iterator[None]:
         for owner, name, value in replacements():
             patch.setattr(owner, name, value)
         # twelve names at most, so that merging, compaction and shortlists need smaller numbers still
-        patch.setattr("cbir.index.update.COMMIT_ROWS", 3)
+        patch.setattr("cbir.indexing.apply.COMMIT_ROWS", 3)
         patch.setattr("cbir.index.writer.WORTH_COMPACTING", 2)
-        patch.setattr("cbir.index.shortlist.SMALL", 11)
+        patch.setattr("cbir.index.ann.annoy.SMALL", 11)
         yield
 
 
@@ -116,7 +116,7 @@ class Machine:
     def index_with_an_older_cbir(self) -> None:
         """As one does that knows no classes: those of an index that it changes it forgets."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("cbir.build.classifier_of", lambda backbone: None)
+            patch.setattr("cbir.indexing.run.classifier_of", lambda backbone: None)
             self.index()
         meta = load_meta(self.directory)
         blocks = tuple(replace(block, classes=None) for block in meta.blocks)

@@ -18,13 +18,13 @@ import pytest
 from faults import ToyEngine, replacements
 from PIL import Image
 
-from cbir.build import Options, build_index
-from cbir.extract import Extractor
-from cbir.index.check import find_problems
+from cbir.extract.extractor import Extractor
 from cbir.index.lock import HOLDER, LOCK
 from cbir.index.store import Index
-from cbir.index.target import choose_target
-from cbir.search import Searcher
+from cbir.index.verify import find_problems
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
+from cbir.search.searcher import Searcher
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="its tools look into /proc")
 

@@ -15,14 +15,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.errors import ImageReadError
-from cbir.extract import Extractor
-from cbir.images import jxl, suffixes
-from cbir.images.raw import is_raw
+from cbir.extract.extractor import Extractor
+from cbir.images.formats import jxl, suffixes
+from cbir.images.formats.raw import is_raw
 from cbir.images.read import open_image, read_image
-from cbir.index.target import choose_target
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 rawpy = pytest.importorskip("rawpy")
 pillow_jxl = pytest.importorskip("pillow_jxl")

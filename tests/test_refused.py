@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cbir import build
-from cbir.build import Options, build_index
 from cbir.cli import cli
 from cbir.errors import IndexDamagedError
 from cbir.images import contents
 from cbir.images import read as reading
 from cbir.images import scan as scanning
 from cbir.index import refused
-from cbir.index.check import find_problems
 from cbir.index.format import load_meta
-from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.target import choose_target
+from cbir.index.verify import find_problems
+from cbir.indexing import run
+from cbir.indexing.report import Report
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 Folder = Callable[..., Path]
 
@@ -121,7 +121,7 @@ def test_they_are_tried_again_when_somebody_wants_it(mixed: Path, option: str, o
 
 def test_they_are_tried_again_by_another_reader(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refresh(mixed)
-    monkeypatch.setattr(build, "describe_readers", lambda max_pixels: "a reader that reads more")
+    monkeypatch.setattr(run, "describe_readers", lambda max_pixels: "a reader that reads more")
     assert refresh(mixed).as_before == set()
     assert refresh(mixed).as_before == set(BAD)
 
@@ -255,7 +255,7 @@ def test_the_command_tells_what_is_as_before(mixed: Path, tmp_path: Path) -> Non
 
 
 def test_readers_are_told_apart() -> None:
-    from cbir.images.readers import describe_readers
+    from cbir.images.formats.readers import describe_readers
 
     assert describe_readers(5) != describe_readers(6)
     assert "pillow " in describe_readers(5)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbir.backbones.registry import Backbone, describe
-from cbir.segment import hypercolumns, regions
+from cbir.backbones.backbone import Backbone, describe
+from cbir.segment import hypercolumns, merging
 from cbir.segment.affinity import distances, general_points, learnt, probability
 from cbir.segment.enlarge import enlarged_labels
 from cbir.segment.hierarchy import merge
 from cbir.segment.hypercolumns import StageMap, on_grid, on_regions, stage_maps, unit
-from cbir.segment.parts import Segmenter
 from cbir.segment.runs import neighbours
+from cbir.segment.segmenter import Segmenter
 from cbir.segment.superpixels import superpixels
 
 
@@ -72,8 +72,8 @@ def test_any_number_of_parts_is_made_exactly(segmenter: Segmenter) -> None:
 def test_coarser_parts_are_unions_of_finer_ones(bundled: Backbone, segmenter: Segmenter) -> None:
     image, _ = scene()
     assert len(segmenter.segment(image, scale=0.1).parts) > len(segmenter.segment(image, scale=100).parts)
-    _, merged = regions.hierarchy(image, segmenter.engine, bundled, fast=True)
-    found = [merged.regions(merged.count_at(regions.threshold_at(scale))) for scale in (0.1, 1, 10, 1000)]
+    _, merged = merging.hierarchy(image, segmenter.engine, bundled, fast=True)
+    found = [merged.regions(merged.count_at(merging.threshold_at(scale))) for scale in (0.1, 1, 10, 1000)]
     assert found[0].max() > found[1].max() > found[2].max() >= found[3].max() == 0
     for fine, coarse in itertools.pairwise(found):
         for part in range(fine.max() + 1):
@@ -212,13 +212,13 @@ def test_log_odds_fall_with_distance() -> None:
 def test_general_points_are_one_apart_on_the_mean(squeezenet: Backbone) -> None:
     image, _ = scene()
     cut = superpixels(np.asarray(image))
-    stages = regions.stages_of(image, Segmenter(squeezenet).engine, cut, 1)[0]
+    stages = merging.stages_of(image, Segmenter(squeezenet).engine, cut, 1)[0]
     assert float(cut.shares @ distances(general_points(stages, cut)) @ cut.shares) == pytest.approx(1, abs=1e-3)
 
 
 def test_the_threshold_stays_a_probability() -> None:
-    assert regions.threshold_at(1) == pytest.approx(regions.THRESHOLD)
-    assert 0 < regions.threshold_at(0.001) < regions.threshold_at(0.5) < regions.threshold_at(1000) < 1
+    assert merging.threshold_at(1) == pytest.approx(merging.THRESHOLD)
+    assert 0 < merging.threshold_at(0.001) < merging.threshold_at(0.5) < merging.threshold_at(1000) < 1
 
 
 @pytest.mark.parametrize("size", [(97, 61), (40, 25), (13, 9)])

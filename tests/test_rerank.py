@@ -12,8 +12,8 @@ from feature_index import make_index
 
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.rerank import COPY, IDENTICAL, LEAST_ROWS, SHORTLIST, Centre, _diffuse, largest, rerank, roots
-from cbir.search import Searcher
+from cbir.search.rerank import COPY, IDENTICAL, LEAST_ROWS, SHORTLIST, Centre, _diffuse, largest, rerank, roots
+from cbir.search.searcher import Searcher
 
 MakeIndex = Callable[[np.ndarray], Index]
 

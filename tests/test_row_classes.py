@@ -10,10 +10,10 @@ import pytest
 from test_store import DIMENSION, feature, first_state, record
 
 from cbir.errors import IndexDamagedError
-from cbir.index.check import find_problems, without_damage
-from cbir.index.classes import CLASSES, COUNT, RECORD, in_vain, pack, unpack
+from cbir.index.columns.classes import CLASSES, COUNT, RECORD, in_vain, pack, unpack
 from cbir.index.format import META, load_meta
 from cbir.index.store import Index
+from cbir.index.verify import find_problems, without_damage
 from cbir.index.writer import Writer
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from cbir.errors import IndexDamagedError
-from cbir.hashing import file_sha256
 from cbir.index import datafile
 from cbir.index.format import FileEntry
 from cbir.index.rowfile import RowFile
+from cbir.utils.hashing import file_sha256
 
 ROWS, DIMENSION = 50, 7
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cbir.images import scan as scanning
+from cbir.images.formats.suffixes import picture_suffixes
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile, look_into, pictures_in, scan
-from cbir.images.suffixes import picture_suffixes
 
 
 def touch(root, *paths):

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbir.build import build_index
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexNotFoundError
-from cbir.extract import Extractor
+from cbir.extract.extractor import Extractor
 from cbir.index.format import META, load_meta
 from cbir.index.store import Index
-from cbir.index.target import choose_target
-from cbir.queries import Query
-from cbir.search import Searcher, backbone_of, open_index
+from cbir.indexing.run import build_index
+from cbir.indexing.target import choose_target
+from cbir.search.queries import Query
+from cbir.search.searcher import Searcher, backbone_of, open_index
 
 Folder = Callable[..., Path]
 
@@ -181,7 +181,7 @@ def test_a_model_of_another_dimension_is_damage_and_no_crash(photos: Path) -> No
 
 
 def test_an_emptied_index_finds_nothing(photos: Path) -> None:
-    from cbir.build import Options
+    from cbir.indexing.run import Options
 
     away = photos.parent / "away"
     away.mkdir()

@@ -18,20 +18,20 @@ from click.testing import CliRunner, Result
 from test_processes import imported
 
 import cbir
+from cbir.backbones.backbone import describe
 from cbir.backbones.imagenet import classes as imagenet
-from cbir.backbones.registry import describe
-from cbir.build import build_index
 from cbir.cli import cli
 from cbir.errors import CbirError, IndexDamagedError, WordError
-from cbir.index.classes import COUNT, pack
+from cbir.index.columns.classes import COUNT, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.home import index_directory
-from cbir.index.report import Report
-from cbir.index.target import choose_target
 from cbir.index.writer import Writer
-from cbir.queries import CombinedQuery, Query, WordQuery
-from cbir.search import Searcher, open_index
+from cbir.indexing.report import Report
+from cbir.indexing.run import build_index
+from cbir.indexing.target import choose_target
+from cbir.search.queries import CombinedQuery, Query, WordQuery
+from cbir.search.searcher import Searcher, open_index
 from cbir.words.score import with_likeness
 
 CHECKOUT = Path(__file__).resolve().parents[1]

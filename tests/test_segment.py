@@ -12,7 +12,7 @@ from PIL import Image
 from cbir.segment.hypercolumns import StageMap, _interpolation
 from cbir.segment.kmeans import kmeans, squared_distances
 from cbir.segment.overlay import label_map, overlay
-from cbir.segment.parts import Segmenter, describe_parts
+from cbir.segment.segmenter import Segmenter, describe_parts
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cbir.cli import cli, output
+from cbir.cli import cli
+from cbir.cli.terminal import output
 from cbir.segment.coco import segmentations
 
 

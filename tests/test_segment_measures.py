@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cbir.segment.measures import agreement, overlaps, summary
+from cbir.evaluation.segmentation import agreement, overlaps, summary
 
 HALVES = np.array([[0, 0, 1, 1]])
 QUARTERS = np.array([[5, 6, 7, 9]])

@@ -18,9 +18,9 @@ from cbir.segment.colours import distinct_colours
 from cbir.segment.describe import describe_parts
 from cbir.segment.layers import colour_map, layers_picture, mean_activations
 from cbir.segment.overlay import OVERLAY_SIDE, cut_outs, label_map, overlay, roomy_spots
-from cbir.segment.parts import Segmentation, Segmenter
 from cbir.segment.polygons import outlines
 from cbir.segment.runs import neighbours
+from cbir.segment.segmenter import Segmentation, Segmenter
 
 RING = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=np.uint8)
 

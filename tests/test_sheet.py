@@ -271,9 +271,9 @@ def test_it_works_without_a_terminal_and_loads_no_network(photos: Path, tmp_path
 
 
 def test_reading_the_options_imports_no_numpy(tmp_path: Path) -> None:
-    """Whoever imports it first decides how many threads multiply (`cbir.cli.runs.use_one_blas_thread`)."""
+    """Whoever imports it first decides how many threads multiply (`cbir.cli.terminal.runs.use_one_blas_thread`)."""
     code = (
-        "import sys; from cbir.cli.search import command; "
+        "import sys; from cbir.cli.commands.search import command; "
         "command.make_context('search', sys.argv[1:]); print('numpy' in sys.modules, 'PIL' in sys.modules)"
     )
     arguments = ["x.jpg", "--sheet", str(tmp_path / "a.png"), "--html", str(tmp_path / "a.html")]

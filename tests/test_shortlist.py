@@ -10,16 +10,17 @@ from typing import IO
 import numpy as np
 import pytest
 
-from cbir.backbones.registry import describe
+from cbir.backbones.backbone import describe
 from cbir.errors import IndexDamagedError
-from cbir.hashing import content_sha256
-from cbir.index import checked, shortlist, trees
-from cbir.index.check import find_problems
+from cbir.index import verified
+from cbir.index.ann import annoy, trees
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta, load_meta
 from cbir.index.store import Index
+from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
-from cbir.search import Searcher
+from cbir.search.searcher import Searcher
+from cbir.utils.hashing import content_sha256
 
 ROWS = 6000
 DIMENSION = 256
@@ -113,12 +114,12 @@ def test_rows_outside_the_shortlist_are_found_and_invalid_ones_are_not(large: Pa
 
 
 def test_a_shortlist_is_made_and_renewed_when_it_pays() -> None:
-    assert not shortlist.is_needed(5000, None)
-    assert shortlist.is_needed(5001, None)
-    assert not shortlist.is_needed(10_000, 5001)
-    assert shortlist.is_needed(10_002, 5001)
-    assert not shortlist.is_needed(110_000, 100_000)
-    assert shortlist.is_needed(112_000, 100_000)
+    assert not annoy.is_needed(5000, None)
+    assert annoy.is_needed(5001, None)
+    assert not annoy.is_needed(10_000, 5001)
+    assert annoy.is_needed(10_002, 5001)
+    assert not annoy.is_needed(110_000, 100_000)
+    assert annoy.is_needed(112_000, 100_000)
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", "swap", "delete projection"])
@@ -158,7 +159,7 @@ def test_a_sound_shortlist_is_hashed_once_and_again_when_it_changed(
 ) -> None:
     directory = tmp_path / "index"
     shutil.copytree(large, directory)
-    monkeypatch.setattr(checked, "_SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(verified, "_SETTLED_SECONDS", 0.0)
     hashed: list[str] = []
 
     def watched(file: IO[bytes]) -> str:

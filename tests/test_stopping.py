@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cbir.build import index_folder
-from cbir.index.check import find_problems
 from cbir.index.lock import exclusive
 from cbir.index.store import Index
+from cbir.index.verify import find_problems
+from cbir.indexing.run import index_folder
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -27,7 +27,7 @@ SECONDS = 6
 
 # A file that cannot be opened before somebody writes to it, as on a disk that hangs.
 HANGING_READ = """
-import cbir.extract as extract
+import cbir.extract.extractor as extract
 real = extract.read_bytes
 def read(path, share):
     if path.name != "zzz.jpg":

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from cbir.errors import IndexDamagedError, IndexLockedError, IndexNotFoundError, IndexWriteError
-from cbir.index.check import find_problems
 from cbir.index.files import FileRecord
 from cbir.index.format import META, Meta, load_meta
 from cbir.index.lock import exclusive
 from cbir.index.store import Index
+from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
 
 DIMENSION = 16

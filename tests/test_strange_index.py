@@ -16,23 +16,24 @@ import pytest
 from feature_index import make_index
 from PIL import Image
 
-from cbir import cache
-from cbir.backbones.registry import Backbone, describe, named_by_user
+from cbir.backbones.backbone import Backbone, describe, named_by_user
 from cbir.backbones.weights import Weights
-from cbir.cli import opening, tags_output
+from cbir.cli.render import tags
+from cbir.cli.terminal import opening
 from cbir.errors import IndexDamagedError, IndexLockedError, IndexWriteError, ModelError, WeightsError
-from cbir.index import checked
-from cbir.index.check import find_problems, without_damage
+from cbir.index import verified
+from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import META, PartsEntry, load_meta
 from cbir.index.lock import HOLDER, LOCK, exclusive
-from cbir.index.parts import PARTS, SIGNS, PartRows, pack
 from cbir.index.rights import Rights
 from cbir.index.store import Index
+from cbir.index.verify import find_problems, without_damage
 from cbir.index.writer import Writer
 from cbir.parts.codes import quantised, signs
-from cbir.parts.finding import find_parts
-from cbir.search import Searcher
+from cbir.search.by_parts import find_parts
+from cbir.search.searcher import Searcher
+from cbir.utils import cache
 
 DIMENSION = 16
 
@@ -527,7 +528,7 @@ def test_a_file_of_the_cache_that_never_ends_is_passed_over(
     cache.make_private(file.parent)
     os.mkfifo(file) if what == "FIFO" else file.symlink_to("/dev/zero")
     assert cache.kept(file, 1 << 40) is None
-    assert not checked.is_marked(tmp_path, "0" * 64)
+    assert not verified.is_marked(tmp_path, "0" * 64)
 
 
 # --- what an index leads to
@@ -657,7 +658,7 @@ def test_sidecars_are_for_pictures_that_really_are_below_the_root(tmp_path: Path
     (root / "link.png").symlink_to(elsewhere / "a.png")
     names = ("a.png", "link.png", "text.jpg", "folder/a.png", "../elsewhere/a.png", "nothing.png")
     real = os.path.realpath(root)
-    assert [name for name in names if tags_output._is_picture_below(real, root / name)] == ["a.png", "link.png"]
+    assert [name for name in names if tags._is_picture_below(real, root / name)] == ["a.png", "link.png"]
 
 
 def test_a_window_whose_numbers_are_none_is_no_match(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cbir.cli import cli, failures
-from cbir.cli.output import moment
+from cbir.cli import cli
+from cbir.cli.terminal import failures
+from cbir.cli.terminal.output import moment
 
 CHECKOUT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "cbir"]

@@ -21,19 +21,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cbir import __version__
+from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.imagenet import find_class
-from cbir.backbones.registry import Backbone, describe
 from cbir.cli import cli
 from cbir.errors import CbirError
-from cbir.index.classes import CLASSES, COUNT, pack
+from cbir.index.columns.classes import CLASSES, COUNT, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.home import home
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.sidecars import Outcome, Sidecars, packet
-from cbir.tagging import Choice, RowTags, tag_index
-from cbir.words.tags import Tag, words_above
+from cbir.tags.rules import Tag, words_above
+from cbir.tags.tagger import Choice, RowTags, tag_index
+from cbir.tags.xmp import Outcome, Sidecars, packet
 from cbir.words.wordnet import wordnet
 
 DC, LR, RDF = (
@@ -269,7 +269,7 @@ def test_a_search_shows_tags(make_index: Callable[..., Index], monkeypatch: pyte
     table = run(*search, "--format", "table").stdout.splitlines()
     assert table[0].split() == ["rank", "score", "percentile", "tag", "path"]
     assert table[1].split()[3] == "dog"
-    monkeypatch.setattr("cbir.cli.table.terminal_width", lambda: 60)
+    monkeypatch.setattr("cbir.cli.terminal.table.terminal_width", lambda: 60)
     narrow = run(*search, "--format", "table").stdout.splitlines()
     assert narrow[0].split() == ["rank", "score", "percentile", "path"]
     assert narrow[1].split()[3].endswith("b/dog.jpg")

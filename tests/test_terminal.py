@@ -16,9 +16,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from terminal import run_in_terminal
 
-from cbir.cli import cells, cli, table
-from cbir.cli.output import JsonDocument, write_json
-from cbir.cli.table import Column
+from cbir.cli import cli
+from cbir.cli.terminal import cells, table
+from cbir.cli.terminal.output import JsonDocument, write_json
+from cbir.cli.terminal.table import Column
 
 NAMES = (
     "京都の紅葉と金閣寺と清水寺の長い長い名前の写真.jpg",

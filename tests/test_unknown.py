@@ -17,8 +17,8 @@ from photo_index import index_photos
 from cbir.errors import RefusedToForgetError
 from cbir.images import scan as scanning
 from cbir.images.patterns import Patterns
-from cbir.index.plan import Plan, make_plan
 from cbir.index.store import Index
+from cbir.indexing.plan import Plan, make_plan
 
 Folder = Callable[..., Path]
 

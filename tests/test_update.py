@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbir import build
-from cbir.build import Options, build_index
 from cbir.errors import CbirError, IndexConflictError, RefusedToForgetError
-from cbir.extract import Extracted, Extractor
+from cbir.extract.extractor import Extracted, Extractor
 from cbir.images import contents
-from cbir.index import update
-from cbir.index.check import find_problems
-from cbir.index.report import Report
 from cbir.index.store import Index
-from cbir.index.target import choose_target
+from cbir.index.verify import find_problems
+from cbir.indexing import apply, run
+from cbir.indexing.report import Report
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 
 Folder = Callable[..., Path]
 
@@ -246,7 +245,7 @@ def test_an_interrupted_run_keeps_what_it_did_and_the_next_goes_on(
 def test_a_long_run_commits_as_it_goes(photo_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     root = photo_folder(30)
     shutil.copy(root / "img_000.jpg", root / "z_copy_of_a_committed_row.jpg")
-    monkeypatch.setattr(update, "COMMIT_ROWS", 8)
+    monkeypatch.setattr(apply, "COMMIT_ROWS", 8)
     seen: list[int] = []
 
     def watch(results: Iterator[Extracted[object]], total: int) -> Iterator[Extracted[object]]:
@@ -297,7 +296,7 @@ def test_a_new_index_needs_pictures_and_a_place(photo_folder: Folder, tmp_path: 
 
 def test_a_preview_writes_nothing(photo_folder: Folder) -> None:
     root = photo_folder(3)
-    plan = build.preview(choose_target(root), Options())
+    plan = run.preview(choose_target(root), Options())
     assert len(plan.fresh) == 3
     assert not home().exists()
 

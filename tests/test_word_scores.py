@@ -10,12 +10,12 @@ import pytest
 from feature_index import make_index
 
 from cbir.backbones.imagenet import classes as imagenet
-from cbir.extract import unit
-from cbir.ranking import Ranker
-from cbir.rerank import _SAME, Centre, _affinities, reach, roots
-from cbir.words.rerank import CANDIDATES, rerank_by_evidence
+from cbir.extract.extractor import unit
+from cbir.search.feedback import CANDIDATES, rerank_by_evidence
+from cbir.search.ranker import Ranker
+from cbir.search.rerank import _SAME, Centre, _affinities, reach, roots
+from cbir.tags.rules import tags
 from cbir.words.score import class_shares, score_words, weighted_sums, with_likeness
-from cbir.words.tags import tags
 from cbir.words.vocabulary import look_up
 
 NUMBER = {one.name: one.number for one in imagenet()}

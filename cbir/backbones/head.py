@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cbir.backbones.backbone import BUNDLED, Backbone
 from cbir.backbones.imagenet import CLASSES, find_class
-from cbir.backbones.registry import BUNDLED, Backbone
 from cbir.backbones.weights import load_state_dict
-from cbir.cache import cache_folder, keep, kept
 from cbir.errors import CbirError, ModelError
+from cbir.utils.cache import cache_folder, keep, kept
 
 logger = logging.getLogger("cbir")
 

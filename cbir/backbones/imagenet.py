@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from cbir.errors import ModelError
-from cbir.names import shortened
+from cbir.utils.printable import shortened
 
 CLASSES = 1000
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbir.cache import cache_folder, keep, kept
 from cbir.errors import CbirError, WeightsError, reason_of
-from cbir.hashing import file_sha256
+from cbir.utils.cache import cache_folder, keep, kept
+from cbir.utils.hashing import file_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +119,7 @@ class Weights:
         if self.url:
             candidates.append(hub_file(WeightsFile(self.url, 0)))
         if self.source == "bundled":
-            from cbir.backbones.registry import bundled_weights
+            from cbir.backbones.backbone import bundled_weights
 
             candidates.append(Path(str(bundled_weights().path)))
         for candidate in dict.fromkeys(candidates):

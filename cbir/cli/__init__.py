@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from cbir import __version__
-from cbir.cli import failures, logfile, output, streams
-from cbir.cli.options import STDERR
+from cbir.cli.options.common import STDERR
+from cbir.cli.terminal import failures, logfile, output, streams
 from cbir.errors import CbirError
 from cbir.utils import stopping
 from cbir.utils.stopping import INTERRUPTED
@@ -44,7 +44,7 @@ class Commands(click.Group):
         """The command of that name."""
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"cbir.cli.{name}").command
+        command: click.Command = importlib.import_module(f"cbir.cli.commands.{name}").command
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cbir.errors import IndexDamagedError
-from cbir.index.thumbnails import THUMBNAILS, are_known
+from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 
 if TYPE_CHECKING:
     from cbir.index.files import Columns

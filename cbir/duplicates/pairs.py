@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.duplicates.align import PROMISING, align, moved, plain, prepared, starts
-from cbir.index.shortlist import Shortlist
+from cbir.index.ann.annoy import Shortlist
+from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.store import Index
-from cbir.index.thumbnails import THUMBNAILS
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.registry import Backbone
+from cbir.backbones.backbone import Backbone
 from cbir.errors import CbirError, EngineError
 
 if TYPE_CHECKING:

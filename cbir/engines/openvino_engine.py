@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from cbir.backbones.registry import Backbone
-from cbir.cache import keep, kept
+from cbir.backbones.backbone import Backbone
 from cbir.engines import Features, Pictures
 from cbir.engines.precision import (
     LEAST_COSINE,
@@ -28,6 +27,7 @@ from cbir.engines.precision import (
     drawn_pictures,
     read_choice,
 )
+from cbir.utils.cache import keep, kept
 
 logger = logging.getLogger("cbir")
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbir.cache import cache_folder, kept
+from cbir.utils.cache import cache_folder, kept
 
 Pictures = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]

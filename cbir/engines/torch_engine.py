@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from cbir.backbones.backbone import Backbone
 from cbir.backbones.network import LastMap, PlaceMaps, Stages
-from cbir.backbones.registry import Backbone
 from cbir.engines import Features, Pictures
 
 

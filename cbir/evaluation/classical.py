@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cbir.errors import CbirError, ImageReadError
-from cbir.extract import unit
+from cbir.extract.extractor import unit
 from cbir.images.safely import open_image
 
 Floats = npt.NDArray[np.float32]

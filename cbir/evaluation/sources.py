@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from cbir.backbones.registry import Backbone, choose, describe
-from cbir.build import Options, Results, build_index
+from cbir.backbones.backbone import Backbone, choose, describe
 from cbir.errors import CbirError, ImageReadError, IndexConflictError
 from cbir.evaluation import classical
 from cbir.evaluation.systems import ClassicalSystem, IndexSystem
 from cbir.index.format import META, load_meta
 from cbir.index.home import all_directories, home, name_for
 from cbir.index.store import Index
-from cbir.index.target import Target
-from cbir.search import backbone_of, open_index
+from cbir.indexing.run import Options, Results, build_index
+from cbir.indexing.target import Target
+from cbir.search.searcher import backbone_of, open_index
 from cbir.utils.stopping import at_forced_end
 
 logger = logging.getLogger("cbir")

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.evaluation.ground_truth import Items
+from cbir.index.ann.annoy import CANDIDATES, Shortlist
 from cbir.index.format import Meta
-from cbir.index.shortlist import CANDIDATES, Shortlist
 from cbir.index.store import Index
-from cbir.rerank import SHORTLIST
-from cbir.search import Searcher
+from cbir.search.rerank import SHORTLIST
+from cbir.search.searcher import Searcher
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cbir.errors import ImageReadError, reason_of
-from cbir.images.first_bytes import HEAD_BYTES, is_pictures
-from cbir.images.suffixes import RAW_SUFFIXES
+from cbir.images.formats.first_bytes import HEAD_BYTES, is_pictures
+from cbir.images.formats.suffixes import RAW_SUFFIXES
 from cbir.utils.opening import open_regular
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from cbir.images import alpha, colours, depth
-from cbir.images.bands import BAND, bands
+from cbir.images.colour import alpha, depth, spaces
+from cbir.images.colour.bands import BAND, bands
 
 _GREYS = ("1", "L", "LA", "La", "I", "F")
 
@@ -34,7 +34,7 @@ def to_rgb(image: Image.Image, data: bytes = b"") -> Image.Image:
 
 def _conversion(image: Image.Image, data: bytes) -> Callable[[Image.Image], Image.Image] | None:
     """What makes RGB of a band of `image`; None where that is what it is already."""
-    transform = colours.transform_of(image, data, is_grey=_is_grey(image))
+    transform = spaces.transform_of(image, data, is_grey=_is_grey(image))
     to_base = _to_base(image)
     if transform is None:
         return to_base

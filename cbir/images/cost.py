@@ -9,7 +9,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from cbir.errors import ImageReadError
-from cbir.images import png, tiff
+from cbir.images.formats import png, tiff
 
 #: A picture that needs more bytes than this is refused before it is decoded. Its file's own bytes do not count.
 MAX_BYTES = 2 << 30

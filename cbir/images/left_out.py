@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from cbir.images.suffixes import suffix_of
+from cbir.images.formats.suffixes import suffix_of
 
 #: Names of each kind that are told one by one.
 _EXAMPLES = 10

@@ -16,16 +16,17 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from cbir.errors import ImageReadError
-from cbir.images import cost, frames, no_picture, png, ppm, tiff
+from cbir.images import cost
 from cbir.images.contents import read_bytes as read_bytes
 from cbir.images.convert import to_rgb
 from cbir.images.fit import Box, Preprocessing, fit
-from cbir.images.jxl import is_jxl, open_jxl
+from cbir.images.formats import frames, no_picture, png, ppm, tiff
+from cbir.images.formats.jxl import is_jxl, open_jxl
+from cbir.images.formats.raw import is_raw, open_raw
+from cbir.images.formats.suffixes import reads_raw
 from cbir.images.large import LargePicture, large_picture, size_for_parts
 from cbir.images.orientation import forget_other_turns, swaps_sides, turn_of, turn_upright
 from cbir.images.pipe import MAX_PIXELS as MAX_PIXELS
-from cbir.images.raw import is_raw, open_raw
-from cbir.images.suffixes import reads_raw
 from cbir.images.thumbnail import Thumbnail, thumbnail
 
 logger = logging.getLogger("cbir")

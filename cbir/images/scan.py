@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cbir.errors import reason_of
-from cbir.images.first_bytes import looks_like_picture
+from cbir.images.formats.first_bytes import looks_like_picture
+from cbir.images.formats.suffixes import is_hidden, is_systems, kind_by_suffix, picture_suffixes, suffix_of
 from cbir.images.left_out import LeftOut
 from cbir.images.patterns import Patterns
-from cbir.images.suffixes import is_hidden, is_systems, kind_by_suffix, picture_suffixes, suffix_of
 
 
 class FoundFile(NamedTuple):

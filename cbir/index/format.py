@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError, reason_of
-from cbir.index.cosines import CosineQuantiles
 from cbir.index.home import META as META
+from cbir.index.similarity import CosineQuantiles
 from cbir.index.values import (
     LARGEST,
     LONGEST_NAME,
@@ -31,7 +31,7 @@ from cbir.utils.opening import read_regular
 
 FORMAT = 1
 
-#: Names of the optional files of a block, and of its fields for them: see `cbir.index.optional`.
+#: Names of the optional files of a block, and of its fields for them: see `cbir.index.columns.column`.
 OPTIONAL = ("classes", "thumbnails", "parts", "signs", "changed")
 
 #: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
-from cbir.cache import make_private, users_folder
 from cbir.errors import CbirError, IndexNotFoundError
+from cbir.utils.cache import make_private, users_folder
 
 #: The file that makes a directory an index: its one commit point.
 META = "meta.json"

@@ -16,8 +16,8 @@ import filelock
 from cbir.errors import IndexLockedError, IndexWriteError, reason_of
 from cbir.index.rights import Rights, create
 from cbir.index.values import read_json, whole
-from cbir.names import printable
 from cbir.utils.opening import read_regular
+from cbir.utils.printable import printable
 from cbir.utils.stopping import at_forced_end
 
 LOCK = "lock"

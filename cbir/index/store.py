@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
-from cbir.index.classes import CLASSES, COUNT, RowClasses, unpack
+from cbir.index.ann.annoy import Shortlist, open_shortlist
+from cbir.index.columns.classes import CLASSES, COUNT, RowClasses, unpack
+from cbir.index.columns.column import Kind, OptionalRows, Records
+from cbir.index.columns.registry import KINDS
 from cbir.index.files import Columns, FileRecord, FileTable
 from cbir.index.format import BlockEntry, Meta, load_meta
-from cbir.index.half import to_float32
-from cbir.index.kinds import KINDS
-from cbir.index.optional import Kind, OptionalRows, Records
 from cbir.index.rowfile import RowFile
-from cbir.index.shortlist import Shortlist, open_shortlist
+from cbir.utils.half import to_float32
 
 logger = logging.getLogger("cbir")
 

@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError, IndexWriteError, reason_of
-from cbir.hashing import file_sha256
-from cbir.index import cosines, shortlist
+from cbir.index import similarity
+from cbir.index.ann import annoy
+from cbir.index.columns.column import Kind, Records, mask_of, noting_missing, ranges_of
+from cbir.index.columns.registry import KINDS
 from cbir.index.files import FileRecord, dump_records
 from cbir.index.format import (
     META,
@@ -33,14 +35,13 @@ from cbir.index.format import (
     ShortlistEntry,
     is_writers,
 )
-from cbir.index.interrupts import uninterrupted
-from cbir.index.kinds import KINDS
 from cbir.index.lock import now
-from cbir.index.optional import Kind, Records, mask_of, noting_missing, ranges_of
 from cbir.index.refused import MOST, Refused, dump
 from cbir.index.rights import Rights, create
 from cbir.index.rowfile import npy_bytes
 from cbir.index.store import Index
+from cbir.utils.hashing import file_sha256
+from cbir.utils.interrupts import uninterrupted
 
 Feature = npt.NDArray[np.floating]
 
@@ -177,10 +178,10 @@ class Writer:
             if invalid > max(WORTH_COMPACTING, rows // 4) or (rows and invalid == rows):
                 self._replace(self._compacted(self.meta))
             covered = self.meta.shortlist.rows if self.meta.shortlist and self._shortlist_is_sound() else None
-            if shortlist.is_needed(self.meta.rows, covered):
+            if annoy.is_needed(self.meta.rows, covered):
                 self._replace(self._with_shortlist(self.meta))
-            if cosines.is_needed(self.count_valid(), self.meta.cosines):
-                sampled = cosines.sample(Index(self.directory, self.meta.but(shortlist=None)))
+            if similarity.is_needed(self.count_valid(), self.meta.cosines):
+                sampled = similarity.sample(Index(self.directory, self.meta.but(shortlist=None)))
                 self._replace(self.meta.but(cosines=sampled))
 
     def replace(self, meta: Meta) -> None:
@@ -293,7 +294,7 @@ class Writer:
         path = self.directory / f"index-{number:06}.ann"
         self._written.append(path)
         create(path, self._rights).close()  # Annoy would make a file that nobody else may read, and follow a link
-        built = shortlist.build(Index(self.directory, meta.but(shortlist=None)), path)
+        built = annoy.build(Index(self.directory, meta.but(shortlist=None)), path)
         buffer = io.BytesIO()
         np.save(buffer, built.projection, allow_pickle=False)
         projection = self._write(f"projection-{number:06}.npy", [buffer.getvalue()])

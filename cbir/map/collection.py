@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError
-from cbir.extract import unit
-from cbir.index.projection import principal_directions, project
+from cbir.extract.extractor import unit
+from cbir.index.ann.projection import principal_directions, project
 from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
 
 if TYPE_CHECKING:

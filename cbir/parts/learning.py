@@ -12,14 +12,14 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from cbir.backbones.registry import BUNDLED, Backbone
+from cbir.backbones.backbone import BUNDLED, Backbone
 from cbir.errors import CbirError
-from cbir.extract import Extractor, Watch
+from cbir.extract.extractor import Extractor, Watch
 from cbir.index.datafile import DataFile
 from cbir.index.format import PartsEntry
 from cbir.index.store import Index
-from cbir.parts.features import Means
-from cbir.parts.making import start_means
+from cbir.parts.maker import start_means
+from cbir.parts.reader import Means
 from cbir.parts.whitening import MOST_BYTES, Learner, Whitening, general
 
 logger = logging.getLogger("cbir")

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.registry import BUNDLED, Backbone
-from cbir.extract import unit
-from cbir.index.parts import NUMBERS
+from cbir.backbones.backbone import BUNDLED, Backbone
+from cbir.extract.extractor import unit
+from cbir.index.columns.parts import NUMBERS
 from cbir.index.rowfile import npy_header
-from cbir.parts.features import Means
+from cbir.parts.reader import Means
 
 Floats = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cbir.index.parts import MOST
+from cbir.index.columns.parts import MOST
 
 Floats = npt.NDArray[np.float32]
 

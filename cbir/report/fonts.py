@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-from cbir.names import printable
+from cbir.utils.printable import printable
 
 Font = ImageFont.FreeTypeFont
 

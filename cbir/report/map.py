@@ -15,7 +15,7 @@ from cbir.report.files import check_page_ending, check_png_ending
 from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
 from cbir.report.thumbnails import thumbnails
-from cbir.tagging import RowTags
+from cbir.tags.tagger import RowTags
 from cbir.utils.marks import Mark, picture_settings, source_of
 from cbir.utils.outputs import Derived, Piece, check_not_shown, write_output
 

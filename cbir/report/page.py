@@ -14,12 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cbir.errors import CbirError
-from cbir.names import printable
 from cbir.report.card import Card, Group, PixelBox, Source
 from cbir.report.files import check_page_ending
 from cbir.report.thumbnails import Thumbnail, as_jpeg, thumbnails
 from cbir.utils.marks import Mark
 from cbir.utils.outputs import check_not_shown, write_output
+from cbir.utils.printable import printable
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -18,7 +18,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.registry import BUNDLED, Backbone
+from cbir.backbones.backbone import BUNDLED, Backbone
 from cbir.segment.hypercolumns import blocks, unit
 from cbir.segment.kmeans import squared_distances
 from cbir.segment.superpixels import Superpixels

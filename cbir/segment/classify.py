@@ -19,7 +19,7 @@ from cbir.backbones.imagenet import classes
 from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.segment.describe import Labels, Part
-from cbir.segment.parts import Segmentation, Segmenter
+from cbir.segment.segmenter import Segmentation, Segmenter
 
 Floats = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from cbir.segment.describe import Labels, Part
-from cbir.segment.parts import Segmentation
+from cbir.segment.segmenter import Segmentation
 
 #: How much of a part's own colour the overlay lays over the picture.
 OPACITY = 0.42

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbir.index.half import to_float32
+from cbir.utils.half import to_float32
 from cbir.words.vocabulary import Word
 from cbir.words.wordnet import wordnet
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import WordError
-from cbir.names import shortened
+from cbir.utils.printable import shortened
 from cbir.words.nearness import class_weights, classes_below
 from cbir.words.wordnet import plain, wordnet
 

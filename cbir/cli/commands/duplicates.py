@@ -1,0 +1,189 @@
+"""`cbir duplicates`: groups of pictures that are the same, or nearly."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbir.cli.options.common import format_option, index_option, verbosity_options
+from cbir.cli.options.numbers import Number
+from cbir.cli.render.search_report import report_options
+from cbir.cli.terminal import output, table
+from cbir.cli.terminal.runs import use_one_blas_thread
+from cbir.cli.terminal.table import Column
+from cbir.errors import CbirError, IndexDamagedError
+
+if TYPE_CHECKING:
+    from cbir.duplicates.find import Duplicates, Group, Member
+    from cbir.index.store import Index
+
+logger = logging.getLogger("cbir")
+
+_COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtime", "path")
+
+
+@click.command("duplicates", short_help="Pictures that are the same, or nearly.")
+@index_option
+@click.option(
+    "--min-score",
+    type=Number(0, 1, min_open=True),
+    metavar="S",
+    default=0.95,
+    show_default=True,
+    help="How probable it must be that two pictures are the same one.",
+)
+@click.option("--exact", is_flag=True, help="Only files of the same content; features are not read.")
+@click.option(
+    "--quick", is_flag=True, help="Do not read the pictures for a closer look: pages of one layout may be told."
+)
+@click.option("--null", "-0", is_flag=True, help="Printed paths end in NUL, not newline.")
+@format_option("table on a terminal, paths in a pipe")
+@report_options
+@verbosity_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    index_name: str | None,
+    min_score: float,
+    exact: bool,
+    quick: bool,
+    null: bool,
+    format_: str | None,
+    sheet: Path | None,
+    html: Path | None,
+    force: bool,
+) -> None:
+    """Find groups of pictures that are the same or nearly: copies, and what was made of one picture by saving it anew,
+    smaller, cropped, mirrored, greyed, brighter or turned a little.
+
+    What looks the same is read and compared once more in detail, so that pages of one layout are told apart.
+
+    The biggest group comes first, and in each the picture to keep: the one of most pixels, then the largest file, then
+    the oldest. `--format paths` prints the others, which could go. Nothing is ever deleted.
+
+    \b
+      cbir duplicates
+      cbir duplicates --exact --format json
+      cbir duplicates --sheet duplicates.jpg --html duplicates.html
+      cbir duplicates --min-score 0.99 --format paths -0 | xargs -0 -r mv -t elsewhere/
+    """
+    use_one_blas_thread()
+    from cbir.cli.render.duplicates_report import write_duplicates
+    from cbir.duplicates.find import find_duplicates
+
+    format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
+    index, is_damaged = _open(index_name, exact=exact)
+    found = find_duplicates(index, min_score, exact=exact or is_damaged, quick=quick)
+    _write(found.groups, format_, null=null)
+    write_duplicates(found, index, sheet=sheet, html=html, force=force)
+    _say(found, index.directory.name, exact=exact or is_damaged)
+    if is_damaged or index.damage:
+        ctx.exit(CbirError.exit_code)
+
+
+def _open(name: str | None, *, exact: bool) -> tuple[Index, bool]:
+    """The index, and whether its features are damaged, of which it then is opened without."""
+    from cbir.index.home import index_directory, the_only_directory
+    from cbir.index.store import Index
+
+    directory: Path = the_only_directory() if name is None else index_directory(name)
+    if exact:
+        return Index.open(directory, features=False), False
+    try:
+        return Index.open(directory), False
+    except IndexDamagedError as error:
+        index = Index.open(directory, features=False)
+        logger.warning("%s Until then only files of the same content are told.", error)
+        return index, True
+
+
+def _write(groups: list[Group], format_: str, *, null: bool) -> None:
+    if format_ == "json":
+        output.write_json([_record(number, group) for number, group in enumerate(groups, 1)])
+    elif format_ == "jsonl":
+        for number, group in enumerate(groups, 1):
+            output.write_json_line(_record(number, group))
+    elif format_ == "paths":
+        output.write_paths((member.path for group in groups for member in group.members[1:]), null=null)
+    elif format_ == "table":
+        if groups:
+            _write_table(groups)
+    else:
+        rows = [
+            [number if column == "group" else record[column] for column in _COLUMNS]
+            for number, group in enumerate(groups, 1)
+            for record in map(_member, group.members)
+        ]
+        output.write_separated([_COLUMNS, *rows], tabs=format_ == "tsv")
+
+
+def _write_table(groups: list[Group]) -> None:
+    rows: list[list[str]] = []
+    for number, group in enumerate(groups, 1):
+        for member in group.members:
+            size = f"{member.width} x {member.height}" if member.width else ""
+            score = "keep" if member.is_kept else "exact" if member.is_exact else f"{member.score:.3f}"
+            group_name = f"{number:,}" if member.is_kept else ""
+            path = output.short_path(member.path)
+            rows.append([group_name, score, size, output.human_bytes(member.bytes), path])
+    columns = [
+        Column("group", right=True, style={"bold": True}),
+        Column("score", right=True),
+        Column("pixels", right=True, optional=2),
+        Column("size", right=True, optional=1),
+        Column("path", cuts="start"),
+    ]
+    table.write(columns, rows)
+
+
+def _record(number: int, group: Group) -> dict[str, Any]:
+    members = [_member(member) for member in group.members]
+    return {"group": number, "pictures": len(members), "bytes": group.bytes, "members": members}
+
+
+def _member(member: Member) -> dict[str, Any]:
+    return {
+        "path": str(member.path),
+        "width": member.width,
+        "height": member.height,
+        "bytes": member.bytes,
+        "mtime": output.moment(member.mtime_ns // 10**9),
+        "score": round(member.score, 4),
+        "keep": member.is_kept,
+        "exact": member.is_exact,
+    }
+
+
+def _say(found: Duplicates, name: str, *, exact: bool) -> None:
+    """What there is, and what was left out and why, on stderr."""
+    pictures = sum(len(group.members) - 1 for group in found.groups)
+    if not found.groups:
+        logger.info("There are no %s in %s.", "files of the same content" if exact else "duplicates", name)
+    else:
+        size = output.human_bytes(sum(group.bytes for group in found.groups))
+        count = len(found.groups)
+        groups = "1 group" if count == 1 else f"{count:,} groups"
+        logger.info("%s; without those to keep %s pictures of %s.", groups, f"{pictures:,}", size)
+    if found.links:
+        logger.info("Left out: %s further names of files (links).", f"{found.links:,}")
+    if found.stale:
+        logger.warning(
+            "Left out: %s pictures that are gone or have changed since they were indexed: `cbir index --index %s` "
+            "looks again.",
+            f"{found.stale:,}",
+            name,
+        )
+    if found.unread:
+        logger.warning(
+            "%s pictures could not be read for a closer look: what is told of them is by their thumbnails alone.",
+            f"{found.unread:,}",
+        )
+    if found.without_thumbnails:
+        logger.warning(
+            "%s pictures have no thumbnail yet, only their content was compared: `cbir index --index %s` makes them.",
+            f"{found.without_thumbnails:,}",
+            name,
+        )

@@ -1,0 +1,260 @@
+"""`cbir evaluate`: how well pictures are found."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbir.cli.options.common import FilePath, engine_option, force_option, index_option, verbosity_options
+from cbir.cli.options.completion import complete_folder, complete_model, complete_weights
+from cbir.cli.options.numbers import WholeNumber
+from cbir.cli.render.search_report import html_option
+from cbir.cli.terminal import output, table
+from cbir.cli.terminal.runs import progress, use_one_blas_thread
+from cbir.cli.terminal.table import Column
+from cbir.utils.stopping import INTERRUPTED
+
+if TYPE_CHECKING:
+    from cbir.cli.render.evaluate_report import EvaluationPage
+    from cbir.evaluation.ground_truth import GroundTruth
+    from cbir.evaluation.metrics import Scores
+    from cbir.evaluation.runner import Evaluation
+    from cbir.evaluation.sources import Collection
+    from cbir.evaluation.systems import System
+
+logger = logging.getLogger("cbir")
+
+#: Classes that the table shows, unless there are few more.
+SHOWN = 100
+
+
+@click.command("evaluate", short_help="Measure how well pictures are found.")
+@click.argument("folder", required=False, type=FilePath(), shell_complete=complete_folder)
+@index_option
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    metavar="NAME",
+    shell_complete=complete_model,
+    multiple=True,
+    help="The backbone; with --compare several. Default: that of the index, else the one that `cbir index` takes.",
+)
+@click.option(
+    "--weights",
+    metavar="[NAME=]FILE",
+    shell_complete=complete_weights,
+    multiple=True,
+    help="A state dict for the backbone, or `untrained`; with several backbones, for the one of that name.",
+)
+@engine_option
+@click.option("--compare", is_flag=True, help="Set backbones and classical features (HSV, HOG) side by side.")
+@click.option("--ground-truth", type=FilePath(), metavar="FILE", help="JSON or CSV that tells what is relevant.")
+@click.option("--sample", type=WholeNumber(min=1), metavar="N", help="Only so many queries, always the same ones.")
+@click.option(
+    "--recall-at",
+    "-k",
+    type=WholeNumber(min=1),
+    metavar="K",
+    multiple=True,
+    help="Recall among the first K; may be repeated. Default: 10 and 100.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json", "csv", "tsv"]),
+    default="table",
+    show_default=True,
+    help="CSV and TSV have one line a system and class.",
+)
+@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@html_option
+@force_option
+@verbosity_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    folder: Path | None,
+    index_name: str | None,
+    models: tuple[str, ...],
+    weights: tuple[str, ...],
+    engine: str | None,
+    compare: bool,
+    ground_truth: Path | None,
+    sample: int | None,
+    recall_at: tuple[int, ...],
+    format_: str,
+    html: Path | None,
+    force: bool,
+) -> None:
+    """Measure how well the pictures of FOLDER, or of an index, find each other.
+
+    Each picture is searched for among all others; those of its own folder ought to be found. Tells the mean average
+    precision (mAP), precision at 1 and 10, recall, and the time of a query, in cosine order and re-ranked. Features
+    come from an index where there is one.
+
+    \b
+      cbir evaluate photos/
+      cbir evaluate --index photos --sample 500 --json
+      cbir evaluate photos/ --html quality.html
+      cbir evaluate photos/ --compare
+      cbir evaluate photos/ --compare --model efficientnet_lite0 --model resnet50      # downloads 98 MB
+    """
+    use_one_blas_thread()
+    from cbir.evaluation.ground_truth import by_file, by_folder
+    from cbir.evaluation.runner import RECALL_AT, evaluate
+    from cbir.evaluation.sources import Wanted, open_collection
+
+    if folder is not None and index_name is not None:
+        raise click.UsageError("Name a folder or an index, not both.")
+    models = tuple(dict.fromkeys(models))
+    if len(models) > 1 and not compare:
+        raise click.UsageError("Several backbones are for --compare.")
+    wanted = Wanted(folder, index_name, models, _weights(weights, models), engine, compare=compare)
+    watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
+    ranks = sorted(set(recall_at)) or RECALL_AT
+    page = None if html is None else _page()
+    try:
+        with open_collection(wanted, watch) as collection:
+            if ground_truth is None:
+                truth = by_folder(collection.paths)
+            else:
+                truth = by_file(ground_truth, collection.paths, collection.root)
+            chosen = truth if sample is None else truth.sample(sample)
+            systems: list[System] = [*collection.systems(), *(collection.classical_systems(watch) if compare else [])]
+            noting = watch if page is None else page.noting(watch)
+            evaluations = [evaluate(system, chosen, ranks, noting) for system in systems]
+            if page is not None:
+                page.look(collection, chosen, systems)
+    except KeyboardInterrupt:
+        output.tell_end("Interrupted. Nothing is left behind.")
+        ctx.exit(INTERRUPTED)
+    if format_ == "json":
+        output.write_json(_record(collection, truth, ground_truth, evaluations))
+    elif format_ == "table":
+        _write_table(collection, truth, evaluations)
+    else:
+        _write_separated(evaluations, ranks, tabs=format_ == "tsv")
+    if page is not None and html is not None:
+        page.write(html, collection, truth, evaluations, force=force)
+
+
+def _page() -> EvaluationPage:
+    from cbir.cli.render.evaluate_report import EvaluationPage
+
+    return EvaluationPage()
+
+
+def _weights(values: Sequence[str], models: Sequence[str]) -> dict[str | None, str]:
+    """The files by their backbones; None is the only backbone."""
+    files: dict[str | None, str] = {}
+    for value in values:
+        name, equals, file = value.partition("=")
+        key, file = (name, file) if equals and name in models else (None, value)
+        if key is None and len(models) == 1:
+            key = models[0]
+        elif key is None and models:
+            raise click.UsageError(f"Whose weights are {value}? Say it with --weights NAME=FILE.")
+        if key in files:
+            raise click.UsageError("A backbone has one file of weights.")
+        files[key] = file
+    return files
+
+
+def _record(
+    collection: Collection, truth: GroundTruth, file: Path | None, evaluations: Sequence[Evaluation]
+) -> dict[str, Any]:
+    return {
+        "root": str(collection.root),
+        "pictures": len(collection.paths),
+        "ground_truth": "folders" if file is None else str(file),
+        "classes": None if truth.classes is None else len(set(truth.classes)),
+        "queries": evaluations[0].overall.queries,
+        "queries_without_relevant": truth.without_relevant,
+        "systems": [evaluation.to_json() for evaluation in evaluations],
+    }
+
+
+def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequence[Evaluation]) -> None:
+    classes = f" in {len(set(truth.classes)):,} classes" if truth.classes is not None else ""
+    queries, possible = evaluations[0].overall.queries, len(truth.judgements)
+    of = f" of {possible:,}, drawn at random" if queries < possible else ""
+    without = ""
+    if truth.without_relevant:
+        have = "has" if truth.without_relevant == 1 else "have"
+        without = f" ({truth.without_relevant:,} more {have} nothing relevant)"
+    asked = f"{queries:,} {'query' if queries == 1 else 'queries'}{of}{without}"
+    output.say(f"{collection.root}: {len(collection.paths):,} pictures{classes}; {asked}")
+    output.say()
+    _write_classes(evaluations)
+    overall = evaluations[0].overall
+    header = ["system", "mAP", *(f"P@{rank}" for rank in overall.precision), *(f"R@{rank}" for rank in overall.recall)]
+    rows = [
+        [
+            evaluation.name,
+            *_figures(evaluation.overall),
+            _milliseconds(evaluation.timing.milliseconds),
+            _shortlist(evaluation),
+        ]
+        for evaluation in evaluations
+    ]
+    columns = [Column("system", cuts="end", least=16), Column("mAP", right=True, style={"bold": True})]
+    columns += [Column(name, right=True, optional=2 * (name[0] == "R")) for name in header[2:]]
+    columns += [Column("ms", right=True), Column("shortlist", cuts="end", least=16, optional=1)]
+    table.write(columns, rows)
+
+
+def _write_classes(evaluations: Sequence[Evaluation]) -> None:
+    names = list(evaluations[0].classes)
+    if not names:
+        return
+    one = len({evaluation.model for evaluation in evaluations}) == 1
+    header = ["class", "queries", *(evaluation.method if one else evaluation.name for evaluation in evaluations)]
+    rows = [
+        [
+            name,
+            f"{evaluations[0].classes[name].queries:,}",
+            *(f"{evaluation.classes[name].average_precision:.3f}" for evaluation in evaluations),
+        ]
+        for name in (names if len(names) <= SHOWN + SHOWN // 10 else names[:SHOWN])
+    ]
+    output.say("mAP of each class:")
+    columns = [Column("class", cuts="end", least=16), *(Column(name, right=True) for name in header[1:])]
+    table.write(columns, rows)
+    if len(rows) < len(names):
+        output.say(f"… and {len(names) - len(rows):,} more: --json and --format csv have all.")
+    output.say()
+
+
+def _figures(scores: Scores) -> list[str]:
+    return [f"{value:.3f}" for value in (scores.average_precision, *scores.precision.values(), *scores.recall.values())]
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _shortlist(evaluation: Evaluation) -> str:
+    if evaluation.timing.shortlist is None or evaluation.shortlist_recall is None:
+        return "exact"
+    return f"{_milliseconds(evaluation.timing.shortlist)} ms, recall at 10 {evaluation.shortlist_recall:.3f}"
+
+
+def _write_separated(evaluations: Sequence[Evaluation], recall_at: Sequence[int], *, tabs: bool) -> None:
+    """One line a system and class, those of all queries, whose class is empty, before those of its classes."""
+    overall = evaluations[0].overall
+    header: list[Any] = ["system", "model", "method", "class", "queries", "map"]
+    header += [f"precision_at_{rank}" for rank in overall.precision] + [f"recall_at_{rank}" for rank in recall_at]
+    lines = [[*header, "query_ms", "shortlist_ms", "shortlist_recall_at_10"]]
+    for evaluation in evaluations:
+        record = evaluation.to_json()
+        speed = [record[key] for key in ("query_ms", "shortlist_ms", "shortlist_recall_at_10")]
+        for scores in ({"class": "", **record}, *record["classes"]):
+            line = [evaluation.name, evaluation.model, evaluation.method, scores["class"], scores["queries"]]
+            line += [scores["map"], *scores["precision_at"].values(), *scores["recall_at"].values()]
+            lines.append(line + (["", "", ""] if scores["class"] else speed))
+    output.write_separated(lines, tabs=tabs)

@@ -1,0 +1,237 @@
+"""`cbir index`: make an index of a folder, or bring it up to date."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cbir.cli.options.common import (
+    FilePath,
+    engine_option,
+    index_option,
+    json_option,
+    model_option,
+    verbosity_options,
+    weights_option,
+)
+from cbir.cli.options.completion import complete_folder
+from cbir.cli.options.numbers import Number
+from cbir.cli.terminal.logfile import describe_run, write_log
+from cbir.cli.terminal.output import printable, say, tell, write_json
+from cbir.cli.terminal.runs import progress, use_one_blas_thread
+
+if TYPE_CHECKING:
+    from cbir.indexing.plan import Plan
+    from cbir.indexing.report import Report
+    from cbir.indexing.target import Target
+
+logger = logging.getLogger("cbir")
+
+#: Skipped files that are named one by one, unless `-v` or `--json` wants them all.
+NAMED = 20
+
+STRICT = 4
+
+
+@click.command("index", short_help="Make or refresh an index of a folder.")
+@click.argument("folder", required=False, type=FilePath(), shell_complete=complete_folder)
+@index_option
+@click.option("--root", type=FilePath(), help="Where the pictures of an existing index are now, if they have moved.")
+@model_option
+@weights_option
+@engine_option
+@click.option("--exclude", "-x", metavar="GLOB", multiple=True, help="Leave out names or paths that match. Remembered.")
+@click.option(
+    "--ignore-case/--no-ignore-case",
+    default=None,
+    help="Let patterns match upper and lower case alike. Remembered with them.",
+)
+@click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
+@click.option(
+    "--max-megapixels",
+    type=Number(0, 1_000_000, min_open=True),
+    default=250.0,
+    show_default=True,
+    help="Skip pictures that are larger.",
+)
+@click.option("--dry-run", "-n", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--prune", is_flag=True, help="Forget pictures that are gone even if most of them are.")
+@click.option(
+    "--parts/--no-parts",
+    default=None,
+    help="Also keep parts of each picture, for `cbir search --parts`; or take them away. Remembered.",
+)
+@click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
+@click.option("--rehash", is_flag=True, help="Read every file, also those whose size and times are as they were.")
+@click.option("--retry-skipped", is_flag=True, help="Try files again that could not be read before and are unchanged.")
+@click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
+@click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
+@json_option
+@verbosity_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    folder: Path | None,
+    index_name: str | None,
+    root: Path | None,
+    model: str | None,
+    weights: str | None,
+    engine: str | None,
+    exclude: tuple[str, ...],
+    ignore_case: bool | None,
+    no_exclude: bool,
+    max_megapixels: float,
+    dry_run: bool,
+    prune: bool,
+    parts: bool | None,
+    repair: bool,
+    rehash: bool,
+    retry_skipped: bool,
+    strict: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Make an index of the pictures in FOLDER, or bring it up to date.
+
+    Only new and changed pictures are looked at; moved and copied ones are recognised by their content. Last come
+    pictures whose classes an older index lacks: they are read once more, for these alone. Without FOLDER the folder
+    that the index remembers is read again. If the folder is missing or most of its pictures are gone, nothing is
+    forgotten without --prune, and the exit code is 3.
+
+    \b
+      cbir index photos/
+      cbir index photos/ --exclude 'raw/*' --exclude '*.gif' --ignore-case
+      cbir index --index photos        # again, from cron
+      cbir index photos/ --rehash      # has a disk changed something in silence?
+      cbir index photos/ --parts       # pictures are found by parts, too
+    """
+    # between two batches of a network, a second thread would wait for work as busily as if it had some
+    use_one_blas_thread()
+    from cbir.indexing.run import Options, build_index, preview
+    from cbir.indexing.target import choose_target
+
+    patterns = exclude if exclude or no_exclude else None
+    options = Options(
+        model=model,
+        weights=weights,
+        engine=engine,
+        exclude=patterns,
+        ignore_case=ignore_case,
+        prune=prune,
+        repair=repair,
+        rehash=rehash,
+        retry_skipped=retry_skipped,
+        max_pixels=round(max_megapixels * 1_000_000),
+        wait=wait,
+        parts=parts,
+    )
+    target = choose_target(folder, index_name, root)
+    describe_run(subject=target.name)
+    if dry_run:
+        _show_plan(target, preview(target, options), as_json=as_json)
+        return
+    quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
+    report, backbone = build_index(target, options, watch=progress(disable=quiet))
+    if as_json:
+        record = {"index": str(target.directory), "root": str(target.root), "model": backbone.name}
+        write_json({**record, **report.to_json()})
+    else:
+        say(report.summary(target.name))
+    _log(report)
+    if patterns is not None or verbose:
+        _warn_of_patterns(report.idle_patterns)
+    if not quiet:
+        _name_skipped(report, every=verbose)
+        for name, files in report.not_filled_in.items():
+            _name_files(f"without {name}", files, every=verbose)
+    if strict and not report.is_complete:
+        ctx.exit(STRICT)
+
+
+def _log(report: Report) -> None:
+    """Name all files that were left out in the log file, if there is one; its last line has the counts."""
+    for folder in report.unreadable_folders:
+        write_log(f"not readable: the folder {folder} (what is known of its pictures was kept)")
+    for folder in report.unmounted_folders:
+        write_log(f"not mounted: the folder {folder} (what is known of its pictures was kept)")
+    for path, reason in _skipped(report):
+        write_log(f"skipped: {path}: {reason}")
+    for path, reason in report.without_classes:
+        write_log(f"without classes: {path}: {reason}")
+    if report.left_out:
+        write_log(f"left out: {report.left_out.describe(printable)}")
+    describe_run(outcome=report.counts())
+
+
+def _warn_of_patterns(idle: list[str]) -> None:
+    for pattern in idle[:NAMED]:
+        logger.warning("The pattern %s matched nothing.", pattern)
+    if len(idle) > NAMED:
+        logger.warning("… and %s more patterns matched nothing.", f"{len(idle) - NAMED:,}")
+
+
+def _name_skipped(report: Report, *, every: bool) -> None:
+    for what, folders in (("not readable", report.unreadable_folders), ("not mounted", report.unmounted_folders)):
+        for folder in folders:
+            tell(f"  {what}: the folder {folder} (what is known of its pictures was kept)", logged=False)
+    _name_files("skipped", _skipped(report), every=every)
+    if report.as_before:
+        tell("  What was skipped as before has not changed: --retry-skipped tries it again.", logged=False)
+    if report.left_out:
+        tell(f"  left out: {report.left_out.describe(printable)}", logged=False)
+
+
+def _skipped(report: Report) -> list[tuple[str, str]]:
+    return [(path, f"{reason} (as before)" if path in report.as_before else reason) for path, reason in report.skipped]
+
+
+def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None:
+    shown = files if every else files[:NAMED]
+    for path, reason in shown:
+        tell(f"  {what}: {path}: {reason}", logged=False)
+    if len(shown) < len(files):
+        tell(f"  … and {len(files) - len(shown):,} more: -v or --json names them all.", logged=False)
+
+
+def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
+    from cbir.index.columns.registry import OF_CONTENT
+
+    new = len(plan.fresh) - len(plan.stale)
+    compared = sorted(path for path, known in plan.stale.items() if known.stays)
+    to_compare = f"{len(compared):,} to be compared with what they were, " if compared else ""
+    counts = (
+        f"{new:,} new or moved, {len(plan.stale) - len(compared):,} changed, {len(plan.gone):,} gone, {to_compare}"
+        f"{plan.unchanged:,} unchanged{_to_read_again(plan)}. Nothing was written."
+    )
+    describe_run(outcome=counts)
+    if as_json:
+        record = {
+            "index": str(target.directory),
+            "root": str(target.root),
+            "dry_run": True,
+            "new": [file.path for file in plan.fresh if file.path not in plan.stale],
+            "changed": sorted(path for path, known in plan.stale.items() if not known.stays),
+            "compared": compared,
+            "gone": sorted(record.path for record in plan.gone.values()),
+            "unchanged": plan.unchanged,
+            **{f"without_{kind.name}": sorted(plan.again_for(kind)) for kind in OF_CONTENT},
+            "kept": plan.kept,
+            "excluded": plan.scan.excluded,
+            "left_out": plan.scan.left_out.to_json(),
+            "skipped": [{"path": path, "reason": reason} for path, reason in (*plan.scan.problems, *plan.as_before)],
+        }
+        write_json(record)
+        return
+    say(f"{target.name}: {counts}")
+    if plan.scan.left_out:
+        tell(f"  left out: {plan.scan.left_out.describe(printable)}", logged=False)
+
+
+def _to_read_again(plan: Plan) -> str:
+    from cbir.index.columns.registry import OF_CONTENT
+
+    what = " and ".join(kind.name for kind in OF_CONTENT if plan.again_for(kind))
+    return f" ({len(plan.again):,} of them to be read again for their {what})" if what else ""

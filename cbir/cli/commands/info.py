@@ -1,0 +1,199 @@
+"""`cbir info`: what is in an index, and whether it is sound."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbir.cli.options.common import index_option, json_option, verbosity_options
+from cbir.cli.terminal import cells, output
+from cbir.cli.terminal.table import terminal_width
+from cbir.errors import CbirError
+
+if TYPE_CHECKING:
+    from cbir.index.store import Index
+
+
+@click.command("info", short_help="What is in an index, and whether it is sound.")
+@index_option
+@click.option("--verify", is_flag=True, help="Read every file and compare checksums, not only structure.")
+@json_option
+@verbosity_options
+@click.pass_context
+def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: bool) -> None:
+    """Tell what is in an index and whether it is sound; without --index, of all indexes there are.
+
+    Exits with 1 if something is damaged.
+
+    \b
+      cbir info
+      cbir info --index photos --verify
+      cbir info --json
+    """
+    from cbir.index.home import all_directories, home, index_directory
+
+    if index_name is not None:
+        directories = [index_directory(index_name)]
+    else:
+        directories = all_directories()
+        if not directories and not as_json:
+            output.say(f"There is no index in {home()} yet: make one with `cbir index FOLDER`.")
+            return
+    records = [_describe(directory, verify=verify) for directory in directories]
+    if as_json:
+        output.write_json(records if index_name is None else records[0])
+    else:
+        for record in records:
+            _print(record)
+    if any(record["problems"] for record in records):
+        ctx.exit(CbirError.exit_code)
+
+
+def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
+    from cbir.index.columns.parts import PARTS, SIGNS
+    from cbir.index.columns.thumbnails import THUMBNAILS
+    from cbir.index.store import Index
+    from cbir.index.verify import find_problems
+
+    try:
+        index = Index.open(directory)
+    except CbirError as error:
+        if not os.path.exists(directory):
+            raise
+        return {"index": directory.name, "directory": str(directory.absolute()), "problems": [str(error)]}
+    meta = index.meta
+    shortlist = meta.shortlist
+    return {
+        "index": directory.name,
+        "directory": str(directory.absolute()),
+        "root": meta.root,
+        "root_exists": os.path.isdir(meta.root),
+        "pictures": len(index),
+        "model": meta.model.get("name"),
+        "weights": meta.model.get("weights"),
+        "dimension": meta.dimension,
+        "preprocessing": meta.model.get("preprocessing"),
+        "exclude": list(meta.exclude),
+        "ignore_case": meta.ignore_case,
+        "created": meta.created,
+        "updated": meta.updated,
+        "complete": meta.complete,
+        "blocks": len(meta.blocks),
+        "invalid_rows": index.rows - len(index),
+        "bytes": sum(entry.bytes for entry in meta.files()),
+        "shortlist": None
+        if shortlist is None
+        else {"rows": shortlist.rows, "search_k": shortlist.search_k, "recall": shortlist.recall},
+        "cosines": None if meta.cosines is None else asdict(meta.cosines),
+        "classes": _classes(index),
+        "thumbnails": {"pictures": int((~index.without(THUMBNAILS) & index.valid).sum())},
+        "parts": None
+        if meta.parts is None
+        else {"pictures": int((~index.without(PARTS) & ~index.without(SIGNS) & index.valid).sum())},
+        "verified": verify,
+        "problems": find_problems(index, verify=verify),
+    }
+
+
+def _print(record: dict[str, Any]) -> None:
+    if "pictures" not in record:
+        output.say(f"{record['index']}: damaged")
+    else:
+        weights = record["weights"] if isinstance(record["weights"], dict) else {}
+        root = record["root"] + ("" if record["root_exists"] else "  (not there now)")
+        shortlist = record["shortlist"]
+        near = (
+            f"{shortlist['rows']:,} rows, search_k {shortlist['search_k']:,}, recall at 10 {shortlist['recall']:.3f}"
+            if shortlist
+            else "none yet: all rows are compared"
+        )
+        output.say(f"{record['index']}: {record['pictures']:,} pictures")
+        lines = [
+            ("root", root),
+            ("directory", record["directory"]),
+            ("backbone", f"{record['model']}, {record['dimension']} features, weights {weights.get('source')}"),
+            ("updated", record["updated"] + ("" if record["complete"] else "  (the last run was interrupted)")),
+            (
+                "size",
+                f"{output.human_bytes(record['bytes'])} in {record['blocks']} block{'s' * (record['blocks'] != 1)}",
+            ),
+            ("shortlist", near),
+            ("cosines", _cosines(record["cosines"])),
+            ("classes", _of_classes(record["classes"], record["pictures"])),
+            ("thumbnails", _of_thumbnails(record)),
+            ("parts", _of_parts(record)),
+            ("exclude", _excluded(record)),
+            ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
+        ]
+        for name, value in lines:
+            # a path stays whole, so that it can be copied
+            _print_line(f"  {name:<10} ", value, wraps=name not in ("root", "directory"))
+    for problem in record["problems"]:
+        _print_line("  problem: ", problem)
+
+
+def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
+    """A line that goes on below itself where the terminal ends."""
+    text = output.printable(text)
+    width = terminal_width()
+    lines = cells.wrap(text, max(width - len(start), 1)) if width is not None and wraps else [text]
+    for number, line in enumerate(lines):
+        output.say((" " * len(start) if number else start) + line)
+
+
+def _excluded(record: dict[str, Any]) -> str:
+    patterns = ", ".join(record["exclude"])
+    return (patterns + (", in any case" if record["ignore_case"] else "")) if patterns else "nothing"
+
+
+def _classes(index: Index) -> dict[str, Any]:
+    """Of how many pictures the index knows the classes, and, unless of all, why."""
+    from cbir.search.searcher import why_without_classes
+
+    try:
+        known = int((index.classes().known & index.valid).sum())
+    except CbirError as error:
+        return {"pictures": 0, "reason": str(error)}
+    return {"pictures": known, "reason": why_without_classes(index) if known < len(index) else None}
+
+
+def _of_classes(record: dict[str, Any], pictures: int) -> str:
+    if record["reason"] is None:
+        return "of all pictures"
+    return f"of {record['pictures']:,} of {pictures:,} pictures: {record['reason']}"
+
+
+def _of_thumbnails(record: dict[str, Any]) -> str:
+    known, pictures = record["thumbnails"]["pictures"], record["pictures"]
+    if known == pictures:
+        return "of all pictures"
+    name = record["index"]
+    return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` makes the others"
+
+
+def _of_parts(record: dict[str, Any]) -> str:
+    name = record["index"]
+    if record["parts"] is None:
+        return f"none: `cbir index --index {name} --parts` reads them"
+    known, pictures = record["parts"]["pictures"], record["pictures"]
+    if known == pictures:
+        return "of all pictures"
+    return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` reads the others"
+
+
+def _cosines(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "not sampled yet"
+    import numpy as np
+
+    def at(probability: float, quantiles: str) -> float:
+        return float(np.interp(probability, record["probabilities"], record[quantiles]))
+
+    return (
+        f"of random pairs half are below {at(0.5, 'random'):.2f} and 99 % below {at(0.99, 'random'):.2f}; "
+        f"of pictures and their nearest half are above {at(0.5, 'nearest'):.2f}"
+    )

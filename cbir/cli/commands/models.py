@@ -1,0 +1,109 @@
+"""`cbir models`: the backbones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cbir.cli.options.common import json_option, verbosity_options
+from cbir.cli.options.completion import complete_model
+from cbir.cli.terminal import output, table
+from cbir.cli.terminal.table import Column
+
+
+@click.command("models", short_help="The backbones, and where their weights are.")
+@click.option(
+    "--download",
+    metavar="NAME",
+    shell_complete=complete_model,
+    help="Fetch the weights of a backbone now, for a machine that is offline later.",
+)
+@click.option("--all", "everything", is_flag=True, help="List all networks of torchvision too (imports torch).")
+@json_option
+@verbosity_options
+def command(download: str | None, everything: bool, as_json: bool) -> None:
+    """List the backbones: how many features, where their weights are, and how fast they are here.
+
+    The speed is that of the network alone, in batches, measured when it was first used on this machine.
+
+    Any other classification network of torchvision can be named as well.
+
+    \b
+      cbir models
+      cbir models --json
+      cbir models --download resnet50      # downloads 98 MB
+    """
+    from cbir.backbones.backbone import BUNDLED, KNOWN, describe
+
+    if download is not None:
+        backbone = describe(download)
+        output.say(f"The weights of {backbone.name} are in {backbone.weights.path}.")
+        return
+    names = list(KNOWN)
+    if everything:
+        from cbir.backbones.torchvision import names as torchvision_names
+
+        names += [name for name in torchvision_names() if name not in KNOWN]
+    records = [_describe(name) for name in names]
+    if as_json:
+        output.write_json(records)
+        return
+    rows = [
+        (
+            record["name"],
+            str(record["dimension"]),
+            record["features"],
+            "come with cbir"
+            if record["name"] == BUNDLED
+            else f"{record['megabytes']} MB"
+            if record["megabytes"]
+            else "",
+            "yes" if record["present"] else "no",
+            f"{record['pictures_per_second']:.0f}/s in {record['precision']}" if record["precision"] else "not tried",
+            output.short_path(Path(record["path"])),
+        )
+        for record in records
+    ]
+    columns = [
+        Column("name", style={"bold": True}),
+        Column("features", right=True),
+        Column("which", optional=2),
+        Column("weights"),
+        Column("here"),
+        Column("speed on this CPU", optional=3),
+        Column("where they are or would be", cuts="start", least=20, optional=1),
+    ]
+    table.write(columns, rows)
+    if not everything:
+        output.say()
+        output.say("Any other classification network of torchvision works too: `cbir models --all`.")
+
+
+def _describe(name: str) -> dict[str, Any]:
+    from cbir.backbones.backbone import KNOWN, bundled_weights
+    from cbir.backbones.weights import hub_file
+    from cbir.engines.precision import last_measured
+
+    known = KNOWN.get(name)
+    if known is None:
+        from cbir.backbones.torchvision import describe as describe_torchvision
+
+        known = describe_torchvision(name)
+    path = Path(str(bundled_weights().path)) if known.weights is None else hub_file(known.weights)
+    measured = last_measured(name)
+    return {
+        "name": name,
+        "dimension": known.dimension,
+        "features": known.features,
+        "resize": known.preprocessing.resize,
+        "crop": known.preprocessing.crop,
+        "megabytes": known.weights.megabytes if known.weights else None,
+        "url": known.weights.url if known.weights else None,
+        "path": str(path),
+        "present": os.path.isfile(path),
+        "precision": measured.precision if measured else None,
+        "pictures_per_second": measured.trials[measured.precision].pictures_per_second if measured else None,
+    }

@@ -1,0 +1,220 @@
+"""`cbir tags`: words for pictures."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cbir.cli.options.common import (
+    FilePath,
+    engine_option,
+    given_options,
+    index_option,
+    model_option,
+    verbosity_options,
+    weights_option,
+)
+from cbir.cli.options.images import NamedPictures, Stdin, list_options
+from cbir.cli.options.numbers import Number, WholeNumber
+from cbir.cli.render import tags
+from cbir.cli.terminal import output
+from cbir.cli.terminal.runs import progress, use_one_blas_thread
+from cbir.errors import CbirError, reason_of
+from cbir.utils.marks import is_made_by_cbir
+
+if TYPE_CHECKING:
+    from cbir.index.store import Index
+    from cbir.search.queries import Query
+    from cbir.tags.tagger import Choice, Tagged
+
+logger = logging.getLogger("cbir")
+
+
+@click.command("tags", short_help="Find words for pictures.")
+@click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
+@index_option
+@click.option("--count", "-k", type=WholeNumber(min=1), default=5, show_default=True, help="Most tags a picture.")
+@click.option(
+    "--min-probability",
+    type=Number(0, 1, min_open=True),
+    default=0.15,
+    show_default=True,
+    help="Only tags that are at least this probable.",
+)
+@click.option(
+    "--max-general",
+    type=Number(0, 1),
+    default=0.4,
+    show_default=True,
+    help="Only words for at most this share of all classes: `animal` is 0.4, `dog` 0.12.",
+)
+@list_options
+@click.option("--xmp", is_flag=True, help="Write the tags to a sidecar file beside each picture, for photo managers.")
+@click.option(
+    "--sidecar-names",
+    type=click.Choice(["append", "replace"]),
+    default="append",
+    show_default=True,
+    help="With --xmp: some.jpg.xmp (darktable, digiKam) or some.xmp (Adobe).",
+)
+@click.option("--dry-run", "-n", is_flag=True, help="With --xmp: say what would be written, and write nothing.")
+@model_option
+@weights_option
+@engine_option
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(tags.FORMATS),
+    help="Default: table on a terminal, jsonl in a pipe, nothing with --xmp.",
+)
+@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@verbosity_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    images: tuple[Path, ...],
+    index_name: str | None,
+    count: int,
+    min_probability: float,
+    max_general: float,
+    files_from: Path | None,
+    null: bool,
+    xmp: bool,
+    sidecar_names: str,
+    dry_run: bool,
+    model: str | None,
+    weights: str | None,
+    engine: str | None,
+    format_: str | None,
+) -> None:
+    """Find words for each IMAGE (a folder: all pictures in it; -: a picture from stdin), or for those of an index.
+
+    A tag is as special as the network is sure: a dog of uncertain breed is a dog. With --index no network is loaded,
+    since the index has the classes of its pictures. --xmp never touches a picture, and never a sidecar file that
+    another program has written or changed; cbir's own are brought up to date.
+
+    \b
+      cbir tags some.jpg
+      cbir tags photos/ --format csv
+      cbir tags --index photos --format jsonl
+      cbir tags photos/ --xmp
+      find new/ -name '*.jpg' -print0 | cbir tags --files-from - -0
+    """
+    use_one_blas_thread()
+    _check_options(ctx, xmp=xmp)
+    from cbir.tags.tagger import Choice
+
+    choice = Choice(count, min_probability, max_general)
+    stdin = Stdin()
+    index = None
+    if index_name is not None:
+        if images or files_from is not None:
+            raise click.UsageError("--index is for all pictures of an index: name pictures, or an index.")
+        results, names, unreadable = *_of_index(index := _open(index_name), choice), False
+    else:
+        pictures, unreadable = _with_folders(NamedPictures(images, files_from, stdin, null=null).all())
+        if not pictures and not unreadable:
+            raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
+        if xmp and any(isinstance(picture.source, bytes) for picture in pictures):
+            raise click.UsageError("A picture from stdin has no place for a sidecar file: leave --xmp out.")
+        results, names = _of_pictures(pictures, choice, model, weights, engine), [one.name for one in pictures]
+    quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
+    format_ = format_ or (None if xmp else output.default_format(piped="jsonl"))
+    sidecars = None
+    if xmp:
+        root = None if index is None else index.root
+        sidecars = tags.SidecarWriter(sidecar_names, dry_run=dry_run, every=verbose, root=root)
+    # a table that grows on the terminal is progress enough
+    watch = progress(disable=quiet or (format_ not in (None, "json") and sys.stdout.isatty()))
+    writer = tags.TagWriter(format_, names, sidecars, is_one=index is None and len(names) == 1)
+    has_failed = writer.write(watch(results, len(names)))
+    if sidecars is not None and not quiet:
+        output.tell(sidecars.summary())
+    if index is not None and writer.unknown:
+        _say_why(index, writer.unknown)
+    if has_failed or unreadable:
+        ctx.exit(CbirError.exit_code)
+
+
+def _check_options(ctx: click.Context, *, xmp: bool) -> None:
+    """UsageError for an option that means nothing beside the others."""
+    given = given_options(ctx)
+    without_network = {"model", "weights", "engine"} & given if "index_name" in given else set()
+    if without_network:
+        names = " and ".join(f"--{name}" for name in sorted(without_network))
+        raise click.UsageError(f"{names} cannot be used with --index, which needs no network.")
+    if not xmp and {"dry_run", "sidecar_names"} & given:
+        raise click.UsageError("--dry-run and --sidecar-names are about sidecar files: add --xmp.")
+
+
+def _open(name: str) -> Index:
+    from cbir.search.searcher import open_index
+
+    return open_index(name)
+
+
+def _of_index(index: Index, choice: Choice) -> tuple[Iterator[Tagged], list[str]]:
+    from cbir.tags.tagger import tag_index
+
+    paths = zip(index.columns().paths, index.valid.tolist(), strict=True)
+    return tag_index(index, choice), [str(index.root / path) for path, is_valid in paths if is_valid]
+
+
+def _say_why(index: Index, count: int) -> None:
+    """Why `count` pictures of an index have no tags."""
+    from cbir.search.searcher import why_without_classes
+
+    logger.warning(
+        "%s of %s pictures are without tags. %s", f"{count:,}", f"{len(index):,}", why_without_classes(index)
+    )
+
+
+def _of_pictures(
+    pictures: list[Query], choice: Choice, model: str | None, weights: str | None, engine: str | None
+) -> Iterator[Tagged]:
+    from cbir.backbones.backbone import choose
+    from cbir.tags.tagger import Tagger
+
+    backbone, remark = choose(model, weights)
+    if remark:
+        logger.info("%s", remark)
+    return Tagger(backbone, choice, engine=engine, pictures=len(pictures)).tag(pictures)
+
+
+def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
+    """`pictures` with those in a folder for each folder; and whether something in one cannot be read, which is told."""
+    from cbir.images.scan import pictures_in
+    from cbir.search.queries import Query
+
+    found: list[Query] = []
+    is_incomplete = False
+    for picture in pictures:
+        folder = picture.source
+        if isinstance(folder, bytes) or not os.path.isdir(folder):
+            found.append(picture)
+            continue
+        try:
+            its = pictures_in(folder)
+        except OSError as error:
+            raise CbirError(f"Cannot list the folder {folder}: {reason_of(error)}.") from error
+        problems = [*its.problems, *((name, "the folder cannot be listed") for name in its.unreadable)]
+        for name, reason in problems:
+            output.tell(f"Error: Cannot read {folder / name}: {reason}.")
+        is_incomplete = is_incomplete or bool(problems)
+        if not its.files and not problems:
+            raise CbirError(f"There are no pictures in {folder}.")
+        files = [path for path in (folder / file.path for file in its.files) if not is_made_by_cbir(path)]
+        if len(files) < len(its.files):
+            logger.info("Left out: %s that cbir made.", _pictures(len(its.files) - len(files)))
+        found += map(Query.from_path, files)
+    return found, is_incomplete
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"

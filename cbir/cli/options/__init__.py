@@ -1,0 +1,1 @@
+"""What is typed: options and lists, and how they are understood."""

@@ -1,0 +1,115 @@
+"""Options that several commands share, as decorators."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cbir.cli.options.completion import complete_index, complete_model, complete_weights
+from cbir.cli.terminal.logfile import about_index, log_option
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: The name of the handler that writes the library's messages to stderr.
+STDERR = "stderr"
+
+FORMATS = ("table", "paths", "json", "jsonl", "csv", "tsv")
+
+
+class FilePath(click.Path):
+    """A path that keeps bytes which are no UTF-8, as the system gave them.
+
+    Whether it can be read is found out by reading it: one picture that cannot be is no wrong usage.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, readable=False)
+
+
+def given_options(ctx: click.Context) -> set[str]:
+    """The parameters that somebody gave, on the command line or otherwise; the others have their defaults."""
+    default = click.core.ParameterSource.DEFAULT
+    return {name for name in ctx.params if ctx.get_parameter_source(name) not in (None, default)}
+
+
+index_option = click.option(
+    "--index",
+    "-i",
+    "index_name",
+    metavar="NAME",
+    callback=about_index,
+    shell_complete=complete_index,
+    help="The index: a name, or a path (with a slash). Default: the only one there is.",
+)
+
+model_option = click.option(
+    "--model",
+    "-m",
+    metavar="NAME",
+    shell_complete=complete_model,
+    help="The backbone (see `cbir models`). Default: $CBIR_MODEL, else resnet50 if its weights are here, "
+    "else efficientnet_lite0.",
+)
+
+weights_option = click.option(
+    "--weights",
+    metavar="FILE",
+    shell_complete=complete_weights,
+    help="A state dict for the backbone, or `untrained` for seeded random numbers.",
+)
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "openvino", "torch"]),
+    help="What runs the network. Default: $CBIR_ENGINE, else auto (CUDA if it pays, else OpenVINO).",
+)
+
+force_option = click.option(
+    "--force", is_flag=True, is_eager=True, help="Write over files that cbir did not make, too."
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def format_option(default: str) -> Callable[[Command], Command]:
+    """`--format`; `default` tells in words what it is without."""
+    return click.option("--format", "format_", type=click.Choice(FORMATS), help=f"Default: {default}.")
+
+
+def verbosity_options(command: Command) -> Command:
+    """`-q` and `-v`: how much goes to stderr; `--log-file`: where it is written as well, whatever `-q` says.
+
+    What fails is said always.
+    """
+
+    def quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            for handler in logging.getLogger("cbir").handlers:
+                if handler.name == STDERR:
+                    handler.setLevel(logging.ERROR)
+            ctx.ensure_object(dict)["quiet"] = True
+
+    def verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            logging.getLogger("cbir").setLevel(logging.DEBUG)
+            ctx.ensure_object(dict)["verbose"] = True
+
+    command = click.option(
+        "--log-file",
+        type=FilePath(),
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=log_option,
+        help="Append to this file what the run does and how it ends.",
+    )(command)
+    command = click.option(
+        "--verbose", "-v", is_flag=True, expose_value=False, callback=verbose, help="Say more on stderr."
+    )(command)
+    return click.option(
+        "--quiet", "-q", is_flag=True, expose_value=False, callback=quiet, help="Say nothing on stderr but errors."
+    )(command)

@@ -1,0 +1,48 @@
+"""What a shell offers on Tab that Click does not know by itself: indexes and networks. docs/completion.md.
+
+A shell starts cbir for each Tab, so nothing here may import anything heavy.
+"""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from cbir.errors import CbirError
+
+#: The networks that are known without torch: the names in `cbir.backbones.backbone.KNOWN`, which imports NumPy.
+MODELS = ("efficientnet_lite0", "resnet50", "vgg16")
+
+Items = list[CompletionItem[str]]
+
+
+def complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Names of indexes; folders for what is a path, or no index's name."""
+    from cbir.index.home import all_directories
+
+    try:
+        # a shell would print what is offered as it is, and take a newline for the end of a name
+        names = [path.name for path in all_directories() if path.name.isprintable()]
+    except (CbirError, OSError):
+        names = []
+    return _that_begin(names, incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Names of networks."""
+    return _that_begin(MODELS, incomplete)
+
+
+def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Files, or `untrained` once that has begun."""
+    found = _that_begin(["untrained"], incomplete) if incomplete else []
+    return found or [CompletionItem(incomplete, type="file")]
+
+
+def complete_folder(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Folders."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def _that_begin(names: list[str] | tuple[str, ...], incomplete: str) -> Items:
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]

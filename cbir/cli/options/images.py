@@ -1,0 +1,126 @@
+"""The pictures that a command is given: named, in a list, on stdin, or those of an index."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cbir.cli.options.common import Command, FilePath
+from cbir.cli.options.lists import NameList
+from cbir.errors import CbirError, reason_of
+
+if TYPE_CHECKING:
+    from cbir.search.queries import Query
+
+
+_READ_BYTES = 1 << 20
+
+# Of a picture on stdin: larger ones exist, but none that would be decoded.
+_MOST_BYTES = 1 << 30
+
+
+def list_options(command: Command) -> Command:
+    """`--files-from` and `--null`, as `files_from` and `null`: a list of pictures."""
+    command = click.option("--null", "-0", is_flag=True, help="Names in --files-from end in NUL, not newline.")(command)
+    return files_from_option(command)
+
+
+query_index_option = click.option(
+    "--query-index", metavar="NAME", help="Each picture of this index is a query, by the features that it has."
+)
+
+files_from_option = click.option(
+    "--files-from", type=FilePath(), metavar="FILE", help="Read names of pictures from FILE, or - for stdin."
+)
+
+
+class Stdin:
+    """Stdin, which is one picture or one list of names."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+
+    def take(self) -> None:
+        """A usage error the second time."""
+        if self._is_taken:
+            raise click.UsageError("Stdin can be one picture or one list of names, and only once.")
+        self._is_taken = True
+
+    def query(self, path: Path) -> Query:
+        """A query by a file, or by stdin's picture."""
+        from cbir.search.queries import Query
+
+        if str(path) != "-":
+            return Query.from_path(path)
+        self.take()
+        return Query(_read_picture(), "-")
+
+
+def _read_picture() -> bytes:
+    """All of stdin; CbirError where it cannot be read, or does not end."""
+    parts, size = [], 0
+    try:
+        # bit by bit: what asks for all that there may be gets no memory where there is little
+        while part := sys.stdin.buffer.read(_READ_BYTES):
+            parts.append(part)
+            if (size := size + len(part)) > _MOST_BYTES:
+                raise CbirError(f"The picture on stdin has more than {_MOST_BYTES:,} bytes: that is none.")
+    except OSError as error:
+        raise CbirError(f"Cannot read the picture on stdin: {reason_of(error)}.") from error
+    return b"".join(parts)
+
+
+class NamedPictures:
+    """The pictures of the arguments, then those of the list `files_from`, whose names end in NUL with `null`."""
+
+    def __init__(self, images: Iterable[Path], files_from: Path | None, stdin: Stdin, *, null: bool) -> None:
+        self._named = [stdin.query(image) for image in images]
+        self._list: NameList | None = None
+        if files_from is not None:
+            if str(files_from) == "-":
+                stdin.take()
+            self._list = NameList(files_from, null=null)
+        self._listed = self._read_list()
+
+    @property
+    def at_least(self) -> int:
+        """How many there are, as far as that is known before the whole list has been read."""
+        return len(self._named) + (self._list.arrived if self._list else 0)
+
+    @property
+    def several(self) -> bool | None:
+        """Whether there are more than one; None where only the list's end will tell."""
+        return None if self._list and len(self._named) < 2 else len(self._named) > 1
+
+    def are_none(self) -> bool:
+        """Whether there is not even one, once the first has been waited for."""
+        if not self._named:
+            for picture in self._listed:
+                if picture is not None:
+                    self._named.append(picture)
+                    break
+        return not self._named
+
+    def __iter__(self) -> Iterator[Query | None]:
+        """All of them in order, once. None stands where the next one's name has not been written yet."""
+        yield from self._named
+        yield from self._listed
+
+    def _read_list(self) -> Iterator[Query | None]:
+        from cbir.search.queries import Query
+
+        for name in self._list or ():
+            yield None if name is None else Query.from_path(name)
+
+    def all(self) -> list[Query]:
+        """All of them, when the whole list has been read."""
+        return [picture for picture in self if picture is not None]
+
+
+def listed_paths(files_from: Path | None, *, null: bool) -> list[Path]:
+    """The files that a list names, when the whole of it has been read; none without a list."""
+    return [] if files_from is None else [Path(name) for name in NameList(files_from, null=null) if name is not None]

@@ -1,0 +1,74 @@
+"""`--region` and `--segment`: a part of a query's picture, for `cbir search` and `cbir locate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cbir.cli.options.numbers import WholeNumber
+
+if TYPE_CHECKING:
+    from cbir.images.regions import Asked
+    from cbir.search.queries import Query
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def region_options(command: Command) -> Command:
+    """`--region` and `--segment`, as the parameters `region` and `segment`."""
+    for option in (
+        click.option(
+            "--segment", type=WholeNumber(0, 255), metavar="N", help="Only the part N of `cbir segment IMAGE`."
+        ),
+        click.option(
+            "--region",
+            metavar="X,Y,W,H",
+            help="Only this box of the picture, in pixels of the upright picture, or in % (25%,25%,50%,50%).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+parts_option = click.option(
+    "--parts/--no-parts",
+    default=None,
+    help="Compare with parts of pictures (see `cbir index --parts`).  [default: for regions, where the index has them]",
+)
+
+
+def asked_region(region: str | None, segment: int | None) -> Asked | None:
+    """What the two options say; a usage error where they contradict each other, or `region` is none."""
+    if region is None and segment is None:
+        return None
+    from cbir.images.regions import RegionOption, SegmentOption
+
+    if region is not None and segment is not None:
+        raise click.UsageError("--region and --segment both say which part of the picture: give one of them.")
+    if segment is not None:
+        return SegmentOption(segment)
+    try:
+        return RegionOption.parse(region or "")
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--region'") from error
+
+
+def with_region(
+    pictures: Iterable[Query | None], asked: Asked | None, parts: bool | None = None
+) -> Iterable[Query | None]:
+    """The same queries by that region of each picture, and by `parts` or not. A pause, None, stays one."""
+    if asked is None and parts is None:
+        return pictures
+    return (None if picture is None else replace(picture, region=asked, parts=parts) for picture in pictures)
+
+
+def about_region(asked: Asked | None) -> dict[str, Any]:
+    """What a JSON record tells of it."""
+    if asked is None:
+        return {}
+    from cbir.images.regions import RegionOption
+
+    return {"region": asked.text} if isinstance(asked, RegionOption) else {"segment": asked.label}

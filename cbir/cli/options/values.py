@@ -1,0 +1,71 @@
+"""Options of `cbir search` whose values are more than a number."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import click
+
+from cbir.utils.numbers import finite
+from cbir.utils.printable import shortened
+
+#: What weighs more than that weighs alone, and leaves what numbers of 32 bits can hold.
+MOST = 1_000_000
+
+
+class LeastScore(NamedTuple):
+    """The least score that counts: one of the two."""
+
+    cosine: float | None = None
+    percentile: float | None = None
+
+
+def least_score(ctx: click.Context, param: click.Parameter, value: str | None) -> LeastScore:
+    """`0.8`, a cosine from -1 to 1, or `99.9%`, from 0 to 100; a usage error where it is neither."""
+    if value is None:
+        return LeastScore()
+    number, percent, rest = value.strip().partition("%")
+    amount = math.nan if rest else _number(number)
+    typed = shortened(value)
+    if math.isnan(amount):
+        raise click.BadParameter(f"{typed} is neither a cosine such as 0.8 nor a percentile such as 99.9%.")
+    if percent:
+        if not 0 <= amount <= 100:
+            raise click.BadParameter(f"{typed} is no percentile: these go from 0% to 100%.")
+        return LeastScore(percentile=amount)
+    if not -1 <= amount <= 1:
+        hint = f" Did you mean {number}%?" if 1 < amount <= 100 else ""
+        raise click.BadParameter(f"{typed} is no cosine: these go from -1 to 1.{hint}")
+    return LeastScore(cosine=amount)
+
+
+def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
+    """Positive numbers with commas between them; none where the option was not given."""
+    if value is None:
+        return ()
+    found = tuple(_number(part) for part in value.split(","))
+    if not all(share > 0 for share in found):
+        raise click.BadParameter(f"{shortened(value)} is no list of positive numbers such as 2,1.")
+    if not all(1 / MOST <= share <= MOST for share in found):
+        raise click.BadParameter(f"{shortened(value)} has a number below {1 / MOST:f} or above {MOST:,}.")
+    return found
+
+
+def strength(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A number from 0 to a million; None where the option was not given."""
+    if value is None:
+        return None
+    amount = _number(value)
+    if not 0 <= amount <= MOST:
+        typed = shortened(value)
+        raise click.BadParameter(f"{typed} is no strength: these are numbers from 0 to {MOST:,}, such as 0.5.")
+    return amount
+
+
+def _number(text: str) -> float:
+    """A finite number; not a number where it is none."""
+    try:
+        return finite(text)
+    except ValueError:
+        return math.nan

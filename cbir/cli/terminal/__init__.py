@@ -1,0 +1,1 @@
+"""What a terminal, a pipe and a log get: messages, tables, thumbnails."""

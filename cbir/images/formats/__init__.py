@@ -1,0 +1,1 @@
+"""Files of images: what they are, and those that Pillow alone does not read."""

@@ -1,0 +1,123 @@
+"""A region of a picture: a box, or a box and a mask within it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbir.errors import RegionError
+from cbir.utils.numbers import finite
+from cbir.utils.printable import shortened
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+Box = tuple[int, int, int, int]
+
+#: Points of a mask on each side of a map's cell, by which it is told how much of the cell it covers.
+_POINTS = 8
+
+
+@dataclass(frozen=True)
+class Region:
+    """Part of an upright picture: `box` is x, y, width and height in its pixels; `mask`, shape (height, width) of the
+    box, is true where the region is, all of the box without it."""
+
+    box: Box
+    mask: Mask | None = None
+
+    def crop(self, image: Image.Image) -> Image.Image:
+        """The region's box, cut out of its picture."""
+        x, y, width, height = self.box
+        return image.crop((x, y, x + width, y + height))
+
+    def cover(self, rows: int, columns: int) -> Floats:
+        """How much of each cell of a grid over the box the region covers, 0 to 1, shape (rows, columns); somewhere it
+        does."""
+        if self.mask is None:
+            return np.ones((rows, columns), dtype=np.float32)
+        height, width = self.mask.shape
+        down = ((np.arange(rows * _POINTS) + 0.5) * height / (rows * _POINTS)).astype(int)
+        across = ((np.arange(columns * _POINTS) + 0.5) * width / (columns * _POINTS)).astype(int)
+        points = self.mask[down[:, np.newaxis], across].reshape(rows, _POINTS, columns, _POINTS)
+        found = points.mean(axis=(1, 3), dtype=np.float32)
+        return found if found.any() else np.ones((rows, columns), dtype=np.float32)
+
+
+def whole(image: Image.Image) -> Region:
+    """All of a picture."""
+    return Region((0, 0, image.width, image.height))
+
+
+@dataclass(frozen=True)
+class RegionOption:
+    """`x,y,w,h` as somebody typed it: four numbers, and which of them are percent of the picture's side."""
+
+    text: str
+    numbers: tuple[float, float, float, float]
+    percent: tuple[bool, bool, bool, bool]
+
+    @classmethod
+    def parse(cls, text: str) -> RegionOption:
+        """ValueError, with a sentence, where it is no region. One % at the end stands for all four."""
+        parts = [part.strip() for part in text.split(",")]
+        percent = [part.endswith("%") for part in parts]
+        if percent[-1] and not any(percent[:-1]):
+            percent = [True] * len(parts)
+        try:
+            x, y, width, height = (finite(part.removesuffix("%")) for part in parts)
+        except ValueError as error:
+            raise ValueError(f"{shortened(text)} is no region such as 40,30,200,150 or 10%,10%,50%,50%.") from error
+        if min(x, y, width, height) < 0 or not width or not height:
+            raise ValueError(
+                f"{shortened(text)} has a number below 0, or no width or height: a region is x,y,width,height."
+            )
+        return cls(text, (x, y, width, height), (percent[0], percent[1], percent[2], percent[3]))
+
+    def of(self, image: Image.Image, name: str) -> Region:
+        """The region of a picture, in whole pixels. RegionError where the picture, called `name`, does not have it."""
+        sides = (image.width, image.height, image.width, image.height)
+        x, y, width, height = (
+            number * side / 100 if share else number
+            for number, share, side in zip(self.numbers, self.percent, sides, strict=True)
+        )
+        # what is typed in percent may miss the edge by a rounding
+        if x + width > image.width * 1.001 + 0.5 or y + height > image.height * 1.001 + 0.5:
+            raise RegionError(
+                f"The region {self.text} is not within {name}, which has {image.width} x {image.height} pixels: "
+                "give x,y,width,height in pixels of the upright picture, or in %."
+            )
+        left, top = min(round(x), image.width - 1), min(round(y), image.height - 1)
+        right, bottom = (
+            min(max(round(x + width), left + 1), image.width),
+            min(max(round(y + height), top + 1), image.height),
+        )
+        return Region((left, top, right - left, bottom - top))
+
+
+def of_label(labels: npt.NDArray[np.uint8], label: int, name: str) -> Region:
+    """A part of a segmentation, of which `labels`, shape (height, width), is the label map.
+
+    RegionError where the picture, called `name`, has no such part.
+    """
+    inside = labels == label
+    if not inside.any():
+        count = int(labels.max()) + 1
+        known = "0, the whole picture" if count == 1 else f"0 to {count - 1}"
+        raise RegionError(f"{name} has no segment {label}: it has {known} (`cbir segment` shows them).")
+    down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    x, y, right, bottom = int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
+    return Region((x, y, right - x, bottom - y), inside[y:bottom, x:right])
+
+
+@dataclass(frozen=True)
+class SegmentOption:
+    """A part of a picture by its number in `cbir segment`."""
+
+    label: int
+
+
+Asked = RegionOption | SegmentOption

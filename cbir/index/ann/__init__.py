@@ -1,0 +1,1 @@
+"""Candidates for a query, found without a look at all rows."""

@@ -1,0 +1,1 @@
+"""Optional data of each row: one module a column."""

@@ -1,0 +1,74 @@
+"""The most probable classes of each row, as a block's `classes-….npy` has them: which it may be, and how probable.
+
+A row without classes is all zeros where nobody has looked for them yet. Where that was in vain, because the picture
+cannot be read any more, its numbers are `_IN_VAIN`, so that not every run tries again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.index.columns.column import Kind, Records
+
+#: Classes of a row, most probable first.
+COUNT = 20
+
+#: One class of a row: its number, from 0 to 999 as in `cbir.backbones.imagenet`, and its probability.
+RECORD = np.dtype([("class", "<u2"), ("probability", "<f2")])
+
+_CLASSES = 1000
+_IN_VAIN = 0xFFFF
+_BITS_OF_ONE = 0x3C00  # of 1.0 in float16; those of smaller positive numbers are smaller, all others larger
+
+
+class RowClasses(NamedTuple):
+    """The most probable classes of rows, most probable first: shapes (rows, COUNT). Zeros where there are none."""
+
+    numbers: npt.NDArray[np.uint16]
+    probabilities: npt.NDArray[np.float16]
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Which rows have classes, shape (rows,)."""
+        return np.asarray(self.probabilities[:, 0] > 0)
+
+
+def pack(numbers: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> Records:
+    """The classes of one row, given as two arrays of shape (COUNT,), as they are stored: shape (COUNT,)."""
+    records = np.zeros(COUNT, dtype=RECORD)
+    records["class"], records["probability"] = numbers, probabilities
+    return records
+
+
+def in_vain() -> Records:
+    """What is stored, shape (COUNT,), for a row whose classes cannot be found."""
+    return pack(np.full(COUNT, _IN_VAIN), np.zeros(COUNT))
+
+
+def unpack(records: Records) -> RowClasses:
+    """What is stored for rows, shape (rows, COUNT), checked; ValueError where it cannot be."""
+    bits = records.view("<u2").reshape(*records.shape, 2)
+    numbers, probabilities = np.ascontiguousarray(bits[..., 0]), np.ascontiguousarray(bits[..., 1])
+    if probabilities.size and probabilities.max() > _BITS_OF_ONE:
+        raise ValueError("a probability is none")
+    numbers[(numbers == _IN_VAIN) & (probabilities == 0)] = 0
+    if numbers.size and numbers.max() >= _CLASSES:
+        raise ValueError("there is no class of such a number")
+    return RowClasses(numbers.astype(np.uint16, copy=False), probabilities.astype(np.uint16, copy=False).view("f2"))
+
+
+def _are_missing(records: Records) -> npt.NDArray[np.bool_]:
+    first = records[:, 0]
+    return np.asarray((first["probability"] == 0) & (first["class"] != _IN_VAIN))
+
+
+def _are_in_vain(records: Records) -> npt.NDArray[np.bool_]:
+    first = records[:, 0]
+    return np.asarray((first["probability"] == 0) & (first["class"] == _IN_VAIN))
+
+
+#: The optional file that has them.
+CLASSES = Kind("classes", RECORD, COUNT, in_vain(), _are_missing, _are_in_vain, unpack, needs_network=True)

@@ -1,0 +1,87 @@
+"""Rows of parts, as a block's `parts-….npy` and `signs-….npy` have them: up to 40 windows of each picture.
+
+`parts` has their places and numbers, `signs` the numbers' signs alone, by which a search finds the few whose numbers
+it reads. A picture of which nobody has read the parts yet is all zeros in both; where that was in vain, because it
+cannot be read any more, both say so, so that not every run tries again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.index.columns.column import Kind, Records
+
+#: Windows of a picture at most, and the numbers of each; a network that has fewer leaves the last ones zero.
+MOST, NUMBERS = 40, 896
+
+#: A window: x, y, width and height in pixels of the upright picture, and its numbers times 635.
+RECORD = np.dtype([("box", "<u4", (4,)), ("numbers", "i1", (NUMBERS,))])
+
+#: Words of a window's signs.
+WORDS = NUMBERS // 64
+
+_IN_VAIN = 0xFFFFFFFF
+
+
+class PartRows(NamedTuple):
+    """The parts of one picture: their boxes, shape (n, 4), numbers, (n, dimension), and signs, (n, words)."""
+
+    boxes: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int8]
+    signs: npt.NDArray[np.uint64]
+
+
+def pack(rows: PartRows) -> tuple[Records, Records]:
+    """As they are stored: the parts, shape (MOST,), and the signs, shape (1 + MOST * WORDS,)."""
+    count, dimension = rows.numbers.shape
+    parts = np.zeros(MOST, dtype=RECORD)
+    parts["box"][:count] = rows.boxes
+    parts["numbers"][:count, :dimension] = rows.numbers
+    signs = np.zeros(1 + MOST * WORDS, dtype="<u8")
+    signs[0] = count
+    signs[1:].reshape(MOST, WORDS)[:count, : rows.signs.shape[1]] = rows.signs
+    return parts, signs
+
+
+def unpack_signs(records: Records) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
+    """Which of the windows of pictures there are, shape (pictures, MOST), and signs, (pictures, MOST, WORDS)."""
+    counts = np.where(records[:, 0] > MOST, 0, records[:, 0])
+    return np.arange(MOST) < counts[:, np.newaxis], records[:, 1:].reshape(len(records), MOST, WORDS)
+
+
+def _parts_in_vain() -> Records:
+    records = np.zeros(MOST, dtype=RECORD)
+    records["box"][0, 2] = _IN_VAIN
+    return records
+
+
+def _signs_in_vain() -> Records:
+    records = np.zeros(1 + MOST * WORDS, dtype="<u8")
+    records[0] = _IN_VAIN
+    return records
+
+
+#: The optional file that has places and numbers.
+PARTS = Kind(
+    "parts",
+    RECORD,
+    MOST,
+    _parts_in_vain(),
+    is_missing=lambda records: np.asarray(records["box"][:, 0, 2] == 0),
+    is_in_vain=lambda records: np.asarray(records["box"][:, 0, 2] == _IN_VAIN),
+    needs_network=True,
+)
+
+#: The optional file that has signs.
+SIGNS = Kind(
+    "signs",
+    np.dtype("<u8"),
+    1 + MOST * WORDS,
+    _signs_in_vain(),
+    is_missing=lambda records: np.asarray(records[:, 0] == 0),
+    is_in_vain=lambda records: np.asarray(records[:, 0] == _IN_VAIN),
+    needs_network=True,
+)

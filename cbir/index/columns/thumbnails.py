@@ -1,0 +1,50 @@
+"""Thumbnails of rows, as a block's `thumbnails-….npy` has them: a tiny grey picture, and the whole one's size.
+
+A row of which nobody has made one yet is all zeros. Where that was in vain, because the picture cannot be read any
+more, its width is `_IN_VAIN`, so that not every run tries again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.images.thumbnail import SIDE, Thumbnail
+from cbir.index.columns.column import Kind, Records
+
+#: A row's thumbnail: its picture's width and height in pixels, and its grey values.
+RECORD = np.dtype([("width", "<u4"), ("height", "<u4"), ("grey", "u1", (SIDE, SIDE))])
+
+_IN_VAIN = 0xFFFFFFFF
+
+# Pixels of a picture's side at most.
+_LARGEST = 1 << 28
+
+
+def pack(thumbnail: Thumbnail) -> Records:
+    """A thumbnail as it is stored, shape (1,)."""
+    return np.array([(thumbnail.width, thumbnail.height, thumbnail.grey)], dtype=RECORD)
+
+
+def are_known(records: Records) -> npt.NDArray[np.bool_]:
+    """Which rows of `records`, shape (rows, 1), have a thumbnail."""
+    width, height = records["width"][:, 0], records["height"][:, 0]
+    # of others that cannot be, too, nothing is known
+    return np.asarray((width != 0) & (width <= _LARGEST) & (height != 0) & (height <= _LARGEST))
+
+
+def _in_vain() -> Records:
+    records = np.zeros(1, dtype=RECORD)
+    records["width"] = _IN_VAIN
+    return records
+
+
+#: The optional file that has them.
+THUMBNAILS = Kind(
+    "thumbnails",
+    RECORD,
+    1,
+    _in_vain(),
+    is_missing=lambda records: np.asarray(records["width"][:, 0] == 0),
+    is_in_vain=lambda records: np.asarray(records["width"][:, 0] == _IN_VAIN),
+)

@@ -1,0 +1,142 @@
+"""Is an index sound? Structure at once, contents against their checksums when asked; and what to do if not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cbir.errors import CbirError, reason_of
+from cbir.index import refused
+from cbir.index.columns.column import OptionalRows
+from cbir.index.columns.registry import KINDS, without_parts
+from cbir.index.datafile import DataFile, of_doubles
+from cbir.index.format import BlockEntry, FileEntry, Meta, PartsEntry
+from cbir.index.store import Index
+from cbir.utils.hashing import file_sha256
+
+
+def find_problems(index: Index, *, verify: bool = False) -> list[str]:
+    """What is wrong with an open index, one sentence each. With `verify` all files are read and hashed."""
+    problems = []
+    try:
+        if doubles := index.doubles():
+            problems.append(of_doubles(index.directory, len(doubles)))
+        if index.rows:
+            index.record(0)
+        index.shortlist()
+    except CbirError as error:
+        problems.append(str(error))
+    if index.meta.parts is not None and index.meta.parts.file is not None:
+        try:
+            DataFile(index.directory, index.meta.parts.file)
+        except CbirError as error:
+            problems.append(str(error))
+    if index.meta.refused is not None:
+        try:
+            refused.load(index.directory, index.meta.refused)
+        except CbirError as error:
+            problems.append(str(error))
+    for kind in KINDS:
+        try:
+            index.check_optional_files(kind)
+        except CbirError as error:
+            problems.append(str(error))
+    if verify:
+        mismatches = {entry.name: _mismatch(index.directory, entry) for entry in index.meta.files()}
+        problems += [problem for problem in mismatches.values() if problem]
+        try:
+            damaged = _damaged_rows(index)
+        except CbirError as error:
+            damaged = [str(error)]
+        # one that is not what was written has been told already
+        told = [str(index.directory / name) for name, problem in mismatches.items() if problem]
+        problems += [problem for problem in damaged if not problem.startswith(tuple(told))]
+    return problems
+
+
+def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
+    """`meta` without the blocks that are not what was written, and what is wrong with those.
+
+    Rows after a dropped block get other numbers, so the shortlist goes with it. The pictures of dropped blocks
+    count as new in the next run. Of blocks of which only an optional file is damaged, only this goes. Nothing is
+    written.
+    """
+    problems: list[str] = []
+    kept: list[BlockEntry] = []
+    for block in meta.blocks:
+        found = _damage(directory, block, meta)
+        problems += found
+        if not found and (doubles := Index(directory, meta.but(blocks=(*kept, block), shortlist=None)).doubles()):
+            found = [of_doubles(directory, len(doubles))]
+            problems += found
+        if not found:
+            kept.append(block)
+    if problems:
+        meta = meta.but(blocks=tuple(kept), shortlist=None, complete=False)
+    sound, damaged_files = without_damaged_files(directory, meta, verify=True)
+    return sound, problems + damaged_files
+
+
+def without_damaged_files(directory: Path, meta: Meta, *, verify: bool = False) -> tuple[Meta, list[str]]:
+    """`meta` without optional files that cannot be read, and what is wrong with those. With `verify` they are hashed.
+
+    The next run reads the pictures of such blocks again for what was in them only. Where it is the whitening of parts,
+    all of these go with it, since nothing can be compared with them. Nothing is written.
+    """
+    problems: list[str] = []
+    if meta.parts is not None and meta.parts.file is not None:
+        problem = _mismatch(directory, meta.parts.file)
+        if problem:
+            problems.append(problem)
+            meta = without_parts(meta).but(parts=PartsEntry())
+    if meta.refused is not None:
+        try:
+            refused.load(directory, meta.refused)
+        except CbirError as error:
+            problems.append(str(error))
+            meta = meta.but(refused=None)
+    blocks: list[BlockEntry] = []
+    for block in meta.blocks:
+        for kind in KINDS:
+            entry = block.optional(kind.name)
+            problem = _mismatch(directory, entry) if verify and entry else None
+            if problem is None:
+                try:
+                    OptionalRows(directory, kind, entry, block.rows).check()
+                except CbirError as error:
+                    problem = str(error)
+            if problem:
+                problems.append(problem)
+                block = block.with_optional({kind.name: None})
+        blocks.append(block)
+    return (meta.but(blocks=tuple(blocks)) if problems else meta), problems
+
+
+def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:
+    """What is wrong with a block: its files' checksums, or their structure."""
+    mismatches = [_mismatch(directory, entry) for entry in (block.features, block.files)]
+    problems = [problem for problem in mismatches if problem]
+    if not problems:
+        try:
+            index = Index(directory, meta.but(blocks=(block,), shortlist=None))
+            index.columns()
+            problems += _damaged_rows(index)
+        except CbirError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _damaged_rows(index: Index) -> list[str]:
+    """What is wrong with features, all of which are read."""
+    for _ in index.chunks():
+        pass
+    return index.damage
+
+
+def _mismatch(directory: Path, entry: FileEntry) -> str | None:
+    path = directory / entry.name
+    try:
+        if file_sha256(path) == entry.sha256:
+            return None
+    except OSError as error:
+        return f"{path} cannot be read ({reason_of(error)})."
+    return f"{path} is not what was written (its checksum differs)."

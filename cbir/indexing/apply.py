@@ -1,0 +1,272 @@
+"""Bringing an index up to date with its folder."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from cbir.errors import DecodersError, IndexDamagedError, OwnOutputError
+from cbir.extract.extractor import Extracted
+from cbir.images.patterns import Patterns
+from cbir.images.scan import FoundFile
+from cbir.index.columns import classes, thumbnails, times
+from cbir.index.columns.classes import CLASSES
+from cbir.index.columns.column import Kind, Records
+from cbir.index.columns.parts import PARTS, SIGNS, pack
+from cbir.index.columns.registry import OF_CONTENT
+from cbir.index.columns.thumbnails import THUMBNAILS
+from cbir.index.columns.times import CHANGED
+from cbir.index.files import FileRecord
+from cbir.index.format import PartsEntry
+from cbir.index.refused import OWN, SKIPPED, Refused
+from cbir.index.writer import Stored, Writer
+from cbir.indexing.plan import Known, Plan
+from cbir.indexing.report import Report
+from cbir.utils.stopping import at_forced_end, deferred, kept
+
+#: A run that is killed loses at most the work of this many seconds, or of this many rows.
+COMMIT_SECONDS = 20.0
+COMMIT_ROWS = 8192
+
+#: The same rows where parts wait with them, 40 KB a picture.
+COMMIT_ROWS_WITH_PARTS = 2048
+
+#: Committing what is filled in writes a file anew. Seconds until the next commit, in those that the last one took.
+_BETWEEN = 10
+
+#: `Extractor.run`: files as keys and paths, and which contents, by their SHA-256, are known, or are to be decoded only,
+#: to results in order.
+Extract = Callable[
+    [Iterable[tuple[FoundFile, Path]], Callable[[str], bool], Callable[[str], bool]], Iterator[Extracted[FoundFile]]
+]
+
+
+def carry_out(
+    plan: Plan,
+    writer: Writer,
+    extract: Extract,
+    *,
+    root: Path,
+    exclude: Patterns,
+    parts: PartsEntry | None = None,
+    readers: Callable[[], str] = str,
+) -> Report:
+    """Carry a plan out, committing as it goes. The caller holds the lock.
+
+    `root` and `exclude` are what the plan was made with, `parts` what the index is to say of parts of its pictures; it
+    remembers them. `readers` tells what tries to read the pictures.
+    Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
+    the files that are read again for what optional files should have of them. What a KeyboardInterrupt finds done is
+    committed before it passes on.
+    """
+    started = last_commit = time.monotonic()
+    report = Report(unchanged=plan.unchanged, kept=plan.kept, left_out=plan.scan.left_out)
+    report.idle_patterns = exclude.unmatched()
+    report.skipped = [*plan.scan.problems, *plan.as_before]
+    report.as_before = {path for path, _ in plan.as_before}
+    report.unreadable_folders = list(plan.scan.unreadable)
+    report.unmounted_folders = plan.unmounted
+    remembered = {
+        "root": str(root),
+        "exclude": exclude.patterns,
+        "ignore_case": exclude.ignore_case,
+        "mounts": plan.mounts,
+        "parts": parts,
+    }
+    # None where what is stored is not to be held against
+    noted = plan.refused_before if plan.refused_before or writer.meta.refused is None else None
+    rows = plan.rows_by_content
+    missing = Counter(record.sha256 for record in plan.gone.values())
+    again = plan.to_read_again
+    files = ((file, root / file.path) for file in [*plan.fresh, *again])
+    has_come_to_again = False
+    most, interval = COMMIT_ROWS if parts is None else COMMIT_ROWS_WITH_PARTS, COMMIT_SECONDS
+
+    def commit(*, complete: bool) -> None:
+        nonlocal noted
+        if plan.refused != noted:
+            writer.keep_refused(plan.refused.values(), readers())
+            noted = dict(plan.refused)
+        writer.commit(complete=complete, **remembered)
+
+    def is_known(sha256: str) -> bool:
+        return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
+
+    def needs_no_network(sha256: str) -> bool:
+        lacking = [kind for kind in OF_CONTENT if sha256 in plan.missing.get(kind.name, {})]
+        return sha256 in rows and not any(kind.needs_network for kind in lacking)
+
+    def keep() -> None:
+        commit(complete=False)
+
+    try:
+        with at_forced_end(keep), deferred():
+            for result in extract(files, is_known, needs_no_network):
+                with kept:
+                    if not has_come_to_again and result.key.path in plan.again:
+                        # that may take long: a commit on the way has all else
+                        writer.invalidate(plan.gone)
+                        has_come_to_again = True
+                    _settle(result, plan, writer, report, missing)
+                    if writer.uncommitted >= most or time.monotonic() - last_commit > interval:
+                        began = time.monotonic()
+                        keep()
+                        last_commit = time.monotonic()
+                        if parts is not None:
+                            interval = max(COMMIT_SECONDS, _BETWEEN * (last_commit - began))
+        with kept:
+            for row, ctime_ns in plan.undated.items():
+                writer.fill_in(CHANGED, [row], times.pack(ctime_ns))
+            writer.invalidate(plan.gone)
+            report.removed = len(plan.gone) - report.moved
+            commit(complete=True)
+    except (KeyboardInterrupt, DecodersError):
+        with kept:
+            keep()
+        raise
+    writer.tidy()
+    report.skipped.sort()
+    for problems in report.not_filled_in.values():
+        problems.sort()
+    report.total = writer.count_valid()
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _settle(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report, missing: Counter[str]) -> None:
+    """Do with one result what is to be done, and report it. `missing` are the contents of files that are gone."""
+    path = result.key.path
+    if isinstance(result.error, OwnOutputError):
+        _leave_out(result.key, plan, report)
+        return
+    if path in plan.again:
+        row, content = plan.again[path]
+        if result.sha256 in ("", content):
+            _complete(result, content, plan, writer, report)
+            return
+        # it has changed, though size and times are what they were
+        plan.stale[path] = Known(row, content, stays=True, is_touched=False)
+        report.unchanged -= 1
+    known = plan.stale.get(path)
+    if known is not None and known.stays and known.sha256 == result.sha256:
+        _stay(result, known, plan, writer, report)
+        return
+    was_known = result.sha256 in plan.rows_by_content
+    problem = _take(result, plan, writer, report)
+    if problem is not None:
+        report.skipped.append((path, problem))
+        if result.error is None or not result.error.transient:
+            plan.refused[path] = Refused.of(result.key, SKIPPED, problem)
+    elif known is not None and known.sha256 == result.sha256:
+        report.touched += 1
+    elif known is not None:
+        report.changed += 1
+        report.changed_unseen += known.stays and not known.is_touched
+    elif missing[result.sha256] > 0:
+        missing[result.sha256] -= 1
+        report.moved += 1
+    elif was_known:
+        report.copied += 1
+    else:
+        report.added += 1
+
+
+def _leave_out(file: FoundFile, plan: Plan, report: Report) -> None:
+    """Have no row of a picture that cbir made."""
+    plan.refused[file.path] = Refused.of(file, OWN)
+    report.left_out.add(OWN, file.path)
+    if file.path in plan.again:
+        row, content = plan.again[file.path]
+        report.unchanged -= 1
+    elif file.path in plan.stale:
+        row, content, *_ = plan.stale[file.path]
+    else:
+        return
+    plan.gone[row] = FileRecord(file.path, file.size, file.mtime_ns, content)
+
+
+def _stay(result: Extracted[FoundFile], known: Known, plan: Plan, writer: Writer, report: Report) -> None:
+    """Keep the row of a file whose content, size and time are what they were, and note when it changed last."""
+    if known.is_touched:
+        report.touched += 1
+    else:
+        report.unchanged += 1
+    if result.key.ctime_ns:
+        writer.fill_in(CHANGED, [known.row], times.pack(result.key.ctime_ns))
+    _complete(result, known.sha256, plan, writer, report)
+
+
+def _complete(result: Extracted[FoundFile], content: str, plan: Plan, writer: Writer, report: Report) -> None:
+    """Fill in what the index lacks of a content that it has, as far as one result tells."""
+    found = _records(result)
+    for kind in OF_CONTENT:
+        if content not in plan.missing.get(kind.name, {}):
+            continue
+        if result.error is not None:
+            report.not_filled_in.setdefault(kind.name, []).append((result.key.path, result.error.reason))
+        # of a file that could not be reached nothing is known, so it is not in vain: the next run tries it again
+        if result.error is None or not result.error.transient:
+            _kept(kind, found.get(kind.name), content, plan, writer, report)
+
+
+def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> str | None:
+    """Put one result into the index in place of the file's old row, if it has one; the reason where it cannot be."""
+    file, stale = result.key, plan.stale.get(result.key.path)
+    known = plan.rows_by_content.get(result.sha256)
+    # of a content that is known, only what optional files have can have failed to be found
+    error = result.error if known is None else None
+    # a file that cannot be reached just now may be what it was; one that is no picture any more is not
+    if stale is not None and not (error is not None and error.transient):
+        # first, so that an interruption leaves the file with no row, which the next run mends, and never with two
+        writer.invalidate([stale.row])
+    if error is not None:
+        return error.reason
+    feature = result.feature if known is None else writer.feature(known)
+    if known is not None and feature is None:
+        return "what the index has of its content is damaged, and --repair reads that again"
+    if feature is not None and feature.shape != (writer.meta.dimension,):
+        raise IndexDamagedError(
+            f"{writer.directory} holds {writer.meta.dimension} numbers a row, but its network makes {feature.size}: "
+            "index the folder again."
+        )
+    record = FileRecord(file.path, file.size, file.mtime_ns, result.sha256)
+    if feature is None or not writer.add(record, feature, _stored(result, plan, writer, report)):
+        return "the network makes nothing of it (its features are zero or not finite)"
+    plan.rows_by_content[result.sha256] = writer.last_row
+    return None
+
+
+def _stored(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> Stored:
+    """What optional files are to have of a result's row; rows of the same content that lack it are given it too."""
+    found = _records(result)
+    kept = {kind.name: _kept(kind, found.get(kind.name), result.sha256, plan, writer, report) for kind in OF_CONTENT}
+    if result.key.ctime_ns:
+        kept[CHANGED.name] = times.pack(result.key.ctime_ns)
+    return {name: records for name, records in kept.items() if records is not None}
+
+
+def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
+    """What was found of a picture, as optional files store it."""
+    found: dict[str, Records] = {}
+    if result.classes is not None:
+        found[CLASSES.name] = classes.pack(*result.classes)
+    if result.thumbnail is not None:
+        found[THUMBNAILS.name] = thumbnails.pack(result.thumbnail)
+    if result.parts is not None:
+        found[PARTS.name], found[SIGNS.name] = pack(result.parts)
+    return found
+
+
+def _kept(kind: Kind, found: Records | None, sha256: str, plan: Plan, writer: Writer, report: Report) -> Records | None:
+    """What a file of `kind` is to have of a content, of which so much was `found` now; None where nothing is known."""
+    missing = plan.missing.get(kind.name, {})
+    if found is None and sha256 not in missing:
+        known = plan.rows_by_content.get(sha256)
+        return None if known is None else writer.stored(kind, known)
+    rows = missing.pop(sha256, [])
+    writer.fill_in(kind, rows, kind.in_vain if found is None else found)
+    if found is not None:
+        report.filled_in[kind.name] += len(rows)
+    return kind.in_vain if found is None else found

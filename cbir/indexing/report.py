@@ -1,0 +1,150 @@
+"""What a run of `cbir index` found and did: its counts, in words and for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from cbir.images.left_out import LeftOut
+from cbir.index.columns.classes import CLASSES
+from cbir.index.columns.registry import OF_CONTENT
+
+
+@dataclass
+class Report:
+    """What a run found and did; every file that was found is counted once, under what became of it.
+
+    `changed` files have another content, `touched` ones other times only. Of the former, `changed_unseen` have all
+    their times as they were, so that only reading them told.
+
+    `filled_in` are, by the name of a kind of optional file, pictures among them that were in the index without what it
+    stores and have it now; of those in `not_filled_in` it could not be had, for the reason given with each.
+    """
+
+    unchanged: int = 0
+    added: int = 0
+    changed: int = 0
+    touched: int = 0
+    changed_unseen: int = 0
+    moved: int = 0
+    copied: int = 0
+    removed: int = 0
+    kept: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
+    filled_in: Counter[str] = field(default_factory=Counter)
+    not_filled_in: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    as_before: set[str] = field(default_factory=set)
+    unreadable_folders: list[str] = field(default_factory=list)
+    unmounted_folders: list[str] = field(default_factory=list)
+    idle_patterns: list[str] = field(default_factory=list)
+    total: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every picture that was found is in the index."""
+        return not self.skipped and not self.unreadable_folders and not self.unmounted_folders
+
+    @property
+    def excluded(self) -> int:
+        """Names that a pattern matched."""
+        return self.left_out["excluded"]
+
+    @property
+    def classified(self) -> int:
+        """Pictures whose classes were filled in."""
+        return self.filled_in[CLASSES.name]
+
+    @property
+    def without_classes(self) -> list[tuple[str, str]]:
+        """Pictures whose classes could not be filled in, and why."""
+        return self.not_filled_in.get(CLASSES.name, [])
+
+    def summary(self, name: str) -> str:
+        """One line for people."""
+        before = _share(len(self.as_before), len(self.skipped), "as before")
+        unseen = _share(self.changed_unseen, self.changed, "with the times of before")
+        counts = [
+            (self.added, "added"),
+            (self.changed, f"changed{unseen}"),
+            (self.touched, "touched"),
+            (self.moved, "moved"),
+            (self.copied, "copied"),
+            (self.removed, "removed"),
+            (self.unchanged, "unchanged"),
+            (self.kept, "kept unseen"),
+            (len(self.skipped), f"skipped{before}"),
+        ]
+        parts = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "no change"
+        for what, count in self.filled_in.items():
+            if count:
+                parts += f"; {what} of {_pictures(count)} filled in"
+        return f"{name}: {_pictures(self.total)} ({parts}) in {_duration(self.seconds)}."
+
+    def counts(self) -> str:
+        """All counts on one line, in the same order every time: for logs."""
+        new = (self.added, self.changed, self.touched, self.moved, self.copied)
+        found = sum(new) + self.unchanged + len(self.skipped)
+        text = (
+            f"found {found}, added {self.added}, changed {self.changed}, touched {self.touched}, moved {self.moved}, "
+            f"copied {self.copied}, removed {self.removed}, unchanged {self.unchanged}, skipped {len(self.skipped)}"
+        )
+        if self.unreadable_folders:
+            text += f", folders that cannot be read {len(self.unreadable_folders)}"
+        if self.unmounted_folders:
+            text += f", folders that are not mounted {len(self.unmounted_folders)}"
+        if self.kept:
+            text += f", kept unseen {self.kept}"
+        if self.left_out:
+            text += f", left out {self.left_out.total()}"
+        return text
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        counts = (
+            "total",
+            "added",
+            "changed",
+            "changed_unseen",
+            "touched",
+            "moved",
+            "copied",
+            "removed",
+            "unchanged",
+            "kept",
+        )
+        not_filled_in = {f"without_{kind.name}": self.not_filled_in.get(kind.name, []) for kind in OF_CONTENT}
+        return {
+            **{name: getattr(self, name) for name in (*counts, "excluded", "classified")},
+            "filled_in": {kind.name: self.filled_in[kind.name] for kind in OF_CONTENT},
+            **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_filled_in.items()},
+            "skipped": [
+                {"path": path, "reason": reason, "as_before": path in self.as_before} for path, reason in self.skipped
+            ],
+            "unreadable_folders": self.unreadable_folders,
+            "unmounted_folders": self.unmounted_folders,
+            "left_out": self.left_out.to_json(),
+            "patterns_without_matches": self.idle_patterns,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _share(count: int, total: int, what: str) -> str:
+    """How many of those that were just counted are so."""
+    if not count:
+        return ""
+    return f" {what}" if count == total else f" ({count:,} {what})"
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,356 @@
+"""Making an index of a folder, or bringing one up to date: the folder, the network and the index together."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cbir.backbones.backbone import Backbone, choose
+from cbir.backbones.head import Classifier, classifier_of
+from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexWriteError, reason_of
+from cbir.extract.extractor import Extracted, Extractor, Watch
+from cbir.images.formats.readers import describe_readers
+from cbir.images.patterns import Patterns
+from cbir.images.pipe import MAX_PIXELS
+from cbir.images.scan import FoundFile
+from cbir.index import refused
+from cbir.index.columns.classes import CLASSES
+from cbir.index.columns.registry import OF_CONTENT, OF_PARTS, without_parts
+from cbir.index.format import META, Meta, PartsEntry, load_meta
+from cbir.index.home import make_folder_of
+from cbir.index.lock import LOCK, exclusive, now
+from cbir.index.rights import Rights
+from cbir.index.store import Index
+from cbir.index.verify import without_damage, without_damaged_files
+from cbir.index.writer import Writer
+from cbir.indexing.apply import carry_out
+from cbir.indexing.plan import Plan, make_plan
+from cbir.indexing.report import Report
+from cbir.indexing.target import Target, choose_target
+from cbir.search.searcher import backbone_of
+from cbir.utils.printable import printable
+from cbir.utils.stopping import at_forced_end
+
+logger = logging.getLogger("cbir")
+
+#: So many files are not read without a word because their times have changed.
+WORTH_TELLING = 100
+
+Results = Iterator[Extracted[FoundFile]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to make or refresh an index.
+
+    `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
+    index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
+    says whether they take upper and lower case for the same, None that this stays as it was with these patterns.
+    `repair` drops blocks, or their optional files, that are damaged, so that their pictures are read again, and looks
+    once more for what could not be found. `rehash` reads the contents of all files; `retry_skipped`, and `repair`, try
+    those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
+    pictures from now on (docs/parts.md); None leaves that as it is. Pictures of more than `max_pixels` are skipped.
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    engine: str | None = None
+    exclude: Sequence[str] | None = None
+    ignore_case: bool | None = None
+    prune: bool = False
+    repair: bool = False
+    rehash: bool = False
+    retry_skipped: bool = False
+    max_pixels: int = MAX_PIXELS
+    wait: float = 0
+    parts: bool | None = None
+
+
+def preview(target: Target, options: Options) -> Plan:
+    """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
+    index = None if target.is_new else Index.open(target.directory)
+    wanted = _with_or_without_parts(index, options)
+    plan = _plan(target, _exclude(options, index), wanted, options)
+    if (
+        index is not None
+        and plan.again_for(CLASSES)
+        and classifier_of(backbone_of(index, weights=options.weights)) is None
+    ):
+        plan.leave(CLASSES)
+    return plan
+
+
+def build_index(
+    target: Target,
+    options: Options | None = None,
+    watch: Watch = lambda results, total: results,
+) -> tuple[Report, Backbone]:
+    """Make or refresh the index of a folder.
+
+    `watch` is given the results as they come and how many there will be, and passes them on: the place for a
+    progress bar. Where something is to be learnt of pictures first, it is given these before. Returns what was done
+    and the backbone that did it.
+
+    Raises RefusedToForgetError where the root looks unmounted, IndexLockedError where another run is at work,
+    IndexConflictError where `options` contradict the index, CbirError where a new index would be empty.
+    """
+    options = options or Options()
+    directory = target.directory
+    rights = Rights.like(target.root, directory)
+    try:
+        make_folder_of(directory)
+        rights.make_folder(directory)
+    except OSError as error:
+        raise IndexWriteError(f"Cannot make {directory} ({reason_of(error)}).") from error
+    try:
+        with (
+            at_forced_end(lambda: _remove_if_unused(directory)),
+            exclusive(directory, options.wait, rights),
+        ):
+            if (directory / META).exists():
+                _drop_damaged(directory, everything=options.repair)
+                if options.parts is False:
+                    _take_parts_away(directory)
+            # what another run changed before the lock was ours counts
+            index = Index.open(directory) if (directory / META).exists() else None
+            wanted = _with_or_without_parts(index, options)
+            backbone = _backbone(index, options)
+            exclude = _exclude(options, index)
+            plan = _plan(target, exclude, wanted, options)
+            if index is None and not plan.fresh:
+                raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
+            if index is not None and not index.meta.complete and plan.unchanged < len(plan.scan.files):
+                done, total = f"{plan.unchanged:,}", f"{len(plan.scan.files):,}"
+                logger.info("%s of %s already done (the last run was interrupted).", done, total)
+            meta = index.meta if index is not None else _first_state(backbone, target.root)
+            writer = Writer(directory, meta)
+            extractor = Extractor(
+                backbone,
+                engine=options.engine,
+                pictures=len(plan.fresh) + len(plan.again),
+                isolated=True,
+                max_pixels=options.max_pixels,
+                classifier=_classifier(backbone, plan),
+                thumbnails=True,
+                leave_own=True,
+            )
+            parts = wanted.meta.parts if wanted is not None else PartsEntry() if options.parts else None
+            if parts is not None and (plan.fresh or any(plan.again_for(kind) for kind in OF_PARTS)):
+                extractor, parts = _with_parts(extractor, parts, plan, writer, target.root, watch)
+            lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
+            if lacking and not _can_extract(extractor):
+                plan.leave(CLASSES)
+            compared = sum(known.stays for known in plan.stale.values())
+            if compared >= WORTH_TELLING:
+                why = "" if options.rehash else ", whose times have changed"
+                logger.info("Comparing the contents of %s files with the index%s.", f"{compared:,}", why)
+            if plan.again:
+                what = " and ".join(kind.name for kind in OF_CONTENT if plan.again_for(kind))
+                logger.info(
+                    "Reading %s pictures again for their %s, which the index lacks.", f"{len(plan.again):,}", what
+                )
+            to_read = len(plan.fresh) + len(plan.to_read_again)
+
+            def extract(
+                files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool], decoded: Callable[[str], bool]
+            ) -> Results:
+                return watch(extractor.run(files, known, decoded), to_read)
+
+            report = carry_out(
+                plan,
+                writer,
+                extract,
+                root=target.root,
+                exclude=exclude,
+                parts=parts,
+                readers=functools.partial(describe_readers, options.max_pixels),
+            )
+            if parts is not None:
+                _warn_of_growth(parts, report.total, target.name)
+            return report, backbone
+    finally:
+        _remove_if_unused(directory)
+
+
+def _plan(target: Target, exclude: Patterns, index: Index | None, options: Options) -> Plan:
+    return make_plan(
+        target.root,
+        exclude,
+        index,
+        prune=options.prune,
+        repair=options.repair,
+        rehash=options.rehash,
+        refused=_refused(index, options),
+    )
+
+
+def _refused(index: Index | None, options: Options) -> dict[str, refused.Refused]:
+    """What was refused before and is not to be tried again."""
+    entry = None if index is None else index.meta.refused
+    if index is None or entry is None or options.retry_skipped or options.repair:
+        return {}
+    if entry.readers != describe_readers(options.max_pixels):
+        return {}
+    try:
+        return refused.load(index.directory, entry)
+    except IndexDamagedError:
+        return {}
+
+
+def index_folder(
+    folder: Path | str,
+    name: str | None = None,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    engine: str | None = None,
+    exclude: Sequence[str] | None = None,
+    ignore_case: bool | None = None,
+    prune: bool = False,
+    rehash: bool = False,
+    wait: float = 0,
+    parts: bool | None = None,
+    watch: Watch = lambda results, total: results,
+) -> tuple[Index, Report]:
+    """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does; the index, and what was done.
+
+    `name` is the index's name or path, and the folder's own by default; the others are as in `Options` and
+    `build_index`, which also says what is raised.
+    """
+    target = choose_target(Path(folder), name)
+    options = Options(
+        model=model,
+        weights=weights,
+        engine=engine,
+        exclude=exclude,
+        ignore_case=ignore_case,
+        prune=prune,
+        rehash=rehash,
+        wait=wait,
+        parts=parts,
+    )
+    report, _ = build_index(target, options, watch)
+    return Index.open(target.directory), report
+
+
+def _drop_damaged(directory: Path, *, everything: bool) -> None:
+    """Leave damaged blocks out of an index; unless `everything`, only optional files that cannot be read."""
+    meta = load_meta(directory)
+    sound, problems = without_damage(directory, meta) if everything else without_damaged_files(directory, meta)
+    for problem in problems:
+        logger.warning("%s", problem)
+    if problems:
+        Writer(directory, meta).replace(sound)
+        logger.info("Its pictures are read again.")
+
+
+def _with_or_without_parts(index: Index | None, options: Options) -> Index | None:
+    """The index as it is to be as for parts of its pictures; nothing is written."""
+    if index is None or options.parts is None or options.parts is (index.meta.parts is not None):
+        return index
+    meta = index.meta.but(parts=PartsEntry()) if options.parts else without_parts(index.meta)
+    return Index(index.directory, meta)
+
+
+def _take_parts_away(directory: Path) -> None:
+    meta = load_meta(directory)
+    if meta.parts is not None:
+        Writer(directory, meta).replace(without_parts(meta))
+
+
+def _with_parts(
+    extractor: Extractor, entry: PartsEntry, plan: Plan, writer: Writer, root: Path, watch: Watch
+) -> tuple[Extractor, PartsEntry]:
+    """The extractor that makes parts too, and what the index is to say of them: first of all, their whitening is
+    chosen, or learnt on the pictures that are to be read."""
+    from cbir.parts.learning import ENOUGH, general_name, learn, whitening_of_index
+    from cbir.parts.maker import PartMaker
+    from cbir.parts.whitening import Whitening, general
+
+    backbone = extractor.backbone
+    if entry.whitening is not None:
+        known = Index(writer.directory, writer.meta.but(blocks=(), shortlist=None))
+        return extractor.with_parts(PartMaker(whitening_of_index(known, backbone))), entry
+    files = [root / file.path for file in (*plan.fresh, *plan.to_read_again)]
+    whitening = general(backbone)
+    if whitening is not None and len(files) < ENOUGH:
+        return extractor.with_parts(PartMaker(whitening)), PartsEntry(general_name(backbone))
+    learnt = learn(files, extractor, watch)
+    if learnt is None:  # no picture can be read, so there are no parts to be made either
+        return extractor, entry
+    maker = PartMaker(Whitening.from_bytes(learnt.content), learnt.means)
+    return extractor.with_parts(maker), writer.keep_whitening(learnt.content, len(learnt.means))
+
+
+def _warn_of_growth(parts: PartsEntry, pictures: int, name: str) -> None:
+    from cbir.parts.learning import warn_of_growth
+
+    warn_of_growth(parts, pictures, name)
+
+
+def _classifier(backbone: Backbone, plan: Plan) -> Classifier | None:
+    """The classifier of the network, if there is one and something for it to do."""
+    if not plan.fresh and not plan.again_for(CLASSES):
+        return None
+    classifier = classifier_of(backbone)
+    if classifier is None:
+        plan.leave(CLASSES)
+    return classifier
+
+
+def _can_extract(extractor: Extractor) -> bool:
+    """Whether the network can be had here; a run that has nothing else to do for it does not fail for classes."""
+    try:
+        return extractor.engine is not None
+    except CbirError as error:
+        logger.warning("The classes of older pictures are not filled in: %s", error)
+        return False
+
+
+def _backbone(index: Index | None, options: Options) -> Backbone:
+    if index is None:
+        backbone, remark = choose(options.model, options.weights)
+        if remark:
+            logger.info("%s", remark)
+        if backbone.weights.source == "untrained":
+            logger.warning("The weights are random numbers: matches will mean little.")
+        return backbone
+    backbone = backbone_of(index, weights=options.weights)
+    if options.model is not None and options.model != backbone.name:
+        raise IndexConflictError(
+            f"The index {index.directory} was made with {backbone.name}, not {options.model}: leave --model out, "
+            "or make another index with --index NAME."
+        )
+    return backbone
+
+
+def _first_state(backbone: Backbone, root: Path) -> Meta:
+    moment = now()
+    return Meta(backbone.to_json(), backbone.dimension, str(root), created=moment, updated=moment, complete=False)
+
+
+def _exclude(options: Options, index: Index | None) -> Patterns:
+    if options.exclude is not None or index is None:
+        return Patterns(options.exclude or (), ignore_case=bool(options.ignore_case))
+    meta = index.meta
+    return Patterns(meta.exclude, ignore_case=meta.ignore_case if options.ignore_case is None else options.ignore_case)
+
+
+def _what_there_is(plan: Plan) -> str:
+    if plan.scan.problems:
+        path, reason = plan.scan.problems[0]
+        return f" that can be read ({printable(path)}: {reason})"
+    return f" (left out: {plan.scan.left_out.describe(printable)})" if plan.scan.left_out else ""
+
+
+def _remove_if_unused(directory: Path) -> None:
+    """Take away the directory of an index that never came to be."""
+    if (directory / META).exists():
+        return
+    with contextlib.suppress(OSError):
+        (directory / LOCK).unlink(missing_ok=True)
+        directory.rmdir()

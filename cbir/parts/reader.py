@@ -1,0 +1,120 @@
+"""What a network's maps say of the parts of a picture, and of a region that is searched by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbir.backbones.backbone import Backbone, describe
+from cbir.engines import Engine, open_engine
+from cbir.extract.extractor import Extractor, unit
+from cbir.images.large import network_size as network_size
+from cbir.images.regions import Region
+from cbir.parts.windows import Grid, grid
+
+Floats = npt.NDArray[np.float32]
+
+#: Pixels of a picture's longer side when something is looked for in it.
+SIDE = 640
+
+#: Pixels of a region's longer side when it is searched by, about those of a window of an index; their mean counts.
+QUERY_SIDES = (128, 160, 192)
+
+#: The same where a whole picture is searched by, of which the thing that is meant is only a part; how far from its
+#: middle that may be, as the standard deviation in its sides: most pictures have in the middle what they are about
+#: (Judd, Durand and Torralba, "A Benchmark of Computational Models of Saliency to Predict Human Fixations", 2012).
+_WHOLE_SIDES, _CENTRE = (128, 160, 192, 224), 0.3
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A picture's two maps (see `engines.Engine.place_maps`): shapes (channels, rows, columns)."""
+
+    coarse: Floats
+    fine: Floats
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means of the two maps in n windows or regions, shapes (n, channels): rows of an index before the whitening."""
+
+    coarse: Floats
+    fine: Floats
+
+
+class PartReader:
+    """Reads parts of pictures with one backbone, which is loaded when the first picture needs it.
+
+    Its methods raise ModelError where the backbone has no maps of what is where in a picture.
+    """
+
+    def __init__(
+        self, backbone: Backbone | str, *, engine: str | None = None, extractor: Extractor | None = None
+    ) -> None:
+        self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        self._engine_name = engine
+        self._extractor = extractor
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that does the work, the extractor's if there is one, opened now if it was not yet."""
+        if self._extractor is not None:
+            return self._extractor.engine
+        if self._engine is None:
+            self._engine = open_engine(self.backbone, engine=self._engine_name)
+        return self._engine
+
+    def maps(self, image: Image.Image, side: int = SIDE) -> Maps:
+        """The maps of an RGB picture whose longer side is brought to about `side` pixels."""
+        size = network_size(image.size, side)
+        pixels = np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BICUBIC))
+        coarse, fine = self.engine.place_maps(pixels[np.newaxis])
+        return Maps(coarse[0], fine[0])
+
+    def parts(self, image: Image.Image) -> tuple[Grid, Means]:
+        """The windows of an upright RGB picture, and their means, of the same length, by one pass of the network."""
+        windows, maps = grid(*image.size), self.maps(image)
+        return windows, means_of(windows, maps)
+
+    def region(self, image: Image.Image, region: Region | None = None) -> Means:
+        """The means of a region as a query, of one row; without one, of the whole picture, more of its middle."""
+        crop = image if region is None else region.crop(image)
+        found = []
+        for side in _WHOLE_SIDES if region is None else QUERY_SIDES:
+            maps = self.maps(crop, side)
+            means = (_central_mean(one) if region is None else mean_of(one, region) for one in (maps.coarse, maps.fine))
+            found.append((rooted(next(means)), unit(next(means))))
+        coarse, fine = (unit(np.stack(of_sides).mean(axis=0, keepdims=True)) for of_sides in zip(*found, strict=True))
+        return Means(coarse, fine)
+
+
+def means_of(windows: Grid, maps: Maps) -> Means:
+    """The means of a picture's maps in its windows."""
+    return Means(rooted(windows.means(maps.coarse)), unit(windows.means(maps.fine)))
+
+
+def rooted(vectors: Floats) -> Floats:
+    """The roots of a coarse map's numbers at length 1, so that a few strong channels do not decide alone."""
+    return unit(np.asarray(np.copysign(np.sqrt(np.abs(vectors)), vectors), dtype=np.float32))
+
+
+def mean_of(map_: Floats, region: Region) -> Floats:
+    """The mean of a map of a region's box, shape (channels, rows, columns), where the region is: (channels,)."""
+    return _weighted_mean(map_, region.cover(*map_.shape[1:]))
+
+
+def _central_mean(map_: Floats) -> Floats:
+    """The mean of a picture's map, shape (channels, rows, columns), that counts its middle most: (channels,)."""
+    rows, columns = (
+        np.exp(-(((np.arange(cells) + 0.5) / cells - 0.5) ** 2) / (2 * _CENTRE**2)) for cells in map_.shape[1:]
+    )
+    return _weighted_mean(map_, np.outer(rows, columns).astype(np.float32))
+
+
+def _weighted_mean(map_: Floats, weights: Floats) -> Floats:
+    """The mean of a map, shape (channels, rows, columns), with a weight for each cell, shape (rows, columns)."""
+    return np.asarray(map_.reshape(len(map_), -1) @ weights.ravel() / weights.sum(), dtype=np.float32)

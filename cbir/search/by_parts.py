@@ -1,0 +1,106 @@
+"""What a search by parts finds in an index."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import IndexDamagedError
+from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, unpack_signs
+from cbir.index.datafile import how_to_repair
+from cbir.parts.codes import SCALE, candidate_count, differing, signs, within
+
+if TYPE_CHECKING:
+    from cbir.images.regions import Box
+    from cbir.index.store import Index
+
+logger = logging.getLogger("cbir")
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+#: Windows whose numbers are read at a time, by how many threads, and from how many of all on.
+_SCORED, _READERS, _WORTH_READERS = 1024, 8, 16_384
+
+# The square of the length of a window's numbers, which is 1 but for their rounding; pixels of its box.
+_LONGEST, _LARGEST = 1.1, 1 << 28
+
+#: What no window of a picture can differ in.
+_NOWHERE = 64 * WORDS + 1
+
+
+class PartsFound(NamedTuple):
+    """Rows of an index, best first, the scores of the window of each that is most like the query, and its box."""
+
+    rows: Rows
+    scores: Floats
+    boxes: list[Box]
+
+
+def warn_of_missing(index: Index) -> None:
+    """A line where the parts of some pictures are not there yet."""
+    count = int((index.without(SIGNS) & index.valid).sum())
+    if count:
+        logger.warning(
+            "Parts do not find %s of the index's %s pictures, whose parts it does not have yet: "
+            "`cbir index --index %s` reads them.",
+            f"{count:,}",
+            f"{len(index):,}",
+            index.directory.name,
+        )
+
+
+def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> PartsFound:
+    """The first `count` pictures of an index by their best window, the rows `own` left out.
+
+    `query`, shape (dimension,), has length 1. IndexDamagedError where files of parts are damaged.
+    """
+    whole = np.zeros(NUMBERS, dtype=np.float32)
+    whole[: len(query)] = query
+    apart = np.full((index.rows, MOST), _NOWHERE, dtype=np.uint16)
+    asked = signs(whole[np.newaxis])[0]
+    for start, chunk in index.stored_chunks(SIGNS):
+        there, its_signs = unpack_signs(chunk)
+        apart[start : start + len(chunk)] = np.where(there, differing(asked, its_signs), _NOWHERE)
+    apart[~index.valid] = _NOWHERE
+    apart[own] = _NOWHERE
+    flat = apart.reshape(-1)
+    total = int((flat < _NOWHERE).sum())
+    # each picture has at most MOST windows, so that there are enough pictures among so many of them
+    near = within(flat, min(max(candidate_count(total), MOST * count), total))
+    rows, places = np.divmod(near, MOST)
+    scores, found_boxes = np.empty(len(rows), dtype=np.float32), np.empty((len(rows), 4), dtype=np.uint32)
+    is_sound = np.ones(len(rows), dtype=np.bool_)
+
+    def score(start: int) -> None:
+        these = slice(start, start + _SCORED)
+        records = index.stored_items(PARTS, rows[these], places[these])
+        numbers = records["numbers"].astype(np.float32)
+        scores[these] = numbers @ whole / np.float32(SCALE)
+        found_boxes[these] = records["box"]
+        is_sound[these] = np.einsum("ij,ij->i", numbers, numbers) < _LONGEST * SCALE * SCALE
+
+    # in a large index they lie here and there: a disk that is asked for several at once answers sooner. In a small one,
+    # threads would only take turns
+    with ThreadPoolExecutor(_READERS if len(rows) > _WORTH_READERS else 1) as pool:
+        for _ in pool.map(score, range(0, len(rows), _SCORED)):
+            pass
+    if (found_boxes[:, 2] == 0).any():
+        raise IndexDamagedError(
+            f"{index.directory} has signs of parts that it does not have: `cbir index --index {index.directory.name} "
+            "--no-parts`, then the same with --parts, reads them again."
+        )
+    is_sound &= (found_boxes[:, 2:] > 0).all(axis=1) & (found_boxes <= _LARGEST).all(axis=1)
+    if not is_sound.all():
+        index.damage.append(f"{index.directory} has parts that are none. {how_to_repair(index.directory)}")
+        logger.warning("%s Until then these are not found.", index.damage[-1])
+        rows, scores, found_boxes = rows[is_sound], scores[is_sound], found_boxes[is_sound]
+    order = np.lexsort((rows, -scores))
+    _, first = np.unique(rows[order], return_index=True)
+    best = order[np.sort(first)[:count]]
+    boxes = [(int(x), int(y), int(width), int(height)) for x, y, width, height in found_boxes[best].tolist()]
+    return PartsFound(rows[best], scores[best], boxes)

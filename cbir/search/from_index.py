@@ -1,0 +1,47 @@
+"""The pictures of an index as queries: its features serve as they are, and no picture is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cbir.backbones.backbone import Backbone
+from cbir.errors import IndexConflictError
+from cbir.index.store import Index
+from cbir.search.queries import RowQuery
+from cbir.search.searcher import backbone_of
+
+# Rows whose features are read at a time.
+_CHUNK = 256
+
+
+def indexed_queries(index: Index, backbone: Backbone) -> Iterator[RowQuery]:
+    """Each picture of `index`, by path, as a query for an index that `backbone` made.
+
+    IndexConflictError where another network, other weights or another preprocessing made its features.
+    """
+    theirs = backbone_of(index)
+    differences = {
+        f"network ({theirs.name}, not {backbone.name})": theirs.name == backbone.name,
+        "number of features": theirs.dimension == backbone.dimension,
+        "weights": theirs.weights.matches(backbone.weights),
+        "preprocessing": theirs.preprocessing == backbone.preprocessing,
+    }
+    for what, is_same in differences.items():
+        if not is_same:
+            raise IndexConflictError(
+                f"The pictures of the index {index.directory} cannot be queries: it was made with another {what}. "
+                "Name the pictures themselves, or index them with the same."
+            )
+    return _queries(index)
+
+
+def _queries(index: Index) -> Iterator[RowQuery]:
+    columns = index.columns()
+    rows = sorted(np.flatnonzero(index.valid).tolist(), key=columns.paths.__getitem__)
+    for start in range(0, len(rows), _CHUNK):
+        some = rows[start : start + _CHUNK]
+        for row, feature in zip(some, index.features(some), strict=True):
+            path = index.root / columns.paths[row]
+            yield RowQuery(path, str(path), columns.sha256s[row], feature)

@@ -1,0 +1,219 @@
+"""From a feature to the rows of an index in order: by cosine or re-ranked, through the shortlist where there is one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import IndexDamagedError
+from cbir.extract.extractor import unit
+from cbir.index.ann.annoy import CANDIDATES, SMALL, Shortlist
+from cbir.index.store import Index
+from cbir.search.feedback import rerank_by_evidence
+from cbir.search.rerank import SHORTLIST, Centre, expand, largest, rerank, select
+
+logger = logging.getLogger("cbir")
+
+#: Rows whose mean stands for that of all rows of a large index.
+CENTRE_ROWS = 512
+
+#: Features of a small index that are kept in memory, as float32, from the first search on.
+CACHE_BYTES = 128 << 20
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+
+class Ranker:
+    """Puts the rows of one index in order.
+
+    `scale`, shape (dimension,), not negative, is how much each number of a feature counts: features, of queries and
+    of rows, are multiplied by it and made length 1 again. The shortlist is one of plain cosines, so with a scale
+    all rows are compared, whatever the index's size.
+    """
+
+    def __init__(self, index: Index, scale: Floats | None = None) -> None:
+        self.index = index
+        self._scale = scale
+        self._centre: Centre | None = None
+        self._cached: Floats | None = None
+        self._lengths: Floats | None = None
+        self._has_shortlist = scale is None
+
+    def ranked(self, feature: Floats, count: int, *, reranked: bool) -> tuple[Rows, Floats]:
+        """At least the first `count` valid rows (fewer if there are no more), best first, and their cosines.
+
+        `feature`, shape (dimension,), has length 1. Re-ranking concerns up to SHORTLIST rows, the same ones whatever
+        `count` is; the others follow by cosine.
+        """
+        feature = self._scaled(feature)
+        if not reranked:
+            return self._nearest(feature, count)
+        rows, scores = self._reranked(feature)
+        if count > len(rows):
+            others, other_scores = self._nearest(feature, count)
+            new = ~np.isin(others, rows)
+            rows, scores = np.concatenate([rows, others[new]]), np.concatenate([scores, other_scores[new]])
+        return rows, scores
+
+    def by_evidence(self, evidence: Floats, count: int, *, reranked: bool) -> Rows:
+        """The first `count` valid rows for which there is evidence (fewer if there are no more), best first.
+
+        `evidence`, shape (index.rows,), is not negative. Re-ranking concerns some hundred rows, the same ones whatever
+        `count` is, and can bring rows without evidence among them; the others follow by evidence.
+        """
+        evidence = np.where(self.index.comparable, evidence, np.float32(0))
+        rows = np.empty(0, dtype=np.int64)
+        if reranked:
+            centre = self._collection_centre()
+            rows = rerank_by_evidence(
+                evidence, self._features, lambda direction: self._look_again(direction, centre), centre
+            )
+            rows = rows[self.index.comparable[rows]]
+        if count > len(rows):
+            others = largest(evidence, count)
+            others = others[(evidence[others] > 0) & ~np.isin(others, rows)]
+            rows = np.concatenate([rows, others])
+        return rows[:count]
+
+    def likenesses(self, feature: Floats) -> Floats:
+        """The cosines of `feature`, shape (dimension,), and all rows after the collection's mean is taken off."""
+        centre = self._collection_centre()
+        direction = centre.direction(self._scaled(feature))
+        parts = [centre.cosines(rows, centre.lengths(rows), direction) for _, rows in self._chunks()]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+
+    def _reranked(self, feature: Floats) -> tuple[Rows, Floats]:
+        """The re-ranked shortlist: up to SHORTLIST rows and their cosines."""
+        rows, scores, features = self._look(feature, SHORTLIST)
+        if not len(rows):
+            return rows, scores
+        centre = self._collection_centre()
+        lengths = centre.lengths(features)
+        direction = expand(feature, features, scores, lengths, centre)
+        more = self._look_again(direction, centre)
+        more = more[~np.isin(more, rows)]
+        if len(more):
+            fresh = self._features(more)
+            sound = self.index.comparable[more]
+            more, fresh = more[sound], fresh[sound]
+            rows, features = np.concatenate([rows, more]), np.concatenate([features, fresh])
+            scores = np.concatenate([scores, fresh @ feature])
+            lengths = np.concatenate([lengths, centre.lengths(fresh)])
+        chosen = select(features, scores, lengths, centre, direction)
+        chosen = chosen[np.lexsort((rows[chosen], -scores[chosen]))]
+        rows, scores = rows[chosen], scores[chosen]
+        order = rerank(feature, features[chosen], scores, lengths[chosen], centre)
+        return rows[order], scores[order]
+
+    def _nearest(self, feature: Floats, count: int) -> tuple[Rows, Floats]:
+        """The first `count` valid rows by exact cosine, from the shortlist where there is one that goes so far."""
+        goes_so_far = count * 10 <= self.index.rows
+        shortlist = self._shortlist() if goes_so_far else None
+        return self._compared(feature, count, shortlist, max(CANDIDATES, count + count // 2))[:2]
+
+    def _look(self, feature: Floats, count: int) -> tuple[Rows, Floats, Floats]:
+        """About the first `count` valid rows by cosine, their cosines and their features."""
+        return self._compared(feature, count, self._shortlist(), count, keep=True)
+
+    def _look_again(self, direction: Floats, centre: Centre) -> Rows:
+        """Valid rows near a centred `direction`, by the way of `_look`, without a second scan of a large index."""
+        if (shortlist := self._shortlist()) is not None:
+            # what the shortlist takes off is its own mean
+            rows = shortlist.candidates(shortlist.projection[0] + direction, SHORTLIST)
+            return rows[self.index.comparable[rows]]
+        if (cached := self._cache()) is None:
+            return np.empty(0, dtype=np.int64)
+        if self._lengths is None:
+            self._lengths = centre.lengths(cached)
+        cosines = centre.cosines(cached, self._lengths, direction)
+        cosines[~self.index.comparable] = -2
+        return largest(cosines, min(SHORTLIST, len(self.index)))
+
+    def _compared(
+        self, feature: Floats, count: int, shortlist: Shortlist | None, candidates: int, keep: bool = False
+    ) -> tuple[Rows, Floats, Floats]:
+        """The first `count` valid rows by exact cosine, among `candidates` of the shortlist and all rows beyond it.
+
+        Without a shortlist, all rows are compared. The features are empty unless they are to be kept.
+        """
+        index = self.index
+        first = 0
+        rows: list[Rows] = []
+        scores: list[Floats] = []
+        features: list[Floats] = []
+
+        def add(some: Rows, their: Floats) -> None:
+            cosines = their @ feature
+            valid = index.comparable[some]
+            if len(some) > count:
+                best = largest(np.where(valid, cosines, -2), count)
+                best = best[valid[best]]
+            else:
+                best = np.flatnonzero(valid)
+            rows.append(some[best])
+            scores.append(cosines[best])
+            if keep:
+                features.append(their if len(best) == len(their) else their[best])
+
+        if shortlist is None and (cached := self._cache()) is not None:
+            add(np.arange(len(cached)), cached)
+        else:
+            if shortlist is not None:
+                first = shortlist.rows
+                near = shortlist.candidates(feature, candidates)
+                add(near, self._features(near))
+            for start, chunk in self._chunks(first):
+                add(np.arange(start, start + len(chunk)), chunk)
+        if not rows:
+            nothing = np.empty(0, dtype=np.float32)
+            return np.empty(0, dtype=np.int64), nothing, nothing
+        all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
+        # equal scores in the order of rows, so that results do not depend on the way they were found
+        order = np.lexsort((all_rows, -all_scores))[:count]
+        if not keep:
+            return all_rows[order], all_scores[order], all_scores[:0]
+        kept = (features[0] if len(features) == 1 else np.concatenate(features))[order]
+        return all_rows[order], all_scores[order], kept
+
+    def _scaled(self, features: Floats) -> Floats:
+        """`features`, the last axis being the dimension, by the scale."""
+        return features if self._scale is None else unit(features * self._scale)
+
+    def _chunks(self, first: int = 0) -> Iterator[tuple[int, Floats]]:
+        return ((start, self._scaled(chunk)) for start, chunk in self.index.chunks(first))
+
+    def _features(self, rows: Rows) -> Floats:
+        return self._cached[rows] if self._cached is not None else self._scaled(self.index.features(rows))
+
+    def _cache(self) -> Floats | None:
+        """All features of a small index, kept from the first call on; None if it is none."""
+        index = self.index
+        if self._cached is None and 0 < index.rows <= SMALL and 4 * index.rows * index.meta.dimension <= CACHE_BYTES:
+            self._cached = np.concatenate([chunk for _, chunk in self._chunks()])
+        return self._cached
+
+    def _shortlist(self) -> Shortlist | None:
+        """The index's shortlist; where it is damaged, all rows are compared, and a line says so."""
+        if self._has_shortlist:
+            try:
+                return self.index.shortlist()
+            except IndexDamagedError as error:
+                self._has_shortlist = False
+                logger.warning("%s All pictures are compared instead.", error)
+        return None
+
+    def _collection_centre(self) -> Centre:
+        """The mean of a small index's features, and about that of a large one's."""
+        if self._centre is None:
+            cached = self._cache()
+            valid = np.flatnonzero(self.index.comparable)
+            if cached is None and len(valid) > CENTRE_ROWS:
+                sample = self._features(valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)])
+            else:
+                sample = self._features(valid)
+            self._centre = Centre.of(sample, len(valid))
+        return self._centre

@@ -1,0 +1,97 @@
+"""Which region of a picture a query is, and its features, to be compared with those of whole pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbir.errors import ModelError
+from cbir.extract.extractor import Extractor, unit
+from cbir.images.fit import fit
+from cbir.images.regions import Asked, Region, RegionOption, of_label, whole
+from cbir.parts.reader import PartReader, mean_of, network_size
+
+if TYPE_CHECKING:
+    from cbir.backbones.backbone import Backbone
+    from cbir.parts.whitening import Whitening
+    from cbir.segment.segmenter import Segmenter
+
+Floats = npt.NDArray[np.float32]
+
+#: Pixels of a region's longer side when its features are compared with whole pictures': docs/parts.md has others.
+_SIDE = 288
+
+
+class RegionFinder:
+    """Finds regions that were asked for; segments are those of `cbir segment` with its own settings."""
+
+    def __init__(self, backbone: Backbone, *, engine: str | None = None) -> None:
+        self._backbone = backbone
+        self._engine = engine
+        self._segmenter: Segmenter | None = None
+
+    def find(self, image: Image.Image, asked: Asked | None, name: str) -> Region:
+        """The region of an upright RGB picture, or all. RegionError where it, called `name`, does not have that one."""
+        if asked is None:
+            return whole(image)
+        if isinstance(asked, RegionOption):
+            return asked.of(image, name)
+        if self._segmenter is None:
+            from cbir.segment.segmenter import Segmenter
+
+            self._segmenter = Segmenter(self._backbone, engine=self._engine)
+        return of_label(self._segmenter.segment(image).labels, asked.label, name)
+
+
+class RegionExtractor:
+    """Makes features of regions that can be compared with those of whole pictures, by an extractor's network.
+
+    `whitening` finds what they are whitened with that are compared with rows of parts; it is called once, if at all.
+    """
+
+    def __init__(self, extractor: Extractor, finder: RegionFinder, whitening: Callable[[], Whitening]) -> None:
+        self._extractor = extractor
+        self._finder = finder
+        self._find_whitening = whitening
+        self._has_map = True
+        self._parts: tuple[PartReader, Whitening] | None = None
+
+    def feature(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
+        """The feature, shape (dimension,), of length 1, and the region. ImageReadError, RegionError.
+
+        The mean of the network's last map where the region is; where features are no such mean, those of its box.
+        """
+        image = _decode(data, name)
+        region = self._finder.find(image, asked, name)
+        crop = region.crop(image)
+        if self._has_map:
+            try:
+                pixels = np.asarray(crop.resize(network_size(crop.size, _SIDE), Image.Resampling.BICUBIC))
+                return unit(mean_of(self._extractor.engine.last_map(pixels[np.newaxis])[0], region)), region
+            except ModelError:
+                self._has_map = False
+        fitted = fit(crop, self._extractor.backbone.preprocessing)
+        return unit(self._extractor.engine.features(fitted[np.newaxis])[0]), region
+
+    def part(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
+        """What is compared with rows of parts, shape (dimension,), of length 1, and the region, the whole if None.
+
+        ImageReadError, RegionError; what finding the whitening raises.
+        """
+        if self._parts is None:
+            reader = PartReader(self._extractor.backbone, extractor=self._extractor)
+            self._parts = reader, self._find_whitening()
+        reader, whitening = self._parts
+        image = _decode(data, name)
+        region = self._finder.find(image, asked, name)
+        return whitening.rows(reader.region(image, None if asked is None else region))[0], region
+
+
+def _decode(data: bytes, name: str) -> Image.Image:
+    from cbir.images.safely import decode  # which loads all that decodes, and a search of known pictures needs none
+
+    return decode(data, name=name)

@@ -1,0 +1,395 @@
+"""From a query to the most similar pictures of an index."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.backbones.backbone import BUNDLED, Backbone, named_by_user
+from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError, RegionError
+from cbir.extract.extractor import Extractor
+from cbir.index.columns.classes import RowClasses
+from cbir.index.home import index_directory, the_only_directory
+from cbir.index.store import Index
+from cbir.search.queries import AnyQuery, Combination, CombinedQuery, Query, WordQuery, pictures_of
+from cbir.search.ranker import Ranker
+from cbir.search.resolve import QueryPicture, QueryPictures
+from cbir.words.score import Scores, score_words, with_likeness
+
+if TYPE_CHECKING:
+    from cbir.images.regions import Box
+
+logger = logging.getLogger("cbir")
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A picture that was found.
+
+    `score` is the cosine of its features and the query's: 1 is the same picture. Of a query of several pictures it is
+    the mean of the cosines with those that matches are to be like. `percentile` is the share, in percent, of random
+    pairs of the index's pictures that are less alike than that; None where the index does not know. `row` is the
+    picture's row in the index, by which `tags.tagger.RowTags` tells its tags. Of a search by parts, `box` is where in
+    the picture, in its pixels, its most similar window is, and `score` the likeness of that window, 1 at most.
+
+    Of a query with words, `probability` is what the network gives to their being shown, and to the unwanted ones' not
+    being shown; with an inexact word (`Word.exact`) it is a likeness from 0 to 1. Of words alone, it is the score too.
+    """
+
+    rank: int
+    path: Path
+    score: float
+    percentile: float | None = None
+    probability: float | None = None
+    row: int = -1
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What one query brought: matches, best first, or why a picture of it could not be read or has no such region.
+
+    `boxes` are where the regions of its pictures are (`queries.pictures_of`, in that order), None of whole ones.
+    """
+
+    query: AnyQuery
+    matches: list[Match] = field(default_factory=list)
+    error: ImageReadError | RegionError | None = None
+    boxes: tuple[Box | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which matches of a query are wanted, as `Searcher.search` was told."""
+
+    count: int
+    reranked: bool
+    include_self: bool
+    min_score: float | None
+    min_percentile: float | None
+    min_probability: float | None
+
+
+def open_index(name: str | Path | None = None) -> Index:
+    """Open an index by its name or path; without one, the only index there is. Raises IndexNotFoundError."""
+    return Index.open(the_only_directory() if name is None else index_directory(str(name)))
+
+
+def backbone_of(index: Index, *, weights: str | None = None) -> Backbone:
+    """The network that made an index.
+
+    `weights` names the file that holds its weights now, if they are not where they were; IndexConflictError where
+    that file holds others.
+    """
+    try:
+        backbone = Backbone.from_json(index.model)
+    except (ValueError, TypeError, KeyError) as error:
+        raise IndexDamagedError(
+            f"{index.directory} names no backbone that this cbir knows ({error}): index the folder again."
+        ) from error
+    if backbone.dimension != index.meta.dimension:
+        raise IndexDamagedError(
+            f"{index.directory} holds {index.meta.dimension} numbers a row, but its backbone {backbone.name} "
+            f"makes {backbone.dimension}: index the folder again."
+        )
+    if weights is None:
+        return backbone
+    chosen = named_by_user(weights, backbone.name)
+    if not chosen.matches(backbone.weights):
+        raise IndexConflictError(
+            f"The index {index.directory} was made with other weights than {weights} "
+            f"(SHA-256 {backbone.weights.identity[:12]}…, not {chosen.identity[:12]}…): "
+            "leave --weights out, or make another index with --index NAME."
+        )
+    return Backbone(backbone.name, backbone.dimension, backbone.preprocessing, chosen)
+
+
+def classes_of(index: Index) -> RowClasses:
+    """The most probable classes of an index's rows; those of some may be unknown (see `RowClasses.known`).
+
+    CbirError, which says why and what to do, where no picture has any; IndexDamagedError where they are unsound.
+    """
+    classes = index.classes()
+    if len(index) and not (classes.known & index.valid).any():
+        raise CbirError(why_without_classes(index))
+    return classes
+
+
+def why_without_classes(index: Index) -> str:
+    """Why pictures of an index have no classes, and what to do: sentences for people."""
+    from cbir.backbones.head import open_classifier
+
+    try:
+        open_classifier(backbone_of(index))
+    except ModelError as error:
+        return f"{error} `cbir index FOLDER --model {BUNDLED} --index NAME` makes an index that has classes."
+    except CbirError as error:
+        return str(error)
+    count = int((index.without_classes() & index.valid).sum())
+    if count:
+        return (
+            f"{index.directory} does not have the classes of {count:,} of its pictures yet: "
+            f"`cbir index --index {index.directory.name}` looks for them."
+        )
+    return (
+        f"Some pictures of {index.directory} could not be read again for their classes: "
+        f"`cbir index --index {index.directory.name} --repair` tries once more."
+    )
+
+
+class Searcher:
+    """Searches one index. The network is loaded when the first query is not in the index already."""
+
+    def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None, queries: int = 1):
+        self.index = index
+        self.backbone = backbone_of(index, weights=weights)
+        extractor = Extractor(self.backbone, engine=engine, pictures=queries)
+        self._pictures = QueryPictures(index, extractor, engine=engine)
+        self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
+        self._classes: RowClasses | None = None
+        self._has_warned = False
+        self._last_scores: tuple[WordQuery, Scores] | None = None
+
+    def search(
+        self,
+        queries: Iterable[AnyQuery | str | Path | None],
+        *,
+        count: int = 10,
+        reranked: bool = True,
+        include_self: bool = False,
+        min_score: float | None = None,
+        min_percentile: float | None = None,
+        min_probability: float | None = None,
+        class_name: str | None = None,
+    ) -> Iterator[SearchResult]:
+        """One result a query, in order, each with the first `count` matches.
+
+        Queries are taken as they come, some hundred of them ahead of their results. None among them says that the next
+        may be long in coming, so that those before it are answered first.
+
+        The files of the query's own pictures are left out unless `include_self`; `reranked` orders by the
+        neighbourhood of the query (see `search.rerank`) and not by cosine alone; `min_score` is the least cosine that
+        counts, `min_percentile` the least `Match.percentile`, `min_probability` the least `Match.probability`. With
+        `class_name`, a class of ImageNet, features are ranked by what speaks for or against that class (see
+        `cbir.backbones.head`); scores stay as they are.
+
+        Of queries by words, only those by one word alone are re-ranked: docs/words.md says why.
+
+        Raises ModelError where there is no such class, or the network has none; CbirError where the index has no
+        percentiles to compare with, or no classes to look for words in; ValueError where words alone are to have a
+        least cosine or percentile.
+        """
+        if min_percentile is not None and self.index.meta.cosines is None:
+            raise CbirError(
+                f"The index {self.index.directory} does not know how alike its pictures are: an older cbir made it, "
+                f"or it has fewer than two. `cbir index --index {self.index.directory.name}` adds that; "
+                "until then only a cosine can be the least score."
+            )
+        ranker = self._ranker(class_name)
+        wanted = _Wanted(count, reranked, include_self, min_score, min_percentile, min_probability)
+        if isinstance(queries, Sequence):  # what can be told before the first answer
+            for query in queries:
+                if isinstance(query, WordQuery):
+                    self._check_words(query, wanted)
+        return self._search(queries, ranker, wanted)
+
+    def ranked(self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = ()) -> tuple[Rows, Floats]:
+        """The first `count` valid rows (fewer if there are no more), best first, and their cosines.
+
+        `feature`, shape (dimension,), has length 1; the rows `own` are left out. Up to `rerank.SHORTLIST` rows
+        are re-ranked, the same ones whatever `count` is; the others follow by cosine.
+        """
+        rows, scores = self._rankers[None].ranked(feature, count + len(own), reranked=reranked)
+        if len(own):
+            keep = ~np.isin(rows, own)
+            rows, scores = rows[keep], scores[keep]
+        return rows[:count], scores[:count]
+
+    def _search(
+        self, queries: Iterable[AnyQuery | str | Path | None], ranker: Ranker, wanted: _Wanted
+    ) -> Iterator[SearchResult]:
+        asked = (Query.from_path(one) if isinstance(one, (str, Path)) else one for one in queries)
+        asked = (self._by_parts(query, ranker, wanted) for query in asked)
+        for query, pictures in self._pictures.of(asked):
+            boxes = tuple(picture.box for picture in pictures)
+            yield replace(self._result(query, pictures, ranker, wanted), boxes=boxes)
+
+    def _by_parts(self, query: AnyQuery | None, ranker: Ranker, wanted: _Wanted) -> AnyQuery | None:
+        """The same query, which says whether it finds pictures by their parts; CbirError where it cannot, but must."""
+        if not isinstance(query, Query) or query.parts is False or (query.parts is None and query.region is None):
+            return query
+        from cbir.parts.learning import check_parts
+        from cbir.search.by_parts import warn_of_missing
+
+        can_be = ranker is self._rankers[None] and wanted.min_percentile is None
+        if query.parts is None and (self.index.meta.parts is None or not can_be):
+            return query
+        if not can_be:
+            raise CbirError("Parts have no percentiles, and no weights of classes: leave those out, or the parts.")
+        check_parts(self.index, self.backbone)
+        if not self._has_warned:
+            self._has_warned = True
+            warn_of_missing(self.index)
+        return replace(query, parts=True)
+
+    def _check_words(self, query: WordQuery, wanted: _Wanted) -> None:
+        """Raise what a search by words can be refused for: see `search`."""
+        self._known_classes()
+        if query.picture is None and (wanted.min_score is not None or wanted.min_percentile is not None):
+            raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
+
+    def _result(self, query: AnyQuery, found: Sequence[QueryPicture], ranker: Ranker, wanted: _Wanted) -> SearchResult:
+        if isinstance(query, WordQuery):
+            self._check_words(query, wanted)
+        for picture in found:
+            if picture.error is not None:
+                return SearchResult(query, error=picture.error)
+        features = [self._feature(picture) for picture in found if picture.part is None]
+        own: list[int] = []
+        if not wanted.include_self:
+            pictures = zip(pictures_of(query), found, strict=True)
+            own = [row for picture, what in pictures for row in self._own_rows(picture, what.rows)]
+        if isinstance(query, Query) and found[0].part is not None:
+            return self._result_of_parts(query, found[0].part, own, wanted)
+        if isinstance(query, WordQuery):
+            return self._result_of_words(query, features, own, ranker, wanted)
+        feature = _combine(query, features)
+        rows, scores = ranker.ranked(feature.direction, wanted.count + len(own), reranked=wanted.reranked)
+        if isinstance(query, CombinedQuery) or ranker is not self._rankers[None]:
+            scores = self.index.features(rows) @ feature.likeness
+        keep = ~np.isin(rows, own) & self._score_enough(scores, wanted)
+        return SearchResult(query, self._matches(rows[keep][: wanted.count], scores[keep][: wanted.count]))
+
+    def _result_of_parts(self, query: Query, part: Floats, own: list[int], wanted: _Wanted) -> SearchResult:
+        from cbir.search.by_parts import find_parts
+
+        found = find_parts(self.index, part, wanted.count, own)
+        keep = self._score_enough(found.scores, wanted)
+        matches = self._matches(found.rows[keep], found.scores[keep], alike=False)
+        boxes = [box for box, is_kept in zip(found.boxes, keep, strict=True) if is_kept]
+        return SearchResult(query, [replace(match, box=box) for match, box in zip(matches, boxes, strict=True)])
+
+    def _result_of_words(
+        self, query: WordQuery, features: Sequence[Floats], own: Sequence[int], ranker: Ranker, wanted: _Wanted
+    ) -> SearchResult:
+        """What words find, by themselves or with a picture, of which `features` and the rows `own` are."""
+        scores = self._scores(query)
+        evidence = scores.evidence
+        feature = None if query.picture is None else _combine(query.picture, features)
+        if feature is not None:
+            evidence = with_likeness(evidence, ranker.likenesses(feature.direction))
+            evidence[list(own)] = 0
+        # the least probability may leave out any number of those that come first
+        count = self.index.rows if wanted.min_probability is not None else wanted.count
+        reranked = wanted.reranked and feature is None and scores.of_one_word
+        rows = ranker.by_evidence(evidence, count, reranked=reranked)
+        if wanted.min_probability is not None:
+            rows = rows[scores.shown[rows] >= wanted.min_probability]
+        rows = rows[: wanted.count]
+        shown = scores.shown[rows]
+        if feature is None:
+            return SearchResult(query, self._matches(rows, shown, shown, alike=False))
+        cosines = self.index.features(rows) @ feature.likeness
+        keep = self._score_enough(cosines, wanted)
+        return SearchResult(query, self._matches(rows[keep], cosines[keep], shown[keep]))
+
+    def _score_enough(self, scores: Floats, wanted: _Wanted) -> npt.NDArray[np.bool_]:
+        """Which cosines are as large as they are wanted."""
+        keep = np.ones(len(scores), dtype=np.bool_)
+        if wanted.min_score is not None:
+            keep &= scores >= wanted.min_score
+        if wanted.min_percentile is not None:
+            keep &= np.array([(self._percentile(score) or 0) >= wanted.min_percentile for score in scores], dtype=bool)
+        return keep
+
+    def _known_classes(self) -> RowClasses:
+        """The classes of all rows, read once; a line says it where those of some pictures are not there yet."""
+        if self._classes is not None:
+            return self._classes
+        try:
+            classes = self._classes = classes_of(self.index)
+        except IndexDamagedError:
+            raise
+        except CbirError as error:
+            raise CbirError(f"{self.index.directory.name} cannot be searched by words. {error}") from error
+        if not (classes.known | ~self.index.valid).all():
+            count = int((self.index.without_classes() & self.index.valid).sum())
+            if count:
+                logger.warning(
+                    "Words do not find %s of the index's %s pictures, whose classes it does not have yet: "
+                    "`cbir index --index %s` looks for them.",
+                    f"{count:,}",
+                    f"{len(self.index):,}",
+                    self.index.directory.name,
+                )
+        return classes
+
+    def _scores(self, query: WordQuery) -> Scores:
+        """What its words make of each row, nothing of one without classes; kept for the next query by the same."""
+        words = WordQuery(query.words, query.without)
+        if self._last_scores is None or self._last_scores[0] != words:
+            classes = self._known_classes()
+            scores = score_words(words.words, words.without, *classes)
+            scores.shown[~classes.known] = 0
+            scores.evidence[~classes.known] = 0
+            self._last_scores = words, scores
+        return self._last_scores[1]
+
+    def _feature(self, picture: QueryPicture) -> Floats:
+        return self.index.features(picture.rows[:1])[0] if picture.feature is None else picture.feature
+
+    def _own_rows(self, query: Query, same_content: Sequence[int]) -> list[int]:
+        """The row of the query's own file, if it is in the index."""
+        if isinstance(query.source, bytes) or not same_content:
+            return []
+        real = os.path.realpath(query.source)
+        return [row for row in same_content if os.path.realpath(self.index.root / self.index.record(row).path) == real][
+            :1
+        ]
+
+    def _ranker(self, class_name: str | None) -> Ranker:
+        if class_name not in self._rankers:
+            assert class_name is not None
+            # only then: the names of a thousand classes are no part of a usual search's start
+            from cbir.backbones.head import class_weights
+
+            self._rankers[class_name] = Ranker(self.index, class_weights(self.backbone, class_name))
+        return self._rankers[class_name]
+
+    def _percentile(self, score: float) -> float | None:
+        cosines = self.index.meta.cosines
+        return None if cosines is None else cosines.percentile(float(score))
+
+    def _matches(
+        self, rows: Rows, scores: Floats, probabilities: Floats | None = None, *, alike: bool = True
+    ) -> list[Match]:
+        """Matches in the order of `rows`; unless they are `alike` a picture, scores are no cosines."""
+        root = self.index.root
+        shown: Sequence[float | None] = [None] * len(rows) if probabilities is None else probabilities.tolist()
+        return [
+            # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
+            Match(
+                rank,
+                root / self.index.record(int(row)).path,
+                min(float(score), 1.0),
+                self._percentile(score) if alike else None,
+                probability,
+                int(row),
+            )
+            for rank, (row, score, probability) in enumerate(zip(rows, scores, shown, strict=True), start=1)
+        ]
+
+
+def _combine(query: Query | CombinedQuery, features: Sequence[Floats]) -> Combination:
+    """One feature of those of a query's pictures."""
+    return query.combine(features) if isinstance(query, CombinedQuery) else Combination(features[0], features[0])

@@ -1,0 +1,122 @@
+"""Segmenting a picture: whatever becomes of its parts later, this is where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbir.backbones.backbone import Backbone, describe
+from cbir.engines import Engine, open_engine
+from cbir.images import safely
+from cbir.segment.clusters import clusters
+from cbir.segment.colours import distinct_colours
+from cbir.segment.describe import Labels, Part, describe_parts
+from cbir.segment.enlarge import enlarged, enlarged_labels
+from cbir.segment.kmeans import SEED
+from cbir.segment.merging import hierarchy, threshold_at, working_copy
+
+METHODS = ("regions", "kmeans")
+
+#: Parts by k-means unless somebody asks for another number.
+DEFAULT_CLUSTERS = 5
+
+#: A label map is an indexed PNG, which has 256 colours.
+MOST_PARTS = 256
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A picture (upright, RGB) and its `labels`, shape (height, width): 0 is the largest part."""
+
+    image: Image.Image
+    labels: Labels
+    parts: list[Part]
+
+    @cached_property
+    def colours(self) -> npt.NDArray[np.uint8]:
+        """A colour for each part that stands out from its neighbours', shape (parts, 3)."""
+        return distinct_colours(self.labels, self.parts)
+
+
+class Segmenter:
+    """Segments pictures with one backbone, which is loaded once, when the first picture needs it.
+
+    `method` is one of METHODS: "regions" merges superpixels, "kmeans" clusters hypercolumns. With `fast`, "regions"
+    reads the picture at one size instead of two. `layer_weights`, one a stage from fine to coarse, and `seed` are for
+    "kmeans".
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str,
+        *,
+        engine: str | None = None,
+        method: str = "regions",
+        fast: bool = False,
+        layer_weights: Sequence[float] | None = None,
+        seed: int = SEED,
+    ) -> None:
+        if method not in METHODS:
+            raise ValueError(f"there is no method {method!r}: choose from {', '.join(METHODS)}")
+        self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        self.method = method
+        self._fast = fast
+        self._layer_weights = layer_weights
+        self._seed = seed
+        self._engine_name = engine
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that does the work, opened now if it was not yet."""
+        if self._engine is None:
+            self._engine = open_engine(self.backbone, engine=self._engine_name)
+        return self._engine
+
+    def segment(
+        self, picture: Path | str | bytes | Image.Image, parts: int | None = None, *, scale: float = 1.0
+    ) -> Segmentation:
+        """Divide a picture into parts.
+
+        `picture` is a file, its bytes, or an upright RGB image. `parts` is their number, 1 to 256: exactly, unless the
+        picture is too small or, with "kmeans", too uniform. Without it "regions" finds a number that suits the
+        picture, fewer where `scale` is above 1, more where it is below; "kmeans" makes DEFAULT_CLUSTERS. Raises
+        ImageReadError.
+        """
+        if parts is not None and not 1 <= parts <= MOST_PARTS:
+            raise ValueError(f"parts must be 1 to {MOST_PARTS}, not {parts}")
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"scale must be above 0, not {scale}")
+        if isinstance(picture, Image.Image):
+            image = picture
+        elif isinstance(picture, bytes):
+            image = safely.decode(picture, name="the picture")
+        else:
+            image = safely.open_image(Path(picture))
+        if self.method == "kmeans":
+            likelihoods = -clusters(image, self.engine, parts or DEFAULT_CLUSTERS, self._layer_weights, self._seed)
+            labels = enlarged(likelihoods, image.size)
+        else:
+            labels = self._regions(image, parts, scale)
+        labels = _by_size(labels)
+        return Segmentation(image, labels, describe_parts(np.asarray(image), labels))
+
+    def _regions(self, image: Image.Image, parts: int | None, scale: float) -> Labels:
+        cut, merged = hierarchy(working_copy(image), self.engine, self.backbone, fast=self._fast)
+        count = merged.count_at(threshold_at(scale)) if parts is None else parts
+        return enlarged_labels(merged.regions(min(count, MOST_PARTS))[cut.labels].astype(np.uint8), image.size)
+
+
+def _by_size(labels: Labels) -> Labels:
+    """The same parts numbered by size, the largest 0, without gaps."""
+    counts = np.array(Image.fromarray(labels).histogram())  # of 12 megapixels, many times quicker than NumPy's
+    order = np.argsort(-counts, kind="stable")
+    numbers = np.zeros(MOST_PARTS, dtype=np.uint8)
+    numbers[order] = np.arange(MOST_PARTS)
+    return numbers[labels]

@@ -1,0 +1,1 @@
+"""Words for images: choosing them, and files that photo managers read."""

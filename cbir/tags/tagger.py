@@ -1,0 +1,155 @@
+"""Tags of pictures: of files, by a network, and of an index, whose rows' classes say all that is needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cbir.backbones.backbone import Backbone, describe
+from cbir.errors import ImageReadError, IndexDamagedError
+from cbir.extract.extractor import Extractor
+from cbir.index.columns.classes import CLASSES, unpack
+from cbir.index.datafile import how_to_repair
+from cbir.index.store import Index
+from cbir.search.queries import Query
+from cbir.search.searcher import classes_of
+from cbir.tags.rules import LEAST_PROBABILITY, MAX_GENERAL, MOST_TAGS, Tag, tags
+
+if TYPE_CHECKING:
+    from cbir.backbones.head import TopClasses
+
+logger = logging.getLogger("cbir")
+
+# Rows of an index whose tags are found before the first of them is told.
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which tags a picture gets: see `cbir.tags.rules.tags`."""
+
+    count: int = MOST_TAGS
+    min_probability: float = LEAST_PROBABILITY
+    max_general: float = MAX_GENERAL
+
+    def tags(self, numbers: np.ndarray, probabilities: np.ndarray) -> Iterator[list[Tag]]:
+        """The tags of each row of classes, given as two arrays of shape (rows, n)."""
+        return tags(
+            numbers,
+            probabilities,
+            count=self.count,
+            min_probability=self.min_probability,
+            max_general=self.max_general,
+        )
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """The tags of one picture, or the reason why it could not be read.
+
+    `name` is what the picture is called, `path` where it is, unless it came as bytes. `tags` is None where nothing is
+    known of the picture: with an error, or where the index does not have its classes.
+    """
+
+    name: str
+    path: Path | None
+    tags: list[Tag] | None
+    error: ImageReadError | None = None
+
+
+class Tagger:
+    """Tags pictures with one network, which is loaded when the first picture needs it.
+
+    `engine` and `pictures` are as in `Extractor`. Raises ModelError where the network knows no classes, WeightsError
+    where its weights are not on this machine.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str,
+        choice: Choice | None = None,
+        *,
+        engine: str | None = None,
+        pictures: int = 1,
+    ) -> None:
+        # only then: a search, which shows tags too, needs none of it
+        from cbir.backbones.head import open_classifier
+
+        backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        self._choice = choice or Choice()
+        # a single picture is not worth a process of its own to be decoded in; of many, one must not end the run
+        self._extractor = Extractor(
+            backbone, engine=engine, pictures=pictures, isolated=pictures > 1, classifier=open_classifier(backbone)
+        )
+
+    def tag(self, pictures: Iterable[Query | str | Path]) -> Iterator[Tagged]:
+        """The tags of each picture, in order."""
+        queries = (one if isinstance(one, Query) else Query.from_path(one) for one in pictures)
+        found: dict[str, list[Tag]] = {}
+        for result in self._extractor.run((picture, picture.source) for picture in queries):
+            picture, error = result.key, result.error
+            if error is None and result.feature is not None:
+                if result.classes is None:
+                    error = ImageReadError(picture.name, "the network makes nothing of it")
+                else:
+                    found[result.sha256] = self._tags(result.classes)
+            elif error is None and result.sha256 not in found:  # a copy of a picture of which nothing was made
+                error = ImageReadError(picture.name, "the network makes nothing of it")
+            path = picture.source if isinstance(picture.source, Path) else None
+            yield Tagged(picture.name, path, None if error else found[result.sha256], error)
+
+    def _tags(self, classes: TopClasses) -> list[Tag]:
+        return next(self._choice.tags(classes.numbers[np.newaxis], classes.probabilities[np.newaxis]))
+
+
+def tag_index(index: Index, choice: Choice | None = None) -> Iterator[Tagged]:
+    """The tags of all pictures of an index, by path; no network is loaded.
+
+    CbirError, which says why and what to do, where no picture has classes; IndexDamagedError where they are unsound.
+    """
+    return _tag_rows(index, choice or Choice())
+
+
+def _tag_rows(index: Index, choice: Choice) -> Iterator[Tagged]:
+    classes = classes_of(index)
+    paths = index.columns().paths
+    rows = sorted(np.flatnonzero(index.valid).tolist(), key=paths.__getitem__)
+    for start in range(0, len(rows), _CHUNK):
+        some = rows[start : start + _CHUNK]
+        known = classes.known[some].tolist()
+        found = choice.tags(classes.numbers[some], classes.probabilities[some])
+        for row, is_known, its in zip(some, known, found, strict=True):
+            path = index.root / paths[row]
+            yield Tagged(str(path), path, its if is_known else None)
+
+
+class RowTags:
+    """The tags of single rows of an index, such as a search's matches, of which only these rows are read.
+
+    Where the index's classes are unsound, that is said once, and there are no tags.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index if any(block.classes for block in index.meta.blocks) else None
+
+    def of(self, rows: Sequence[int]) -> list[list[Tag] | None]:
+        """The tags of each of `rows`; None where nothing is known of it."""
+        if self._index is None or not len(rows):
+            return [None] * len(rows)
+        try:
+            classes = unpack(self._index.stored(CLASSES, rows))
+        except (IndexDamagedError, ValueError) as error:
+            problem = str(error)
+            if isinstance(error, ValueError):
+                directory = self._index.directory
+                problem = f"The classes in {directory} are damaged ({problem}). {how_to_repair(directory)}"
+            logger.warning("Matches are without tags. %s", problem)
+            self._index = None
+            return [None] * len(rows)
+        found = Choice().tags(classes.numbers, classes.probabilities)
+        return [its if known else None for its, known in zip(found, classes.known.tolist(), strict=True)]
