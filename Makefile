@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint format bench bench-quick dataset docs clean
+.PHONY: demo test test-faults lint format bench bench-quick dataset docs clean
 
 demo: $(VENV)/installed
 	@echo
@@ -24,8 +24,14 @@ demo: $(VENV)/installed
 	@echo "Your own photos: $(BIN)/cbir index FOLDER, then $(BIN)/cbir search SOME.jpg --index NAME-OF-FOLDER."
 
 # side by side on all cores, each process with one thread for products of matrices: more would wait for each other
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(PYTEST) -m "not faults"
+
+# the long rest: kills, races, full disks, fuzz
+test-faults: $(VENV)/installed-dev
+	$(PYTEST) -m faults
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 import pytest
-from examples import examples_in, prepare, run_line
 
 import cbir
 from cbir.engines import open_engine
 from scripts import reference
+from tests.helpers.examples import examples_in, prepare, run_line
 
 CHECKOUT = Path(__file__).parents[1]
 DOCUMENTS = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md")]
@@ -34,8 +34,8 @@ HELP = {one.name: one for one in reference.commands()}
 
 
 def test_every_promise_names_tests_that_exist() -> None:
-    tests = {path.name for path in (CHECKOUT / "tests").glob("test_*.py")}
-    for path in (CHECKOUT / "tests").glob("test_*.py"):
+    tests = {path.name for path in (CHECKOUT / "tests").rglob("test_*.py")}
+    for path in (CHECKOUT / "tests").rglob("test_*.py"):
         tests |= set(re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE))
     page = (CHECKOUT / "docs/promises.md").read_text()
     promises = re.search(r"^\| … \|.*?\n(.*?)\n\n", page + "\n\n", re.DOTALL | re.MULTILINE)

@@ -24,7 +24,7 @@ _SMALL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 _RGB = 4
 
 # What decoders hold of each pixel beside the picture that Pillow makes of it: planes of colour, a whole canvas, the
-# numbers of a wavelet. Measured with the libraries of Pillow 13; tests/test_cost.py measures it again.
+# numbers of a wavelet. Measured with the libraries of Pillow 13; tests/images/test_cost.py measures it again.
 _BESIDE = {"WEBP": 14, "AVIF": 9, "HEIF": 7, "SGI": 3, "DDS": 4, "QOI": 4, "BMP": 1, "DIB": 1}
 _WAVELET = 5  # of each sample
 

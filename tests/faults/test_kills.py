@@ -1,0 +1,228 @@
+"""`kill -9` and power cuts: whenever a run dies, the index is one of its committed states, and the next run goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cbir.indexing.run
+from cbir.index.files import FileRecord
+from cbir.index.format import META
+from cbir.index.store import Index
+from cbir.index.verify import find_problems
+from cbir.index.writer import Writer
+from cbir.indexing.report import Report
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
+from tests.helpers.faults import Content, Server, content, replacements, unnamed_files
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
+
+
+@pytest.fixture(autouse=True)
+def _replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name, value in replacements():
+        monkeypatch.setattr(owner, name, value)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
+
+
+def refresh(root: Path, directory: Path, *, parts: bool = False) -> Report:
+    report, _ = build_index(choose_target(root, str(directory)), Options(prune=True, parts=parts or None))
+    return report
+
+
+@dataclass
+class Scenario:
+    """A run of `cbir index` that goes through all kinds of commits, and all that it may leave behind.
+
+    `before` is the index directory that the run starts with, or None; `states` are its contents after each commit,
+    the one of before first. With `parts`, the run adds these.
+    """
+
+    root: Path
+    before: Path | None
+    states: list[Content | None]
+    steps: list[str]
+    parts: bool = False
+
+    def arguments(self, directory: Path) -> list[str]:
+        return ["index", str(self.root), "--index", str(directory), "--prune", *(["--parts"] if self.parts else [])]
+
+    def start(self, directory: Path) -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        if self.before is not None:
+            shutil.copytree(self.before, directory)
+
+
+DrawPicture = Callable[..., Image.Image]
+
+
+def fill(root: Path, draw_picture: DrawPicture) -> None:
+    root.mkdir()
+    for number in range(34):
+        draw_picture(number, (48, 32)).save(root / f"{number:02}.png")
+
+
+def change(root: Path, draw_picture: DrawPicture) -> None:
+    """New, changed, gone, renamed, copied and touched files; as a process started later sees them."""
+    for number in range(5):
+        (root / f"{number:02}.png").unlink()
+    for number in range(5, 10):
+        draw_picture(100 + number, (48, 32)).save(root / f"{number:02}.png")
+        os.utime(root / f"{number:02}.png", ns=(7, 7))
+    for number in range(10, 13):
+        (root / f"{number:02}.png").rename(root / f"renamed {number}.png")
+        shutil.copy(root / f"{number + 10}.png", root / f"copy {number}.png")
+        os.utime(root / f"{number + 3}.png", ns=(8, 8))
+    for number in range(40, 46):
+        draw_picture(number, (48, 32)).save(root / f"new {number}.png")
+
+
+@pytest.fixture(scope="module", params=["a new index", "an update", "an older index", "parts"])
+def scenario(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, draw_picture: DrawPicture, server: Server
+) -> Scenario:
+    folder = tmp_path_factory.mktemp("kills")
+    root, directory = folder / "photos", folder / "index"
+    before: Path | None = None
+    states: list[Content | None] = [None]
+    fill(root, draw_picture)
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name, value in replacements():
+            patch.setattr(owner, name, value)
+        if request.param != "a new index":
+            before = folder / "before"
+            with pytest.MonkeyPatch.context() as older:
+                if request.param == "an older index":
+                    older.setattr(cbir.indexing.run, "classifier_of", lambda backbone: None)
+                refresh(root, before)
+            change(root, draw_picture)
+            shutil.copytree(before, directory)
+            states = [content(before)]
+        real = Writer._replace
+
+        def replace(self: Writer, meta: object, written: int = 0) -> None:
+            real(self, meta, written)  # type: ignore[arg-type]
+            states.append(content(directory))
+
+        patch.setattr(Writer, "_replace", replace)
+        refresh(root, directory, parts=request.param == "parts")
+    made = Scenario(root, before, states, [], request.param == "parts")
+    made.start(directory)
+    status, made.steps, error = server.run(*made.arguments(directory), directory=directory)
+    assert status == 0, error
+    return made
+
+
+def is_there(root: Path, record: FileRecord) -> bool:
+    path = root / record.path
+    return path.exists() and (path.stat().st_size, path.stat().st_mtime_ns) == (record.size, record.mtime_ns)
+
+
+def check(scenario: Scenario, directory: Path, clean: Content) -> int:
+    """Hold what a dead run left against the promises; which state it was."""
+    if (directory / META).exists():
+        index = Index.open(directory)
+        assert find_problems(index, verify=True) == []
+        found: Content | None = content(directory)
+        done = sum(is_there(scenario.root, record) for row, record in index.records() if index.valid[row])
+    else:
+        found, done = None, 0
+    fitting = [number for number, state in enumerate(scenario.states) if state == found]
+    assert fitting, "no committed state has this content"
+    report = refresh(scenario.root, directory, parts=scenario.parts)
+    assert report.unchanged == done
+    assert content(directory) == clean
+    assert unnamed_files(directory) == set()
+    assert find_problems(Index.open(directory), verify=True) == []
+    return fitting[0]  # later ones have the same content (a compaction, say)
+
+
+def test_the_scenarios_go_through_all_kinds_of_commits(scenario: Scenario) -> None:
+    names = " ".join(scenario.steps)
+    assert scenario.steps.count("rename meta.json.new") >= 5
+    assert "remove features-" in names
+    assert "open index-" in names
+    assert "remove classes-" in names
+    if scenario.parts:
+        assert "sync whitening-" in names
+        assert "remove parts-" in names
+    if scenario.before is not None:
+        assert "remove index-" in names  # compacted, since a shortlist goes only then or when it is renewed
+
+
+def test_a_run_killed_at_any_step_leaves_a_committed_state_and_the_next_goes_on(
+    scenario: Scenario, tmp_path: Path, server: Server
+) -> None:
+    directory = tmp_path / "index"
+    clean = scenario.states[-1]
+    assert clean is not None
+    seen = []
+    steps: Sequence[int] = range(1, len(scenario.steps) + 1)
+    if scenario.parts and "CBIR_ALL_KILLS" not in os.environ:  # 200 runs, of which each reads 46 pictures large
+        steps = sorted(random.Random(3).sample(steps, 8))
+    for kill_at in steps:
+        scenario.start(directory)
+        status, _, error = server.run(*scenario.arguments(directory), directory=directory, kill_at=kill_at)
+        assert status == -signal.SIGKILL, (kill_at, error)
+        seen.append(check(scenario, directory, clean))
+    assert seen == sorted(seen)
+    if len(steps) == len(scenario.steps):
+        assert len(seen) >= 50
+        # all contents that a commit made were met, the one of before and the last one too
+        assert len(set(seen)) == len({str(state) for state in scenario.states})
+
+
+def test_a_power_cut_at_any_step_leaves_a_committed_state(scenario: Scenario, tmp_path: Path, server: Server) -> None:
+    directory = tmp_path / "index"
+    clean = scenario.states[-1]
+    assert clean is not None
+    rng = random.Random(1)
+    for kill_at in rng.sample(range(1, len(scenario.steps) + 1), 5 if scenario.parts else 40):
+        scenario.start(directory)
+        server.run(
+            *scenario.arguments(directory),
+            directory=directory,
+            kill_at=kill_at,
+            power=rng.randrange(10**6),
+        )
+        check(scenario, directory, clean)
+
+
+# The command line with the replacements, in a process of its own.
+ALONE = "import sys, faults; faults.replace_all(); sys.exit(faults.run_cli(sys.argv[1:]))"
+
+
+def test_a_process_killed_at_any_time_leaves_a_committed_state(scenario: Scenario, tmp_path: Path) -> None:
+    directory = tmp_path / "index"
+    clean = scenario.states[-1]
+    assert clean is not None
+    command = [sys.executable, "-c", ALONE, *scenario.arguments(directory)]
+    path = str(Path(__file__).parents[2])
+    rng = random.Random(2)
+    for _ in range(1 if scenario.parts else 4):
+        scenario.start(directory)
+        with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL) as process:
+            deadline = time.monotonic() + 30
+            while not (directory / "lock.json").exists() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.3))
+            process.kill()
+        check(scenario, directory, clean)

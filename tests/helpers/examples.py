@@ -1,0 +1,179 @@
+"""Examples in documents and help texts: found, and run in a folder with the pictures that they name.
+
+In Markdown these are examples that run:
+
+- fences marked `sh`, all lines; and fences without a mark whose lines begin with `$ `, these lines;
+- blocks indented by four spaces;
+- fences marked `python`; those of one document share their names.
+
+What cannot run, because it belongs in a crontab, say, has the comment `<!-- not run: REASON -->` on the line before it;
+a line that downloads something ends in `# downloads …`, which help texts have room for, too. Anything else is data:
+fences marked `text`, `json`, `ini` and so on.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from cbir.cli import cli
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DATASET = CHECKOUT / "dataset" / "photos"
+
+#: Pictures that examples find, by the paths that they name, each with the picture of dataset/ that it is.
+#: An example that needs another one gets it here.
+PICTURES = {
+    "some.jpg": "mountain_lakes/mountain_lakes_05",
+    "other.jpg": "mountain_lakes/mountain_lakes_06",
+    "third.jpg": "fruit_bowls/fruit_bowls_01",
+    "a.jpg": "hot_air_balloons/hot_air_balloons_01",
+    "b.jpg": "hot_air_balloons/hot_air_balloons_02",
+    "c.jpg": "city_towers/city_towers_01",
+    "d.jpg": "city_towers/city_towers_02",
+    "new/one.jpg": "galaxies/galaxies_01",
+    "new/two.jpg": "sunset_seas/sunset_seas_01",
+    "photo.jpg": "sunset_seas/sunset_seas_02",
+    "one.jpg": "misty_forests/misty_forests_01",
+    "photos/Faces/image_0001.jpg": "fruit_bowls/fruit_bowls_02",
+    "photos/flamingo/image_0011.jpg": "coral_reefs/coral_reefs_01",
+    "photos/flamingo/image_0019.jpg": "coral_reefs/coral_reefs_02",
+    "photos/ant/image_0010.jpg": "desert_dunes/desert_dunes_01",
+    **{
+        f"{folder}/{name}/{name}_{number:02}.jpg": f"{name}/{name}_{number:02}"
+        for folder in ("photos", "dataset/photos")
+        for name in ("mountain_lakes", "hot_air_balloons")
+        for number in (3, 4, 5)
+    },
+}
+
+#: Other files that examples read: networks' weights, a ground truth.
+FILES = {
+    "same.csv": "query,relevant\nsunset_seas/sunset_seas_03.jpg,sunset_seas/sunset_seas_04.jpg\n",
+    "list.txt": "some.jpg\nother.jpg\n",
+}
+
+NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A block of examples in a file: its `kind` ("sh" or "python"), its first line's number, and its text.
+
+    `not_run` is the reason why it cannot run, if there is one.
+    """
+
+    file: Path
+    line: int
+    kind: str
+    text: str
+    not_run: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file.name}:{self.line}"
+
+
+def examples_in(file: Path) -> Iterator[Example]:
+    """The examples of a Markdown document, in order."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    number = 0
+    while number < len(lines):
+        start, kind, block = number, "", []
+        if lines[number].lstrip().startswith("```"):
+            mark = lines[number].strip()[3:]
+            number += 1
+            while not lines[number].lstrip().startswith("```"):
+                block.append(lines[number])
+                number += 1
+            kind = {"sh": "sh", "python": "python", "": "console"}.get(mark, "")
+        elif lines[number].startswith("    ") and not lines[number - 1].strip():
+            while number < len(lines) and (lines[number].startswith("    ") or not lines[number].strip()):
+                block.append(lines[number][4:])
+                number += 1
+            number -= 1
+            # a paragraph of a list may be indented, too
+            kind = "" if _is_in_list(lines, start) else "sh"
+        number += 1
+        if kind == "console":
+            kind, block = "sh", [line[2:] for line in block if line.startswith("$ ")]
+        text = "\n".join(block).strip("\n")
+        if kind and text:
+            mark_before = next((line for line in reversed(lines[:start]) if line.strip()), "")
+            found = NOT_RUN.fullmatch(mark_before.strip())
+            yield Example(file, start + 1, kind, text, found[1] if found else "")
+
+
+def _is_in_list(lines: list[str], start: int) -> bool:
+    before = [line for line in lines[:start] if line.strip() and not line.startswith(" ")]
+    return bool(before) and re.match(r"([-*]|\d+\.) ", before[-1]) is not None
+
+
+def prepare(folder: Path) -> None:
+    """Put the pictures and files that examples name into a folder."""
+    for name, picture in PICTURES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(DATASET / f"{picture}.jpg", folder / name)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+
+
+def run_line(line: str) -> None:
+    """Run one line of a shell's in the current folder, `cbir` in this process; AssertionError where it fails.
+
+    Of the shell's grammar there are quotes, comments, patterns and pipes. A pipe's other programs run as they are.
+    """
+    data = b""
+    for stage in _split(line):
+        words = [word for raw in stage for word in _words(raw)]
+        if words[0] == "cbir":
+            result = CliRunner().invoke(cli, words[1:], input=data, prog_name="cbir")
+            what = "".join(getattr(result, "stderr", ""))
+            if result.exception is not None and not isinstance(result.exception, SystemExit):
+                what += f"{type(result.exception).__name__}: {result.exception}"
+            assert result.exit_code == 0, (
+                f"`{line}` exits with {result.exit_code}: {what}\n"
+                "Mend the example; add a picture that it needs to PICTURES in tests/helpers/examples.py; or, if it "
+                "cannot run anywhere, mark it (see the head of that file)."
+            )
+            data = result.stdout_bytes
+        else:
+            program = [sys.executable if words[0] in ("python", "python3") else words[0], *words[1:]]
+            done = subprocess.run(program, input=data, capture_output=True, check=False)
+            assert done.returncode == 0, f"`{line}`: {words[0]} exits with {done.returncode}: {done.stderr.decode()}"
+            data = done.stdout
+
+
+def _split(line: str) -> list[list[str]]:
+    """The raw words, still quoted, of each stage of a pipe."""
+    lexer = shlex.shlex(line, posix=False, punctuation_chars="|")
+    lexer.commenters = ""
+    lexer.whitespace_split = True
+    stages: list[list[str]] = [[]]
+    for word in lexer:
+        if word.startswith("#"):
+            break
+        if word == "|":
+            stages.append([])
+        else:
+            stages[-1].append(word)
+    assert all(stages), line
+    return stages
+
+
+def _words(raw: str) -> list[str]:
+    """What a shell makes of a raw word: without quotes; the names that fit an unquoted pattern, at most two of them."""
+    (word,) = shlex.split(raw) or [""]
+    word = os.path.expandvars(word) if "'" not in raw else word
+    if glob.has_magic(raw) and "'" not in raw and '"' not in raw:
+        return sorted(glob.glob(word))[:2] or [word]
+    return [word]

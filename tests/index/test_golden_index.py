@@ -1,0 +1,131 @@
+"""The bytes of an index made by a fixed engine: whoever moves or mends the writing side sees here what changes on disk.
+
+Golden values lie in `golden/index.json`. Where the file is missing it is written: look at its diff before
+committing it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cbir.parts.learning
+import cbir.parts.whitening
+from cbir.index.store import Index
+from cbir.index.verify import find_problems
+from cbir.parts.whitening import Whitening
+from tests.helpers.faults import content, replacements, run_cli
+
+GOLDEN = Path(__file__).parent / "golden" / "index.json"
+
+#: The time of change that the files get, and the folder that meta.json names instead of a temporary one.
+_CHANGED, _ROOT = 1_700_000_000_000_000_000, "/photos"
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An index of 41 pictures with parts, made in three runs: with changed, removed, equal, and broken files."""
+    for owner, name, value in replacements():
+        monkeypatch.setattr(owner, name, value)
+    for owner in (cbir.parts.whitening, cbir.parts.learning):
+        monkeypatch.setattr(owner, "general", lambda backbone: _whitening())
+    photos = tmp_path / "photos"
+    for number in range(46):
+        _draw(photos / f"{number % 3}" / f"{number:02}.png", number)
+    _run(photos)
+    for number in range(0, 24, 2):
+        (photos / f"{number % 3}" / f"{number:02}.png").unlink()
+    _draw(photos / "0" / "03.png", 103)
+    _draw(photos / "0" / "again.png", 33)
+    broken = photos / "broken.png"
+    broken.write_bytes(b"no picture")
+    os.utime(broken, ns=(_CHANGED, _CHANGED))
+    _run(photos)
+    for number in range(60, 66):
+        _draw(photos / f"{number}.png", number)
+    _run(photos)
+    return tmp_path / "indexes" / "photos"
+
+
+def _whitening() -> Whitening:
+    """A whitening of whole numbers: one that is learnt depends on the last digits of what the processor computes."""
+    random = np.random.default_rng(5)
+    return Whitening(
+        *(
+            array
+            for channels, numbers in ((8, 8), (6, 6))
+            for array in (
+                random.integers(0, 9, channels).astype(np.float32),
+                random.integers(-3, 4, (channels, numbers)).astype(np.float32),
+                np.full(numbers, 4, dtype=np.float32),
+            )
+        )
+    )
+
+
+def _draw(path: Path, seed: int) -> None:
+    """A picture of one colour: no version of Pillow resizes it in another way."""
+    random = np.random.default_rng(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = (int(side) for side in random.integers(260, 420, 2))
+    Image.new("RGB", (width, height), tuple(int(value) for value in random.integers(0, 256, 3))).save(path)
+    os.utime(path, ns=(_CHANGED, _CHANGED))
+
+
+def _run(photos: Path) -> None:
+    assert run_cli(["index", str(photos), "--parts", "--quiet"]) in (0, 1)
+
+
+def _written(directory: Path) -> dict[str, Any]:
+    """The names of an index's files with the SHA-256 of their contents, and meta.json.
+
+    Left out: the bytes of Annoy's trees, which its compiler decides, the times at which the system changed the files,
+    and the dates of the runs. Quantiles are rounded, because their last digit is the processor's.
+    """
+    meta = json.loads((directory / "meta.json").read_text("utf-8"))
+    for name in ("created", "updated"):
+        meta[name] = ""
+    meta["root"], meta["checksum"] = _ROOT, ""
+    for name in ("nearest", "random"):
+        meta["cosines"][name] = [round(value, 3) for value in meta["cosines"][name]]
+    written = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.iterdir())
+        if not path.name.startswith(("meta.json", "lock"))
+    }
+    left_out = {name for name in written if name.startswith(("changed", "refused")) or name.endswith(".ann")}
+
+    def without_left_out(value: Any) -> Any:
+        if isinstance(value, dict):
+            hides = value.get("name") in left_out
+            return {key: "" if hides and key == "sha256" else without_left_out(one) for key, one in value.items()}
+        return [without_left_out(one) for one in value] if isinstance(value, list) else value
+
+    files = {name: "" if name in left_out else digest for name, digest in written.items()}
+    return {"files": files, "meta.json": without_left_out(meta)}
+
+
+def test_the_same_input_writes_the_same_index(directory: Path) -> None:
+    written = _written(directory)
+    if not GOLDEN.exists():
+        GOLDEN.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
+    assert written == json.loads(GOLDEN.read_text("utf-8"))
+
+
+def test_an_index_of_today_is_read(tmp_path: Path) -> None:
+    """The index in `golden/photos` was made by version 0.1: four pictures, with classes, thumbnails and parts."""
+    directory = tmp_path / "photos"
+    shutil.copytree(GOLDEN.parent / "photos", directory)
+    assert find_problems(Index.open(directory)) == []
+    stored = content(directory)
+    assert sorted(stored) == ["0.png", "1.png", "2.png", "3.png"]
+    together = hashlib.sha256(b"".join(row + columns for _, (_, row, columns) in sorted(stored.items())))
+    assert together.hexdigest() == "7a880dcb54ca73640770dbf6d75fe737aedb0ea7eb38c0ff600012becf344477"

@@ -1,0 +1,169 @@
+"""The house stands as docs/architecture.md draws it: imports go down, no two files import each other."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+CBIR = CHECKOUT / "cbir"
+
+#: From the top; parts on one line do not import each other.
+LAYERS = (
+    ("cli", "serve"),
+    ("report",),
+    ("collection", "evaluation"),
+    ("tags", "indexing", "search", "duplicates", "map", "locate"),
+    ("parts", "words", "segment"),
+    ("extract",),
+    ("index", "engines"),
+    ("backbones",),
+    ("images",),
+    ("utils",),
+    ("errors", "_version"),
+)
+DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
+
+#: Imports that go up or sideways; may only shrink.
+EXCEPTIONS = {
+    "cbir.cli -> cbir",
+    "cbir.duplicates.compare -> cbir.report.thumbnails",
+    "cbir.extract.extractor -> cbir.parts.maker",
+    "cbir.images.formats.readers -> cbir",
+    "cbir.indexing.run -> cbir.search.searcher",
+    "cbir.tags.tagger -> cbir.search.queries",
+    "cbir.tags.tagger -> cbir.search.searcher",
+    "cbir.tags.xmp -> cbir",
+    "cbir.utils.marks -> cbir",
+}
+
+#: Files that import each other, as groups; may only shrink.
+CIRCLES = [
+    {
+        "cbir.images.contents",
+        "cbir.images.formats.first_bytes",
+        "cbir.images.formats.jxl",
+        "cbir.images.formats.raw",
+        "cbir.images.formats.suffixes",
+        "cbir.images.read",
+    },
+    {
+        "cbir.backbones.backbone",
+        "cbir.backbones.efficientnet_lite",
+        "cbir.backbones.torchvision",
+        "cbir.backbones.weights",
+    },
+    {
+        "cbir.engines",
+        "cbir.engines.openvino_engine",
+        "cbir.engines.torch_engine",
+    },
+    {
+        "cbir",
+        "cbir.extract.extractor",
+        "cbir.images.formats.readers",
+        "cbir.indexing.apply",
+        "cbir.indexing.run",
+        "cbir.locate.locator",
+        "cbir.map.collection",
+        "cbir.parts.learning",
+        "cbir.parts.maker",
+        "cbir.parts.reader",
+        "cbir.parts.whitening",
+        "cbir.search.queries",
+        "cbir.search.ranker",
+        "cbir.search.regions",
+        "cbir.search.resolve",
+        "cbir.search.searcher",
+        "cbir.tags.tagger",
+        "cbir.utils.marks",
+    },
+    {
+        "cbir.index.ann.annoy",
+        "cbir.index.ann.projection",
+        "cbir.index.ann.trees",
+        "cbir.index.columns.classes",
+        "cbir.index.columns.column",
+        "cbir.index.columns.parts",
+        "cbir.index.columns.registry",
+        "cbir.index.columns.thumbnails",
+        "cbir.index.columns.times",
+        "cbir.index.datafile",
+        "cbir.index.files",
+        "cbir.index.format",
+        "cbir.index.rowfile",
+        "cbir.index.similarity",
+        "cbir.index.store",
+    },
+]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Modules of cbir that a file imports, wherever in it: `from a import b` gives a.b where that is a module."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("cbir."))
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "cbir":
+            for alias in node.names:
+                yield name if (name := f"{node.module}.{alias.name}") in MODULES else node.module
+
+
+def module_of(path: Path) -> str:
+    """The name by which a file is imported."""
+    return ".".join(path.relative_to(CHECKOUT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in CBIR.rglob("*.py")}
+GRAPH = {name: {one for one in imports(path) if one in MODULES} for name, path in MODULES.items()}
+
+
+def test_every_folder_has_its_layer() -> None:
+    tops = {name.split(".")[1] for name in MODULES if "." in name}
+    assert tops - set(DEPTH) == {"__main__"}
+
+
+def test_imports_go_down() -> None:
+    wrong = set()
+    for name, imported in GRAPH.items():
+        own = name.split(".")[1] if "." in name else ""
+        for other in imported:
+            top = other.split(".")[1] if "." in other else ""
+            if own in DEPTH and top != own and (not top or DEPTH[top] <= DEPTH[own]):
+                wrong.add(f"{name} -> {other}")
+    assert wrong == EXCEPTIONS, "see docs/architecture.md"
+
+
+def test_no_files_import_each_other() -> None:
+    circles = [group for group in _strongly_connected() if len(group) > 1]
+    assert sorted(map(sorted, circles)) == sorted(map(sorted, CIRCLES))
+
+
+def _strongly_connected() -> list[set[str]]:
+    def reachable(start: str) -> set[str]:
+        found, todo = set(), [start]
+        while todo:
+            for one in GRAPH[todo.pop()] - found:
+                found.add(one)
+                todo.append(one)
+        return found
+
+    below = {name: reachable(name) for name in GRAPH}
+    groups = {frozenset({name, *(one for one in below[name] if name in below[one])}) for name in GRAPH}
+    return [set(group) for group in groups]
+
+
+def test_the_map_names_files_that_exist() -> None:
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text("utf-8")
+    missing = []
+    for row in re.findall(r"^\|.*\|$", text, re.MULTILINE):
+        folder = ""
+        for quoted in re.findall(r"`([\w./-]+(?:\.py|\.md|/))`", row):
+            if quoted.startswith(("cbir/", "docs/", "tests/", "scripts/", "benchmarks/")):
+                here, folder = CHECKOUT / quoted, quoted if quoted.endswith("/") else quoted.rpartition("/")[0]
+            else:
+                here = CHECKOUT / folder / quoted
+            if not here.exists():
+                missing.append(f"{quoted} (in {folder or '.'})")
+    assert not missing
