@@ -16,6 +16,7 @@ import filelock
 from cbir.errors import IndexLockedError, IndexWriteError, reason_of
 from cbir.index.rights import Rights, create
 from cbir.index.values import read_json, whole
+from cbir.utils.interrupts import uninterrupted
 from cbir.utils.opening import read_regular
 from cbir.utils.printable import printable
 from cbir.utils.stopping import at_forced_end
@@ -39,29 +40,23 @@ def exclusive(directory: Path, wait: float = 0, rights: Rights | None = None) ->
     rights = rights or Rights()
     _check(directory / LOCK)
     lock = filelock.FileLock(directory / LOCK, timeout=wait, mode=rights.of_files & _of_writers(directory))
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise IndexLockedError(
-            f"Another run is writing to {directory}{_describe_holder(directory)}. "
-            "Try again when it has ended, or wait for it with --wait SECONDS."
-        ) from error
-    except (OSError, NotImplementedError) as error:
-        detail = reason_of(error)
-        raise IndexWriteError(
-            f"Cannot lock {directory} ({detail}): it must be a folder that you may write to."
-        ) from error
 
     def forget_holder() -> None:
         with contextlib.suppress(OSError):
             (directory / HOLDER).unlink(missing_ok=True)
 
     try:
-        _say_who_holds_it(directory / HOLDER, rights)
-        with at_forced_end(forget_holder):
-            yield
+        _acquire(lock, directory)
+        try:
+            _say_who_holds_it(directory / HOLDER, rights)
+            with at_forced_end(forget_holder):
+                yield
+        finally:
+            with uninterrupted():
+                forget_holder()
+                lock.release()
     finally:
-        forget_holder()
+        # for an interrupt that came between: a process that lives on, as a server does, would hold it for good
         lock.release()
 
 
@@ -81,6 +76,21 @@ def _check(path: Path) -> None:
             f"Cannot lock {path.parent}: {path} is no file that cbir made, but a link or something else. Delete it if "
             "you do not know what it is for."
         )
+
+
+def _acquire(lock: filelock.BaseFileLock, directory: Path) -> None:
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise IndexLockedError(
+            f"Another run is writing to {directory}{_describe_holder(directory)}. "
+            "Try again when it has ended, or wait for it with --wait SECONDS."
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        detail = reason_of(error)
+        raise IndexWriteError(
+            f"Cannot lock {directory} ({detail}): it must be a folder that you may write to."
+        ) from error
 
 
 def _of_writers(directory: Path) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import Any
 
 from cbir.utils.stopping import SIGNALS
+
+_Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 @contextlib.contextmanager
@@ -23,14 +26,21 @@ def uninterrupted() -> Iterator[None]:
     came: list[tuple[int, FrameType | None]] = []
     # a handler that is not Python's own cannot be put back, and raises nothing here
     handlers = {number: signal.getsignal(number) for number in SIGNALS if callable(signal.getsignal(number))}
-    for number in handlers:
-        signal.signal(number, lambda number, frame: came.append((number, frame)))
     try:
+        for number in handlers:
+            signal.signal(number, lambda number, frame: came.append((number, frame)))
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for which, frame in came:
-            handler = handlers[signal.Signals(which)]
-            if callable(handler):
-                handler(which, frame)
+        try:
+            _put_back(handlers)
+        finally:
+            _put_back(handlers)  # those that are left where one that was back already raised
+            for which, frame in came:
+                handler = handlers[signal.Signals(which)]
+                if callable(handler):
+                    handler(which, frame)
+
+
+def _put_back(handlers: Mapping[signal.Signals, _Handler]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
