@@ -19,7 +19,7 @@ from PIL import Image
 from skimage.segmentation import felzenszwalb
 
 from benchmarks.machine import cores
-from cbir.backbones.backbone import BUNDLED
+from cbir.backbones.catalog import BUNDLED
 from cbir.evaluation.segmentation import Agreement, Labels, agreement, summary
 from cbir.segment.segmenter import Segmenter
 

@@ -26,8 +26,7 @@ from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.search.searcher import Searcher
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 #: The network that an index says it was made with has features of the same dimension.
 BACKBONE = "resnet50"

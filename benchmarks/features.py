@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 DIMENSION = 2048
 ROWS_A_CLUSTER = 50

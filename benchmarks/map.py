@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from benchmarks.harness import Settings, cbir_command, run_command, timed
 from benchmarks.results import Result, measured, noted
-from cbir.backbones.backbone import BUNDLED
+from cbir.backbones.catalog import BUNDLED
 from cbir.index.store import Index
 from cbir.map.collection import map_index
 from cbir.map.grid import Grid, by_median_splits, grid_for

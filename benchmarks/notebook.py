@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cbir.backbones.backbone import BUNDLED, describe
+from cbir.backbones.backbone import describe
+from cbir.backbones.catalog import BUNDLED
 from cbir.backbones.network import Stages
 
 PARTS = 4

@@ -83,7 +83,7 @@ def _locating(worker: Worker, made: Sequence[Composite]) -> Iterator[Result]:
 
 def located(made: Sequence[Composite], kind: str) -> list[Place]:
     """Where each composite's object is found, by a query of that kind."""
-    from cbir.backbones.backbone import BUNDLED
+    from cbir.backbones.catalog import BUNDLED
     from cbir.images.regions import Region
     from cbir.locate.locator import Locator
 
@@ -187,7 +187,7 @@ class Indexed(NamedTuple):
 
 def indexed(files: Sequence[Path], scratch: Path) -> Indexed:
     """Make an index with parts, and one without, of links to `files`, which have their numbers as names."""
-    from cbir.backbones.backbone import BUNDLED
+    from cbir.backbones.catalog import BUNDLED
     from cbir.index.columns.parts import SIGNS
     from cbir.index.store import Index
 
@@ -221,6 +221,7 @@ def indexed(files: Sequence[Path], scratch: Path) -> Indexed:
 
 def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> tuple[list[int], float]:
     """For each query the rank of its own composite, and the share of the exact first ten."""
+    from cbir.extract.of_index import backbone_of
     from cbir.images.regions import Region
     from cbir.index.columns.parts import PARTS
     from cbir.index.store import Index
@@ -228,7 +229,6 @@ def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> 
     from cbir.parts.learning import whitening_of_index
     from cbir.parts.reader import PartReader
     from cbir.search.by_parts import find_parts
-    from cbir.search.searcher import backbone_of
 
     index = Index.open(scratch / "parts")
     reader = PartReader(backbone_of(index))
@@ -253,8 +253,9 @@ def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> 
 
 def searched_plainly(scratch: Path, made: Sequence[Composite], step: int) -> tuple[list[int], float]:
     """The same without parts, by whole photos; and of how many queries the index without parts has the same matches."""
+    from cbir.index.open import open_index
     from cbir.search.queries import Query
-    from cbir.search.searcher import Searcher, open_index
+    from cbir.search.searcher import Searcher
 
     found = []
     for name in ("parts", "plain"):
@@ -272,8 +273,9 @@ def searched_plainly(scratch: Path, made: Sequence[Composite], step: int) -> tup
 def queried(scratch: Path, made: Sequence[Composite]) -> tuple[float, float]:
     """Milliseconds a query by a region in the index with parts, by parts and plainly, in turns, the network open."""
     from cbir.images.regions import RegionOption
+    from cbir.index.open import open_index
     from cbir.search.queries import Query
-    from cbir.search.searcher import Searcher, open_index
+    from cbir.search.searcher import Searcher
 
     searcher = Searcher(open_index(str(scratch / "parts")))
     seconds: dict[bool, list[float]] = {True: [], False: []}

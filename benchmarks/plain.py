@@ -12,12 +12,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torchvision
 from PIL import Image
 
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 BATCH = 32
 LITE = "efficientnet_lite0"

@@ -12,18 +12,16 @@ from functools import cache, wraps
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 import cbir.engines
 from cbir.backbones.backbone import Backbone, describe
 from cbir.engines import Engine
-from cbir.extract.extractor import Extractor, unit
+from cbir.extract.extractor import Extractor
 from cbir.images.fit import fit
 from cbir.images.read import read_bytes, read_fitted
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import Target
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats, l2_normalize
 
 
 def index(folder: Path, directory: Path, name: str, weights: Path | None, engine: str | None) -> float:
@@ -49,7 +47,7 @@ def features(name: str, weights: Path | None, files: Sequence[Path]) -> Floats:
         if result.feature is not None:
             found[result.key] = result.feature
     # two files of the same content have one feature
-    return unit(np.stack([found[path] for path in files if path in found]))
+    return l2_normalize(np.stack([found[path] for path in files if path in found]))
 
 
 def features_of_full_decode(name: str, files: Sequence[Path]) -> Floats:
@@ -62,7 +60,7 @@ def features_of_full_decode(name: str, files: Sequence[Path]) -> Floats:
         with Image.open(path) as image:
             fitted.append(fit(image.convert("RGB"), backbone.preprocessing))
     engine = _open(name, None, None, len(files))
-    return unit(np.concatenate([engine.features(picture[np.newaxis]) for picture in fitted]))
+    return l2_normalize(np.concatenate([engine.features(picture[np.newaxis]) for picture in fitted]))
 
 
 def forward_rate(name: str, weights: Path | None, engine: str | None, count: int) -> float:

@@ -30,8 +30,8 @@ from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.search import rerank
 from cbir.search.searcher import Searcher
+from cbir.utils.vectors import Floats
 
-Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 #: What is changed for each line, by the names in cbir/search/rerank.py.

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cbir.backbones.backbone import BUNDLED, describe
+from cbir.backbones.backbone import describe
+from cbir.backbones.catalog import BUNDLED
 from cbir.cli.render import segment as rendering
 from cbir.segment.segmenter import Segmenter
 

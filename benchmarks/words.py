@@ -21,18 +21,19 @@ from PIL import Image
 from benchmarks import reranking
 from benchmarks.harness import Settings, Worker, one_blas_thread, run_command
 from benchmarks.results import Result, measured, noted
-from cbir.backbones.backbone import BUNDLED, describe
+from cbir.backbones.backbone import describe
+from cbir.backbones.catalog import BUNDLED
 from cbir.backbones.head import open_classifier
-from cbir.extract.extractor import Extractor, unit
+from cbir.extract.extractor import Extractor
 from cbir.index.store import Index
 from cbir.search.ranker import Ranker
 from cbir.tags.rules import tags
+from cbir.utils.vectors import Floats, l2_normalize
 from cbir.words.score import Scores, score_words, with_likeness
 from cbir.words.spelling import nearest_spellings
 from cbir.words.vocabulary import Word, look_up
 from cbir.words.wordnet import wordnet
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -81,7 +82,7 @@ class Pictures:
         top = open_classifier(backbone).top(features, KEPT)
         self.classes = top.numbers
         self.probabilities = top.probabilities.astype(np.float16)
-        self.features = unit(features)
+        self.features = l2_normalize(features)
         self.folders = np.array([result.key for result in results])
 
     def score(self, words: Sequence[Word], without: Sequence[Word] = ()) -> Scores:

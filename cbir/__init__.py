@@ -9,12 +9,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from cbir._version import __version__
+
 if TYPE_CHECKING:
     from cbir.duplicates.find import find_duplicates as find_duplicates
     from cbir.errors import CbirError as CbirError
     from cbir.errors import ImageReadError as ImageReadError
     from cbir.extract.extractor import Extractor as Extractor
     from cbir.images.read import read_image as read_image
+    from cbir.index.open import open_index as open_index
     from cbir.index.store import Index as Index
     from cbir.indexing.report import Report as Report
     from cbir.indexing.run import index_folder as index_folder
@@ -27,14 +30,12 @@ if TYPE_CHECKING:
     from cbir.search.searcher import Match as Match
     from cbir.search.searcher import Searcher as Searcher
     from cbir.search.searcher import SearchResult as SearchResult
-    from cbir.search.searcher import open_index as open_index
     from cbir.segment.segmenter import Segmentation as Segmentation
     from cbir.segment.segmenter import Segmenter as Segmenter
     from cbir.tags.tagger import Tagged as Tagged
     from cbir.tags.tagger import Tagger as Tagger
     from cbir.tags.tagger import tag_index as tag_index
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "CbirError": "cbir.errors",
@@ -57,7 +58,7 @@ _HOMES = {
     "find_duplicates": "cbir.duplicates.find",
     "index_folder": "cbir.indexing.run",
     "map_index": "cbir.map.collection",
-    "open_index": "cbir.search.searcher",
+    "open_index": "cbir.index.open",
     "read_image": "cbir.images.read",
     "tag_index": "cbir.tags.tagger",
 }

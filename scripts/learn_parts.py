@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.composites import composites
-from cbir.backbones.backbone import BUNDLED, describe
+from cbir.backbones.backbone import describe
+from cbir.backbones.catalog import BUNDLED
 from cbir.parts.reader import PartReader
 from cbir.parts.whitening import Learner
 

@@ -25,14 +25,14 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from cbir.backbones.backbone import BUNDLED, describe
+from cbir.backbones.backbone import describe
+from cbir.backbones.catalog import BUNDLED
 from cbir.engines import open_engine
 from cbir.segment.affinity import COLOUR_UNIT, general_points
-from cbir.segment.hypercolumns import unit
+from cbir.segment.hypercolumns import NOISE
 from cbir.segment.merging import stages_of, working_copy
 from cbir.segment.superpixels import Superpixels, superpixels
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats, l2_normalize
 
 #: What the stages count at the start, from fine to coarse, for the picture as it is and at twice its size, and colour.
 PRIOR = ((0.30, 0.40, 0.70, 0.50, 0.55), (0.44, 0.27, 0.25, 0.30, 0.50))
@@ -110,7 +110,7 @@ def shared_regions(cut: Superpixels, maps: Sequence[npt.NDArray[np.int32]]) -> F
 
 def learn(examples: Sequence[Example], sizes: int) -> tuple[Floats, Floats, tuple[float, float, float]]:
     """Means, projection and the three numbers, for the stages at the first `sizes` sizes."""
-    vectors = [[unit(stage) for of_size in one.stages[:sizes] for stage in of_size] for one in examples]
+    vectors = [[l2_normalize(stage, NOISE) for of_size in one.stages[:sizes] for stage in of_size] for one in examples]
     priors = [weight for of_size in PRIOR[:sizes] for weight in of_size]
     shares = [one.cut.shares for one in examples]
     means, starts = [], []

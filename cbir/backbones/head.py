@@ -17,18 +17,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.backbone import BUNDLED, Backbone
+from cbir.backbones.backbone import Backbone
+from cbir.backbones.catalog import BUNDLED
 from cbir.backbones.imagenet import CLASSES, find_class
 from cbir.backbones.weights import load_state_dict
 from cbir.errors import CbirError, ModelError
 from cbir.utils.cache import cache_folder, keep, kept
+from cbir.utils.vectors import Floats
 
 logger = logging.getLogger("cbir")
 
 #: Classes of a picture that are told, which on photos hold four fifths of all probability.
 TOP = 20
-
-Floats = npt.NDArray[np.float32]
 
 # The last layer of a network of 16,000 features.
 _MOST_BYTES = 64 << 20

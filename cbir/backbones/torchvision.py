@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 from torchvision.models.squeezenet import SqueezeNet
 
-from cbir.backbones.backbone import KNOWN, Known
+from cbir.backbones.catalog import KNOWN, Known
 from cbir.backbones.network import Network
 from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, fill, load_state_dict
 from cbir.errors import ModelError, WeightsError

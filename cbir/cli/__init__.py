@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from cbir import __version__
+from cbir._version import __version__
 from cbir.cli.options.common import STDERR
 from cbir.cli.terminal import failures, logfile, output, streams
 from cbir.errors import CbirError

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.images.thumbnail import SIDE
+from cbir.utils.vectors import Floats
 
-Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 #: Pixels of the longer side.
 SIDE = 256

@@ -19,8 +19,8 @@ from cbir.duplicates.align import PROMISING, align, moved, plain, prepared, star
 from cbir.index.ann.annoy import Shortlist
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.store import Index
+from cbir.utils.vectors import Floats
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 S = TypeVar("S")
 T = TypeVar("T")

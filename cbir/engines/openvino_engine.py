@@ -28,6 +28,7 @@ from cbir.engines.precision import (
     read_choice,
 )
 from cbir.utils.cache import keep, kept
+from cbir.utils.vectors import l2_normalize
 
 logger = logging.getLogger("cbir")
 
@@ -162,7 +163,7 @@ class OpenVINOEngine:
 
             def run(pictures: Pictures) -> Features:
                 request.infer([pictures])
-                outputs = (_of_length_1(output.reshape(len(pictures), -1)) for output in _outputs(request))
+                outputs = (l2_normalize(output.reshape(len(pictures), -1)) for output in _outputs(request))
                 return np.concatenate(list(outputs), axis=1)
 
             return run
@@ -187,11 +188,6 @@ class OpenVINOEngine:
 def _chosen_by(graph: str) -> str:
     """The graph by which the precision of `graph` is chosen."""
     return graph if graph in _LEAST_COSINES else "features"
-
-
-def _of_length_1(vectors: Features) -> Features:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 def _settings(precision: str, hint: str) -> dict[str, str]:

@@ -11,14 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.errors import CbirError, ImageReadError
-from cbir.extract.extractor import unit
 from cbir.images.safely import open_image
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats, l2_normalize
 
 _SIDE = 128
 _HSV_BINS = (8, 4, 4)
@@ -78,7 +75,7 @@ def _extract_one(names: Sequence[str], path: Path) -> dict[str, Floats] | ImageR
         picture = open_image(path, apart=True)
     except ImageReadError as error:
         return error
-    return {name: unit(CLASSICAL[name](picture)) for name in names}
+    return {name: l2_normalize(CLASSICAL[name](picture)) for name in names}
 
 
 def _small(picture: Image.Image) -> Image.Image:

@@ -18,13 +18,15 @@ from cbir.backbones.backbone import Backbone, choose, describe
 from cbir.errors import CbirError, ImageReadError, IndexConflictError
 from cbir.evaluation import classical
 from cbir.evaluation.systems import ClassicalSystem, IndexSystem
+from cbir.extract.of_index import backbone_of
 from cbir.index.format import META, load_meta
 from cbir.index.home import all_directories, home, name_for
+from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.indexing.run import Options, Results, build_index
 from cbir.indexing.target import Target
-from cbir.search.searcher import backbone_of, open_index
 from cbir.utils.stopping import at_forced_end
+from cbir.utils.vectors import Floats
 
 logger = logging.getLogger("cbir")
 
@@ -85,7 +87,7 @@ class Collection:
         except CbirError as error:
             names.remove("hog")
             logger.warning("%s It is left out.", error)
-        features: dict[str, list[classical.Floats | None]] = {name: [] for name in names}
+        features: dict[str, list[Floats | None]] = {name: [] for name in names}
         problems: list[ImageReadError] = []
         found = classical.extract(names, [self.root / path for path in self.paths])
         for result in watch(found, len(self.paths), ", ".join(names)):
@@ -197,7 +199,7 @@ def _temporary(directory: Path, root: Path, backbone: Backbone, engine: str | No
     return Index.open(target.directory)
 
 
-def _stack(rows: Sequence[classical.Floats | None]) -> classical.Floats:
+def _stack(rows: Sequence[Floats | None]) -> Floats:
     """Rows of equal length; zeros where there is none."""
     length = next(len(row) for row in rows if row is not None)
     return np.stack([np.zeros(length, dtype=np.float32) if row is None else row for row in rows])

@@ -20,8 +20,8 @@ from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.search.rerank import SHORTLIST
 from cbir.search.searcher import Searcher
+from cbir.utils.vectors import Floats
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 COSINE, RERANKED = "cosine", "re-ranked"

@@ -29,6 +29,7 @@ from cbir.images.pipe import MAX_PIXELS, Wanted
 from cbir.images.thumbnail import Thumbnail
 from cbir.utils import stopping
 from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
+from cbir.utils.vectors import Floats, l2_normalize
 from cbir.utils.workers import Workers, result_of
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ AHEAD_WITH_PARTS = 32
 CLASSIFIED_TOGETHER = 32
 
 Key = TypeVar("Key")
-Floats = npt.NDArray[np.float32]
-
 #: A function (items, total) that passes items on as they come: the place for a progress bar.
 Watch = Callable[[Iterator[Any], int], Iterator[Any]]
 
@@ -131,7 +130,7 @@ class Extractor:
         name = name if isinstance(picture, bytes) else str(picture)
         wanted = Wanted(self.backbone.preprocessing, max_pixels=self._max_pixels)
         feature: Floats = self.engine.features(_fit_safely(data, name, wanted).pixels[np.newaxis])[0]
-        return unit(feature)
+        return l2_normalize(feature)
 
     def with_parts(self, parts: PartMaker | None) -> Extractor:
         """The same extractor, whose engine they share, with other parts to be made."""
@@ -341,12 +340,6 @@ def _fit_safely(data: bytes, name: str, wanted: Wanted) -> Fitted:
     from cbir.images import safely  # which loads all that decodes, and a search of known pictures needs none of it
 
     return safely.fit(data, name, wanted)
-
-
-def unit(vectors: Floats) -> Floats:
-    """`vectors`, the last axis being the dimension, at length 1; zero stays zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 def _cores() -> int:

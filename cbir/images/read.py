@@ -22,6 +22,7 @@ from cbir.images.convert import to_rgb
 from cbir.images.fit import Box, Preprocessing, fit
 from cbir.images.formats import frames, no_picture, png, ppm, tiff
 from cbir.images.formats.jxl import is_jxl, open_jxl
+from cbir.images.formats.known import FORMATS
 from cbir.images.formats.raw import is_raw, open_raw
 from cbir.images.formats.suffixes import reads_raw
 from cbir.images.large import LargePicture, large_picture, size_for_parts
@@ -31,18 +32,9 @@ from cbir.images.thumbnail import Thumbnail, thumbnail
 
 logger = logging.getLogger("cbir")
 
-#: The formats that are read, by Pillow's names, the likeliest first. All are decoded by Pillow's own code. Never may
-#: EPS be among them, for which Pillow starts Ghostscript, nor a container that opens what it holds as anything (IPTC).
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000", "ICO"),
-    *("CUR", "DCX", "DDS", "DIB", "MSP", "PCX", "PSD", "QOI", "SGI", "SUN", "XBM", "XPM"),
-    *("TGA", "PCD"),  # these two have no mark at the start, and are tried on what nothing else recognises
-)
 
 _FIRST_WITHOUT_MARK = "TGA"
 
-#: File-name endings of what other names stand for in Pillow (.mpo) or an extra reads.
-MORE_SUFFIXES = frozenset({".mpo", ".heic", ".heif", ".hif", ".avif"})
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})

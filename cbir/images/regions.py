@@ -11,8 +11,8 @@ from PIL import Image
 from cbir.errors import RegionError
 from cbir.utils.numbers import finite
 from cbir.utils.printable import shortened
+from cbir.utils.vectors import Floats
 
-Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 Box = tuple[int, int, int, int]

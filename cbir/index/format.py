@@ -13,7 +13,7 @@ from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError, reason_of
 from cbir.index.home import META as META
-from cbir.index.similarity import CosineQuantiles
+from cbir.index.quantiles import CosineQuantiles
 from cbir.index.values import (
     LARGEST,
     LONGEST_NAME,

@@ -92,6 +92,11 @@ class Index:
         return self.meta.rows
 
     @property
+    def dimension(self) -> int:
+        """Numbers of a row."""
+        return self.meta.dimension
+
+    @property
     def valid(self) -> npt.NDArray[np.bool_]:
         """Which rows count, shape (rows,)."""
         if self._valid is None:

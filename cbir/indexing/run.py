@@ -13,6 +13,7 @@ from cbir.backbones.backbone import Backbone, choose
 from cbir.backbones.head import Classifier, classifier_of
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexWriteError, reason_of
 from cbir.extract.extractor import Extracted, Extractor, Watch
+from cbir.extract.of_index import backbone_of
 from cbir.images.formats.readers import describe_readers
 from cbir.images.patterns import Patterns
 from cbir.images.pipe import MAX_PIXELS
@@ -31,7 +32,6 @@ from cbir.indexing.apply import carry_out
 from cbir.indexing.plan import Plan, make_plan
 from cbir.indexing.report import Report
 from cbir.indexing.target import Target, choose_target
-from cbir.search.searcher import backbone_of
 from cbir.utils.printable import printable
 from cbir.utils.stopping import at_forced_end
 

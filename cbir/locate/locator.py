@@ -17,12 +17,10 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from cbir.backbones.backbone import Backbone
-from cbir.extract.extractor import unit
 from cbir.images.regions import Box, Region, RegionOption, whole
 from cbir.parts.reader import QUERY_SIDES, SIDE, Maps, PartReader, mean_of, rooted
 from cbir.parts.whitening import Whitening, general
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats, l2_normalize
 
 #: An image, or its pixels: uint8, shape (height, width, 3).
 Picture = Image.Image | npt.NDArray[np.uint8]
@@ -127,9 +125,9 @@ class Locator:
             for picture, its in ((crop, region), (mirrored, other)):
                 maps = self.reader.maps(picture, side)
                 if side in QUERY_SIDES:  # mirrored it is the same thing
-                    means.append((rooted(mean_of(maps.coarse, its)), unit(mean_of(maps.fine, its))))
+                    means.append((rooted(mean_of(maps.coarse, its)), l2_normalize(mean_of(maps.fine, its))))
                 templates.append(self._template(maps, its, side, is_mirrored=its is other))
-        coarse, fine = (unit(np.mean(one, axis=0, dtype=np.float32)) for one in zip(*means, strict=True))
+        coarse, fine = (l2_normalize(np.mean(one, axis=0, dtype=np.float32)) for one in zip(*means, strict=True))
         return Target(self._coarse(coarse[np.newaxis])[0], self._fine(fine[np.newaxis])[0], tuple(templates))
 
     def locate(self, target: Target, picture: Picture) -> Located:
@@ -208,17 +206,17 @@ class Locator:
     def _coarse(self, vectors: Floats) -> Floats:
         """Cells of the coarse map, shape (n, channels), of length 1, by their first components."""
         if self._whitening is None:
-            return unit(vectors)
+            return l2_normalize(vectors)
         directions = self._whitening.coarse_directions[:, :_COMPONENTS]
         scales = self._whitening.coarse_variances[:_COMPONENTS] ** _POWER
-        return unit((vectors - self._whitening.coarse_mean) @ (directions * scales))
+        return l2_normalize((vectors - self._whitening.coarse_mean) @ (directions * scales))
 
     def _fine(self, vectors: Floats) -> Floats:
         """Cells of the fine map, shape (n, channels), of length 1, by their components."""
         if self._whitening is None:
             return vectors
         scales = self._whitening.fine_variances**_POWER
-        return unit((vectors - self._whitening.fine_mean) @ (self._whitening.fine_directions * scales))
+        return l2_normalize((vectors - self._whitening.fine_mean) @ (self._whitening.fine_directions * scales))
 
     def _cells(self, maps: Maps, side: int) -> Floats:
         """The fine map's cells, shape (rows, columns, components), of length 1; the picture entered with that `side`.
@@ -232,7 +230,7 @@ class Locator:
             fine = fine[:, : rows * together, : columns * together]
             fine = fine.reshape(len(fine), rows, together, columns, together).mean(axis=(2, 4))
         channels, rows, columns = fine.shape
-        return self._fine(unit(fine.reshape(channels, -1).T)).reshape(rows, columns, -1)
+        return self._fine(l2_normalize(fine.reshape(channels, -1).T)).reshape(rows, columns, -1)
 
 
 def by_likeness(heat: Floats) -> Candidate:

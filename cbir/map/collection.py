@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError
-from cbir.extract.extractor import unit
 from cbir.index.ann.projection import principal_directions, project
 from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
+from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 #: Pictures on a map, unless somebody asks for others: what a page still shows smoothly, and an eye takes in.
@@ -99,7 +98,7 @@ def _projected(index: Index) -> tuple[Rows, Floats]:
     """The valid rows, and what layout and groups see of them: shape (n, at most 50), each of length 1."""
     projection = principal_directions(index)[: 1 + DIMENSION]
     parts = [project(chunk, projection)[index.valid[start : start + len(chunk)]] for start, chunk in index.chunks()]
-    return np.flatnonzero(index.valid), unit(np.concatenate(parts))
+    return np.flatnonzero(index.valid), l2_normalize(np.concatenate(parts))
 
 
 def _nearest(vectors: Floats, centres: Floats) -> tuple[Rows, Floats]:

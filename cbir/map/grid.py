@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
+
 Cells = npt.NDArray[np.int64]
 
 #: Principal components that the layout sees. Fewer lose neighbours, more change nothing.

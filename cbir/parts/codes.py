@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
+
 Quantised = npt.NDArray[np.int8]
 Signs = npt.NDArray[np.uint64]
 

@@ -12,7 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from cbir.backbones.backbone import BUNDLED, Backbone
+from cbir.backbones.backbone import Backbone
+from cbir.backbones.catalog import BUNDLED
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor, Watch
 from cbir.index.datafile import DataFile

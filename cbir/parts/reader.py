@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.backbones.backbone import Backbone, describe
 from cbir.engines import Engine, open_engine
-from cbir.extract.extractor import Extractor, unit
+from cbir.extract.extractor import Extractor
 from cbir.images.large import network_size as network_size
 from cbir.images.regions import Region
 from cbir.parts.windows import Grid, grid
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats, l2_normalize
 
 #: Pixels of a picture's longer side when something is looked for in it.
 SIDE = 640
@@ -87,19 +85,21 @@ class PartReader:
         for side in _WHOLE_SIDES if region is None else QUERY_SIDES:
             maps = self.maps(crop, side)
             means = (_central_mean(one) if region is None else mean_of(one, region) for one in (maps.coarse, maps.fine))
-            found.append((rooted(next(means)), unit(next(means))))
-        coarse, fine = (unit(np.stack(of_sides).mean(axis=0, keepdims=True)) for of_sides in zip(*found, strict=True))
+            found.append((rooted(next(means)), l2_normalize(next(means))))
+        coarse, fine = (
+            l2_normalize(np.stack(of_sides).mean(axis=0, keepdims=True)) for of_sides in zip(*found, strict=True)
+        )
         return Means(coarse, fine)
 
 
 def means_of(windows: Grid, maps: Maps) -> Means:
     """The means of a picture's maps in its windows."""
-    return Means(rooted(windows.means(maps.coarse)), unit(windows.means(maps.fine)))
+    return Means(rooted(windows.means(maps.coarse)), l2_normalize(windows.means(maps.fine)))
 
 
 def rooted(vectors: Floats) -> Floats:
     """The roots of a coarse map's numbers at length 1, so that a few strong channels do not decide alone."""
-    return unit(np.asarray(np.copysign(np.sqrt(np.abs(vectors)), vectors), dtype=np.float32))
+    return l2_normalize(np.asarray(np.copysign(np.sqrt(np.abs(vectors)), vectors), dtype=np.float32))
 
 
 def mean_of(map_: Floats, region: Region) -> Floats:

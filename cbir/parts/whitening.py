@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.backbone import BUNDLED, Backbone
-from cbir.extract.extractor import unit
+from cbir.backbones.backbone import Backbone
+from cbir.backbones.catalog import BUNDLED
 from cbir.index.columns.parts import NUMBERS
 from cbir.index.rowfile import npy_header
 from cbir.parts.reader import Means
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats, l2_normalize
 
 #: Principal components that are kept of the coarse map, and of the fine one, at most.
 COARSE, FINE = 768, 128
@@ -68,7 +67,9 @@ class Whitening:
         """Rows of length 1, shape (n, dimension), whose dot products are scores."""
         coarse = np.asarray((means.coarse - self.coarse_mean) @ self._coarse, dtype=np.float32)
         fine = np.asarray((means.fine - self.fine_mean) @ self._fine, dtype=np.float32)
-        return unit(np.concatenate([unit(coarse), np.float32(FINE_WEIGHT) * unit(fine)], axis=1))
+        return l2_normalize(
+            np.concatenate([l2_normalize(coarse), np.float32(FINE_WEIGHT) * l2_normalize(fine)], axis=1)
+        )
 
     @functools.cached_property
     def _coarse(self) -> Floats:

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.index.columns.parts import MOST
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 #: Rows of a picture in an index of parts, at most: its windows, and the whole picture.
 MOST_ROWS = MOST

@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Where a picture is: a file, or its content where it came without one.
-Source = Path | bytes
-
-#: x, y, width and height of a part of a picture, in pixels of the upright picture.
-PixelBox = tuple[float, float, float, float]
+from cbir.images.previews import PixelBox, Source
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from cbir.errors import CbirError
+from cbir.images.previews import thumbnails
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import find_labels
 from cbir.report.files import check_page_ending, check_png_ending
 from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
-from cbir.report.thumbnails import thumbnails
 from cbir.tags.tagger import RowTags
 from cbir.utils.marks import Mark, picture_settings, source_of
 from cbir.utils.outputs import Derived, Piece, check_not_shown, write_output

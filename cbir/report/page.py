@@ -14,9 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cbir.errors import CbirError
-from cbir.report.card import Card, Group, PixelBox, Source
+from cbir.images.previews import PixelBox, Preview, Source, as_jpeg, thumbnails
+from cbir.report.card import Card, Group
 from cbir.report.files import check_page_ending
-from cbir.report.thumbnails import Thumbnail, as_jpeg, thumbnails
 from cbir.utils.marks import Mark
 from cbir.utils.outputs import check_not_shown, write_output
 from cbir.utils.printable import printable
@@ -128,7 +128,7 @@ def jpeg_uri(image: Image.Image) -> Markup:
     return data_uri(as_jpeg(image), "image/jpeg")
 
 
-def _shown(thumbnail: Thumbnail, box: PixelBox | None) -> Shown:
+def _shown(thumbnail: Preview, box: PixelBox | None) -> Shown:
     if thumbnail.image is None:
         return Shown(problem=thumbnail.problem)
     image = thumbnail.with_box(box)

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from cbir.report.card import Card, Group, Source
+from cbir.images.previews import Preview, Source, thumbnails
+from cbir.report.card import Card, Group
 from cbir.report.files import SHEET_ENDINGS, check_sheet_ending
 from cbir.report.fonts import Lettering
 from cbir.report.layout import Layout, choose_layout
-from cbir.report.thumbnails import Thumbnail, thumbnails
 from cbir.utils.marks import Mark, picture_settings
 from cbir.utils.outputs import check_not_shown, write_output
 
@@ -218,7 +218,7 @@ class _Sheet:
     def _text(self, x: float, y: float, text: str, size: int, colour: tuple[int, int, int]) -> None:
         self._letters.draw(self._draw, (x, y), text, size, colour)
 
-    def _draw_picture(self, place: _Place, thumbnail: Thumbnail) -> None:
+    def _draw_picture(self, place: _Place, thumbnail: Preview) -> None:
         card, x, y, width, height, is_lead = place
         right, bottom = x + width - 1, y + height - 1
         if thumbnail.image is None:

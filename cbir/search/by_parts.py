@@ -13,6 +13,7 @@ from cbir.errors import IndexDamagedError
 from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, unpack_signs
 from cbir.index.datafile import how_to_repair
 from cbir.parts.codes import SCALE, candidate_count, differing, signs, within
+from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
     from cbir.images.regions import Box
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cbir")
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 #: Windows whose numbers are read at a time, by how many threads, and from how many of all on.

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.search.rerank import LEAST_ROWS, Centre, largest, reach
+from cbir.utils.vectors import Floats
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 #: Rows that are re-ranked for their evidence; about as many as `near` gives are for their features.

@@ -8,9 +8,9 @@ import numpy as np
 
 from cbir.backbones.backbone import Backbone
 from cbir.errors import IndexConflictError
+from cbir.extract.of_index import backbone_of
 from cbir.index.store import Index
 from cbir.search.queries import RowQuery
-from cbir.search.searcher import backbone_of
 
 # Rows whose features are read at a time.
 _CHUNK = 256

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from cbir.extract.extractor import unit
+from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 #: How far a query moves away from what it is to be unlike: docs/queries.md has what others give.
 STRENGTH = 0.3
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -107,9 +104,11 @@ class CombinedQuery:
         """One feature from those of `pictures`, each of shape (dimension,) and of length 1."""
         like, unlike = features[: len(self.like)], features[len(self.like) :]
         likeness = np.average(like, axis=0, weights=self.shares or None).astype(np.float32)
-        direction = unit(likeness)
+        direction = l2_normalize(likeness)
         if len(unlike):
-            direction = unit(direction - np.float32(self.strength) * unit(np.mean(unlike, axis=0, dtype=np.float32)))
+            direction = l2_normalize(
+                direction - np.float32(self.strength) * l2_normalize(np.mean(unlike, axis=0, dtype=np.float32))
+            )
         return Combination(direction, likeness)
 
 

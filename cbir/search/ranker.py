@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
-from cbir.extract.extractor import unit
 from cbir.index.ann.annoy import CANDIDATES, SMALL, Shortlist
 from cbir.index.store import Index
 from cbir.search.feedback import rerank_by_evidence
 from cbir.search.rerank import SHORTLIST, Centre, expand, largest, rerank, select
+from cbir.utils.vectors import Floats, l2_normalize
 
 logger = logging.getLogger("cbir")
 
@@ -23,7 +23,6 @@ CENTRE_ROWS = 512
 #: Features of a small index that are kept in memory, as float32, from the first search on.
 CACHE_BYTES = 128 << 20
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 
@@ -181,7 +180,7 @@ class Ranker:
 
     def _scaled(self, features: Floats) -> Floats:
         """`features`, the last axis being the dimension, by the scale."""
-        return features if self._scale is None else unit(features * self._scale)
+        return features if self._scale is None else l2_normalize(features * self._scale)
 
     def _chunks(self, first: int = 0) -> Iterator[tuple[int, Floats]]:
         return ((start, self._scaled(chunk)) for start, chunk in self.index.chunks(first))

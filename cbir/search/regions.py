@@ -6,21 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.errors import ModelError
-from cbir.extract.extractor import Extractor, unit
+from cbir.extract.extractor import Extractor
 from cbir.images.fit import fit
 from cbir.images.regions import Asked, Region, RegionOption, of_label, whole
 from cbir.parts.reader import PartReader, mean_of, network_size
+from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
     from cbir.backbones.backbone import Backbone
     from cbir.parts.whitening import Whitening
     from cbir.segment.segmenter import Segmenter
-
-Floats = npt.NDArray[np.float32]
 
 #: Pixels of a region's longer side when its features are compared with whole pictures': docs/parts.md has others.
 _SIDE = 288
@@ -71,11 +69,11 @@ class RegionExtractor:
         if self._has_map:
             try:
                 pixels = np.asarray(crop.resize(network_size(crop.size, _SIDE), Image.Resampling.BICUBIC))
-                return unit(mean_of(self._extractor.engine.last_map(pixels[np.newaxis])[0], region)), region
+                return l2_normalize(mean_of(self._extractor.engine.last_map(pixels[np.newaxis])[0], region)), region
             except ModelError:
                 self._has_map = False
         fitted = fit(crop, self._extractor.backbone.preprocessing)
-        return unit(self._extractor.engine.features(fitted[np.newaxis])[0]), region
+        return l2_normalize(self._extractor.engine.features(fitted[np.newaxis])[0]), region
 
     def part(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
         """What is compared with rows of parts, shape (dimension,), of length 1, and the region, the whole if None.

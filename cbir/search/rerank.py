@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
+
 Positions = npt.NDArray[np.int64]
 
 #: Rows that are re-ranked; those beyond follow by cosine.

@@ -9,14 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from cbir.errors import ImageReadError, IndexDamagedError, RegionError
-from cbir.extract.extractor import Extractor, unit
+from cbir.extract.extractor import Extractor
 from cbir.images.contents import read_bytes
 from cbir.index.store import Index
 from cbir.search.queries import AnyQuery, Query, RowQuery, pictures_of
+from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
     from cbir.images.regions import Box
@@ -28,8 +26,6 @@ REMEMBERED = 2048
 
 # Queries without a picture that has to be looked at, which at most wait for one that has.
 _GATHERED = 64
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,7 @@ class QueryPictures:
             if result.feature is not None:
                 self._check(result.feature)
                 with lock:
-                    features[result.sha256] = unit(result.feature)
+                    features[result.sha256] = l2_normalize(result.feature)
                     if len(features) > 2 * REMEMBERED:
                         del features[next(iter(features))]
             rows = known.pop(result.sha256, None)

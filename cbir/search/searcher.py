@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.backbone import BUNDLED, Backbone, named_by_user
-from cbir.errors import CbirError, ImageReadError, IndexConflictError, IndexDamagedError, ModelError, RegionError
+from cbir.errors import CbirError, ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
+from cbir.extract.of_index import backbone_of
 from cbir.index.columns.classes import RowClasses
-from cbir.index.home import index_directory, the_only_directory
 from cbir.index.store import Index
 from cbir.search.queries import AnyQuery, Combination, CombinedQuery, Query, WordQuery, pictures_of
 from cbir.search.ranker import Ranker
 from cbir.search.resolve import QueryPicture, QueryPictures
+from cbir.utils.vectors import Floats
+from cbir.words.of_index import classes_of
 from cbir.words.score import Scores, score_words, with_likeness
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cbir")
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 
@@ -78,73 +78,6 @@ class _Wanted:
     min_score: float | None
     min_percentile: float | None
     min_probability: float | None
-
-
-def open_index(name: str | Path | None = None) -> Index:
-    """Open an index by its name or path; without one, the only index there is. Raises IndexNotFoundError."""
-    return Index.open(the_only_directory() if name is None else index_directory(str(name)))
-
-
-def backbone_of(index: Index, *, weights: str | None = None) -> Backbone:
-    """The network that made an index.
-
-    `weights` names the file that holds its weights now, if they are not where they were; IndexConflictError where
-    that file holds others.
-    """
-    try:
-        backbone = Backbone.from_json(index.model)
-    except (ValueError, TypeError, KeyError) as error:
-        raise IndexDamagedError(
-            f"{index.directory} names no backbone that this cbir knows ({error}): index the folder again."
-        ) from error
-    if backbone.dimension != index.meta.dimension:
-        raise IndexDamagedError(
-            f"{index.directory} holds {index.meta.dimension} numbers a row, but its backbone {backbone.name} "
-            f"makes {backbone.dimension}: index the folder again."
-        )
-    if weights is None:
-        return backbone
-    chosen = named_by_user(weights, backbone.name)
-    if not chosen.matches(backbone.weights):
-        raise IndexConflictError(
-            f"The index {index.directory} was made with other weights than {weights} "
-            f"(SHA-256 {backbone.weights.identity[:12]}…, not {chosen.identity[:12]}…): "
-            "leave --weights out, or make another index with --index NAME."
-        )
-    return Backbone(backbone.name, backbone.dimension, backbone.preprocessing, chosen)
-
-
-def classes_of(index: Index) -> RowClasses:
-    """The most probable classes of an index's rows; those of some may be unknown (see `RowClasses.known`).
-
-    CbirError, which says why and what to do, where no picture has any; IndexDamagedError where they are unsound.
-    """
-    classes = index.classes()
-    if len(index) and not (classes.known & index.valid).any():
-        raise CbirError(why_without_classes(index))
-    return classes
-
-
-def why_without_classes(index: Index) -> str:
-    """Why pictures of an index have no classes, and what to do: sentences for people."""
-    from cbir.backbones.head import open_classifier
-
-    try:
-        open_classifier(backbone_of(index))
-    except ModelError as error:
-        return f"{error} `cbir index FOLDER --model {BUNDLED} --index NAME` makes an index that has classes."
-    except CbirError as error:
-        return str(error)
-    count = int((index.without_classes() & index.valid).sum())
-    if count:
-        return (
-            f"{index.directory} does not have the classes of {count:,} of its pictures yet: "
-            f"`cbir index --index {index.directory.name}` looks for them."
-        )
-    return (
-        f"Some pictures of {index.directory} could not be read again for their classes: "
-        f"`cbir index --index {index.directory.name} --repair` tries once more."
-    )
 
 
 class Searcher:

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
-import numpy.typing as npt
 
-from cbir.backbones.backbone import BUNDLED, Backbone
-from cbir.segment.hypercolumns import blocks, unit
+from cbir.backbones.backbone import Backbone
+from cbir.backbones.catalog import BUNDLED
+from cbir.segment.hypercolumns import NOISE, blocks
 from cbir.segment.kmeans import squared_distances
 from cbir.segment.superpixels import Superpixels
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats, l2_normalize
 
 #: Lab's lightness goes to 100: colours are brought to the size of the stages.
 COLOUR_UNIT = 100
@@ -48,7 +47,7 @@ class Affinity:
 
     def log_odds(self, stages: Sequence[Floats], cut: Superpixels) -> Floats:
         """Of each pair of n superpixels, (n, n); `stages` have shape (n, channels) each."""
-        vectors = np.concatenate([unit(stage) for stage in stages], axis=1) - self.means
+        vectors = np.concatenate([l2_normalize(stage, NOISE) for stage in stages], axis=1) - self.means
         projected = np.concatenate([vectors, cut.colours / COLOUR_UNIT], axis=1) @ self.projection
         return self.bias - self.slope * distances(projected) - self.spatial * distances(cut.centres)
 

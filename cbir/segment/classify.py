@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.backbones.head import open_classifier
@@ -20,8 +19,7 @@ from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.segment.describe import Labels, Part
 from cbir.segment.segmenter import Segmentation, Segmenter
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 #: Classes that are told.
 TOP = 3

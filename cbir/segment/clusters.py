@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.segment.hypercolumns import blocks, on_grid, stage_maps
 from cbir.segment.kmeans import SEED, kmeans, squared_distances
+from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
-
-Floats = npt.NDArray[np.float32]
 
 #: Pixels of the longer side when the picture enters the network.
 WORKING_SIDE = 480

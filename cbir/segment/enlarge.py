@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cbir.utils.vectors import Floats
+
 Labels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 
 def enlarged(likelihoods: Floats, size: tuple[int, int]) -> Labels:

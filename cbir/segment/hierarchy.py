@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
+
 Integers = npt.NDArray[np.int64]
 
 #: The exponent of the regions' size in a merge's cost.

@@ -17,14 +17,16 @@ from PIL import Image
 from scipy import sparse
 
 from cbir.errors import ModelError
+from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
 
-Floats = npt.NDArray[np.float32]
-
 #: Pixels of the picture, mirrored, that surround it: without them zero padding makes the border a part of its own.
 MARGIN = 64
+
+#: Vectors of maps that are shorter than this are noise, and must not count as much as the others.
+NOISE = 1e-6
 
 _MULTIPLE = 32  # of an engine's sides
 
@@ -101,11 +103,6 @@ def on_grid(stage: StageMap, cell: int, grid: tuple[int, int]) -> Floats:
     return np.ascontiguousarray(np.moveaxis(down @ stage.values @ across.T, 0, 2), dtype=np.float32)
 
 
-def unit(vectors: Floats) -> Floats:
-    """Vectors, shape (n, channels), at length 1, so that no stage counts more for having larger numbers."""
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6), dtype=np.float32)
-
-
 def principal(vectors: Floats, count: int) -> Floats:
     """Vectors, shape (n, channels), centred, in their own first principal components: (n, at most count)."""
     centred = vectors - vectors.mean(axis=0)
@@ -133,4 +130,5 @@ def blocks(stages: Sequence[Floats], weights: Sequence[float], components: int) 
             f"The network has {len(stages)} stages, and {len(weights)} layer weights were given: "
             "give one for each, from fine to coarse."
         )
-    return np.concatenate([w * principal(unit(stage), components) for stage, w in zip(stages, weights, strict=True)], 1)
+    reduced = (principal(l2_normalize(stage, NOISE), components) for stage in stages)
+    return np.concatenate([weight * one for weight, one in zip(weights, reduced, strict=True)], axis=1)

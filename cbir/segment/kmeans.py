@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 #: Of the random numbers that the starts are drawn by, unless somebody asks for others.
 SEED = 7

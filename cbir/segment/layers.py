@@ -13,8 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from cbir.engines import Engine
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 #: Pixels of the longer side when the picture enters the network, of each panel's, and what lies around a panel.
 _WORKING_SIDE, _PANEL_SIDE, _GAP = 480, 480, 16

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.backbones.backbone import Backbone
@@ -14,11 +13,10 @@ from cbir.segment.affinity import general_log_odds, learnt, probability
 from cbir.segment.hierarchy import Hierarchy, merge
 from cbir.segment.hypercolumns import on_regions, stage_maps
 from cbir.segment.superpixels import Superpixels, superpixels
+from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
-
-Floats = npt.NDArray[np.float32]
 
 #: Pixels of a picture when it is segmented, those of the pictures that the affinity was learnt on.
 WORKING_PIXELS = 481 * 321

@@ -14,8 +14,8 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 from cbir.segment.runs import neighbours
+from cbir.utils.vectors import Floats
 
-Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 #: About how many. With 600, the best choice of superpixels for each region that people drew covers 0.92 of it.

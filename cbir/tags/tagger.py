@@ -17,8 +17,8 @@ from cbir.index.columns.classes import CLASSES, unpack
 from cbir.index.datafile import how_to_repair
 from cbir.index.store import Index
 from cbir.search.queries import Query
-from cbir.search.searcher import classes_of
 from cbir.tags.rules import LEAST_PROBABILITY, MAX_GENERAL, MOST_TAGS, Tag, tags
+from cbir.words.of_index import classes_of
 
 if TYPE_CHECKING:
     from cbir.backbones.head import TopClasses

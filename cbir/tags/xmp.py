@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 from xml.etree import ElementTree
 
-from cbir import __version__
+from cbir._version import __version__
 from cbir.errors import CbirError, reason_of
 from cbir.tags.rules import Tag, words_above
 from cbir.utils.drafts import Draft, sweep

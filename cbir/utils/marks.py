@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from cbir import __version__
+from cbir._version import __version__
 from cbir.utils.opening import open_regular
 
 #: Why a picture that cbir made is not indexed.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from cbir.utils.vectors import Floats
 from cbir.words.wordnet import wordnet
 
-Floats = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int64]
 
 # A likeness of classes counts to this power: of a mandolin, banjos do and violins hardly.

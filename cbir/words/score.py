@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.utils.half import to_float32
+from cbir.utils.vectors import Floats
 from cbir.words.vocabulary import Word
 from cbir.words.wordnet import wordnet
 
-Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer[Any]]
 Reals = npt.NDArray[np.floating[Any]]
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.errors import WordError
 from cbir.utils.printable import shortened
+from cbir.utils.vectors import Floats
 from cbir.words.nearness import class_weights, classes_below
 from cbir.words.wordnet import plain, wordnet
-
-Floats = npt.NDArray[np.float32]
 
 # No noun in WordNet is half as long; the parts of thousands of letters would be tried one by one.
 _LONGEST = 200

@@ -16,7 +16,8 @@ import torchvision
 from torchvision.models.feature_extraction import create_feature_extractor
 
 import cbir.backbones.weights
-from cbir.backbones.backbone import KNOWN, Backbone, choose, describe
+from cbir.backbones.backbone import Backbone, choose, describe
+from cbir.backbones.catalog import KNOWN
 from cbir.backbones.efficientnet_lite import _SamePadConv
 from cbir.backbones.network import Network, Stages
 from cbir.backbones.weights import Weights, WeightsFile

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cbir.backbones.backbone import KNOWN, describe
+from cbir.backbones.backbone import describe
+from cbir.backbones.catalog import KNOWN
 from cbir.backbones.efficientnet_lite import EfficientNetLite0
 from cbir.backbones.weights import Weights, WeightsFile, download, fill, hub_file, load_state_dict
 from cbir.errors import WeightsError

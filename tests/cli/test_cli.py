@@ -19,7 +19,7 @@ from PIL import Image
 
 from cbir.cli import cli
 from cbir.index.format import META
-from cbir.search.searcher import open_index
+from cbir.index.open import open_index
 
 Folder = Callable[..., Path]
 

@@ -23,11 +23,13 @@ from cbir.cli import cli
 from cbir.cli.options.lists import NameList
 from cbir.errors import CbirError, IndexConflictError
 from cbir.extract import extractor
+from cbir.extract.of_index import backbone_of
 from cbir.index.format import META
+from cbir.index.open import open_index
 from cbir.search import resolve
 from cbir.search.from_index import indexed_queries
 from cbir.search.queries import CombinedQuery, Query, WordQuery
-from cbir.search.searcher import AnyQuery, Searcher, backbone_of, open_index
+from cbir.search.searcher import AnyQuery, Searcher
 from tests.helpers.feature_index import make_index
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "paths", "table")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from cbir.cli import cli
 from cbir.cli.options.completion import complete_index
 from cbir.index.format import META
-from cbir.search.searcher import open_index
+from cbir.index.open import open_index
 from cbir.utils.printable import printable, shortened
 from tests.helpers.terminal import run_in_terminal
 

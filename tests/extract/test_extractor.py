@@ -15,9 +15,10 @@ import cbir.engines
 import cbir.extract.extractor
 import cbir.images.read
 from cbir.errors import ImageReadError, ModelError
-from cbir.extract.extractor import AHEAD, Extractor, unit
+from cbir.extract.extractor import AHEAD, Extractor
 from cbir.images.fit import fit
 from cbir.images.read import decode, decode_reduced, read_fitted
+from cbir.utils.vectors import l2_normalize
 
 
 def jpeg(picture, **options):
@@ -211,7 +212,7 @@ def test_features_are_those_of_torch(extractor, bundled, photo_folder):
         expected = bundled.build()(torch.from_numpy(pictures)).numpy()
     features = np.stack([result.feature for result in results])
     assert features.dtype == np.float32
-    assert (unit(features) * unit(expected)).sum(1).min() >= 0.999
+    assert (l2_normalize(features) * l2_normalize(expected)).sum(1).min() >= 0.999
 
 
 def test_a_single_feature_has_length_1(extractor, draw_picture, tmp_path):
@@ -222,7 +223,7 @@ def test_a_single_feature_has_length_1(extractor, draw_picture, tmp_path):
     assert np.linalg.norm(feature) == pytest.approx(1, abs=1e-5)
     assert np.array_equal(extractor.feature(path.read_bytes()), feature)
     (result,) = extractor.run([("a", path)])
-    assert np.allclose(unit(result.feature), feature, atol=1e-6)
+    assert np.allclose(l2_normalize(result.feature), feature, atol=1e-6)
     assert np.linalg.norm(result.feature) != pytest.approx(1, abs=0.1)
 
 
@@ -246,7 +247,7 @@ def test_a_reduced_decode_keeps_the_feature(extractor, bundled, draw_picture, si
     reduced, _ = decode_reduced(data, name="", at_least=bundled.preprocessing.decode_at_least)
     assert reduced.size == decoded
     whole = fit(decode(data, name=""), bundled.preprocessing)
-    expected = unit(extractor.engine.features(whole[np.newaxis])[0])
+    expected = l2_normalize(extractor.engine.features(whole[np.newaxis])[0])
     assert extractor.feature(data) @ expected >= 0.999
 
 
@@ -260,8 +261,8 @@ def test_a_single_picture_that_cannot_be_read_is_an_error(extractor, tmp_path):
 
 def test_unit_keeps_zero_and_the_shape():
     vectors = np.array([[3, 4], [0, 0], [1e-30, 0]], dtype=np.float32)
-    result = unit(vectors)
+    result = l2_normalize(vectors)
     assert result.dtype == np.float32
     assert np.allclose(result[:2], [[0.6, 0.8], [0, 0]])
     assert np.isfinite(result).all()
-    assert np.allclose(unit(vectors[0]), [0.6, 0.8])
+    assert np.allclose(l2_normalize(vectors[0]), [0.6, 0.8])

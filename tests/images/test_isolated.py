@@ -24,11 +24,11 @@ from cbir.images import isolated, safely
 from cbir.images.budget import Budget
 from cbir.images.isolated import Decoders
 from cbir.images.pipe import Wanted
+from cbir.images.previews import thumbnails
 from cbir.images.read import decode, decode_with_size, read_fitted
 from cbir.images.watch import Watch
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
-from cbir.report.thumbnails import thumbnails
 from cbir.utils import stopping
 
 Fit = Callable[[bytes, str], np.ndarray]

@@ -20,13 +20,15 @@ from cbir.cli import cli
 from cbir.errors import CbirError, EngineError
 from cbir.extract.extractor import Extracted, Extractor
 from cbir.images import contents
+from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.indexing import apply, run
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
-from cbir.search.searcher import Searcher, classes_of, open_index, why_without_classes
+from cbir.search.searcher import Searcher
+from cbir.words.of_index import classes_of, why_without_classes
 
 Folder = Callable[..., Path]
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from cbir.errors import CbirError
-from cbir.extract.extractor import unit
 from cbir.map.collection import map_index, representatives
 from cbir.map.grid import Grid, arrange, grid_for
 from cbir.map.labels import find_labels
+from cbir.utils.vectors import l2_normalize
 from tests.helpers.feature_index import make_index
 
 Floats = npt.NDArray[np.float32]
@@ -23,7 +23,7 @@ def _clusters(sizes: Sequence[int], dimension: int = 24, seed: int = 3) -> tuple
     random = np.random.default_rng(seed)
     of = np.repeat(np.arange(len(sizes)), sizes)
     centres = random.standard_normal((len(sizes), dimension))
-    return unit((centres[of] + 0.4 * random.standard_normal((len(of), dimension))).astype(np.float32)), of
+    return l2_normalize((centres[of] + 0.4 * random.standard_normal((len(of), dimension))).astype(np.float32)), of
 
 
 def _same_neighbours(of: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], grid: Grid) -> float:
@@ -61,7 +61,7 @@ def test_each_vector_has_a_cell_and_its_neighbours_are_like_it() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_a_few_vectors_are_arranged_too(count: int) -> None:
-    vectors = unit(np.random.default_rng(1).standard_normal((count, 8)).astype(np.float32))
+    vectors = l2_normalize(np.random.default_rng(1).standard_normal((count, 8)).astype(np.float32))
     assert len(set(arrange(vectors, grid_for(count, 1.4)).tolist())) == count
     equal = np.repeat(vectors[:1], count, axis=0)
     assert len(set(arrange(equal, grid_for(count, 1.4)).tolist())) == count

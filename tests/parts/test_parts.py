@@ -17,14 +17,15 @@ from cbir.cli.options.words import Words
 from cbir.cli.render.search_report import SearchReports
 from cbir.engines import open_engine
 from cbir.errors import RegionError
-from cbir.extract.extractor import unit
 from cbir.images.regions import Region, RegionOption, of_label
+from cbir.index.open import open_index
 from cbir.parts.codes import SCALE, best_pictures, differing, quantised, signs
 from cbir.parts.reader import Means, PartReader
 from cbir.parts.whitening import Learner, Whitening, general
 from cbir.parts.windows import MOST_ROWS, grid
 from cbir.search.queries import CombinedQuery, Query
-from cbir.search.searcher import Searcher, open_index
+from cbir.search.searcher import Searcher
+from cbir.utils.vectors import l2_normalize
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_place_maps_are_the_last_map_and_a_finer_stage(bundled: Backbone, draw_p
     assert (fine == reference.stages(pixels)[3]).all()
     for found, known in zip(runs.place_maps(pixels), (coarse, fine), strict=True):
         # in bfloat16 they may be so far off (see `LEAST_COSINE_OF_MAPS`)
-        assert unit(found.reshape(1, -1)) @ unit(known.reshape(1, -1)).T == pytest.approx(1, abs=0.02)
+        assert l2_normalize(found.reshape(1, -1)) @ l2_normalize(known.reshape(1, -1)).T == pytest.approx(1, abs=0.02)
 
 
 def mosaic(seed: int, size: tuple[int, int] = (80, 60)) -> Image.Image:
@@ -104,8 +105,8 @@ def test_a_part_is_found_among_the_rows_of_pictures(reader: PartReader, draw_pic
 
 def test_the_candidates_of_signs_hold_the_best_rows_and_nobodys_rows_are_left_out() -> None:
     random = np.random.default_rng(4)
-    rows = unit(random.normal(size=(5000, 200)).astype(np.float32))
-    query = unit(rows[1234] + 0.6 * rows[77] + 0.01)
+    rows = l2_normalize(random.normal(size=(5000, 200)).astype(np.float32))
+    query = l2_normalize(rows[1234] + 0.6 * rows[77] + 0.01)
     kept, whose = quantised(rows), np.arange(5000) // 10
     apart = differing(signs(query[np.newaxis])[0], signs(kept))
     assert apart.tolist() == ((query > 0) != (kept > 0)).sum(axis=1).tolist()
@@ -119,7 +120,7 @@ def test_the_candidates_of_signs_hold_the_best_rows_and_nobodys_rows_are_left_ou
 
 
 def test_quantising_hardly_changes_scores() -> None:
-    rows = unit(np.random.default_rng(1).normal(size=(40, 880)).astype(np.float32))
+    rows = l2_normalize(np.random.default_rng(1).normal(size=(40, 880)).astype(np.float32))
     assert quantised(rows) / SCALE @ rows.T == pytest.approx(rows @ rows.T, abs=0.01)
 
 

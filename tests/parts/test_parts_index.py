@@ -25,6 +25,7 @@ from cbir.images.large import size_for_parts
 from cbir.images.read import open_image, read_fitted, read_fitted_thumbnail_and_large
 from cbir.index.columns.parts import PARTS, SIGNS, unpack_signs
 from cbir.index.format import load_meta
+from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
@@ -36,7 +37,7 @@ from cbir.parts.maker import PartMaker
 from cbir.parts.whitening import general
 from cbir.search.by_parts import find_parts
 from cbir.search.queries import CombinedQuery, Query
-from cbir.search.searcher import Searcher, open_index
+from cbir.search.searcher import Searcher
 
 MODEL = ("--model", "efficientnet_lite0", "-q")
 

@@ -18,9 +18,9 @@ from click.testing import CliRunner
 
 from cbir.cli import cli
 from cbir.cli.render.segment_report import SegmentPage
-from cbir.extract.extractor import unit
 from cbir.segment.describe import describe_parts
 from cbir.segment.segmenter import Segmentation
+from cbir.utils.vectors import l2_normalize
 from tests.helpers.feature_index import make_index
 from tests.helpers.photo_index import index_photos
 from tests.report.test_page import HOSTILE
@@ -253,7 +253,7 @@ def map_page(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable) -
     for number, name in enumerate(names):
         with open(folder / "photos" / name, "wb") as file:
             draw_picture(number, (80, 60)).save(file, "JPEG")
-    features = unit(np.random.default_rng(1).standard_normal((60, 16)).astype(np.float32))
+    features = l2_normalize(np.random.default_rng(1).standard_normal((60, 16)).astype(np.float32))
     make_index(folder / "index", features, folder / "photos", names.__getitem__)
     result = CliRunner().invoke(cli, ["map", "--index", str(folder / "index"), "--html", str(folder / "map.html")])
     assert result.exit_code == 0, result.output

@@ -15,13 +15,13 @@ from PIL import Image, ImageFont
 
 from cbir.cli import cli
 from cbir.errors import CbirError
+from cbir.images.previews import thumbnails
 from cbir.images.read import read_thumbnail
 from cbir.report import fonts
 from cbir.report.card import Card, Group
 from cbir.report.fonts import Lettering
 from cbir.report.layout import COMFORTABLE, MOST, SIDES, Layout, choose_layout
 from cbir.report.sheet import draw_sheet, write_sheet
-from cbir.report.thumbnails import thumbnails
 from tests.helpers.photo_index import index_photos
 from tests.helpers.sample_files import exif
 

@@ -18,15 +18,16 @@ from cbir.backbones.imagenet import classes, find_class
 from cbir.backbones.weights import Weights, load_state_dict
 from cbir.cli import cli
 from cbir.errors import ModelError
-from cbir.extract.extractor import unit
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
+from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.search.ranker import Ranker
-from cbir.search.searcher import Searcher, open_index
+from cbir.search.searcher import Searcher
+from cbir.utils.vectors import l2_normalize
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +151,7 @@ def test_the_heads_of_torchvisions_networks(name: str, layer: str, shape: tuple[
 def test_rows_are_ranked_by_cosines_of_weighted_features(tmp_path: Path, count: int) -> None:
     """In an index whose rows are kept in memory, and in one that has a shortlist, which is not asked."""
     rng = np.random.default_rng(3)
-    features = unit(rng.random((count, 24), dtype=np.float32))
+    features = l2_normalize(rng.random((count, 24), dtype=np.float32))
     model = {**describe("efficientnet_lite0", "untrained").to_json(), "dimension": 24}
     writer = Writer(tmp_path, Meta(model, 24, "/photos", "2026", "2026"))
     for row, feature in enumerate(features):
@@ -184,7 +185,7 @@ def test_a_search_by_a_class_orders_anew_and_keeps_scores(photos: Path) -> None:
     assert list(after) != list(before)
     weights = class_weights(searcher.backbone, "tabby")
     index = searcher.index
-    rows = unit(index.features(range(12)) * weights)
+    rows = l2_normalize(index.features(range(12)) * weights)
     of = {index.root / record.path: row for row, record in index.records()}
     ranked = [float(rows[of[path]] @ rows[of[query]]) for path in after]
     assert ranked == sorted(ranked, reverse=True)

@@ -16,10 +16,11 @@ from click.testing import CliRunner, Result
 
 from cbir.cli import cli
 from cbir.extract import extractor
+from cbir.index.open import open_index
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.search.queries import CombinedQuery, Query
-from cbir.search.searcher import Searcher, open_index
+from cbir.search.searcher import Searcher
 
 Folder = Callable[..., Path]
 

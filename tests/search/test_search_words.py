@@ -25,12 +25,13 @@ from cbir.index.columns.classes import COUNT, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.home import index_directory
+from cbir.index.open import open_index
 from cbir.index.writer import Writer
 from cbir.indexing.report import Report
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.search.queries import CombinedQuery, Query, WordQuery
-from cbir.search.searcher import Searcher, open_index
+from cbir.search.searcher import Searcher
 from cbir.words.score import with_likeness
 from tests.faults.test_processes import imported
 

@@ -11,12 +11,14 @@ import pytest
 
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexNotFoundError
 from cbir.extract.extractor import Extractor
+from cbir.extract.of_index import backbone_of
 from cbir.index.format import META, load_meta
+from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.search.queries import Query
-from cbir.search.searcher import Searcher, backbone_of, open_index
+from cbir.search.searcher import Searcher
 
 Folder = Callable[..., Path]
 

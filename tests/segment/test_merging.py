@@ -14,10 +14,11 @@ from cbir.segment import hypercolumns, merging
 from cbir.segment.affinity import distances, general_points, learnt, probability
 from cbir.segment.enlarge import enlarged_labels
 from cbir.segment.hierarchy import merge
-from cbir.segment.hypercolumns import StageMap, on_grid, on_regions, stage_maps, unit
+from cbir.segment.hypercolumns import StageMap, on_grid, on_regions, stage_maps
 from cbir.segment.runs import neighbours
 from cbir.segment.segmenter import Segmenter
 from cbir.segment.superpixels import superpixels
+from cbir.utils.vectors import l2_normalize
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_the_margin_keeps_zero_padding_out_of_the_maps(segmenter: Segmenter, mon
         found = []
         for stage in stage_maps(image, segmenter.engine):
             read = on_grid(stage, 6, (30, 40))
-            vectors = unit(read.reshape(1200, -1)).reshape(read.shape)
+            vectors = l2_normalize(read.reshape(1200, -1)).reshape(read.shape)
             away = np.linalg.norm(vectors - vectors[:, 15:25].mean(axis=1, keepdims=True), axis=2)
             found.append(float(away[5:-5, [0, -1]].mean()))
         return found

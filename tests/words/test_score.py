@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from cbir.backbones.imagenet import classes as imagenet
-from cbir.extract.extractor import unit
 from cbir.search.feedback import CANDIDATES, rerank_by_evidence
 from cbir.search.ranker import Ranker
 from cbir.search.rerank import _SAME, Centre, _affinities, reach, roots
 from cbir.tags.rules import tags
+from cbir.utils.vectors import l2_normalize
 from cbir.words.score import class_shares, score_words, weighted_sums, with_likeness
 from cbir.words.vocabulary import look_up
 from tests.helpers.feature_index import make_index
@@ -123,7 +123,7 @@ def clusters(count: int = 4, size: int = 30, seed: int = 0) -> np.ndarray:
     """`count` times `size` features of length 1, positive as a network's, each cluster about a centre of its own."""
     random = np.random.default_rng(seed)
     centres = np.repeat(np.maximum(random.normal(0, 1, (count, 64)), 0), size, axis=0)
-    return unit(np.maximum(centres + random.normal(0, 0.35, centres.shape), 0).astype(np.float32))
+    return l2_normalize(np.maximum(centres + random.normal(0, 0.35, centres.shape), 0).astype(np.float32))
 
 
 def reranked(
@@ -172,7 +172,7 @@ def test_more_are_looked_for_in_the_direction_of_the_likeliest() -> None:
     reranked(features, evidence, near)
     centred = features[:4] - Centre.of(features, 120).mean
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    assert directions[0] == pytest.approx(unit(evidence[:4].astype(np.float32) @ centred), abs=1e-5)
+    assert directions[0] == pytest.approx(l2_normalize(evidence[:4].astype(np.float32) @ centred), abs=1e-5)
 
 
 def test_too_few_pictures_keep_their_order() -> None:
@@ -204,7 +204,7 @@ def test_a_copy_without_evidence_takes_none_away() -> None:
 def test_copies_in_a_chain_are_one_picture() -> None:
     # each is the same as the next to within a hair, the first and the last are not
     first, other = np.random.default_rng(0).random((2, 64)).astype(np.float32)
-    chain = unit(np.stack([first + np.float32(step) * other for step in (0, 0.12, 0.28)]))
+    chain = l2_normalize(np.stack([first + np.float32(step) * other for step in (0, 0.12, 0.28)]))
     rows = np.concatenate([clusters(), chain])
     centre = Centre.of(rows, len(rows))
     alike = _affinities(roots(chain), centre)
@@ -256,7 +256,7 @@ def test_likenesses_are_centred_cosines(tmp_path: Path) -> None:
     features = clusters()
     ranker = Ranker(make_index(tmp_path / "index", features))
     centred = features - Centre.of(features, 120).mean
-    expected = (centred / np.linalg.norm(centred, axis=1, keepdims=True)) @ unit(centred[7])
+    expected = (centred / np.linalg.norm(centred, axis=1, keepdims=True)) @ l2_normalize(centred[7])
     assert ranker.likenesses(features[7]) == pytest.approx(expected, abs=2e-3)
 
 

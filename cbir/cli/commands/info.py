@@ -152,7 +152,7 @@ def _excluded(record: dict[str, Any]) -> str:
 
 def _classes(index: Index) -> dict[str, Any]:
     """Of how many pictures the index knows the classes, and, unless of all, why."""
-    from cbir.search.searcher import why_without_classes
+    from cbir.words.of_index import why_without_classes
 
     try:
         known = int((index.classes().known & index.valid).sum())

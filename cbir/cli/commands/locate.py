@@ -75,7 +75,8 @@ def command(
     """
     use_one_blas_thread()  # others would wait for work while the network computes, and double its time
     asked = asked_region(region, segment)
-    from cbir.backbones.backbone import BUNDLED, describe
+    from cbir.backbones.backbone import describe
+    from cbir.backbones.catalog import BUNDLED
     from cbir.images.safely import open_image
     from cbir.locate.locator import Locator
     from cbir.search.regions import RegionFinder

@@ -55,9 +55,9 @@ def command(
       cbir map --index photos --png photos.png --most 400 --words folders
     """
     use_one_blas_thread()
+    from cbir.index.open import open_index
     from cbir.map.collection import map_index
     from cbir.report.map import map_names, write_map
-    from cbir.search.searcher import open_index
 
     index = open_index(index_name)
     by_default = html is None and png is None

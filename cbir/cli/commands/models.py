@@ -36,7 +36,8 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
       cbir models --json
       cbir models --download resnet50      # downloads 98 MB
     """
-    from cbir.backbones.backbone import BUNDLED, KNOWN, describe
+    from cbir.backbones.backbone import describe
+    from cbir.backbones.catalog import BUNDLED, KNOWN
 
     if download is not None:
         backbone = describe(download)
@@ -83,8 +84,8 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
 
 
 def _describe(name: str) -> dict[str, Any]:
-    from cbir.backbones.backbone import KNOWN, bundled_weights
-    from cbir.backbones.weights import hub_file
+    from cbir.backbones.catalog import KNOWN
+    from cbir.backbones.weights import bundled_weights, hub_file
     from cbir.engines.precision import last_measured
 
     known = KNOWN.get(name)

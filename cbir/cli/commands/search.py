@@ -131,7 +131,8 @@ def command(
       cbir search --query-index photos --index photos -k 1 --format csv
     """
     use_one_blas_thread()
-    from cbir.search.searcher import Searcher, open_index
+    from cbir.index.open import open_index
+    from cbir.search.searcher import Searcher
 
     if shares and not together:
         raise click.UsageError("--shares are for the pictures of one query: add --together.")

@@ -154,7 +154,7 @@ def _check_options(ctx: click.Context, *, xmp: bool) -> None:
 
 
 def _open(name: str) -> Index:
-    from cbir.search.searcher import open_index
+    from cbir.index.open import open_index
 
     return open_index(name)
 
@@ -168,7 +168,7 @@ def _of_index(index: Index, choice: Choice) -> tuple[Iterator[Tagged], list[str]
 
 def _say_why(index: Index, count: int) -> None:
     """Why `count` pictures of an index have no tags."""
-    from cbir.search.searcher import why_without_classes
+    from cbir.words.of_index import why_without_classes
 
     logger.warning(
         "%s of %s pictures are without tags. %s", f"{count:,}", f"{len(index):,}", why_without_classes(index)

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from cbir.errors import CbirError
 
-#: The networks that are known without torch: the names in `cbir.backbones.backbone.KNOWN`, which imports NumPy.
+#: The networks that are known without torch: the names in `cbir.backbones.catalog.KNOWN`, which imports NumPy.
 MODELS = ("efficientnet_lite0", "resnet50", "vgg16")
 
 Items = list[CompletionItem[str]]

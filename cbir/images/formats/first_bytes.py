@@ -56,7 +56,7 @@ def _is_what_it_is_called(path: Path, head: bytes) -> bool:
     """Whether a file begins as the formats do whose names end so; some have no mark, and then the name has to do."""
     from PIL import Image
 
-    from cbir.images.read import FORMATS
+    from cbir.images.formats.known import FORMATS
 
     Image.init()
     format_ = Image.EXTENSION.get(path.suffix.lower())

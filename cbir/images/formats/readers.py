@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbir import __version__
+from cbir._version import __version__
 
 _PACKAGES = ("pillow", "pillow-heif", "pillow-jxl-plugin", "rawpy")
 

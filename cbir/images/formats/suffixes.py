@@ -80,7 +80,7 @@ def picture_suffixes() -> frozenset[str]:
     """
     from PIL import Image
 
-    from cbir.images.read import FORMATS, MORE_SUFFIXES
+    from cbir.images.formats.known import FORMATS, MORE_SUFFIXES
 
     Image.init()
     suffixes = {suffix for suffix, format_ in Image.EXTENSION.items() if format_ in FORMATS} | MORE_SUFFIXES

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +15,10 @@ from annoy import AnnoyIndex
 
 from cbir.index.ann.projection import DIRECTIONS, principal_directions, project
 from cbir.index.ann.trees import Trees
+from cbir.index.exact import RowSource, exact_first
 from cbir.index.format import ShortlistEntry
 from cbir.index.rowfile import RowFile
-
-if TYPE_CHECKING:
-    from cbir.index.store import Index
-
-Floats = npt.NDArray[np.float32]
+from cbir.utils.vectors import Floats
 
 TREES = 40
 CANDIDATES = 200
@@ -72,27 +68,27 @@ def is_needed(meta_rows: int, covered: int | None) -> bool:
     return meta_rows > SMALL and outside > (max(SMALL, meta_rows // 10) if covered else 0)
 
 
-def build(index: Index, path: Path) -> Built:
-    """Project all valid rows of `index`, write their trees to `path`, and find the `search_k` for TARGET_RECALL.
+def build(source: RowSource, path: Path) -> Built:
+    """Project all valid rows of `source`, write their trees to `path`, and find the `search_k` for TARGET_RECALL.
 
     The trees grow in the file, which is there already, and not in memory, of which a million rows would take a
     gigabyte. OSError where they cannot be written.
     """
-    projection = principal_directions(index)
+    projection = principal_directions(source)
     directions = len(projection) - 1
     trees = AnnoyIndex(directions, "angular")
     trees.set_seed(_SEED)
     try:
         trees.on_disk_build(str(path))
-        valid = index.valid
-        for start, chunk in index.chunks():
+        valid = source.valid
+        for start, chunk in source.chunks():
             for row, vector in enumerate(project(chunk, projection).tolist(), start):
                 if valid[row]:
                     trees.add_item(row, vector)
         trees.build(TREES)
     except Exception as error:  # Annoy knows no other
         raise OSError(f"Annoy could not write {path}: {error}") from error
-    return Built(projection, *_calibrate(index, trees, projection))
+    return Built(projection, *_calibrate(source, trees, projection))
 
 
 def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int, valid: npt.NDArray[np.bool_]) -> Shortlist:
@@ -109,12 +105,12 @@ def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int, valid
     return Shortlist(entry.rows, trees, projection, entry.search_k)
 
 
-def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int, float]:
+def _calibrate(source: RowSource, trees: AnnoyIndex, projection: Floats) -> tuple[int, float]:
     """The least `search_k` with TARGET_RECALL of the exact first ten, on sampled rows, and its recall."""
     rng = np.random.default_rng(_SEED)
-    rows = np.flatnonzero(index.valid)
-    queries = index.features(rng.choice(rows, min(_PROBES, len(rows)), replace=False))
-    exact, _ = exact_first(index, queries, 10)
+    rows = np.flatnonzero(source.valid)
+    queries = source.features(rng.choice(rows, min(_PROBES, len(rows)), replace=False))
+    exact, _ = exact_first(source, queries, 10)
     projected = project(queries, projection).tolist()
     search_k, recall = 0, 0.0
     for search_k in _SEARCH_K:
@@ -125,20 +121,3 @@ def _calibrate(index: Index, trees: AnnoyIndex, projection: Floats) -> tuple[int
         if recall >= TARGET_RECALL:
             break
     return search_k, recall
-
-
-def exact_first(index: Index, queries: Floats, count: int) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The first `count` valid rows by cosine, in no order, and their cosines; both of shape (queries, count).
-
-    `queries` has shape (queries, dimension), all rows are compared, and there are at least `count`.
-    """
-    scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
-    rows = np.zeros((len(queries), count), dtype=np.int64)
-    for start, chunk in index.chunks():
-        cosines = queries @ chunk.T
-        cosines[:, ~index.valid[start : start + len(chunk)]] = -np.inf
-        scores = np.concatenate([scores, cosines], axis=1)
-        rows = np.concatenate([rows, np.broadcast_to(np.arange(start, start + len(chunk)), cosines.shape)], axis=1)
-        best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-        scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
-    return rows, scores

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from cbir.index.store import Index
-
-Floats = npt.NDArray[np.float32]
+from cbir.index.exact import RowSource
+from cbir.utils.vectors import Floats
 
 DIRECTIONS = 128
 SAMPLE_ROWS = 8000
@@ -23,33 +18,35 @@ _SPARE = 32
 _ITERATIONS = 3
 
 
-def principal_directions(index: Index) -> Floats:
+def principal_directions(source: RowSource) -> Floats:
     """The mean and about the first principal directions of a sample of rows, shape (1 + directions, dimension).
 
     By subspace iteration with a random start (Halko, Martinsson and Tropp 2011, algorithm 4.4), which reads the sample
     a chunk at a time: its covariance alone would be 64 MB in 4,096 dimensions, and its eigenvectors take seconds.
     """
-    dimension = index.meta.dimension
+    dimension = source.dimension
     directions = min(DIRECTIONS, dimension)
     rng = np.random.default_rng(_SEED)
-    rows = np.flatnonzero(index.valid)
+    rows = np.flatnonzero(source.valid)
     if len(rows) > SAMPLE_ROWS:
         rows = np.sort(rng.choice(rows, SAMPLE_ROWS, replace=False))
     parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    mean = np.asarray(sum(index.features(part).sum(axis=0, dtype=np.float64) for part in parts) / len(rows), np.float32)
+    mean = np.asarray(
+        sum(source.features(part).sum(axis=0, dtype=np.float64) for part in parts) / len(rows), np.float32
+    )
     basis = rng.standard_normal((dimension, min(directions + _SPARE, dimension)), dtype=np.float32)
     for _ in range(_ITERATIONS):
         basis, _ = np.linalg.qr(basis)
         product = np.zeros_like(basis)
         for part in parts:
-            centred = index.features(part) - mean
+            centred = source.features(part) - mean
             product += centred.T @ (centred @ basis)
         basis = product
     # within the space that was found, the directions by variance
     basis, _ = np.linalg.qr(basis)
     inner = np.zeros((basis.shape[1], basis.shape[1]), dtype=np.float32)
     for part in parts:
-        along = (index.features(part) - mean) @ basis
+        along = (source.features(part) - mean) @ basis
         inner += along.T @ along
     _, vectors = np.linalg.eigh(inner)  # eigenvalues ascend
     found = basis @ vectors[:, ::-1][:, :directions]

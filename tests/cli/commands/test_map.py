@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cbir.cli import cli
-from cbir.extract.extractor import unit
+from cbir.utils.vectors import l2_normalize
 from tests.conftest import DrawPicture
 from tests.helpers.feature_index import make_index
 
@@ -32,7 +32,7 @@ def coloured(tmp_path: Path) -> Path:
     for row, colour in enumerate(colours.tolist()):
         Image.new("RGB", (90, 60), tuple(colour)).save(tmp_path / "photos" / f"{row}.jpg", quality=95)
         features.append(centres[tuple(colour)] + 0.1 * random.standard_normal(16))
-    make_index(tmp_path / "index", unit(np.array(features, dtype=np.float32)), tmp_path / "photos")
+    make_index(tmp_path / "index", l2_normalize(np.array(features, dtype=np.float32)), tmp_path / "photos")
     return tmp_path / "index"
 
 
@@ -101,7 +101,9 @@ def test_regions_are_called_by_their_folders(
 ) -> None:
     folders = ("sea <b>", "hills")
     features = np.repeat(np.eye(2, 8, dtype=np.float32), 12, axis=0) + 0.01 * np.arange(24, dtype=np.float32)[:, None]
-    index = make_index(tmp_path / "index", unit(features), tmp_path, lambda row: f"{folders[row // 12]}/{row}.jpg")
+    index = make_index(
+        tmp_path / "index", l2_normalize(features), tmp_path, lambda row: f"{folders[row // 12]}/{row}.jpg"
+    )
     for row in range(24):
         path = index.root / index.record(row).path
         path.parent.mkdir(exist_ok=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cbir.backbones.backbone import KNOWN
+from cbir.backbones.catalog import KNOWN
 from cbir.cli.options.completion import MODELS
 
 CHECKOUT = Path(__file__).parents[3]

@@ -18,7 +18,8 @@ from PIL import EpsImagePlugin, Image, ImageCms, UnidentifiedImageError, feature
 from cbir.errors import ImageReadError
 from cbir.images import read
 from cbir.images.colour import spaces
-from cbir.images.read import FORMATS, decode, read_image
+from cbir.images.formats.known import FORMATS
+from cbir.images.read import decode, read_image
 from cbir.images.scan import picture_suffixes
 from tests.helpers.sample_files import (
     SIZE,

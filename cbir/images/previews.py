@@ -15,7 +15,12 @@ from PIL import Image, ImageDraw
 from cbir.errors import ImageReadError
 from cbir.images.contents import read_bytes
 from cbir.images.safely import read_thumbnail
-from cbir.report.card import PixelBox, Source
+
+#: Where a picture is: a file, or its content where it came without one.
+Source = Path | bytes
+
+#: x, y, width and height of a part of a picture, in pixels of the upright picture.
+PixelBox = tuple[float, float, float, float]
 
 # More would hold as many decoded pictures at a time, and wait for the disk.
 _MOST_THREADS = 4
@@ -28,7 +33,7 @@ _QUALITY = 82
 
 
 @dataclass(frozen=True)
-class Thumbnail:
+class Preview:
     """A small picture (upright, RGB) and the `size` of the large one, or the reason why there is none."""
 
     image: Image.Image | None
@@ -43,7 +48,7 @@ class Thumbnail:
         return _outlined(self.image, box, self.size)
 
 
-def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, Thumbnail]]:
+def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, Preview]]:
     """A thumbnail of at most `side` pixels in width and height for each of `sources`, each once, in order.
 
     A file that is gone or no picture has a thumbnail without an image.
@@ -51,7 +56,7 @@ def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, T
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         # decoded ahead, but only so far that memory does not grow with the number of pictures
-        waiting: deque[tuple[Source, Future[Thumbnail]]] = deque()
+        waiting: deque[tuple[Source, Future[Preview]]] = deque()
         try:
             for source in dict.fromkeys(sources):
                 waiting.append((source, pool.submit(_thumbnail, source, side)))
@@ -66,13 +71,13 @@ def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, T
                 future.cancel()
 
 
-def _thumbnail(source: Source, side: int) -> Thumbnail:
+def _thumbnail(source: Source, side: int) -> Preview:
     try:
         data = read_bytes(source) if isinstance(source, Path) else source
         image, size = read_thumbnail(data, side, name=str(source) if isinstance(source, Path) else "the picture")
     except ImageReadError as error:
-        return Thumbnail(None, problem="the file is not there" if error.reason == _GONE else error.reason)
-    return Thumbnail(image, size)
+        return Preview(None, problem="the file is not there" if error.reason == _GONE else error.reason)
+    return Preview(image, size)
 
 
 def as_jpeg(image: Image.Image) -> bytes:

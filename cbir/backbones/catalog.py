@@ -1,0 +1,56 @@
+"""Networks of which everything is known without importing torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cbir.backbones.weights import WeightsFile
+from cbir.images.fit import Preprocessing
+
+BUNDLED = "efficientnet_lite0"
+
+
+#: Preferred to the bundled network where its weights are at hand: twice as many classes apart, ten times the work.
+PREFERRED = "resnet50"
+
+
+# torchvision's `ImageClassification` preset, in units of pixel values
+_IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+
+
+_IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+
+
+_TORCHVISION_PRESET = Preprocessing(256, 224, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A backbone of which everything is known beforehand, so that neither torch nor torchvision is needed."""
+
+    dimension: int
+    preprocessing: Preprocessing
+    features: str
+    weights: WeightsFile | None  # None: they come with a package
+
+
+KNOWN = {
+    "efficientnet_lite0": Known(
+        1280,
+        Preprocessing(256, 224, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest"),
+        "global average pool",
+        None,
+    ),
+    "resnet50": Known(
+        2048,
+        _TORCHVISION_PRESET,
+        "global average pool",
+        WeightsFile("https://download.pytorch.org/models/resnet50-0676ba61.pth", 98),
+    ),
+    "vgg16": Known(
+        4096,
+        _TORCHVISION_PRESET,
+        "fc2 after its ReLU",
+        WeightsFile("https://download.pytorch.org/models/vgg16-397923af.pth", 528),
+    ),
+}
