@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-faults lint format bench bench-quick dataset docs clean
+.PHONY: demo test test-faults test-pythons test-lowest package lint format bench bench-quick dataset docs clean
 
 demo: $(VENV)/installed
 	@echo
@@ -33,6 +33,18 @@ test: $(VENV)/installed-dev
 test-faults: $(VENV)/installed-dev
 	$(PYTEST) -m faults
 
+# the quick tests on each Python from 3.10 to 3.13 that is installed; the first time, torch is fetched for each
+test-pythons: $(VENV)/installed-nox
+	$(BIN)/nox --session tests
+
+# the quick tests with the oldest packages that setup.cfg allows
+test-lowest: $(VENV)/installed-nox
+	$(BIN)/nox --session lowest
+
+# what would be published, in dist/; and `make demo` with it in empty environments of the oldest and the newest Python
+package: $(VENV)/installed-nox
+	$(BIN)/nox --session smoke
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,7 +69,7 @@ docs: $(VENV)/installed
 	$(BIN)/python scripts/reference.py
 
 clean:
-	rm -rf $(VENV) build demo benchmarks/work *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox build dist demo benchmarks/work *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "cbir needs Python 3.10 or newer: make PYTHON=python3.12 …")'
@@ -65,10 +77,7 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	$(PIP) install --quiet --editable .
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) install --quiet --editable '.[dev]'
-	touch $@
-
-$(VENV)/installed-bench: $(VENV)/installed
-	$(PIP) install --quiet --editable '.[bench]'
+# an extra of setup.cfg
+$(VENV)/installed-%: $(VENV)/installed
+	$(PIP) install --quiet --editable '.[$*]'
 	touch $@
