@@ -20,10 +20,15 @@ from tests.helpers.examples import examples_in, prepare, run_line
 
 CHECKOUT = Path(__file__).parents[1]
 DOCUMENTS = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md")]
-PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
+DOCS = CHECKOUT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
 
-#: Documents whose examples run.
-WITH_EXAMPLES = [CHECKOUT / "README.md", *PAGES]
+#: Pages of reference: one table, or one for each command. All others, but for those of docs/method/, are short.
+REFERENCE = {"README.md", "commands.md", "index-format.md", "performance.md", "promises.md", "python.md"}
+MOST_LINES = 60
+
+#: Documents whose examples run. Those of docs/commands.md are those of the help, which run from there.
+WITH_EXAMPLES = [CHECKOUT / "README.md", *(page for page in PAGES if page.name != "commands.md")]
 
 #: How many blocks of them may be marked as not to be run, and how many lines download something.
 MOST_NOT_RUN = 12
@@ -48,18 +53,34 @@ def test_every_promise_names_tests_that_exist() -> None:
         assert set(named) <= tests, set(named) - tests
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES], ids=lambda path: path.name)
+def name_of(document: Path) -> str:
+    """The path of a document from the checkout on, as a test's id."""
+    return document.relative_to(CHECKOUT).as_posix()
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES], ids=name_of)
 def test_links_lead_somewhere(document: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
         assert link.startswith("https://") or (document.parent / link).exists(), link
 
 
 def test_the_list_of_pages_has_all_pages() -> None:
-    listed = re.findall(r"\]\((\w[\w-]*\.md)\)", (CHECKOUT / "docs/README.md").read_text())
-    assert sorted({*listed, "README.md"}) == [page.name for page in PAGES], (
+    listed = re.findall(r"\]\((\w[\w/-]*\.md)\)", (DOCS / "README.md").read_text())
+    assert sorted([*listed, "README.md"]) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES), (
         "docs/README.md names each page of docs/ once"
     )
-    assert len(set(listed)) == len(listed)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pages_are_short_and_of_one_width(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    if page.parent == DOCS and page.name not in REFERENCE:
+        assert len(lines) <= MOST_LINES, "one topic a page; measurements go to docs/method/"
+    is_code = False
+    for number, line in enumerate(lines, 1):
+        is_code ^= line.startswith("```")
+        if not is_code and not line.startswith(("|", "    ", "!")):
+            assert len(line) <= 120, f"{page.name}:{number}"
 
 
 def test_what_is_made_from_the_help_is_up_to_date() -> None:
@@ -151,24 +172,16 @@ def scratch(template: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Pat
 _open_engine = functools.cache(open_engine)
 
 
-#: Lines that ran already: documents and help texts share some.
-_done: set[str] = set()
-
-
 def run_lines(text: str) -> int:
     """Run all lines; how many there were. Comments alone and blank lines are none."""
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
     lines = [line for line in lines if DOWNLOADS not in line]
     for line in lines:
-        command = line.split("  #")[0].strip()
-        # what changes an index is there for the lines after it
-        if command not in _done or command.startswith("cbir index"):
-            run_line(command)
-        _done.add(command)
+        run_line(line.split("  #")[0].strip())
     return len(lines)
 
 
-@pytest.mark.parametrize("document", WITH_EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", WITH_EXAMPLES, ids=name_of)
 def test_examples_run(document: Path, scratch: Path) -> None:
     names: dict[str, Any] = {"__name__": "example"}
     for example in examples_in(document):

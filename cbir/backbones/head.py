@@ -3,7 +3,7 @@
 The last layer is linear in a picture's features (before these are made length 1), so the classes that the network sees
 cost a product of two matrices and no second forward pass. `class_weights` takes single rows of that layer, as
 `get_weighted_features` of hundredblocks/semantic-search does, which cbir descends from: features multiplied with them
-compare pictures as that class. docs/queries.md has what it gains.
+compare pictures as that class. docs/method/queries.md has what it gains.
 """
 
 from __future__ import annotations

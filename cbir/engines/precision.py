@@ -29,7 +29,7 @@ Features = npt.NDArray[np.float32]
 LEAST_COSINE = 0.9997
 
 #: The same of all cells of the maps that parts are read from, of which whitened means are kept in 8 bits a number:
-#: in bf16 (EfficientNet-Lite0: .990 at worst) what is found by them is the same (docs/parts.md).
+#: in bf16 (EfficientNet-Lite0: .990 at worst) the same pictures are found (docs/method/parts.md).
 LEAST_COSINE_OF_MAPS = 0.985
 
 #: A precision that takes this much longer than the fastest in the first trial is not tried again.

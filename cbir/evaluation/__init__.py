@@ -1,1 +1,1 @@
-"""How well pictures are found: leave-one-out retrieval, measured (`docs/evaluate.md` has the definitions)."""
+"""How well pictures are found: leave-one-out retrieval, measured (`docs/measures.md` has the definitions)."""

@@ -82,7 +82,7 @@ def by_folder(paths: Sequence[str]) -> GroundTruth:
 
 
 def by_file(file: Path, paths: Sequence[str], root: Path) -> GroundTruth:
-    """Queries and relevant pictures as a JSON or CSV file says (`docs/evaluate.md` has the format).
+    """Queries and relevant pictures as a JSON or CSV file says (`docs/ground-truth.md` has the format).
 
     Raises CbirError that says what is wrong: the file cannot be read, is of another form, or names pictures that
     are not among `paths`.

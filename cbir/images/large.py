@@ -13,7 +13,8 @@ from PIL import Image
 from cbir.images.fit import Box
 
 #: Pixels of a picture's longer side when its parts are read for an index, and all its pixels at most, about: windows
-#: are a third of the shorter side, so those of squarer pictures need fewer for as many each. docs/parts.md has others.
+#: are a third of the shorter side, so those of squarer pictures need fewer for as many each. docs/method/parts.md
+#: has others.
 SIDE = 608
 _AREA = 608 * 400
 

@@ -4,7 +4,7 @@ The network's classes are a narrow view of its features. The pictures for which 
 examples (Rocchio, "Relevance Feedback in Information Retrieval", 1971; without a user's judgement as in Yan, Hauptmann
 and Jin, "Multimedia Search with Pseudo-Relevance Feedback", CIVR 2003), and what they speak for
 spreads from them over the graph of their neighbours (`rerank.reach`). A picture with the wrong class among many of
-the right one is found that way. docs/words.md has what it gains.
+the right one is found that way. docs/method/words.md has what it gains.
 """
 
 from __future__ import annotations

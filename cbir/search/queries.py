@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cbir.images.regions import Asked
     from cbir.words.vocabulary import Word
 
-#: How far a query moves away from what it is to be unlike: docs/queries.md has what others give.
+#: How far a query moves away from what it is to be unlike: docs/method/queries.md has what others give.
 STRENGTH = 0.3
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from cbir.parts.whitening import Whitening
     from cbir.segment.segmenter import Segmenter
 
-#: Pixels of a region's longer side when its features are compared with whole pictures': docs/parts.md has others.
+#: Pixels of a region's longer side when its features are compared with whole pictures'. docs/method/regions.md
+#: has others.
 _SIDE = 288
 
 

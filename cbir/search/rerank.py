@@ -1,7 +1,7 @@
 """Re-ranking: the neighbourhood of a query says more than the query alone.
 
-Three steps, which docs/reranking.md explains and measures. *Query expansion* (Chum et al., "Total Recall", ICCV 2007;
-weighted as in Radenovic, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2019)
+Three steps, which docs/reranking.md explains and docs/method/reranking.md measures. *Query expansion* (Chum et al.,
+"Total Recall", ICCV 2007; weighted as in Radenovic, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2019)
 looks again with the query moved towards its nearest rows. *Smoothing* averages every row of the shortlist with its own
 nearest (Arandjelovic and Zisserman, "Three things everyone should know ...", CVPR 2012, there for a whole database).
 *Diffusion* (Iscen, Tolias, Avrithis, Furon and Chum, "Efficient Diffusion on Region Manifolds", CVPR 2017, truncated to

@@ -116,7 +116,7 @@ class Searcher:
         `class_name`, a class of ImageNet, features are ranked by what speaks for or against that class (see
         `cbir.backbones.head`); scores stay as they are.
 
-        Of queries by words, only those by one word alone are re-ranked: docs/words.md says why.
+        Of queries by words, only those by one word alone are re-ranked: docs/method/words.md says why.
 
         Raises ModelError where there is no such class, or the network has none; CbirError where the index has no
         percentiles to compare with, or no classes to look for words in; ValueError where words alone are to have a

@@ -26,7 +26,7 @@ TOP = 3
 
 #: The shorter sides at which a picture enters the network, in units of its usual crop (224 pixels). A part is read at
 #: the scale where its side comes nearest to _PART_SIDE of these: larger, and the network does not see it as a whole;
-#: smaller, and its surroundings are mixed in. docs/segment.md has the figures.
+#: smaller, and its surroundings are mixed in. docs/method/segment-classes.md has the figures.
 _SCALES = (1.0, 2**0.5, 2.0, 8**0.5)
 _PART_SIDE = 0.65
 

@@ -1,4 +1,4 @@
-"""How much the pictures of a collection have to do with words. docs/words.md has what the rules gain.
+"""How much the pictures of a collection have to do with words. docs/method/words.md has what the rules gain.
 
 Pictures are known by their most probable classes: `classes` and `probabilities`, shape (rows, n), as an index keeps
 them (uint16 and float16), or any other integers and floats.

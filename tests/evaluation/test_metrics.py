@@ -24,7 +24,7 @@ def ranks(*numbers: int) -> np.ndarray:
         (ranks(1), 1.0),
         (ranks(4), 1 / 4),  # one relevant picture: the inverse of its rank
         (ranks(1, 2, 3), 1.0),  # all relevant pictures first
-        (ranks(1, 3, 6), (1 / 1 + 2 / 3 + 3 / 6) / 3),  # the example of docs/evaluate.md
+        (ranks(1, 3, 6), (1 / 1 + 2 / 3 + 3 / 6) / 3),  # the example of docs/measures.md
         (ranks(8, 9, 10), (1 / 8 + 2 / 9 + 3 / 10) / 3),  # all of them last
     ],
 )

@@ -1,4 +1,4 @@
-"""`--log-file`: what a run did and how it ended, for whoever looks the next morning. docs/cron.md shows its lines."""
+"""`--log-file`: what a run did and how it ended, for whoever looks the next morning. docs/logs.md shows its lines."""
 
 from __future__ import annotations
 

@@ -154,14 +154,14 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(picture: Path, tmp_
     assert ("error" in bad, "error" in good) == (True, False)
 
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "segment.md"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_every_option_is_documented() -> None:
     command = cli.get_command(None, "segment")  # type: ignore[arg-type]
     shared_by_all = {"--model", "--weights", "--engine", "--verbose", "--quiet", "--log-file", "--help"}
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}  # type: ignore[union-attr]
-    text = DOCUMENT.read_text()
+    text = "".join(page.read_text() for page in DOCS.glob("segment*.md"))
     assert not {name for name in options - shared_by_all if name not in text}
 
 
@@ -170,7 +170,7 @@ def test_the_examples_run(picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     folder.mkdir()
     Image.open(picture).save(folder / "some.jpg")
     monkeypatch.chdir(folder)
-    lines = [line.split("#")[0].split() for line in DOCUMENT.read_text().splitlines() if line.startswith("    cbir ")]
+    lines = [line.split("#")[0].split() for line in (DOCS / "segment.md").read_text().splitlines() if line.startswith("    cbir ")]
     assert len(lines) > 5
     for _, *arguments in lines:
         result = run(*("some.jpg" if argument == "*.jpg" else argument for argument in arguments))

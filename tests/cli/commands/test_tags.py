@@ -511,7 +511,8 @@ def test_the_examples_of_the_docs(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(shared("photos") / f"{name}.jpg", target)
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[3] / "docs" / "tags.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[3] / "docs"
+    text = "\n".join((docs / f"{page}.md").read_text(encoding="utf-8") for page in ("tags", "sidecars", "search"))
     examples = [part for block in text.split("```")[1::2] for part in block.split("$ cbir ")[1:]]
     assert len(examples) == 7
     for example in examples:
