@@ -131,8 +131,8 @@ def commands_page() -> str:
         *(f"| {code} | {_cell(meaning)} |" for code, meaning in EXIT_CODES),
         "",
         *_wrapped(
-            "Data goes to stdout, all else to stderr; `-q` silences what is no error. [exit-codes.md](exit-codes.md) explains "
-            "both for jobs."
+            "Data goes to stdout, all else to stderr; `-q` silences what is no error. [exit-codes.md](exit-codes.md) "
+            "explains both for jobs."
         ),
         "",
         "## Environment",

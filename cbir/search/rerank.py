@@ -1,12 +1,13 @@
 """Re-ranking: the neighbourhood of a query says more than the query alone.
 
 Three steps, which docs/reranking.md explains and docs/method/reranking.md measures. *Query expansion* (Chum et al.,
-"Total Recall", ICCV 2007; weighted as in Radenovic, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2019)
-looks again with the query moved towards its nearest rows. *Smoothing* averages every row of the shortlist with its own
-nearest (Arandjelovic and Zisserman, "Three things everyone should know ...", CVPR 2012, there for a whole database).
-*Diffusion* (Iscen, Tolias, Avrithis, Furon and Chum, "Efficient Diffusion on Region Manifolds", CVPR 2017, truncated to
-a shortlist as in "Fast Spectral Ranking for Similarity Search", CVPR 2018) lets likeness spread from the query to its
-neighbours and on to theirs, so that a photo of the same thing from another side is found by way of those between.
+"Total Recall", ICCV 2007; weighted as in Radenovic, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human
+Annotation", TPAMI 2019) looks again with the query moved towards its nearest rows. *Smoothing* averages every row of
+the shortlist with its own nearest (Arandjelovic and Zisserman, "Three things everyone should know ...", CVPR 2012,
+there for a whole database). *Diffusion* (Iscen, Tolias, Avrithis, Furon and Chum, "Efficient Diffusion on Region
+Manifolds", CVPR 2017, truncated to a shortlist as in "Fast Spectral Ranking for Similarity Search", CVPR 2018) lets
+likeness spread from the query to its neighbours and on to theirs, so that a photo of the same thing from another side
+is found by way of those between.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
 
 z are a superpixel's stages, each of length 1, and its colour, projected linearly; p its place in units of the longer
 side. For the bundled network projection and numbers were learnt from what people drew in 50 training pictures of
-BSDS500 (`scripts/train_segmentation.py`, `docs/method/segment.md`) and lie in the package. For other networks all stages
-count alike, reduced to the picture's own principal components, and distances are in units of the picture's mean one.
+BSDS500 (`scripts/train_segmentation.py`, `docs/method/segment.md`) and lie in the package. For other networks all
+stages count alike, reduced to the picture's own principal components, and distances are in units of the picture's mean
+one.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def test_what_does_not_show_a_word(photos: Path) -> None:
 
 
 def test_a_picture_and_a_word(photos: Path) -> None:
-    """Ordered by the rule of docs/word-scores.md; the score is the cosine with the picture, whose own file is left out."""
+    """Ordered as docs/word-scores.md says; the score is the cosine with the picture, whose own file is left out."""
     index = open_index("photos")
     searcher = Searcher(index)
     query = Query.from_path(photos / name_of(10))

@@ -170,7 +170,8 @@ def test_the_examples_run(picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     folder.mkdir()
     Image.open(picture).save(folder / "some.jpg")
     monkeypatch.chdir(folder)
-    lines = [line.split("#")[0].split() for line in (DOCS / "segment.md").read_text().splitlines() if line.startswith("    cbir ")]
+    text = (DOCS / "segment.md").read_text()
+    lines = [line.split("#")[0].split() for line in text.splitlines() if line.startswith("    cbir ")]
     assert len(lines) > 5
     for _, *arguments in lines:
         result = run(*("some.jpg" if argument == "*.jpg" else argument for argument in arguments))
