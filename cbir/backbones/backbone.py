@@ -1,24 +1,24 @@
-"""Which backbones there are, and what is known of each without importing torch.
-
-`choose` turns what the user said (or did not say) into a `Backbone`: all that an index has to remember of the
-network that made it, and all that an engine needs to run it.
-"""
+"""A backbone, all that an index remembers of its network and that an engine needs to run it, and the choice of one."""
 
 from __future__ import annotations
 
 import os
 import re
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from cbir.backbones.catalog import BUNDLED, KNOWN, PREFERRED
-from cbir.backbones.weights import Weights, bundled_weights, hub_file, is_remembered, remember
-from cbir.errors import WeightsError
+from cbir.backbones.catalog import BUNDLED, KNOWN, MODALITIES, PREFERRED, Known
+from cbir.backbones.families import FAMILIES, TextFamily, Tokens, family_of
+from cbir.backbones.weights import Weights, WeightsFile, hub_file, is_remembered, remember
+from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from cbir.backbones.network import Network
 
 
@@ -28,21 +28,26 @@ _NAME = re.compile("[a-z0-9_]{1,64}")
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network up to its features, with its weights and preprocessing: what makes two indexes comparable."""
+    """A network up to its features, with its weights and preprocessing: what makes two indexes comparable.
+
+    `modalities` are what it turns into features that can be compared with each other: ("image",) or ("image", "text").
+    """
 
     name: str
     dimension: int
     preprocessing: Preprocessing
     weights: Weights
+    modalities: tuple[str, ...] = ("image",)
 
     def to_json(self) -> dict[str, Any]:
-        """As the JSON object that `meta.json` keeps."""
-        return {
+        """Return the JSON object that `meta.json` keeps; it names modalities where there are others than images."""
+        record = {
             "name": self.name,
             "dimension": self.dimension,
             "preprocessing": self.preprocessing.to_json(),
             "weights": self.weights.to_json(),
         }
+        return record if self.modalities == ("image",) else {**record, "modalities": list(self.modalities)}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Backbone:
@@ -56,20 +61,19 @@ class Backbone:
         if name in KNOWN and preprocessing != KNOWN[name].preprocessing:
             raise ValueError(f"its preprocessing is not that of {name}")
         weights = Weights.from_json(record["weights"])
-        if weights.source == "bundled" and name != BUNDLED:
+        if weights.source == "bundled" and name not in FAMILIES:
             raise ValueError(f"no weights of {name} come with cbir")
-        return cls(name, dimension, preprocessing, weights)
+        modalities = record.get("modalities", ["image"])
+        if modalities not in (["image"], list(MODALITIES)) or (name in KNOWN and modalities != ["image"]):
+            raise ValueError(f"impossible modalities of {name}: {reprlib.repr(modalities)}")
+        return cls(name, dimension, preprocessing, weights, tuple(modalities))
 
     def build(self) -> Network:
-        """The network in torch, float32, in evaluation mode, with its weights (read and checked).
+        """Build the network in torch, float32, in evaluation mode, with its weights (read and checked).
 
         WeightsError where they are not to be had, or only an index wants random ones in a network that may be of any
         size; ModelError where its preprocessing is another network's.
         """
-        if self.name == BUNDLED:
-            from cbir.backbones.efficientnet_lite import build
-
-            return build(self.name, self.weights)
         weights = self.weights
         is_wanted = self.name in KNOWN or weights.is_chosen or is_remembered(weights.identity, self.name)
         if weights.source == "untrained" and not is_wanted:
@@ -77,13 +81,25 @@ class Backbone:
                 f"The index says that it was made by an untrained {self.name}, which was not used here before. "
                 "If you want that, say so once with --weights untrained."
             )
-        from cbir.backbones.torchvision import build as build_torchvision
+        return family_of(self.name).build(self.name, weights, self.preprocessing)
 
-        return build_torchvision(self.name, weights, self.preprocessing)
+    def build_text(self) -> nn.Module:
+        """Build the text encoder in torch, from `tokens` to features (n, dimension). ModelError where there is none."""
+        return self._text_family().build_text(self.name, self.weights)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Turn n texts into what the text encoder takes, shape (n, length). ModelError where there is none."""
+        return self._text_family().tokens(self.name, texts)
+
+    def _text_family(self) -> TextFamily:
+        family = family_of(self.name)
+        if "text" not in self.modalities or not hasattr(family, "build_text"):
+            raise ModelError(f"The network {self.name} knows images only, and no text.")
+        return cast(TextFamily, family)
 
 
 def choose(name: str | None = None, weights: str | None = None) -> tuple[Backbone, str | None]:
-    """The backbone for a new index, and a line for stderr where the choice was not the user's.
+    """Choose the backbone for a new index; with it comes a line for stderr where the choice was not the user's.
 
     `name` is `--model`; without it `$CBIR_MODEL`, then `resnet50` if its weights are already in torch's hub
     cache, then the bundled `efficientnet_lite0`. `weights` is `--weights`: a file, or "untrained". A network
@@ -93,7 +109,7 @@ def choose(name: str | None = None, weights: str | None = None) -> tuple[Backbon
     remark = None
     if name is None:
         preferred = KNOWN[PREFERRED].weights
-        if weights is None and preferred is not None and os.path.isfile(hub_file(preferred)):
+        if weights is None and isinstance(preferred, WeightsFile) and os.path.isfile(hub_file(preferred)):
             name = PREFERRED
             remark = f"Using {name}, whose weights are on this machine. Another network: --model {BUNDLED}."
         else:
@@ -103,26 +119,22 @@ def choose(name: str | None = None, weights: str | None = None) -> tuple[Backbon
 
 
 def describe(name: str, weights: str | None = None) -> Backbone:
-    """The backbone `name` with weights as in `choose`; its own where `weights` is None.
+    """Describe the backbone `name` with weights as in `choose`; its own where `weights` is None.
 
     Raises ModelError where there is no such network, WeightsError where the weights' file cannot be read.
     """
-    known = KNOWN.get(name)
-    if known is None:
-        from cbir.backbones.torchvision import describe as describe_torchvision
+    known = known_of(name)
+    chosen = known.own_weights() if weights is None else named_by_user(weights, name)
+    return Backbone(name, known.dimension, known.preprocessing, chosen, known.modalities)
 
-        known = describe_torchvision(name)
-    if weights is not None:
-        chosen = named_by_user(weights, name)
-    elif known.weights is None:
-        chosen = bundled_weights()
-    else:
-        chosen = Weights.from_hub(known.weights)
-    return Backbone(name, known.dimension, known.preprocessing, chosen)
+
+def known_of(name: str) -> Known:
+    """Return what is known of a network, from its family where the catalog has it not. ModelError if there is none."""
+    return KNOWN.get(name) or family_of(name).describe(name)
 
 
 def named_by_user(weights: str, network: str) -> Weights:
-    """What `--weights` names: a file, or "untrained". It is remembered, so that indexes may name it from then on."""
+    """Return the weights that `--weights` names, a file or "untrained", and let indexes name them from then on."""
     chosen = Weights.untrained() if weights == "untrained" else Weights.from_file(Path(weights))
     if chosen.source == "file" or network not in KNOWN:
         remember(chosen, network)

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from cbir.backbones.weights import WeightsFile
+from cbir.backbones.weights import Weights, WeightsFile, bundled_weights
 from cbir.images.fit import Preprocessing
 
 BUNDLED = "efficientnet_lite0"
 
-
 #: Preferred to the bundled network where its weights are at hand: twice as many classes apart, ten times the work.
 PREFERRED = "resnet50"
 
+#: Networks whose classifier sees places and not features: a ReLU comes between it and the mean.
+PLACE_CLASSIFIERS = frozenset({"squeezenet1_0", "squeezenet1_1"})
+
+#: Kinds of input that a network may turn into features; the first is what an index holds.
+MODALITIES = ("image", "text")
 
 # torchvision's `ImageClassification` preset, in units of pixel values
 _IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-
-
 _IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
-
-
 _TORCHVISION_PRESET = Preprocessing(256, 224, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD)
 
 
 @dataclass(frozen=True)
 class Known:
-    """A backbone of which everything is known beforehand, so that neither torch nor torchvision is needed."""
+    """What is known of a backbone before it is built.
+
+    `features` says for people where they come from. `weights` are its own: a published file, or a function that finds
+    those that come with cbir.
+    """
 
     dimension: int
     preprocessing: Preprocessing
     features: str
-    weights: WeightsFile | None  # None: they come with a package
+    weights: WeightsFile | Callable[[], Weights]
+    modalities: tuple[str, ...] = ("image",)
+
+    def own_weights(self) -> Weights:
+        """Find its own weights, and download those that are published. WeightsError, ModelError where that fails."""
+        return Weights.from_hub(self.weights) if isinstance(self.weights, WeightsFile) else self.weights()
 
 
 KNOWN = {
@@ -39,7 +49,7 @@ KNOWN = {
         1280,
         Preprocessing(256, 224, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest"),
         "global average pool",
-        None,
+        bundled_weights,
     ),
     "resnet50": Known(
         2048,

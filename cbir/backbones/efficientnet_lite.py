@@ -11,8 +11,11 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from cbir.backbones.catalog import KNOWN, Known
 from cbir.backbones.network import Network
-from cbir.backbones.weights import UNTRAINED_SEED, Weights, fill, load_state_dict
+from cbir.backbones.weights import UNTRAINED_SEED, Weights, fill, head_in, load_state_dict
+from cbir.images.fit import Preprocessing
+from cbir.utils.vectors import Floats
 
 # (blocks, kernel, stride of the first, expansion, channels): the groups of Tan and Le 2019, table 1
 _GROUPS = (
@@ -113,10 +116,13 @@ class EfficientNetLite0(nn.Module):
         return logits
 
 
-def build(name: str, weights: Weights) -> Network:
-    """The network with `weights`, float32, in evaluation mode."""
-    from cbir.backbones.catalog import KNOWN
+def describe(name: str) -> Known:
+    """Describe the network."""
+    return KNOWN[name]
 
+
+def build(name: str, weights: Weights, preprocessing: Preprocessing) -> Network:
+    """Build the network with `weights`, float32, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(UNTRAINED_SEED)
         model = EfficientNetLite0()
@@ -124,7 +130,12 @@ def build(name: str, weights: Weights) -> Network:
         path = weights.locate()
         state = {_translate(key): value for key, value in load_state_dict(path).items()}
         fill(model, state, network=name, origin=str(path), head="fc.")
-    return Network(model, KNOWN[name].preprocessing).eval()
+    return Network(model, preprocessing).eval()
+
+
+def read_head(name: str, weights: Weights, dimension: int) -> Floats | str:
+    """Read the last layer, as of `weights.head_in`."""
+    return head_in(load_state_dict(weights.locate()), "_fc", dimension)
 
 
 def _translate(key: str) -> str:

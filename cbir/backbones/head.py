@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.backbone import Backbone
-from cbir.backbones.catalog import BUNDLED
+from cbir.backbones.catalog import BUNDLED, PLACE_CLASSIFIERS
+from cbir.backbones.families import family_of
 from cbir.backbones.imagenet import CLASSES, find_class
-from cbir.backbones.weights import load_state_dict
 from cbir.errors import CbirError, ModelError
 from cbir.utils.cache import cache_folder, keep, kept
 from cbir.utils.vectors import Floats
@@ -95,7 +95,7 @@ def open_classifier(backbone: Backbone) -> Classifier:
     ModelError, which says why, where it has none of ImageNet's classes, or where it does not classify by a layer that
     is linear in the features; WeightsError where its weights are not on this machine.
     """
-    if backbone.name.startswith("squeezenet"):
+    if backbone.name in PLACE_CLASSIFIERS:
         raise ModelError(
             f"{backbone.name} finds the classes of each place of a picture and not of its features: "
             f"what it says of a picture cannot be told from them. Choose another network, such as {BUNDLED}."
@@ -148,7 +148,7 @@ def _head(backbone: Backbone) -> Floats:
     if stored is not None and hashlib.sha256(stored[32:]).digest() == stored[:32]:
         content = stored[32:]
     if content is None:
-        found = _read_head(backbone)
+        found = family_of(backbone.name).read_head(backbone.name, backbone.weights, backbone.dimension)
         content = found.encode("ascii") if isinstance(found, str) else found.astype("<f4").tobytes()
         with contextlib.suppress(OSError):  # a cache that cannot be written: it is read from the weights each time
             keep(file, hashlib.sha256(content).digest(), content)
@@ -158,27 +158,3 @@ def _head(backbone: Backbone) -> Floats:
             f"ImageNet's {CLASSES:,} classes: no class can be told or chosen."
         )
     return np.frombuffer(content, "<f4").astype(np.float32, copy=False).reshape(CLASSES, backbone.dimension + 1)
-
-
-def _read_head(backbone: Backbone) -> Floats | str:
-    """The last layer as in `_head`, from the weights; or what they have instead."""
-    state = load_state_dict(backbone.weights.locate())
-    if backbone.name == BUNDLED:
-        layer = "_fc"
-    else:
-        from cbir.backbones.torchvision import head_of
-
-        layer = head_of(backbone.name)
-    tensor, bias = state.get(f"{layer}.weight"), state.get(f"{layer}.bias")
-    if tensor is None:
-        return "are without a classifier"
-    shape = tuple(tensor.shape)
-    if shape[:2] != (CLASSES, backbone.dimension) or any(n != 1 for n in shape[2:]):
-        return f"have a classifier of shape {shape}"
-    head = np.zeros((CLASSES, backbone.dimension + 1), dtype=np.float32)
-    head[:, :-1] = tensor.float().numpy().reshape(CLASSES, backbone.dimension)
-    if bias is not None:  # MaxViT's has none
-        if tuple(bias.shape) != (CLASSES,):
-            return f"have a classifier with a bias of shape {tuple(bias.shape)}"
-        head[:, -1] = bias.float().numpy()
-    return head

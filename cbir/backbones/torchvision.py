@@ -13,21 +13,22 @@ from torchvision.models.squeezenet import SqueezeNet
 
 from cbir.backbones.catalog import KNOWN, Known
 from cbir.backbones.network import Network
-from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, fill, load_state_dict
+from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, fill, head_in, load_state_dict
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
+from cbir.utils.vectors import Floats
 
 # Numbers of a network that takes seconds to make, and a gigabyte.
 _LARGE = 200_000_000
 
 
 def names() -> list[str]:
-    """The names of torchvision's classification networks."""
+    """List the names of torchvision's classification networks."""
     return list(torchvision.models.list_models(module=torchvision.models))
 
 
 def describe(name: str) -> Known:
-    """Dimension, preprocessing and weights of a network of torchvision, from torchvision's own tables.
+    """Describe a network of torchvision from torchvision's own tables.
 
     Raises ModelError, with the nearest names, where torchvision has no such classification network.
     """
@@ -57,7 +58,7 @@ def _dimension(name: str, side: int) -> int:
 
 
 def build(name: str, weights: Weights, preprocessing: Preprocessing) -> Network:
-    """The network with `weights`, headless, float32, in evaluation mode; ModelError for another preprocessing."""
+    """Build the network with `weights`, headless, float32, in evaluation mode; ModelError for another preprocessing."""
     if preprocessing != (KNOWN.get(name) or describe(name)).preprocessing:
         raise ModelError(f"The index has a preprocessing that is not that of {name}: index the folder again.")
     state, origin = {}, ""
@@ -77,7 +78,7 @@ def build(name: str, weights: Weights, preprocessing: Preprocessing) -> Network:
 
 
 def _check_size(name: str, state: Mapping[str, torch.Tensor], origin: str) -> None:
-    """WeightsError where a state dict is none of a network that is so large, before that takes its memory."""
+    """Refuse, before a large network takes its memory, a state dict that is none of it: WeightsError."""
     needed = int(_published(name).meta["num_params"])
     there = sum(value.numel() for value in state.values())
     if needed > _LARGE and there < needed / 2:
@@ -86,8 +87,13 @@ def _check_size(name: str, state: Mapping[str, torch.Tensor], origin: str) -> No
         )
 
 
-def head_of(name: str) -> str:
-    """The name, in a state dict, of the layer that turns the features of a network into its classes' logits."""
+def read_head(name: str, weights: Weights, dimension: int) -> Floats | str:
+    """Read the layer that classifies the features, as of `weights.head_in`."""
+    return head_in(load_state_dict(weights.locate()), _head_of(name), dimension)
+
+
+def _head_of(name: str) -> str:
+    """Find the name, in a state dict, of the layer that turns the features of a network into its classes' logits."""
     side = (KNOWN.get(name) or describe(name)).preprocessing.crop
     try:
         with torch.device("meta"):  # where a network has no numbers, however large it is
@@ -101,7 +107,7 @@ def head_of(name: str) -> str:
 
 
 def cut(model: nn.Module, side: int, *, replace: bool = True) -> tuple[nn.Module, str]:
-    """`model` without its classifier, and the classifier's name in it.
+    """Cut `model` off before its classifier; the classifier's name in it comes second.
 
     What enters the last linear layer that runs on a picture of `side` pixels becomes the output: fc2 after its
     ReLU in VGG16, the flattened average pool in ResNet50, the class token in a vision transformer. SqueezeNet
@@ -136,14 +142,14 @@ def cut(model: nn.Module, side: int, *, replace: bool = True) -> tuple[nn.Module
 
 
 def _published(name: str) -> Any:
-    """The weights that cbir takes for `name`: torchvision's default, but the first edition where DESIGN says so."""
+    """Return the weights that cbir takes for `name`: torchvision's default, but of known networks the first edition."""
     if name in KNOWN:
         return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
     return torchvision.models.get_model_weights(name).DEFAULT
 
 
 def _make(name: str) -> nn.Module:
-    """An untrained network, in evaluation mode, with the options that its published weights were made with."""
+    """Make an untrained network, in evaluation mode, with the options that its published weights were made with."""
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
         # published weights hold the auxiliary classifiers and expect their own renormalisation of the input

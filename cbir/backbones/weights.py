@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from cbir.backbones.imagenet import CLASSES
 from cbir.errors import CbirError, ModelError, WeightsError, reason_of
 from cbir.utils.cache import cache_folder, keep, kept
 from cbir.utils.hashing import file_sha256
+from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
     import torch
@@ -236,6 +240,27 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, network: 
     if not all(bool(value.isfinite().all()) for value in state.values() if value.is_floating_point()):
         raise WeightsError(f"The weights in {origin} hold numbers that are not finite.")
     model.load_state_dict(state, strict=False)
+
+
+def head_in(state: Mapping[str, torch.Tensor], layer: str, dimension: int) -> Floats | str:
+    """Take a network's last layer out of its weights: shape (1000, dimension + 1), a row a class, biases at the end.
+
+    `layer` is its name in them. Where it has not ImageNet's classes, return what the weights have instead, to follow
+    "The weights of NAME".
+    """
+    tensor, bias = state.get(f"{layer}.weight"), state.get(f"{layer}.bias")
+    if tensor is None:
+        return "are without a classifier"
+    shape = tuple(tensor.shape)
+    if shape[:2] != (CLASSES, dimension) or any(n != 1 for n in shape[2:]):
+        return f"have a classifier of shape {shape}"
+    head = np.zeros((CLASSES, dimension + 1), dtype=np.float32)
+    head[:, :-1] = tensor.float().numpy().reshape(CLASSES, dimension)
+    if bias is not None:  # MaxViT's has none
+        if tuple(bias.shape) != (CLASSES,):
+            return f"have a classifier with a bias of shape {tuple(bias.shape)}"
+        head[:, -1] = bias.float().numpy()
+    return head
 
 
 def _first(names: list[str]) -> str:

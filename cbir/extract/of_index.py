@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cbir.backbones.backbone import Backbone, named_by_user
 from cbir.errors import IndexConflictError, IndexDamagedError
 from cbir.index.store import Index
@@ -33,4 +35,4 @@ def backbone_of(index: Index, *, weights: str | None = None) -> Backbone:
             f"(SHA-256 {backbone.weights.identity[:12]}…, not {chosen.identity[:12]}…): "
             "leave --weights out, or make another index with --index NAME."
         )
-    return Backbone(backbone.name, backbone.dimension, backbone.preprocessing, chosen)
+    return replace(backbone, weights=chosen)

@@ -8,12 +8,10 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 from cbir.backbones.backbone import Backbone
-from cbir.backbones.catalog import BUNDLED
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor, Watch
 from cbir.index.datafile import DataFile
@@ -21,7 +19,7 @@ from cbir.index.format import PartsEntry
 from cbir.index.store import Index
 from cbir.parts.maker import start_means
 from cbir.parts.reader import Means
-from cbir.parts.whitening import MOST_BYTES, Learner, Whitening, general
+from cbir.parts.whitening import MOST_BYTES, Learner, Whitening, general, shipped_content
 
 logger = logging.getLogger("cbir")
 
@@ -34,16 +32,15 @@ _GROWN = 10
 
 
 def general_name(backbone: Backbone) -> str | None:
-    """What an index calls the whitening that comes with cbir; None where the network has none."""
-    if general(backbone) is None:
-        return None
-    return _bundled_digest()
+    """Return what an index calls the whitening that comes with cbir; None where the network has none."""
+    return None if general(backbone) is None else _shipped_digest(backbone.name)
 
 
 @functools.cache
-def _bundled_digest() -> str:
+def _shipped_digest(network: str) -> str | None:
     # each query asks whether its index's parts can be compared with
-    return hashlib.sha256(resources.files(__package__).joinpath(f"{BUNDLED}.npz").read_bytes()).hexdigest()
+    content = shipped_content(network)
+    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 class Learnt(NamedTuple):

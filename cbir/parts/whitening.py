@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.backbone import Backbone
-from cbir.backbones.catalog import BUNDLED
 from cbir.index.columns.parts import NUMBERS
 from cbir.index.rowfile import npy_header
 from cbir.parts.reader import Means
@@ -199,16 +198,26 @@ class _Moments:
 
 
 def general(backbone: Backbone) -> Whitening | None:
-    """What the package has for a backbone with these very weights; else None. `scripts/learn_parts.py` makes it."""
-    if backbone.name != BUNDLED:
-        return None
-    return _bundled(backbone.weights.identity)
+    """Read the whitening that comes with cbir for a backbone with these very weights; None where there is none.
+
+    `scripts/learn_parts.py` makes it.
+    """
+    return _shipped(backbone.name, backbone.weights.identity)
+
+
+def shipped_content(network: str) -> bytes | None:
+    """Read the file of the whitening that comes with cbir for a network of that name; None where there is none."""
+    file = resources.files(__package__).joinpath(f"{network}.npz")
+    return file.read_bytes() if file.is_file() else None
 
 
 @functools.cache
-def _bundled(identity: str) -> Whitening | None:
-    with resources.files(__package__).joinpath(f"{BUNDLED}.npz").open("rb") as file, np.load(file) as content:
-        if str(content["weights"]) != identity:
+def _shipped(network: str, weights: str) -> Whitening | None:
+    file = shipped_content(network)
+    if file is None:
+        return None
+    with np.load(io.BytesIO(file)) as content:
+        if str(content["weights"]) != weights:
             return None
         return Whitening.from_arrays(content)
 

@@ -3,10 +3,9 @@
     log-odds = bias - slope · |z_i - z_j| - spatial · |p_i - p_j|
 
 z are a superpixel's stages, each of length 1, and its colour, projected linearly; p its place in units of the longer
-side. For the bundled network projection and numbers were learnt from what people drew in 50 training pictures of
-BSDS500 (`scripts/train_segmentation.py`, `docs/method/segment.md`) and lie in the package. For other networks all
-stages count alike, reduced to the picture's own principal components, and distances are in units of the picture's mean
-one.
+side. For a network whose file lies in the package, projection and numbers were learnt from what people drew in 50
+training pictures of BSDS500 (`scripts/train_segmentation.py`, `docs/method/segment.md`). For other networks all stages
+count alike, reduced to the picture's own principal components, and distances are in units of the picture's mean one.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from importlib import resources
 import numpy as np
 
 from cbir.backbones.backbone import Backbone
-from cbir.backbones.catalog import BUNDLED
 from cbir.segment.hypercolumns import NOISE, blocks
 from cbir.segment.kmeans import squared_distances
 from cbir.segment.superpixels import Superpixels
@@ -69,10 +67,11 @@ def general_points(stages: Sequence[Floats], cut: Superpixels) -> Floats:
 
 @functools.cache
 def learnt(backbone: Backbone, zooms: int) -> Affinity | None:
-    """What the package has for a backbone with these very weights, read at so many sizes of the picture; else None."""
-    if backbone.name != BUNDLED:
+    """Read what was learnt for a backbone with these very weights, at so many sizes of the picture; else None."""
+    file_of_network = resources.files(__package__).joinpath(f"{backbone.name}.npz")
+    if not file_of_network.is_file():
         return None
-    with resources.files(__package__).joinpath(f"{BUNDLED}.npz").open("rb") as file, np.load(file) as content:
+    with file_of_network.open("rb") as file, np.load(file) as content:
         if str(content["weights"]) != backbone.weights.identity:
             return None
         numbers = {name: content[f"{name}-{zooms}"].astype(np.float32) for name in ("means", "projection", "numbers")}

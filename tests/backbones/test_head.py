@@ -151,7 +151,7 @@ def test_networks_without_the_classes_say_why(
                 assert classifier_of(backbone) is None
                 assert str(caplog.records[-1].message).startswith("No classes of pictures: ")
                 if error is ModelError:  # the second time torch is not needed to know it
-                    patch.setattr(head, "_read_head", lambda backbone: pytest.fail("the weights were to be loaded"))
+                    patch.setattr(head, "family_of", lambda name: pytest.fail("the weights were to be loaded"))
     assert all(record.levelname == "DEBUG" for record in caplog.records)
 
 

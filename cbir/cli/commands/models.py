@@ -84,16 +84,13 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
 
 
 def _describe(name: str) -> dict[str, Any]:
-    from cbir.backbones.catalog import KNOWN
-    from cbir.backbones.weights import bundled_weights, hub_file
+    from cbir.backbones.backbone import known_of
+    from cbir.backbones.weights import WeightsFile, hub_file
     from cbir.engines.precision import last_measured
 
-    known = KNOWN.get(name)
-    if known is None:
-        from cbir.backbones.torchvision import describe as describe_torchvision
-
-        known = describe_torchvision(name)
-    path = Path(str(bundled_weights().path)) if known.weights is None else hub_file(known.weights)
+    known = known_of(name)
+    published = known.weights if isinstance(known.weights, WeightsFile) else None
+    path = hub_file(published) if published else Path(str(known.own_weights().path))
     measured = last_measured(name)
     return {
         "name": name,
@@ -101,8 +98,8 @@ def _describe(name: str) -> dict[str, Any]:
         "features": known.features,
         "resize": known.preprocessing.resize,
         "crop": known.preprocessing.crop,
-        "megabytes": known.weights.megabytes if known.weights else None,
-        "url": known.weights.url if known.weights else None,
+        "megabytes": published.megabytes if published else None,
+        "url": published.url if published else None,
         "path": str(path),
         "present": os.path.isfile(path),
         "precision": measured.precision if measured else None,
