@@ -26,7 +26,7 @@ _REACH = {"nearest": 1, "bilinear": 1, "bicubic": 2, "lanczos": 3}
 _LARGEST = 1024
 
 #: Left, top, right and bottom of a part of a picture, in pixels, which may be fractions.
-Box = tuple[float, float, float, float]
+Extent = tuple[float, float, float, float]
 
 # (the longer side's length, the crop's corner from twice its distance to the edge)
 _ROUNDING: dict[str, tuple[Callable[[float], int], Callable[[int], int]]] = {
@@ -82,7 +82,7 @@ class Preprocessing:
         return 2 * self.resize
 
 
-def fit(image: Image.Image, preprocessing: Preprocessing, box: Box | None = None) -> npt.NDArray[np.uint8]:
+def fit(image: Image.Image, preprocessing: Preprocessing, box: Extent | None = None) -> npt.NDArray[np.uint8]:
     """Resize and crop an RGB picture; the result has shape (crop, crop, 3), uint8, not normalised yet.
 
     `box` is the part of `image` that the picture fills (`images.read.decode_reduced`), by default all of it.

@@ -21,7 +21,7 @@ from PIL import Image
 
 from cbir.errors import DecodersError, ImageReadError, reason_of
 from cbir.images.budget import Budget, Share
-from cbir.images.fit import Box
+from cbir.images.fit import Extent
 from cbir.images.large import LargePicture
 from cbir.images.pipe import (
     ANSWER,
@@ -91,7 +91,7 @@ class Decoders:
         large = LargePicture.from_bytes(memoryview(answer)[pixels + BYTES :]) if wanted.large else None
         return Fitted(np.frombuffer(answer, dtype=np.uint8, count=pixels).reshape(crop, crop, 3), made, large)
 
-    def picture(self, data: bytes, name: str, wanted: Wanted) -> tuple[Image.Image, Box, tuple[int, int]]:
+    def picture(self, data: bytes, name: str, wanted: Wanted) -> tuple[Image.Image, Extent, tuple[int, int]]:
         """What `images.read.decode_with_size` returns of a picture file's bytes. Raises what `fit` does."""
         answer = self._ask(data, name, wanted)
         assert isinstance(answer, tuple)
@@ -107,7 +107,7 @@ class Decoders:
         for decoder in decoders:
             decoder.end()
 
-    def _ask(self, data: bytes, name: str, wanted: Wanted) -> bytes | tuple[Image.Image, Box, tuple[int, int]]:
+    def _ask(self, data: bytes, name: str, wanted: Wanted) -> bytes | tuple[Image.Image, Extent, tuple[int, int]]:
         while True:
             with self._one(name) as decoder:
                 try:
@@ -150,7 +150,7 @@ class _Decoder:
         self._watch: Watch | None = None
         self._lock = threading.Lock()
 
-    def ask(self, data: bytes, name: str, wanted: Wanted) -> bytes | tuple[Image.Image, Box, tuple[int, int]]:
+    def ask(self, data: bytes, name: str, wanted: Wanted) -> bytes | tuple[Image.Image, Extent, tuple[int, int]]:
         child = self._child or self._start()
         assert child.stdin is not None
         assert child.stdout is not None

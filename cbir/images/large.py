@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cbir.images.fit import Box
+from cbir.images.fit import Extent
 
 #: Pixels of a picture's longer side when its parts are read for an index, and all its pixels at most, about: windows
 #: are a third of the shorter side, so those of squarer pictures need fewer for as many each. docs/method/parts.md
@@ -46,7 +46,7 @@ class LargePicture(NamedTuple):
         return cls(width, height, pixels)
 
 
-def large_picture(image: Image.Image, box: Box, size: tuple[int, int]) -> LargePicture:
+def large_picture(image: Image.Image, box: Extent, size: tuple[int, int]) -> LargePicture:
     """An RGB picture of `size` pixels, which fills the `box` of `image`, as its parts are read."""
     wanted = size_for_parts(size)
     if image.size != wanted or box != (0, 0, *wanted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from cbir.images.fit import Box
+from cbir.images.fit import Extent
 
 #: The tag of EXIF that says how a picture is to be turned.
 ORIENTATION = 0x0112
@@ -69,7 +69,7 @@ def swaps_sides(turn: Image.Transpose | None) -> bool:
     return turn in _SWAPS
 
 
-def turn_upright(image: Image.Image, box: Box, turn: Image.Transpose | None) -> tuple[Image.Image, Box]:
+def turn_upright(image: Image.Image, box: Extent, turn: Image.Transpose | None) -> tuple[Image.Image, Extent]:
     """`image` turned, and where a `box` of it then is."""
     if turn is None:
         return image, box

@@ -19,7 +19,7 @@ from cbir.errors import ImageReadError
 from cbir.images import cost
 from cbir.images.contents import read_bytes as read_bytes
 from cbir.images.convert import to_rgb
-from cbir.images.fit import Box, Preprocessing, fit
+from cbir.images.fit import Extent, Preprocessing, fit
 from cbir.images.formats import frames, no_picture, png, ppm, tiff
 from cbir.images.formats.jxl import is_jxl, open_jxl
 from cbir.images.formats.known import FORMATS
@@ -83,7 +83,7 @@ def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Ima
     return _decode(data, name, None, max_pixels).image
 
 
-def decode_reduced(data: bytes, *, name: str, at_least: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Box]:
+def decode_reduced(data: bytes, *, name: str, at_least: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Extent]:
     """Like `decode`, but a JPEG may come at a half, a quarter or an eighth of its size: most of the work is skipped.
 
     Both sides keep `at_least` pixels. Returns the image and the box within it that the picture fills, in pixels, left,
@@ -96,7 +96,7 @@ def decode_reduced(data: bytes, *, name: str, at_least: int, max_pixels: int = M
 
 def decode_with_size(
     data: bytes, *, name: str, at_least: int | None = None, max_pixels: int = MAX_PIXELS
-) -> tuple[Image.Image, Box, tuple[int, int]]:
+) -> tuple[Image.Image, Extent, tuple[int, int]]:
     """What `decode_reduced` returns (`decode`, without `at_least`), the box, and the picture's own width and height."""
     decoded = _decode(data, name, at_least, max_pixels)
     return decoded.image, decoded.box, decoded.size
@@ -114,7 +114,7 @@ def read_thumbnail(
 
 
 def thumbnail_of(
-    image: Image.Image, box: Box, own_size: tuple[int, int], side: int
+    image: Image.Image, box: Extent, own_size: tuple[int, int], side: int
 ) -> tuple[Image.Image, tuple[int, int]]:
     """What `read_thumbnail` returns, of what `decode_with_size` does."""
     width, height = own_size
@@ -161,7 +161,7 @@ class _Decoded(NamedTuple):
     """A picture, perhaps reduced, the box within `image` that it fills, and its upright width and height."""
 
     image: Image.Image
-    box: Box
+    box: Extent
     size: tuple[int, int]
 
 

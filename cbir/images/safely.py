@@ -14,7 +14,7 @@ from PIL import Image
 from cbir.images import read
 from cbir.images.budget import budgets
 from cbir.images.contents import read_bytes
-from cbir.images.fit import Box
+from cbir.images.fit import Extent
 from cbir.images.isolated import Decoders, Fitted
 from cbir.images.ordinary import is_ordinary
 from cbir.images.pipe import MAX_PIXELS, Wanted
@@ -36,7 +36,7 @@ def decode(data: bytes, *, name: str, apart: bool = False) -> Image.Image:
     return _decode(data, name, None, apart)[0]
 
 
-def decode_reduced(data: bytes, *, name: str, at_least: int) -> tuple[Image.Image, Box]:
+def decode_reduced(data: bytes, *, name: str, at_least: int) -> tuple[Image.Image, Extent]:
     """See `images.read.decode_reduced`."""
     image, box, _ = _decode(data, name, at_least)
     return image, box
@@ -63,7 +63,7 @@ def fit(data: bytes, name: str, wanted: Wanted) -> Fitted:
 
 def _decode(
     data: bytes, name: str, at_least: int | None, apart: bool = False
-) -> tuple[Image.Image, Box, tuple[int, int]]:
+) -> tuple[Image.Image, Extent, tuple[int, int]]:
     if is_ordinary(data) and not apart:
         return read.decode_with_size(data, name=name, at_least=at_least)
     return _elsewhere().picture(data, name, Wanted(at_least=at_least, max_pixels=MAX_PIXELS))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cbir.images.fit import Box
+from cbir.images.fit import Extent
 
 #: Pixels of a thumbnail's sides, whatever the picture's shape.
 SIDE = 32
@@ -42,7 +42,7 @@ class Thumbnail(NamedTuple):
         return cls(width, height, grey)
 
 
-def thumbnail(image: Image.Image, box: Box, size: tuple[int, int]) -> Thumbnail:
+def thumbnail(image: Image.Image, box: Extent, size: tuple[int, int]) -> Thumbnail:
     """The thumbnail of an RGB picture of `size` pixels, which fills the `box` of `image`."""
     # with a smaller gap it would be quicker, but pixels between two of the thumbnail's would count for one of them only
     small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX, box=box, reducing_gap=8.0)
