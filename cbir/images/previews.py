@@ -14,13 +14,11 @@ from PIL import Image, ImageDraw
 
 from cbir.errors import ImageReadError
 from cbir.images.contents import read_bytes
+from cbir.images.regions import Box
 from cbir.images.safely import read_thumbnail
 
 #: Where a picture is: a file, or its content where it came without one.
 Source = Path | bytes
-
-#: x, y, width and height of a part of a picture, in pixels of the upright picture.
-PixelBox = tuple[float, float, float, float]
 
 # More would hold as many decoded pictures at a time, and wait for the disk.
 _MOST_THREADS = 4
@@ -40,7 +38,7 @@ class Preview:
     size: tuple[int, int] = (0, 0)
     problem: str = ""
 
-    def with_box(self, box: PixelBox | None) -> Image.Image:
+    def with_box(self, box: Box | None) -> Image.Image:
         """The image with the outline of `box`, which is in pixels of the large picture, drawn on it."""
         assert self.image is not None
         if box is None:
@@ -87,7 +85,7 @@ def as_jpeg(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _outlined(image: Image.Image, box: PixelBox, size: tuple[int, int]) -> Image.Image:
+def _outlined(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
     """With a white line around the box, between dark ones: it stands out from light and from dark."""
     across, down = image.width / size[0], image.height / size[1]
     left, top, width, height = box

@@ -83,7 +83,9 @@ def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Ima
     return _decode(data, name, None, max_pixels).image
 
 
-def decode_reduced(data: bytes, *, name: str, at_least: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Extent]:
+def decode_reduced(
+    data: bytes, *, name: str, at_least: int, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, Extent]:
     """Like `decode`, but a JPEG may come at a half, a quarter or an eighth of its size: most of the work is skipped.
 
     Both sides keep `at_least` pixels. Returns the image and the box within it that the picture fills, in pixels, left,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,15 @@ from cbir.utils.vectors import Floats
 
 Mask = npt.NDArray[np.bool_]
 
-Box = tuple[int, int, int, int]
+
+class Box(NamedTuple):
+    """A rectangle within an upright image, in its pixels; (x, y) is the upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
 
 #: Points of a mask on each side of a map's cell, by which it is told how much of the cell it covers.
 _POINTS = 8
@@ -23,8 +32,7 @@ _POINTS = 8
 
 @dataclass(frozen=True)
 class Region:
-    """Part of an upright picture: `box` is x, y, width and height in its pixels; `mask`, shape (height, width) of the
-    box, is true where the region is, all of the box without it."""
+    """A box of an upright image, and the pixels within it that count: `mask`, shape (height, width), or all of them."""
 
     box: Box
     mask: Mask | None = None
@@ -49,7 +57,7 @@ class Region:
 
 def whole(image: Image.Image) -> Region:
     """All of a picture."""
-    return Region((0, 0, image.width, image.height))
+    return Region(Box(0, 0, image.width, image.height))
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class RegionOption:
             min(max(round(x + width), left + 1), image.width),
             min(max(round(y + height), top + 1), image.height),
         )
-        return Region((left, top, right - left, bottom - top))
+        return Region(Box(left, top, right - left, bottom - top))
 
 
 def of_label(labels: npt.NDArray[np.uint8], label: int, name: str) -> Region:
@@ -110,7 +118,7 @@ def of_label(labels: npt.NDArray[np.uint8], label: int, name: str) -> Region:
         raise RegionError(f"{name} has no segment {label}: it has {known} (`cbir segment` shows them).")
     down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     x, y, right, bottom = int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
-    return Region((x, y, right - x, bottom - y), inside[y:bottom, x:right])
+    return Region(Box(x, y, right - x, bottom - y), inside[y:bottom, x:right])
 
 
 @dataclass(frozen=True)

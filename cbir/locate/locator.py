@@ -142,7 +142,7 @@ class Locator:
         right, bottom = round((x + width) * image.width), round((y + height) * image.height)
         left, top = min(max(left, 0), image.width - 1), min(max(top, 0), image.height - 1)
         right, bottom = min(max(right, left + 1), image.width), min(max(bottom, top + 1), image.height)
-        return Located((left, top, right - left, bottom - top), found.score, np.clip(heat, 0, 1))
+        return Located(Box(left, top, right - left, bottom - top), found.score, np.clip(heat, 0, 1))
 
     def heat(self, target: Target, maps: Maps, cells: Floats) -> Floats:
         """The mean of both maps' cosines with the target's means, on the grid of the fine map: shape (rows, columns).

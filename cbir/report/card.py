@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbir.images.previews import PixelBox, Source
+from cbir.images.previews import Source
+from cbir.images.regions import Box
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Card:
     rank: int | None = None
     figures: Sequence[tuple[str, str]] = ()
     tags: Sequence[str] = ()
-    box: PixelBox | None = None
+    box: Box | None = None
     mark: str = ""
 
     @property

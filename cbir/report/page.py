@@ -14,7 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cbir.errors import CbirError
-from cbir.images.previews import PixelBox, Preview, Source, as_jpeg, thumbnails
+from cbir.images.previews import Preview, Source, as_jpeg, thumbnails
+from cbir.images.regions import Box
 from cbir.report.card import Card, Group
 from cbir.report.files import check_page_ending
 from cbir.utils.marks import Mark
@@ -48,11 +49,11 @@ class Pictures:
         side = next((side for most, side in _SIDES if len(shown) <= most), None)
         if side is None:
             raise CbirError(f"{len(shown):,} pictures are too many for one page. {advice}")
-        boxes: dict[Source, set[PixelBox | None]] = {}
+        boxes: dict[Source, set[Box | None]] = {}
         for card in shown:
             if card.source is not None:
                 boxes.setdefault(card.source, set()).add(card.box)
-        self._shown: dict[tuple[Source, PixelBox | None], Shown] = {}
+        self._shown: dict[tuple[Source, Box | None], Shown] = {}
         for source, thumbnail in thumbnails(boxes, side):
             for box in boxes[source]:
                 self._shown[source, box] = _shown(thumbnail, box)
@@ -128,7 +129,7 @@ def jpeg_uri(image: Image.Image) -> Markup:
     return data_uri(as_jpeg(image), "image/jpeg")
 
 
-def _shown(thumbnail: Preview, box: PixelBox | None) -> Shown:
+def _shown(thumbnail: Preview, box: Box | None) -> Shown:
     if thumbnail.image is None:
         return Shown(problem=thumbnail.problem)
     image = thumbnail.with_box(box)

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
+from cbir.images.regions import Box
 from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, unpack_signs
 from cbir.index.datafile import how_to_repair
 from cbir.parts.codes import SCALE, candidate_count, differing, signs, within
 from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
-    from cbir.images.regions import Box
     from cbir.index.store import Index
 
 logger = logging.getLogger("cbir")
@@ -102,5 +102,5 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
     order = np.lexsort((rows, -scores))
     _, first = np.unique(rows[order], return_index=True)
     best = order[np.sort(first)[:count]]
-    boxes = [(int(x), int(y), int(width), int(height)) for x, y, width, height in found_boxes[best].tolist()]
+    boxes = [Box(*numbers) for numbers in found_boxes[best].tolist()]
     return PartsFound(rows[best], scores[best], boxes)
