@@ -15,12 +15,12 @@ demo: $(VENV)/installed
 	@echo "2. Searching the index by one of its pictures: the ten most similar ones, with the cosine of their features."
 	@$(BIN)/cbir search dataset/photos/mountain_lakes/mountain_lakes_05.jpg --index demo --format table --sheet demo/similar.jpg
 	@echo
-	@echo "3. Dividing a picture into its parts by what the network sees in it."
+	@echo "3. Dividing a picture into segments by what the network sees in it."
 	@$(BIN)/cbir segment dataset/photos/hot_air_balloons/hot_air_balloons_04.jpg --out demo --model efficientnet_lite0 --format table -q
 	@echo
 	@echo "4. All pictures of the index on one page, like beside like."
 	@$(BIN)/cbir map --index demo --html demo/map.html
-	@echo "The index is in indexes/demo (see: $(BIN)/cbir info --index demo). To look at, in demo/: similar.jpg, map.html, the parts."
+	@echo "The index is in indexes/demo (see: $(BIN)/cbir info --index demo). To look at, in demo/: similar.jpg, map.html, the segments."
 	@echo "Your own photos: $(BIN)/cbir index FOLDER, then $(BIN)/cbir search SOME.jpg --index NAME-OF-FOLDER."
 
 # side by side on all cores, each process with one thread for products of matrices: more would wait for each other

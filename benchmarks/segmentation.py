@@ -53,8 +53,8 @@ def _quality(settings: Settings) -> Iterator[Result]:
     if not files:
         yield noted(11, "pictures that people drew", 0, "pictures", f"{folder} has none: quality is not measured")
         return
-    regions, each, parts = alone(agreement.of_cbir, files)
-    details = f"{len(files)} pictures; median of the numbers of parts {parts}"
+    regions, each, segments = alone(agreement.of_cbir, files)
+    details = f"{len(files)} pictures; median of the numbers of segments {segments}"
     yield measured("segment-covering", regions.covering, details, pictures=[vars(one) for one in each])
     yield measured("segment-index", regions.index)
     yield measured("segment-variation", regions.variation)
@@ -141,7 +141,7 @@ def _against_notebook(settings: Settings, files: Sequence[Path]) -> Iterator[Res
 
 def _whole(settings: Settings, files: Sequence[Path], large: Sequence[Path]) -> Iterator[Result]:
     """All that is done of a picture, of 12 megapixels and of the usual size."""
-    folder = settings.scratch / "parts"
+    folder = settings.scratch / "segments"
     with Worker() as worker:
 
         def took(path: Path) -> Took:
@@ -160,13 +160,13 @@ def _whole(settings: Settings, files: Sequence[Path], large: Sequence[Path]) -> 
 
 def _in_words(runs: Sequence[Took]) -> str:
     segmented, worked = median(one.segmented for one in runs), median(one.worked for one in runs)
-    parts = median(one.parts for one in runs)
-    return f"segmented after {segmented:.2f} s, {worked:.2f} s of the cores' work; {parts:.0f} parts"
+    segments = median(one.segments for one in runs)
+    return f"segmented after {segmented:.2f} s, {worked:.2f} s of the cores' work; {segments:.0f} segments"
 
 
 def _commands(settings: Settings, files: Sequence[Path]) -> Iterator[Result]:
     """Whole commands with their start: the network is loaded once for all pictures."""
-    command = [*cbir_command(), "segment", "--model", plain.LITE, "--out", settings.scratch / "parts"]
+    command = [*cbir_command(), "segment", "--model", plain.LITE, "--out", settings.scratch / "segments"]
     pair = take_turns(
         lambda: timed(run_command, [*command, *files[:MANY]]),
         lambda: timed(run_command, [*command, files[0]]),
@@ -183,7 +183,7 @@ def _memory(settings: Settings, small: Path, large: Path) -> Iterator[Result]:
     for key, path in (("segment-memory", small), ("segment-large-memory", large)):
         with Worker() as worker:
             process = worker.call(segmenting.load)
-            folder = settings.scratch / "parts"
+            folder = settings.scratch / "segments"
             work = partial(worker.call, segmenting.segment, path, plain.LITE, None, False, folder)
             before, most = processes.peak_while(process, work)
         details = f"{most:.0f} MB, {before:.0f} MB before the picture; overlay and label map written"

@@ -29,12 +29,12 @@ def load(name: str = BUNDLED, weights: Path | None = None, fast: bool = False) -
 
 class Took(NamedTuple):
     """One picture: seconds by the clock, those of them until it was segmented, seconds that all cores together
-    worked for it (which other work on the machine hardly changes), and how many parts were found."""
+    worked for it (which other work on the machine hardly changes), and how many segments were found."""
 
     seconds: float
     segmented: float
     worked: float
-    parts: int
+    segments: int
 
 
 def segment(
@@ -44,7 +44,7 @@ def segment(
     fast: bool = False,
     folder: Path | None = None,
 ) -> Took:
-    """From the file to labels and parts; with a `folder`, all that `cbir segment` does: overlay and label map are
+    """From the file to labels and segments; with a `folder`, all that `cbir segment` does: overlay and label map are
     written there."""
     segmenter = _segmenter(name, weights, fast)
     started, worked = time.perf_counter(), time.process_time()
@@ -53,7 +53,7 @@ def segment(
     if folder is not None:
         rendering.Files(folder, [path]).write(segmentation, path, None)
     ended = time.perf_counter()
-    return Took(ended - started, segmented - started, time.process_time() - worked, len(segmentation.parts))
+    return Took(ended - started, segmented - started, time.process_time() - worked, len(segmentation.segments))
 
 
 @cache

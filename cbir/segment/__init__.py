@@ -1,1 +1,1 @@
-"""The parts of a picture: hypercolumns of a backbone's stages, clustered. `parts.Segmenter` is where to start."""
+"""Segments of images, from the stages of a backbone. `segmenter.Segmenter` is where to start."""

@@ -1,7 +1,7 @@
-"""What the parts of a picture are called, by the head that a network was trained with.
+"""What the segments of a picture are called, by the head that a network was trained with.
 
-Where a network's features are the mean of its last map, a part's features are the mean of the map where the part is
-(masked pooling), and its head takes them as it takes a whole picture's. Where they are not, the part is cut out, laid
+Where a network's features are the mean of its last map, a segment's features are the mean of the map where it is
+(masked pooling), and the head takes them as it takes a whole picture's. Where they are not, the segment is cut out, laid
 on the mean colour, and shown to the network as a picture of its own.
 """
 
@@ -17,20 +17,20 @@ from cbir.backbones.head import open_classifier
 from cbir.backbones.imagenet import classes
 from cbir.errors import ModelError
 from cbir.images.fit import fit
-from cbir.segment.describe import Labels, Part
+from cbir.segment.describe import Labels, Segment
 from cbir.segment.segmenter import Segmentation, Segmenter
 from cbir.utils.vectors import Floats
 
 #: Classes that are told.
 TOP = 3
 
-#: The shorter sides at which a picture enters the network, in units of its usual crop (224 pixels). A part is read at
-#: the scale where its side comes nearest to _PART_SIDE of these: larger, and the network does not see it as a whole;
-#: smaller, and its surroundings are mixed in. docs/method/segment-classes.md has the figures.
+#: The shorter sides at which a picture enters the network, in units of its usual crop (224 pixels). A segment is read
+#: at the scale where its side comes nearest to _SEGMENT_SIDE of these: larger, and the network does not see it as a
+#: whole; smaller, and its surroundings are mixed in. docs/method/segment-classes.md has the figures.
 _SCALES = (1.0, 2**0.5, 2.0, 8**0.5)
-_PART_SIDE = 0.65
+_SEGMENT_SIDE = 0.65
 
-#: Points of the label map on each side of a map's cell, by which it is told how much of the cell a part covers.
+#: Points of the label map on each side of a map's cell, by which it is told how much of the cell a segment covers.
 _POINTS = 8
 
 _MULTIPLE = 32  # of an engine's sides
@@ -38,7 +38,7 @@ _LONGEST = 2048  # pixels of a side that enters the network, for pictures that a
 
 
 class Likely(NamedTuple):
-    """A class that a picture or a part may be of: its name, WordNet id and probability."""
+    """A class that a picture or a segment may be of: its name, WordNet id and probability."""
 
     name: str
     wordnet_id: str
@@ -50,14 +50,14 @@ class Likely(NamedTuple):
 
 
 class Classified(NamedTuple):
-    """The likeliest classes of a whole picture, and of each of its parts in the labels' order."""
+    """The likeliest classes of a whole picture, and of each of its segments in the labels' order."""
 
     whole: list[Likely]
-    parts: list[list[Likely]]
+    segments: list[list[Likely]]
 
 
-class PartClassifier:
-    """Classifies pictures and their parts with a segmenter's network, which is loaded when it is first needed.
+class SegmentClassifier:
+    """Classifies pictures and their segments with a segmenter's network, which is loaded when it is first needed.
 
     ModelError where its head is none of ImageNet's.
     """
@@ -69,9 +69,9 @@ class PartClassifier:
         self._has_map = True
 
     def classify(self, segmentation: Segmentation, count: int = TOP) -> Classified:
-        """The `count` likeliest classes of the picture and of each part."""
-        whole, parts = self._features(segmentation)
-        return Classified(self._likeliest(whole[np.newaxis], count)[0], self._likeliest(parts, count))
+        """The `count` likeliest classes of the picture and of each segment."""
+        whole, segments = self._features(segmentation)
+        return Classified(self._likeliest(whole[np.newaxis], count)[0], self._likeliest(segments, count))
 
     def _features(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
         if self._has_map:
@@ -93,7 +93,7 @@ class PartClassifier:
         ]
 
     def _pooled(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
-        """Features of the picture, shape (dimension,), and of its parts, (parts, dimension), by masked pooling."""
+        """Features of the picture, shape (dimension,), and of its segments, (n, dimension), by masked pooling."""
         image, crop = segmentation.image, self._preprocessing.crop
         maps: dict[float, Floats] = {}
 
@@ -104,13 +104,13 @@ class PartClassifier:
             return maps[scale]
 
         whole = at(_SCALES[0]).mean(axis=(1, 2))
-        scales = [_scale_for(part, image.size) for part in segmentation.parts]
-        parts = np.empty((len(scales), len(whole)), dtype=np.float32)
+        scales = [_scale_for(segment, image.size) for segment in segmentation.segments]
+        segments = np.empty((len(scales), len(whole)), dtype=np.float32)
         for scale in set(scales):
             shares = cover(segmentation.labels, at(scale).shape[1:], len(scales))
             chosen = [number for number, its in enumerate(scales) if its == scale]
-            parts[chosen] = masked_means(at(scale), shares[chosen])
-        return whole, parts
+            segments[chosen] = masked_means(at(scale), shares[chosen])
+        return whole, segments
 
     def _of_cut_outs(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
         """The same by cut-outs, for networks whose features are no mean of a map."""
@@ -123,23 +123,23 @@ class PartClassifier:
         return whole, np.concatenate(batches)
 
     def _squares(self, segmentation: Segmentation) -> Iterator[Image.Image]:
-        """Each part in the middle of a square of the mean colour, as large as fitting will leave it whole."""
+        """Each segment in the middle of a square of the mean colour, as large as fitting will leave it whole."""
         preprocessing = self._preprocessing
         red, green, blue = (round(value) for value in preprocessing.mean)
-        for part in segmentation.parts:
-            x, y, width, height = part.box
+        for segment in segmentation.segments:
+            x, y, width, height = segment.box
             side = -(-max(width, height) * preprocessing.resize // preprocessing.crop)
             square = Image.new("RGB", (side, side), (red, green, blue))
-            inside = segmentation.labels[y : y + height, x : x + width] == part.label
+            inside = segmentation.labels[y : y + height, x : x + width] == segment.label
             cut = segmentation.image.crop((x, y, x + width, y + height))
             square.paste(cut, ((side - width) // 2, (side - height) // 2), Image.fromarray(inside))
             yield square
 
 
 def cover(labels: Labels, grid: Sequence[int], count: int) -> Floats:
-    """How much of each cell of a grid (rows, columns) each part covers, 0 to 1: shape (parts, rows, columns).
+    """How much of each cell of a grid (rows, columns) each segment covers, 0 to 1: shape (segments, rows, columns).
 
-    A part that is too small for the points that are looked at has the one cell at its middle.
+    A segment that is too small for the points that are looked at has the one cell at its middle.
     """
     rows, columns = grid
     down = ((np.arange(rows * _POINTS) + 0.5) * labels.shape[0] / (rows * _POINTS)).astype(int)
@@ -161,10 +161,10 @@ def masked_means(map_: Floats, shares: Floats) -> Floats:
     return means
 
 
-def _scale_for(part: Part, size: tuple[int, int]) -> float:
-    """The scale at which a part is nearest to _PART_SIDE, if it were a square."""
-    side = part.area**0.5 / min(size)
-    return min(_SCALES, key=lambda scale: abs(np.log(scale * side / _PART_SIDE)))
+def _scale_for(segment: Segment, size: tuple[int, int]) -> float:
+    """The scale at which a segment is nearest to _SEGMENT_SIDE, if it were a square."""
+    side = segment.area**0.5 / min(size)
+    return min(_SCALES, key=lambda scale: abs(np.log(scale * side / _SEGMENT_SIDE)))
 
 
 def _network_size(size: tuple[int, int], shorter: float) -> tuple[int, int]:

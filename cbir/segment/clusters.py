@@ -1,6 +1,6 @@
-"""Parts by k-means on hypercolumns, the way of the notebook that cbir descends from.
+"""Segments by k-means on hypercolumns, the way of the notebook that cbir descends from.
 
-What was wrong with it is not here: the margin is mirrored, so that the picture's border is no part of its own; every
+What was wrong with it is not here: the margin is mirrored, so that the picture's border is no segment of its own; every
 stage counts as its weight says and not by its number of channels; the start is k-means++ from a seed.
 """
 

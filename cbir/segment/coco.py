@@ -18,10 +18,10 @@ from cbir.utils.marks import Mark
 
 
 def segmentations(labels: Labels) -> list[dict[str, Any]]:
-    """Where each part is, in the labels' order, as JSON objects.
+    """Where each segment is, in the labels' order, as JSON objects.
 
     `segmentation` is a list of polygons, [x1, y1, x2, y2, …] along the edges of pixels. COCO's polygons cannot have
-    holes: for a part with holes `segmentation` is the run lengths, and the polygons are in `outlines` and `holes`.
+    holes: for a segment with holes `segmentation` is the run lengths, and the polygons are in `outlines` and `holes`.
     """
     found: list[dict[str, Any]] = []
     lengths: list[list[int]] | None = None
@@ -36,7 +36,7 @@ def segmentations(labels: Labels) -> list[dict[str, Any]]:
 
 
 def run_lengths(labels: Labels) -> list[list[int]]:
-    """COCO's uncompressed run lengths of each part, in the labels' order.
+    """COCO's uncompressed run lengths of each segment, in the labels' order.
 
     Down one column after another, how many pixels are outside, inside, outside, …; the first number may be 0.
     """
@@ -61,7 +61,7 @@ def run_lengths(labels: Labels) -> list[list[int]]:
 def document(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """One COCO document of the pictures in `records`, which are those of `cbir segment --json`.
 
-    The category of a part is its likeliest class where it was classified, else "segment".
+    The category of a segment is its likeliest class where it was classified, else "segment".
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -70,17 +70,17 @@ def document(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
         number = len(images) + 1
         size = {"width": record["width"], "height": record["height"]}
         images.append({"id": number, "file_name": record["image"], **size})
-        for part in record["parts"]:
-            name = part["classes"][0]["name"] if part.get("classes") else "segment"
+        for segment in record["segments"]:
+            name = segment["classes"][0]["name"] if segment.get("classes") else "segment"
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
                     "category_id": categories.setdefault(name, len(categories) + 1),
-                    "segmentation": part["segmentation"],
-                    "area": part["area"],
-                    "bbox": part["bbox"],
-                    "iscrowd": int(isinstance(part["segmentation"], dict)),
+                    "segmentation": segment["segmentation"],
+                    "area": segment["area"],
+                    "bbox": segment["bbox"],
+                    "iscrowd": int(isinstance(segment["segmentation"], dict)),
                 }
             )
     named = [{"id": number, "name": name} for name, number in categories.items()]

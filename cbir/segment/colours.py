@@ -1,4 +1,4 @@
-"""Colours for the parts of a picture that are told apart at a glance, above all from those of the parts beside them."""
+"""Colours for segments that are told apart at a glance, above all from those of the segments beside them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from cbir.segment.describe import Labels, Part
+from cbir.segment.describe import Labels, Segment
 from cbir.segment.runs import neighbours
 
 Floats = npt.NDArray[np.float64]
 
-#: What a distance in Lab from the colours of parts that do not touch counts for, and one from what the picture itself
-#: shows there, where one from parts that touch counts 1; and up to which distance either counts.
+#: What a distance in Lab from the colours of segments that do not touch counts for, and one from what the picture
+#: itself shows there, where one from segments that touch counts 1; and up to which distance either counts.
 _APART, _OVER_PICTURE = (0.3, 40.0), (0.3, 50.0)
 
 
@@ -23,20 +23,20 @@ _APART, _OVER_PICTURE = (0.3, 40.0), (0.3, 50.0)
 _FAR = 90.0
 
 
-def distinct_colours(labels: Labels, parts: Sequence[Part]) -> npt.NDArray[np.uint8]:
-    """A colour for each part, shape (parts, 3), the same for the same labels.
+def distinct_colours(labels: Labels, segments: Sequence[Segment]) -> npt.NDArray[np.uint8]:
+    """A colour for each segment, shape (segments, 3), the same for the same labels.
 
-    The largest part chooses first, each the colour that is farthest in CIELAB from those of its neighbours, farther
-    parts and the picture's own mean colour there counting for less.
+    The largest segment chooses first, each the colour that is farthest in CIELAB from those of its neighbours, farther
+    segments and the picture's own mean colour there counting for less.
     """
     colours, places = _candidates()
     beside = neighbours(labels)
-    own = _to_lab(np.array([part.colour for part in parts], dtype=np.float64) / 255)
+    own = _to_lab(np.array([segment.colour for segment in segments], dtype=np.float64) / 255)
     chosen: list[int] = []
-    # how far each candidate is, for each part, from those that its neighbours have; and from all that are taken
-    from_neighbours = np.full((len(parts), len(places)), _FAR)
+    # how far each candidate is, for each segment, from those that its neighbours have; and from all that are taken
+    from_neighbours = np.full((len(segments), len(places)), _FAR)
     from_all = np.full(len(places), _FAR)
-    for number in range(len(parts)):
+    for number in range(len(segments)):
         from_picture = np.linalg.norm(places - own[number], axis=1)
         score = from_neighbours[number] + _worth(from_all, _APART) + _worth(from_picture, _OVER_PICTURE)
         chosen.append(int(score.argmax()))

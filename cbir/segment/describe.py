@@ -1,4 +1,4 @@
-"""What is known of each part of a picture, from one pass over its label map."""
+"""What is known of each segment of a picture, from one pass over its label map."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbir.images.regions import Box
 from cbir.segment.runs import row_runs
 
 Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part, all in pixels of the upright picture.
+class Segment:
+    """One segment, all in pixels of the upright picture.
 
     `label` is its number in the label map, `area` how many pixels it has, `share` of all of them, `box` (x, y, width,
     height), `centroid` (x, y) the mean of its pixels' centres, which are at halves: (0.5, 0.5) is that of the pixel in
@@ -25,7 +26,7 @@ class Part:
     label: int
     area: int
     share: float
-    box: tuple[int, int, int, int]
+    box: Box
     centroid: tuple[float, float]
     colour: tuple[int, int, int]
 
@@ -47,7 +48,7 @@ class Part:
         return "#{:02x}{:02x}{:02x}".format(*self.colour)
 
 
-def describe_parts(pixels: npt.NDArray[np.uint8], labels: Labels) -> list[Part]:
+def describe_segments(pixels: npt.NDArray[np.uint8], labels: Labels) -> list[Segment]:
     """Area, box, centroid and mean colour of each label; `pixels` has shape (height, width, 3).
 
     Labels are numbered from 0 without gaps.
@@ -70,11 +71,11 @@ def describe_parts(pixels: npt.NDArray[np.uint8], labels: Labels) -> list[Part]:
         sums = np.add.reduceat(values, first, dtype=np.uint32)
         colours[:, channel] = np.bincount(runs.labels, sums, count) / areas
     return [
-        Part(
+        Segment(
             label,
             int(areas[label]),
             float(areas[label] / labels.size),
-            (
+            Box(
                 int(left[label]),
                 int(top[label]),
                 int(right[label] - left[label]),

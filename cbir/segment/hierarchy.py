@@ -55,7 +55,7 @@ def merge(together: Floats, shares: Floats, edges: Integers) -> Hierarchy:
     """Merge superpixels until one region is left.
 
     `together`, shape (n, n), is the probability that two superpixels belong to one region, `shares`, shape (n,),
-    their parts of the picture, `edges`, shape (m, 2), which of them touch. A merge of regions with the shares a and b
+    their shares of the picture, `edges`, shape (m, 2), which of them touch. A merge of regions with the shares a and b
     costs (1 - the mean probability between them) (ab / (a + b))^_SIZE.
     """
     leaves = len(shares)

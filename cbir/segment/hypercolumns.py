@@ -22,7 +22,7 @@ from cbir.utils.vectors import Floats, l2_normalize
 if TYPE_CHECKING:
     from cbir.engines import Engine
 
-#: Pixels of the picture, mirrored, that surround it: without them zero padding makes the border a part of its own.
+#: Pixels of the picture, mirrored, that surround it: without them zero padding makes the border a segment of its own.
 MARGIN = 64
 
 #: Vectors of maps that are shorter than this are noise, and must not count as much as the others.

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from cbir.segment.describe import Labels, Part
+from cbir.segment.describe import Labels, Segment
 from cbir.segment.segmenter import Segmentation
 
-#: How much of a part's own colour the overlay lays over the picture.
+#: How much of a segment's own colour the overlay lays over the picture.
 OPACITY = 0.42
 
 #: Pixels of the overlay's longer side, at most: it is for the eye, and writing 12 megapixels as a PNG takes a second.
@@ -21,18 +21,18 @@ OVERLAY_SIDE = 2048
 #: Points on the overlay's longer side at which room for the numbers is looked for.
 _ROOM_SIDE = 400
 
-#: Places with this much of the most room that a part has are as good; the one nearest to its middle is taken.
+#: Places with this much of the most room that a segment has are as good; the one nearest to its middle is taken.
 _ROOMY = 0.85
 
 #: The height of numbers, in pixels: below it none is written. The largest are a part of the overlay's longer side.
 _LEAST_FONT, _LARGEST_FONT = 9, 1 / 26
 
-#: How high a number may be, by its digits, in radii of the largest circle within its part.
+#: How high a number may be, by its digits, in radii of the largest circle within its segment.
 _FONT_OF_RADIUS = (1.5, 1.25, 0.95)
 
 
 class Spot(NamedTuple):
-    """The centre of the largest circle within a part, (x, y), and its radius, in pixels."""
+    """The centre of the largest circle within a segment, (x, y), and its radius, in pixels."""
 
     x: float
     y: float
@@ -47,10 +47,10 @@ def label_map(segmentation: Segmentation) -> Image.Image:
 
 
 def overlay(segmentation: Segmentation) -> Image.Image:
-    """The picture under the translucent colours of its parts, with outlines and the labels' numbers.
+    """The picture under the translucent colours of its segments, with outlines and the labels' numbers.
 
     It has the picture's size, but at most OVERLAY_SIDE pixels a side. Outlines are white between dark ones, which
-    stand out from light and from dark. Parts that have no room for a number go without.
+    stand out from light and from dark. Segments that have no room for a number go without.
     """
     image, labels = segmentation.image, segmentation.labels
     map_ = label_map(segmentation)
@@ -61,21 +61,21 @@ def overlay(segmentation: Segmentation) -> Image.Image:
         labels = np.asarray(map_)
     mixed = Image.blend(image, map_.convert("RGB"), OPACITY)
     _draw_outlines(mixed, labels)
-    _draw_numbers(mixed, labels, segmentation.parts)
+    _draw_numbers(mixed, labels, segmentation.segments)
     return mixed
 
 
-def cut_outs(segmentation: Segmentation) -> Iterator[tuple[Part, Image.Image]]:
-    """Each part alone: RGBA, as large as its box, transparent where other parts are."""
-    for part in segmentation.parts:
-        x, y, width, height = part.box
+def cut_outs(segmentation: Segmentation) -> Iterator[tuple[Segment, Image.Image]]:
+    """Each segment alone: RGBA, as large as its box, transparent where other segments are."""
+    for segment in segmentation.segments:
+        x, y, width, height = segment.box
         box = (x, y, x + width, y + height)
         cut = segmentation.image.crop(box)
-        inside = segmentation.labels[y : y + height, x : x + width] == part.label
+        inside = segmentation.labels[y : y + height, x : x + width] == segment.label
         # what is hidden is black, so that it neither costs space nor gives away what was there
         whole = Image.new("RGBA", cut.size)
         whole.paste(cut, mask=Image.fromarray(inside))
-        yield part, whole
+        yield segment, whole
 
 
 def _draw_outlines(image: Image.Image, labels: Labels) -> None:
@@ -96,11 +96,11 @@ def _draw_outlines(image: Image.Image, labels: Labels) -> None:
         image.paste(Image.new("RGB", image.size, colour), mask=blurred.point(table))
 
 
-def _draw_numbers(image: Image.Image, labels: Labels, parts: list[Part]) -> None:
+def _draw_numbers(image: Image.Image, labels: Labels, segments: list[Segment]) -> None:
     draw = ImageDraw.Draw(image)
     largest = max(image.size) * _LARGEST_FONT
-    for part, spot in zip(parts, roomy_spots(labels, len(parts)), strict=True):
-        text = str(part.label)
+    for segment, spot in zip(segments, roomy_spots(labels, len(segments)), strict=True):
+        text = str(segment.label)
         size = round(min(max(largest, 14), spot.radius * _FONT_OF_RADIUS[len(text) - 1]))
         if size < _LEAST_FONT:
             continue
@@ -112,7 +112,7 @@ def _draw_numbers(image: Image.Image, labels: Labels, parts: list[Part]) -> None
 
 
 def roomy_spots(labels: Labels, count: int) -> list[Spot]:
-    """For each part where the most room is; among such places one near its middle. (0, 0, 0) for one too thin to see.
+    """Find where each segment has the most room, near its middle; (0, 0, 0) for one too thin to see.
 
     Looked for on a coarse grid of the labels, so the radius is right to one of its steps.
     """

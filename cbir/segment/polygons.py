@@ -1,4 +1,4 @@
-"""Parts as polygons along the edges of their pixels: filled again, they give exactly the pixels that they came from."""
+"""Segments as polygons along the edges of their pixels: filled again, they give exactly those pixels."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ Integers = npt.NDArray[np.intp]
 #: A ring of corners, (x, y) alternating: [x1, y1, x2, y2, …]. The last is joined to the first.
 Ring = list[int]
 
-# Which of the four pixels around a corner are in the part, as bits: 1 and 2 above, 4 and 8 below it, 2 and 8 right.
+# Which of the four pixels around a corner are in the segment, as bits: 1 and 2 above, 4 and 8 below it, 2 and 8 right.
 _STRAIGHT = (0, 3, 5, 10, 12, 15)
 _FALLING, _RISING = 9, 6  # two pixels that touch at a corner only
 _AROUND_A_HOLE = 7  # the upper left corner of a hole
 
 
 class Outline(NamedTuple):
-    """The polygons of one part, and the holes in them."""
+    """The polygons of one segment, and the holes in them."""
 
     polygons: list[Ring]
     holes: list[Ring]
 
 
 def outlines(labels: Labels) -> list[Outline]:
-    """The outline of each part, in the labels' order.
+    """The outline of each segment, in the labels' order.
 
     A corner (x, y) lies between pixels: (0, 0) is the picture's upper left corner, (width, height) its lower right one.
-    There are corners only where an edge turns. A polygon is one connected piece of a part (through edges, not
+    There are corners only where an edge turns. A polygon is one connected piece of a segment (through edges, not
     corners), clockwise on the screen, with its upper left corner first; holes likewise.
 
-    On each line of the grid a part's edges begin and end at its corners alternately, so that sorting the corners
-    links them, for all parts at once: by rows along the horizontal edges, by columns along the vertical ones.
+    On each line of the grid a segment's edges begin and end at its corners alternately, so that sorting the corners
+    links them, for all segments at once: by rows along the horizontal edges, by columns along the vertical ones.
     """
     corners = _corners(labels)
     # of two corners at one place, `second` comes later along a row; along a column in the same order where the two
@@ -45,7 +45,7 @@ def outlines(labels: Labels) -> list[Outline]:
     down_column = np.lexsort((later, corners.y, corners.x, corners.label))
     across, down = _partners(along_row), _partners(down_column)
     found = [Outline([], []) for _ in range(int(labels.max()) + 1)]
-    xs, ys, codes, owners = (part.tolist() for part in (corners.x, corners.y, corners.codes, corners.label))
+    xs, ys, codes, owners = (column.tolist() for column in (corners.x, corners.y, corners.codes, corners.label))
     beside, below = across.tolist(), down.tolist()
     is_done = bytearray(len(xs))
     for first in along_row.tolist():  # the upper left corner of a ring comes before its others
@@ -74,7 +74,7 @@ class _Corners(NamedTuple):
 
 
 def _corners(labels: Labels) -> _Corners:
-    """All corners of all parts; where two pixels of a part touch at a corner only, there are two at one place."""
+    """All corners of all segments; where two pixels of a segment touch at a corner only, there are two at one place."""
     padded = np.pad(labels.astype(np.int16), 1, constant_values=-1)
     turns_across = padded[:, 1:] != padded[:, :-1]
     turns_down = padded[1:] != padded[:-1]

@@ -1,4 +1,4 @@
-"""Segmenting a picture: whatever becomes of its parts later, this is where they come from."""
+"""Segmenting a picture: whatever becomes of its segments later, this is where they come from."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from cbir.engines import Engine, open_engine
 from cbir.images import safely
 from cbir.segment.clusters import clusters
 from cbir.segment.colours import distinct_colours
-from cbir.segment.describe import Labels, Part, describe_parts
+from cbir.segment.describe import Labels, Segment, describe_segments
 from cbir.segment.enlarge import enlarged, enlarged_labels
 from cbir.segment.kmeans import SEED
 from cbir.segment.merging import hierarchy, threshold_at, working_copy
 
 METHODS = ("regions", "kmeans")
 
-#: Parts by k-means unless somebody asks for another number.
+#: Segments by k-means unless somebody asks for another number.
 DEFAULT_CLUSTERS = 5
 
 #: A label map is an indexed PNG, which has 256 colours.
-MOST_PARTS = 256
+MOST_SEGMENTS = 256
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A picture (upright, RGB) and its `labels`, shape (height, width): 0 is the largest part."""
+    """A picture (upright, RGB) and its `labels`, shape (height, width): 0 is the largest segment."""
 
     image: Image.Image
     labels: Labels
-    parts: list[Part]
+    segments: list[Segment]
 
     @cached_property
     def colours(self) -> npt.NDArray[np.uint8]:
-        """A colour for each part that stands out from its neighbours', shape (parts, 3)."""
-        return distinct_colours(self.labels, self.parts)
+        """A colour for each segment that stands out from its neighbours', shape (segments, 3)."""
+        return distinct_colours(self.labels, self.segments)
 
 
 class Segmenter:
@@ -80,17 +80,17 @@ class Segmenter:
         return self._engine
 
     def segment(
-        self, picture: Path | str | bytes | Image.Image, parts: int | None = None, *, scale: float = 1.0
+        self, picture: Path | str | bytes | Image.Image, count: int | None = None, *, scale: float = 1.0
     ) -> Segmentation:
-        """Divide a picture into parts.
+        """Divide a picture into segments.
 
-        `picture` is a file, its bytes, or an upright RGB image. `parts` is their number, 1 to 256: exactly, unless the
+        `picture` is a file, its bytes, or an upright RGB image. `count` is their number, 1 to 256: exactly, unless the
         picture is too small or, with "kmeans", too uniform. Without it "regions" finds a number that suits the
         picture, fewer where `scale` is above 1, more where it is below; "kmeans" makes DEFAULT_CLUSTERS. Raises
         ImageReadError.
         """
-        if parts is not None and not 1 <= parts <= MOST_PARTS:
-            raise ValueError(f"parts must be 1 to {MOST_PARTS}, not {parts}")
+        if count is not None and not 1 <= count <= MOST_SEGMENTS:
+            raise ValueError(f"count must be 1 to {MOST_SEGMENTS}, not {count}")
         if not 0 < scale < float("inf"):
             raise ValueError(f"scale must be above 0, not {scale}")
         if isinstance(picture, Image.Image):
@@ -100,23 +100,23 @@ class Segmenter:
         else:
             image = safely.open_image(Path(picture))
         if self.method == "kmeans":
-            likelihoods = -clusters(image, self.engine, parts or DEFAULT_CLUSTERS, self._layer_weights, self._seed)
+            likelihoods = -clusters(image, self.engine, count or DEFAULT_CLUSTERS, self._layer_weights, self._seed)
             labels = enlarged(likelihoods, image.size)
         else:
-            labels = self._regions(image, parts, scale)
+            labels = self._regions(image, count, scale)
         labels = _by_size(labels)
-        return Segmentation(image, labels, describe_parts(np.asarray(image), labels))
+        return Segmentation(image, labels, describe_segments(np.asarray(image), labels))
 
-    def _regions(self, image: Image.Image, parts: int | None, scale: float) -> Labels:
+    def _regions(self, image: Image.Image, count: int | None, scale: float) -> Labels:
         cut, merged = hierarchy(working_copy(image), self.engine, self.backbone, fast=self._fast)
-        count = merged.count_at(threshold_at(scale)) if parts is None else parts
-        return enlarged_labels(merged.regions(min(count, MOST_PARTS))[cut.labels].astype(np.uint8), image.size)
+        wanted = merged.count_at(threshold_at(scale)) if count is None else count
+        return enlarged_labels(merged.regions(min(wanted, MOST_SEGMENTS))[cut.labels].astype(np.uint8), image.size)
 
 
 def _by_size(labels: Labels) -> Labels:
-    """The same parts numbered by size, the largest 0, without gaps."""
+    """The same segments numbered by size, the largest 0, without gaps."""
     counts = np.array(Image.fromarray(labels).histogram())  # of 12 megapixels, many times quicker than NumPy's
     order = np.argsort(-counts, kind="stable")
-    numbers = np.zeros(MOST_PARTS, dtype=np.uint8)
-    numbers[order] = np.arange(MOST_PARTS)
+    numbers = np.zeros(MOST_SEGMENTS, dtype=np.uint8)
+    numbers[order] = np.arange(MOST_SEGMENTS)
     return numbers[labels]

@@ -367,12 +367,12 @@ def test_segment_writes_overlay_and_labels(photos: Path, tmp_path: Path) -> None
     for record in records:
         labels = np.asarray(Image.open(record["labels"]))
         assert labels.shape == (record["height"], record["width"])
-        for part in record["parts"]:
-            assert part["share"] == pytest.approx((labels == part["label"]).mean(), abs=1e-5)
+        for segment in record["segments"]:
+            assert segment["share"] == pytest.approx((labels == segment["label"]).mean(), abs=1e-5)
         assert Image.open(record["overlay"]).size == (record["width"], record["height"])
     table = run("segment", images[0], "--out", tmp_path / "out", "--format", "table").stdout
-    assert "part" in table
-    assert "img_000.parts.png" in table
+    assert "segment" in table
+    assert "img_000.segments.png" in table
     rows = list(csv.DictReader(io.StringIO(run("segment", images[0], "-o", tmp_path, "--format", "csv").stdout)))
     assert sum(float(row["share"]) for row in rows) == pytest.approx(1, abs=1e-4)
 

@@ -296,7 +296,7 @@ def test_segment_takes_lists_and_tells_what_failed(photos: Path, tmp_path: Path)
     one, other = map(json.loads, result.stdout.splitlines())
     assert result.exit_code == 1
     assert (one["image"], other["image"]) == tuple(map(str, names))
-    assert one["parts"]
+    assert one["segments"]
     assert "there is no such file" in other["error"]
     assert len(json.loads((tmp_path / "coco.json").read_text())["images"]) == 1
     *_, last = csv.DictReader(io.StringIO(run(*common, "--format", "csv", input=os.fsencode(names[1])).stdout))

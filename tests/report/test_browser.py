@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from cbir.cli import cli
 from cbir.cli.render.segment_report import SegmentPage
-from cbir.segment.describe import describe_parts
+from cbir.segment.describe import describe_segments
 from cbir.segment.segmenter import Segmentation
 from cbir.utils.vectors import l2_normalize
 from tests.helpers.feature_index import make_index
@@ -95,8 +95,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable) -> d
         labels = np.zeros((150, 200), dtype=np.uint8)
         labels[20:80, 30:100] = 1
         labels[100:140, 120:180] = 2
-        parts = describe_parts(np.asarray(image), labels)
-        page.add(Segmentation(image, labels, parts), Path(query), {"parts": [{} for _ in parts]})
+        segments = describe_segments(np.asarray(image), labels)
+        page.add(Segmentation(image, labels, segments), Path(query), {"segments": [{} for _ in segments]})
     page.write(made["segment"])
     return made
 

@@ -23,7 +23,7 @@ from cbir.cli.render.search_report import TOO_MANY
 from cbir.errors import CbirError
 from cbir.report.card import Card, Group
 from cbir.report.page import Pictures, file_uri, write_page
-from cbir.segment.describe import describe_parts
+from cbir.segment.describe import describe_segments
 from cbir.segment.segmenter import Segmentation
 from tests.helpers.photo_index import index_photos
 
@@ -262,15 +262,15 @@ def test_evaluate_shows_figures_classes_and_the_best_and_worst(photos: Path, tmp
         assert places == [folder] * 3
 
 
-def test_segment_shows_each_picture_and_where_its_parts_are(tmp_path: Path, draw_picture: Callable) -> None:
+def test_segment_shows_each_picture_and_where_its_segments_are(tmp_path: Path, draw_picture: Callable) -> None:
     labels = np.zeros((60, 90), dtype=np.uint8)
     labels[10:30, 20:50] = 1
     labels[15:20, 25:30] = 2
     image = draw_picture(3, (90, 60))
-    parts = describe_parts(np.asarray(image), labels)
+    segments = describe_segments(np.asarray(image), labels)
     page = segment_report.SegmentPage([tmp_path / "x<y>.png"], "some_network")
-    record = {"parts": [{"classes": [{"name": "kite", "probability": 0.5}]} for _ in parts]}
-    page.add(Segmentation(image, labels, parts), tmp_path / "x<y>.png", record)
+    record = {"segments": [{"classes": [{"name": "kite", "probability": 0.5}]} for _ in segments]}
+    page.add(Segmentation(image, labels, segments), tmp_path / "x<y>.png", record)
     page.fail("Cannot read <z>.png: there is no such file.")
     page.write(tmp_path / "a.html")
     shown = Page(tmp_path / "a.html")

@@ -1,4 +1,4 @@
-"""Classes of pictures and their parts: the map that is pooled, the masks, the head, and who has none."""
+"""Classes of pictures and their segments: the map that is pooled, the masks, the head, and who has none."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cbir.backbones.head import open_classifier
 from cbir.engines import open_engine
 from cbir.errors import ModelError
 from cbir.images.fit import fit
-from cbir.segment.classify import PartClassifier, cover, masked_means
-from cbir.segment.describe import describe_parts
+from cbir.segment.classify import SegmentClassifier, cover, masked_means
+from cbir.segment.describe import describe_segments
 from cbir.segment.segmenter import Segmentation, Segmenter
 
 
 def segmentation_of(labels: np.ndarray, image: Image.Image) -> Segmentation:
-    return Segmentation(image, labels, describe_parts(np.asarray(image), labels))
+    return Segmentation(image, labels, describe_segments(np.asarray(image), labels))
 
 
 def saved(name: str, folder: Path) -> Backbone:
@@ -96,9 +96,9 @@ def test_masked_means_by_hand() -> None:
 
 def test_weights_without_imagenets_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="untrained: they know no classes"):
-        PartClassifier(Segmenter(describe("efficientnet_lite0", "untrained")))
+        SegmentClassifier(Segmenter(describe("efficientnet_lite0", "untrained")))
     with pytest.raises(ModelError, match=r"squeezenet1_1 finds .* of each place .* such as efficientnet_lite0"):
-        PartClassifier(Segmenter(saved("squeezenet1_1", tmp_path)))
+        SegmentClassifier(Segmenter(saved("squeezenet1_1", tmp_path)))
 
 
 # --- all together
@@ -115,18 +115,18 @@ def test_two_photos_side_by_side_have_their_own_classes(bundled: Backbone, share
         with Image.open(file) as photo:
             image.paste(photo.convert("RGB").resize((300, 300)), (300 * place, 0))
         labels[:, 300 * place : 300 * place + 300] = place
-    found = PartClassifier(Segmenter(bundled)).classify(segmentation_of(labels, image), count=1000)
-    assert [part[0].name for part in found.parts] == list(names)
-    for classes in (found.whole, *found.parts):
+    found = SegmentClassifier(Segmenter(bundled)).classify(segmentation_of(labels, image), count=1000)
+    assert [segment[0].name for segment in found.segments] == list(names)
+    for classes in (found.whole, *found.segments):
         assert sum(likely.probability for likely in classes) == pytest.approx(1, abs=1e-4)
     assert set(names) <= {likely.name for likely in found.whole[:5]}
-    assert found.parts[0][0].wordnet_id == "n03452741"
+    assert found.segments[0][0].wordnet_id == "n03452741"
 
 
 def test_one_part_that_is_all_has_the_pictures_classes(bundled: Backbone, draw_picture: Callable) -> None:
     image = draw_picture(3, (224, 224))
-    found = PartClassifier(Segmenter(bundled)).classify(segmentation_of(np.zeros((224, 224), dtype=np.uint8), image))
-    assert [one[:2] for one in found.parts[0]] == [one[:2] for one in found.whole]
+    found = SegmentClassifier(Segmenter(bundled)).classify(segmentation_of(np.zeros((224, 224), dtype=np.uint8), image))
+    assert [one[:2] for one in found.segments[0]] == [one[:2] for one in found.whole]
 
 
 def test_where_there_is_no_map_the_parts_are_shown_alone(tmp_path: Path, draw_picture: Callable) -> None:
@@ -135,7 +135,7 @@ def test_where_there_is_no_map_the_parts_are_shown_alone(tmp_path: Path, draw_pi
     image = draw_picture(3, (160, 120))
     labels = np.zeros((120, 160), dtype=np.uint8)
     labels[30:100, 20:90] = 1
-    found = PartClassifier(segmenter).classify(segmentation_of(labels, image), count=1000)
+    found = SegmentClassifier(segmenter).classify(segmentation_of(labels, image), count=1000)
     known = open_classifier(backbone)
 
     def expected(picture: Image.Image) -> np.ndarray:
@@ -144,6 +144,6 @@ def test_where_there_is_no_map_the_parts_are_shown_alone(tmp_path: Path, draw_pi
 
     alone = Image.new("RGB", (80, 80), (124, 116, 104))
     alone.paste(image.crop((20, 30, 90, 100)), (5, 5))
-    for classes, picture in ((found.whole, image), (found.parts[1], alone)):
+    for classes, picture in ((found.whole, image), (found.segments[1], alone)):
         probabilities = np.array([likely.probability for likely in classes])
         assert np.allclose(probabilities, np.sort(expected(picture))[::-1], rtol=1e-3)

@@ -58,8 +58,8 @@ def test_a_scene_is_cut_into_its_things(segmenter: Segmenter) -> None:
     labels = segmenter.segment(image).labels
     for thing in range(4):
         overlaps = [
-            ((labels == part) & (where == thing)).sum() / ((labels == part) | (where == thing)).sum()
-            for part in range(labels.max() + 1)
+            ((labels == segment) & (where == thing)).sum() / ((labels == segment) | (where == thing)).sum()
+            for segment in range(labels.max() + 1)
         ]
         assert max(overlaps) > 0.8
 
@@ -67,18 +67,18 @@ def test_a_scene_is_cut_into_its_things(segmenter: Segmenter) -> None:
 def test_any_number_of_parts_is_made_exactly(segmenter: Segmenter) -> None:
     image, _ = scene()
     for count in (1, 2, 3, 17, 256):
-        assert len(segmenter.segment(image, count).parts) == count
+        assert len(segmenter.segment(image, count).segments) == count
 
 
 def test_coarser_parts_are_unions_of_finer_ones(bundled: Backbone, segmenter: Segmenter) -> None:
     image, _ = scene()
-    assert len(segmenter.segment(image, scale=0.1).parts) > len(segmenter.segment(image, scale=100).parts)
+    assert len(segmenter.segment(image, scale=0.1).segments) > len(segmenter.segment(image, scale=100).segments)
     _, merged = merging.hierarchy(image, segmenter.engine, bundled, fast=True)
     found = [merged.regions(merged.count_at(merging.threshold_at(scale))) for scale in (0.1, 1, 10, 1000)]
     assert found[0].max() > found[1].max() > found[2].max() >= found[3].max() == 0
     for fine, coarse in itertools.pairwise(found):
-        for part in range(fine.max() + 1):
-            assert len(np.unique(coarse[fine == part])) == 1
+        for segment in range(fine.max() + 1):
+            assert len(np.unique(coarse[fine == segment])) == 1
 
 
 def test_the_margin_keeps_zero_padding_out_of_the_maps(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +117,14 @@ def test_without_the_margin_a_part_is_the_border(segmenter: Segmenter, monkeypat
 
 
 def most_at_the_edge(labels: np.ndarray, above: bool = True) -> float:
-    """The largest share of a part's pixels near the left and right edge and, with `above`, near the others."""
+    """The largest share of a segment's pixels near the left and right edge and, with `above`, near the others."""
     border = np.ones(labels.shape, dtype=bool)
     border[6 if above else 0 : -6 if above else None, 6:-6] = False
-    return max(float(border[labels == part].mean()) for part in range(labels.max() + 1))
+    return max(float(border[labels == segment].mean()) for segment in range(labels.max() + 1))
 
 
 def test_a_flat_picture_is_one_region(segmenter: Segmenter) -> None:
-    assert len(segmenter.segment(flat()).parts) == 1
+    assert len(segmenter.segment(flat()).segments) == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (33, 31), (1500, 40), (700, 500)])
@@ -132,7 +132,7 @@ def test_a_flat_picture_is_one_region(segmenter: Segmenter) -> None:
 def test_any_size_gets_labels_of_its_size(bundled: Backbone, draw_picture: Callable, size: tuple, fast: bool) -> None:
     result = Segmenter(bundled, fast=fast).segment(draw_picture(1, size))
     assert result.labels.shape == (size[1], size[0])
-    assert [part.label for part in result.parts] == list(range(len(result.parts)))
+    assert [segment.label for segment in result.segments] == list(range(len(result.segments)))
 
 
 def test_both_engines_cut_alike(bundled: Backbone) -> None:
@@ -148,8 +148,8 @@ def test_a_network_that_nothing_was_learnt_for_cuts_too(squeezenet: Backbone) ->
     labels = Segmenter(squeezenet).segment(image, 4).labels
     for thing in range(4):
         overlaps = [
-            ((labels == part) & (where == thing)).sum() / ((labels == part) | (where == thing)).sum()
-            for part in range(4)
+            ((labels == segment) & (where == thing)).sum() / ((labels == segment) | (where == thing)).sum()
+            for segment in range(4)
         ]
         assert max(overlaps) > 0.7
 

@@ -15,7 +15,7 @@ from skimage.draw import polygon2mask
 from cbir.segment.classify import Likely
 from cbir.segment.coco import document, run_lengths, segmentations
 from cbir.segment.colours import distinct_colours
-from cbir.segment.describe import describe_parts
+from cbir.segment.describe import describe_segments
 from cbir.segment.layers import colour_map, layers_picture, mean_activations
 from cbir.segment.overlay import OVERLAY_SIDE, cut_outs, label_map, overlay, roomy_spots
 from cbir.segment.polygons import outlines
@@ -27,7 +27,7 @@ RING = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 
 
 def segmentation_of(labels: np.ndarray, image: Image.Image | None = None) -> Segmentation:
     image = image or Image.new("RGB", labels.shape[::-1], (90, 120, 60))
-    return Segmentation(image, labels, describe_parts(np.asarray(image), labels))
+    return Segmentation(image, labels, describe_segments(np.asarray(image), labels))
 
 
 def blobs(size: tuple[int, int], count: int, seed: int = 0, grain: int = 12) -> np.ndarray:
@@ -126,12 +126,12 @@ def test_holes_make_run_lengths_and_nothing_else_does() -> None:
 
 def test_a_coco_document_of_two_pictures() -> None:
     def record(name: str, *best: str) -> dict:
-        parts = [part.to_json() for part in segmentation_of(RING).parts]
-        for part, shape in zip(parts, segmentations(RING), strict=True):
-            part |= shape
-        for part, likely in zip(parts, best, strict=False):
-            part["classes"] = [Likely(likely, "n1", 0.5).to_json()]
-        return {"image": name, "width": 4, "height": 5, "parts": parts}
+        segments = [segment.to_json() for segment in segmentation_of(RING).segments]
+        for segment, shape in zip(segments, segmentations(RING), strict=True):
+            segment |= shape
+        for segment, likely in zip(segments, best, strict=False):
+            segment["classes"] = [Likely(likely, "n1", 0.5).to_json()]
+        return {"image": name, "width": 4, "height": 5, "segments": segments}
 
     found = document([record("a.jpg"), record("b.jpg", "cat", "mat")])
     assert found["images"] == [
@@ -156,14 +156,14 @@ def test_a_coco_document_of_two_pictures() -> None:
 def test_parts_are_described_as_a_plain_count_describes_them(draw_picture: Callable) -> None:
     labels = blobs((83, 61), 7)
     pixels = np.asarray(draw_picture(2, (83, 61)))
-    for part in describe_parts(pixels, labels):
-        rows, columns = np.nonzero(labels == part.label)
-        assert part.area == len(rows)
-        assert part.share == pytest.approx(len(rows) / labels.size)
-        assert part.centroid == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5))
-        x, y, width, height = part.box
+    for segment in describe_segments(pixels, labels):
+        rows, columns = np.nonzero(labels == segment.label)
+        assert segment.area == len(rows)
+        assert segment.share == pytest.approx(len(rows) / labels.size)
+        assert segment.centroid == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5))
+        x, y, width, height = segment.box
         assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-        assert np.abs(np.array(part.colour) - pixels[rows, columns].mean(axis=0)).max() <= 0.5
+        assert np.abs(np.array(segment.colour) - pixels[rows, columns].mean(axis=0)).max() <= 0.5
 
 
 # --- colours
@@ -197,12 +197,12 @@ def cells(size: tuple[int, int], count: int) -> np.ndarray:
 )
 def test_parts_that_touch_have_colours_far_apart(labels: np.ndarray, least: float) -> None:
     segmentation = segmentation_of(labels)
-    colours = distinct_colours(labels, segmentation.parts)
-    assert np.array_equal(colours, distinct_colours(labels, segmentation.parts))
+    colours = distinct_colours(labels, segmentation.segments)
+    assert np.array_equal(colours, distinct_colours(labels, segmentation.segments))
     lab = rgb2lab(colours[np.newaxis] / 255)[0]
     distances = np.linalg.norm(lab[:, np.newaxis] - lab, axis=2)
     assert distances[neighbours(labels)].min() > least
-    own = rgb2lab(np.array([[part.colour for part in segmentation.parts]]) / 255)[0]
+    own = rgb2lab(np.array([[segment.colour for segment in segmentation.segments]]) / 255)[0]
     assert np.linalg.norm(lab - own, axis=1)[:4].min() > 30
     if len(colours) <= 12:
         assert len({tuple(colour) for colour in colours}) == len(colours)
@@ -210,7 +210,7 @@ def test_parts_that_touch_have_colours_far_apart(labels: np.ndarray, least: floa
 
 def test_256_parts_have_colours() -> None:
     labels = np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(4, axis=0).repeat(4, axis=1)
-    colours = distinct_colours(labels, segmentation_of(labels).parts)
+    colours = distinct_colours(labels, segmentation_of(labels).segments)
     lab = rgb2lab(colours[np.newaxis] / 255)[0]
     assert np.linalg.norm(lab[:, np.newaxis] - lab, axis=2)[neighbours(labels)].min() > 75
 
@@ -226,7 +226,7 @@ def test_the_label_map_has_the_overlays_colours(tmp_path: Path) -> None:
         assert saved.mode == "P"
         assert np.array_equal(np.array(saved), labels)
         shown = np.asarray(saved.convert("RGB"))
-    assert np.array_equal(shown, distinct_colours(labels, segmentation.parts)[labels])
+    assert np.array_equal(shown, distinct_colours(labels, segmentation.segments)[labels])
 
 
 @pytest.mark.parametrize("background", ["white", "black"])
@@ -269,10 +269,10 @@ def test_cut_outs_are_transparent_where_other_parts_are(draw_picture: Callable) 
     image = draw_picture(5, (90, 70))
     pixels = np.asarray(image)
     segmentation = segmentation_of(labels, image)
-    for part, cut in cut_outs(segmentation):
-        x, y, width, height = part.box
+    for segment, cut in cut_outs(segmentation):
+        x, y, width, height = segment.box
         assert (cut.mode, cut.size) == ("RGBA", (width, height))
-        inside = labels[y : y + height, x : x + width] == part.label
+        inside = labels[y : y + height, x : x + width] == segment.label
         values = np.asarray(cut)
         assert np.array_equal(values[..., 3], np.where(inside, 255, 0))
         assert np.array_equal(values[inside][:, :3], pixels[y : y + height, x : x + width][inside])

@@ -1,4 +1,4 @@
-"""Segmentation: pictures whose parts are known."""
+"""Segmentation: pictures whose segments are known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from cbir.segment.hypercolumns import StageMap, _interpolation
 from cbir.segment.kmeans import kmeans, squared_distances
 from cbir.segment.overlay import label_map, overlay
-from cbir.segment.segmenter import Segmenter, describe_parts
+from cbir.segment.segmenter import Segmenter, describe_segments
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def two_textures(size: tuple[int, int] = (200, 140)) -> tuple[Image.Image, np.nd
 
 def test_two_textures_are_two_parts(segmenter: Segmenter) -> None:
     image, left = two_textures()
-    result = segmenter.segment(image, parts=2)
+    result = segmenter.segment(image, count=2)
     assert result.labels.shape == (140, 200)
     assert ((result.labels == 0) == left).mean() > 0.95
-    large, small = result.parts
+    large, small = result.segments
     assert large.share == pytest.approx(0.6, abs=0.05)
     assert large.colour[2] > 120 > large.colour[0]
     assert small.colour[0] > 150 > small.colour[2]
@@ -45,7 +45,7 @@ def test_two_textures_are_two_parts(segmenter: Segmenter) -> None:
 
 def test_a_flat_picture_has_no_border_part(segmenter: Segmenter) -> None:
     for image in (Image.new("RGB", (160, 120), (90, 120, 60)), Image.linear_gradient("L").convert("RGB")):
-        result = segmenter.segment(image, parts=3)
+        result = segmenter.segment(image, count=3)
         edge = np.concatenate([result.labels[:4].ravel(), result.labels[-4:].ravel()])
         inside = result.labels[8:-8, 8:-8]
         for label in np.unique(edge):
@@ -61,11 +61,11 @@ def test_the_same_picture_gives_the_same_parts(segmenter: Segmenter, draw_pictur
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (33, 31), (700, 500)])
 def test_any_size_is_segmented_at_its_own_size(segmenter: Segmenter, draw_picture: Callable, size: tuple) -> None:
-    result = segmenter.segment(draw_picture(1, size), parts=4)
+    result = segmenter.segment(draw_picture(1, size), count=4)
     assert result.labels.shape == (size[1], size[0])
-    assert sum(part.share for part in result.parts) == pytest.approx(1)
-    assert [part.label for part in result.parts] == list(range(len(result.parts)))
-    shares = [part.share for part in result.parts]
+    assert sum(segment.share for segment in result.segments) == pytest.approx(1)
+    assert [segment.label for segment in result.segments] == list(range(len(result.segments)))
+    shares = [segment.share for segment in result.segments]
     assert shares == sorted(shares, reverse=True)
     assert overlay(result).size == size
     assert np.array_equal(np.asarray(label_map(result)), result.labels)
@@ -75,7 +75,7 @@ def test_parts_are_described_by_hand_computed_numbers() -> None:
     labels = np.array([[0, 0, 1], [0, 2, 1]], dtype=np.uint8)
     pixels = np.zeros((2, 3, 3), dtype=np.uint8)
     pixels[:, 2] = [[10, 0, 0], [20, 0, 1]]
-    large, right, small = describe_parts(pixels, labels)
+    large, right, small = describe_segments(pixels, labels)
     assert (large.share, large.box, large.colour) == (0.5, (0, 0, 2, 2), (0, 0, 0))
     assert (right.share, right.box, right.hex_colour) == (pytest.approx(1 / 3), (2, 0, 1, 2), "#0f0000")
     assert (small.share, small.box) == (pytest.approx(1 / 6), (1, 1, 1, 1))
@@ -83,7 +83,7 @@ def test_parts_are_described_by_hand_computed_numbers() -> None:
 
 def test_the_label_map_is_an_indexed_png(segmenter: Segmenter, tmp_path: Path) -> None:
     image, _ = two_textures()
-    result = segmenter.segment(image, parts=3)
+    result = segmenter.segment(image, count=3)
     label_map(result).save(tmp_path / "labels.png")
     with Image.open(tmp_path / "labels.png") as saved:
         assert saved.mode == "P"
@@ -107,7 +107,7 @@ def test_kmeans_finds_separate_clusters_and_no_more_than_there_are() -> None:
     assert len(kmeans(np.ones((20, 2), dtype=np.float32), 5)) == 1
 
 
-@pytest.mark.parametrize("parts", [0, 257])
-def test_an_impossible_number_of_parts_is_refused(segmenter: Segmenter, parts: int) -> None:
+@pytest.mark.parametrize("count", [0, 257])
+def test_an_impossible_number_of_parts_is_refused(segmenter: Segmenter, count: int) -> None:
     with pytest.raises(ValueError, match="1 to 256"):
-        segmenter.segment(Image.new("RGB", (20, 20)), parts=parts)
+        segmenter.segment(Image.new("RGB", (20, 20)), count=count)

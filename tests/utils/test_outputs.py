@@ -246,14 +246,14 @@ def test_a_link_to_a_folder_is_a_folder(tmp_path: Path) -> None:
 # --- files named after pictures
 
 
-def piece(folder: Path, ending: str = ".parts.png") -> Piece:
+def piece(folder: Path, ending: str = ".segments.png") -> Piece:
     return Piece(folder, ending, "overlay", "--out")
 
 
 def derive(
     picture: Path, folder: Path, *endings: str, derived: Derived | None = None, force: bool = False
 ) -> list[str]:
-    pieces = [piece(folder, ending) for ending in endings or (".parts.png",)]
+    pieces = [piece(folder, ending) for ending in endings or (".segments.png",)]
 
     def fill(file: io.BytesIO, mark: Mark) -> None:
         file.write(page(mark.kind, mark.source) + os.fsencode(os.path.realpath(picture)))
@@ -266,16 +266,16 @@ def test_pictures_of_one_name_keep_their_files_in_one_run_and_in_many(tmp_path: 
     out = tmp_path / "out"
     pictures = [tmp_path / name for name in ("a/x.jpg", "b/x.jpg", "b/x.png", "b/y.jpg")]
     derived = Derived()
-    expected = ["x.parts.png", "x-2.parts.png", "x-3.parts.png", "y.parts.png"]
+    expected = ["x.segments.png", "x-2.segments.png", "x-3.segments.png", "y.segments.png"]
     assert [derive(picture, out, derived=derived) for picture in pictures] == [[name] for name in expected]
     # each finds its own again, in whatever order and through whatever way
     (tmp_path / "way").symlink_to(tmp_path / "b")
-    assert derive(tmp_path / "way" / "x.png", out) == ["x-3.parts.png"]
-    assert derive(pictures[1], out) == ["x-2.parts.png"]
-    assert derive(pictures[0], out) == ["x.parts.png"]
+    assert derive(tmp_path / "way" / "x.png", out) == ["x-3.segments.png"]
+    assert derive(pictures[1], out) == ["x-2.segments.png"]
+    assert derive(pictures[0], out) == ["x.segments.png"]
     assert names(out) == sorted(expected)
     # of a picture that is named twice there are two
-    assert [derive(pictures[0], out, derived=derived) for _ in range(2)] == [["x-4.parts.png"], ["x-5.parts.png"]]
+    assert [derive(pictures[0], out, derived=derived) for _ in range(2)] == [["x-4.segments.png"], ["x-5.segments.png"]]
     for picture, name in zip(pictures, expected, strict=True):
         assert (out / name).read_bytes().endswith(os.fsencode(picture))
 
@@ -284,28 +284,28 @@ def test_what_was_made_is_known_again_when_all_is_moved(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     derive(tmp_path / "here/x.jpg", tmp_path / "here/out")
     (tmp_path / "here").rename(tmp_path / "there")
-    assert derive(tmp_path / "there/x.jpg", tmp_path / "there/out") == ["x.parts.png"]
+    assert derive(tmp_path / "there/x.jpg", tmp_path / "there/out") == ["x.segments.png"]
 
 
 def test_the_files_of_a_picture_have_one_number(tmp_path: Path) -> None:
     derive(tmp_path / "a/x.jpg", tmp_path, ".labels.png")
-    assert derive(tmp_path / "b/x.jpg", tmp_path, ".parts.png", ".labels.png") == ["x-2.parts.png", "x-2.labels.png"]
+    assert derive(tmp_path / "b/x.jpg", tmp_path, ".segments.png", ".labels.png") == ["x-2.segments.png", "x-2.labels.png"]
 
 
 def test_what_cbir_did_not_make_stops_a_picture_and_force_does_not_take_anothers(tmp_path: Path) -> None:
-    foreign = tmp_path / "x.parts.png"
+    foreign = tmp_path / "x.segments.png"
     foreign.write_bytes(CONTENT)
     with pytest.raises(OutputRefusedError, match=r"cbir did not make it: name another folder with --out.*--force"):
         derive(tmp_path / "a/x.jpg", tmp_path)
-    assert (names(tmp_path), foreign.read_bytes()) == (["x.parts.png"], CONTENT)
-    assert derive(tmp_path / "a/x.jpg", tmp_path, force=True) == ["x.parts.png"]
-    assert derive(tmp_path / "b/x.jpg", tmp_path, force=True) == ["x-2.parts.png"]
+    assert (names(tmp_path), foreign.read_bytes()) == (["x.segments.png"], CONTENT)
+    assert derive(tmp_path / "a/x.jpg", tmp_path, force=True) == ["x.segments.png"]
+    assert derive(tmp_path / "b/x.jpg", tmp_path, force=True) == ["x-2.segments.png"]
 
 
 def test_all_files_of_a_picture_are_written_or_none(tmp_path: Path) -> None:
     (tmp_path / "x.labels.png").symlink_to(tmp_path / "nothing")
     with pytest.raises(OutputRefusedError, match="it is a link"):
-        derive(tmp_path / "a/x.jpg", tmp_path, ".parts.png", ".labels.png")
+        derive(tmp_path / "a/x.jpg", tmp_path, ".segments.png", ".labels.png")
     assert names(tmp_path) == ["x.labels.png"]
 
 
@@ -315,10 +315,10 @@ def test_a_name_that_is_taken_meanwhile_is_taken_by_none_of_a_pictures_files(tmp
         if not (tmp_path / "x.labels.png").exists():
             (tmp_path / "x.labels.png").write_bytes(page("overlay", "f" * 16))
 
-    pieces = [(piece(tmp_path, ending), fill) for ending in (".parts.png", ".labels.png")]
+    pieces = [(piece(tmp_path, ending), fill) for ending in (".segments.png", ".labels.png")]
     paths = Derived().write(tmp_path / "a/x.jpg", pieces)  # type: ignore[arg-type]
-    assert [path.name for path in paths] == ["x-2.parts.png", "x-2.labels.png"]
-    assert names(tmp_path) == ["x-2.labels.png", "x-2.parts.png", "x.labels.png"]
+    assert [path.name for path in paths] == ["x-2.segments.png", "x-2.labels.png"]
+    assert names(tmp_path) == ["x-2.labels.png", "x-2.segments.png", "x.labels.png"]
 
 
 @pytest.mark.parametrize("has_links", [True, False])
@@ -338,15 +338,15 @@ def test_a_race_for_the_last_of_several_names_gives_all_back(
     monkeypatch.setattr(Draft, "become_new", become_new)
     if not has_links:
         monkeypatch.setattr(os, "link", refuse)
-    assert derive(tmp_path / "a/x.jpg", tmp_path, ".parts.png", ".labels.png") == ["x-2.parts.png", "x-2.labels.png"]
-    assert names(tmp_path) == ["x-2.labels.png", "x-2.parts.png", "x.labels.png"]
+    assert derive(tmp_path / "a/x.jpg", tmp_path, ".segments.png", ".labels.png") == ["x-2.segments.png", "x-2.labels.png"]
+    assert names(tmp_path) == ["x-2.labels.png", "x-2.segments.png", "x.labels.png"]
     assert all((tmp_path / name).stat().st_nlink == 1 for name in names(tmp_path))
 
 
 def _derive_at_once(number: int, folder: Path, start: object) -> None:
     start.wait()  # type: ignore[attr-defined]
     for name in range(20):
-        derive(folder / str(number) / f"{name}.jpg", folder / "out", ".parts.png", ".labels.png")
+        derive(folder / str(number) / f"{name}.jpg", folder / "out", ".segments.png", ".labels.png")
 
 
 def test_runs_at_once_take_no_name_from_each_other(tmp_path: Path) -> None:
@@ -571,7 +571,7 @@ WRITERS = {
     "evaluate --html": ("evaluate --index photos --html {file}", "e.html", "page"),
     "segment --coco": ("segment {photo} --fast --no-overlay --no-labels --coco {file}", "c.json", "coco"),
     "segment --html": ("segment {photo} --fast --no-overlay --no-labels --html {file}", "p.html", "page"),
-    "segment overlay": ("segment {photo} --fast --no-labels --out {folder}", "img_000.parts.png", "overlay"),
+    "segment overlay": ("segment {photo} --fast --no-labels --out {folder}", "img_000.segments.png", "overlay"),
     "segment labels": ("segment {photo} --fast --no-overlay --out {folder}", "img_000.labels.png", "labels"),
     "segment layers": (
         "segment {photo} --fast --no-overlay --no-labels --layers --out {folder}",
@@ -708,7 +708,7 @@ def test_a_picture_that_was_cut_short_is_an_error_in_every_format(tmp_path: Path
         ("search {photo} --html {out}/a.html --log-file {out}/../out/a.html", ("--log-file", "--html")),
         ("map --html {link}/a.html --log-file {out}/a.html", ("--log-file", "--html")),
         ("segment {photo} --coco {out}/a.html --html {out}/a.html", ("--coco", "--html")),
-        ("segment {photo} --out {out} --coco {out}/img_000.parts.png", ("--coco",)),
+        ("segment {photo} --out {out} --coco {out}/img_000.segments.png", ("--coco",)),
         ("segment {photo} --crops {out} --coco {link}/img_000.segment-00.png", ("--coco",)),
     ],
 )
@@ -732,8 +732,8 @@ def test_runs_for_pictures_of_one_name_keep_each_others_files(photos: Path, tmp_
     out = tmp_path / "out"
     options = ["--fast", "-k", "3", "--out", out, "--crops", out, "--format", "json"]
     first, second = (json.loads(run("segment", path, *options).stdout) for path in (one, other))
-    assert [first["overlay"], second["overlay"]] == [str(out / "same.parts.png"), str(out / "same-2.parts.png")]
-    assert second["parts"][2]["crop"] == str(out / "same-2.segment-02.png")
+    assert [first["overlay"], second["overlay"]] == [str(out / "same.segments.png"), str(out / "same-2.segments.png")]
+    assert second["segments"][2]["crop"] == str(out / "same-2.segment-02.png")
     content = {path: path.read_bytes() for path in out.iterdir()}
     assert len(content) == 2 * 5
     again = json.loads(run("segment", other, *options).stdout)
@@ -763,7 +763,7 @@ def test_a_picture_that_cannot_have_its_files_does_not_stop_the_others(photos: P
     refused, done = map(json.loads, result.stdout.splitlines())
     assert "cbir did not make it" in refused["error"]
     assert Path(done["overlay"]).is_file()
-    assert not (tmp_path / f"{pictures[0].stem}.parts.png").exists()
+    assert not (tmp_path / f"{pictures[0].stem}.segments.png").exists()
 
 
 @pytest.mark.usefixtures("umask")

@@ -1,10 +1,12 @@
-"""`cbir segment`: the parts of a picture."""
+"""`cbir segment`: the segments of a picture."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,36 +22,63 @@ from cbir.cli.options.common import (
 )
 from cbir.cli.options.images import list_options, listed_paths
 from cbir.cli.options.numbers import Number, NumberList, WholeNumber
-from cbir.cli.render import segment
+from cbir.cli.render import segment as rendering
 from cbir.cli.render.search_report import coco_file, html_option
 from cbir.cli.terminal import output
 from cbir.errors import CbirError, ImageReadError, OutputRefusedError
 from cbir.utils.outputs import check_not_shown
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from cbir.cli.render.segment_report import SegmentPage
-    from cbir.segment.classify import PartClassifier
-    from cbir.segment.segmenter import Segmentation, Segmenter
+    from cbir.backbones.backbone import Backbone
+    from cbir.cli.render.segment import SegmentOutputs
+    from cbir.segment.classify import SegmentClassifier
+    from cbir.segment.segmenter import Segmenter
 
 logger = logging.getLogger("cbir")
 
 
-@click.command("segment", short_help="Show the parts of a picture.")
+@dataclass(frozen=True)
+class Request:
+    """The options of one call, by their names."""
+
+    images: tuple[Path, ...]
+    files_from: Path | None
+    null: bool
+    count: int | None
+    scale: float
+    fast: bool
+    method: str
+    layer_weights: tuple[float, ...] | None
+    seed: int | None
+    out: Path | None
+    no_overlay: bool
+    no_labels: bool
+    crops: Path | None
+    layers: bool
+    classify: bool
+    coco: Path | None
+    html: Path | None
+    force: bool
+    model: str | None
+    weights: str | None
+    engine: str | None
+    format_: str | None
+
+
+@click.command("segment", short_help="Show the segments of a picture.")
 @click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
 @list_options
 @click.option(
     "-k",
-    "parts",
+    "count",
     type=WholeNumber(1, 256),
-    help="How many parts. Default: as suits the picture (5 with --method kmeans).",
+    help="How many segments. Default: as suits the picture (5 with --method kmeans).",
 )
 @click.option(
     "--scale",
     type=Number(0, min_open=True),
     default=1.0,
-    help="Above 1 makes fewer and larger parts, below 1 more and smaller ones. Default: 1.",
+    help="Above 1 makes fewer and larger segments, below 1 more and smaller ones. Default: 1.",
 )
 @click.option("--fast", is_flag=True, help="Read the picture at one size and not at two: a little coarser borders.")
 @click.option(
@@ -67,17 +96,19 @@ logger = logging.getLogger("cbir")
 )
 @click.option("--seed", type=WholeNumber(0), help="With --method kmeans: of the random start. Default: 7.")
 @click.option("--out", "-o", type=FilePath(), metavar="FOLDER", help="Where the pictures go. Default: here.")
-@click.option("--no-overlay", is_flag=True, help="Do not write NAME.parts.png.")
+@click.option("--no-overlay", is_flag=True, help="Do not write NAME.segments.png.")
 @click.option("--no-labels", is_flag=True, help="Do not write NAME.labels.png.")
-@click.option("--crops", type=FilePath(), metavar="FOLDER", help="Write each part, cut out, to this folder.")
+@click.option("--crops", type=FilePath(), metavar="FOLDER", help="Write each segment, cut out, to this folder.")
 @click.option("--layers", is_flag=True, help="Write NAME.layers.png: what each stage of the network responds to.")
-@click.option("--classify", is_flag=True, help="Tell the likeliest of ImageNet's classes of the picture and its parts.")
+@click.option(
+    "--classify", is_flag=True, help="Tell the likeliest of ImageNet's classes of the picture and its segments."
+)
 @click.option(
     "--coco",
     type=FilePath(),
     callback=coco_file,
     metavar="FILE",
-    help="Write all pictures' parts as one COCO document.",
+    help="Write all pictures' segments as one COCO document.",
 )
 @html_option
 @force_option
@@ -87,123 +118,114 @@ logger = logging.getLogger("cbir")
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(segment.FORMATS),
-    help="How the parts are listed. Default: table on a terminal, jsonl in a pipe.",
+    type=click.Choice(rendering.FORMATS),
+    help="How the segments are listed. Default: table on a terminal, jsonl in a pipe.",
 )
 @click.option("--json", "format_", flag_value="json", help="The same as --format json.")
 @verbosity_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    images: tuple[Path, ...],
-    files_from: Path | None,
-    null: bool,
-    parts: int | None,
-    scale: float,
-    fast: bool,
-    method: str,
-    layer_weights: tuple[float, ...] | None,
-    seed: int | None,
-    out: Path | None,
-    no_overlay: bool,
-    no_labels: bool,
-    crops: Path | None,
-    layers: bool,
-    classify: bool,
-    coco: Path | None,
-    html: Path | None,
-    force: bool,
-    model: str | None,
-    weights: str | None,
-    engine: str | None,
-    format_: str | None,
-) -> None:
-    """Divide each IMAGE into parts by what a network sees in it.
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Divide each IMAGE into segments by what a network sees in it.
 
-    Writes NAME.parts.png, the picture under its parts' colours and numbers, and NAME.labels.png, an indexed image
-    whose pixel values are the parts' numbers (0 is the largest), and tells each part's share of the picture, box
+    Writes NAME.segments.png, the picture under its segments' colours and numbers, and NAME.labels.png, an indexed image
+    whose pixel values are the segments' numbers (0 is the largest), and tells each segment's share of the picture, box
     (x, y, width, height in pixels), centre and mean colour; in JSON also where it is, as polygons in COCO's format.
 
     \b
       cbir segment some.jpg
       cbir segment some.jpg -k 6
       cbir segment some.jpg --scale 3 --fast
-      cbir segment some.jpg --classify --crops parts/
-      cbir segment *.jpg --out parts/ --coco parts/coco.json
-      cbir segment *.jpg --out parts/ --html parts/parts.html
-      find new/ -name '*.jpg' -print0 | cbir segment --files-from - -0 --out parts/
+      cbir segment some.jpg --classify --crops segments/
+      cbir segment *.jpg --out segments/ --coco segments/coco.json
+      cbir segment *.jpg --out segments/ --html segments/segments.html
+      find new/ -name '*.jpg' -print0 | cbir segment --files-from - -0 --out segments/
     """
-    _check_options(ctx, method)
-    images = (*images, *listed_paths(files_from, null=null))
+    request = Request(**options)
+    _check_options(ctx, request.method)
+    images = (*request.images, *listed_paths(request.files_from, null=request.null))
     if not images:
         raise click.UsageError("Name a picture, or a list of them with --files-from.")
     from cbir.backbones.backbone import choose
+    from cbir.segment.classify import SegmentClassifier
+
+    backbone, remark = choose(request.model, request.weights)
+    if remark:
+        logger.info("%s", remark)
+    segmenter = _segmenter(backbone, request)
+    classifier = SegmentClassifier(segmenter) if request.classify else None
+    outputs = _outputs(request, images, backbone.name, claimed(ctx))
+    for path, option in claimed(ctx).items():
+        check_not_shown(path, images, option)
+    for image in images:
+        _segment(image, segmenter, classifier, outputs, request, apart=len(images) > 1)
+    outputs.finish()
+    if outputs.failed:
+        ctx.exit(CbirError.exit_code)
+
+
+def _segment(
+    image: Path,
+    segmenter: Segmenter,
+    classifier: SegmentClassifier | None,
+    outputs: SegmentOutputs,
+    request: Request,
+    *,
+    apart: bool,
+) -> None:
+    """Segment one picture, and write all that is made of it; what goes wrong with it is noted, and ends nothing."""
     from cbir.images.safely import open_image
+    from cbir.segment.layers import layers_picture
+
+    try:
+        outputs.files.check(image)
+        segmentation = segmenter.segment(open_image(image, apart=apart), request.count, scale=request.scale)
+        layers = layers_picture(segmentation.image, segmenter.engine) if request.layers else None
+        written = outputs.files.write(segmentation, image, layers)
+    except (ImageReadError, OutputRefusedError) as error:
+        outputs.fail(image, error)
+        return
+    outputs.add(segmentation, image, written, classifier.classify(segmentation) if classifier else None)
+
+
+def _segmenter(backbone: Backbone, request: Request) -> Segmenter:
     from cbir.segment.kmeans import SEED
     from cbir.segment.segmenter import Segmenter
 
-    backbone, remark = choose(model, weights)
-    if remark:
-        logger.info("%s", remark)
-    segmenter = Segmenter(
+    return Segmenter(
         backbone,
-        engine=engine,
-        method=method,
-        fast=fast,
-        layer_weights=layer_weights,
-        seed=SEED if seed is None else seed,
+        engine=request.engine,
+        method=request.method,
+        fast=request.fast,
+        layer_weights=request.layer_weights,
+        seed=SEED if request.seed is None else request.seed,
     )
-    classifier = _classifier(segmenter) if classify else None
-    kinds = {"overlay": not no_overlay, "labels": not no_labels, "layers": layers, "crops": crops is not None}
-    files = segment.Files(
-        out or Path(),
+
+
+def _outputs(request: Request, images: Sequence[Path], model: str, claimed: Mapping[Path, str]) -> SegmentOutputs:
+    kinds = {
+        "overlay": not request.no_overlay,
+        "labels": not request.no_labels,
+        "layers": request.layers,
+        "crops": request.crops is not None,
+    }
+    files = rendering.Files(
+        request.out or Path(),
         images,
         [kind for kind, is_wanted in kinds.items() if is_wanted],
-        crops,
-        reserved=claimed(ctx),
-        force=force,
+        request.crops,
+        reserved=claimed,
+        force=request.force,
     )
-    page = None if html is None else _page(images, backbone.name)
-    for path, option in claimed(ctx).items():
-        check_not_shown(path, images, option)
-    format_ = format_ or output.default_format(piped="jsonl")
-    records: list[segment.Record] = []
-    failed = False
-    for image in images:
-        try:
-            files.check(image)
-            picture = open_image(image, apart=len(images) > 1)
-            segmentation = segmenter.segment(picture, parts, scale=scale)
-            written = files.write(segmentation, image, _layers(segmentation, segmenter) if layers else None)
-        except (ImageReadError, OutputRefusedError) as error:
-            output.tell(f"Error: {error}")
-            failed = True
-            if page is not None:
-                page.fail(str(error))
-            records.append({"image": str(image), "error": str(error)})
-            if format_ == "jsonl":
-                output.write_json_line(records[-1])
-            continue
-        classified = classifier.classify(segmentation) if classifier else None
-        shapes = format_ in ("json", "jsonl") or coco is not None
-        record = segment.describe(segmentation, image, backbone.name, written, classified, shapes=shapes)
-        records.append(record)
-        if page is not None:
-            page.add(segmentation, image, record)
-        if format_ == "jsonl":
-            output.write_json_line(record)
-        elif format_ == "table":
-            segment.write_table(record)
-    if coco is not None:
-        segment.write_coco(records, coco, images, force=force)
-    if page is not None and html is not None:
-        page.write(html, force=force)
-    if format_ == "json":
-        output.write_json(records[0] if len(images) == 1 else records)
-    elif format_ in ("csv", "tsv"):
-        segment.write_separated(records, classified=classify, tabs=format_ == "tsv")
-    if failed:
-        ctx.exit(CbirError.exit_code)
+    return rendering.SegmentOutputs(
+        files,
+        images,
+        model,
+        request.format_ or output.default_format(piped="jsonl"),
+        coco=request.coco,
+        html=request.html,
+        classified=request.classify,
+        force=request.force,
+    )
 
 
 def _check_options(ctx: click.Context, method: str) -> None:
@@ -213,23 +235,5 @@ def _check_options(ctx: click.Context, method: str) -> None:
     if useless:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(useless))
         raise click.UsageError(f"{names} cannot be used with --method {method}.")
-    if {"parts", "scale"} <= given:
-        raise click.UsageError("-k already says how many parts: leave --scale out.")
-
-
-def _classifier(segmenter: Segmenter) -> PartClassifier:
-    from cbir.segment.classify import PartClassifier
-
-    return PartClassifier(segmenter)
-
-
-def _page(images: tuple[Path, ...], model: str) -> SegmentPage:
-    from cbir.cli.render.segment_report import SegmentPage
-
-    return SegmentPage(images, model)
-
-
-def _layers(segmentation: Segmentation, segmenter: Segmenter) -> Image.Image:
-    from cbir.segment.layers import layers_picture
-
-    return layers_picture(segmentation.image, segmenter.engine)
+    if {"count", "scale"} <= given:
+        raise click.UsageError("-k already says how many segments: leave --scale out.")

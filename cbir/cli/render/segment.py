@@ -15,6 +15,7 @@ from cbir.utils.outputs import Derived, MarkedFill, Piece, real_name, write_outp
 if TYPE_CHECKING:
     from PIL import Image
 
+    from cbir.cli.render.segment_report import SegmentPage
     from cbir.segment.classify import Classified
     from cbir.segment.segmenter import Segmentation
 
@@ -23,7 +24,7 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 Record = dict[str, Any]
 
 # How files are called after the picture's name, by their kinds.
-_NAMES = {"overlay": "parts", "labels": "labels", "layers": "layers"}
+_NAMES = {"overlay": "segments", "labels": "labels", "layers": "layers"}
 
 
 class Files:
@@ -64,7 +65,7 @@ class Files:
 
     def write(self, segmentation: Segmentation, picture: Path, layers: Image.Image | None) -> Record:
         """Write what was asked for of one picture; the files' names, as a record has them."""
-        pieces = self._pieces(len(segmentation.parts))
+        pieces = self._pieces(len(segmentation.segments))
         paths = self._derived.write(picture, zip(pieces, self._images(segmentation, layers), strict=True))
         written: Record = {}
         for piece, path in zip(pieces, map(str, paths), strict=True):
@@ -88,14 +89,84 @@ class Files:
             for _, cut in overlay.cut_outs(segmentation):
                 yield png_of(cut)
 
-    def _pieces(self, parts: int = 1) -> list[Piece]:
-        """What is made of a picture that has so many parts."""
+    def _pieces(self, segments: int = 1) -> list[Piece]:
+        """What is made of a picture that has so many segments."""
         made = [Piece(self._folder, f".{_NAMES[kind]}.png", kind, "--out") for kind in _NAMES if kind in self._kinds]
         if "crops" in self._kinds:
-            digits = max(2, len(str(parts - 1)))
-            endings = [f".segment-{number:0{digits}}.png" for number in range(parts)]
+            digits = max(2, len(str(segments - 1)))
+            endings = [f".segment-{number:0{digits}}.png" for number in range(segments)]
             made += [Piece(self._crops, ending, "crop", "--crops") for ending in endings]
         return made
+
+
+class SegmentOutputs:
+    """All that a run tells and writes of its pictures, as they come: files, a page, a COCO document, records on stdout.
+
+    `images` are those that were named, `format_` is one of FORMATS.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        images: Sequence[Path],
+        model: str,
+        format_: str,
+        *,
+        coco: Path | None = None,
+        html: Path | None = None,
+        classified: bool = False,
+        force: bool = False,
+    ) -> None:
+        self.files = files
+        self.failed = False
+        self._images = images
+        self._model = model
+        self._format = format_
+        self._coco = coco
+        self._html = html
+        self._classified = classified
+        self._force = force
+        self._records: list[Record] = []
+        self._page: SegmentPage | None = None
+        if html is not None:
+            from cbir.cli.render.segment_report import SegmentPage
+
+            self._page = SegmentPage(images, model)
+
+    def add(
+        self, segmentation: Segmentation, image: Path, written: Record, classified: Classified | None = None
+    ) -> None:
+        """Tell of one picture, of which the files `written` were made."""
+        shapes = self._format in ("json", "jsonl") or self._coco is not None
+        record = describe(segmentation, image, self._model, written, classified, shapes=shapes)
+        self._records.append(record)
+        if self._page is not None:
+            self._page.add(segmentation, image, record)
+        if self._format == "jsonl":
+            output.write_json_line(record)
+        elif self._format == "table":
+            write_table(record)
+
+    def fail(self, image: Path, error: Exception) -> None:
+        """Tell that nothing was made of a picture, and why."""
+        output.tell(f"Error: {error}")
+        self.failed = True
+        if self._page is not None:
+            self._page.fail(str(error))
+        self._records.append({"image": str(image), "error": str(error)})
+        if self._format == "jsonl":
+            output.write_json_line(self._records[-1])
+
+    def finish(self) -> None:
+        """Write what is made of all pictures together."""
+        if self._coco is not None:
+            write_coco(self._records, self._coco, self._images, force=self._force)
+        if self._page is not None and self._html is not None:
+            self._page.write(self._html, force=self._force)
+        if self._format == "json":
+            output.write_json(self._records[0] if len(self._images) == 1 else self._records)
+        elif self._format in ("csv", "tsv"):
+            write_separated(self._records, classified=self._classified, tabs=self._format == "tsv")
 
 
 def png_of(image: Image.Image) -> MarkedFill:
@@ -109,7 +180,7 @@ def png_of(image: Image.Image) -> MarkedFill:
 
 
 def write_coco(records: Iterable[Record], path: Path, pictures: Sequence[Path], *, force: bool = False) -> None:
-    """Write the parts of all pictures that could be read as one COCO document; CbirError where that cannot be."""
+    """Write the segments of all pictures that could be read as one COCO document; CbirError where that cannot be."""
     import json
 
     from cbir.segment.coco import document
@@ -121,12 +192,12 @@ def write_coco(records: Iterable[Record], path: Path, pictures: Sequence[Path], 
 def describe(
     segmentation: Segmentation, image: Path, model: str, written: Record, classified: Classified | None, *, shapes: bool
 ) -> Record:
-    """What is told of one picture; with `shapes`, where its parts are in COCO's format."""
-    parts = [part.to_json() for part in segmentation.parts]
+    """What is told of one picture; with `shapes`, where its segments are in COCO's format."""
+    segments = [segment.to_json() for segment in segmentation.segments]
     crops = written.pop("crops", None)
     if crops is not None:
-        for part, crop in zip(parts, crops, strict=True):
-            part["crop"] = crop
+        for segment, crop in zip(segments, crops, strict=True):
+            segment["crop"] = crop
     record = {
         "image": str(image),
         "width": segmentation.image.width,
@@ -136,37 +207,38 @@ def describe(
     }
     if classified is not None:
         record["classes"] = [likely.to_json() for likely in classified.whole]
-        for part, likeliest in zip(parts, classified.parts, strict=True):
-            part["classes"] = [likely.to_json() for likely in likeliest]
+        for segment, likeliest in zip(segments, classified.segments, strict=True):
+            segment["classes"] = [likely.to_json() for likely in likeliest]
     if shapes:
         from cbir.segment.coco import segmentations
 
-        for part, shape in zip(parts, segmentations(segmentation.labels), strict=True):
-            part.update(shape)
-    return {**record, "parts": parts}
+        for segment, shape in zip(segments, segmentations(segmentation.labels), strict=True):
+            segment.update(shape)
+    return {**record, "segments": segments}
 
 
 def write_table(record: Record) -> None:
-    """One picture and its parts, for people."""
+    """One picture and its segments, for people."""
     title = f"{record['image']} ({record['width']} x {record['height']})"
     is_classified = "classes" in record
     if is_classified:
         title += ": " + ", ".join(map(_in_words, record["classes"]))
     output.say(title)
     rows = []
-    for part in record["parts"]:
-        centre = ",".join(f"{value:.0f}" for value in part["centroid"])
-        row = [str(part["label"]), f"{part['share']:.1%}", ",".join(map(str, part["box"])), centre, part["colour"]]
-        rows.append([*row, _in_words(part["classes"][0])] if is_classified else row)
+    for segment in record["segments"]:
+        centre = ",".join(f"{value:.0f}" for value in segment["centroid"])
+        box = ",".join(map(str, segment["box"]))
+        row = [str(segment["label"]), f"{segment['share']:.1%}", box, centre, segment["colour"]]
+        rows.append([*row, _in_words(segment["classes"][0])] if is_classified else row)
     columns = [
-        Column("part", right=True, style={"bold": True}),
+        Column("segment", right=True, style={"bold": True}),
         Column("share", right=True),
         *(Column(name) for name in ("box", "centre", "colour")),
     ]
     table.write([*columns, Column("class", cuts="end")] if is_classified else columns, rows)
     written = [record[name] for name in ("overlay", "labels", "layers") if name in record]
-    if record["parts"] and "crop" in record["parts"][0]:
-        crops = [part["crop"] for part in record["parts"]]
+    if record["segments"] and "crop" in record["segments"][0]:
+        crops = [segment["crop"] for segment in record["segments"]]
         written += crops if len(crops) == 1 else [f"{crops[0]} to {Path(crops[-1]).name}"]
     if written:
         output.say(f"wrote {', '.join(written)}")
@@ -174,18 +246,19 @@ def write_table(record: Record) -> None:
 
 
 def write_separated(records: list[Record], *, classified: bool, tabs: bool) -> None:
-    """One line a part, and one with the reason of a picture that could not be read."""
-    header = ["image", "part", "share", "area", "x", "y", "width", "height", "centre_x", "centre_y", "colour"]
+    """One line a segment, and one with the reason of a picture that could not be read."""
+    header = ["image", "segment", "share", "area", "x", "y", "width", "height", "centre_x", "centre_y", "colour"]
     header = [*header, *(["class", "probability"] if classified else []), "error"]
     rows: list[list[Any]] = [header]
     for record in records:
         if "error" in record:
             rows.append([record["image"], *[""] * (len(header) - 2), record["error"]])
             continue
-        for part in record["parts"]:
-            row = [record["image"], part["label"], part["share"], part["area"], *part["box"], *part["centroid"]]
-            best = part["classes"][0] if classified else None
-            rows.append([*row, part["colour"], *([best["name"], best["probability"]] if best else []), ""])
+        for segment in record["segments"]:
+            figures = (segment[name] for name in ("label", "share", "area"))
+            row = [record["image"], *figures, *segment["box"], *segment["centroid"]]
+            best = segment["classes"][0] if classified else None
+            rows.append([*row, segment["colour"], *([best["name"], best["probability"]] if best else []), ""])
     output.write_separated(rows, tabs=tabs)
 
 

@@ -1,4 +1,4 @@
-"""The page of `cbir segment`: each picture, its overlay, and a table of its parts that shows where each of them is."""
+"""The page of `cbir segment`: each picture, its overlay, and a table of its segments that shows where each is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from cbir.errors import CbirError
+from cbir.images.regions import Box
 from cbir.report.page import jpeg_uri, write_page
 from cbir.segment.overlay import label_map, overlay
 from cbir.segment.polygons import Ring, outlines
@@ -29,12 +30,12 @@ _OUTLINED = 450
 
 @dataclass(frozen=True)
 class _Row:
-    """What the table tells of a part. `colour` is what the overlay gives it, `mean` what the picture shows there."""
+    """What the table tells of a segment. `colour` is what the overlay gives it, `mean` what the picture shows there."""
 
     label: int
     share: float
     area: int
-    box: tuple[int, int, int, int]
+    box: Box
     colour: str
     mean: str
     likeliest: str
@@ -51,7 +52,7 @@ class _Picture:
     overlay: Markup
     canvas: tuple[int, int]
     classes: str
-    parts: Sequence[_Row]
+    segments: Sequence[_Row]
 
 
 class SegmentPage:
@@ -74,16 +75,16 @@ class SegmentPage:
         canvas, paths = _paths(segmentation)
         rows = [
             _Row(
-                part.label,
-                part.share,
-                part.area,
-                part.box,
-                "#{:02x}{:02x}{:02x}".format(*segmentation.colours[part.label].tolist()),
-                part.hex_colour,
+                segment.label,
+                segment.share,
+                segment.area,
+                segment.box,
+                "#{:02x}{:02x}{:02x}".format(*segmentation.colours[segment.label].tolist()),
+                segment.hex_colour,
                 _likeliest(described),
                 path,
             )
-            for part, described, path in zip(segmentation.parts, record["parts"], paths, strict=True)
+            for segment, described, path in zip(segmentation.segments, record["segments"], paths, strict=True)
         ]
         self._pictures.append(
             _Picture(
@@ -113,7 +114,7 @@ class SegmentPage:
             force=force,
             pictures=self._pictures,
             problems=self._problems,
-            most_parts=max((len(picture.parts) for picture in self._pictures), default=0),
+            most_segments=max((len(picture.segments) for picture in self._pictures), default=0),
             model=self._model,
             when=time.strftime("%Y-%m-%d at %H:%M"),
         )
@@ -124,14 +125,14 @@ def _likeliest(record: dict[str, Any], count: int = 1) -> str:
 
 
 def _paths(segmentation: Segmentation) -> tuple[tuple[int, int], list[Markup]]:
-    """Where each part is, as a path of SVG, and the width and height of what these are drawn on."""
+    """Where each segment is, as a path of SVG, and the width and height of what these are drawn on."""
     map_ = label_map(segmentation)
     scale = min(1.0, _OUTLINED / max(map_.size))
     size = max(1, round(map_.width * scale)), max(1, round(map_.height * scale))
     small = np.asarray(map_.resize(size, Image.Resampling.NEAREST))
     found = [_path([*outline.polygons, *outline.holes]) for outline in outlines(small)]
-    # a part that is too thin to be seen at this size has none
-    return size, found + [Markup("")] * (len(segmentation.parts) - len(found))
+    # a segment that is too thin to be seen at this size has none
+    return size, found + [Markup("")] * (len(segmentation.segments) - len(found))
 
 
 def _path(rings: Sequence[Ring]) -> Markup:

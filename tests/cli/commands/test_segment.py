@@ -37,13 +37,13 @@ def test_a_pipe_gets_one_json_object_a_line_with_coco_shapes(picture: Path, tmp_
     assert [Path(record["labels"]).name for record in records] == ["some.labels.png", "some-2.labels.png"]
     labels = np.array(Image.open(records[0]["labels"]))
     shapes = segmentations(labels)
-    for part, shape in zip(records[0]["parts"], shapes, strict=True):
-        inside = labels == part["label"]
-        assert part["area"] == inside.sum()
-        assert part["box"] == part["bbox"]
-        assert part["segmentation"] == shape["segmentation"]
-        assert part["centroid"] == pytest.approx(np.argwhere(inside).mean(axis=0)[::-1] + 0.5, abs=0.01)
-        assert part["colour"].startswith("#")
+    for segment, shape in zip(records[0]["segments"], shapes, strict=True):
+        inside = labels == segment["label"]
+        assert segment["area"] == inside.sum()
+        assert segment["box"] == segment["bbox"]
+        assert segment["segmentation"] == shape["segmentation"]
+        assert segment["centroid"] == pytest.approx(np.argwhere(inside).mean(axis=0)[::-1] + 0.5, abs=0.01)
+        assert segment["colour"].startswith("#")
 
 
 def test_json_is_one_document_and_its_polygons_stand_on_one_line(picture: Path, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_json_is_one_document_and_its_polygons_stand_on_one_line(picture: Path, 
     record = json.loads(result.stdout)
     assert (record["width"], record["height"], record["model"]) == (120, 80, "efficientnet_lite0")
     assert record == json.loads(run("segment", picture, "-o", tmp_path, "--format", "jsonl", "-q").stdout)
-    assert len(result.stdout.splitlines()) < 40 * len(record["parts"])
+    assert len(result.stdout.splitlines()) < 40 * len(record["segments"])
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_files_can_be_left_out_and_added(picture: Path, tmp_path: Path) -> None:
         *("--format", "table", "-q"),
     )
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in out.iterdir()) == ["some.labels.png", "some.layers.png", "some.parts.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["some.labels.png", "some.layers.png", "some.segments.png"]
     assert sorted(path.name for path in crops.iterdir()) == [f"some.segment-0{i}.png" for i in range(3)]
-    assert f"wrote {out / 'some.parts.png'}, {out / 'some.layers.png'}, " in result.stdout
+    assert f"wrote {out / 'some.segments.png'}, {out / 'some.layers.png'}, " in result.stdout
     assert "some.segment-00.png to some.segment-02.png" in result.stdout
     quiet = run("segment", picture, "--no-overlay", "--no-labels", "-o", tmp_path / "none", "--format", "table", "-q")
     assert "wrote" not in quiet.stdout
@@ -96,20 +96,20 @@ def test_the_parts_of_several_pictures_are_one_coco_document(picture: Path, tmp_
 def test_classes_stand_in_every_format(picture: Path, tmp_path: Path) -> None:
     arguments = ("segment", picture, "-k", "2", "-o", tmp_path, "--classify", "-q", "--format")
     record = json.loads(run(*arguments, "json").stdout)
-    for described in (record, *record["parts"]):
+    for described in (record, *record["segments"]):
         probabilities = [one["probability"] for one in described["classes"]]
         assert len(probabilities) == 3
         assert probabilities == sorted(probabilities, reverse=True)
         assert 0 < probabilities[0] <= 1
-    best = record["parts"][1]["classes"][0]
+    best = record["segments"][1]["classes"][0]
     table = run(*arguments, "table").stdout
     assert f"{best['name']} {best['probability']:.0%}" in table.splitlines()[3]
     assert f"(120 x 80): {record['classes'][0]['name']} " in table.splitlines()[0]
     rows = list(csv.DictReader(io.StringIO(run(*arguments, "csv").stdout)))
     assert (rows[1]["class"], float(rows[1]["probability"])) == (best["name"], best["probability"])
     assert (float(rows[1]["centre_x"]), int(rows[1]["area"])) == (
-        record["parts"][1]["centroid"][0],
-        record["parts"][1]["area"],
+        record["segments"][1]["centroid"][0],
+        record["segments"][1]["area"],
     )
 
 
@@ -121,7 +121,7 @@ def test_weights_that_know_no_classes_are_told_before_anything_is_written(pictur
 
 
 def test_no_input_is_ever_written_over(picture: Path, tmp_path: Path) -> None:
-    in_the_way = picture.with_name("some.parts.png")
+    in_the_way = picture.with_name("some.segments.png")
     Image.new("RGB", (60, 40), "red").save(in_the_way)
     before = in_the_way.read_bytes()
     result = run("segment", picture, in_the_way, "-o", picture.parent)
@@ -177,4 +177,4 @@ def test_the_examples_run(picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
         result = run(*("some.jpg" if argument == "*.jpg" else argument for argument in arguments))
         assert result.exit_code == 0, (arguments, result.output)
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
-    assert {"some.parts.png", "some.layers.png", "cut/some.segment-00.png", "parts/coco.json"} <= made
+    assert {"some.segments.png", "some.layers.png", "cut/some.segment-00.png", "segments/coco.json"} <= made
