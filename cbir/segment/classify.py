@@ -1,8 +1,8 @@
 """What the segments of a picture are called, by the head that a network was trained with.
 
 Where a network's features are the mean of its last map, a segment's features are the mean of the map where it is
-(masked pooling), and the head takes them as it takes a whole picture's. Where they are not, the segment is cut out, laid
-on the mean colour, and shown to the network as a picture of its own.
+(masked pooling), and the head takes them as it takes a whole picture's. Where they are not, the segment is cut out, and
+shown to the network on the mean colour.
 """
 
 from __future__ import annotations

@@ -289,7 +289,8 @@ def test_what_was_made_is_known_again_when_all_is_moved(tmp_path: Path) -> None:
 
 def test_the_files_of_a_picture_have_one_number(tmp_path: Path) -> None:
     derive(tmp_path / "a/x.jpg", tmp_path, ".labels.png")
-    assert derive(tmp_path / "b/x.jpg", tmp_path, ".segments.png", ".labels.png") == ["x-2.segments.png", "x-2.labels.png"]
+    found = derive(tmp_path / "b/x.jpg", tmp_path, ".segments.png", ".labels.png")
+    assert found == ["x-2.segments.png", "x-2.labels.png"]
 
 
 def test_what_cbir_did_not_make_stops_a_picture_and_force_does_not_take_anothers(tmp_path: Path) -> None:
@@ -338,7 +339,8 @@ def test_a_race_for_the_last_of_several_names_gives_all_back(
     monkeypatch.setattr(Draft, "become_new", become_new)
     if not has_links:
         monkeypatch.setattr(os, "link", refuse)
-    assert derive(tmp_path / "a/x.jpg", tmp_path, ".segments.png", ".labels.png") == ["x-2.segments.png", "x-2.labels.png"]
+    found = derive(tmp_path / "a/x.jpg", tmp_path, ".segments.png", ".labels.png")
+    assert found == ["x-2.segments.png", "x-2.labels.png"]
     assert names(tmp_path) == ["x-2.labels.png", "x-2.segments.png", "x.labels.png"]
     assert all((tmp_path / name).stat().st_nlink == 1 for name in names(tmp_path))
 
