@@ -198,7 +198,8 @@ def _stage_units(network: Network) -> Sequence[str]:
     height, width = 256, 384  # unlike, to tell (n, channels, height, width) from (n, height, width, channels)
     try:
         with torch.inference_mode():
-            network(torch.full((1, height, width, 3), 127, dtype=torch.uint8))
+            grey = torch.full((1, height, width, 3), 127, dtype=torch.uint8)
+            network(grey.to(next(network.headless.parameters()).device))
     except (AssertionError, RuntimeError) as error:
         raise ModelError(f"This backbone takes pictures of one size only, so it cannot segment ({error}).") from error
     finally:

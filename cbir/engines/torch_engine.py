@@ -19,11 +19,11 @@ class TorchEngine:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.depth = 2
         self.batch = 128 if self.device.type == "cuda" else 16
-        self._network = backbone.build()
+        self.network = backbone.build()
         if self.device.type == "cuda":
             # only the network proper: its input is normalised in float32 before it is cast
-            self._network.headless.half()
-        self._network = self._network.to(self.device).to(memory_format=torch.channels_last)
+            self.network.headless.half()
+        self.network = self.network.to(self.device).to(memory_format=torch.channels_last)
         self._stages: Stages | None = None
         self._last_map: LastMap | None = None
         self._place_maps: PlaceMaps | None = None
@@ -38,28 +38,22 @@ class TorchEngine:
     def start(self, pictures: Pictures) -> Callable[[], Features]:
         """See `engines.Engine.start`. A GPU computes while the next pictures are gathered."""
         with torch.inference_mode():
-            features = self._network(self._send(pictures))
-
-        def finish() -> Features:
-            found: Features = features.float().cpu().numpy()
-            return found
-
-        return finish
+            fetch = self._fetch(self.network(self._send(pictures)))
+        return lambda: fetch()[0]
 
     def stages(self, pictures: Pictures) -> list[Features]:
         """See `engines.Engine.stages`."""
         if self._stages is None:
-            self._stages = Stages(self._network)
+            self._stages = Stages(self.network)
         with torch.inference_mode():
-            return [stage.float().contiguous().cpu().numpy() for stage in self._stages(self._send(pictures))]
+            return self._fetch(*self._stages(self._send(pictures)))()
 
     def last_map(self, pictures: Pictures) -> Features:
         """See `engines.Engine.last_map`."""
         if self._last_map is None:
-            self._last_map = LastMap(self._network)
+            self._last_map = LastMap(self.network)
         with torch.inference_mode():
-            found: Features = self._last_map(self._send(pictures)).float().contiguous().cpu().numpy()
-            return found
+            return self._fetch(self._last_map(self._send(pictures)))()[0]
 
     def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
         """See `engines.Engine.place_maps`."""
@@ -68,12 +62,12 @@ class TorchEngine:
     def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
         """See `engines.Engine.start_places`."""
         if self._place_maps is None:
-            self._place_maps = PlaceMaps(self._network)
+            self._place_maps = PlaceMaps(self.network)
         with torch.inference_mode():
-            maps = self._place_maps(self._send(pictures))
+            fetch = self._fetch(*self._place_maps(self._send(pictures)))
 
         def finish() -> tuple[Features, Features]:
-            coarse, fine = (one.float().contiguous().cpu().numpy() for one in maps)
+            coarse, fine = fetch()
             return coarse, fine
 
         return finish
@@ -85,3 +79,19 @@ class TorchEngine:
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor
+
+    def _fetch(self, *found: torch.Tensor) -> Callable[[], list[Features]]:
+        """Begin to bring tensors back in float32; what is returned waits for them, but for nothing begun after them."""
+        outputs = [one.float().contiguous() for one in found]
+        if self.device.type == "cpu":
+            return lambda: [one.numpy() for one in outputs]
+        outputs = [one.to("cpu", non_blocking=True) for one in outputs]
+        # a wait that asks again and again would take a core from the decoders
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        done.record()
+
+        def finish() -> list[Features]:
+            done.synchronize()
+            return [one.numpy().copy() for one in outputs]  # what was pinned for them goes to the next batch
+
+        return finish

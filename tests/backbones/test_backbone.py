@@ -301,6 +301,15 @@ def test_efficientnet_has_five_stages(efficientnet):
     assert shapes(efficientnet) == [(2, c, 64 // d, 96 // d) for c, d in zip(widths, reductions, strict=True)]
 
 
+def test_stages_are_found_where_the_network_lies():
+    with torch.device("meta"):  # stands for a card: arrays of two devices do not go together
+        model = torchvision.models.get_model("squeezenet1_1", weights=None)
+        network = Network(model.features, KNOWN["resnet50"].preprocessing)
+    here = Network(seeded("squeezenet1_1").features, KNOWN["resnet50"].preprocessing)
+    assert Stages(network).units == Stages(here).units
+    assert len(Stages(here).units) > 1
+
+
 def test_a_vision_transformer_has_no_stages():
     model = seeded("vit_b_32")
     model.heads = torch.nn.Identity()
