@@ -9,17 +9,23 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageOps
 
+from benchmarks.machine import cores
+
 #: Sizes of phones and cameras, and some whose sides no power of two divides.
 LARGE_SIZES = ((4000, 3000), (4032, 3024), (3000, 4000), (4000, 2667), (4001, 2999), (3999, 3001))
 
 #: Different drawings among the large pictures; more files are the same ones with another comment in them.
 LARGE_DRAWINGS = 12
+
+#: Different drawings among many small pictures.
+SMALL_DRAWINGS = 48
 
 #: What stands in for photos of about 0.2 megapixel where there are none.
 SMALL_SIZES = ((512, 384), (481, 321), (321, 481), (500, 375))
@@ -34,12 +40,23 @@ def small(work: Path, shared: Path, count: int) -> list[Path]:
 
     def make(number: int) -> bytes:
         if not originals:
-            return _jpeg(draw(*SMALL_SIZES[number % len(SMALL_SIZES)], seed=number), 92)
+            return _jpeg(_draw_small(number), 92)
         path = originals[number % len(originals)]
         variant = number // len(originals)
         return _vary(path, variant) if variant else path.read_bytes()
 
     return _files(work / "pictures" / ("small" if originals else "small-drawn"), count, make)
+
+
+def many(work: Path, count: int) -> list[Path]:
+    """As `small` without photos, but made quickly: all beyond the first few dozen are slight changes of these."""
+    folder = work / "pictures" / "small-varied"
+    drawn = _files(folder, min(count, SMALL_DRAWINGS), lambda number: _jpeg(_draw_small(number), 92))
+
+    def make(number: int) -> bytes:
+        return _vary(drawn[number % SMALL_DRAWINGS], number // SMALL_DRAWINGS)
+
+    return _files(folder, count, make, threads=cores())
 
 
 def large(work: Path, count: int) -> list[Path]:
@@ -111,6 +128,10 @@ def draw(width: int, height: int, seed: int) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
+def _draw_small(number: int) -> Image.Image:
+    return draw(*SMALL_SIZES[number % len(SMALL_SIZES)], seed=number)
+
+
 def _clouds(rng: np.random.Generator, width: int, height: int, finest: int) -> npt.NDArray[np.float32]:
     """Noise whose amplitude is in proportion to its wavelength, down to `finest` pixels; deviation about 1."""
     total = np.zeros((height, width), dtype=np.float32)
@@ -159,13 +180,17 @@ def _jpeg(image: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _files(folder: Path, count: int, make: Callable[[int], bytes]) -> list[Path]:
-    """The first `count` files of a folder; those that are not there yet are made."""
+def _files(folder: Path, count: int, make: Callable[[int], bytes], threads: int = 1) -> list[Path]:
+    """The first `count` files of a folder; those that are not there yet are made, in order where `threads` is 1."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:05}.jpg" for number in range(count)]
-    for number, path in enumerate(paths):
+
+    def ensure(number: int, path: Path) -> None:
         if not path.exists():
             unfinished = path.with_suffix(".part")
             unfinished.write_bytes(make(number))
             unfinished.replace(path)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(ensure, range(count), paths))
     return paths

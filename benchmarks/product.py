@@ -24,11 +24,13 @@ from cbir.indexing.target import Target
 from cbir.utils.vectors import Floats, l2_normalize
 
 
-def index(folder: Path, directory: Path, name: str, weights: Path | None, engine: str | None) -> float:
+def index(
+    folder: Path, directory: Path, name: str, weights: Path | None, engine: str | None, parts: bool | None = None
+) -> float:
     """Seconds of a whole run of `cbir index` into a new index, but for importing and opening the engine."""
     keep_engine()
     shutil.rmtree(directory, ignore_errors=True)
-    options = Options(model=name, weights=str(weights) if weights else None, engine=engine)
+    options = Options(model=name, weights=str(weights) if weights else None, engine=engine, parts=parts)
     started = time.perf_counter()
     report, _ = build_index(Target(directory, folder, is_new=True), options)
     seconds = time.perf_counter() - started
@@ -59,24 +61,24 @@ def features_of_full_decode(name: str, files: Sequence[Path]) -> Floats:
     for path in files:
         with Image.open(path) as image:
             fitted.append(fit(image.convert("RGB"), backbone.preprocessing))
-    engine = _open(name, None, None, len(files))
+    engine = opened(name, None, None, len(files))
     return l2_normalize(np.concatenate([engine.features(picture[np.newaxis]) for picture in fitted]))
 
 
 def forward_rate(name: str, weights: Path | None, engine: str | None, count: int) -> float:
     """Pictures a second through the network alone, in the engine's own batches."""
-    opened = _open(name, weights, engine, count)
+    running = opened(name, weights, engine, count)
     backbone = describe(name, str(weights) if weights else None)
     crop = backbone.preprocessing.crop
-    batch = np.random.default_rng(0).integers(256, size=(opened.batch, crop, crop, 3), dtype=np.uint8)
-    opened.features(batch)
+    batch = np.random.default_rng(0).integers(256, size=(running.batch, crop, crop, 3), dtype=np.uint8)
+    running.features(batch)
     batches = max(1, count // len(batch))
     under_way: deque[Callable[[], Floats]] = deque()
     started = time.perf_counter()
     for _ in range(batches):
-        if len(under_way) == opened.depth:
+        if len(under_way) == running.depth:
             under_way.popleft()()
-        under_way.append(opened.start(batch))
+        under_way.append(running.start(batch))
     for finish in under_way:
         finish()
     return batches * len(batch) / (time.perf_counter() - started)
@@ -95,7 +97,7 @@ def decode_rate(name: str, files: Sequence[Path]) -> float:
 
 def engine_name(name: str, weights: Path | None, engine: str | None, pictures: int) -> str:
     """What runs the network here. The first use on a machine converts it; that is not measured."""
-    return _open(name, weights, engine, pictures).description
+    return opened(name, weights, engine, pictures).description
 
 
 def keep_engine() -> None:
@@ -113,6 +115,7 @@ def keep_engine() -> None:
         cbir.engines.open_engine = open_once
 
 
-def _open(name: str, weights: Path | None, engine: str | None, pictures: int) -> Engine:
+def opened(name: str, weights: Path | None, engine: str | None, pictures: int) -> Engine:
+    """The engine that this process keeps for a network."""
     keep_engine()
     return cbir.engines.open_engine(describe(name, str(weights) if weights else None), engine=engine, pictures=pictures)

@@ -1,4 +1,4 @@
-"""What cbir should reach, point by point, on a CPU with AVX-512 and AMX and two cores."""
+"""What cbir should reach, point by point, on a CPU with AVX-512 and AMX and two cores; 16 on a CUDA card."""
 
 from __future__ import annotations
 
@@ -100,6 +100,18 @@ def _parts() -> dict[str, Target]:
     }
 
 
+def _gpu() -> dict[str, Target]:
+    def cosine(what: str) -> Target:
+        return Target(16, "gpu", what, 0.999, "cosine", at_least=True)
+
+    return {
+        "gpu-features": cosine("efficientnet_lite0 on CUDA against float32 on the CPU, worst picture"),
+        "gpu-maps": cosine("the same of its maps, the worst map of a picture"),
+        "gpu-index": cosine("an index made on CUDA against the plain loop there, worst picture"),
+        "gpu-chosen": Target(16, "gpu", "cbir takes the card where it has enough to do", 1.0, "yes or no", True),
+    }
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -158,4 +170,5 @@ TARGETS: dict[str, Target] = {
     "duplicates-time": Target(14, "duplicates", "100,000 synthetic rows", 600.0, "s"),
     "duplicates-memory": Target(14, "duplicates", "100,000 synthetic rows: resident at the peak", 1000.0, "MB"),
     **_parts(),
+    **_gpu(),
 }

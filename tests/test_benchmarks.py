@@ -8,13 +8,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from benchmarks import agreement, features, harness, machine, pictures, processes, segmentation
+from benchmarks import agreement, features, gpu, harness, machine, pictures, processes, segmentation
 from benchmarks.__main__ import BENCHMARKS, ON_REQUEST
 from benchmarks.agreement import Scores, Setting
 from benchmarks.harness import Pair, take_turns
@@ -157,6 +159,34 @@ def test_quality_is_left_out_with_a_reason_where_there_are_no_pictures(tmp_path:
     (result,) = segmentation._quality(harness.Settings(tmp_path, tmp_path, tmp_path / "shared"))
     assert (result.key, result.value) == (None, 0)
     assert "has none" in result.details
+
+
+@pytest.mark.slow
+def test_all_that_a_card_is_asked_can_be_tried_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    settings = harness.Settings(tmp_path / "work", tmp_path / "scratch", tmp_path / "shared")
+    network = "shufflenet_v2_x0_5"  # the least work of those that torchvision has
+    sizes = gpu.Sizes(
+        [network], pictures=20, plain=4, compared=3, rounds=1, usual=4, batches=(2, 4), precisions=("float32",)
+    )
+    results = list(gpu.Card(settings, replace(sizes, seconds=600), "cpu").measure())
+    found = {result.what.removeprefix(f"{network}").lstrip(": "): result for result in results}
+    likeness = found["(untrained), features against float32: worst picture"]
+    assert len(likeness.raw) >= 8
+    for what in (likeness.what, "worst map", "an index against the plain loop, worst picture"):
+        assert found[what.removeprefix(f"{network} ")].value > 0.999
+    assert found["time in which the card has a network's work"].value <= 1
+    assert {result.unit for result in results} >= {"times", "pictures/s", "cosine", "MB"}
+    assert all(result.value > 0 for result in results if result.unit != "MB")
+    json.dumps([result.to_json() for result in results])
+    assert "Traceback" not in capsys.readouterr().err
+    assert list(gpu.Card(settings, replace(sizes, seconds=0), "cpu").measure()) == []
+    assert "the last 7 of 7 steps are left out" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
+def test_without_a_card_nothing_is_measured_of_one(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert list(gpu.run(harness.Settings(tmp_path, tmp_path, tmp_path))) == []
+    assert "There is no CUDA device here" in capsys.readouterr().out
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
