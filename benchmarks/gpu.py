@@ -164,9 +164,10 @@ class Card:
         yield noted(POINT, f"{name}: memory of the card beyond the weights, at most", last.reserved, "MB")
         details = f"{count} pictures, mean {held.mean:.6f}, {held.distance:.2g} of two pictures' distance"
         if name == plain.LITE:
-            yield measured("gpu-index", held.worst, details)
+            yield measured("gpu-index", held.worst, details, **held._asdict())
         else:
-            yield noted(POINT, f"{name}: an index against the plain loop, worst picture", held.worst, "cosine", details)
+            what = f"{name}: an index against the plain loop, worst picture"
+            yield noted(POINT, what, held.worst, "cosine", details, **held._asdict())
 
     def _whole(self, name: str) -> Iterator[Result]:
         """The whole command as users type it, which chooses the engine itself."""

@@ -166,14 +166,16 @@ def test_all_that_a_card_is_asked_can_be_tried_on_a_cpu(tmp_path: Path, capsys: 
     settings = harness.Settings(tmp_path / "work", tmp_path / "scratch", tmp_path / "shared")
     network = "shufflenet_v2_x0_5"  # the least work of those that torchvision has
     sizes = gpu.Sizes(
-        [network], pictures=20, plain=4, compared=3, rounds=1, usual=4, batches=(2, 4), precisions=("float32",)
+        [network], pictures=8, plain=4, compared=3, rounds=1, usual=2, batches=(2,), precisions=("float32",)
     )
     results = list(gpu.Card(settings, replace(sizes, seconds=600), "cpu").measure())
     found = {result.what.removeprefix(f"{network}").lstrip(": "): result for result in results}
     likeness = found["(untrained), features against float32: worst picture"]
     assert len(likeness.raw) >= 8
-    for what in (likeness.what, "worst map", "an index against the plain loop, worst picture"):
-        assert found[what.removeprefix(f"{network} ")].value > 0.999
+    assert likeness.value > 0.999
+    assert found["worst map"].value > 0.999
+    # cosines say nothing of an untrained network's features: a wrong picture's are as far off as any two are
+    assert found["an index against the plain loop, worst picture"].raw["distance"] < 0.1
     assert found["time in which the card has a network's work"].value <= 1
     assert {result.unit for result in results} >= {"times", "pictures/s", "cosine", "MB"}
     assert all(result.value > 0 for result in results if result.unit != "MB")
