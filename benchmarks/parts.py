@@ -188,7 +188,7 @@ class Indexed(NamedTuple):
 def indexed(files: Sequence[Path], scratch: Path) -> Indexed:
     """Make an index with parts, and one without, of links to `files`, which have their numbers as names."""
     from cbir.backbones.catalog import BUNDLED
-    from cbir.index.columns.parts import SIGNS
+    from cbir.index.columns.parts import PARTS, SIGNS
     from cbir.index.store import Index
 
     photos = scratch / "photos"
@@ -213,7 +213,7 @@ def indexed(files: Sequence[Path], scratch: Path) -> Indexed:
         taken[name], memory[name] = time.perf_counter() - began, 1024 * usage.ru_maxrss
         assert status == 0
     index = Index.open(scratch / "parts")
-    files_of_parts = [entry for block in index.meta.blocks for entry in (block.parts, block.signs) if entry]
+    files_of_parts = [block.columns[column.name] for block in index.meta.blocks for column in (PARTS, SIGNS)]
     most = int(index.stored(SIGNS, range(index.rows))[:, 0].max())
     size = sum(entry.bytes for entry in files_of_parts)
     return Indexed(most, taken["parts"], taken["plain"], size, memory["parts"], memory["plain"])

@@ -63,7 +63,7 @@ def write(directory: Path, real: Path, pictures: int) -> int:
         if writer.pending >= _COMMIT:
             writer.commit(parts=entry)
     writer.commit(parts=entry)
-    return sum(block.parts.bytes + block.signs.bytes for block in writer.meta.blocks if block.parts and block.signs)
+    return sum(block.columns[column.name].bytes for block in writer.meta.blocks for column in (PARTS, SIGNS))
 
 
 def search(directory: Path, queries: int) -> Cost:

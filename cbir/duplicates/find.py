@@ -15,7 +15,7 @@ from cbir.errors import IndexDamagedError
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 
 if TYPE_CHECKING:
-    from cbir.index.files import Columns
+    from cbir.index.files import Files
     from cbir.index.store import Index
 
 #: The least score of a near-duplicate, unless another is asked for.
@@ -77,20 +77,20 @@ def find_duplicates(
     that their thumbnails take for the same picture are read and compared once more. Where their folder is not there,
     because a disk is not, the index is believed.
     """
-    columns, found = index.columns(), Duplicates()
+    indexed, found = index.files(), Duplicates()
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row in np.flatnonzero(index.valid).tolist():
-        rows_of[columns.sha256s[row]].append(row)
+        rows_of[indexed.sha256s[row]].append(row)
     # what a group of rows of different contents is: from each content's first row to its score with the kept one
     alike: list[dict[int, float]] = []
     if not exact:
-        alike = _near_groups(index, columns, rows_of, min_score, found, quick=quick)
+        alike = _near_groups(index, indexed, rows_of, min_score, found, quick=quick)
     grouped = {row for group in alike for row in group}
     alike += [{rows[0]: 1.0} for rows in rows_of.values() if len(rows) > 1 and rows[0] not in grouped]
-    files = _Files(index.root, columns, found)
-    sizes = _sizes(index, sorted(row for group in alike for first in group for row in rows_of[columns.sha256s[first]]))
+    files = _Files(index.root, indexed, found)
+    sizes = _sizes(index, sorted(row for group in alike for first in group for row in rows_of[indexed.sha256s[first]]))
     for scores in alike:
-        group = _group(scores, rows_of, columns, files, sizes)
+        group = _group(scores, rows_of, indexed, files, sizes)
         if group is not None:
             found.groups.append(group)
     found.groups.sort(key=lambda group: (-len(group.members), -group.bytes, group.members[0].path))
@@ -99,7 +99,7 @@ def find_duplicates(
 
 def _near_groups(
     index: Index,
-    columns: Columns,
+    indexed: Files,
     rows_of: dict[str, list[int]],
     min_score: float,
     found: Duplicates,
@@ -123,12 +123,12 @@ def _near_groups(
     looks = (
         None
         if quick
-        else Looks(lambda row: _as_indexed(index, columns, rows_of, row), lambda row: sizes.get(row, (SIDE, SIDE)))
+        else Looks(lambda row: _as_indexed(index, indexed, rows_of, row), lambda row: sizes.get(row, (SIDE, SIDE)))
     )
     comparison = PairComparison(index, representatives, same, min_score, looks)
     rows = sorted(comparison.near)
     sizes = _sizes(index, rows)
-    merit = {row: _merit(row, columns, sizes) for row in rows}
+    merit = {row: _merit(row, indexed, sizes) for row in rows}
     groups: list[dict[int, float]] = []
     for together in _up_to(MOST_LOOKS, connected(comparison.near)):
         if looks is not None:
@@ -154,23 +154,23 @@ def _up_to(most: int, lists: Iterable[list[int]]) -> Iterator[list[list[int]]]:
         yield some
 
 
-def _as_indexed(index: Index, columns: Columns, rows_of: dict[str, list[int]], row: int) -> Path | None:
+def _as_indexed(index: Index, indexed: Files, rows_of: dict[str, list[int]], row: int) -> Path | None:
     """A file with the content of a row that is as it was indexed, None where there is none."""
-    for one in rows_of[columns.sha256s[row]]:
-        path = index.root / columns.paths[one]
+    for one in rows_of[indexed.sha256s[row]]:
+        path = index.root / indexed.paths[one]
         try:
             status = os.stat(path)
         except OSError:
             continue
-        if (status.st_size, status.st_mtime_ns) == (columns.sizes[one], columns.mtimes_ns[one]):
+        if (status.st_size, status.st_mtime_ns) == (indexed.sizes[one], indexed.mtimes_ns[one]):
             return path
     return None
 
 
-def _merit(row: int, columns: Columns, sizes: dict[int, tuple[int, int]]) -> tuple[int, int, int, int]:
+def _merit(row: int, indexed: Files, sizes: dict[int, tuple[int, int]]) -> tuple[int, int, int, int]:
     """What makes a picture worth keeping: many pixels, then a long file, then an old one, then a low row."""
     width, height = sizes.get(row, (0, 0))
-    return width * height, columns.sizes[row], -columns.mtimes_ns[row], -row
+    return width * height, indexed.sizes[row], -indexed.mtimes_ns[row], -row
 
 
 def _sizes(index: Index, rows: list[int]) -> dict[int, tuple[int, int]]:
@@ -187,9 +187,9 @@ def _sizes(index: Index, rows: list[int]) -> dict[int, tuple[int, int]]:
 class _Files:
     """Which rows of a group are files of their own, as they were indexed."""
 
-    def __init__(self, root: Path, columns: Columns, found: Duplicates) -> None:
+    def __init__(self, root: Path, indexed: Files, found: Duplicates) -> None:
         self._root = root
-        self._columns = columns
+        self._indexed = indexed
         self._found = found
         self._is_there = os.path.isdir(root)
 
@@ -204,7 +204,7 @@ class _Files:
                 except OSError:
                     self._found.stale += 1
                     continue
-                if (status.st_size, status.st_mtime_ns) != (self._columns.sizes[row], self._columns.mtimes_ns[row]):
+                if (status.st_size, status.st_mtime_ns) != (self._indexed.sizes[row], self._indexed.mtimes_ns[row]):
                     self._found.stale += 1
                     continue
                 if (status.st_dev, status.st_ino) in seen:
@@ -215,33 +215,33 @@ class _Files:
 
     def path(self, row: int) -> Path:
         """Where the file of a row is."""
-        return self._root / self._columns.paths[row]
+        return self._root / self._indexed.paths[row]
 
 
 def _group(
     scores: dict[int, float],
     rows_of: dict[str, list[int]],
-    columns: Columns,
+    indexed: Files,
     files: _Files,
     sizes: dict[int, tuple[int, int]],
 ) -> Group | None:
     """A group of contents with all their files; None where fewer than two are left."""
-    score_of = {row: score for first, score in scores.items() for row in rows_of[columns.sha256s[first]]}
-    rows = sorted(files.own(score_of), key=lambda row: _merit(row, columns, sizes), reverse=True)
+    score_of = {row: score for first, score in scores.items() for row in rows_of[indexed.sha256s[first]]}
+    rows = sorted(files.own(score_of), key=lambda row: _merit(row, indexed, sizes), reverse=True)
     if len(rows) < 2:
         return None
     kept = rows[0]
-    content = columns.sha256s[kept]
+    content = indexed.sha256s[kept]
     members = [
         Member(
             path=files.path(row),
             width=sizes[row][0] if row in sizes else None,
             height=sizes[row][1] if row in sizes else None,
-            bytes=columns.sizes[row],
-            mtime_ns=columns.mtimes_ns[row],
-            score=1.0 if columns.sha256s[row] == content else score_of[row],
+            bytes=indexed.sizes[row],
+            mtime_ns=indexed.mtimes_ns[row],
+            score=1.0 if indexed.sha256s[row] == content else score_of[row],
             is_kept=row == kept,
-            is_exact=columns.sha256s[row] == content,
+            is_exact=indexed.sha256s[row] == content,
         )
         for row in rows
     ]

@@ -8,7 +8,7 @@ import weakref
 from pathlib import Path
 
 from cbir.errors import IndexDamagedError, reason_of
-from cbir.index.format import FileEntry
+from cbir.index.entries import FileEntry
 from cbir.utils.opening import OddFileError, open_regular
 
 # A file of which a system keeps so little was made by setting its length: terabytes of zeros that cost their maker

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.index.datafile import DataFile
-from cbir.index.format import FileEntry
+from cbir.index.entries import FileEntry
 from cbir.index.values import LARGEST, LONGEST_NAME, LONGEST_PATH, is_encodable
 
 #: Bytes that are read at a time, where all are looked through.
@@ -39,7 +39,7 @@ class FileRecord(NamedTuple):
     sha256: str
 
 
-class Columns(NamedTuple):
+class Files(NamedTuple):
     """What `FileRecord` says of one file, for many: item i of each belongs to row i."""
 
     paths: Sequence[str] = ()
@@ -76,8 +76,8 @@ class FileTable:
             raise self._damaged(f"row {row} is too long")
         return self._parse(self._data.read(start, stop - start).rstrip(b","), row)
 
-    def columns(self) -> Columns:
-        """All rows. They are checked column by column, which is ten times as fast as row by row."""
+    def all(self) -> Files:
+        """All rows. They are checked list by list, which is ten times as fast as row by row."""
         try:
             content = json.loads(self._data.read(0, self._data.size))
         except (ValueError, RecursionError) as error:
@@ -87,11 +87,11 @@ class FileTable:
         if not isinstance(content, list) or len(content) != self._rows:
             raise self._damaged(f"it should hold {self._rows} rows")
         if not content:
-            return Columns()
+            return Files()
         if set(map(type, content)) == {list} and set(map(len, content)) == {4}:
-            columns = Columns(*zip(*content, strict=True))
-            if _are_sound(columns):
-                return columns
+            files = Files(*zip(*content, strict=True))
+            if _are_sound(files):
+                return files
         for row, values in enumerate(content):
             self._check(values, row)
         raise self._damaged("a row is no path, size, time and SHA-256")
@@ -144,7 +144,7 @@ class FileTable:
             raise self._damaged(f"row {row} is no JSON") from error
 
     def _check(self, values: object, row: int) -> FileRecord:
-        if isinstance(values, list) and len(values) == 4 and _are_sound(Columns(*([value] for value in values))):
+        if isinstance(values, list) and len(values) == 4 and _are_sound(Files(*([value] for value in values))):
             return FileRecord(*values)
         raise self._damaged(f"row {row} is no path, size, time and SHA-256")
 
@@ -152,18 +152,18 @@ class FileTable:
         return self._data.damaged(f"is damaged ({detail})")
 
 
-def _are_sound(columns: Columns) -> bool:
+def _are_sound(files: Files) -> bool:
     """Whether these are paths below the root, sizes, times and SHA-256s."""
-    if [set(map(type, column)) for column in columns] != [{str}, {int}, {int}, {str}]:
+    if [set(map(type, values)) for values in files] != [{str}, {int}, {int}, {str}]:
         return False
-    sizes, times, contents = columns.sizes, columns.mtimes_ns, "".join(columns.sha256s)
+    sizes, times, contents = files.sizes, files.mtimes_ns, "".join(files.sha256s)
     return (
         0 <= min(sizes) <= max(sizes) <= LARGEST
         and -_FURTHEST_NS <= min(times) <= max(times) <= _FURTHEST_NS
-        and set(map(len, columns.sha256s)) == {64}
+        and set(map(len, files.sha256s)) == {64}
         and contents.isascii()
         and not contents.encode("ascii").translate(None, b"0123456789abcdef")
-        and are_inside(columns.paths)
+        and are_inside(files.paths)
     )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError, reason_of
+from cbir.index.columns.column import Column
+from cbir.index.columns.parts import PARTS
+from cbir.index.columns.registry import all_columns, content_columns
+from cbir.index.entries import ColumnEntry, FileEntry, beginning_of
 from cbir.index.home import META as META
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.values import (
@@ -31,13 +33,8 @@ from cbir.utils.opening import read_regular
 
 FORMAT = 1
 
-#: Names of the optional files of a block, and of its fields for them: see `cbir.index.columns.column`.
-OPTIONAL = ("classes", "thumbnails", "parts", "signs", "changed")
-
-#: Names of data files. Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
-FILE_NAME = re.compile(
-    rf"(features|files|index|projection|whitening|refused|{'|'.join(OPTIONAL)})-([0-9]{{6,}})\.(npy|npz|json|ann)"
-)
+# What names of data files begin with, beside those of columns.
+_BEGINNINGS = frozenset(("features", "files", "index", "projection", "whitening", "refused"))
 
 # `meta.json` of seven million pictures, of which every fourth has gone, is as large; as many blocks as an index of a
 # billion billion pictures would have; numbers that a writer may have passed over since the last file that is there.
@@ -46,94 +43,54 @@ _MOST_BYTES, _MOST_BLOCKS, _MOST_PASSED_OVER = 64 << 20, 100, 1_000_000
 
 def is_writers(name: str) -> bool:
     """Whether a writer gives that name to a file that may be left over when it is killed."""
-    return FILE_NAME.fullmatch(name) is not None or name == f"{META}.new"
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """A data file of the index: its name in the directory, its length in bytes and the SHA-256 of its content."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any], what: str) -> FileEntry:
-        """Read the entry of a file that begins with the name `what`; ValueError, TypeError or KeyError otherwise."""
-        name = text(record["name"], LONGEST_NAME)
-        match = FILE_NAME.fullmatch(name)
-        if match is None or match[1] != what:
-            raise ValueError(f"not the name of a file of {what}: {reprlib.repr(name)}")
-        return cls(name, whole(record["bytes"]), sha256(record["sha256"]))
-
-    @property
-    def number(self) -> int:
-        """The number in its name."""
-        match = FILE_NAME.fullmatch(self.name)
-        return 0 if match is None else int(match[2])
-
-
-@dataclass(frozen=True)
-class OptionalEntry(FileEntry):
-    """An optional file of a block. `missing` are ranges [start, stop) of rows that nobody has filled in.
-
-    It is None where an older cbir wrote the file, which did not tell.
-    """
-
-    missing: tuple[tuple[int, int], ...] | None = None
-
-    @classmethod
-    def of_block(cls, record: dict[str, Any] | None, what: str, rows: int) -> OptionalEntry | None:
-        """Read an entry of a block of so many rows; ValueError, TypeError or KeyError where it is none."""
-        if record is None:
-            return None
-        entry, missing = FileEntry.from_json(record, what), record.get("missing")
-        return cls(entry.name, entry.bytes, entry.sha256, None if missing is None else ranges(missing, rows))
+    beginning = beginning_of(name)
+    return name == f"{META}.new" or beginning in _BEGINNINGS or beginning in {column.name for column in all_columns()}
 
 
 @dataclass(frozen=True)
 class BlockEntry:
     """Some rows that one run wrote. `invalid` are ranges [start, stop) of the block's rows that count no more.
 
-    The optional files, which have the names of `OPTIONAL`, are None where the block has none.
+    `columns` are the files of those columns that the block has, by their names.
     """
 
     rows: int
     features: FileEntry
     files: FileEntry
     invalid: tuple[tuple[int, int], ...] = ()
-    classes: OptionalEntry | None = None
-    thumbnails: OptionalEntry | None = None
-    parts: OptionalEntry | None = None
-    signs: OptionalEntry | None = None
-    changed: OptionalEntry | None = None
+    columns: Mapping[str, ColumnEntry] = field(default_factory=dict)
 
     def data_files(self) -> list[FileEntry]:
         """All files of the block."""
-        optional = (self.optional(name) for name in OPTIONAL)
-        return [self.features, self.files, *(entry for entry in optional if entry is not None)]
+        return [self.features, self.files, *self.columns.values()]
 
-    def optional(self, name: str) -> OptionalEntry | None:
-        """The optional file of that name."""
-        entry: OptionalEntry | None = getattr(self, name)
-        return entry
+    def with_columns(self, entries: Mapping[str, ColumnEntry | None]) -> BlockEntry:
+        """A copy that has those files of columns, by their names, and none of those that are None."""
+        merged = {**self.columns, **entries}
+        return replace(self, columns={name: entry for name, entry in merged.items() if entry is not None})
 
-    def with_optional(self, entries: Mapping[str, OptionalEntry | None]) -> BlockEntry:
-        """A copy that has those optional files, by their names."""
-        changes: dict[str, Any] = dict(entries)
-        return replace(self, **changes)
+    def to_json(self) -> dict[str, Any]:
+        """What `meta.json` says of the block: of columns that it does not have, null."""
+        return {
+            "rows": self.rows,
+            "features": asdict(self.features),
+            "files": asdict(self.files),
+            "invalid": self.invalid,
+            **dict.fromkeys(column.name for column in all_columns()),
+            **{name: asdict(entry) for name, entry in self.columns.items()},
+        }
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> BlockEntry:
-        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        """Read one entry, passing over unknown columns; ValueError, TypeError or KeyError where it is none."""
         rows = whole(record["rows"], 1)
         invalid = ranges(record["invalid"], rows)
         features = FileEntry.from_json(record["features"], "features")
         files = FileEntry.from_json(record["files"], "files")
         if rows > min(features.bytes, files.bytes):
             raise ValueError(f"files of {features.bytes} and {files.bytes} bytes have no {rows} rows")
-        optional = {name: OptionalEntry.of_block(record.get(name), name, rows) for name in OPTIONAL}
-        return cls(rows, features, files, invalid).with_optional(optional)
+        there = [column.name for column in all_columns() if record.get(column.name) is not None]
+        return cls(rows, features, files, invalid, {n: ColumnEntry.of_block(record[n], n, rows) for n in there})
 
 
 @dataclass(frozen=True)
@@ -222,6 +179,11 @@ class Meta:
         """Rows of all blocks, invalid ones included."""
         return sum(block.rows for block in self.blocks)
 
+    @property
+    def wanted_columns(self) -> tuple[Column, ...]:
+        """The columns of pictures' content that the index is to have of every picture."""
+        return tuple(column for column in content_columns() if column.group != PARTS.group or self.parts is not None)
+
     def files(self) -> list[FileEntry]:
         """All data files that belong to this state."""
         entries = [entry for block in self.blocks for entry in block.data_files()]
@@ -235,12 +197,17 @@ class Meta:
 
     def dump(self) -> str:
         """The text of `meta.json`, with a checksum of itself."""
-        record = asdict(self)
+        record = {**asdict(self.but(blocks=())), "blocks": [block.to_json() for block in self.blocks]}
         return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
 
     def but(self, **changes: Any) -> Meta:
         """A copy with some fields changed."""
         return replace(self, **changes)
+
+    def without_parts(self) -> Meta:
+        """The same state without parts of pictures and their files."""
+        gone = dict.fromkeys(column.name for column in content_columns() if column.group == PARTS.group)
+        return self.but(parts=None, blocks=tuple(block.with_columns(gone) for block in self.blocks))
 
 
 def load_meta(directory: Path) -> Meta:

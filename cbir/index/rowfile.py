@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.index.datafile import DataFile
-from cbir.index.format import FileEntry
+from cbir.index.entries import FileEntry
 
 # What NumPy writes before a C-ordered array of one or two dimensions; how many spaces end it differs between its
 # versions.

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError
 from cbir.index.ann.annoy import Shortlist, open_shortlist
 from cbir.index.columns.classes import CLASSES, COUNT, RowClasses, unpack
-from cbir.index.columns.column import Kind, OptionalRows, Records
-from cbir.index.columns.registry import KINDS
-from cbir.index.files import Columns, FileRecord, FileTable
+from cbir.index.columns.column import Column, ColumnReader, Records
+from cbir.index.columns.registry import all_columns
+from cbir.index.files import FileRecord, Files, FileTable
 from cbir.index.format import BlockEntry, Meta, load_meta
 from cbir.index.rowfile import RowFile
 from cbir.utils.half import to_float32
@@ -65,7 +65,7 @@ class Index:
             problem = None
             try:
                 index = cls(directory, meta, features=features)
-                if not index.has_damaged_optional_files:
+                if not index.has_damaged_columns:
                     return index
             except IndexDamagedError as error:
                 problem = error
@@ -165,7 +165,7 @@ class Index:
         Rows have none (zeros) where the network knows no classes, an older cbir wrote them, or the picture could not
         be read any more. IndexDamagedError where a block's are unsound: nothing else than they needs their file.
         """
-        parts = [block.optional[CLASSES.name].parsed(unpack) for block in self._blocks]
+        parts = [block.columns[CLASSES.name].parsed(unpack) for block in self._blocks]
         if len(parts) == 1:
             return parts[0]
         numbers = np.empty((self.rows, COUNT), dtype=np.uint16)
@@ -175,42 +175,42 @@ class Index:
             probabilities[start : start + len(part.numbers)] = part.probabilities
         return RowClasses(numbers, probabilities)
 
-    def without(self, kind: Kind, *, in_vain_too: bool = False) -> npt.NDArray[np.bool_]:
-        """Which rows nobody has filled in what `kind` stores of, shape (rows,); all of a block whose file is damaged.
+    def missing(self, column: Column, *, unavailable_too: bool = False) -> npt.NDArray[np.bool_]:
+        """Which rows nobody has filled in a column of, shape (rows,); all of a block whose file is damaged.
 
-        With `in_vain_too`, those for which that was in vain are among them.
+        With `unavailable_too`, those whose pictures could not be read for it are among them.
         """
         nothing = np.zeros(0, dtype=np.bool_)
-        missing = (block.optional[kind.name].missing(in_vain_too=in_vain_too) for block in self._blocks)
+        missing = (block.columns[column.name].missing(unavailable_too=unavailable_too) for block in self._blocks)
         return np.concatenate([nothing, *missing])
 
     def without_classes(self) -> npt.NDArray[np.bool_]:
         """Which rows nobody has looked for classes of, shape (rows,); all of a block whose classes are damaged."""
-        return self.without(CLASSES)
+        return self.missing(CLASSES)
 
     @property
-    def has_damaged_optional_files(self) -> bool:
-        """Whether the structure of an optional file is unsound; its numbers are looked at when they are read."""
-        return any(rows.is_damaged for block in self._blocks for rows in block.optional.values())
+    def has_damaged_columns(self) -> bool:
+        """Whether the structure of a column's file is unsound; its numbers are looked at when they are read."""
+        return any(reader.is_damaged for block in self._blocks for reader in block.columns.values())
 
-    def check_optional_files(self, kind: Kind) -> None:
-        """Raise IndexDamagedError where a block's file of that kind cannot be what was written."""
+    def check_column(self, column: Column) -> None:
+        """Raise IndexDamagedError where a block's file of a column cannot be what was written."""
         for block in self._blocks:
-            block.optional[kind.name].check()
+            block.columns[column.name].check()
 
-    def stored(self, kind: Kind, rows: Sequence[int] | Rows) -> Records:
-        """What the optional files of `kind` have of `rows`, shape (len(rows), width); blank where there are none."""
+    def stored(self, column: Column, rows: Sequence[int] | Rows) -> Records:
+        """What a column has of `rows`, shape (len(rows), width); blank where it has nothing."""
         wanted = np.asarray(rows, dtype=np.int64)
-        records = kind.blank(len(wanted))
+        records = column.blank(len(wanted))
         for block, chosen, places in self._by_block(wanted):
-            records[chosen] = block.optional[kind.name].take(places)
+            records[chosen] = block.columns[column.name].take(places)
         return records
 
-    def stored_items(self, kind: Kind, rows: Rows, places: Rows) -> Records:
-        """One of the records that `kind` stores of each of `rows`, shape (n,), at its place: shape (n,)."""
-        records = np.zeros(len(rows), dtype=kind.dtype)
+    def stored_items(self, column: Column, rows: Rows, places: Rows) -> Records:
+        """One of the records that a column stores of each of `rows`, shape (n,), at its place: shape (n,)."""
+        records = np.zeros(len(rows), dtype=column.dtype)
         for block, chosen, its_rows in self._by_block(rows):
-            records[chosen] = block.optional[kind.name].items(its_rows, places[chosen])
+            records[chosen] = block.columns[column.name].items(its_rows, places[chosen])
         return records
 
     def _by_block(self, rows: Rows) -> Iterator[tuple[_Block, npt.NDArray[np.bool_], Rows]]:
@@ -220,10 +220,10 @@ class Index:
             chosen = numbers == number
             yield self._blocks[number], chosen, rows[chosen] - self._starts[number]
 
-    def stored_chunks(self, kind: Kind) -> Iterator[tuple[int, Records]]:
-        """What they have of all rows, in order, as pairs of the chunk's first row and the chunk."""
+    def stored_chunks(self, column: Column) -> Iterator[tuple[int, Records]]:
+        """What a column has of all rows, in order, as pairs of the chunk's first row and the chunk."""
         for start, block in zip(self._starts, self._blocks, strict=False):
-            for first, chunk in block.optional[kind.name].chunks():
+            for first, chunk in block.columns[column.name].chunks():
                 yield int(start) + first, chunk
 
     def record(self, row: int) -> FileRecord:
@@ -233,18 +233,18 @@ class Index:
 
     def records(self) -> Iterator[tuple[int, FileRecord]]:
         """All rows and their files in order, invalid rows too: their features can still be used again."""
-        return enumerate(self.columns().records())
+        return enumerate(self.files().records())
 
-    def columns(self) -> Columns:
-        """What `records` tells, column by column."""
+    def files(self) -> Files:
+        """What `records` tells, as lists of one kind each."""
         if len(self._blocks) == 1:
-            return self._blocks[0].files.columns()
-        parts = [block.files.columns() for block in self._blocks]
-        return Columns(*(tuple(chain.from_iterable(column)) for column in zip(*parts, strict=True)))
+            return self._blocks[0].files.all()
+        parts = [block.files.all() for block in self._blocks]
+        return Files(*(tuple(chain.from_iterable(values)) for values in zip(*parts, strict=True)))
 
     def doubles(self) -> list[int]:
         """Valid rows of a path that an earlier one has already. A writer makes none."""
-        paths = self.columns().paths
+        paths = self.files().paths
         seen: set[str] = set()
         found = []
         for row in np.flatnonzero(self.valid).tolist():
@@ -290,8 +290,9 @@ class _Block:
         )
         self.files = FileTable(directory, entry.files, entry.rows)
         # opened now, like the others, since a writer may remove them once there is a newer state
-        self.optional = {
-            kind.name: OptionalRows(directory, kind, entry.optional(kind.name), entry.rows) for kind in KINDS
+        self.columns = {
+            column.name: ColumnReader(directory, column, entry.columns.get(column.name), entry.rows)
+            for column in all_columns()
         }
 
     @property

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from cbir.errors import CbirError, reason_of
 from cbir.index import refused
-from cbir.index.columns.column import OptionalRows
-from cbir.index.columns.registry import KINDS, without_parts
+from cbir.index.columns.column import ColumnReader
+from cbir.index.columns.registry import all_columns
 from cbir.index.datafile import DataFile, of_doubles
-from cbir.index.format import BlockEntry, FileEntry, Meta, PartsEntry
+from cbir.index.entries import FileEntry
+from cbir.index.format import BlockEntry, Meta, PartsEntry
 from cbir.index.store import Index
 from cbir.utils.hashing import file_sha256
 
@@ -35,9 +36,9 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
             refused.load(index.directory, index.meta.refused)
         except CbirError as error:
             problems.append(str(error))
-    for kind in KINDS:
+    for column in all_columns():
         try:
-            index.check_optional_files(kind)
+            index.check_column(column)
         except CbirError as error:
             problems.append(str(error))
     if verify:
@@ -57,7 +58,7 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     """`meta` without the blocks that are not what was written, and what is wrong with those.
 
     Rows after a dropped block get other numbers, so the shortlist goes with it. The pictures of dropped blocks
-    count as new in the next run. Of blocks of which only an optional file is damaged, only this goes. Nothing is
+    count as new in the next run. Of blocks of which only a column's file is damaged, only this goes. Nothing is
     written.
     """
     problems: list[str] = []
@@ -72,12 +73,12 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
             kept.append(block)
     if problems:
         meta = meta.but(blocks=tuple(kept), shortlist=None, complete=False)
-    sound, damaged_files = without_damaged_files(directory, meta, verify=True)
+    sound, damaged_files = without_damaged_columns(directory, meta, verify=True)
     return sound, problems + damaged_files
 
 
-def without_damaged_files(directory: Path, meta: Meta, *, verify: bool = False) -> tuple[Meta, list[str]]:
-    """`meta` without optional files that cannot be read, and what is wrong with those. With `verify` they are hashed.
+def without_damaged_columns(directory: Path, meta: Meta, *, verify: bool = False) -> tuple[Meta, list[str]]:
+    """`meta` without files of columns that cannot be read, and what is wrong with those. With `verify` they are hashed.
 
     The next run reads the pictures of such blocks again for what was in them only. Where it is the whitening of parts,
     all of these go with it, since nothing can be compared with them. Nothing is written.
@@ -87,7 +88,7 @@ def without_damaged_files(directory: Path, meta: Meta, *, verify: bool = False) 
         problem = _mismatch(directory, meta.parts.file)
         if problem:
             problems.append(problem)
-            meta = without_parts(meta).but(parts=PartsEntry())
+            meta = meta.without_parts().but(parts=PartsEntry())
     if meta.refused is not None:
         try:
             refused.load(directory, meta.refused)
@@ -96,17 +97,17 @@ def without_damaged_files(directory: Path, meta: Meta, *, verify: bool = False) 
             meta = meta.but(refused=None)
     blocks: list[BlockEntry] = []
     for block in meta.blocks:
-        for kind in KINDS:
-            entry = block.optional(kind.name)
+        for column in all_columns():
+            entry = block.columns.get(column.name)
             problem = _mismatch(directory, entry) if verify and entry else None
             if problem is None:
                 try:
-                    OptionalRows(directory, kind, entry, block.rows).check()
+                    ColumnReader(directory, column, entry, block.rows).check()
                 except CbirError as error:
                     problem = str(error)
             if problem:
                 problems.append(problem)
-                block = block.with_optional({kind.name: None})
+                block = block.with_columns({column.name: None})
         blocks.append(block)
     return (meta.but(blocks=tuple(blocks)) if problems else meta), problems
 
@@ -118,7 +119,7 @@ def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:
     if not problems:
         try:
             index = Index(directory, meta.but(blocks=(block,), shortlist=None))
-            index.columns()
+            index.files()
             problems += _damaged_rows(index)
         except CbirError as error:
             problems.append(str(error))

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,15 +22,14 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError, IndexWriteError, reason_of
 from cbir.index import similarity
 from cbir.index.ann import annoy
-from cbir.index.columns.column import Kind, Records, mask_of, noting_missing, ranges_of
-from cbir.index.columns.registry import KINDS
+from cbir.index.columns.column import Column, Records, mask_of, noting_missing, ranges_of
+from cbir.index.columns.registry import all_columns
+from cbir.index.entries import ColumnEntry, FileEntry
 from cbir.index.files import FileRecord, dump_records
 from cbir.index.format import (
     META,
     BlockEntry,
-    FileEntry,
     Meta,
-    OptionalEntry,
     PartsEntry,
     RefusedEntry,
     ShortlistEntry,
@@ -45,7 +45,7 @@ from cbir.utils.interrupts import uninterrupted
 
 Feature = npt.NDArray[np.floating]
 
-#: What is stored of one row in optional files, by the name of its kind: shapes (width,).
+#: What is stored of one row in columns, by their names: shapes (width,).
 Stored = Mapping[str, Records]
 
 #: Invalid rows that a small index may keep; a large one keeps up to a quarter.
@@ -65,7 +65,7 @@ class Writer:
         self._invalid = [_mask(block) for block in meta.blocks]
         # together, so that an interruption cannot part a record from its feature
         self._pending: list[tuple[FileRecord, Feature, Stored]] = []
-        self._filled: dict[str, dict[int, Records]] = {kind.name: {} for kind in KINDS}
+        self._backfilled: dict[str, dict[int, Records]] = defaultdict(dict)
         self._refused: tuple[str, list[Refused]] | None = None
         self._written: list[Path] = []
         self._reader: Index | None = None
@@ -80,7 +80,7 @@ class Writer:
     @property
     def uncommitted(self) -> int:
         """About how many rows were added or filled in, which are not committed yet. Asked after each picture."""
-        return len(self._pending) + max(map(len, self._filled.values()))
+        return len(self._pending) + max(map(len, self._backfilled.values()), default=0)
 
     @property
     def last_row(self) -> int:
@@ -99,18 +99,18 @@ class Writer:
         feature: Feature = committed.features([row])[0]
         return feature if committed.is_sound(row) else None
 
-    def stored(self, kind: Kind, row: int) -> Records | None:
-        """What a file of `kind` has, or will have, of a row, numbered as in `feature`: shape (width,), or None."""
+    def stored(self, column: Column, row: int) -> Records | None:
+        """What a column has, or will have, of a row, numbered as in `feature`: shape (width,), or None."""
         if row >= self.meta.rows:
-            return self._pending[row - self.meta.rows][2].get(kind.name)
-        if row in self._filled[kind.name]:
-            return self._filled[kind.name][row]
-        records = self._committed().stored(kind, [row])
+            return self._pending[row - self.meta.rows][2].get(column.name)
+        if row in self._backfilled[column.name]:
+            return self._backfilled[column.name][row]
+        records = self._committed().stored(column, [row])
         found: Records = records[0]
-        return None if kind.is_missing(records)[0] else found
+        return None if column.is_missing(records)[0] else found
 
     def add(self, record: FileRecord, feature: Feature, stored: Stored | None = None) -> bool:
-        """Add a row. `feature`, shape (dimension,), is brought to length 1; `stored` goes into optional files.
+        """Add a row. `feature`, shape (dimension,), is brought to length 1; `stored` goes into columns.
 
         Where that cannot be, because it is zero or not finite, nothing is added and False returned.
         """
@@ -123,9 +123,9 @@ class Writer:
         self._pending.append((record, (vector / length).astype(np.float16), stored or {}))
         return True
 
-    def fill_in(self, kind: Kind, rows: Iterable[int], records: Records) -> None:
+    def backfill(self, column: Column, rows: Iterable[int], records: Records) -> None:
         """Store `records`, shape (width,), of each of some committed rows from the next commit on."""
-        self._filled[kind.name].update(dict.fromkeys(rows, records))
+        self._backfilled[column.name].update(dict.fromkeys(rows, records))
 
     def invalidate(self, rows: Iterable[int]) -> None:
         """Rows (numbered as in the committed state) that count no more from the next commit on."""
@@ -160,15 +160,14 @@ class Writer:
             return
         rows = len(self._pending)
         with self._guarded():
-            meta = self._with_filled_in(meta)
+            meta = self._with_backfilled(meta)
             if self._refused is not None:
                 meta = self._with_refused(meta, *self._refused)
             if rows:
                 meta = self._append_block(meta)
             self._replace(self._merged(meta.but(updated=now())), rows)
             # not in the commit itself: an interruption there makes the next commit write them once more
-            for filled in self._filled.values():
-                filled.clear()
+            self._backfilled.clear()
             self._refused = None
 
     def tidy(self) -> None:
@@ -201,23 +200,25 @@ class Writer:
         blocks = tuple(replace(block, invalid=ranges_of(mask)) for block, mask in pairs)
         return self.meta.but(blocks=blocks)
 
-    def _with_filled_in(self, meta: Meta) -> Meta:
-        """New optional files for the blocks of which rows were filled in. All else of a block stays as it is."""
+    def _with_backfilled(self, meta: Meta) -> Meta:
+        """New files of columns for the blocks of which rows were filled in. All else of a block stays as it is."""
         start = 0
         for number, block in enumerate(meta.blocks):
-            for kind in KINDS:
-                if any(start <= row < start + block.rows for row in self._filled[kind.name]):
-                    entry = self._write_optional(kind, meta, self._filled_in(kind, meta, block, start), block.rows)
-                    block = block.with_optional({kind.name: entry})
+            for column in all_columns():
+                if any(start <= row < start + block.rows for row in self._backfilled[column.name]):
+                    entry = self._write_column(
+                        column, meta, self._backfilled_rows(column, meta, block, start), block.rows
+                    )
+                    block = block.with_columns({column.name: entry})
             if block is not meta.blocks[number]:
                 blocks = (*meta.blocks[:number], block, *meta.blocks[number + 1 :])
                 meta = meta.but(blocks=blocks, next_number=meta.next_number + 1)
             start += block.rows
         return meta
 
-    def _filled_in(self, kind: Kind, meta: Meta, block: BlockEntry, start: int) -> Iterator[Records]:
-        filled = self._filled[kind.name]
-        for first, chunk in Index(self.directory, meta.but(blocks=(block,), shortlist=None)).stored_chunks(kind):
+    def _backfilled_rows(self, column: Column, meta: Meta, block: BlockEntry, start: int) -> Iterator[Records]:
+        filled = self._backfilled[column.name]
+        for first, chunk in Index(self.directory, meta.but(blocks=(block,), shortlist=None)).stored_chunks(column):
             for place in range(len(chunk)):
                 new = filled.get(start + first + place)
                 if new is not None:
@@ -234,15 +235,15 @@ class Writer:
         stacked = np.stack([feature for _, feature, _ in self._pending])
         features = self._write_rows(meta, iter([stacked]), len(stacked))
         files = self._write_files(meta, (record for record, _, _ in self._pending))
-        optional: dict[str, OptionalEntry] = {}
-        for kind in KINDS:
-            if any(kind.name in stored for _, _, stored in self._pending):
-                records = kind.blank(len(stacked))
+        columns: dict[str, ColumnEntry] = {}
+        for column in all_columns():
+            if any(column.name in stored for _, _, stored in self._pending):
+                records = column.blank(len(stacked))
                 for place, (_, _, stored) in enumerate(self._pending):
-                    if kind.name in stored:
-                        records[place] = stored[kind.name]
-                optional[kind.name] = self._write_optional(kind, meta, iter([records]), len(stacked))
-        block = BlockEntry(len(stacked), features, files).with_optional(optional)
+                    if column.name in stored:
+                        records[place] = stored[column.name]
+                columns[column.name] = self._write_column(column, meta, iter([records]), len(stacked))
+        block = BlockEntry(len(stacked), features, files).with_columns(columns)
         return meta.but(blocks=(*meta.blocks, block), next_number=meta.next_number + 1)
 
     def _merged(self, meta: Meta) -> Meta:
@@ -262,13 +263,13 @@ class Writer:
         source = Index(self.directory, meta.but(blocks=parts, shortlist=None))
         features = self._write_rows(meta, (halves for _, halves in source.stored_features()), joined)
         files = self._write_files(meta, (record for _, record in source.records()))
-        optional = {
-            kind.name: self._write_optional(kind, meta, (chunk for _, chunk in source.stored_chunks(kind)), joined)
-            for kind in KINDS
-            if any(part.optional(kind.name) for part in parts)
+        columns = {
+            column.name: self._write_column(column, meta, (chunk for _, chunk in source.stored_chunks(column)), joined)
+            for column in all_columns()
+            if any(column.name in part.columns for part in parts)
         }
         invalid = ranges_of(np.concatenate([_mask(part) for part in parts]))
-        block = BlockEntry(joined, features, files, invalid).with_optional(optional)
+        block = BlockEntry(joined, features, files, invalid).with_columns(columns)
         return meta.but(blocks=(*meta.blocks[: count - 1], block), next_number=meta.next_number + 1)
 
     def _compacted(self, meta: Meta) -> Meta:
@@ -281,12 +282,12 @@ class Writer:
         kept = (halves[valid[start : start + len(halves)]] for start, halves in source.stored_features())
         features = self._write_rows(meta, kept, rows)
         files = self._write_files(meta, (record for row, record in source.records() if valid[row]))
-        optional: dict[str, OptionalEntry] = {}
-        for kind in KINDS:
-            if any(block.optional(kind.name) for block in meta.blocks):
-                stored = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.stored_chunks(kind))
-                optional[kind.name] = self._write_optional(kind, meta, stored, rows)
-        block = BlockEntry(rows, features, files).with_optional(optional)
+        columns: dict[str, ColumnEntry] = {}
+        for column in all_columns():
+            if any(column.name in block.columns for block in meta.blocks):
+                stored = (chunk[valid[start : start + len(chunk)]] for start, chunk in source.stored_chunks(column))
+                columns[column.name] = self._write_column(column, meta, stored, rows)
+        block = BlockEntry(rows, features, files).with_columns(columns)
         return meta.but(blocks=(block,), shortlist=None, next_number=meta.next_number + 1)
 
     def _with_shortlist(self, meta: Meta) -> Meta:
@@ -308,11 +309,11 @@ class Writer:
         content = npy_bytes((rows, meta.dimension), np.dtype("<f2"), chunks)
         return self._write(f"features-{meta.next_number:06}.npy", content)
 
-    def _write_optional(self, kind: Kind, meta: Meta, chunks: Iterator[Records], rows: int) -> OptionalEntry:
+    def _write_column(self, column: Column, meta: Meta, chunks: Iterator[Records], rows: int) -> ColumnEntry:
         missing = [np.zeros(0, dtype=np.bool_)]
-        content = kind.content(rows, noting_missing(kind, chunks, missing))
-        entry = self._write(f"{kind.name}-{meta.next_number:06}.npy", content)
-        return OptionalEntry(entry.name, entry.bytes, entry.sha256, ranges_of(np.concatenate(missing)))
+        content = column.content(rows, noting_missing(column, chunks, missing))
+        entry = self._write(f"{column.name}-{meta.next_number:06}.npy", content)
+        return ColumnEntry(entry.name, entry.bytes, entry.sha256, ranges_of(np.concatenate(missing)))
 
     def _write_files(self, meta: Meta, records: Iterable[FileRecord]) -> FileEntry:
         return self._write(f"files-{meta.next_number:06}.json", [dump_records(records)])

@@ -13,9 +13,9 @@ from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile
 from cbir.index.columns import classes, thumbnails, times
 from cbir.index.columns.classes import CLASSES
-from cbir.index.columns.column import Kind, Records
+from cbir.index.columns.column import Column, Records
 from cbir.index.columns.parts import PARTS, SIGNS, pack
-from cbir.index.columns.registry import OF_CONTENT
+from cbir.index.columns.registry import content_columns
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.columns.times import CHANGED
 from cbir.index.files import FileRecord
@@ -58,7 +58,7 @@ def carry_out(
     `root` and `exclude` are what the plan was made with, `parts` what the index is to say of parts of its pictures; it
     remembers them. `readers` tells what tries to read the pictures.
     Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
-    the files that are read again for what optional files should have of them. What a KeyboardInterrupt finds done is
+    the files that are read again for what columns should have of them. What a KeyboardInterrupt finds done is
     committed before it passes on.
     """
     started = last_commit = time.monotonic()
@@ -95,8 +95,8 @@ def carry_out(
         return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
 
     def needs_no_network(sha256: str) -> bool:
-        lacking = [kind for kind in OF_CONTENT if sha256 in plan.missing.get(kind.name, {})]
-        return sha256 in rows and not any(kind.needs_network for kind in lacking)
+        lacking = [column for column in content_columns() if sha256 in plan.missing.get(column.name, {})]
+        return sha256 in rows and not any(column.needs_network for column in lacking)
 
     def keep() -> None:
         commit(complete=False)
@@ -118,7 +118,7 @@ def carry_out(
                             interval = max(COMMIT_SECONDS, _BETWEEN * (last_commit - began))
         with kept:
             for row, ctime_ns in plan.undated.items():
-                writer.fill_in(CHANGED, [row], times.pack(ctime_ns))
+                writer.backfill(CHANGED, [row], times.pack(ctime_ns))
             writer.invalidate(plan.gone)
             report.removed = len(plan.gone) - report.moved
             commit(complete=True)
@@ -194,28 +194,28 @@ def _stay(result: Extracted[FoundFile], known: Known, plan: Plan, writer: Writer
     else:
         report.unchanged += 1
     if result.key.ctime_ns:
-        writer.fill_in(CHANGED, [known.row], times.pack(result.key.ctime_ns))
+        writer.backfill(CHANGED, [known.row], times.pack(result.key.ctime_ns))
     _complete(result, known.sha256, plan, writer, report)
 
 
 def _complete(result: Extracted[FoundFile], content: str, plan: Plan, writer: Writer, report: Report) -> None:
     """Fill in what the index lacks of a content that it has, as far as one result tells."""
     found = _records(result)
-    for kind in OF_CONTENT:
-        if content not in plan.missing.get(kind.name, {}):
+    for column in content_columns():
+        if content not in plan.missing.get(column.name, {}):
             continue
         if result.error is not None:
-            report.not_filled_in.setdefault(kind.name, []).append((result.key.path, result.error.reason))
-        # of a file that could not be reached nothing is known, so it is not in vain: the next run tries it again
+            report.not_filled_in.setdefault(column.name, []).append((result.key.path, result.error.reason))
+        # of a file that could not be reached nothing is known, so the next run tries it again
         if result.error is None or not result.error.transient:
-            _kept(kind, found.get(kind.name), content, plan, writer, report)
+            _kept(column, found.get(column.name), content, plan, writer, report)
 
 
 def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> str | None:
     """Put one result into the index in place of the file's old row, if it has one; the reason where it cannot be."""
     file, stale = result.key, plan.stale.get(result.key.path)
     known = plan.rows_by_content.get(result.sha256)
-    # of a content that is known, only what optional files have can have failed to be found
+    # of a content that is known, only what columns have can have failed to be found
     error = result.error if known is None else None
     # a file that cannot be reached just now may be what it was; one that is no picture any more is not
     if stale is not None and not (error is not None and error.transient):
@@ -239,16 +239,19 @@ def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Repo
 
 
 def _stored(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> Stored:
-    """What optional files are to have of a result's row; rows of the same content that lack it are given it too."""
+    """What columns are to have of a result's row; rows of the same content that lack it are given it too."""
     found = _records(result)
-    kept = {kind.name: _kept(kind, found.get(kind.name), result.sha256, plan, writer, report) for kind in OF_CONTENT}
+    kept = {
+        column.name: _kept(column, found.get(column.name), result.sha256, plan, writer, report)
+        for column in content_columns()
+    }
     if result.key.ctime_ns:
         kept[CHANGED.name] = times.pack(result.key.ctime_ns)
     return {name: records for name, records in kept.items() if records is not None}
 
 
 def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
-    """What was found of a picture, as optional files store it."""
+    """What was found of a picture, as columns store it."""
     found: dict[str, Records] = {}
     if result.classes is not None:
         found[CLASSES.name] = classes.pack(*result.classes)
@@ -259,14 +262,16 @@ def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
     return found
 
 
-def _kept(kind: Kind, found: Records | None, sha256: str, plan: Plan, writer: Writer, report: Report) -> Records | None:
-    """What a file of `kind` is to have of a content, of which so much was `found` now; None where nothing is known."""
-    missing = plan.missing.get(kind.name, {})
+def _kept(
+    column: Column, found: Records | None, sha256: str, plan: Plan, writer: Writer, report: Report
+) -> Records | None:
+    """What a column is to have of a content, of which so much was `found` now; None where nothing is known."""
+    missing = plan.missing.get(column.name, {})
     if found is None and sha256 not in missing:
         known = plan.rows_by_content.get(sha256)
-        return None if known is None else writer.stored(kind, known)
+        return None if known is None else writer.stored(column, known)
     rows = missing.pop(sha256, [])
-    writer.fill_in(kind, rows, kind.in_vain if found is None else found)
+    writer.backfill(column, rows, column.unavailable if found is None else found)
     if found is not None:
-        report.filled_in[kind.name] += len(rows)
-    return kind.in_vain if found is None else found
+        report.filled_in[column.name] += len(rows)
+    return column.unavailable if found is None else found

@@ -15,8 +15,7 @@ from cbir.errors import IndexDamagedError, RefusedToForgetError, reason_of
 from cbir.images.formats.suffixes import is_below_systems
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile, Scan, look_into, scan
-from cbir.index.columns.column import Kind
-from cbir.index.columns.registry import wanted_kinds
+from cbir.index.columns.column import Column
 from cbir.index.columns.times import CHANGED, noted
 from cbir.index.datafile import of_doubles
 from cbir.index.files import FileRecord
@@ -55,8 +54,8 @@ class Plan:
     count as pictures in `as_before`, and those that are no pictures by their first bytes. `refused_before` is what the
     plan was made with.
 
-    `missing` are, by the name of a kind of optional file, the contents that the index has, but without what such a file
-    stores, each with its rows that count and go on counting; `again` are their unchanged files, which can be read
+    `missing` are, by the name of a column, the contents that the index has without what the column stores, each with
+    its rows that count and go on counting; `again` are their unchanged files, which can be read
     again for it: by path, each one's row and content.
     """
 
@@ -87,14 +86,14 @@ class Plan:
         chosen = set(files.values())
         return [file for file in self.scan.files if file.path in chosen] if chosen else []
 
-    def again_for(self, kind: Kind) -> list[str]:
-        """The files, of those in `again`, that would be read for what `kind` stores."""
-        missing = self.missing.get(kind.name, {})
+    def again_for(self, column: Column) -> list[str]:
+        """The files, of those in `again`, that would be read for a column."""
+        missing = self.missing.get(column.name, {})
         return [path for path, (_, content) in self.again.items() if content in missing]
 
-    def leave(self, kind: Kind) -> None:
-        """Look for nothing that `kind` stores of what the index has already."""
-        self.missing.pop(kind.name, None)
+    def leave(self, column: Column) -> None:
+        """Fill in a column of nothing that the index has already."""
+        self.missing.pop(column.name, None)
         wanted = set().union(*self.missing.values())
         self.again = {path: (row, content) for path, (row, content) in self.again.items() if content in wanted}
 
@@ -112,7 +111,7 @@ def make_plan(
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
-    indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, what optional files
+    indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, what columns
     should have and could not be had before is missing too. With `rehash`, every file is to be read.
     Files that are `refused` are not read unless they have changed.
     """
@@ -147,18 +146,18 @@ def _compare(
     repair: bool,
     rehash: bool,
 ) -> None:
-    # whole columns at a time: most rows of most runs are unchanged, and need no object of their own
-    columns = index.columns()
-    plan.rows_by_content = dict(zip(columns.sha256s, range(index.rows), strict=True))
+    # whole lists at a time: most rows of most runs are unchanged, and need no object of their own
+    files = index.files()
+    plan.rows_by_content = dict(zip(files.sha256s, range(index.rows), strict=True))
     valid = index.valid
     rows = range(index.rows) if valid.all() else np.flatnonzero(valid).tolist()
-    sizes, mtimes, ctimes = columns.sizes, columns.mtimes_ns, _changed(index)
-    indexed = {columns.paths[row]: row for row in rows}
+    sizes, mtimes, ctimes = files.sizes, files.mtimes_ns, _changed(index)
+    indexed = {files.paths[row]: row for row in rows}
     if len(indexed) < len(rows):
         raise IndexDamagedError(of_doubles(index.directory, len(rows) - len(indexed)))
     without = {
-        kind.name: set(np.flatnonzero(index.without(kind, in_vain_too=repair)).tolist())
-        for kind in wanted_kinds(index.meta)
+        column.name: set(np.flatnonzero(index.missing(column, unavailable_too=repair)).tolist())
+        for column in index.meta.wanted_columns
     }
     incomplete = set().union(*without.values())
 
@@ -196,22 +195,22 @@ def _compare(
         if is_same and not is_touched and not rehash:
             plan.unchanged += 1
             if row in incomplete:
-                plan.again[file.path] = row, columns.sha256s[row]
+                plan.again[file.path] = row, files.sha256s[row]
             if ctimes[row] == 0 and file.ctime_ns != 0:
                 plan.undated[row] = file.ctime_ns
         else:
             plan.fresh.append(file)
-            plan.stale[file.path] = Known(row, columns.sha256s[row], is_same, is_touched)
-    plan.gone = {row: FileRecord(path, sizes[row], mtimes[row], columns.sha256s[row]) for path, row in indexed.items()}
+            plan.stale[file.path] = Known(row, files.sha256s[row], is_same, is_touched)
+    plan.gone = {row: FileRecord(path, sizes[row], mtimes[row], files.sha256s[row]) for path, row in indexed.items()}
     if not prune:
         plan.unmounted = _unmounted(plan, index.meta.mounts, root, exclude)
     _keep_unknown(plan, refused)
     replaced = (known.row for known in plan.stale.values() if not known.stays)
     counting = incomplete.intersection(rows).difference(plan.gone, replaced)
     for name, its_rows in without.items():
-        plan.missing[name] = {columns.sha256s[row]: [] for row in its_rows}
+        plan.missing[name] = {files.sha256s[row]: [] for row in its_rows}
         for row in sorted(its_rows & counting):
-            plan.missing[name][columns.sha256s[row]].append(row)
+            plan.missing[name][files.sha256s[row]].append(row)
 
 
 def _changed(index: Index) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cbir.images.left_out import LeftOut
 from cbir.index.columns.classes import CLASSES
-from cbir.index.columns.registry import OF_CONTENT
+from cbir.index.columns.registry import content_columns
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Report:
     `changed` files have another content, `touched` ones other times only. Of the former, `changed_unseen` have all
     their times as they were, so that only reading them told.
 
-    `filled_in` are, by the name of a kind of optional file, pictures among them that were in the index without what it
+    `filled_in` are, by the name of a column, pictures among them that were in the index without what it
     stores and have it now; of those in `not_filled_in` it could not be had, for the reason given with each.
     """
 
@@ -115,10 +115,12 @@ class Report:
             "unchanged",
             "kept",
         )
-        not_filled_in = {f"without_{kind.name}": self.not_filled_in.get(kind.name, []) for kind in OF_CONTENT}
+        not_filled_in = {
+            f"without_{column.name}": self.not_filled_in.get(column.name, []) for column in content_columns()
+        }
         return {
             **{name: getattr(self, name) for name in (*counts, "excluded", "classified")},
-            "filled_in": {kind.name: self.filled_in[kind.name] for kind in OF_CONTENT},
+            "filled_in": {column.name: self.filled_in[column.name] for column in content_columns()},
             **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_filled_in.items()},
             "skipped": [
                 {"path": path, "reason": reason, "as_before": path in self.as_before} for path, reason in self.skipped

@@ -20,13 +20,14 @@ from cbir.images.pipe import MAX_PIXELS
 from cbir.images.scan import FoundFile
 from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
-from cbir.index.columns.registry import OF_CONTENT, OF_PARTS, without_parts
+from cbir.index.columns.parts import PARTS, SIGNS
+from cbir.index.columns.registry import content_columns
 from cbir.index.format import META, Meta, PartsEntry, load_meta
 from cbir.index.home import make_folder_of
 from cbir.index.lock import LOCK, exclusive, now
 from cbir.index.rights import Rights
 from cbir.index.store import Index
-from cbir.index.verify import without_damage, without_damaged_files
+from cbir.index.verify import without_damage, without_damaged_columns
 from cbir.index.writer import Writer
 from cbir.indexing.apply import carry_out
 from cbir.indexing.plan import Plan, make_plan
@@ -50,7 +51,7 @@ class Options:
     `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
     says whether they take upper and lower case for the same, None that this stays as it was with these patterns.
-    `repair` drops blocks, or their optional files, that are damaged, so that their pictures are read again, and looks
+    `repair` drops blocks, or their files of columns, that are damaged, so that their pictures are read again, and looks
     once more for what could not be found. `rehash` reads the contents of all files; `retry_skipped`, and `repair`, try
     those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
     pictures from now on (docs/parts.md); None leaves that as it is. Pictures of more than `max_pixels` are skipped.
@@ -139,7 +140,7 @@ def build_index(
                 leave_own=True,
             )
             parts = wanted.meta.parts if wanted is not None else PartsEntry() if options.parts else None
-            if parts is not None and (plan.fresh or any(plan.again_for(kind) for kind in OF_PARTS)):
+            if parts is not None and (plan.fresh or any(plan.again_for(column) for column in (PARTS, SIGNS))):
                 extractor, parts = _with_parts(extractor, parts, plan, writer, target.root, watch)
             lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
             if lacking and not _can_extract(extractor):
@@ -149,7 +150,7 @@ def build_index(
                 why = "" if options.rehash else ", whose times have changed"
                 logger.info("Comparing the contents of %s files with the index%s.", f"{compared:,}", why)
             if plan.again:
-                what = " and ".join(kind.name for kind in OF_CONTENT if plan.again_for(kind))
+                what = " and ".join(column.name for column in content_columns() if plan.again_for(column))
                 logger.info(
                     "Reading %s pictures again for their %s, which the index lacks.", f"{len(plan.again):,}", what
                 )
@@ -238,9 +239,9 @@ def index_folder(
 
 
 def _drop_damaged(directory: Path, *, everything: bool) -> None:
-    """Leave damaged blocks out of an index; unless `everything`, only optional files that cannot be read."""
+    """Leave damaged blocks out of an index; unless `everything`, only files of columns that cannot be read."""
     meta = load_meta(directory)
-    sound, problems = without_damage(directory, meta) if everything else without_damaged_files(directory, meta)
+    sound, problems = without_damage(directory, meta) if everything else without_damaged_columns(directory, meta)
     for problem in problems:
         logger.warning("%s", problem)
     if problems:
@@ -252,14 +253,14 @@ def _with_or_without_parts(index: Index | None, options: Options) -> Index | Non
     """The index as it is to be as for parts of its pictures; nothing is written."""
     if index is None or options.parts is None or options.parts is (index.meta.parts is not None):
         return index
-    meta = index.meta.but(parts=PartsEntry()) if options.parts else without_parts(index.meta)
+    meta = index.meta.but(parts=PartsEntry()) if options.parts else index.meta.without_parts()
     return Index(index.directory, meta)
 
 
 def _take_parts_away(directory: Path) -> None:
     meta = load_meta(directory)
     if meta.parts is not None:
-        Writer(directory, meta).replace(without_parts(meta))
+        Writer(directory, meta).replace(meta.without_parts())
 
 
 def _with_parts(

@@ -43,7 +43,7 @@ class PartsFound(NamedTuple):
 
 def warn_of_missing(index: Index) -> None:
     """A line where the parts of some pictures are not there yet."""
-    count = int((index.without(SIGNS) & index.valid).sum())
+    count = int((index.missing(SIGNS) & index.valid).sum())
     if count:
         logger.warning(
             "Parts do not find %s of the index's %s pictures, whose parts it does not have yet: "

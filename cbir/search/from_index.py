@@ -38,10 +38,10 @@ def indexed_queries(index: Index, backbone: Backbone) -> Iterator[RowQuery]:
 
 
 def _queries(index: Index) -> Iterator[RowQuery]:
-    columns = index.columns()
-    rows = sorted(np.flatnonzero(index.valid).tolist(), key=columns.paths.__getitem__)
+    files = index.files()
+    rows = sorted(np.flatnonzero(index.valid).tolist(), key=files.paths.__getitem__)
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
         for row, feature in zip(some, index.features(some), strict=True):
-            path = index.root / columns.paths[row]
-            yield RowQuery(path, str(path), columns.sha256s[row], feature)
+            path = index.root / files.paths[row]
+            yield RowQuery(path, str(path), files.sha256s[row], feature)

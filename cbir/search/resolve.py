@@ -186,7 +186,7 @@ class QueryPictures:
         if self._rows_by_content is None:
             rows = self._rows_by_content = {}
             for row, (content, is_valid) in enumerate(
-                zip(self._index.columns().sha256s, self._index.valid.tolist(), strict=True)
+                zip(self._index.files().sha256s, self._index.valid.tolist(), strict=True)
             ):
                 if is_valid:
                     rows.setdefault(content, []).append(row)

@@ -117,7 +117,7 @@ def tag_index(index: Index, choice: Choice | None = None) -> Iterator[Tagged]:
 
 def _tag_rows(index: Index, choice: Choice) -> Iterator[Tagged]:
     classes = classes_of(index)
-    paths = index.columns().paths
+    paths = index.files().paths
     rows = sorted(np.flatnonzero(index.valid).tolist(), key=paths.__getitem__)
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
@@ -135,7 +135,7 @@ class RowTags:
     """
 
     def __init__(self, index: Index) -> None:
-        self._index = index if any(block.classes for block in index.meta.blocks) else None
+        self._index = index if any(CLASSES.name in block.columns for block in index.meta.blocks) else None
 
     def of(self, rows: Sequence[int]) -> list[list[Tag] | None]:
         """The tags of each of `rows`; None where nothing is known of it."""

@@ -302,7 +302,7 @@ def test_an_older_index_gets_thumbnails_without_the_network(
     index = Index.open(directory)
     assert [block.features for block in index.meta.blocks] == [block.features for block in before]
     assert are_known(index.stored(THUMBNAILS, np.flatnonzero(index.valid))).all()
-    assert not index.without(THUMBNAILS)[index.valid].any()
+    assert not index.missing(THUMBNAILS)[index.valid].any()
     assert find_problems(index, verify=True) == []
     # damage of them harms nothing else, and they are made again
     (path,) = directory.glob("thumbnails-*")

@@ -106,7 +106,7 @@ def ask(directory: Path) -> None:
         assert np.isfinite(scores).all()
         assert (scores < 1.02).all()
         searcher._matches(rows, scores)
-    index.columns()
+    index.files()
     index.find("0" * 64)
     find_problems(index, verify=True)
     without_damage(directory, meta)

@@ -29,13 +29,12 @@ from cbir.backbones.head import TOP, TopClasses
 from cbir.extract.extractor import Extractor
 from cbir.index import writer
 from cbir.index.ann import annoy
-from cbir.index.columns.registry import wanted_kinds
 from cbir.index.store import Index
 from cbir.indexing import apply
 
 COMMIT_ROWS = 8
 
-#: What an index says of each file: the hash of its content and the bytes of its row and of its optional files.
+#: What an index says of each file: the hash of its content and the bytes of its row and of its columns.
 Content = dict[str, tuple[str, bytes, bytes]]
 
 _KEPT = ("lock", "lock.json")  # of the running process, and no part of the index's state
@@ -108,8 +107,7 @@ def content(directory: Path) -> Content:
     """What the index in `directory` says now."""
     index = Index.open(directory)
     records = [(row, record) for row, record in index.records() if index.valid[row]]
-    kinds = wanted_kinds(index.meta)
-    stored = [index.stored(kind, range(index.rows)) for kind in kinds]
+    stored = [index.stored(column, range(index.rows)) for column in index.meta.wanted_columns]
     assert len({record.path for _, record in records}) == len(records), "a file has two rows"
     return {
         record.path: (

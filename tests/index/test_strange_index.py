@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cbir.index.files.parts import PARTS, SIGNS, PartRows, pack
 from PIL import Image
 
 from cbir.backbones.backbone import Backbone, describe, named_by_user
@@ -21,7 +22,6 @@ from cbir.cli.render import tags
 from cbir.cli.terminal import opening
 from cbir.errors import IndexDamagedError, IndexLockedError, IndexWriteError, ModelError, WeightsError
 from cbir.index import verified
-from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import META, PartsEntry, load_meta
 from cbir.index.lock import HOLDER, LOCK, exclusive
@@ -322,7 +322,7 @@ def test_an_index_stays_usable_whatever_its_next_number_is(directory: Path, numb
 def test_a_row_that_is_no_file_below_the_root_is_damage(directory: Path, row: Any) -> None:
     set_rows(directory, lambda rows: rows.__setitem__(3, row))
     index = Index.open(directory)
-    for read in (lambda: index.record(3), index.columns):
+    for read in (lambda: index.record(3), index.files):
         with pytest.raises(IndexDamagedError, match="row 3"):
             read()
     assert index.record(4).path == "4.jpg"
@@ -372,7 +372,7 @@ def test_a_large_list_of_files_is_read_in_parts(directory: Path, monkeypatch: py
         index = Index.open(directory)
         assert [index.find(f"{row:064x}") for row in range(12)] == [[row] for row in range(12)]
         assert [index.record(row) for row in range(12)] == [whole.record(row) for row in range(12)]
-        assert index.columns() == whole.columns()
+        assert index.files() == whole.files()
 
 
 # --- rows that are none
@@ -671,8 +671,8 @@ def test_a_window_whose_numbers_are_none_is_no_match(tmp_path: Path, caplog: pyt
         numbers = quantised(rows) if row != 5 else np.full((3, 896), 127, dtype=np.int8)
         boxes = np.array([[0, 0, 9, 9]] * 3, dtype=np.int32)
         kept = pack(PartRows(boxes, numbers, signs(numbers)))
-        for kind, records in zip((PARTS, SIGNS), kept, strict=True):
-            writer.fill_in(kind, [row], records)
+        for column, records in zip((PARTS, SIGNS), kept, strict=True):
+            writer.backfill(column, [row], records)
     writer.commit(parts=PartsEntry())
     index = Index.open(tmp_path / "index")
     query = np.full(896, 896**-0.5, dtype=np.float32)

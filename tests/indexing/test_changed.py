@@ -157,7 +157,7 @@ def test_any_ctime_can_be_noted(
 
 def without_times(index: Index) -> None:
     """Make it an index of an older cbir, which noted no such times."""
-    blocks = tuple(block.with_optional({"changed": None}) for block in index.meta.blocks)
+    blocks = tuple(block.with_columns({"changed": None}) for block in index.meta.blocks)
     (index.directory / "meta.json").write_text(index.meta.but(blocks=blocks).dump())
 
 
@@ -166,11 +166,11 @@ def test_an_older_index_gets_its_times_noted_without_a_picture_being_read(
 ) -> None:
     refresh(padded)
     without_times(opened())
-    assert opened().without(CHANGED).all()
+    assert opened().missing(CHANGED).all()
     with monkeypatch.context() as patch:
         patch.setattr(contents, "open_regular", lambda path: pytest.fail("a picture was to be read"))
         assert counts(refresh(padded)) == {"unchanged": 6}
-    assert not opened().without(CHANGED).any()
+    assert not opened().missing(CHANGED).any()
     assert find_problems(opened(), verify=True) == []
     replace_content(padded / "img_003.jpg", photo_folder(1, "other", first_seed=50) / "img_000.jpg")
     assert counts(refresh(padded)) == {"changed": 1, "unchanged": 5}
@@ -179,12 +179,12 @@ def test_an_older_index_gets_its_times_noted_without_a_picture_being_read(
 def test_damaged_times_cost_nothing_else(photo_folder: Folder, no_network: Callable[[], None]) -> None:
     root = photo_folder(3)
     refresh(root)
-    entry = opened().meta.blocks[0].changed
+    entry = opened().meta.blocks[0].columns["changed"]
     assert entry is not None
     (opened().directory / entry.name).write_bytes(b"damaged")
     no_network()
     assert counts(refresh(root)) == {"unchanged": 3}
-    assert not opened().without(CHANGED).any()
+    assert not opened().missing(CHANGED).any()
 
 
 def test_rows_that_are_joined_and_compacted_keep_their_times(photo_folder: Folder) -> None:
@@ -246,7 +246,7 @@ def test_what_an_index_lacks_is_found_when_its_files_are_read_anyway(photo_folde
     root = photo_folder(3)
     refresh(root)
     index = opened()
-    blocks = tuple(block.with_optional({"thumbnails": None}) for block in index.meta.blocks)
+    blocks = tuple(block.with_columns({"thumbnails": None}) for block in index.meta.blocks)
     (index.directory / "meta.json").write_text(index.meta.but(blocks=blocks).dump())
     report = refresh(root, rehash=True)
     assert counts(report) == {"unchanged": 3}

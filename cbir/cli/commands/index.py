@@ -197,7 +197,7 @@ def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None
 
 
 def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
-    from cbir.index.columns.registry import OF_CONTENT
+    from cbir.index.columns.registry import content_columns
 
     new = len(plan.fresh) - len(plan.stale)
     compared = sorted(path for path, known in plan.stale.items() if known.stays)
@@ -217,7 +217,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "compared": compared,
             "gone": sorted(record.path for record in plan.gone.values()),
             "unchanged": plan.unchanged,
-            **{f"without_{kind.name}": sorted(plan.again_for(kind)) for kind in OF_CONTENT},
+            **{f"without_{column.name}": sorted(plan.again_for(column)) for column in content_columns()},
             "kept": plan.kept,
             "excluded": plan.scan.excluded,
             "left_out": plan.scan.left_out.to_json(),
@@ -231,7 +231,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
 
 
 def _to_read_again(plan: Plan) -> str:
-    from cbir.index.columns.registry import OF_CONTENT
+    from cbir.index.columns.registry import content_columns
 
-    what = " and ".join(kind.name for kind in OF_CONTENT if plan.again_for(kind))
+    what = " and ".join(column.name for column in content_columns() if plan.again_for(column))
     return f" ({len(plan.again):,} of them to be read again for their {what})" if what else ""

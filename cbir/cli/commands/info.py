@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from cbir.cli.terminal.table import terminal_width
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
+    from cbir.index.columns.column import Column
     from cbir.index.store import Index
 
 
@@ -54,8 +56,7 @@ def command(ctx: click.Context, index_name: str | None, verify: bool, as_json: b
 
 
 def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
-    from cbir.index.columns.parts import PARTS, SIGNS
-    from cbir.index.columns.thumbnails import THUMBNAILS
+    from cbir.index.columns.registry import content_groups
     from cbir.index.store import Index
     from cbir.index.verify import find_problems
 
@@ -89,17 +90,15 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         if shortlist is None
         else {"rows": shortlist.rows, "search_k": shortlist.search_k, "recall": shortlist.recall},
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
-        "classes": _classes(index),
-        "thumbnails": {"pictures": int((~index.without(THUMBNAILS) & index.valid).sum())},
-        "parts": None
-        if meta.parts is None
-        else {"pictures": int((~index.without(PARTS) & ~index.without(SIGNS) & index.valid).sum())},
+        **{group[0].name: _coverage(index, group) for group in content_groups()},
         "verified": verify,
         "problems": find_problems(index, verify=verify),
     }
 
 
 def _print(record: dict[str, Any]) -> None:
+    from cbir.index.columns.registry import content_groups
+
     if "pictures" not in record:
         output.say(f"{record['index']}: damaged")
     else:
@@ -123,9 +122,7 @@ def _print(record: dict[str, Any]) -> None:
             ),
             ("shortlist", near),
             ("cosines", _cosines(record["cosines"])),
-            ("classes", _of_classes(record["classes"], record["pictures"])),
-            ("thumbnails", _of_thumbnails(record)),
-            ("parts", _of_parts(record)),
+            *((group[0].name, _covered(record, group[0])) for group in content_groups()),
             ("exclude", _excluded(record)),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
@@ -150,8 +147,22 @@ def _excluded(record: dict[str, Any]) -> str:
     return (patterns + (", in any case" if record["ignore_case"] else "")) if patterns else "nothing"
 
 
+def _coverage(index: Index, group: Sequence[Column]) -> dict[str, Any] | None:
+    """Of how many pictures the index has what a group of columns stores; None where it is not to have that."""
+    import numpy as np
+
+    from cbir.index.columns.classes import CLASSES
+
+    if group[0] not in index.meta.wanted_columns:
+        return None
+    if group[0] is CLASSES:
+        return _classes(index)
+    missing = np.any([index.missing(column) for column in group], axis=0)
+    return {"pictures": int((~missing & index.valid).sum())}
+
+
 def _classes(index: Index) -> dict[str, Any]:
-    """Of how many pictures the index knows the classes, and, unless of all, why."""
+    """Of how many pictures the index knows the classes, and, unless of all, why: that is up to the network."""
     from cbir.words.of_index import why_without_classes
 
     try:
@@ -161,28 +172,15 @@ def _classes(index: Index) -> dict[str, Any]:
     return {"pictures": known, "reason": why_without_classes(index) if known < len(index) else None}
 
 
-def _of_classes(record: dict[str, Any], pictures: int) -> str:
-    if record["reason"] is None:
-        return "of all pictures"
-    return f"of {record['pictures']:,} of {pictures:,} pictures: {record['reason']}"
-
-
-def _of_thumbnails(record: dict[str, Any]) -> str:
-    known, pictures = record["thumbnails"]["pictures"], record["pictures"]
-    if known == pictures:
-        return "of all pictures"
-    name = record["index"]
-    return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` makes the others"
-
-
-def _of_parts(record: dict[str, Any]) -> str:
-    name = record["index"]
-    if record["parts"] is None:
-        return f"none: `cbir index --index {name} --parts` reads them"
-    known, pictures = record["parts"]["pictures"], record["pictures"]
-    if known == pictures:
-        return "of all pictures"
-    return f"of {known:,} of {pictures:,} pictures: `cbir index --index {name}` reads the others"
+def _covered(record: dict[str, Any], column: Column) -> str:
+    """What `_coverage` found, in words."""
+    coverage, pictures = record[column.name], record["pictures"]
+    if coverage is None:
+        return column.offer.format(index=record["index"])
+    known = coverage["pictures"]
+    advice = column.advice.format(index=record["index"]) if known < pictures else None
+    reason = coverage.get("reason", advice)
+    return "of all pictures" if reason is None else f"of {known:,} of {pictures:,} pictures: {reason}"
 
 
 def _cosines(record: dict[str, Any] | None) -> str:

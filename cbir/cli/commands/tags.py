@@ -162,7 +162,7 @@ def _open(name: str) -> Index:
 def _of_index(index: Index, choice: Choice) -> tuple[Iterator[Tagged], list[str]]:
     from cbir.tags.tagger import tag_index
 
-    paths = zip(index.columns().paths, index.valid.tolist(), strict=True)
+    paths = zip(index.files().paths, index.valid.tolist(), strict=True)
     return tag_index(index, choice), [str(index.root / path) for path, is_valid in paths if is_valid]
 
 

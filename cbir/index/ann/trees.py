@@ -19,7 +19,7 @@ from annoy import AnnoyIndex
 from cbir.errors import IndexDamagedError, reason_of
 from cbir.index import verified
 from cbir.index.datafile import DataFile
-from cbir.index.format import FileEntry
+from cbir.index.entries import FileEntry
 from cbir.utils.hashing import content_sha256
 from cbir.utils.owners import open_for_others
 

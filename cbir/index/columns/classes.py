@@ -1,7 +1,7 @@
 """The most probable classes of each row, as a block's `classes-….npy` has them: which it may be, and how probable.
 
-A row without classes is all zeros where nobody has looked for them yet. Where that was in vain, because the picture
-cannot be read any more, its numbers are `_IN_VAIN`, so that not every run tries again.
+A row without classes is all zeros where nobody has looked for them yet. Where the picture cannot be read
+any more for them, its numbers are `_UNAVAILABLE`, so that not every run tries again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cbir.index.columns.column import Kind, Records
+from cbir.index.columns.column import Column, Records
 
 #: Classes of a row, most probable first.
 COUNT = 20
@@ -20,7 +20,7 @@ COUNT = 20
 RECORD = np.dtype([("class", "<u2"), ("probability", "<f2")])
 
 _CLASSES = 1000
-_IN_VAIN = 0xFFFF
+_UNAVAILABLE = 0xFFFF
 _BITS_OF_ONE = 0x3C00  # of 1.0 in float16; those of smaller positive numbers are smaller, all others larger
 
 
@@ -43,9 +43,9 @@ def pack(numbers: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floatin
     return records
 
 
-def in_vain() -> Records:
+def unavailable() -> Records:
     """What is stored, shape (COUNT,), for a row whose classes cannot be found."""
-    return pack(np.full(COUNT, _IN_VAIN), np.zeros(COUNT))
+    return pack(np.full(COUNT, _UNAVAILABLE), np.zeros(COUNT))
 
 
 def unpack(records: Records) -> RowClasses:
@@ -54,7 +54,7 @@ def unpack(records: Records) -> RowClasses:
     numbers, probabilities = np.ascontiguousarray(bits[..., 0]), np.ascontiguousarray(bits[..., 1])
     if probabilities.size and probabilities.max() > _BITS_OF_ONE:
         raise ValueError("a probability is none")
-    numbers[(numbers == _IN_VAIN) & (probabilities == 0)] = 0
+    numbers[(numbers == _UNAVAILABLE) & (probabilities == 0)] = 0
     if numbers.size and numbers.max() >= _CLASSES:
         raise ValueError("there is no class of such a number")
     return RowClasses(numbers.astype(np.uint16, copy=False), probabilities.astype(np.uint16, copy=False).view("f2"))
@@ -62,13 +62,12 @@ def unpack(records: Records) -> RowClasses:
 
 def _are_missing(records: Records) -> npt.NDArray[np.bool_]:
     first = records[:, 0]
-    return np.asarray((first["probability"] == 0) & (first["class"] != _IN_VAIN))
+    return np.asarray((first["probability"] == 0) & (first["class"] != _UNAVAILABLE))
 
 
-def _are_in_vain(records: Records) -> npt.NDArray[np.bool_]:
+def _are_unavailable(records: Records) -> npt.NDArray[np.bool_]:
     first = records[:, 0]
-    return np.asarray((first["probability"] == 0) & (first["class"] == _IN_VAIN))
+    return np.asarray((first["probability"] == 0) & (first["class"] == _UNAVAILABLE))
 
 
-#: The optional file that has them.
-CLASSES = Kind("classes", RECORD, COUNT, in_vain(), _are_missing, _are_in_vain, unpack, needs_network=True)
+CLASSES = Column("classes", RECORD, COUNT, unavailable(), _are_missing, _are_unavailable, unpack, needs_network=True)

@@ -1,8 +1,8 @@
-"""Optional files of a block: what is kept of each row beside its feature, and may be missing.
+"""Columns: what is kept of each row beside its feature, and may be missing.
 
-An index is whole without them. An older cbir wrote none, a network may have nothing to put into one, and a damaged one
-is left out without harm to anything else; a run of `cbir index` fills in what is missing after all else. `kinds.py`
-lists the kinds that there are, and `format.BlockEntry` has a field for each, by its name.
+An index is whole without them. An older cbir wrote none, a network may have nothing to put into one, and a damaged file
+is left out without harm to anything else; a run of `cbir index` fills in what is missing, after all else (*backfill*).
+`registry.py` lists the columns that there are.
 """
 
 from __future__ import annotations
@@ -16,40 +16,49 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
-from cbir.index.format import OptionalEntry
+from cbir.index.entries import ColumnEntry
 from cbir.index.rowfile import RowFile, npy_bytes
 
-#: What a file of some kind stores: of one row, shape (width,), or of several, shape (rows, width).
+#: What a column stores: of one row, shape (width,), or of several, shape (rows, width).
 Records = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of optional file, `NAME-000001.npy`: `width` records of type `dtype` for each row of a block.
+class Column:
+    """A column: of each row of a block `width` records of type `dtype`, in the block's file `NAME-000001.npy`.
 
     `name` is its key in `meta.json` too, and the word for its content in messages. A row that nobody has filled in yet
-    is all zeros; `in_vain`, shape (width,), is stored of one whose picture could not be read again for it.
-    `is_missing` and `is_in_vain` tell which rows of records are one or the other, shape (rows,). `check` raises
-    ValueError where records, shape (rows, width), cannot be what was written. `needs_network` tells whether the
-    network has to see a picture for it; else decoding it is enough.
+    is all zeros; `unavailable`, shape (width,), is stored of one whose picture could not be read again for it.
+    `is_missing` and `is_unavailable` tell which rows of records are one or the other, shape (rows,). `check` raises
+    ValueError where records, shape (rows, width), cannot be what was written.
+
+    `of_content` tells whether it follows from a picture's content, which then is read again where it is missing, and
+    `needs_network` whether the network has to see the picture for that; else decoding it is enough. Columns of one
+    `group` are made and counted together; those of the group `parts` only in an index that is to have parts. `advice`
+    tells users of an index, whose name replaces `{index}`, how what is missing comes to be there, and `offer` how an
+    index without the column gets it.
     """
 
     name: str
     dtype: np.dtype[Any]
     width: int
-    in_vain: Records
+    unavailable: Records
     is_missing: Callable[[Records], Mask]
-    is_in_vain: Callable[[Records], Mask]
+    is_unavailable: Callable[[Records], Mask]
     check: Callable[[Records], object] | None = None
+    of_content: bool = True
     needs_network: bool = False
+    group: str = ""
+    advice: str = "`cbir index --index {index}` makes the others"
+    offer: str = ""
 
     def blank(self, rows: int) -> Records:
         """What is stored of rows that nobody has filled in, shape (rows, width)."""
         return np.zeros((rows, self.width), dtype=self.dtype)
 
-    def open(self, directory: Path, entry: OptionalEntry, rows: int) -> RowFile:
+    def open(self, directory: Path, entry: ColumnEntry, rows: int) -> RowFile:
         """The file of a block of so many rows; IndexDamagedError where it is another than it should be."""
         return RowFile(directory, entry, (rows, self.width), self.dtype)
 
@@ -58,21 +67,21 @@ class Kind:
         return npy_bytes((rows, self.width), self.dtype, chunks)
 
 
-class OptionalRows:
-    """What one block's file of some kind has of its rows.
+class ColumnReader:
+    """Reads what one block has of a column.
 
-    The block may have none (`entry` is None; its rows then are blank). What is wrong with a file is told when its
-    content is asked for, and not when it is opened.
+    The block may have no file of it (`entry` is None; its rows then are blank). What is wrong with a file is told when
+    its content is asked for, and not when it is opened.
     """
 
-    def __init__(self, directory: Path, kind: Kind, entry: OptionalEntry | None, rows: int) -> None:
-        self.kind = kind
+    def __init__(self, directory: Path, column: Column, entry: ColumnEntry | None, rows: int) -> None:
+        self.column = column
         self._entry = entry
         self._rows = rows
         self._file: RowFile | IndexDamagedError | None = None
         if entry is not None:
             try:
-                self._file = kind.open(directory, entry, rows)
+                self._file = column.open(directory, entry, rows)
             except IndexDamagedError as error:
                 self._file = error
 
@@ -85,18 +94,18 @@ class OptionalRows:
         """What is stored for rows [first, stop), as many as there are of them: shape (n, width)."""
         file = self._opened()
         if file is None:
-            return self.kind.blank(max(min(stop, self._rows) - first, 0))
+            return self.column.blank(max(min(stop, self._rows) - first, 0))
         return file.between(first, stop)
 
     def take(self, wanted: npt.NDArray[np.int64]) -> Records:
         """What is stored for the rows `wanted`, shape (n,), in that order: shape (n, width)."""
         file = self._opened()
-        return self.kind.blank(len(wanted)) if file is None else file.take(wanted)
+        return self.column.blank(len(wanted)) if file is None else file.take(wanted)
 
     def items(self, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> Records:
         """One of the records of each of `rows`, shape (n,), at its place: shape (n,)."""
         file = self._opened()
-        return np.zeros(len(rows), dtype=self.kind.dtype) if file is None else file.items(rows, places)
+        return np.zeros(len(rows), dtype=self.column.dtype) if file is None else file.items(rows, places)
 
     def parsed(self, parse: Callable[[Records], T]) -> T:
         """What `parse` makes of all rows; IndexDamagedError where they cannot be read or it raises ValueError."""
@@ -110,33 +119,33 @@ class OptionalRows:
     def check(self) -> None:
         """Raise IndexDamagedError where the file is no such file, or its content cannot be what was written."""
         self._opened()
-        if self.kind.check is not None:
-            self.parsed(self.kind.check)
+        if self.column.check is not None:
+            self.parsed(self.column.check)
 
-    def missing(self, *, in_vain_too: bool = False) -> Mask:
+    def missing(self, *, unavailable_too: bool = False) -> Mask:
         """Which rows nobody has filled in, shape (rows,); all where the file is damaged.
 
-        With `in_vain_too`, those for which that was in vain are among them. Otherwise the file is not read, if its
-        entry tells.
+        With `unavailable_too`, those whose pictures could not be read for it are among them. Otherwise the file is not
+        read, if its entry tells.
         """
         if self._file is None or self.is_damaged:
             return np.ones(self._rows, dtype=np.bool_)
-        if self._entry is not None and self._entry.missing is not None and not in_vain_too:
+        if self._entry is not None and self._entry.missing is not None and not unavailable_too:
             return mask_of(self._entry.missing, self._rows)
-        step = _step(self.kind)
+        step = _step(self.column)
         parts = [np.zeros(0, dtype=np.bool_)]
         try:
             for first in range(0, self._rows, step):
                 records = self.between(first, first + step)
-                found = self.kind.is_missing(records)
-                parts.append(found | self.kind.is_in_vain(records) if in_vain_too else found)
+                found = self.column.is_missing(records)
+                parts.append(found | self.column.is_unavailable(records) if unavailable_too else found)
         except IndexDamagedError:
             return np.ones(self._rows, dtype=np.bool_)
         return np.concatenate(parts)
 
     def chunks(self) -> Iterator[tuple[int, Records]]:
         """What is stored for all rows, in order, as pairs of the chunk's first row and the chunk."""
-        step = _step(self.kind)
+        step = _step(self.column)
         for first in range(0, self._rows, step):
             yield first, self.between(first, first + step)
 
@@ -146,10 +155,10 @@ class OptionalRows:
         return self._file
 
 
-def noting_missing(kind: Kind, chunks: Iterable[Records], missing: list[Mask]) -> Iterator[Records]:
+def noting_missing(column: Column, chunks: Iterable[Records], missing: list[Mask]) -> Iterator[Records]:
     """`chunks` as they are, while which of their rows are missing is added to `missing`."""
     for chunk in chunks:
-        missing.append(kind.is_missing(chunk))
+        missing.append(column.is_missing(chunk))
         yield chunk
 
 
@@ -167,9 +176,9 @@ def ranges_of(mask: Mask) -> tuple[tuple[int, int], ...]:
     return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
 
 
-def _step(kind: Kind) -> int:
+def _step(column: Column) -> int:
     """Rows that are read at a time."""
-    return max(1, _CHUNK_BYTES // (kind.width * kind.dtype.itemsize))
+    return max(1, _CHUNK_BYTES // (column.width * column.dtype.itemsize))
 
 
 #: So little that it stays in the processor's cache, and its memory is used again for the next.

@@ -1,8 +1,8 @@
 """Rows of parts, as a block's `parts-….npy` and `signs-….npy` have them: up to 40 windows of each picture.
 
 `parts` has their places and numbers, `signs` the numbers' signs alone, by which a search finds the few whose numbers
-it reads. A picture of which nobody has read the parts yet is all zeros in both; where that was in vain, because it
-cannot be read any more, both say so, so that not every run tries again.
+it reads. A picture of which nobody has read the parts yet is all zeros in both; where it cannot be read any more,
+both say so, so that not every run tries again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cbir.index.columns.column import Kind, Records
+from cbir.index.columns.column import Column, Records
 
 #: Windows of a picture at most, and the numbers of each; a network that has fewer leaves the last ones zero.
 MOST, NUMBERS = 40, 896
@@ -23,7 +23,7 @@ RECORD = np.dtype([("box", "<u4", (4,)), ("numbers", "i1", (NUMBERS,))])
 #: Words of a window's signs.
 WORDS = NUMBERS // 64
 
-_IN_VAIN = 0xFFFFFFFF
+_UNAVAILABLE = 0xFFFFFFFF
 
 
 class PartRows(NamedTuple):
@@ -52,36 +52,40 @@ def unpack_signs(records: Records) -> tuple[npt.NDArray[np.bool_], npt.NDArray[n
     return np.arange(MOST) < counts[:, np.newaxis], records[:, 1:].reshape(len(records), MOST, WORDS)
 
 
-def _parts_in_vain() -> Records:
+def _unavailable_parts() -> Records:
     records = np.zeros(MOST, dtype=RECORD)
-    records["box"][0, 2] = _IN_VAIN
+    records["box"][0, 2] = _UNAVAILABLE
     return records
 
 
-def _signs_in_vain() -> Records:
+def _unavailable_signs() -> Records:
     records = np.zeros(1 + MOST * WORDS, dtype="<u8")
-    records[0] = _IN_VAIN
+    records[0] = _UNAVAILABLE
     return records
 
 
-#: The optional file that has places and numbers.
-PARTS = Kind(
+#: Places and numbers.
+PARTS = Column(
     "parts",
     RECORD,
     MOST,
-    _parts_in_vain(),
+    _unavailable_parts(),
     is_missing=lambda records: np.asarray(records["box"][:, 0, 2] == 0),
-    is_in_vain=lambda records: np.asarray(records["box"][:, 0, 2] == _IN_VAIN),
+    is_unavailable=lambda records: np.asarray(records["box"][:, 0, 2] == _UNAVAILABLE),
     needs_network=True,
+    group="parts",
+    advice="`cbir index --index {index}` reads the others",
+    offer="none: `cbir index --index {index} --parts` reads them",
 )
 
-#: The optional file that has signs.
-SIGNS = Kind(
+#: The numbers' signs alone.
+SIGNS = Column(
     "signs",
     np.dtype("<u8"),
     1 + MOST * WORDS,
-    _signs_in_vain(),
+    _unavailable_signs(),
     is_missing=lambda records: np.asarray(records[:, 0] == 0),
-    is_in_vain=lambda records: np.asarray(records[:, 0] == _IN_VAIN),
+    is_unavailable=lambda records: np.asarray(records[:, 0] == _UNAVAILABLE),
     needs_network=True,
+    group="parts",
 )

@@ -1,30 +1,60 @@
-"""The kinds of optional files that a block may have."""
+"""The columns that an index may have: a new one is a file beside this one and a line here."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cbir.index.columns.classes import CLASSES
-from cbir.index.columns.column import Kind
+from cbir.index.columns.column import Column
 from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.columns.times import CHANGED
-from cbir.index.format import Meta
 
-#: Those that tell of a picture's content: where they lack it, it is read again for them.
-OF_CONTENT: tuple[Kind, ...] = (CLASSES, THUMBNAILS, PARTS, SIGNS)
+_COLUMNS = {column.name: column for column in (CLASSES, THUMBNAILS, PARTS, SIGNS, CHANGED)}
 
-#: All of them. Each has a field of its name in `format.BlockEntry`.
-KINDS: tuple[Kind, ...] = (*OF_CONTENT, CHANGED)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
-#: Those that an index has only if somebody wants it to.
-OF_PARTS: tuple[Kind, ...] = (PARTS, SIGNS)
+# Other keys of a block in `meta.json`, and what names of other data files begin with.
+_TAKEN = frozenset(("rows", "invalid", "features", "files", "index", "projection", "whitening", "refused"))
 
 
-def wanted_kinds(meta: Meta | None) -> tuple[Kind, ...]:
-    """The kinds of content that an index is to have of every picture."""
-    return OF_CONTENT if meta is not None and meta.parts is not None else (CLASSES, THUMBNAILS)
+def all_columns() -> tuple[Column, ...]:
+    """The columns that are known, those of plug-ins last."""
+    return tuple(_COLUMNS.values())
 
 
-def without_parts(meta: Meta) -> Meta:
-    """The same state without files of parts."""
-    gone = dict.fromkeys(kind.name for kind in OF_PARTS)
-    return meta.but(parts=None, blocks=tuple(block.with_optional(gone) for block in meta.blocks))
+def content_columns() -> tuple[Column, ...]:
+    """Those of them that follow from a picture's content."""
+    return tuple(column for column in _COLUMNS.values() if column.of_content)
+
+
+def content_groups() -> list[list[Column]]:
+    """The columns that follow from a picture's content, those together that are made and counted together."""
+    groups: dict[str, list[Column]] = {}
+    for column in content_columns():
+        groups.setdefault(column.group or column.name, []).append(column)
+    return list(groups.values())
+
+
+def register(column: Column) -> None:
+    """Make a column of a plug-in known to this process, as long as it runs.
+
+    Indexes are then opened, written, verified and repaired with it. A process that does not know it passes over it,
+    and commits the index without it. ValueError where its name cannot be, or is another column's.
+    """
+    if not _NAME.fullmatch(column.name) or column.name in _TAKEN:
+        raise ValueError(f"no name of a column: {column.name!r}")
+    if _COLUMNS.setdefault(column.name, column) is not column:
+        raise ValueError(f"there is a column {column.name} already")
+
+
+@contextmanager
+def registered(column: Column) -> Iterator[Column]:
+    """`register` a column while the block runs."""
+    register(column)
+    try:
+        yield column
+    finally:
+        del _COLUMNS[column.name]

@@ -1,7 +1,7 @@
 """Thumbnails of rows, as a block's `thumbnails-….npy` has them: a tiny grey picture, and the whole one's size.
 
-A row of which nobody has made one yet is all zeros. Where that was in vain, because the picture cannot be read any
-more, its width is `_IN_VAIN`, so that not every run tries again.
+A row of which nobody has made one yet is all zeros. Where the picture cannot be read any more for it, its
+width is `_UNAVAILABLE`, so that not every run tries again.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.images.thumbnail import SIDE, Thumbnail
-from cbir.index.columns.column import Kind, Records
+from cbir.index.columns.column import Column, Records
 
 #: A row's thumbnail: its picture's width and height in pixels, and its grey values.
 RECORD = np.dtype([("width", "<u4"), ("height", "<u4"), ("grey", "u1", (SIDE, SIDE))])
 
-_IN_VAIN = 0xFFFFFFFF
+_UNAVAILABLE = 0xFFFFFFFF
 
 # Pixels of a picture's side at most.
 _LARGEST = 1 << 28
@@ -33,18 +33,17 @@ def are_known(records: Records) -> npt.NDArray[np.bool_]:
     return np.asarray((width != 0) & (width <= _LARGEST) & (height != 0) & (height <= _LARGEST))
 
 
-def _in_vain() -> Records:
+def _unavailable() -> Records:
     records = np.zeros(1, dtype=RECORD)
-    records["width"] = _IN_VAIN
+    records["width"] = _UNAVAILABLE
     return records
 
 
-#: The optional file that has them.
-THUMBNAILS = Kind(
+THUMBNAILS = Column(
     "thumbnails",
     RECORD,
     1,
-    _in_vain(),
+    _unavailable(),
     is_missing=lambda records: np.asarray(records["width"][:, 0] == 0),
-    is_in_vain=lambda records: np.asarray(records["width"][:, 0] == _IN_VAIN),
+    is_unavailable=lambda records: np.asarray(records["width"][:, 0] == _UNAVAILABLE),
 )

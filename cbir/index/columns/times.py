@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cbir.index.columns.column import Kind, Mask, Records
+from cbir.index.columns.column import Column, Mask, Records
 
 _MOST = np.iinfo(np.int64)
 
@@ -26,8 +26,8 @@ def _is_missing(records: Records) -> Mask:
     return np.asarray(records[:, 0] == 0)
 
 
-def _is_in_vain(records: Records) -> Mask:
+def _is_unavailable(records: Records) -> Mask:
     return np.zeros(len(records), dtype=np.bool_)
 
 
-CHANGED = Kind("changed", np.dtype("<i8"), 1, np.ones(1, dtype="<i8"), _is_missing, _is_in_vain)
+CHANGED = Column("changed", np.dtype("<i8"), 1, np.ones(1, dtype="<i8"), _is_missing, _is_unavailable, of_content=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cbir.errors import IndexDamagedError
-from cbir.index.columns.classes import CLASSES, COUNT, RECORD, in_vain, pack, unpack
+from cbir.index.columns.classes import CLASSES, COUNT, RECORD, pack, unavailable, unpack
 from cbir.index.format import META, load_meta
 from cbir.index.store import Index
 from cbir.index.verify import find_problems, without_damage
@@ -62,7 +62,7 @@ def test_classes_are_read_back_and_stay_with_their_rows(writer: Writer) -> None:
     fill(writer, range(10, 13), classified=False)
     writer.commit()
     index = Index.open(writer.directory)
-    assert [block.classes is None for block in index.meta.blocks] == [False, True]
+    assert ["classes" not in block.columns for block in index.meta.blocks] == [False, True]
     check(index, {10, 11, 12})
     assert np.flatnonzero(index.without_classes()).tolist() == [10, 11, 12]
     fill(writer, range(13, 16))
@@ -116,9 +116,9 @@ def test_rows_are_given_classes_and_nothing_else_of_them_changes(writer: Writer)
     fill(writer, range(10, 13))
     writer.commit()
     before = Index.open(writer.directory)
-    writer.fill_in(CLASSES, [2, 5], classes(2))
-    writer.fill_in(CLASSES, [5], classes(5))
-    writer.fill_in(CLASSES, [7], in_vain())
+    writer.backfill(CLASSES, [2, 5], classes(2))
+    writer.backfill(CLASSES, [5], classes(5))
+    writer.backfill(CLASSES, [7], unavailable())
     assert writer.uncommitted == 3
     assert writer.stored(CLASSES, 5).tolist() == classes(5).tolist()  # type: ignore[union-attr]
     writer.commit()
@@ -131,8 +131,8 @@ def test_rows_are_given_classes_and_nothing_else_of_them_changes(writer: Writer)
     assert before.meta.blocks[1] == after.meta.blocks[1]
     assert before.classes().known.tolist() == [False] * 10 + [True] * 3
     # the next ones are written under a new name, and the old file goes
-    first = after.meta.blocks[0].classes
-    writer.fill_in(CLASSES, [0], classes(0))
+    first = after.meta.blocks[0].columns["classes"]
+    writer.backfill(CLASSES, [0], classes(0))
     writer.commit()
     check(Index.open(writer.directory), {1, 3, 4, 6, 7, 8, 9})
     assert first is not None
@@ -153,7 +153,7 @@ def test_a_failed_commit_keeps_what_was_classified(writer: Writer, monkeypatch: 
     fill(writer, range(4), classified=False)
     writer.commit()
     before = {path.name: path.read_bytes() for path in writer.directory.iterdir()}
-    writer.fill_in(CLASSES, [1], classes(1))
+    writer.backfill(CLASSES, [1], classes(1))
 
     def full(self: Writer, *arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -173,7 +173,7 @@ def test_damaged_classes_harm_nothing_else_and_are_noticed(writer: Writer, damag
     writer.commit()
     fill(writer, range(10, 13))
     writer.commit()
-    entry = writer.meta.blocks[0].classes
+    entry = writer.meta.blocks[0].columns["classes"]
     assert entry is not None
     path = writer.directory / entry.name
     data = bytearray(path.read_bytes())
@@ -204,7 +204,7 @@ def test_damaged_classes_harm_nothing_else_and_are_noticed(writer: Writer, damag
     assert any("classes-000001" in problem for problem in find_problems(index, verify=True))
     sound, problems = without_damage(writer.directory, load_meta(writer.directory))
     assert len(problems) == 1
-    assert [block.classes is None for block in sound.blocks] == [True, False]
+    assert ["classes" not in block.columns for block in sound.blocks] == [True, False]
     assert [(block.rows, block.features, block.files) for block in sound.blocks] == [
         (block.rows, block.features, block.files) for block in index.meta.blocks
     ]
@@ -213,7 +213,7 @@ def test_damaged_classes_harm_nothing_else_and_are_noticed(writer: Writer, damag
 
 
 def test_impossible_records_are_refused() -> None:
-    good = np.stack([classes(1), in_vain(), np.zeros(COUNT, dtype=RECORD)])
+    good = np.stack([classes(1), unavailable(), np.zeros(COUNT, dtype=RECORD)])
     assert unpack(good).known.tolist() == [True, False, False]
     assert unpack(good).numbers[1].tolist() == [0] * COUNT
     for change in ({"class": 1000}, {"class": 0xFFFF}, {"probability": 1.001}, {"probability": -0.5}):

@@ -1,0 +1,58 @@
+"""How `meta.json` names data files: what each of its entries of them says."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from dataclasses import dataclass
+from typing import Any
+
+from cbir.index.values import LONGEST_NAME, ranges, sha256, text, whole
+
+# Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
+_FILE_NAME = re.compile(r"([a-z][a-z0-9_]*)-([0-9]{6,})\.(npy|npz|json|ann)")
+
+
+def beginning_of(name: str) -> str | None:
+    """The part of a data file's name before its number, which tells its content; None where it is no such name."""
+    match = _FILE_NAME.fullmatch(name)
+    return None if match is None else match[1]
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A data file of the index: its name in the directory, its length in bytes and the SHA-256 of its content."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any], beginning: str) -> FileEntry:
+        """Read the entry of a file whose name begins so; ValueError, TypeError or KeyError where it is none."""
+        name = text(record["name"], LONGEST_NAME)
+        if beginning_of(name) != beginning:
+            raise ValueError(f"not the name of a file of {beginning}: {reprlib.repr(name)}")
+        return cls(name, whole(record["bytes"]), sha256(record["sha256"]))
+
+    @property
+    def number(self) -> int:
+        """The number in its name."""
+        match = _FILE_NAME.fullmatch(self.name)
+        return 0 if match is None else int(match[2])
+
+
+@dataclass(frozen=True)
+class ColumnEntry(FileEntry):
+    """A block's file of a column. `missing` are ranges [start, stop) of rows that nobody has filled in.
+
+    It is None where an older cbir wrote the file, which did not tell.
+    """
+
+    missing: tuple[tuple[int, int], ...] | None = None
+
+    @classmethod
+    def of_block(cls, record: dict[str, Any], column: str, rows: int) -> ColumnEntry:
+        """Read an entry of a block of so many rows; ValueError, TypeError or KeyError where it is none."""
+        entry, missing = FileEntry.from_json(record, column), record.get("missing")
+        return cls(entry.name, entry.bytes, entry.sha256, None if missing is None else ranges(missing, rows))
