@@ -18,7 +18,7 @@ from benchmarks import features, processes
 from cbir.backbones.backbone import describe
 from cbir.backbones.head import Classifier
 from cbir.backbones.imagenet import CLASSES
-from cbir.images.thumbnail import SIDE, Thumbnail
+from cbir.images.fingerprint import SIDE
 from cbir.index.columns.classes import pack
 from cbir.index.columns.thumbnails import pack as pack_thumbnail
 from cbir.index.files import FileRecord
@@ -69,7 +69,7 @@ def write(
             stored = {} if its is None else {"classes": its}
             if thumbnails:
                 grey = _thumbnail(writer.count_valid())
-                stored["thumbnails"] = pack_thumbnail(Thumbnail(4000, 3000, grey))
+                stored["thumbnails"] = pack_thumbnail((4000, 3000), grey)
             writer.add(record, feature, stored)
         if writer.pending >= COMMIT_ROWS:
             writer.commit()

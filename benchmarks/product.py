@@ -18,7 +18,8 @@ from cbir.backbones.backbone import Backbone, describe
 from cbir.engines import Engine
 from cbir.extract.extractor import Extractor
 from cbir.images.fit import fit
-from cbir.images.read import read_bytes, read_fitted
+from cbir.images.fitted import Fitted
+from cbir.images.read import read_bytes, read_views
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import Target
 from cbir.utils.vectors import Floats, l2_normalize
@@ -86,12 +87,12 @@ def forward_rate(name: str, weights: Path | None, engine: str | None, count: int
 
 def decode_rate(name: str, files: Sequence[Path]) -> float:
     """Pictures a second that one thread reads, hashes, decodes and fits."""
-    preprocessing = describe(name, "untrained").preprocessing
+    views = [Fitted(describe(name, "untrained").preprocessing)]
     started = time.perf_counter()
     for path in files:
         data = read_bytes(path)
         hashlib.sha256(data)
-        read_fitted(data, preprocessing, name=str(path))
+        read_views(data, views, name=str(path))
     return len(files) / (time.perf_counter() - started)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cbir.images.thumbnail import SIDE
+from cbir.images.fingerprint import SIDE
 from cbir.utils.vectors import Floats
 
 Bytes = npt.NDArray[np.uint8]

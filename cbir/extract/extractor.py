@@ -23,10 +23,12 @@ from cbir.backbones.backbone import Backbone, describe
 from cbir.errors import ImageReadError, OwnOutputError
 from cbir.images.budget import Share, budgets
 from cbir.images.contents import read_bytes
-from cbir.images.isolated import Decoders, Fitted
-from cbir.images.large import LargePicture
+from cbir.images.fingerprint import Fingerprint
+from cbir.images.fitted import Fitted
+from cbir.images.isolated import Decoders
+from cbir.images.large import Large
 from cbir.images.pipe import MAX_PIXELS, Wanted
-from cbir.images.thumbnail import Thumbnail
+from cbir.images.views import View, Viewed
 from cbir.utils import stopping
 from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
 from cbir.utils.vectors import Floats, l2_normalize
@@ -69,7 +71,7 @@ class Extracted(Generic[Key]):
     feature: Floats | None = None
     error: ImageReadError | None = None
     classes: TopClasses | None = None
-    thumbnail: Thumbnail | None = None
+    thumbnail: Viewed | None = None
     parts: PartRows | None = None
 
 
@@ -78,7 +80,7 @@ class _Prepared(Generic[Key]):
     result: Extracted[Key]
     picture: npt.NDArray[np.uint8] | None = None
     is_pause: bool = False
-    large: LargePicture | None = None
+    large: Viewed | None = None
 
 
 class Extractor:
@@ -128,8 +130,9 @@ class Extractor:
         """The feature of one picture, shape (dimension,), of length 1. Raises ImageReadError."""
         data = picture if isinstance(picture, bytes) else read_bytes(Path(picture))
         name = name if isinstance(picture, bytes) else str(picture)
-        wanted = Wanted(self.backbone.preprocessing, max_pixels=self._max_pixels)
-        feature: Floats = self.engine.features(_fit_safely(data, name, wanted).pixels[np.newaxis])[0]
+        wanted = Wanted((Fitted(self.backbone.preprocessing),), max_pixels=self._max_pixels)
+        pixels = _view_safely(data, name, wanted).arrays[Fitted.name]["pixels"]
+        feature: Floats = self.engine.features(pixels[np.newaxis])[0]
         return l2_normalize(feature)
 
     def with_parts(self, parts: PartMaker | None) -> Extractor:
@@ -138,7 +141,7 @@ class Extractor:
         other._parts = parts
         return other
 
-    def large_pictures(self, paths: Iterable[Path]) -> Iterator[tuple[str, LargePicture | None]]:
+    def large_pictures(self, paths: Iterable[Path]) -> Iterator[tuple[str, Viewed | None]]:
         """Pictures as large as the network needs them to see their parts, with the SHA-256 of their contents, in order.
 
         Of those that cannot be read there is nothing.
@@ -245,8 +248,13 @@ class Extractor:
         threads = max(2, _cores())
         for_decoding, for_contents = budgets()
         decoders = Decoders(threads, for_decoding)
-        fit = decoders.fit if self._isolated else _fit_safely
-        wanted = Wanted(self.backbone.preprocessing, self._thumbnails, large, max_pixels=self._max_pixels)
+        view = decoders.view if self._isolated else _view_safely
+        views: list[View] = [Fitted(self.backbone.preprocessing)]
+        if self._thumbnails:
+            views.append(Fingerprint())
+        if large:
+            views.append(Large())
+        wanted = Wanted(tuple(views), max_pixels=self._max_pixels)
 
         def prepare(key: Key, source: Path | bytes) -> _Prepared[Key]:
             digest, name = "", "the picture" if isinstance(source, bytes) else str(source)
@@ -258,15 +266,16 @@ class Extractor:
                         return _Prepared(Extracted(key, digest))
                     if self._leave_own and is_made_by_cbir(data):
                         raise OwnOutputError(name, MADE_BY_CBIR)
-                    picture, made, as_large = fit(data, name, wanted)
+                    made = view(data, name, wanted)
             except ImageReadError as error:
                 return _Prepared(Extracted(key, digest, error=error))
             except MemoryError:
                 too_large = ImageReadError(name, "it does not fit into memory", transient=True)
                 return _Prepared(Extracted(key, digest, error=too_large))
+            result = Extracted(key, digest, thumbnail=made if self._thumbnails else None)
             if only_decoded(digest):
-                return _Prepared(Extracted(key, digest, thumbnail=made))
-            return _Prepared(Extracted(key, digest, thumbnail=made), picture, large=as_large)
+                return _Prepared(result)
+            return _Prepared(result, made.arrays[Fitted.name]["pixels"], large=made if large else None)
 
         pool = Workers(threads, "decode")
         ahead: deque[Future[_Prepared[Key]]] = deque()
@@ -336,10 +345,10 @@ def _finish(
             yield replace(one.result, feature=next(found))
 
 
-def _fit_safely(data: bytes, name: str, wanted: Wanted) -> Fitted:
+def _view_safely(data: bytes, name: str, wanted: Wanted) -> Viewed:
     from cbir.images import safely  # which loads all that decodes, and a search of known pictures needs none of it
 
-    return safely.fit(data, name, wanted)
+    return safely.view(data, name, wanted)
 
 
 def _cores() -> int:

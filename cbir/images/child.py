@@ -18,20 +18,17 @@ from cbir.images.pipe import (
     DONE,
     GRANTED,
     LENGTHS,
+    LONGEST_TEXT,
     PICTURE,
     READY,
     REFUSED,
     REFUSED_NOW,
     ROWS,
     Wanted,
+    pieces,
     read,
 )
-from cbir.images.read import (
-    decode_with_size,
-    read_fitted,
-    read_fitted_and_thumbnail,
-    read_fitted_thumbnail_and_large,
-)
+from cbir.images.read import decode_with_size, read_views
 from cbir.utils import stopping
 
 _CHUNK = 1 << 20
@@ -61,41 +58,40 @@ def main() -> None:
         except EOFError:
             return
         wanted = read(requests, wanted_length)
-        if wanted != known[0]:
-            known = wanted, Wanted.load(wanted)
         name = read(requests, name_length).decode("utf-8", "surrogateescape")
         try:
             data = _read_whole(requests, length, name)
+            if wanted != known[0]:
+                known = wanted, _load(wanted, name)
             _answer(known[1], data, name, answers)
         except ImageReadError as error:
-            reason = error.reason.encode("utf-8", "surrogateescape")
+            reason = error.reason.encode("utf-8", "surrogateescape")[:LONGEST_TEXT]
             _send(answers, REFUSED_NOW if error.transient else REFUSED, len(reason), reason)
         except MemoryError:
             reason = b"it does not fit into memory"
             _send(answers, REFUSED_NOW, len(reason), reason)
 
 
+def _load(wanted: bytes, name: str) -> Wanted:
+    try:
+        return Wanted.load(wanted)
+    except (ImportError, AttributeError) as error:  # a view of somebody's script, say
+        reason = f"a view of it cannot be imported where it is decoded ({error})"
+        raise ImageReadError(name, reason, transient=True) from error
+
+
 def _answer(wanted: Wanted, data: bytes, name: str, answers: IO[bytes]) -> None:
-    preprocessing, most = wanted.preprocessing, wanted.max_pixels
-    pieces: list[bytes | memoryview]
-    if preprocessing is None:
+    if not wanted.views:
         _send_picture(wanted, data, name, answers)
         return
-    if wanted.large:
-        fitted, made, picture = read_fitted_thumbnail_and_large(data, preprocessing, name=name, max_pixels=most)
-        pieces = [fitted.data, made.to_bytes(), *picture.pieces()]
-    elif wanted.thumbnails:
-        fitted, made = read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most)
-        pieces = [fitted.data, made.to_bytes()]
-    else:
-        pieces = [read_fitted(data, preprocessing, name=name, max_pixels=most).data]
+    viewed = read_views(data, wanted.views, name=name, max_pixels=wanted.max_pixels)
     # not joined: each copy of a large one costs as much as sending it
-    _send(answers, DONE, sum(memoryview(piece).nbytes for piece in pieces), *pieces)
+    _send(answers, DONE, 0, *pieces(viewed, wanted.views))
 
 
 def _send_picture(wanted: Wanted, data: bytes, name: str, answers: IO[bytes]) -> None:
     image, box, size = decode_with_size(data, name=name, at_least=wanted.at_least, max_pixels=wanted.max_pixels)
-    answers.write(ANSWER.pack(DONE, PICTURE.size + image.width * image.height * 3))
+    answers.write(ANSWER.pack(DONE, 0))
     answers.write(PICTURE.pack(*image.size, *box, *size))
     for top in range(0, image.height, ROWS):
         answers.write(image.crop((0, top, image.width, min(top + ROWS, image.height))).tobytes())

@@ -13,16 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.errors import DecodersError, ImageReadError, reason_of
 from cbir.images.budget import Budget, Share
 from cbir.images.fit import Extent
-from cbir.images.large import LargePicture
 from cbir.images.pipe import (
     ANSWER,
     ASKED,
@@ -30,13 +27,17 @@ from cbir.images.pipe import (
     DONE,
     GRANTED,
     LENGTHS,
+    LONGEST_TEXT,
     READY,
+    REFUSED,
     REFUSED_NOW,
+    NotAskedFor,
     Wanted,
     read,
     receive_picture,
+    receive_views,
 )
-from cbir.images.thumbnail import BYTES, Thumbnail
+from cbir.images.views import Size, Viewed
 from cbir.images.watch import Watch
 from cbir.utils import stopping
 
@@ -52,12 +53,8 @@ _PIPE_BYTES = 1 << 20  # the most that Linux gives to everybody
 _PAUSES = (0.2, 1.0)
 
 
-class Fitted(NamedTuple):
-    """A picture as networks take it, shape (crop, crop, 3), its thumbnail and large picture if these were wanted."""
-
-    pixels: npt.NDArray[np.uint8]
-    thumbnail: Thumbnail | None
-    large: LargePicture | None
+#: A picture, perhaps reduced, the box of it that it fills, and its own width and height.
+WholePicture = tuple[Image.Image, Extent, Size]
 
 
 class Decoders:
@@ -75,24 +72,18 @@ class Decoders:
         self._closed = threading.Event()
         self._changed = threading.Condition()
 
-    def fit(self, data: bytes, name: str, wanted: Wanted) -> Fitted:
-        """What is `wanted`, with a preprocessing, of a picture file's bytes.
+    def view(self, data: bytes, name: str, wanted: Wanted) -> Viewed:
+        """Make the views that are `wanted`, of which there is one at least, of a picture file's bytes.
 
         Raises ImageReadError where the file is no picture, its decoder crashed, or took too long, or too much memory;
         DecodersError where there can be no process.
         """
         answer = self._ask(data, name, wanted)
-        assert isinstance(answer, bytes)
-        assert wanted.preprocessing is not None
-        crop = wanted.preprocessing.crop
-        pixels = crop * crop * 3
-        has_thumbnail = wanted.thumbnails or wanted.large
-        made = Thumbnail.from_bytes(answer[pixels : pixels + BYTES]) if has_thumbnail else None
-        large = LargePicture.from_bytes(memoryview(answer)[pixels + BYTES :]) if wanted.large else None
-        return Fitted(np.frombuffer(answer, dtype=np.uint8, count=pixels).reshape(crop, crop, 3), made, large)
+        assert isinstance(answer, Viewed)
+        return answer
 
-    def picture(self, data: bytes, name: str, wanted: Wanted) -> tuple[Image.Image, Extent, tuple[int, int]]:
-        """What `images.read.decode_with_size` returns of a picture file's bytes. Raises what `fit` does."""
+    def picture(self, data: bytes, name: str, wanted: Wanted) -> WholePicture:
+        """Return what `images.read.decode_with_size` does of a picture file's bytes. Raises what `view` does."""
         answer = self._ask(data, name, wanted)
         assert isinstance(answer, tuple)
         return answer
@@ -107,7 +98,7 @@ class Decoders:
         for decoder in decoders:
             decoder.end()
 
-    def _ask(self, data: bytes, name: str, wanted: Wanted) -> bytes | tuple[Image.Image, Extent, tuple[int, int]]:
+    def _ask(self, data: bytes, name: str, wanted: Wanted) -> Viewed | WholePicture:
         while True:
             with self._one(name) as decoder:
                 try:
@@ -150,7 +141,7 @@ class _Decoder:
         self._watch: Watch | None = None
         self._lock = threading.Lock()
 
-    def ask(self, data: bytes, name: str, wanted: Wanted) -> bytes | tuple[Image.Image, Extent, tuple[int, int]]:
+    def ask(self, data: bytes, name: str, wanted: Wanted) -> Viewed | WholePicture:
         child = self._child or self._start()
         assert child.stdin is not None
         assert child.stdout is not None
@@ -175,8 +166,11 @@ class _Decoder:
                         child.stdin.flush()
                         kind, length = ANSWER.unpack(read(child.stdout, ANSWER.size))
                 with watch:
-                    if kind == DONE and wanted.preprocessing is None:
-                        return receive_picture(child.stdout)
+                    if kind == DONE:
+                        receive = receive_views if wanted.views else receive_picture
+                        return receive(child.stdout, wanted)
+                    if kind not in (REFUSED, REFUSED_NOW) or length > LONGEST_TEXT:
+                        raise NotAskedFor(f"{kind!a} with a text of {length:,} bytes")
                     answer = read(child.stdout, length)
             if denied is not None:
                 raise denied
@@ -189,6 +183,9 @@ class _Decoder:
             else:
                 reason = f"its decoder crashed ({_cause(child.returncode)})"
             raise ImageReadError(name, reason) from error
+        except NotAskedFor as error:
+            self.end()
+            raise ImageReadError(name, f"its decoder answered what it was not asked for: {error}") from error
         except MemoryError as error:
             self.end()
             raise ImageReadError(name, "it does not fit into memory", transient=True) from error
@@ -197,9 +194,7 @@ class _Decoder:
         except BaseException:  # an answer that was not read would be taken for that to the next question
             self.end()
             raise
-        if kind != DONE:
-            raise ImageReadError(name, answer.decode("utf-8", "surrogateescape"), transient=kind == REFUSED_NOW)
-        return answer
+        raise ImageReadError(name, answer.decode("utf-8", "surrogateescape"), transient=kind == REFUSED_NOW)
 
     def end(self) -> None:
         """End the child process, if there is one."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import struct
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.images.fit import Extent
+from cbir.images.views import Arrays, Layout, Size
 
 #: Pixels of a picture's longer side when its parts are read for an index, and all its pixels at most, about: windows
 #: are a third of the shorter side, so those of squarer pictures need fewer for as many each. docs/method/parts.md
@@ -20,39 +19,25 @@ _AREA = 608 * 400
 
 _MULTIPLE = 32  # of the sides that engines take
 
-_SIZES = struct.Struct("<IIII")
 
+@dataclass(frozen=True)
+class Large:
+    """The view of an image whose longer side is SIDE or a little less: `pixels`, shape (rows, columns, 3), uint8."""
 
-class LargePicture(NamedTuple):
-    """A picture whose longer side was brought to SIDE or a little less: `pixels`, shape (rows, columns, 3), uint8.
+    name = "large"
+    layouts = {"pixels": Layout("u1", (SIDE, SIDE, 3), (_MULTIPLE, _MULTIPLE, 3))}  # noqa: RUF012
 
-    `width` and `height` are the upright picture's own, in pixels.
-    """
+    def at_least(self, size: Size | None) -> int | None:
+        """Keep as many pixels as the network sees."""
+        return SIDE if size is None else min(size_for_parts(size))
 
-    width: int
-    height: int
-    pixels: npt.NDArray[np.uint8]
-
-    def pieces(self) -> tuple[bytes, memoryview]:
-        """For a pipe, one after the other; `from_bytes` reads them together."""
-        rows, columns = self.pixels.shape[:2]
-        return _SIZES.pack(self.width, self.height, rows, columns), np.ascontiguousarray(self.pixels).data
-
-    @classmethod
-    def from_bytes(cls, data: memoryview) -> LargePicture:
-        """What `pieces` were."""
-        width, height, rows, columns = _SIZES.unpack_from(data)
-        pixels = np.frombuffer(data, dtype=np.uint8, offset=_SIZES.size).reshape(rows, columns, 3)
-        return cls(width, height, pixels)
-
-
-def large_picture(image: Image.Image, box: Extent, size: tuple[int, int]) -> LargePicture:
-    """An RGB picture of `size` pixels, which fills the `box` of `image`, as its parts are read."""
-    wanted = size_for_parts(size)
-    if image.size != wanted or box != (0, 0, *wanted):
-        # most are enlarged: by parts as much is found as with bicubic, in two thirds of the time
-        image = image.resize(wanted, Image.Resampling.BILINEAR, box=box)
-    return LargePicture(*size, np.asarray(image))
+    def make(self, image: Image.Image, box: Extent, size: Size) -> Arrays:
+        """Resize an RGB image of `size` pixels, which fills the `box` of `image`."""
+        wanted = size_for_parts(size)
+        if image.size != wanted or box != (0, 0, *wanted):
+            # most are enlarged: by parts as much is found as with bicubic, in two thirds of the time
+            image = image.resize(wanted, Image.Resampling.BILINEAR, box=box)
+        return {"pixels": np.asarray(image)}
 
 
 def size_for_parts(size: tuple[int, int]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import io
 import logging
 import struct
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -19,16 +20,15 @@ from cbir.errors import ImageReadError
 from cbir.images import cost
 from cbir.images.contents import read_bytes as read_bytes
 from cbir.images.convert import to_rgb
-from cbir.images.fit import Extent, Preprocessing, fit
+from cbir.images.fit import Extent
 from cbir.images.formats import frames, no_picture, png, ppm, tiff
 from cbir.images.formats.jxl import is_jxl, open_jxl
 from cbir.images.formats.known import FORMATS
 from cbir.images.formats.raw import is_raw, open_raw
 from cbir.images.formats.suffixes import reads_raw
-from cbir.images.large import LargePicture, large_picture, size_for_parts
 from cbir.images.orientation import forget_other_turns, swaps_sides, turn_of, turn_upright
 from cbir.images.pipe import MAX_PIXELS as MAX_PIXELS
-from cbir.images.thumbnail import Thumbnail, thumbnail
+from cbir.images.views import Arrays, View, Viewed
 
 logger = logging.getLogger("cbir")
 
@@ -127,36 +127,26 @@ def thumbnail_of(
     return image, own_size
 
 
-def read_fitted(
-    data: bytes, preprocessing: Preprocessing, *, name: str, max_pixels: int = MAX_PIXELS
-) -> npt.NDArray[np.uint8]:
-    """The bytes of a picture file as a network takes them: uint8 of shape (crop, crop, 3). Raises ImageReadError."""
-    image, box = decode_reduced(data, name=name, at_least=preprocessing.decode_at_least, max_pixels=max_pixels)
-    return fit(image, preprocessing, box)
+def read_views(data: bytes, views: Sequence[View], *, name: str, max_pixels: int = MAX_PIXELS) -> Viewed:
+    """Make `views`, of which there is one at least, of the bytes of a picture file. Raises ImageReadError.
 
-
-def read_fitted_and_thumbnail(
-    data: bytes, preprocessing: Preprocessing, *, name: str, max_pixels: int = MAX_PIXELS
-) -> tuple[npt.NDArray[np.uint8], Thumbnail]:
-    """What `read_fitted` returns, and the picture's thumbnail; it is decoded once. Raises ImageReadError."""
-    image, box, size = _decode(data, name, preprocessing.decode_at_least, max_pixels)
-    return fit(image, preprocessing, box), thumbnail(image, box, size)
-
-
-def read_fitted_thumbnail_and_large(
-    data: bytes, preprocessing: Preprocessing, *, name: str, max_pixels: int = MAX_PIXELS
-) -> tuple[npt.NDArray[np.uint8], Thumbnail, LargePicture]:
-    """What `read_fitted_and_thumbnail` returns, and the picture as its parts are read. Raises ImageReadError.
-
-    A large JPEG is decoded twice: features must not depend on whether parts are wanted too.
+    Each is made of the pixels that the first view had decoded, or, where a large JPEG's are too few for it, of pixels
+    decoded anew: so none depends on the others, nor the first on any.
     """
-    decoded = _decode(data, name, preprocessing.decode_at_least, max_pixels)
-    image, box, size = decoded
-    fitted, made = fit(image, preprocessing, box), thumbnail(image, box, size)
-    at_least = min(size_for_parts(size))
-    if min(image.size) < min(at_least, *size):
-        image, box, _ = _decode(data, name, at_least, max_pixels)
-    return fitted, made, large_picture(image, box, size)
+    first = views[0].at_least(None)
+    decoded = _decode(data, name, first, max_pixels)
+    at_least = {first: decoded}
+    arrays: dict[str, Arrays] = {}
+    for view in views:
+        wanted, size = view.at_least(decoded.size), decoded.size
+        if wanted is None or min(decoded.image.size) >= min(wanted, *size):
+            its = decoded
+        else:
+            if wanted not in at_least:
+                at_least[wanted] = _decode(data, name, wanted, max_pixels)
+            its = at_least[wanted]
+        arrays[view.name] = view.make(its.image, its.box, size)
+    return Viewed(decoded.size, arrays)
 
 
 class _Decoded(NamedTuple):

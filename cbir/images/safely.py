@@ -15,9 +15,10 @@ from cbir.images import read
 from cbir.images.budget import budgets
 from cbir.images.contents import read_bytes
 from cbir.images.fit import Extent
-from cbir.images.isolated import Decoders, Fitted
+from cbir.images.isolated import Decoders
 from cbir.images.ordinary import is_ordinary
 from cbir.images.pipe import MAX_PIXELS, Wanted
+from cbir.images.views import Viewed
 
 # Those of a run that is about a few pictures.
 _PROCESSES = 2
@@ -47,18 +48,11 @@ def read_thumbnail(data: bytes, side: int, *, name: str) -> tuple[Image.Image, t
     return read.thumbnail_of(*_decode(data, name, side), side)
 
 
-def fit(data: bytes, name: str, wanted: Wanted) -> Fitted:
-    """What is `wanted`, with a preprocessing, of a picture file's bytes."""
-    preprocessing = wanted.preprocessing
-    assert preprocessing is not None
-    if not is_ordinary(data):
-        return _elsewhere().fit(data, name, wanted)
-    most = wanted.max_pixels
-    if wanted.large:
-        return Fitted(*read.read_fitted_thumbnail_and_large(data, preprocessing, name=name, max_pixels=most))
-    if wanted.thumbnails:
-        return Fitted(*read.read_fitted_and_thumbnail(data, preprocessing, name=name, max_pixels=most), None)
-    return Fitted(read.read_fitted(data, preprocessing, name=name, max_pixels=most), None, None)
+def view(data: bytes, name: str, wanted: Wanted) -> Viewed:
+    """Make the views that are `wanted` of a picture file's bytes. Raises what `Decoders.view` does."""
+    if is_ordinary(data):
+        return read.read_views(data, wanted.views, name=name, max_pixels=wanted.max_pixels)
+    return _elsewhere().view(data, name, wanted)
 
 
 def _decode(

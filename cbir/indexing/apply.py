@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cbir.errors import DecodersError, IndexDamagedError, OwnOutputError
 from cbir.extract.extractor import Extracted
+from cbir.images.fingerprint import Fingerprint
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile
 from cbir.index.columns import classes, thumbnails, times
@@ -256,7 +257,9 @@ def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
     if result.classes is not None:
         found[CLASSES.name] = classes.pack(*result.classes)
     if result.thumbnail is not None:
-        found[THUMBNAILS.name] = thumbnails.pack(result.thumbnail)
+        found[THUMBNAILS.name] = thumbnails.pack(
+            result.thumbnail.size, result.thumbnail.arrays[Fingerprint.name]["grey"]
+        )
     if result.parts is not None:
         found[PARTS.name], found[SIGNS.name] = pack(result.parts)
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from cbir.images.large import Large
 from cbir.index.columns.parts import PartRows
 from cbir.parts.codes import quantised, signs
 from cbir.parts.reader import Maps, Means, means_of
@@ -16,7 +17,7 @@ from cbir.parts.windows import Grid, grid
 
 if TYPE_CHECKING:
     from cbir.engines import Engine
-    from cbir.images.large import LargePicture
+    from cbir.images.views import Viewed
     from cbir.parts.whitening import Whitening
 
 Key = TypeVar("Key")
@@ -45,7 +46,7 @@ class PartMaker:
         for one in asked:
             entry = _Waiting(one.key)
             if one.picture is not None:
-                entry.windows = grid(one.picture.width, one.picture.height)
+                entry.windows = grid(*one.picture.size)
                 entry.means = self._known.pop(one.sha256, None)
                 if entry.means is None:
                     if len(under_way) == engine().depth:
@@ -86,7 +87,7 @@ class Asked(Generic[Key]):
 
     key: Key
     sha256: str = ""
-    picture: LargePicture | None = None
+    picture: Viewed | None = None
     is_pause: bool = False
 
 
@@ -103,7 +104,7 @@ class _Waiting(Generic[Key]):
     def is_under_way(self) -> bool:
         return self._finish is not None
 
-    def start(self, picture: LargePicture, engine: Engine) -> None:
+    def start(self, picture: Viewed, engine: Engine) -> None:
         self._finish = start_means(picture, engine)
 
     def finish(self) -> None:
@@ -111,9 +112,9 @@ class _Waiting(Generic[Key]):
         self.means, self._finish = self._finish(), None
 
 
-def start_means(picture: LargePicture, engine: Engine) -> Callable[[], Means]:
+def start_means(picture: Viewed, engine: Engine) -> Callable[[], Means]:
     """Begin with the means of a picture's maps in its windows; what is returned waits for them."""
-    windows, maps = grid(picture.width, picture.height), engine.start_places(picture.pixels[np.newaxis])
+    windows, maps = grid(*picture.size), engine.start_places(picture.arrays[Large.name]["pixels"][np.newaxis])
 
     def finish() -> Means:
         coarse, fine = maps()

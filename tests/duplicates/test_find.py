@@ -20,8 +20,9 @@ from cbir.duplicates.align import align, moved, plain, prepared, starts
 from cbir.duplicates.find import find_duplicates
 from cbir.duplicates.groups import connected, grouped
 from cbir.duplicates.pairs import least_cosine, raised, score
+from cbir.images.fingerprint import Fingerprint
+from cbir.images.fitted import Fitted
 from cbir.images.read import open_image
-from cbir.images.thumbnail import thumbnail
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
@@ -42,7 +43,7 @@ VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def grey(image: Image.Image) -> np.ndarray:
-    return thumbnail(image, (0, 0, *image.size), image.size).grey
+    return Fingerprint().make(image, (0, 0, *image.size), image.size)["grey"]
 
 
 def alike(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
@@ -81,7 +82,7 @@ def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: P
     from cbir.images.budget import Budget
     from cbir.images.isolated import Decoders
     from cbir.images.pipe import Wanted
-    from cbir.images.read import read_fitted_and_thumbnail
+    from cbir.images.read import read_views
 
     picture = draw_picture(1, (1101, 620))
     picture.paste(
@@ -92,19 +93,20 @@ def test_a_thumbnail_is_the_whole_upright_picture_and_knows_its_size(tmp_path: P
     picture.save(tmp_path / "a.jpg", exif=exif, quality=95)
     preprocessing = describe("efficientnet_lite0").preprocessing
     data = (tmp_path / "a.jpg").read_bytes()
-    _, found = read_fitted_and_thumbnail(data, preprocessing, name="a")
+    views = (Fitted(preprocessing), Fingerprint())
+    found = read_views(data, views, name="a")
+    grey = found.arrays["fingerprint"]["grey"]
     upright = open_image(data)
-    assert (found.width, found.height) == upright.size == (620, 1101)
+    assert found.size == upright.size == (620, 1101)
     exact = np.asarray(upright.convert("L").resize((32, 32), Image.Resampling.BOX)).astype(int)
-    assert np.abs(found.grey.astype(int) - exact).mean() < 4
+    assert np.abs(grey.astype(int) - exact).mean() < 4
     decoders = Decoders(1, Budget(1 << 30))
     try:
-        _, through_a_pipe, _ = decoders.fit(data, "a", Wanted(preprocessing, thumbnails=True))
+        through_a_pipe = decoders.view(data, "a", Wanted(views))
     finally:
         decoders.close()
-    assert through_a_pipe is not None
-    assert (through_a_pipe.width, through_a_pipe.height) == (620, 1101)
-    assert np.array_equal(through_a_pipe.grey, found.grey)
+    assert through_a_pipe.size == (620, 1101)
+    assert np.array_equal(through_a_pipe.arrays["fingerprint"]["grey"], grey)
 
 
 class Table:

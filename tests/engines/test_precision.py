@@ -12,7 +12,8 @@ from cbir.backbones.backbone import describe
 from cbir.engines.openvino_engine import OpenVINOEngine
 from cbir.engines.precision import LEAST_COSINE, Choice, Trial, choose, drawn_pictures, last_measured
 from cbir.engines.torch_engine import TorchEngine
-from cbir.images.read import read_fitted
+from cbir.images.fitted import Fitted
+from cbir.images.read import read_views
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,9 @@ def test_features_of_real_weights_are_those_of_float32_on_each_photo(shared, nam
     weights = None if name == "efficientnet_lite0" else str(shared("weights/squeezenet1_0.pth"))
     backbone = describe(name, weights)
     paths = sorted(shared("photos").glob("*/*.jpg"))[::25]
-    pictures = np.stack([read_fitted(path.read_bytes(), backbone.preprocessing, name=path.name) for path in paths])
+    wanted = [Fitted(backbone.preprocessing)]
+    viewed = [read_views(path.read_bytes(), wanted, name=path.name) for path in paths]
+    pictures = np.stack([one.arrays["fitted"]["pixels"] for one in viewed])
     engine = OpenVINOEngine(backbone)
     reference = TorchEngine(backbone)
     if reference.device.type != "cpu":

@@ -17,7 +17,7 @@ import cbir.images.read
 from cbir.errors import ImageReadError, ModelError
 from cbir.extract.extractor import AHEAD, Extractor
 from cbir.images.fit import fit
-from cbir.images.read import decode, decode_reduced, read_fitted
+from cbir.images.read import decode, decode_reduced, read_views
 from cbir.utils.vectors import l2_normalize
 
 
@@ -134,9 +134,9 @@ def test_known_contents_are_not_decoded(engine, bundled, monkeypatch):
 
     def watched(data, *args, **options):
         decoded.append(data)
-        return read_fitted(data, *args, **options)
+        return read_views(data, *args, **options)
 
-    monkeypatch.setattr(cbir.images.read, "read_fitted", watched)
+    monkeypatch.setattr(cbir.images.read, "read_views", watched)
     contents = [plain(0), b"no picture, but known", plain(2), plain(3)]
     known = {sha256(contents[1]), sha256(contents[2])}
     results = list(Extractor(bundled).run(enumerate(contents), known=known.__contains__))

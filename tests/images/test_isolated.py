@@ -22,10 +22,12 @@ from cbir.cli import cli
 from cbir.errors import DecodersError, ImageReadError
 from cbir.images import isolated, safely
 from cbir.images.budget import Budget
+from cbir.images.fitted import Fitted
 from cbir.images.isolated import Decoders
 from cbir.images.pipe import Wanted
 from cbir.images.previews import thumbnails
-from cbir.images.read import decode, decode_with_size, read_fitted
+from cbir.images.read import decode, decode_with_size, read_views
+from cbir.images.views import Viewed
 from cbir.images.watch import Watch
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
@@ -50,11 +52,14 @@ def broken(real):
                 pass
         return real(data, *arguments, **options)
     return read
-child.read_fitted = broken(child.read_fitted)
-child.read_fitted_and_thumbnail = broken(child.read_fitted_and_thumbnail)
+child.read_views = broken(child.read_views)
 child.decode_with_size = broken(child.decode_with_size)
 child.main()
 """
+
+
+def pixels_of(viewed: Viewed) -> np.ndarray:
+    return viewed.arrays["fitted"]["pixels"]
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def decoders() -> Iterator[Decoders]:
 
 @pytest.fixture
 def fit(decoders: Decoders, bundled: Backbone) -> Fit:
-    return lambda data, name: decoders.fit(data, name, Wanted(bundled.preprocessing)).pixels
+    return lambda data, name: pixels_of(decoders.view(data, name, Wanted((Fitted(bundled.preprocessing),))))
 
 
 @pytest.fixture
@@ -78,7 +83,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_fits_as_this_process_would(fit: Fit, photo_folder: Callable, bundled: Backbone) -> None:
     for path in sorted(photo_folder(3).iterdir()):
         data = path.read_bytes()
-        here = read_fitted(data, bundled.preprocessing, name="x")
+        here = pixels_of(read_views(data, [Fitted(bundled.preprocessing)], name="x"))
         assert np.array_equal(fit(data, "x"), here)
 
 
@@ -133,11 +138,12 @@ def test_the_child_ends_with_a_parent_that_is_killed(photo_folder: Callable) -> 
 import sys, time
 from cbir.backbones.backbone import describe
 from cbir.images.budget import Budget
+from cbir.images.fitted import Fitted
 from cbir.images.pipe import Wanted
 from cbir.images.isolated import Decoders
 from cbir.utils import stopping
 decoders = Decoders(1, Budget(1 << 30))
-decoders.fit(open(sys.argv[1], "rb").read(), "x", Wanted(describe("efficientnet_lite0").preprocessing))
+decoders.view(open(sys.argv[1], "rb").read(), "x", Wanted((Fitted(describe("efficientnet_lite0").preprocessing),)))
 print(*[child.pid for child in stopping.children], flush=True)
 time.sleep(60)
 """
@@ -269,10 +275,10 @@ def test_fewer_processes_do_the_work_where_the_system_allows_no_more(
 
     monkeypatch.setattr(isolated, "_start_process", start)
     files = [path.read_bytes() for path in sorted(photo_folder(12).iterdir())]
-    some, wanted = Decoders(4, Budget(1 << 30)), Wanted(bundled.preprocessing)
+    some, wanted = Decoders(4, Budget(1 << 30)), Wanted((Fitted(bundled.preprocessing),))
     try:
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda data: some.fit(data, "x", wanted).pixels.shape, files))
+            found = list(pool.map(lambda data: pixels_of(some.view(data, "x", wanted)).shape, files))
     finally:
         some.close()
     assert found == [(224, 224, 3)] * 12

@@ -21,8 +21,9 @@ from cbir.cli.options.words import Words
 from cbir.cli.render.search_report import SearchReports
 from cbir.errors import IndexWriteError
 from cbir.images.fit import Preprocessing
-from cbir.images.large import size_for_parts
-from cbir.images.read import open_image, read_fitted, read_fitted_thumbnail_and_large
+from cbir.images.fitted import Fitted
+from cbir.images.large import Large, size_for_parts
+from cbir.images.read import open_image, read_views
 from cbir.index.columns.parts import PARTS, SIGNS, unpack_signs
 from cbir.index.format import load_meta
 from cbir.index.open import open_index
@@ -332,11 +333,12 @@ def test_large_photos_are_decoded_large_enough_and_features_stay_the_same(tmp_pa
     Image.fromarray(tiles).resize((1800, 1800), Image.Resampling.NEAREST).save(tmp_path / "large.jpg", quality=95)
     data = (tmp_path / "large.jpg").read_bytes()
     preprocessing: Preprocessing = replace(bundled.preprocessing, resize=160, crop=128)
-    fitted, _, large = read_fitted_thumbnail_and_large(data, preprocessing, name="large")
-    assert (fitted == read_fitted(data, preprocessing, name="large")).all()
-    assert (large.width, large.height, large.pixels.shape) == (1800, 1800, (480, 480, 3))
+    viewed = read_views(data, [Fitted(preprocessing), Large()], name="large")
+    fitted, large = viewed.arrays["fitted"]["pixels"], viewed.arrays["large"]["pixels"]
+    assert (fitted == read_views(data, [Fitted(preprocessing)], name="large").arrays["fitted"]["pixels"]).all()
+    assert (viewed.size, large.shape) == ((1800, 1800), (480, 480, 3))
     exact = np.asarray(open_image(tmp_path / "large.jpg").resize((480, 480), Image.Resampling.BILINEAR), dtype=float)
-    assert np.abs(large.pixels - exact).mean() < 5
+    assert np.abs(large - exact).mean() < 5
 
 
 def test_pictures_of_all_shapes_have_about_as_many_pixels_for_their_parts() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cbir.images.thumbnail import SIDE, Thumbnail
+from cbir.images.fingerprint import SIDE
 from cbir.index.columns.column import Column, Records
 
 #: A row's thumbnail: its picture's width and height in pixels, and its grey values.
@@ -21,9 +21,9 @@ _UNAVAILABLE = 0xFFFFFFFF
 _LARGEST = 1 << 28
 
 
-def pack(thumbnail: Thumbnail) -> Records:
-    """A thumbnail as it is stored, shape (1,)."""
-    return np.array([(thumbnail.width, thumbnail.height, thumbnail.grey)], dtype=RECORD)
+def pack(size: tuple[int, int], grey: npt.NDArray[np.uint8]) -> Records:
+    """Pack a picture's width and height, and its grey values, shape (SIDE, SIDE), as they are stored: shape (1,)."""
+    return np.array([(*size, grey)], dtype=RECORD)
 
 
 def are_known(records: Records) -> npt.NDArray[np.bool_]:
