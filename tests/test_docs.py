@@ -164,8 +164,7 @@ def scratch(template: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.chdir(here)
     monkeypatch.delenv("CBIR_HOME")
     # dozens of examples in one process need not load the network dozens of times
-    for module in ("cbir.engines", "cbir.segment.segmenter"):
-        monkeypatch.setattr(f"{module}.open_engine", _open_engine)
+    monkeypatch.setattr("cbir.engines.open_engine", _open_engine)
     return here
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -52,22 +54,12 @@ class Stages(nn.Module):
         super().__init__()
         self.network = network
         self.units = _stage_units(network)
-        self._maps: dict[str, torch.Tensor] = {}
-        for name, unit in network.headless.named_modules():
-            if name in self.units:
-                unit.register_forward_hook(self._keep(name))
-
-    def _keep(self, name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
-        def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-            self._maps[name] = output
-
-        return hook
+        self.outputs = _Outputs(network, self.units)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        self.network(pictures)
-        maps = tuple(self._maps[name] for name in self.units)
-        self._maps.clear()
-        return maps
+        with self.outputs.kept() as maps:
+            self.network(pictures)
+        return tuple(maps[name] for name in self.units)
 
 
 class LastMap(nn.Module):
@@ -81,20 +73,16 @@ class LastMap(nn.Module):
         super().__init__()
         self.network = network
         self.unit, self.is_rectified = _pooled_unit(network)
-        self._map: torch.Tensor | None = None
-        network.headless.get_submodule(self.unit).register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-        self._map = output
+        self.outputs = _Outputs(network, [self.unit])
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        self.network(pictures)
-        return self.take()
+        with self.outputs.kept() as maps:
+            self.network(pictures)
+        return self.of(maps)
 
-    def take(self) -> torch.Tensor:
-        """The map of the pictures that went through the network just now."""
-        found, self._map = self._map, None
-        assert found is not None  # the unit ran when it was found
+    def of(self, maps: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the map among `outputs` that were kept."""
+        found = maps[self.unit]
         return nn.functional.relu(found) if self.is_rectified else found
 
 
@@ -126,9 +114,38 @@ class PlaceMaps(nn.Module):
         self.fine = finer[-1]
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        maps = self.stages(pictures)
-        coarse = maps[-1] if self.last is None else self.last.take()
-        return coarse, maps[self.fine]
+        if self.last is None:
+            maps = self.stages(pictures)
+            return maps[-1], maps[self.fine]
+        with self.last.outputs.kept() as kept:
+            maps = self.stages(pictures)
+        return self.last.of(kept), maps[self.fine]
+
+
+class _Outputs:
+    """What some modules of a network, by their `names`, put out: kept for the thread that wants it, and no other."""
+
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
+        self._of_thread = threading.local()
+        for name in names:
+            network.headless.get_submodule(name).register_forward_hook(self._keep(name))
+
+    def _keep(self, name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+            if (kept := getattr(self._of_thread, "kept", None)) is not None:
+                kept[name] = output
+
+        return hook
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Keep what these modules put out within this `with`, by their names."""
+        kept: dict[str, torch.Tensor] = {}
+        self._of_thread.kept = kept
+        try:
+            yield kept
+        finally:
+            self._of_thread.kept = None
 
 
 def _pooled_unit(network: Network) -> tuple[str, bool]:
@@ -136,12 +153,14 @@ def _pooled_unit(network: Network) -> tuple[str, bool]:
 
     Found by running a picture of noise through the network and comparing; of several the last.
     """
-    headless = network.headless
+    headless, thread = network.headless, threading.get_ident()  # others may be using the network
     maps: list[tuple[str, torch.Tensor]] = []
 
     def watch(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, inputs: object, output: object) -> None:
-            if isinstance(output, torch.Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1:
+            if not isinstance(output, torch.Tensor) or threading.get_ident() != thread:
+                return
+            if output.dim() == 4 and min(output.shape[2:]) > 1:
                 maps.append((name, output.clone()))  # before something may change it in place
 
         return hook
@@ -177,10 +196,11 @@ def _stage_units(network: Network) -> Sequence[str]:
     if own is not None:
         return own
     seen: list[tuple[str, nn.Module, torch.Size]] = []
+    thread = threading.get_ident()  # others may be using the network
 
     def watch(name: str, unit: nn.Module) -> None:
         def hook(module: nn.Module, inputs: object, output: object) -> None:
-            if isinstance(output, torch.Tensor) and output.dim() == 4:
+            if threading.get_ident() == thread and isinstance(output, torch.Tensor) and output.dim() == 4:
                 seen.append((name, module, output.shape))
 
         handles.append(unit.register_forward_hook(hook))

@@ -43,7 +43,7 @@ class Engine(Protocol):
     """A network on a runtime.
 
     `description` names runtime, device and precision for people; `batch` is how many pictures at a time suit it, and
-    `depth` how many batches may be under way.
+    `depth` how many batches under way. Any number of threads may call its methods.
     """
 
     description: str
@@ -56,7 +56,7 @@ class Engine(Protocol):
     def start(self, pictures: Pictures) -> Callable[[], Features]:
         """Begin with a batch, and return at once; what is returned waits for its features (see `features`).
 
-        The one for the oldest batch is called before more than `depth` are under way.
+        It need not be called. Where more than `depth` batches are under way, this waits until the oldest is computed.
         """
 
     def features(self, pictures: Pictures) -> Features:
@@ -81,7 +81,7 @@ class Engine(Protocol):
         """
 
     def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
-        """Begin with `place_maps`, and return at once; what is returned waits for them. As many as of `start`."""
+        """Begin with `place_maps`, and return at once; what is returned waits for them. As `start` else."""
 
 
 def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int = 1) -> Engine:

@@ -9,8 +9,10 @@ import contextlib
 import hashlib
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +66,13 @@ class OpenVINOEngine:
         self._capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {self._capabilities}"
         self._hint = "THROUGHPUT" if many else "LATENCY"
-        self._stages: openvino.InferRequest | None = None
-        self._last_map: openvino.InferRequest | None = None
-        self._idle_places: list[openvino.InferRequest] | None = None
+        self._loading = threading.Lock()
+        self._graphs: dict[str, _Requests] = {}
         self._choices = {graph: read_choice(self._choice_file(graph)) for graph in _LEAST_COSINES}
         compiled = self._load("features")
         # one more than are computed, so that the next is there when one is done
         self.depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
-        self._idle = [compiled.create_infer_request() for _ in range(self.depth)]
+        self._graphs["features"] = _Requests(compiled, self.depth)
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self.precision}"
 
     @property
@@ -91,22 +92,16 @@ class OpenVINOEngine:
 
     def start(self, pictures: Pictures) -> Callable[[], Features]:
         """See `engines.Engine.start`."""
-        outputs = _started(self._idle, pictures)
+        outputs = self._graphs["features"].start(pictures)
         return lambda: outputs()[0]
 
     def stages(self, pictures: Pictures) -> list[Features]:
         """See `engines.Engine.stages`."""
-        if self._stages is None:
-            self._stages = self._load("stages").create_infer_request()
-        self._stages.infer([np.ascontiguousarray(pictures)])
-        return _outputs(self._stages)
+        return self._requests("stages", 1).start(pictures)()
 
     def last_map(self, pictures: Pictures) -> Features:
         """See `engines.Engine.last_map`."""
-        if self._last_map is None:
-            self._last_map = self._load("last_map").create_infer_request()
-        self._last_map.infer([np.ascontiguousarray(pictures)])
-        return _outputs(self._last_map)[0]
+        return self._requests("last_map", 1).start(pictures)()[0]
 
     def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
         """See `engines.Engine.place_maps`."""
@@ -114,16 +109,21 @@ class OpenVINOEngine:
 
     def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
         """See `engines.Engine.start_places`."""
-        if self._idle_places is None:
-            compiled = self._load("place_maps")
-            self._idle_places = [compiled.create_infer_request() for _ in range(self.depth)]
-        outputs = _started(self._idle_places, pictures)
+        outputs = self._requests("place_maps", self.depth).start(pictures)
 
         def finish() -> tuple[Features, Features]:
             coarse, fine = outputs()
             return coarse, fine
 
         return finish
+
+    def _requests(self, graph: str, count: int) -> _Requests:
+        """Return so many requests of `graph`, which is loaded now if it was not yet."""
+        if graph not in self._graphs:
+            with self._loading:
+                if graph not in self._graphs:
+                    self._graphs[graph] = _Requests(self._load(graph), count)
+        return self._graphs[graph]
 
     def _load(self, graph: str) -> openvino.CompiledModel:
         """The compiled model of `graph` (see `_convert`), from the cache where it is there and sound."""
@@ -194,20 +194,81 @@ def _settings(precision: str, hint: str) -> dict[str, str]:
     return {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
 
 
-def _started(idle: list[openvino.InferRequest], pictures: Pictures) -> Callable[[], list[Features]]:
-    """Begin with a request of `idle`; what is returned waits for its outputs, and gives it back."""
-    request = idle.pop()
-    given = np.ascontiguousarray(pictures)
-    request.start_async([given], share_inputs=True)
+class _Requests:
+    """The requests of one compiled network, for any number of threads and of batches under way.
 
-    def finish() -> list[Features]:
-        assert given is not None  # the request reads from it until it is done
-        request.wait()
-        found = _outputs(request)
-        idle.append(request)
-        return found
+    Where none is idle, whoever needs one waits for the oldest, and keeps its outputs for whoever began it. So it does
+    not matter whether that one ever asks for them, and none waits for another who waits for it.
+    """
 
-    return finish
+    def __init__(self, compiled: openvino.CompiledModel, count: int) -> None:
+        self._all = [_Request(compiled.create_infer_request()) for _ in range(count)]
+        self._begun = 0
+        self._turn = threading.Lock()  # to begin: those who need a request wait for one in the order of their coming
+
+    def start(self, pictures: Pictures) -> Callable[[], list[Features]]:
+        """Begin with a batch; what is returned waits for its outputs. RuntimeError where OpenVINO cannot."""
+        with self._turn:
+            request = min(self._all, key=lambda one: one.number)
+            request.end()
+            self._begun += 1
+            return request.start(np.ascontiguousarray(pictures), self._begun)
+
+
+class _Request:
+    """A request, which has one batch at a time under way: the `number`th of its network, or none, 0.
+
+    An interrupt may come anywhere: what was begun is then ended by the next who needs the request.
+    """
+
+    def __init__(self, request: openvino.InferRequest) -> None:
+        self._request = request
+        self._under_way: tuple[Future[list[Features]], Pictures] | None = None
+        self._number = 0
+        self._changing = threading.Lock()  # never held while the network computes
+
+    @property
+    def number(self) -> int:
+        return self._number if self._under_way is not None else 0
+
+    def start(self, pictures: Pictures, number: int) -> Callable[[], list[Features]]:
+        batch: Future[list[Features]] = Future()
+        with self._changing:
+            self._number = number
+            self._under_way = batch, pictures  # which the request reads from until it is done
+            try:
+                self._request.start_async([pictures], share_inputs=True)
+            except Exception:
+                self._under_way = None
+                raise
+
+        def finish() -> list[Features]:
+            self._end(batch)
+            return batch.result()
+
+        return finish
+
+    def end(self) -> None:
+        """Wait until what is under way is done, if something is, and keep its outputs, or why there are none."""
+        if (under_way := self._under_way) is not None:
+            self._end(under_way[0])
+
+    def _end(self, batch: Future[list[Features]]) -> None:
+        if batch.done():
+            return
+        failure: Exception | None = None
+        try:
+            self._request.wait()
+        except Exception as error:
+            failure = error
+        with self._changing:
+            if batch.done():  # another thread was quicker
+                return
+            if failure is None:
+                batch.set_result(_outputs(self._request))
+            else:
+                batch.set_exception(failure)
+            self._under_way = None
 
 
 def _outputs(request: openvino.InferRequest) -> list[Features]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from cbir.backbones.backbone import Backbone
-from cbir.backbones.network import LastMap, PlaceMaps, Stages
+from cbir.backbones.network import LastMap, Network, PlaceMaps, Stages
 from cbir.engines import Features, Pictures
 
 
@@ -24,9 +25,8 @@ class TorchEngine:
             # only the network proper: its input is normalised in float32 before it is cast
             self.network.headless.half()
         self.network = self.network.to(self.device).to(memory_format=torch.channels_last)
-        self._stages: Stages | None = None
-        self._last_map: LastMap | None = None
-        self._place_maps: PlaceMaps | None = None
+        self._making = threading.Lock()
+        self._made: dict[Callable[[Network], torch.nn.Module], torch.nn.Module] = {}
         device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
         precision = "half precision" if self.device.type == "cuda" else "float32"
         self.description = f"torch {torch.__version__}, {device}, {precision}"
@@ -43,17 +43,15 @@ class TorchEngine:
 
     def stages(self, pictures: Pictures) -> list[Features]:
         """See `engines.Engine.stages`."""
-        if self._stages is None:
-            self._stages = Stages(self.network)
+        stages = self._module(Stages)
         with torch.inference_mode():
-            return self._fetch(*self._stages(self._send(pictures)))()
+            return self._fetch(*stages(self._send(pictures)))()
 
     def last_map(self, pictures: Pictures) -> Features:
         """See `engines.Engine.last_map`."""
-        if self._last_map is None:
-            self._last_map = LastMap(self.network)
+        last_map = self._module(LastMap)
         with torch.inference_mode():
-            return self._fetch(self._last_map(self._send(pictures)))()[0]
+            return self._fetch(last_map(self._send(pictures)))()[0]
 
     def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
         """See `engines.Engine.place_maps`."""
@@ -61,16 +59,23 @@ class TorchEngine:
 
     def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
         """See `engines.Engine.start_places`."""
-        if self._place_maps is None:
-            self._place_maps = PlaceMaps(self.network)
+        place_maps = self._module(PlaceMaps)
         with torch.inference_mode():
-            fetch = self._fetch(*self._place_maps(self._send(pictures)))
+            fetch = self._fetch(*place_maps(self._send(pictures)))
 
         def finish() -> tuple[Features, Features]:
             coarse, fine = fetch()
             return coarse, fine
 
         return finish
+
+    def _module(self, kind: Callable[[Network], torch.nn.Module]) -> torch.nn.Module:
+        """Return what reads the network's maps, made now if it was not yet."""
+        if kind not in self._made:
+            with self._making:
+                if kind not in self._made:
+                    self._made[kind] = kind(self.network)
+        return self._made[kind]
 
     def _send(self, pictures: Pictures) -> torch.Tensor:
         pictures = np.ascontiguousarray(pictures)  # torch knows no negative strides

@@ -10,8 +10,9 @@ import copy
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.backbone import Backbone, describe
+from cbir.backbones.backbone import Backbone
+from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.errors import ImageReadError, OwnOutputError
 from cbir.images.budget import Share, budgets
 from cbir.images.contents import read_bytes
@@ -86,18 +88,19 @@ class _Prepared(Generic[Key]):
 class Extractor:
     """Makes features of pictures with one backbone. The engine is opened when the first picture needs it.
 
-    `engine` is one of `engines.NAMES`; `pictures` is about how many there will be. With `isolated`, pictures are
-    decoded in processes of their own, so that one on which a decoder crashes or hangs is an error like any other.
-    Pictures of more than `max_pixels` are refused before they are decoded. With a `classifier`, which is
-    the backbone's, each picture's most probable classes are told too, with `thumbnails` also each one's thumbnail, with
-    `parts` the rows of its parts. With `leave_own`, pictures that cbir made (`utils.marks`) are refused.
+    `engine` is one of `engines.NAMES`, or one that is shared; `pictures` is about how many there will be. Any number of
+    threads may use it. With `isolated`, pictures are decoded in processes of their own, so that one on which a decoder
+    crashes or hangs is an error like any other. Pictures of more than `max_pixels` are refused before they are decoded.
+    With a `classifier`, which is the backbone's, each picture's most probable classes are told too, with `thumbnails`
+    also each one's thumbnail, with `parts` the rows of its parts. With `leave_own`, pictures that cbir made
+    (`utils.marks`) are refused.
     """
 
     def __init__(
         self,
         backbone: Backbone | str,
         *,
-        engine: str | None = None,
+        engine: LazyEngine | str | None = None,
         pictures: int = 1,
         isolated: bool = False,
         max_pixels: int = MAX_PIXELS,
@@ -106,8 +109,8 @@ class Extractor:
         parts: PartMaker | None = None,
         leave_own: bool = False,
     ) -> None:
-        self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
-        self._engine_name = engine
+        self._engine = lazy_engine(backbone, engine, expected=pictures)
+        self.backbone = self._engine.backbone
         self._pictures = pictures
         self._isolated = isolated
         self._max_pixels = max_pixels
@@ -115,16 +118,11 @@ class Extractor:
         self._thumbnails = thumbnails
         self._parts = parts
         self._leave_own = leave_own
-        self._engine: Engine | None = None
 
     @property
     def engine(self) -> Engine:
         """The engine that does the work, opened now if it was not yet."""
-        if self._engine is None:
-            from cbir.engines import open_engine
-
-            self._engine = open_engine(self.backbone, engine=self._engine_name, pictures=self._pictures)
-        return self._engine
+        return self._engine.opened()
 
     def feature(self, picture: Path | str | bytes, name: str = "the picture") -> Floats:
         """The feature of one picture, shape (dimension,), of length 1. Raises ImageReadError."""
@@ -194,23 +192,24 @@ class Extractor:
             yield from _finish(waiting)
             waiting = []
 
-        prepare = self._prepare(files, known, only_decoded, large=self._parts is not None)
-        for prepared in self._with_parts(_once(prepare, remember)):
-            if prepared.is_pause:
-                yield from finished()
-                yield prepared.result
-                continue
-            pictures += prepared.picture is not None
-            waiting.append(prepared)
-            if pictures and pictures == self.engine.batch:
-                if len(under_way) == self.engine.depth:
-                    yield from _finish(*under_way.popleft())
-                under_way.append((waiting, self._start(waiting)))
-                waiting, pictures = [], 0
-            elif not pictures and not under_way:
-                yield from _finish(waiting)
-                waiting = []
-        yield from finished()
+        # closed whatever ends this: what reads ahead is not to live as long as an error's traceback
+        with closing(self._prepare(files, known, only_decoded, large=self._parts is not None)) as prepare:
+            for prepared in self._with_parts(_once(prepare, remember)):
+                if prepared.is_pause:
+                    yield from finished()
+                    yield prepared.result
+                    continue
+                pictures += prepared.picture is not None
+                waiting.append(prepared)
+                if pictures and pictures == self.engine.batch:
+                    if len(under_way) == self.engine.depth:
+                        yield from _finish(*under_way.popleft())
+                    under_way.append((waiting, self._start(waiting)))
+                    waiting, pictures = [], 0
+                elif not pictures and not under_way:
+                    yield from _finish(waiting)
+                    waiting = []
+            yield from finished()
 
     def _with_parts(self, prepared: Iterable[_Prepared[Key]]) -> Iterator[_Prepared[Key]]:
         """What was prepared, in order, with the parts of its pictures, if they are wanted."""
@@ -237,7 +236,7 @@ class Extractor:
         only_decoded: Callable[[str], bool] = lambda sha256: False,
         *,
         large: bool = False,
-    ) -> Iterator[_Prepared[Key]]:
+    ) -> Generator[_Prepared[Key], None, None]:
         """Read and fit `files` in threads, in order, only so many of them ahead; with `large`, for their parts too."""
         from cbir.engines import WORTH_CUDA, has_cuda
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from cbir.index.columns.classes import CLASSES, COUNT, RowClasses, unpack
 from cbir.index.columns.column import Column, ColumnReader, Records
 from cbir.index.columns.registry import all_columns
 from cbir.index.files import FileRecord, Files, FileTable
-from cbir.index.format import BlockEntry, Meta, load_meta
+from cbir.index.format import BlockEntry, Meta, ShortlistEntry, load_meta
 from cbir.index.rowfile import RowFile
 from cbir.utils.half import to_float32
 
@@ -45,6 +46,7 @@ class Index:
         self.meta = meta
         self._blocks = [_Block(directory, entry, meta.dimension if features else None) for entry in meta.blocks]
         self._starts = np.cumsum([0, *(block.rows for block in meta.blocks)])
+        self._remembering = threading.Lock()  # what is read or told once, for all threads
         self._valid: npt.NDArray[np.bool_] | None = None
         self._damaged_rows: set[int] = set()
         self._told: set[int] = set()
@@ -100,10 +102,11 @@ class Index:
     def valid(self) -> npt.NDArray[np.bool_]:
         """Which rows count, shape (rows,)."""
         if self._valid is None:
-            self._valid = np.ones(self.rows, dtype=np.bool_)
+            valid = np.ones(self.rows, dtype=np.bool_)
             for start, block in zip(self._starts, self.meta.blocks, strict=False):
                 for first, stop in block.invalid:
-                    self._valid[start + first : start + stop] = False
+                    valid[start + first : start + stop] = False
+            self._valid = valid  # only now: other threads may be asking
         return self._valid
 
     @property
@@ -153,10 +156,11 @@ class Index:
             damaged = rows[~is_unit]
             self._damaged_rows.update(damaged[self.valid[damaged]].tolist())
             for block, _, _ in self._by_block(damaged[self.valid[damaged]]):
-                if id(block) not in self._told:
-                    self._told.add(id(block))
-                    self.damage.append(str(block.features.damaged("is damaged (it has rows that are no features)")))
-                    logger.warning("%s Until then these are not found.", self.damage[-1])
+                with self._remembering:
+                    if id(block) not in self._told:
+                        self._told.add(id(block))
+                        self.damage.append(str(block.features.damaged("is damaged (it has rows that are no features)")))
+                        logger.warning("%s Until then these are not found.", self.damage[-1])
         return features
 
     def classes(self) -> RowClasses:
@@ -269,14 +273,20 @@ class Index:
         """
         if self._shortlist is not None:
             self._shortlist.trees.check()
-        elif self.meta.shortlist is not None and not self._shortlist_is_gone:
-            try:
-                self._shortlist = open_shortlist(self.directory, self.meta.shortlist, self.meta.dimension, self.valid)
-            except IndexDamagedError:
-                if load_meta(self.directory).shortlist == self.meta.shortlist:
-                    raise
-                self._shortlist_is_gone = True
+        elif self.meta.shortlist is not None:
+            with self._remembering:
+                self._open_shortlist(self.meta.shortlist)
         return self._shortlist
+
+    def _open_shortlist(self, entry: ShortlistEntry) -> None:
+        if self._shortlist is not None or self._shortlist_is_gone:
+            return
+        try:
+            self._shortlist = open_shortlist(self.directory, entry, self.meta.dimension, self.valid)
+        except IndexDamagedError:
+            if load_meta(self.directory).shortlist == entry:
+                raise
+            self._shortlist_is_gone = True
 
 
 class _Block:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from cbir.backbones.backbone import Backbone
+from cbir.engines.lazy import LazyEngine
 from cbir.images.regions import Box, Region, RegionOption, whole
 from cbir.parts.reader import QUERY_SIDES, SIDE, Maps, PartReader, mean_of, rooted
 from cbir.parts.whitening import Whitening, general
@@ -96,11 +97,11 @@ class Located:
 class Locator:
     """Finds what one query shows in any number of pictures, with one network, which is loaded when it is needed.
 
-    Pictures are upright and in RGB, as `images.read.read_image` makes them. ModelError where the backbone has no maps
-    of what is where in a picture.
+    `engine` is one of `engines.NAMES`, or one that is shared. Pictures are upright and in RGB, as
+    `images.read.read_image` makes them. ModelError where the backbone has no maps of what is where in a picture.
     """
 
-    def __init__(self, backbone: Backbone | str, *, engine: str | None = None) -> None:
+    def __init__(self, backbone: Backbone | str, *, engine: LazyEngine | str | None = None) -> None:
         self.reader = PartReader(backbone, engine=engine)
 
     @functools.cached_property

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cbir.backbones.backbone import Backbone, describe
-from cbir.engines import Engine, open_engine
-from cbir.extract.extractor import Extractor
+from cbir.backbones.backbone import Backbone
+from cbir.engines import Engine
+from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.images.large import network_size as network_size
 from cbir.images.regions import Region
 from cbir.parts.windows import Grid, grid
@@ -46,25 +46,18 @@ class Means:
 class PartReader:
     """Reads parts of pictures with one backbone, which is loaded when the first picture needs it.
 
-    Its methods raise ModelError where the backbone has no maps of what is where in a picture.
+    `engine` is one of `engines.NAMES`, or one that is shared. Its methods raise ModelError where the backbone has no
+    maps of what is where in a picture.
     """
 
-    def __init__(
-        self, backbone: Backbone | str, *, engine: str | None = None, extractor: Extractor | None = None
-    ) -> None:
-        self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
-        self._engine_name = engine
-        self._extractor = extractor
-        self._engine: Engine | None = None
+    def __init__(self, backbone: Backbone | str, *, engine: LazyEngine | str | None = None) -> None:
+        self._engine = lazy_engine(backbone, engine)
+        self.backbone = self._engine.backbone
 
     @property
     def engine(self) -> Engine:
-        """The engine that does the work, the extractor's if there is one, opened now if it was not yet."""
-        if self._extractor is not None:
-            return self._extractor.engine
-        if self._engine is None:
-            self._engine = open_engine(self.backbone, engine=self._engine_name)
-        return self._engine
+        """The engine that does the work, opened now if it was not yet."""
+        return self._engine.opened()
 
     def maps(self, image: Image.Image, side: int = SIDE) -> Maps:
         """The maps of an RGB picture whose longer side is brought to about `side` pixels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,6 +38,7 @@ class Ranker:
     def __init__(self, index: Index, scale: Floats | None = None) -> None:
         self.index = index
         self._scale = scale
+        self._remembering = threading.RLock()  # what is read of the index once, for all threads
         self._centre: Centre | None = None
         self._cached: Floats | None = None
         self._lengths: Floats | None = None
@@ -126,8 +128,9 @@ class Ranker:
             return rows[self.index.comparable[rows]]
         if (cached := self._cache()) is None:
             return np.empty(0, dtype=np.int64)
-        if self._lengths is None:
-            self._lengths = centre.lengths(cached)
+        with self._remembering:
+            if self._lengths is None:
+                self._lengths = centre.lengths(cached)
         cosines = centre.cosines(cached, self._lengths, direction)
         cosines[~self.index.comparable] = -2
         return largest(cosines, min(SHORTLIST, len(self.index)))
@@ -191,9 +194,12 @@ class Ranker:
     def _cache(self) -> Floats | None:
         """All features of a small index, kept from the first call on; None if it is none."""
         index = self.index
-        if self._cached is None and 0 < index.rows <= SMALL and 4 * index.rows * index.meta.dimension <= CACHE_BYTES:
-            self._cached = np.concatenate([chunk for _, chunk in self._chunks()])
-        return self._cached
+        if not 0 < index.rows <= SMALL or 4 * index.rows * index.meta.dimension > CACHE_BYTES:
+            return None
+        with self._remembering:
+            if self._cached is None:
+                self._cached = np.concatenate([chunk for _, chunk in self._chunks()])
+            return self._cached
 
     def _shortlist(self) -> Shortlist | None:
         """The index's shortlist; where it is damaged, all rows are compared, and a line says so."""
@@ -201,18 +207,21 @@ class Ranker:
             try:
                 return self.index.shortlist()
             except IndexDamagedError as error:
-                self._has_shortlist = False
-                logger.warning("%s All pictures are compared instead.", error)
+                with self._remembering:
+                    if self._has_shortlist:
+                        self._has_shortlist = False
+                        logger.warning("%s All pictures are compared instead.", error)
         return None
 
     def _collection_centre(self) -> Centre:
         """The mean of a small index's features, and about that of a large one's."""
-        if self._centre is None:
-            cached = self._cache()
-            valid = np.flatnonzero(self.index.comparable)
-            if cached is None and len(valid) > CENTRE_ROWS:
-                sample = self._features(valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)])
-            else:
-                sample = self._features(valid)
-            self._centre = Centre.of(sample, len(valid))
-        return self._centre
+        with self._remembering:
+            if self._centre is None:
+                cached = self._cache()
+                valid = np.flatnonzero(self.index.comparable)
+                if cached is None and len(valid) > CENTRE_ROWS:
+                    sample = self._features(valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)])
+                else:
+                    sample = self._features(valid)
+                self._centre = Centre.of(sample, len(valid))
+            return self._centre

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,13 @@ import numpy as np
 from PIL import Image
 
 from cbir.errors import ModelError
-from cbir.extract.extractor import Extractor
 from cbir.images.fit import fit
 from cbir.images.regions import Asked, Region, RegionOption, of_label, whole
 from cbir.parts.reader import PartReader, mean_of, network_size
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
-    from cbir.backbones.backbone import Backbone
+    from cbir.engines.lazy import LazyEngine
     from cbir.parts.whitening import Whitening
     from cbir.segment.segmenter import Segmenter
 
@@ -28,8 +28,7 @@ _SIDE = 288
 class RegionFinder:
     """Finds regions that were asked for; segments are those of `cbir segment` with its own settings."""
 
-    def __init__(self, backbone: Backbone, *, engine: str | None = None) -> None:
-        self._backbone = backbone
+    def __init__(self, engine: LazyEngine) -> None:
         self._engine = engine
         self._segmenter: Segmenter | None = None
 
@@ -42,22 +41,24 @@ class RegionFinder:
         if self._segmenter is None:
             from cbir.segment.segmenter import Segmenter
 
-            self._segmenter = Segmenter(self._backbone, engine=self._engine)
+            self._segmenter = Segmenter(self._engine.backbone, engine=self._engine)
         return of_label(self._segmenter.segment(image).labels, asked.label, name)
 
 
 class RegionExtractor:
-    """Makes features of regions that can be compared with those of whole pictures, by an extractor's network.
+    """Makes features of regions that can be compared with those of whole pictures, by the same network.
 
     `whitening` finds what they are whitened with that are compared with rows of parts; it is called once, if at all.
     """
 
-    def __init__(self, extractor: Extractor, finder: RegionFinder, whitening: Callable[[], Whitening]) -> None:
-        self._extractor = extractor
-        self._finder = finder
+    def __init__(self, engine: LazyEngine, whitening: Callable[[], Whitening]) -> None:
+        self._engine = engine
+        self._finder = RegionFinder(engine)
+        self._reader = PartReader(engine.backbone, engine=engine)
         self._find_whitening = whitening
+        self._finding = threading.Lock()
+        self._whitening: Whitening | None = None
         self._has_map = True
-        self._parts: tuple[PartReader, Whitening] | None = None
 
     def feature(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
         """The feature, shape (dimension,), of length 1, and the region. ImageReadError, RegionError.
@@ -70,24 +71,23 @@ class RegionExtractor:
         if self._has_map:
             try:
                 pixels = np.asarray(crop.resize(network_size(crop.size, _SIDE), Image.Resampling.BICUBIC))
-                return l2_normalize(mean_of(self._extractor.engine.last_map(pixels[np.newaxis])[0], region)), region
+                return l2_normalize(mean_of(self._engine.opened().last_map(pixels[np.newaxis])[0], region)), region
             except ModelError:
                 self._has_map = False
-        fitted = fit(crop, self._extractor.backbone.preprocessing)
-        return l2_normalize(self._extractor.engine.features(fitted[np.newaxis])[0]), region
+        fitted = fit(crop, self._engine.backbone.preprocessing)
+        return l2_normalize(self._engine.opened().features(fitted[np.newaxis])[0]), region
 
     def part(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
         """What is compared with rows of parts, shape (dimension,), of length 1, and the region, the whole if None.
 
         ImageReadError, RegionError; what finding the whitening raises.
         """
-        if self._parts is None:
-            reader = PartReader(self._extractor.backbone, extractor=self._extractor)
-            self._parts = reader, self._find_whitening()
-        reader, whitening = self._parts
+        with self._finding:
+            if self._whitening is None:
+                self._whitening = self._find_whitening()
         image = _decode(data, name)
         region = self._finder.find(image, asked, name)
-        return whitening.rows(reader.region(image, None if asked is None else region))[0], region
+        return self._whitening.rows(self._reader.region(image, None if asked is None else region))[0], region
 
 
 def _decode(data: bytes, name: str) -> Image.Image:

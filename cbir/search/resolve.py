@@ -17,6 +17,7 @@ from cbir.search.queries import AnyQuery, Query, RowQuery, pictures_of
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
+    from cbir.engines.lazy import LazyEngine
     from cbir.images.regions import Box
     from cbir.search.regions import RegionExtractor
 
@@ -44,15 +45,16 @@ class QueryPicture:
 
 
 class QueryPictures:
-    """Looks at the pictures of queries for one index, with the extractor of its backbone, whose `engine` has a name.
+    """Looks at the pictures of queries for one index, with its backbone's extractor, and with the engine of that.
 
     Memory is bounded however many queries there are: some thousand pictures are remembered.
     """
 
-    def __init__(self, index: Index, extractor: Extractor, *, engine: str | None = None) -> None:
+    def __init__(self, index: Index, extractor: Extractor, engine: LazyEngine) -> None:
         self._index = index
         self._extractor = extractor
         self._engine = engine
+        self._making = threading.Lock()
         self._regions: RegionExtractor | None = None
         self._rows_by_content: dict[str, list[int]] | None = None
 
@@ -145,12 +147,12 @@ class QueryPictures:
     def _look_at_region(self, picture: Query) -> QueryPicture:
         """What is known of a picture that is asked by a region or for parts: that is always computed."""
         from cbir.parts.learning import whitening_of_index
-        from cbir.search.regions import RegionExtractor, RegionFinder
+        from cbir.search.regions import RegionExtractor
 
-        if self._regions is None:
-            backbone = self._extractor.backbone
-            finder = RegionFinder(backbone, engine=self._engine)
-            self._regions = RegionExtractor(self._extractor, finder, lambda: whitening_of_index(self._index, backbone))
+        with self._making:
+            if self._regions is None:
+                backbone = self._engine.backbone
+                self._regions = RegionExtractor(self._engine, lambda: whitening_of_index(self._index, backbone))
         try:
             data = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
             compute = self._regions.part if picture.parts else self._regions.feature
@@ -183,11 +185,13 @@ class QueryPictures:
 
     def _rows_of(self, sha256: str) -> list[int]:
         """`Index.find` for many contents: that reads the whole list of files each time."""
-        if self._rows_by_content is None:
-            rows = self._rows_by_content = {}
-            for row, (content, is_valid) in enumerate(
-                zip(self._index.files().sha256s, self._index.valid.tolist(), strict=True)
-            ):
-                if is_valid:
-                    rows.setdefault(content, []).append(row)
+        with self._making:
+            if self._rows_by_content is None:
+                rows: dict[str, list[int]] = {}
+                for row, (content, is_valid) in enumerate(
+                    zip(self._index.files().sha256s, self._index.valid.tolist(), strict=True)
+                ):
+                    if is_valid:
+                        rows.setdefault(content, []).append(row)
+                self._rows_by_content = rows
         return self._rows_by_content.get(sha256, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from cbir.engines.lazy import LazyEngine
 from cbir.errors import CbirError, ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
@@ -86,8 +88,9 @@ class Searcher:
     def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None, queries: int = 1):
         self.index = index
         self.backbone = backbone_of(index, weights=weights)
-        extractor = Extractor(self.backbone, engine=engine, pictures=queries)
-        self._pictures = QueryPictures(index, extractor, engine=engine)
+        shared = LazyEngine(self.backbone, engine, expected=queries)
+        self._pictures = QueryPictures(index, Extractor(self.backbone, engine=shared, pictures=queries), shared)
+        self._remembering = threading.RLock()  # what is read of the index once, for all threads; no network's work
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
         self._classes: RowClasses | None = None
         self._has_warned = False
@@ -170,9 +173,10 @@ class Searcher:
         if not can_be:
             raise CbirError("Parts have no percentiles, and no weights of classes: leave those out, or the parts.")
         check_parts(self.index, self.backbone)
-        if not self._has_warned:
-            self._has_warned = True
-            warn_of_missing(self.index)
+        with self._remembering:
+            if not self._has_warned:
+                self._has_warned = True
+                warn_of_missing(self.index)
         return replace(query, parts=True)
 
     def _check_words(self, query: WordQuery, wanted: _Wanted) -> None:
@@ -247,10 +251,14 @@ class Searcher:
 
     def _known_classes(self) -> RowClasses:
         """The classes of all rows, read once; a line says it where those of some pictures are not there yet."""
-        if self._classes is not None:
+        with self._remembering:
+            if self._classes is None:
+                self._classes = self._read_classes()
             return self._classes
+
+    def _read_classes(self) -> RowClasses:
         try:
-            classes = self._classes = classes_of(self.index)
+            classes = classes_of(self.index)
         except IndexDamagedError:
             raise
         except CbirError as error:
@@ -270,13 +278,15 @@ class Searcher:
     def _scores(self, query: WordQuery) -> Scores:
         """What its words make of each row, nothing of one without classes; kept for the next query by the same."""
         words = WordQuery(query.words, query.without)
-        if self._last_scores is None or self._last_scores[0] != words:
-            classes = self._known_classes()
-            scores = score_words(words.words, words.without, *classes)
-            scores.shown[~classes.known] = 0
-            scores.evidence[~classes.known] = 0
-            self._last_scores = words, scores
-        return self._last_scores[1]
+        last = self._last_scores  # which other threads replace
+        if last is not None and last[0] == words:
+            return last[1]
+        classes = self._known_classes()
+        scores = score_words(words.words, words.without, *classes)
+        scores.shown[~classes.known] = 0
+        scores.evidence[~classes.known] = 0
+        self._last_scores = words, scores
+        return scores
 
     def _feature(self, picture: QueryPicture) -> Floats:
         return self.index.features(picture.rows[:1])[0] if picture.feature is None else picture.feature
@@ -291,13 +301,14 @@ class Searcher:
         ]
 
     def _ranker(self, class_name: str | None) -> Ranker:
-        if class_name not in self._rankers:
-            assert class_name is not None
-            # only then: the names of a thousand classes are no part of a usual search's start
-            from cbir.backbones.head import class_weights
+        with self._remembering:
+            if class_name not in self._rankers:
+                assert class_name is not None
+                # only then: the names of a thousand classes are no part of a usual search's start
+                from cbir.backbones.head import class_weights
 
-            self._rankers[class_name] = Ranker(self.index, class_weights(self.backbone, class_name))
-        return self._rankers[class_name]
+                self._rankers[class_name] = Ranker(self.index, class_weights(self.backbone, class_name))
+            return self._rankers[class_name]
 
     def _percentile(self, score: float) -> float | None:
         cosines = self.index.meta.cosines

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cbir.backbones.backbone import Backbone, describe
-from cbir.engines import Engine, open_engine
+from cbir.backbones.backbone import Backbone
+from cbir.engines import Engine
+from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.images import safely
 from cbir.segment.clusters import clusters
 from cbir.segment.colours import distinct_colours
@@ -47,16 +48,16 @@ class Segmentation:
 class Segmenter:
     """Segments pictures with one backbone, which is loaded once, when the first picture needs it.
 
-    `method` is one of METHODS: "regions" merges superpixels, "kmeans" clusters hypercolumns. With `fast`, "regions"
-    reads the picture at one size instead of two. `layer_weights`, one a stage from fine to coarse, and `seed` are for
-    "kmeans".
+    `engine` is one of `engines.NAMES`, or one that is shared. `method` is one of METHODS: "regions" merges superpixels,
+    "kmeans" clusters hypercolumns. With `fast`, "regions" reads the picture at one size instead of two.
+    `layer_weights`, one a stage from fine to coarse, and `seed` are for "kmeans".
     """
 
     def __init__(
         self,
         backbone: Backbone | str,
         *,
-        engine: str | None = None,
+        engine: LazyEngine | str | None = None,
         method: str = "regions",
         fast: bool = False,
         layer_weights: Sequence[float] | None = None,
@@ -64,20 +65,17 @@ class Segmenter:
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"there is no method {method!r}: choose from {', '.join(METHODS)}")
-        self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        self._engine = lazy_engine(backbone, engine)
+        self.backbone = self._engine.backbone
         self.method = method
         self._fast = fast
         self._layer_weights = layer_weights
         self._seed = seed
-        self._engine_name = engine
-        self._engine: Engine | None = None
 
     @property
     def engine(self) -> Engine:
         """The engine that does the work, opened now if it was not yet."""
-        if self._engine is None:
-            self._engine = open_engine(self.backbone, engine=self._engine_name)
-        return self._engine
+        return self._engine.opened()
 
     def segment(
         self, picture: Path | str | bytes | Image.Image, count: int | None = None, *, scale: float = 1.0

@@ -77,14 +77,16 @@ def command(
     asked = asked_region(region, segment)
     from cbir.backbones.backbone import describe
     from cbir.backbones.catalog import BUNDLED
+    from cbir.engines.lazy import LazyEngine
     from cbir.images.safely import open_image
     from cbir.locate.locator import Locator
     from cbir.search.regions import RegionFinder
 
     backbone = describe(model or os.environ.get("CBIR_MODEL") or BUNDLED, weights)
+    shared = LazyEngine(backbone, engine)
     shown = open_image(query)
-    where = None if asked is None else RegionFinder(backbone, engine=engine).find(shown, asked, str(query))
-    locator = Locator(backbone, engine=engine)
+    where = None if asked is None else RegionFinder(shared).find(shown, asked, str(query))
+    locator = Locator(backbone, engine=shared)
     target = locator.target(shown, where)
     files = _Overlays(out, (query, *images), force=force)
     format_ = format_ or output.default_format(piped="jsonl")

@@ -1,0 +1,35 @@
+"""An engine that is opened when the first picture needs it."""
+
+from __future__ import annotations
+
+import threading
+
+import cbir.engines
+from cbir.backbones.backbone import Backbone, describe
+
+
+class LazyEngine:
+    """One engine for all that a command does with a backbone, opened at its first use, once for all threads.
+
+    `engine` is one of `engines.NAMES`, as in `open_engine`; `expected` is about how many pictures there will be.
+    """
+
+    def __init__(self, backbone: Backbone | str, engine: str | None = None, *, expected: int = 1) -> None:
+        self.backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        self._name = engine
+        self._expected = expected
+        self._opening = threading.Lock()
+        self._engine: cbir.engines.Engine | None = None
+
+    def opened(self) -> cbir.engines.Engine:
+        """Return the engine, opened now if it was not yet. Raises what `open_engine` raises, each time."""
+        if self._engine is None:
+            with self._opening:
+                if self._engine is None:
+                    self._engine = cbir.engines.open_engine(self.backbone, engine=self._name, pictures=self._expected)
+        return self._engine
+
+
+def lazy_engine(backbone: Backbone | str, engine: LazyEngine | str | None, *, expected: int = 1) -> LazyEngine:
+    """Return `engine` itself if it is one that others share, else a new one of that name."""
+    return engine if isinstance(engine, LazyEngine) else LazyEngine(backbone, engine, expected=expected)
