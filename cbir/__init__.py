@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from cbir.search.queries import CombinedQuery as CombinedQuery
     from cbir.search.queries import Query as Query
     from cbir.search.queries import WordQuery as WordQuery
-    from cbir.search.searcher import Match as Match
+    from cbir.search.results import Match as Match
+    from cbir.search.results import SearchResult as SearchResult
     from cbir.search.searcher import Searcher as Searcher
-    from cbir.search.searcher import SearchResult as SearchResult
     from cbir.segment.segmenter import Segmentation as Segmentation
     from cbir.segment.segmenter import Segmenter as Segmenter
     from cbir.tags.tagger import Tagged as Tagged
@@ -45,10 +45,10 @@ _HOMES = {
     "Index": "cbir.index.store",
     "Located": "cbir.locate.locator",
     "Locator": "cbir.locate.locator",
-    "Match": "cbir.search.searcher",
+    "Match": "cbir.search.results",
     "Query": "cbir.search.queries",
     "Report": "cbir.indexing.apply",
-    "SearchResult": "cbir.search.searcher",
+    "SearchResult": "cbir.search.results",
     "Searcher": "cbir.search.searcher",
     "Segmentation": "cbir.segment.segmenter",
     "Segmenter": "cbir.segment.segmenter",

@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cbir.errors import IndexDamagedError
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
+from cbir.utils.moments import moment
 
 if TYPE_CHECKING:
     from cbir.index.files import Files
@@ -39,6 +40,19 @@ class Member:
     is_kept: bool
     is_exact: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the picture as JSON records have it."""
+        return {
+            "path": str(self.path),
+            "width": self.width,
+            "height": self.height,
+            "bytes": self.bytes,
+            "mtime": moment(self.mtime_ns // 10**9),
+            "score": round(self.score, 4),
+            "keep": self.is_kept,
+            "exact": self.is_exact,
+        }
+
 
 @dataclass(frozen=True)
 class Group:
@@ -50,6 +64,11 @@ class Group:
     def bytes(self) -> int:
         """The length of all files but the kept one."""
         return sum(member.bytes for member in self.members[1:])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the group as JSON records have it."""
+        members = [member.to_dict() for member in self.members]
+        return {"pictures": len(members), "bytes": self.bytes, "members": members}
 
 
 @dataclass
@@ -66,6 +85,12 @@ class Duplicates:
     unread: int = 0
     stale: int = 0
     links: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all that was found as one JSON record; groups have numbers, from 1."""
+        groups = [{"group": number, **group.to_dict()} for number, group in enumerate(self.groups, 1)]
+        counts = {name: getattr(self, name) for name in ("without_thumbnails", "unread", "stale", "links")}
+        return {"groups": groups, **counts}
 
 
 def find_duplicates(

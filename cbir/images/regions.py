@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +105,10 @@ class RegionOption:
         )
         return Region(Box(left, top, right - left, bottom - top))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the key of a JSON record that tells what was asked for."""
+        return {"region": self.text}
+
 
 def of_label(labels: npt.NDArray[np.uint8], label: int, name: str) -> Region:
     """A part of a segmentation, of which `labels`, shape (height, width), is the label map.
@@ -126,6 +130,10 @@ class SegmentOption:
     """A part of a picture by its number in `cbir segment`."""
 
     label: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the key of a JSON record that tells what was asked for."""
+        return {"segment": self.label}
 
 
 Asked = RegionOption | SegmentOption

@@ -101,8 +101,8 @@ class Report:
             text += f", left out {self.left_out.total()}"
         return text
 
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as one JSON record."""
         counts = (
             "total",
             "added",

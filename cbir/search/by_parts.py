@@ -41,19 +41,6 @@ class PartsFound(NamedTuple):
     boxes: list[Box]
 
 
-def warn_of_missing(index: Index) -> None:
-    """A line where the parts of some pictures are not there yet."""
-    count = int((index.missing(SIGNS) & index.valid).sum())
-    if count:
-        logger.warning(
-            "Parts do not find %s of the index's %s pictures, whose parts it does not have yet: "
-            "`cbir index --index %s` reads them.",
-            f"{count:,}",
-            f"{len(index):,}",
-            index.directory.name,
-        )
-
-
 def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> PartsFound:
     """The first `count` pictures of an index by their best window, the rows `own` left out.
 

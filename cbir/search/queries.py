@@ -1,4 +1,4 @@
-"""What is searched by: a picture, several that make one query together, or words. docs/queries.md and docs/words.md."""
+"""Query types: one image, several combined, or words. docs/queries.md and docs/words.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,9 @@ class Query:
     region: Asked | None = field(default=None, kw_only=True)
     parts: bool | None = field(default=None, kw_only=True)
 
+    figures: ClassVar[tuple[str, ...]] = ("score", "percentile")
+    spoken: ClassVar[str] = ""
+
     @classmethod
     def from_path(
         cls, path: str | Path, *, region: str | None = None, segment: int | None = None, parts: bool | None = None
@@ -50,6 +53,20 @@ class Query:
 
             asked = RegionOption.parse(region) if region is not None else SegmentOption(segment or 0)
         return cls(Path(path), os.fspath(path), region=asked, parts=parts)
+
+    @property
+    def images(self) -> tuple[Query, ...]:
+        """The image itself."""
+        return (self,)
+
+    @property
+    def like(self) -> tuple[Query, ...]:
+        """The image itself: matches are to be like it."""
+        return (self,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the query's own keys of a result's JSON record."""
+        return {"query": self.name}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,21 +86,26 @@ class CombinedQuery:
     """One query by several pictures: what is `like` all of them, and not like the `unlike` ones.
 
     `shares` says how much each of `like` counts, positive numbers of which only the ratios matter; without them all
-    count the same. `strength` is how far to move away from `unlike`, 0 being not at all. ValueError where there is
-    nothing to be like, or numbers are impossible.
+    count the same. `strength` is how far to move away from `unlike`, 0 being not at all. Results tell the images of a
+    `group` as a list, also of one image; without it, the name of its only image. ValueError where
+    there is nothing to be like, or numbers are impossible.
     """
 
     like: tuple[Query, ...]
     unlike: tuple[Query, ...] = ()
     shares: tuple[float, ...] = ()
     strength: float = STRENGTH
+    group: bool = field(default=True, kw_only=True)
+
+    figures: ClassVar[tuple[str, ...]] = ("score", "percentile")
+    spoken: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if not self.like:
             raise ValueError("a query needs a picture that matches are to be like")
         if self.shares and len(self.shares) != len(self.like):
             raise ValueError(f"{len(self.shares)} shares for {len(self.like)} pictures")
-        if any(query.parts for query in self.pictures):
+        if any(query.parts for query in self.images):
             raise ValueError("pictures are found by parts of one picture, and not of several together")
         if not all(math.isfinite(share) and share > 0 for share in self.shares):
             raise ValueError("shares are numbers above 0")
@@ -96,12 +118,19 @@ class CombinedQuery:
         return " + ".join(query.name for query in self.like)
 
     @property
-    def pictures(self) -> tuple[Query, ...]:
-        """All pictures, those to be like first."""
+    def images(self) -> tuple[Query, ...]:
+        """All images, those to be like first."""
         return self.like + self.unlike
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the query's own keys of a result's JSON record."""
+        record: dict[str, Any] = {"query": [one.name for one in self.like] if self.group else self.name}
+        if self.unlike:
+            record["unlike"] = [one.name for one in self.unlike]
+        return record
+
     def combine(self, features: Sequence[Floats]) -> Combination:
-        """One feature from those of `pictures`, each of shape (dimension,) and of length 1."""
+        """One feature from those of `images`, each of shape (dimension,) and of length 1."""
         like, unlike = features[: len(self.like)], features[len(self.like) :]
         likeness = np.average(like, axis=0, weights=self.shares or None).astype(np.float32)
         direction = l2_normalize(likeness)
@@ -141,20 +170,57 @@ class WordQuery:
     @property
     def name(self) -> str:
         """The picture's name; without one, the words."""
-        if self.picture is not None:
-            return self.picture.name
+        return self.spoken if self.picture is None else self.picture.name
+
+    @property
+    def spoken(self) -> str:
+        """The words as one text."""
         unwanted = [f"not {word.text}" for word in self.without]
         return ", ".join([" + ".join(word.text for word in self.words), *unwanted] if self.words else unwanted)
 
+    @property
+    def alone(self) -> WordQuery:
+        """The same words without a picture."""
+        return self if self.picture is None else WordQuery(self.words, self.without)
+
+    @property
+    def images(self) -> tuple[Query, ...]:
+        """All images of its picture; of words alone none."""
+        return () if self.picture is None else self.picture.images
+
+    @property
+    def like(self) -> tuple[Query, ...]:
+        """The images that matches are to be like; of words alone none."""
+        return () if self.picture is None else self.picture.like
+
+    @property
+    def all_words(self) -> tuple[Word, ...]:
+        """All words, each once, those to be shown first."""
+        return tuple(dict.fromkeys(self.words + self.without))
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The names of the figures that people are shown of a match: of an inexact word, none is a probability."""
+        own = "probability" if all(word.exact for word in self.all_words) else "likeness"
+        return (own,) if self.picture is None else (*self.picture.figures, own)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences about how the words were taken, often none."""
+        return list(dict.fromkeys(remark for word in self.all_words for remark in word.remarks()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the query's own keys of a result's JSON record."""
+        about = {"query": self.name} if self.picture is None else self.picture.to_dict()
+        words = {
+            "words": [word.to_dict() for word in self.words],
+            "not_words": [word.to_dict() for word in self.without],
+            "remarks": self.remarks,
+        }
+        return {"query": about.pop("query"), **words, **about}
+
 
 AnyQuery = Query | CombinedQuery | WordQuery
-
-
-def pictures_of(query: AnyQuery) -> tuple[Query, ...]:
-    """All pictures of a query; of words alone none."""
-    if isinstance(query, WordQuery):
-        return () if query.picture is None else pictures_of(query.picture)
-    return query.pictures if isinstance(query, CombinedQuery) else (query,)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
 from cbir.images.contents import read_bytes
 from cbir.index.store import Index
-from cbir.search.queries import AnyQuery, Query, RowQuery, pictures_of
+from cbir.search.queries import AnyQuery, Query, RowQuery
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class QueryPictures:
                     asked.clear()  # a file that comes again after a pause may be another by then
                     found.clear()
                     continue
-                new = [one for one in dict.fromkeys(pictures_of(query)) if one not in asked]
+                new = [one for one in dict.fromkeys(query.images) if one not in asked]
                 asked.update(new)
                 for row in [one for one in new if isinstance(one, RowQuery)]:
                     found[row] = QueryPicture(self._rows_of(row.sha256), row.feature)
@@ -92,7 +92,7 @@ class QueryPictures:
         def answered() -> Iterator[tuple[AnyQuery, list[QueryPicture]]]:
             while waiting and waiting[0][1] <= looked:
                 query, _ = waiting.popleft()
-                yield query, [found[one] for one in pictures_of(query)]
+                yield query, [found[one] for one in query.images]
 
         for picture, what in self._look_at(needed()):
             if picture is not None and what is not None:
@@ -100,7 +100,7 @@ class QueryPictures:
                 looked += 1
             yield from answered()
             if len(found) > most:
-                asked.intersection_update([one for query, _ in waiting for one in pictures_of(query)])
+                asked.intersection_update([one for query, _ in waiting for one in query.images])
                 for one in [one for one in found if one not in asked]:
                     del found[one]
                 most = REMEMBERED + len(found)  # one query may need as many as it likes

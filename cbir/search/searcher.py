@@ -2,78 +2,39 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.engines.lazy import LazyEngine
-from cbir.errors import CbirError, ImageReadError, IndexDamagedError, RegionError
+from cbir.errors import CbirError, IndexDamagedError
 from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
 from cbir.index.columns.classes import RowClasses
+from cbir.index.columns.parts import SIGNS
 from cbir.index.store import Index
-from cbir.search.queries import AnyQuery, Combination, CombinedQuery, Query, WordQuery, pictures_of
+from cbir.search.queries import AnyQuery, Combination, CombinedQuery, Query, WordQuery
 from cbir.search.ranker import Ranker
 from cbir.search.resolve import QueryPicture, QueryPictures
+from cbir.search.results import Match, SearchResult
 from cbir.utils.vectors import Floats
 from cbir.words.of_index import classes_of
 from cbir.words.score import Scores, score_words, with_likeness
 
-if TYPE_CHECKING:
-    from cbir.images.regions import Box
-
-logger = logging.getLogger("cbir")
-
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Match:
-    """A picture that was found.
-
-    `score` is the cosine of its features and the query's: 1 is the same picture. Of a query of several pictures it is
-    the mean of the cosines with those that matches are to be like. `percentile` is the share, in percent, of random
-    pairs of the index's pictures that are less alike than that; None where the index does not know. `row` is the
-    picture's row in the index, by which `tags.tagger.RowTags` tells its tags. Of a search by parts, `box` is where in
-    the picture, in its pixels, its most similar window is, and `score` the likeness of that window, 1 at most.
-
-    Of a query with words, `probability` is what the network gives to their being shown, and to the unwanted ones' not
-    being shown; with an inexact word (`Word.exact`) it is a likeness from 0 to 1. Of words alone, it is the score too.
-    """
-
-    rank: int
-    path: Path
-    score: float
-    percentile: float | None = None
-    probability: float | None = None
-    row: int = -1
-    box: Box | None = None
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What one query brought: matches, best first, or why a picture of it could not be read or has no such region.
-
-    `boxes` are where the regions of its pictures are (`queries.pictures_of`, in that order), None of whole ones.
-    """
-
-    query: AnyQuery
-    matches: list[Match] = field(default_factory=list)
-    error: ImageReadError | RegionError | None = None
-    boxes: tuple[Box | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Wanted:
     """Which matches of a query are wanted, as `Searcher.search` was told."""
 
+    class_weights: str | None
     count: int
     reranked: bool
     include_self: bool
@@ -93,7 +54,6 @@ class Searcher:
         self._remembering = threading.RLock()  # what is read of the index once, for all threads; no network's work
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
         self._classes: RowClasses | None = None
-        self._has_warned = False
         self._last_scores: tuple[WordQuery, Scores] | None = None
 
     def search(
@@ -132,7 +92,12 @@ class Searcher:
                 "until then only a cosine can be the least score."
             )
         ranker = self._ranker(class_name)
-        wanted = _Wanted(count, reranked, include_self, min_score, min_percentile, min_probability)
+        class_weights = None
+        if class_name is not None:
+            from cbir.backbones.imagenet import find_class
+
+            class_weights = find_class(class_name).name
+        wanted = _Wanted(class_weights, count, reranked, include_self, min_score, min_percentile, min_probability)
         if isinstance(queries, Sequence):  # what can be told before the first answer
             for query in queries:
                 if isinstance(query, WordQuery):
@@ -157,15 +122,25 @@ class Searcher:
         asked = (Query.from_path(one) if isinstance(one, (str, Path)) else one for one in queries)
         asked = (self._by_parts(query, ranker, wanted) for query in asked)
         for query, pictures in self._pictures.of(asked):
-            boxes = tuple(picture.box for picture in pictures)
-            yield replace(self._result(query, pictures, ranker, wanted), boxes=boxes)
+            if isinstance(query, WordQuery):
+                self._check_words(query, wanted)
+            error = next((picture.error for picture in pictures if picture.error is not None), None)
+            yield SearchResult(
+                query,
+                self.index.directory,
+                self.backbone.name,
+                [] if error else self._found(query, pictures, ranker, wanted),
+                error,
+                tuple(picture.box for picture in pictures),
+                wanted.class_weights,
+                self._notices(query),
+            )
 
     def _by_parts(self, query: AnyQuery | None, ranker: Ranker, wanted: _Wanted) -> AnyQuery | None:
         """The same query, which says whether it finds pictures by their parts; CbirError where it cannot, but must."""
         if not isinstance(query, Query) or query.parts is False or (query.parts is None and query.region is None):
             return query
         from cbir.parts.learning import check_parts
-        from cbir.search.by_parts import warn_of_missing
 
         can_be = ranker is self._rankers[None] and wanted.min_percentile is None
         if query.parts is None and (self.index.meta.parts is None or not can_be):
@@ -173,11 +148,35 @@ class Searcher:
         if not can_be:
             raise CbirError("Parts have no percentiles, and no weights of classes: leave those out, or the parts.")
         check_parts(self.index, self.backbone)
-        with self._remembering:
-            if not self._has_warned:
-                self._has_warned = True
-                warn_of_missing(self.index)
         return replace(query, parts=True)
+
+    def _notices(self, query: AnyQuery) -> tuple[str, ...]:
+        """Sentences about what a search by `query` could not find."""
+        if isinstance(query, WordQuery):
+            return self._without_classes
+        return self._without_parts if isinstance(query, Query) and query.parts else ()
+
+    @cached_property
+    def _without_classes(self) -> tuple[str, ...]:
+        """A sentence where the classes of some pictures are not there yet."""
+        if (self._known_classes().known | ~self.index.valid).all():
+            return ()
+        return _notice(
+            self.index,
+            self.index.without_classes(),
+            "Words do not find {count} of the index's {pictures} pictures, whose classes it does not have yet: "
+            "`cbir index --index {name}` looks for them.",
+        )
+
+    @cached_property
+    def _without_parts(self) -> tuple[str, ...]:
+        """A sentence where the parts of some pictures are not there yet."""
+        return _notice(
+            self.index,
+            self.index.missing(SIGNS),
+            "Parts do not find {count} of the index's {pictures} pictures, whose parts it does not have yet: "
+            "`cbir index --index {name}` reads them.",
+        )
 
     def _check_words(self, query: WordQuery, wanted: _Wanted) -> None:
         """Raise what a search by words can be refused for: see `search`."""
@@ -185,40 +184,36 @@ class Searcher:
         if query.picture is None and (wanted.min_score is not None or wanted.min_percentile is not None):
             raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
 
-    def _result(self, query: AnyQuery, found: Sequence[QueryPicture], ranker: Ranker, wanted: _Wanted) -> SearchResult:
-        if isinstance(query, WordQuery):
-            self._check_words(query, wanted)
-        for picture in found:
-            if picture.error is not None:
-                return SearchResult(query, error=picture.error)
+    def _found(self, query: AnyQuery, found: Sequence[QueryPicture], ranker: Ranker, wanted: _Wanted) -> list[Match]:
+        """The matches of a query, of whose images this was `found`."""
         features = [self._feature(picture) for picture in found if picture.part is None]
         own: list[int] = []
         if not wanted.include_self:
-            pictures = zip(pictures_of(query), found, strict=True)
+            pictures = zip(query.images, found, strict=True)
             own = [row for picture, what in pictures for row in self._own_rows(picture, what.rows)]
         if isinstance(query, Query) and found[0].part is not None:
-            return self._result_of_parts(query, found[0].part, own, wanted)
+            return self._found_by_parts(found[0].part, own, wanted)
         if isinstance(query, WordQuery):
-            return self._result_of_words(query, features, own, ranker, wanted)
+            return self._found_by_words(query, features, own, ranker, wanted)
         feature = _combine(query, features)
         rows, scores = ranker.ranked(feature.direction, wanted.count + len(own), reranked=wanted.reranked)
         if isinstance(query, CombinedQuery) or ranker is not self._rankers[None]:
             scores = self.index.features(rows) @ feature.likeness
         keep = ~np.isin(rows, own) & self._score_enough(scores, wanted)
-        return SearchResult(query, self._matches(rows[keep][: wanted.count], scores[keep][: wanted.count]))
+        return self._matches(rows[keep][: wanted.count], scores[keep][: wanted.count])
 
-    def _result_of_parts(self, query: Query, part: Floats, own: list[int], wanted: _Wanted) -> SearchResult:
+    def _found_by_parts(self, part: Floats, own: list[int], wanted: _Wanted) -> list[Match]:
         from cbir.search.by_parts import find_parts
 
         found = find_parts(self.index, part, wanted.count, own)
         keep = self._score_enough(found.scores, wanted)
         matches = self._matches(found.rows[keep], found.scores[keep], alike=False)
         boxes = [box for box, is_kept in zip(found.boxes, keep, strict=True) if is_kept]
-        return SearchResult(query, [replace(match, box=box) for match, box in zip(matches, boxes, strict=True)])
+        return [replace(match, box=box) for match, box in zip(matches, boxes, strict=True)]
 
-    def _result_of_words(
+    def _found_by_words(
         self, query: WordQuery, features: Sequence[Floats], own: Sequence[int], ranker: Ranker, wanted: _Wanted
-    ) -> SearchResult:
+    ) -> list[Match]:
         """What words find, by themselves or with a picture, of which `features` and the rows `own` are."""
         scores = self._scores(query)
         evidence = scores.evidence
@@ -235,10 +230,10 @@ class Searcher:
         rows = rows[: wanted.count]
         shown = scores.shown[rows]
         if feature is None:
-            return SearchResult(query, self._matches(rows, shown, shown, alike=False))
+            return self._matches(rows, shown, shown, alike=False)
         cosines = self.index.features(rows) @ feature.likeness
         keep = self._score_enough(cosines, wanted)
-        return SearchResult(query, self._matches(rows[keep], cosines[keep], shown[keep]))
+        return self._matches(rows[keep], cosines[keep], shown[keep])
 
     def _score_enough(self, scores: Floats, wanted: _Wanted) -> npt.NDArray[np.bool_]:
         """Which cosines are as large as they are wanted."""
@@ -250,7 +245,7 @@ class Searcher:
         return keep
 
     def _known_classes(self) -> RowClasses:
-        """The classes of all rows, read once; a line says it where those of some pictures are not there yet."""
+        """The classes of all rows, read once."""
         with self._remembering:
             if self._classes is None:
                 self._classes = self._read_classes()
@@ -263,21 +258,11 @@ class Searcher:
             raise
         except CbirError as error:
             raise CbirError(f"{self.index.directory.name} cannot be searched by words. {error}") from error
-        if not (classes.known | ~self.index.valid).all():
-            count = int((self.index.without_classes() & self.index.valid).sum())
-            if count:
-                logger.warning(
-                    "Words do not find %s of the index's %s pictures, whose classes it does not have yet: "
-                    "`cbir index --index %s` looks for them.",
-                    f"{count:,}",
-                    f"{len(self.index):,}",
-                    self.index.directory.name,
-                )
         return classes
 
     def _scores(self, query: WordQuery) -> Scores:
         """What its words make of each row, nothing of one without classes; kept for the next query by the same."""
-        words = WordQuery(query.words, query.without)
+        words = query.alone
         last = self._last_scores  # which other threads replace
         if last is not None and last[0] == words:
             return last[1]
@@ -332,6 +317,13 @@ class Searcher:
             )
             for rank, (row, score, probability) in enumerate(zip(rows, scores, shown, strict=True), start=1)
         ]
+
+
+def _notice(index: Index, missing: npt.NDArray[np.bool_], sentence: str) -> tuple[str, ...]:
+    """The sentence about rows, shape (rows,), of which something is missing; none where there are none."""
+    count = int((missing & index.valid).sum())
+    told = sentence.format(count=f"{count:,}", pictures=f"{len(index):,}", name=index.directory.name)
+    return (told,) if count else ()
 
 
 def _combine(query: Query | CombinedQuery, features: Sequence[Floats]) -> Combination:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbir.words.tag import Tag
 from cbir.words.wordnet import wordnet
 
 Integers = npt.NDArray[np.integer[Any]]
@@ -64,25 +65,6 @@ _VAGUE = (
 
 # Pictures whose synsets' probabilities are summed up at a time.
 _CHUNK = 1000
-
-
-@dataclass(frozen=True)
-class Tag:
-    """A word for a picture, and the probability that the picture shows one.
-
-    `place` is the number of its synset in `wordnet()`; `is_class` tells one of ImageNet's classes from a word above
-    some.
-    """
-
-    word: str
-    probability: float
-    place: int
-    is_class: bool
-
-    @property
-    def synset(self) -> str:
-        """Its id in WordNet, such as n02012849."""
-        return wordnet().wordnet_id(self.place)
 
 
 @dataclass(frozen=True)

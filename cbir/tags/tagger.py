@@ -17,8 +17,9 @@ from cbir.index.columns.classes import CLASSES, unpack
 from cbir.index.datafile import how_to_repair
 from cbir.index.store import Index
 from cbir.search.queries import Query
-from cbir.tags.rules import LEAST_PROBABILITY, MAX_GENERAL, MOST_TAGS, Tag, tags
+from cbir.tags.rules import LEAST_PROBABILITY, MAX_GENERAL, MOST_TAGS, tags
 from cbir.words.of_index import classes_of
+from cbir.words.tag import Tag
 
 if TYPE_CHECKING:
     from cbir.backbones.head import TopClasses

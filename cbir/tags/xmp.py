@@ -18,10 +18,11 @@ from xml.etree import ElementTree
 
 from cbir._version import __version__
 from cbir.errors import CbirError, reason_of
-from cbir.tags.rules import Tag, words_above
+from cbir.tags.rules import words_above
 from cbir.utils.drafts import Draft, sweep
 from cbir.utils.opening import OddFileError, read_regular
 from cbir.utils.rights import rights_of
+from cbir.words.tag import Tag
 
 #: How sidecars of `photo.jpg` are called: `photo.jpg.xmp`, as darktable and digiKam do, or `photo.xmp`, as Adobe does.
 NAMINGS = ("append", "replace")

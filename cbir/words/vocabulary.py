@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -127,6 +128,10 @@ class Word:
     def weights(self) -> Floats:
         """How much each class speaks for the word, from 0 to 1, shape (1000,); see `class_weights`."""
         return class_weights([sense.place for sense in self.used])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the word as JSON records have it: as typed, whether it is exact, and the synsets that are taken."""
+        return {"word": self.text, "exact": self.exact, "synsets": [sense.synset for sense in self.used]}
 
     def relatives(self, count: int = 3) -> list[str]:
         """The names of the classes that count most for an inexact word."""

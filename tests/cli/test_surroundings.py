@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from cbir.cli import cli
 from cbir.cli.terminal import failures
-from cbir.cli.terminal.output import moment
+from cbir.utils.moments import moment
 
 CHECKOUT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "cbir"]

@@ -208,7 +208,7 @@ def test_rehash_finds_what_no_time_tells(padded: Path, photo_folder: Folder, mon
     assert counts(report) == {"changed": 1, "changed_unseen": 1, "unchanged": 5}
     assert "1 changed with the times of before, 5 unchanged" in report.summary("photos")
     assert "changed 1, touched 0," in report.counts()
-    assert report.to_json()["changed_unseen"] == 1
+    assert report.to_dict()["changed_unseen"] == 1
     assert counts(refresh(padded, rehash=True)) == {"unchanged": 6}
 
 

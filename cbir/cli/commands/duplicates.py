@@ -17,7 +17,7 @@ from cbir.cli.terminal.table import Column
 from cbir.errors import CbirError, IndexDamagedError
 
 if TYPE_CHECKING:
-    from cbir.duplicates.find import Duplicates, Group, Member
+    from cbir.duplicates.find import Duplicates, Group
     from cbir.index.store import Index
 
 logger = logging.getLogger("cbir")
@@ -77,7 +77,7 @@ def command(
     format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
     index, is_damaged = _open(index_name, exact=exact)
     found = find_duplicates(index, min_score, exact=exact or is_damaged, quick=quick)
-    _write(found.groups, format_, null=null)
+    _write(found, format_, null=null)
     write_duplicates(found, index, sheet=sheet, html=html, force=force)
     _say(found, index.directory.name, exact=exact or is_damaged)
     if is_damaged or index.damage:
@@ -100,23 +100,24 @@ def _open(name: str | None, *, exact: bool) -> tuple[Index, bool]:
         return index, True
 
 
-def _write(groups: list[Group], format_: str, *, null: bool) -> None:
-    if format_ == "json":
-        output.write_json([_record(number, group) for number, group in enumerate(groups, 1)])
-    elif format_ == "jsonl":
-        for number, group in enumerate(groups, 1):
-            output.write_json_line(_record(number, group))
-    elif format_ == "paths":
-        output.write_paths((member.path for group in groups for member in group.members[1:]), null=null)
+def _write(found: Duplicates, format_: str, *, null: bool) -> None:
+    if format_ == "paths":
+        output.write_paths((member.path for group in found.groups for member in group.members[1:]), null=null)
     elif format_ == "table":
-        if groups:
-            _write_table(groups)
+        if found.groups:
+            _write_table(found.groups)
     else:
-        rows = [
-            [number if column == "group" else record[column] for column in _COLUMNS]
-            for number, group in enumerate(groups, 1)
-            for record in map(_member, group.members)
-        ]
+        _write_records(found.to_dict()["groups"], format_)
+
+
+def _write_records(groups: list[dict[str, Any]], format_: str) -> None:
+    if format_ == "json":
+        output.write_json(groups)
+    elif format_ == "jsonl":
+        for group in groups:
+            output.write_json_line(group)
+    else:
+        rows = [[{**group, **member}[column] for column in _COLUMNS] for group in groups for member in group["members"]]
         output.write_separated([_COLUMNS, *rows], tabs=format_ == "tsv")
 
 
@@ -137,24 +138,6 @@ def _write_table(groups: list[Group]) -> None:
         Column("path", cuts="start"),
     ]
     table.write(columns, rows)
-
-
-def _record(number: int, group: Group) -> dict[str, Any]:
-    members = [_member(member) for member in group.members]
-    return {"group": number, "pictures": len(members), "bytes": group.bytes, "members": members}
-
-
-def _member(member: Member) -> dict[str, Any]:
-    return {
-        "path": str(member.path),
-        "width": member.width,
-        "height": member.height,
-        "bytes": member.bytes,
-        "mtime": output.moment(member.mtime_ns // 10**9),
-        "score": round(member.score, 4),
-        "keep": member.is_kept,
-        "exact": member.is_exact,
-    }
 
 
 def _say(found: Duplicates, name: str, *, exact: bool) -> None:

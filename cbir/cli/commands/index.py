@@ -137,7 +137,7 @@ def command(
     report, backbone = build_index(target, options, watch=progress(disable=quiet))
     if as_json:
         record = {"index": str(target.directory), "root": str(target.root), "model": backbone.name}
-        write_json({**record, **report.to_json()})
+        write_json({**record, **report.to_dict()})
     else:
         say(report.summary(target.name))
     _log(report)

@@ -10,7 +10,7 @@ import click
 
 from cbir.cli.options.common import FilePath, engine_option, force_option, verbosity_options, weights_option
 from cbir.cli.options.numbers import Number
-from cbir.cli.options.regions import about_region, asked_region, region_options
+from cbir.cli.options.regions import asked_region, region_options
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.runs import use_one_blas_thread
 from cbir.errors import CbirError, ImageReadError, OutputRefusedError
@@ -103,7 +103,7 @@ def command(
         located = locator.locate(target, image)
         if min_score is not None and located.score < min_score:
             continue
-        record = _record(query, where, about_region(asked), path, image, backbone.name, located)
+        record = _record(query, where, {} if asked is None else asked.to_dict(), path, image, backbone.name, located)
         overlay = files.write(path, image, located)
         if overlay is not None:
             record["overlay"] = overlay

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,9 +22,9 @@ from cbir.cli.options.common import (
 )
 from cbir.cli.options.images import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.options.numbers import WholeNumber
-from cbir.cli.options.regions import about_region, asked_region, parts_option, region_options, with_region
-from cbir.cli.options.words import SenseOption, Words, find_words, logger, word_options, write_senses
-from cbir.cli.render.search import MatchWriter
+from cbir.cli.options.regions import asked_region, parts_option, region_options, with_region
+from cbir.cli.options.words import SenseOption, find_words, word_options, write_senses
+from cbir.cli.render.search import MatchWriter, noted
 from cbir.cli.render.search_report import SearchReports, report_options
 from cbir.cli.terminal import output
 from cbir.cli.terminal.opening import Opener, open_option
@@ -31,7 +33,9 @@ from cbir.cli.terminal.runs import use_one_blas_thread
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
-    from cbir.search.queries import AnyQuery, CombinedQuery, Query
+    from cbir.search.queries import AnyQuery, CombinedQuery, Query, WordQuery
+
+logger = logging.getLogger("cbir")
 
 
 @click.command("search", short_help="Find pictures by a picture, or by words.")
@@ -140,17 +144,18 @@ def command(
         raise click.UsageError("--strength is how far --unlike moves: name a picture with --unlike.")
     asked = find_words(words, unwanted, senses)
     if any(sense.list for sense in senses):
+        assert asked is not None
         write_senses(asked, format_ or "table")
         return
-    if min_probability is not None and not asked.all:
+    if min_probability is not None and asked is None:
         raise click.UsageError("--min-probability is for words: name one with --word.")
     if query_index is not None:
         _refuse_other_pictures(ctx)
-    by_words_alone = bool(asked.all) and not images and files_from is None and query_index is None
+    by_words_alone = asked is not None and not images and files_from is None and query_index is None
     if by_words_alone:
         _refuse_options_of_pictures(ctx)
     asked_part = asked_region(region, segment)
-    if parts and (asked.all or together or unlike or class_name or query_index is not None):
+    if parts and (asked or together or unlike or class_name or query_index is not None):
         raise click.UsageError(
             "--parts is for queries by one picture each: without words, --together, --unlike, --class-weights and "
             "--query-index."
@@ -168,7 +173,7 @@ def command(
         pictures = group = named.all()
         if shares and len(shares) != len(group):
             raise click.UsageError(f"--shares has {len(shares)} numbers for {len(group)} pictures.")
-    for remark in asked.remarks:
+    for remark in asked.remarks if asked else ():
         logger.warning(remark)
     searcher = Searcher(
         open_index(index_name), engine=engine, weights=weights, queries=named.at_least + len(set(others))
@@ -181,7 +186,7 @@ def command(
     queries = _combined(pictures, others, together=together, shares=shares, strength=strength)
     opener = Opener()
     results = searcher.search(
-        [_by_words(asked)] if by_words_alone else _with_words(queries, asked),
+        [asked] if asked is not None and by_words_alone else _with_words(queries, asked),
         count=count,
         reranked=not no_rerank,
         include_self=include_self,
@@ -191,16 +196,15 @@ def command(
         class_name=class_name,
     )
     writer = MatchWriter(
-        searcher,
+        searcher.index,
         format_,
         several=False if together or by_words_alone else True if query_index is not None else named.several,
         null=null,
-        about={**asked.about(), **_about(others, class_name), **about_region(asked_part)},
-        together=together,
-        words=asked,
+        with_words=asked is not None,
         preview=previews,
     )
-    reports = SearchReports(searcher, sheet, html, asked, force=force)
+    reports = SearchReports(searcher, sheet, html, force=force)
+    results = noted(results, tags_of=searcher.index if format_ != "paths" or html is not None else None)
     has_failed = writer.write(reports.watch(opener.watch(results) if opens else results))
     written = reports.write()
     if opens:
@@ -242,20 +246,11 @@ def _refuse_other_pictures(ctx: click.Context) -> None:
         raise click.UsageError("--region and --segment are for pictures that are named: --query-index reads none.")
 
 
-def _by_words(words: Words) -> AnyQuery:
-    """A query by words alone."""
-    from cbir.search.queries import WordQuery
-
-    return WordQuery(words.wanted, words.unwanted)
-
-
-def _with_words(queries: Iterable[Query | CombinedQuery | None], words: Words) -> Iterable[AnyQuery | None]:
+def _with_words(queries: Iterable[Query | CombinedQuery | None], words: WordQuery | None) -> Iterable[AnyQuery | None]:
     """The same queries, with words if there are any."""
-    from cbir.search.queries import WordQuery
-
-    if not words.all:
+    if words is None:
         return queries
-    return (None if query is None else WordQuery(words.wanted, words.unwanted, query) for query in queries)
+    return (None if query is None else replace(words, picture=query) for query in queries)
 
 
 def _combined(
@@ -275,14 +270,4 @@ def _combined(
         return [CombinedQuery(group, tuple(others), shares, away)]
     if not others:
         return pictures
-    return (None if one is None else CombinedQuery((one,), tuple(others), (), away) for one in pictures)
-
-
-def _about(others: list[Query], class_name: str | None) -> dict[str, Any]:
-    """What a JSON record tells of the way that a query was asked, beside its pictures."""
-    about: dict[str, Any] = {"unlike": [other.name for other in others]} if others else {}
-    if class_name is not None:
-        from cbir.backbones.imagenet import find_class
-
-        about["class_weights"] = find_class(class_name).name
-    return about
+    return (None if one is None else CombinedQuery((one,), tuple(others), (), away, group=False) for one in pictures)

@@ -63,12 +63,3 @@ def with_region(
     if asked is None and parts is None:
         return pictures
     return (None if picture is None else replace(picture, region=asked, parts=parts) for picture in pictures)
-
-
-def about_region(asked: Asked | None) -> dict[str, Any]:
-    """What a JSON record tells of it."""
-    if asked is None:
-        return {}
-    from cbir.images.regions import RegionOption
-
-    return {"region": asked.text} if isinstance(asked, RegionOption) else {"segment": asked.label}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,11 +15,10 @@ from cbir.utils.numbers import whole
 from cbir.utils.printable import shortened
 
 if TYPE_CHECKING:
+    from cbir.search.queries import WordQuery
     from cbir.words.vocabulary import Word
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-logger = logging.getLogger("cbir")
 
 
 @dataclass(frozen=True)
@@ -83,76 +81,46 @@ def word_options(command: Command) -> Command:
     return command
 
 
-@dataclass(frozen=True)
-class Words:
-    """The words that were asked for, those that matches are to show and those that they are not to."""
+def find_words(wanted: Sequence[str], unwanted: Sequence[str], senses: Sequence[SenseOption]) -> WordQuery | None:
+    """The query by words, looked up in the senses that were chosen; None without words.
 
-    wanted: tuple[Word, ...] = ()
-    unwanted: tuple[Word, ...] = ()
-
-    @property
-    def all(self) -> tuple[Word, ...]:
-        """All of them, each once."""
-        return tuple(dict.fromkeys(self.wanted + self.unwanted))
-
-    @property
-    def remarks(self) -> list[str]:
-        """What there is to say about how they were taken."""
-        return list(dict.fromkeys(remark for word in self.all for remark in word.remarks()))
-
-    @property
-    def are_exact(self) -> bool:
-        """Whether what matches have is a probability, and no likeness."""
-        return all(word.exact for word in self.all)
-
-    def about(self) -> dict[str, Any]:
-        """What a JSON record tells of them."""
-        if not self.all:
-            return {}
-        return {
-            "words": [_record(word) for word in self.wanted],
-            "not_words": [_record(word) for word in self.unwanted],
-            "remarks": self.remarks,
-        }
-
-
-def find_words(wanted: Sequence[str], unwanted: Sequence[str], senses: Sequence[SenseOption]) -> Words:
-    """Look words up, in the senses that were chosen. WordError where one is unknown; a usage error by `--sense`."""
+    WordError where one is unknown; a usage error by `--sense`.
+    """
     if not (wanted or unwanted):
         if senses:
             raise click.UsageError("--sense is which meaning of a word: name one with --word.")
-        return Words()
-    from cbir.words.vocabulary import look_up
+        return None
+    from cbir.search.queries import WordQuery
 
-    words = Words(tuple(map(look_up, wanted)), tuple(map(look_up, unwanted)))
+    query = WordQuery.from_text(*wanted, without=unwanted)
     for sense in senses:
         if not sense.list:
-            words = _choose(words, sense)
-    return words
+            query = _choose(query, sense)
+    return query
 
 
-def _choose(words: Words, sense: SenseOption) -> Words:
+def _choose(query: WordQuery, sense: SenseOption) -> WordQuery:
     """The words, of which one is in one sense only."""
     from cbir.words.wordnet import plain
 
-    names = {word.name for word in words.all}
-    if sense.word is None and len(names) > 1:
-        one = words.all[0].text
+    words = query.all_words
+    if sense.word is None and len({word.name for word in words}) > 1:
+        one = words[0].text
         raise click.UsageError(f"There are several words: --sense {one}={sense.number} says which one is meant.")
 
     def is_meant(word: Word) -> bool:
         return sense.word is None or plain(sense.word) in (word.name, plain(word.text))
 
-    if not any(map(is_meant, words.all)):
+    if not any(map(is_meant, words)):
         raise click.UsageError(f"--sense is for {sense.word!r}, which is none of the words.")
     wanted, unwanted = (
         tuple(word.choose(sense.number) if is_meant(word) else word for word in some)
-        for some in (words.wanted, words.unwanted)
+        for some in (query.words, query.without)
     )
-    return Words(wanted, unwanted)
+    return replace(query, words=wanted, without=unwanted)
 
 
-def write_senses(words: Words, format_: str) -> None:
+def write_senses(query: WordQuery, format_: str) -> None:
     """What each word may mean: which senses are taken, how many of ImageNet's classes each has, words and gloss."""
     if format_ == "paths":
         raise click.UsageError("Senses have no paths: choose another --format.")
@@ -165,7 +133,7 @@ def write_senses(words: Words, format_: str) -> None:
             "synset": sense.synset,
             "meaning": sense.describe(),
         }
-        for word in words.all
+        for word in query.all_words
         for sense in word.senses
     ]
     if format_ == "json":
@@ -195,7 +163,3 @@ def write_senses(words: Words, format_: str) -> None:
             Column("meaning", cuts="wrap", least=24),
         ]
         table.write(columns, lines)
-
-
-def _record(word: Word) -> dict[str, Any]:
-    return {"word": word.text, "exact": word.exact, "synsets": [sense.synset for sense in word.used]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,11 +17,10 @@ from cbir.report.files import check_page_ending, check_png_ending, check_sheet_e
 from cbir.utils.outputs import check_output
 
 if TYPE_CHECKING:
-    from cbir.cli.options.words import Words
     from cbir.report.card import Card, Group
     from cbir.search.queries import AnyQuery, Query
-    from cbir.search.searcher import Match, Searcher, SearchResult
-    from cbir.tags.rules import Tag
+    from cbir.search.results import SearchResult
+    from cbir.search.searcher import Searcher
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -94,13 +93,10 @@ def report_options(command: Command) -> Command:
 class SearchReports:
     """What is to be shown of a search on a sheet, a page or both; without either it does nothing."""
 
-    def __init__(
-        self, searcher: Searcher, sheet: Path | None, html: Path | None, words: Words, *, force: bool = False
-    ) -> None:
+    def __init__(self, searcher: Searcher, sheet: Path | None, html: Path | None, *, force: bool = False) -> None:
         self._searcher = searcher
         self._sheet = sheet
         self._html = html
-        self._words = words
         self._force = force
         self._groups: list[Group] = []
         self._count = 0
@@ -110,14 +106,10 @@ class SearchReports:
         if self._sheet is None and self._html is None:
             yield from results
             return
-        from cbir.tags.tagger import RowTags
-
-        tags = RowTags(self._searcher.index)
         for result in results:
             self._count += 1 + len(result.matches)
             if self._count <= TOO_MANY:
-                found = tags.of([match.row for match in result.matches]) if self._html else None
-                self._groups.append(self._group(result, found))
+                self._groups.append(self._group(result))
             else:
                 self._groups.clear()
             yield result
@@ -162,54 +154,41 @@ class SearchReports:
             ],
         )
 
-    def _group(self, result: SearchResult, tags: Sequence[list[Tag] | None] | None) -> Group:
+    def _group(self, result: SearchResult) -> Group:
         from cbir.report.card import Card, Group
 
-        words = [[] if its is None else [tag.word for tag in its] for its in tags or [None] * len(result.matches)]
         title, leads, notes = self._describe(result.query)
         if any(result.boxes):
             leads = [replace(lead, box=box) for lead, box in zip(leads, result.boxes, strict=True)]
         cards = [
-            Card(self._short(match.path), match.path, match.rank, self._figures(match, result.query), its, match.box)
-            for match, its in zip(result.matches, words, strict=True)
+            Card(
+                self._short(match.path),
+                match.path,
+                match.rank,
+                [(figure, text) for figure in result.query.figures if (text := match.shown(figure))],
+                [tag.word for tag in match.tags or ()],
+                match.box,
+            )
+            for match in result.matches
         ]
         problem = "" if result.error is None else str(result.error)
         return Group(title, cards, leads, problem=problem, notes=notes)
 
     def _describe(self, query: AnyQuery) -> tuple[str, list[Card], list[str]]:
-        """A query's title, its pictures or words as cards, and what else there is to say of it."""
+        """A query's title, its images or words as cards, and what else there is to say of it."""
         from cbir.report.card import Card
-        from cbir.search.queries import CombinedQuery, WordQuery
 
-        notes: list[str] = []
-        if isinstance(query, WordQuery):
-            by_words = WordQuery(query.words, query.without).name
-            if query.picture is None:
-                return by_words, [Card(by_words, None)], []
-            notes.append(f"showing: {by_words}")
-            query = query.picture
-        if not isinstance(query, CombinedQuery):
-            return _name(query), [_picture(query)], notes
+        if not query.like:
+            return query.name, [Card(query.name, None)], []
+        unlike = query.images[len(query.like) :]
         names = [_name(one) for one in query.like[:_NAMED]]
         if len(query.like) > _NAMED:
             names.append(f"{len(query.like) - _NAMED} more")
-        if query.unlike:
-            notes.insert(0, "unlike: " + ", ".join(map(_name, query.unlike)))
-        leads = [_picture(one) for one in query.like] + [_picture(one, "unlike") for one in query.unlike]
+        notes = ["unlike: " + ", ".join(map(_name, unlike))] if unlike else []
+        if query.spoken:
+            notes.append(f"showing: {query.spoken}")
+        leads = [_picture(one) for one in query.like] + [_picture(one, "unlike") for one in unlike]
         return " + ".join(names), leads, notes
-
-    def _figures(self, match: Match, query: AnyQuery) -> list[tuple[str, str]]:
-        from cbir.search.queries import WordQuery
-
-        figures = []
-        if not isinstance(query, WordQuery) or query.picture is not None:
-            figures.append(("score", f"{match.score:.3f}"))
-            if match.percentile is not None:
-                figures.append(("percentile", f"{match.percentile:.2f}"))
-        if isinstance(query, WordQuery):
-            name = "probability" if self._words.are_exact else "likeness"
-            figures.append((name, f"{match.probability or 0:.3f}"))
-        return figures
 
     def _short(self, path: Path) -> str:
         """A match's name as the index has it."""

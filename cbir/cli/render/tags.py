@@ -13,9 +13,9 @@ from cbir.cli.terminal.table import terminal_width
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
-    from cbir.tags.rules import Tag
     from cbir.tags.tagger import Tagged
     from cbir.tags.xmp import Outcome
+    from cbir.words.tag import Tag
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 

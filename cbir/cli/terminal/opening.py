@@ -16,7 +16,7 @@ from cbir.errors import CbirError
 if TYPE_CHECKING:
     import subprocess
 
-    from cbir.search.searcher import SearchResult
+    from cbir.search.results import SearchResult
 
 #: Matches that are opened at most: each may be a window of its own.
 MOST = 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import datetime
 import io
 import json
 import os
@@ -20,9 +19,6 @@ from cbir.utils.printable import printable as printable
 
 # Letters of a message: a list may have names of a megabyte.
 _LONGEST = 20_000
-
-_DAYS_OF_400_YEARS = 146_097
-_FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
 
 
 def default_format(*, piped: str) -> str:
@@ -148,18 +144,6 @@ def short_path(path: Path) -> str:
         return os.fspath(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return os.fspath(path)
-
-
-def moment(seconds: int) -> str:
-    """A time since 1970 as ISO 8601 has it, in UTC, for files of any year: those beyond 9999 have a + before them."""
-    days, rest = divmod(seconds, 86400)
-    # the calendar repeats itself after 400 years
-    eras, day = divmod(days, _DAYS_OF_400_YEARS)
-    date = datetime.date.fromordinal(_FIRST_DAY + day)
-    year = date.year + 400 * eras
-    sign = "-" if year < 0 else "+" if year > 9999 else ""
-    hours, minutes = divmod(rest // 60, 60)
-    return f"{sign}{abs(year):04}-{date:%m-%d}T{hours:02}:{minutes:02}:{rest % 60:02}Z"
 
 
 def human_bytes(size: float) -> str:

@@ -21,7 +21,7 @@ from cbir.cli.terminal.table import terminal_width
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cbir.search.searcher import Match
+    from cbir.search.results import Match
 
 _GAP = 2  # between thumbnails, in character cells
 

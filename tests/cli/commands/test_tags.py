@@ -31,9 +31,10 @@ from cbir.index.format import Meta
 from cbir.index.home import home
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.tags.rules import Tag, words_above
+from cbir.tags.rules import words_above
 from cbir.tags.tagger import Choice, RowTags, tag_index
 from cbir.tags.xmp import Outcome, Sidecars, packet
+from cbir.words.tag import Tag
 from cbir.words.wordnet import wordnet
 
 DC, LR, RDF = (
