@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import shutil
 import subprocess
@@ -206,6 +207,24 @@ def test_examples_run(document: Path, scratch: Path) -> None:
             run_lines(example.text, changes, anew=has_python)
         else:
             exec(compile(example.text, str(example), "exec"), names)
+
+
+def assert_same_keys(shown: Any, real: Any, where: str = "meta.json") -> None:
+    """Objects have the same keys, and so have those within them, but for what is null in either."""
+    if isinstance(shown, dict) and isinstance(real, dict):
+        assert set(shown) == set(real), where
+        for key in shown:
+            assert_same_keys(shown[key], real[key], f"{where}: {key}")
+    elif isinstance(shown, list) and isinstance(real, list) and shown and real:
+        assert_same_keys(shown[0], real[0], f"{where}[0]")
+
+
+def test_the_worked_meta_json_has_the_keys_of_an_index(scratch: Path) -> None:
+    shown = re.search(r"```json\n(.*?)```", (DOCS / "index-format.md").read_text(), re.DOTALL)
+    assert shown is not None
+    (scratch / "photos" / "broken.jpg").write_text("no picture")
+    run_line("cbir index photos -q")
+    assert_same_keys(json.loads(shown[1]), json.loads((scratch / "indexes" / "photos" / "meta.json").read_text()))
 
 
 def test_examples_that_do_not_run_are_few() -> None:
