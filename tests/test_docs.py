@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,16 @@ DOCS = CHECKOUT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 
 #: Pages of reference: one table, or one for each command. All others, but for those of docs/method/, are short.
-REFERENCE = {"README.md", "commands.md", "index-format.md", "performance.md", "promises.md", "python.md"}
+REFERENCE = {
+    "README.md",
+    "commands.md",
+    "glossary.md",
+    "index-format.md",
+    "performance.md",
+    "promises.md",
+    "python.md",
+    "troubleshooting.md",
+}
 MOST_LINES = 60
 
 #: Documents whose examples run. Those of docs/commands.md are those of the help, which run from there.
@@ -123,6 +134,24 @@ def test_units_of_systemd_are_sound(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     ours = [line for line in done.stderr.splitlines() if "cbir." in line]
     assert (done.returncode, ours) == (0, []), done.stderr
+
+
+def templates(node: ast.AST) -> Iterator[str]:
+    """Literal texts of a module, whose variable places are `…`."""
+    if isinstance(node, ast.JoinedStr):
+        yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield re.sub(r"%[sd]", "…", node.value)
+    for child in ast.iter_child_nodes(node):
+        yield from templates(child)
+
+
+def test_messages_of_the_troubleshooting_page_are_those_of_the_source() -> None:
+    source = {text for module in (CHECKOUT / "cbir").rglob("*.py") for text in templates(ast.parse(module.read_text()))}
+    rows = [line.split(" | ")[0] for line in (DOCS / "troubleshooting.md").read_text().splitlines() if line[:1] == "|"]
+    quoted = [message for row in rows for message in re.findall(r"`(.+?)`", row)]
+    assert len(quoted) > 100
+    assert [message for message in quoted if not any(message in text for text in source)] == []
 
 
 def test_every_variable_is_documented() -> None:
