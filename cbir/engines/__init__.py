@@ -88,8 +88,8 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int 
     """The best engine here for `backbone` and about that many `pictures`.
 
     `engine` is one of NAMES (default: `$CBIR_ENGINE`, else "auto"). "auto" takes torch where there is a CUDA
-    device and enough to do, else OpenVINO; where OpenVINO is missing or fails, torch does the work and a line
-    says so. "openvino" and "torch" insist.
+    device and enough to do, else OpenVINO; where the device fails, OpenVINO does the work, where OpenVINO is missing or
+    fails, torch, and a line says so. "openvino" and "torch" insist.
     """
     engine = engine or os.environ.get("CBIR_ENGINE") or "auto"
     if engine not in NAMES:
@@ -97,9 +97,14 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, pictures: int 
     if engine == "torch":
         return _torch_engine(backbone)
     if engine == "auto" and pictures >= WORTH_CUDA and has_cuda():
-        on_torch = _torch_engine(backbone)
-        if on_torch.device.type == "cuda":  # a driver may be there, and a torch without CUDA
-            return on_torch
+        try:
+            on_torch = _torch_engine(backbone)
+            if on_torch.device.type == "cuda":  # a driver may be there, and a torch without CUDA
+                on_torch.try_out()
+                return on_torch
+        except RuntimeError as error:  # its memory is taken by others, or it is too old for this torch
+            reason = _first_line(error)
+            logger.warning("The graphics card cannot run %s here (%s); the processor does it.", backbone.name, reason)
     try:
         from cbir.engines.openvino_engine import OpenVINOEngine
 

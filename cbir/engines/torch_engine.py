@@ -20,6 +20,7 @@ class TorchEngine:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.depth = 2
         self.batch = 128 if self.device.type == "cuda" else 16
+        self._crop = backbone.preprocessing.crop
         self.network = backbone.build()
         if self.device.type == "cuda":
             # only the network proper: its input is normalised in float32 before it is cast
@@ -30,6 +31,18 @@ class TorchEngine:
         device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
         precision = "half precision" if self.device.type == "cuda" else "float32"
         self.description = f"torch {torch.__version__}, {device}, {precision}"
+
+    def try_out(self) -> None:
+        """Compute a whole batch, halved until the card has memory for it; RuntimeError where it can do none."""
+        while True:
+            try:
+                self.features(np.zeros((self.batch, self._crop, self._crop, 3), dtype=np.uint8))
+                return
+            except torch.cuda.OutOfMemoryError:
+                if self.batch == 1:
+                    raise
+                self.batch //= 2
+                torch.cuda.empty_cache()
 
     def features(self, pictures: Pictures) -> Features:
         """See `engines.Engine.features`."""

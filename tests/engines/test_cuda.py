@@ -87,3 +87,15 @@ def test_a_card_is_chosen_where_there_is_enough_to_do(backbone):
     chosen = open_engine(backbone, pictures=WORTH_CUDA)
     assert isinstance(chosen, TorchEngine)
     assert chosen.device.type == "cuda"
+
+
+def test_a_card_with_little_memory_computes_smaller_batches(backbone):
+    torch.cuda.empty_cache()
+    held, total = torch.cuda.memory_reserved(), torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((held + 250e6) / total)
+    try:
+        engine = TorchEngine(backbone)
+        engine.try_out()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert 1 <= engine.batch < TorchEngine(backbone).batch

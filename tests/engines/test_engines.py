@@ -382,7 +382,7 @@ def test_missing_weights_are_not_blamed_on_openvino(small, monkeypatch, caplog, 
 
 
 def test_a_gpu_is_worth_it_from_some_pictures_on(small, monkeypatch):
-    on_gpu, asked = SimpleNamespace(device=torch.device("cuda")), []
+    on_gpu, asked = SimpleNamespace(device=torch.device("cuda"), try_out=lambda: None), []
     monkeypatch.setattr(cbir.engines, "has_cuda", lambda: True)
     monkeypatch.setattr(cbir.engines, "_torch_engine", lambda backbone: on_gpu)
     monkeypatch.setattr(OpenVINOEngine, "__init__", lambda self, backbone, many: asked.append(backbone))
@@ -395,6 +395,45 @@ def test_a_gpu_is_worth_it_from_some_pictures_on(small, monkeypatch):
     assert isinstance(open_engine(small, pictures=10**6), OpenVINOEngine)
     monkeypatch.setattr(cbir.engines, "has_cuda", lambda: False)
     assert isinstance(open_engine(small, pictures=10**6), OpenVINOEngine)
+
+
+@pytest.mark.usefixtures("builds", "cache")
+def test_where_the_card_fails_the_processor_does_the_work_and_says_so(small, pictures, monkeypatch, caplog):
+    def fail(self, given):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with …")
+
+    engine = TorchEngine(small)
+    monkeypatch.setattr(cbir.engines, "has_cuda", lambda: True)
+    monkeypatch.setattr(cbir.engines, "_torch_engine", lambda backbone: engine)
+    monkeypatch.setattr(engine, "device", torch.device("cuda"))
+    assert open_engine(small, pictures=WORTH_CUDA - 1).features(pictures).shape == (3, 8)
+    monkeypatch.setattr(TorchEngine, "features", fail)
+    with caplog.at_level(logging.WARNING, "cbir"):
+        assert isinstance(open_engine(small, pictures=WORTH_CUDA), OpenVINOEngine)
+    assert [record.getMessage() for record in caplog.records] == [
+        "The graphics card cannot run small here (CUDA error: no kernel image is available for execution on the "
+        "device); the processor does it."
+    ]
+
+
+@pytest.mark.usefixtures("builds")
+@pytest.mark.parametrize(("most", "expected"), [(16, 16), (15, 8), (5, 4), (1, 1)])
+def test_a_batch_is_halved_until_the_card_has_memory_for_it(small, monkeypatch, most, expected):
+    engine, tried = TorchEngine(small), []
+
+    def features(given):
+        tried.append(given.shape)
+        if len(given) > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(engine, "features", features)
+    engine.try_out()
+    assert (engine.batch, tried[-1]) == (expected, (expected, 32, 32, 3))
+    monkeypatch.setattr(engine, "batch", 4)
+    most = 0
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        engine.try_out()
+    assert engine.batch == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="devices are files elsewhere")
