@@ -91,6 +91,9 @@ def _measure(names: list[str], settings: Settings, file: Path | None) -> None:
             for result in _results(name, settings):
                 print("\n".join(result.lines()), flush=True)
                 results.append(result)
+        except KeyboardInterrupt:  # what was measured until then is kept
+            failures[name] = "interrupted"
+            break
         except Exception as error:  # one benchmark that cannot run here must not cost the others
             failures[name] = f"{type(error).__name__}: {error}"
             traceback.print_exc()
