@@ -141,7 +141,7 @@ def templates(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.JoinedStr):
         yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield re.sub(r"%[sd]", "…", node.value)
+        yield re.sub(r"%[sd]|\{\w+\}", "…", node.value)
     for child in ast.iter_child_nodes(node):
         yield from templates(child)
 

@@ -1,7 +1,7 @@
 """Decoding in a process of its own, so that a file on which a decoder crashes or hangs costs only that file.
 
 Threads would be enough for speed, since Pillow lets go of Python's lock; but a crash in a decoder ends its process, and
-no thread can be stopped. `docs/decoding.md` has the figures.
+no thread can be stopped. `docs/method/decoding.md` has the figures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading pictures as commands do: nothing that a file holds ends the run, or keeps it for longer than its limit.
 
 An ordinary photo is decoded here, which saves the start of a process; anything else in processes of
-their own, of which there are at most two, and none until it is needed. docs/decoding.md has the figures.
+their own, of which there are at most two, and none until it is needed. docs/method/decoding.md has the figures.
 """
 
 from __future__ import annotations
