@@ -7,6 +7,7 @@ Python, and not once more for each environment.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import nox
 #: What setup.cfg promises, oldest first.
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 
-# pyenv puts one Python on the path; the others lie beside it
-_PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-os.environ["PATH"] = os.pathsep.join([*map(str, _PYENV.glob("versions/3.*.*/bin")), os.environ["PATH"]])
+# pyenv puts one Python on the path; the others lie beside it. The newest of 3.12.1 and 3.12.13 comes first.
+_PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
+_VERSIONS = [path for path in _PYENV.glob("3.*") if re.fullmatch(r"3\.\d+\.\d+", path.name)]
+_VERSIONS.sort(key=lambda path: [int(number) for number in path.name.split(".")], reverse=True)
+os.environ["PATH"] = os.pathsep.join([*(f"{path}/bin" for path in _VERSIONS), os.environ["PATH"]])
 
 INSTALLED = [version for version in PYTHONS if shutil.which(f"python{version}")]
 

@@ -5,6 +5,8 @@ A shell starts cbir for each Tab, so nothing here may import anything heavy.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -13,7 +15,7 @@ from cbir.errors import CbirError
 #: The networks that are known without torch: the names in `cbir.backbones.catalog.KNOWN`, which imports NumPy.
 MODELS = ("efficientnet_lite0", "resnet50", "vgg16")
 
-Items = list[CompletionItem[str]]
+Items: TypeAlias = "list[CompletionItem[str]]"  # a text, as CompletionItem takes a type from Click 8.5 on only
 
 
 def complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:

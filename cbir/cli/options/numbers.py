@@ -39,7 +39,7 @@ class WholeNumber(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-class NumberList(click.ParamType[tuple[float, ...]]):
+class NumberList(click.ParamType):  # type: ignore[type-arg]  # which it takes from Click 8.4 on only
     """Numbers with commas between them, from 0 to a million and not all zero."""
 
     name = "numbers"

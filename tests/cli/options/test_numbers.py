@@ -119,7 +119,11 @@ def test_numbers_that_are_large_or_small_are_no_harm(photo_folder: Callable[...,
     assert run("search", first, "--region", "1e308,1e308,1e308,1e308").exit_code == 1
 
 
-@pytest.mark.parametrize("word", ["dog " * 30_000, "d" * 120_000, "e" + "\u0301" * 50_000, "-" * 99_999])
+@pytest.mark.parametrize(
+    "word",
+    ["dog " * 30_000, "d" * 120_000, "e" + "\u0301" * 50_000, "-" * 99_999],
+    ids=["words", "letters", "accents", "hyphens"],
+)
 def test_words_of_any_length_are_answered_at_once(photo_folder: Callable[..., Path], word: str) -> None:
     root = photo_folder(1)
     assert run("index", root, "-q").exit_code == 0
