@@ -31,11 +31,11 @@ class Sizes:
 
     networks: Sequence[str] = (plain.LITE, "resnet50", "vgg16")
     pictures: int = 4096
-    plain: int = 192
+    plain: int = 128
     compared: int = 32
     rounds: int = 3
     usual: int = 128
-    batches: Sequence[int] = (32, 64, 128, 256, 512)
+    batches: Sequence[int] = (64, 128, 256, 512)
     precisions: Sequence[str] = ("float32", "half", "bfloat16")
     seconds: float = 190.0
 
@@ -84,9 +84,9 @@ class Card:
             *(self._rates(name) for name in named),
             *(self._whole(name) for name in named),
             *(self._alone(name) for name in named),
-            self._batches(),
-            self._cores(),
             self._parts(),
+            self._cores(),
+            *(self._batches(name) for name in named[:2]),
         ]
         for number, step in enumerate(steps):
             if time.monotonic() - self._began > self._sizes.seconds:
@@ -143,11 +143,8 @@ class Card:
         held = ours.call(card.held_against, directory, files[:count], features)
         decoding = ours.call(product.decode_rate, name, files[:64])
         forward = ours.call(product.forward_rate, name, weights, "torch", len(files))
-        loader = [
-            theirs.call(plain.loaded, name, weights, files, self._device, half, cores(), 64)
-            for _ in range(min(2, self._sizes.rounds))
-        ]
-        rate, loaded = 1 / median(pair.second), len(files) / min(loader)
+        loader = theirs.call(plain.loaded, name, weights, files, self._device, half, cores(), 64)
+        rate, loaded = 1 / median(pair.second), len(files) / loader
         details = (
             f"cbir {rate:,.0f}/s, plain {1 / median(pair.first):.1f}/s, with a DataLoader of {cores()} processes "
             f"{loaded:,.0f}/s; decoding {decoding:.1f}/s a core, the engine alone {forward:,.0f}/s"
@@ -205,9 +202,8 @@ class Card:
             POINT, f"{name}: the network alone, {best}, batches of {usual}", usually, "pictures/s", details, **rates
         )
 
-    def _batches(self) -> Iterator[Result]:
-        for name in self._sizes.networks[:2]:
-            yield self._tried(name, "batches of", "batch", self._sizes.batches)
+    def _batches(self, name: str) -> Iterator[Result]:
+        yield self._tried(name, "batches of", "batch", self._sizes.batches)
 
     def _cores(self) -> Iterator[Result]:
         few = [count for count in (2, 4, 8, 16, 32) if count < cores()]
