@@ -21,8 +21,8 @@ import torch
 from benchmarks import product
 from cbir.backbones.backbone import describe
 from cbir.backbones.network import LastMap, Network, PlaceMaps, Stages
-from cbir.engines import WORTH_CUDA
-from cbir.engines.precision import drawn_pictures
+from cbir.engines.precision import drawn_images
+from cbir.engines.select import WORTH_CUDA
 from cbir.engines.torch_engine import TorchEngine
 from cbir.errors import ModelError
 from cbir.index.store import Index
@@ -64,7 +64,7 @@ class Run(NamedTuple):
 def likenesses(name: str, weights: Path | None, count: int) -> dict[str, Likeness]:
     """Features and maps of the card against those of float32 on the CPU, where the network has such maps."""
     engine, network = _engine(name, weights), _built(name, weights)
-    pictures, larger = drawn_pictures(count, describe(name, _named(weights)).preprocessing.crop), drawn_pictures(*_MAPS)
+    pictures, larger = drawn_images(count, describe(name, _named(weights)).preprocessing.crop), drawn_images(*_MAPS)
     with torch.inference_mode():
         expected = network(torch.from_numpy(pictures)).numpy()
     found = {

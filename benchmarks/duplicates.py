@@ -228,7 +228,7 @@ def _cost(settings: Settings) -> Result:
 
 def extract(files: list[Path], thumbnails: bool) -> float:
     """Seconds of extraction as an index run does it."""
-    extractor = Extractor("efficientnet_lite0", pictures=len(files), isolated=True, thumbnails=thumbnails)
+    extractor = Extractor("efficientnet_lite0", expected=len(files), isolated=True, thumbnails=thumbnails)
     started = time.perf_counter()
     for _ in extractor.run((path, path) for path in files):
         pass

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-import cbir.engines
+import cbir.engines.select
 from cbir.backbones.backbone import Backbone, describe
-from cbir.engines import Engine
+from cbir.engines.engine import Engine
 from cbir.extract.extractor import Extractor
 from cbir.images.fit import fit
 from cbir.images.fitted import Fitted
@@ -42,7 +42,7 @@ def index(
 
 def features(name: str, weights: Path | None, files: Sequence[Path]) -> Floats:
     """Features as cbir makes them of files, of length 1."""
-    extractor = Extractor(describe(name, str(weights) if weights else None), pictures=len(files), isolated=True)
+    extractor = Extractor(describe(name, str(weights) if weights else None), expected=len(files), isolated=True)
     found = {}
     for result in extractor.run((path, path) for path in files):
         if result.error is not None:
@@ -96,27 +96,28 @@ def decode_rate(name: str, files: Sequence[Path]) -> float:
     return len(files) / (time.perf_counter() - started)
 
 
-def engine_name(name: str, weights: Path | None, engine: str | None, pictures: int) -> str:
+def engine_name(name: str, weights: Path | None, engine: str | None, expected: int) -> str:
     """What runs the network here. The first use on a machine converts it; that is not measured."""
-    return opened(name, weights, engine, pictures).description
+    return opened(name, weights, engine, expected).description
 
 
 def keep_engine() -> None:
     """Let each engine be opened once in this process, as if a run of many pictures were a part of a longer one."""
     logging.getLogger("cbir").setLevel(logging.ERROR)
-    if not hasattr(cbir.engines.open_engine, "__wrapped__"):
-        really_open = cache(cbir.engines.open_engine)
+    if not hasattr(cbir.engines.select.open_engine, "__wrapped__"):
+        really_open = cache(cbir.engines.select.open_engine)
 
-        @wraps(cbir.engines.open_engine)
-        def open_once(backbone: Backbone, *, engine: str | None = None, pictures: int = 1) -> Engine:
+        @wraps(cbir.engines.select.open_engine)
+        def open_once(backbone: Backbone, *, engine: str | None = None, expected: int = 1) -> Engine:
             # all that the number decides is which of these it reaches
-            bounds = (1, cbir.engines.WORTH_STREAMS, cbir.engines.WORTH_CUDA)
-            return really_open(backbone, engine=engine, pictures=max(bound for bound in bounds if bound <= pictures))
+            bounds = (1, cbir.engines.select.WORTH_STREAMS, cbir.engines.select.WORTH_CUDA)
+            return really_open(backbone, engine=engine, expected=max(bound for bound in bounds if bound <= expected))
 
-        cbir.engines.open_engine = open_once
+        cbir.engines.select.open_engine = open_once
 
 
-def opened(name: str, weights: Path | None, engine: str | None, pictures: int) -> Engine:
+def opened(name: str, weights: Path | None, engine: str | None, expected: int) -> Engine:
     """The engine that this process keeps for a network."""
     keep_engine()
-    return cbir.engines.open_engine(describe(name, str(weights) if weights else None), engine=engine, pictures=pictures)
+    backbone = describe(name, str(weights) if weights else None)
+    return cbir.engines.select.open_engine(backbone, engine=engine, expected=expected)

@@ -138,7 +138,7 @@ def add(root: Path, directory: Path, count: int) -> float:
 def extract(files: Sequence[Path]) -> float:
     """Seconds in which as many pictures are read and go through the network, with the decoders' start."""
     product.keep_engine()
-    extractor = Extractor(plain.LITE, pictures=len(files), isolated=True)
+    extractor = Extractor(plain.LITE, expected=len(files), isolated=True)
     started = time.perf_counter()
     for result in extractor.run((path, path) for path in files):
         if result.error is not None:

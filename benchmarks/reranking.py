@@ -70,7 +70,7 @@ def from_file(path: Path) -> tuple[list[str], Floats]:
 def from_folder(folder: Path) -> tuple[list[str], Floats]:
     """Paths, relative to `folder`, and features of all pictures in its class folders."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent != folder)
-    extractor = Extractor(describe("efficientnet_lite0"), pictures=len(files))
+    extractor = Extractor(describe("efficientnet_lite0"), expected=len(files))
     found = [(r.key, r.feature) for r in extractor.run((file, file) for file in files) if r.feature is not None]
     return [path.relative_to(folder).as_posix() for path, _ in found], np.stack([feature for _, feature in found])
 

@@ -74,7 +74,7 @@ class Pictures:
 
     def __init__(self, files: Sequence[tuple[str, Path | bytes]]) -> None:
         backbone = describe(BUNDLED)
-        extractor = Extractor(backbone, pictures=len(files))
+        extractor = Extractor(backbone, expected=len(files))
         found: dict[str, Floats] = {}
         results = list(extractor.run((folder, source) for folder, source in files))
         found = {result.sha256: result.feature for result in results if result.feature is not None}

@@ -27,7 +27,7 @@ from PIL import Image
 
 from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import BUNDLED
-from cbir.engines import open_engine
+from cbir.engines.select import open_engine
 from cbir.segment.affinity import COLOUR_UNIT, general_points
 from cbir.segment.hypercolumns import NOISE
 from cbir.segment.merging import stages_of, working_copy

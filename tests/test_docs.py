@@ -17,7 +17,7 @@ import click
 import pytest
 
 import cbir
-from cbir.engines import open_engine
+from cbir.engines.select import open_engine
 from scripts import reference
 from tests.helpers.examples import examples_in, prepare, run_line
 
@@ -194,7 +194,7 @@ def scratch(template: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.chdir(here)
     monkeypatch.delenv("CBIR_HOME")
     # dozens of examples in one process need not load the network dozens of times
-    monkeypatch.setattr("cbir.engines.open_engine", _open_engine)
+    monkeypatch.setattr("cbir.engines.select.open_engine", _open_engine)
     return here
 
 

@@ -30,9 +30,7 @@ DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 EXCEPTIONS = {"cbir.extract.extractor -> cbir.parts.maker", "cbir.tags.tagger -> cbir.search.queries"}
 
 #: Files that import each other, as groups; may only shrink.
-CIRCLES = [
-    {"cbir.engines", "cbir.engines.openvino_engine", "cbir.engines.torch_engine"},
-]
+CIRCLES = []
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -15,11 +15,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-import cbir.engines
+import cbir.engines.select
 from cbir.backbones.backbone import Backbone
 from cbir.cli import cli
-from cbir.engines import Engine, open_engine
+from cbir.engines.engine import Engine
 from cbir.engines.lazy import LazyEngine
+from cbir.engines.select import open_engine
 from cbir.extract.extractor import Extractor
 from cbir.images.read import open_image
 from cbir.index.open import open_index
@@ -109,11 +110,11 @@ def told(results: list[SearchResult]) -> list[list[tuple[Any, ...]]]:
 @pytest.mark.parametrize("count", [1, 100])
 def test_a_searcher(home: Path, index: Index, count: int, caplog: pytest.LogCaptureFixture) -> None:
     queries = queries_of(home)
-    expected = list(Searcher(index, queries=count).search(queries, count=5))
+    expected = list(Searcher(index, expected=count).search(queries, count=5))
     scores = [[match.score for match in result.matches] for result in expected]
     assert "04.jpg" not in {match.path.name for result in expected for match in result.matches}
     for _ in range(2):
-        searcher = Searcher(open_index(str(index.directory)), queries=count)
+        searcher = Searcher(open_index(str(index.directory)), expected=count)
 
         def search(number: int, searcher: Searcher = searcher) -> list[SearchResult]:
             turned = [*queries[number:], *queries[:number]]
@@ -141,7 +142,7 @@ def test_an_extractor(bundled: Backbone, home: Path, engine: str, count: int) ->
     paths = [*sorted((home / "queries").iterdir()), *sorted((home / "photos").iterdir())]
     expected = [l2_normalize(result.feature) for result in Extractor(bundled, engine=engine).run((p, p) for p in paths)]
     for _ in range(2):
-        extractor = Extractor(bundled, engine=engine, pictures=count)
+        extractor = Extractor(bundled, engine=engine, expected=count)
 
         def run(number: int, extractor: Extractor = extractor) -> list[np.ndarray]:
             order = np.random.default_rng(number).permutation(len(paths)).tolist()
@@ -186,7 +187,7 @@ def test_a_tagger(home: Path, count: int) -> None:
         return [[tag.word for tag in tagged.tags or []] for tagged in tagger.tag(paths)]
 
     expected = tags(Tagger("efficientnet_lite0"))
-    shared = Tagger("efficientnet_lite0", pictures=count)
+    shared = Tagger("efficientnet_lite0", expected=count)
     assert together(lambda number: tags(shared)) == [expected] * THREADS
 
 
@@ -240,7 +241,7 @@ def test_each_graph_is_loaded_once(bundled: Backbone, monkeypatch: pytest.Monkey
 def test_iterators_of_all_threads_side_by_side(bundled: Backbone, home: Path) -> None:
     """Each thread has several runs under way at once, more batches than there are requests, and none stands still."""
     path = home / "queries" / "00.jpg"
-    extractor = Extractor(bundled, pictures=100)
+    extractor = Extractor(bundled, expected=100)
     expected = extractor.feature(path)
     content = path.read_bytes()
     # bytes after the picture's end: the same picture, other contents
@@ -264,13 +265,13 @@ def test_an_index_knows_at_once_which_rows_count(index: Index) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the networks that engines were opened for."""
     names: list[str] = []
-    really = cbir.engines.open_engine
+    really = cbir.engines.select.open_engine
 
     def open_engine(backbone: Backbone, **options: Any) -> Engine:
         names.append(backbone.name)
         return really(backbone, **options)
 
-    monkeypatch.setattr(cbir.engines, "open_engine", open_engine)
+    monkeypatch.setattr(cbir.engines.select, "open_engine", open_engine)
     return names
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cbir.engines
+import cbir.engines.select
 from cbir.backbones.backbone import Backbone
-from cbir.engines import open_engine
+from cbir.engines.select import open_engine
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor
 from cbir.images.large import LargePicture
@@ -78,7 +78,7 @@ ENGINES = pytest.mark.parametrize(("engine", "count"), [("openvino", 1), ("openv
 def test_an_extractor_works_on_after_runs_that_were_begun(
     bundled: Backbone, pictures: list[bytes], engine: str, count: int
 ) -> None:
-    extractor = Extractor(bundled, engine=engine, pictures=count)
+    extractor = Extractor(bundled, engine=engine, expected=count)
     expected = [extractor.feature(data) for data in pictures]
     left = begin(lambda: extractor.run(enumerate(pictures)), extractor.engine.depth)
     found = [l2_normalize(result.feature) for result in extractor.run(enumerate(pictures))]
@@ -105,7 +105,7 @@ def index(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable[..., 
 
 @ENGINES
 def test_a_searcher_answers_after_searches_that_were_begun(index: Path, engine: str, count: int) -> None:
-    searcher = Searcher(open_index(str(index)), engine=engine, queries=count)
+    searcher = Searcher(open_index(str(index)), engine=engine, expected=count)
     queries = sorted((index.parent / "queries").iterdir())
     left = begin(lambda: searcher.search(queries, count=3), 2)
     results = [[match.path for match in result.matches] for result in searcher.search(queries, count=3)]
@@ -118,7 +118,7 @@ def test_a_searcher_answers_after_searches_that_were_begun(index: Path, engine: 
 def test_parts_are_made_after_runs_that_were_begun(
     bundled: Backbone, draw_picture: Callable[..., Image.Image], engine: str, count: int
 ) -> None:
-    opened = open_engine(bundled, engine=engine, pictures=count)
+    opened = open_engine(bundled, engine=engine, expected=count)
     whitening = general(bundled)
     assert whitening is not None
     asked = [
@@ -140,7 +140,7 @@ def test_parts_are_made_after_runs_that_were_begun(
 def test_an_error_in_the_middle_takes_nothing_away(
     bundled: Backbone, pictures: list[bytes], engine: str, count: int, error: type[BaseException]
 ) -> None:
-    extractor = Extractor(bundled, engine=engine, pictures=count)
+    extractor = Extractor(bundled, engine=engine, expected=count)
 
     def files() -> Iterator[tuple[int, bytes]]:
         yield from enumerate(pictures)
@@ -176,10 +176,10 @@ class Failing:
 def test_an_engine_that_fails_leaves_no_process_behind(
     bundled: Backbone, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cbir.engines, "open_engine", lambda *args, **options: Failing())
+    monkeypatch.setattr(cbir.engines.select, "open_engine", lambda *args, **options: Failing())
     before = set(stopping.children)
     with pytest.raises(CbirError, match="It cannot") as raised:
-        list(Extractor(bundled, pictures=MANY, isolated=True).run(enumerate(pictures)))
+        list(Extractor(bundled, expected=MANY, isolated=True).run(enumerate(pictures)))
     assert raised.value.__traceback__ is not None  # which keeps the frames of the run
     deadline = time.monotonic() + 60
     while not set(stopping.children) <= before:  # one that was just being started ends a moment later
@@ -188,7 +188,7 @@ def test_an_engine_that_fails_leaves_no_process_behind(
 
 
 def test_batches_that_nobody_asks_for_cost_no_request(bundled: Backbone) -> None:
-    engine = open_engine(bundled, engine="openvino", pictures=MANY)
+    engine = open_engine(bundled, engine="openvino", expected=MANY)
     some = np.random.default_rng(0).integers(0, 256, (6, 2, 224, 224, 3), dtype=np.uint8)
     expected = [engine.features(pictures) for pictures in some]
     for _ in range(5):

@@ -1,17 +1,18 @@
-"""An engine that is opened when the first picture needs it."""
+"""An engine that is opened at its first use."""
 
 from __future__ import annotations
 
 import threading
 
-import cbir.engines
 from cbir.backbones.backbone import Backbone, describe
+from cbir.engines import select
+from cbir.engines.engine import Engine
 
 
 class LazyEngine:
     """One engine for all that a command does with a backbone, opened at its first use, once for all threads.
 
-    `engine` is one of `engines.NAMES`, as in `open_engine`; `expected` is about how many pictures there will be.
+    `engine` is one of `select.NAMES`, as in `open_engine`; `expected` is about how many images there will be.
     """
 
     def __init__(self, backbone: Backbone | str, engine: str | None = None, *, expected: int = 1) -> None:
@@ -19,14 +20,14 @@ class LazyEngine:
         self._name = engine
         self._expected = expected
         self._opening = threading.Lock()
-        self._engine: cbir.engines.Engine | None = None
+        self._engine: Engine | None = None
 
-    def opened(self) -> cbir.engines.Engine:
+    def opened(self) -> Engine:
         """Return the engine, opened now if it was not yet. Raises what `open_engine` raises, each time."""
         if self._engine is None:
             with self._opening:
                 if self._engine is None:
-                    self._engine = cbir.engines.open_engine(self.backbone, engine=self._name, pictures=self._expected)
+                    self._engine = select.open_engine(self.backbone, engine=self._name, expected=self._expected)
         return self._engine
 
 

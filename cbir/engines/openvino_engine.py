@@ -11,26 +11,33 @@ import json
 import logging
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino
 
 from cbir.backbones.backbone import Backbone
-from cbir.engines import Features, Pictures
+from cbir.engines.engine import Engine, Features, Images
 from cbir.engines.precision import (
     LEAST_COSINE,
     LEAST_COSINE_OF_MAPS,
     Choice,
     choose,
     compiled_folder,
-    drawn_pictures,
+    drawn_images,
     read_choice,
 )
 from cbir.utils.cache import keep, kept
 from cbir.utils.vectors import l2_normalize
+
+if TYPE_CHECKING:
+    import torch
+
+    from cbir.backbones.network import Network
 
 logger = logging.getLogger("cbir")
 
@@ -46,15 +53,15 @@ _MOST = 16
 #: Graphs whose precision is measured, and how near float32 they must stay; the others are computed as features are.
 _LEAST_COSINES = {"features": LEAST_COSINE, "place_maps": LEAST_COSINE_OF_MAPS}
 
-#: Pictures that the maps of places are tried on, and their sides.
+#: Images that the maps of places are tried on, and their sides.
 _LARGER = (4, 320)
 
 #: Precisions that a processor may be good at, and how OpenVINO calls that.
 _CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
 
 
-class OpenVINOEngine:
-    """A backbone compiled for this processor. Compiled models are made when they are first asked for.
+class OpenVINOEngine(Engine):
+    """An engine that compiles a backbone for this processor, graph by graph as they are asked for.
 
     With `many`, several batches are computed side by side, each on a part of the cores: these then never wait for each
     other in the middle of a layer, also while pictures are decoded on them. A single batch is slower for it.
@@ -73,43 +80,26 @@ class OpenVINOEngine:
         # one more than are computed, so that the next is there when one is done
         self.depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
         self._graphs["features"] = _Requests(compiled, self.depth)
+        choice = self._choices["features"]
+        assert choice is not None  # made when the graph was loaded, at the latest
+        self.precision, self.batch = choice.precision, choice.batch
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self.precision}"
 
-    @property
-    def precision(self) -> str:
-        """What the network is computed in: "f32", "bf16" or "f16"."""
-        return self._precision_of("features")
-
-    @property
-    def batch(self) -> int:
-        """How many pictures at a time suit it."""
-        choice = self._choices["features"]
-        return choice.batch if choice else _MOST
-
-    def features(self, pictures: Pictures) -> Features:
-        """See `engines.Engine.features`."""
-        return self.start(pictures)()
-
-    def start(self, pictures: Pictures) -> Callable[[], Features]:
-        """See `engines.Engine.start`."""
-        outputs = self._graphs["features"].start(pictures)
+    def start(self, images: Images) -> Callable[[], Features]:
+        outputs = self._graphs["features"].start(images)
         return lambda: outputs()[0]
 
-    def stages(self, pictures: Pictures) -> list[Features]:
-        """See `engines.Engine.stages`."""
-        return self._requests("stages", 1).start(pictures)()
+    def text(self, texts: Sequence[str]) -> Features:
+        return self._requests("text", 1).start(self._backbone.tokens(texts))()[0]
 
-    def last_map(self, pictures: Pictures) -> Features:
-        """See `engines.Engine.last_map`."""
-        return self._requests("last_map", 1).start(pictures)()[0]
+    def stages(self, images: Images) -> list[Features]:
+        return self._requests("stages", 1).start(images)()
 
-    def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
-        """See `engines.Engine.place_maps`."""
-        return self.start_places(pictures)()
+    def last_map(self, images: Images) -> Features:
+        return self._requests("last_map", 1).start(images)()[0]
 
-    def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
-        """See `engines.Engine.start_places`."""
-        outputs = self._requests("place_maps", self.depth).start(pictures)
+    def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
+        outputs = self._requests("place_maps", self.depth).start(images)
 
         def finish() -> tuple[Features, Features]:
             coarse, fine = outputs()
@@ -126,7 +116,7 @@ class OpenVINOEngine:
         return self._graphs[graph]
 
     def _load(self, graph: str) -> openvino.CompiledModel:
-        """The compiled model of `graph` (see `_convert`), from the cache where it is there and sound."""
+        """Load the compiled model of `graph`, as of `_convert`, from the cache where it is there and sound."""
         # of the others, the maps of one picture at a time are wanted
         hint = self._hint if graph in ("features", "place_maps") else "LATENCY"
         chosen_by = _chosen_by(graph)
@@ -151,26 +141,28 @@ class OpenVINOEngine:
         return compiled
 
     def _precision_of(self, graph: str) -> str:
+        if graph == "text":
+            return "f32"  # texts are few and short
         choice = self._choices[_chosen_by(graph)]
         return choice.precision if choice else "f32"
 
     def _choose_precision(self, graph: str, model: openvino.Model) -> Choice:
-        """The precision for `model`, the graph of that name, measured in all that this processor has, and noted."""
+        """Measure the precisions of this processor with `model`, the graph of that name, and note the choice."""
         tried = ["f32", *(name for name, known_as in _CAPABILITIES.items() if known_as in self._capabilities)]
 
-        def runner(name: str) -> Callable[[Pictures], Features]:
+        def runner(name: str) -> Callable[[Images], Features]:
             request = self._core.compile_model(model, "CPU", _settings(name, "LATENCY")).create_infer_request()
 
-            def run(pictures: Pictures) -> Features:
-                request.infer([pictures])
-                outputs = (l2_normalize(output.reshape(len(pictures), -1)) for output in _outputs(request))
+            def run(images: Images) -> Features:
+                request.infer([images])
+                outputs = (l2_normalize(output.reshape(len(images), -1)) for output in _outputs(request))
                 return np.concatenate(list(outputs), axis=1)
 
             return run
 
         run = {name: runner(name) for name in tried}
-        pictures = drawn_pictures(*((_MOST, self._backbone.preprocessing.crop) if graph == "features" else _LARGER))
-        choice = choose(run, pictures, _LEAST_COSINES[graph])
+        images = drawn_images(*((_MOST, self._backbone.preprocessing.crop) if graph == "features" else _LARGER))
+        choice = choose(run, images, _LEAST_COSINES[graph])
         with contextlib.suppress(OSError):  # what cannot be kept is told where the compiled model is
             keep(self._choice_file(graph), json.dumps(choice.to_json()).encode("ascii"))
         logger.debug("Tried on this processor: %s", choice)
@@ -181,12 +173,12 @@ class OpenVINOEngine:
         return _cache_path(self._backbone, what, [self._processor], "json")
 
     def _cache_file(self, graph: str) -> Path:
-        """Where the compiled model lies: named by all that goes into it."""
+        """Name the file of the compiled model by all that goes into it."""
         return _cache_path(self._backbone, graph, [self._processor, self._precision_of(graph)], "blob")
 
 
 def _chosen_by(graph: str) -> str:
-    """The graph by which the precision of `graph` is chosen."""
+    """Return the graph by which the precision of `graph` is chosen."""
     return graph if graph in _LEAST_COSINES else "features"
 
 
@@ -206,13 +198,13 @@ class _Requests:
         self._begun = 0
         self._turn = threading.Lock()  # to begin: those who need a request wait for one in the order of their coming
 
-    def start(self, pictures: Pictures) -> Callable[[], list[Features]]:
+    def start(self, inputs: npt.NDArray[Any]) -> Callable[[], list[Features]]:
         """Begin with a batch; what is returned waits for its outputs. RuntimeError where OpenVINO cannot."""
         with self._turn:
             request = min(self._all, key=lambda one: one.number)
             request.end()
             self._begun += 1
-            return request.start(np.ascontiguousarray(pictures), self._begun)
+            return request.start(np.ascontiguousarray(inputs), self._begun)
 
 
 class _Request:
@@ -223,7 +215,7 @@ class _Request:
 
     def __init__(self, request: openvino.InferRequest) -> None:
         self._request = request
-        self._under_way: tuple[Future[list[Features]], Pictures] | None = None
+        self._under_way: tuple[Future[list[Features]], npt.NDArray[Any]] | None = None
         self._number = 0
         self._changing = threading.Lock()  # never held while the network computes
 
@@ -231,13 +223,13 @@ class _Request:
     def number(self) -> int:
         return self._number if self._under_way is not None else 0
 
-    def start(self, pictures: Pictures, number: int) -> Callable[[], list[Features]]:
+    def start(self, inputs: npt.NDArray[Any], number: int) -> Callable[[], list[Features]]:
         batch: Future[list[Features]] = Future()
         with self._changing:
             self._number = number
-            self._under_way = batch, pictures  # which the request reads from until it is done
+            self._under_way = batch, inputs  # which the request reads from until it is done
             try:
-                self._request.start_async([pictures], share_inputs=True)
+                self._request.start_async([inputs], share_inputs=True)
             except Exception:
                 self._under_way = None
                 raise
@@ -286,35 +278,44 @@ def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) 
 
 
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:
-    """The torch network as an OpenVINO model that takes any number of pictures.
+    """Convert the torch network to an OpenVINO model that takes any number of images, or of texts.
 
-    `graph` says what of it: "features", "stages", "last_map" or "place_maps", as the methods of an engine are called.
+    `graph` says what of it: "features", "stages", "last_map", "place_maps" or "text", as the methods of an engine.
 
     Goes through OpenVINO's PyTorch front end and not through `openvino.convert_model`, which reports its use to
     the maker.
     """
-    import torch
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    from cbir.backbones.network import LastMap, PlaceMaps, Stages
-
-    network = backbone.build()
-    makers: dict[str, Callable[[], torch.nn.Module]] = {
-        "features": lambda: network,
-        "stages": lambda: Stages(network),
-        "last_map": lambda: LastMap(network),
-        "place_maps": lambda: PlaceMaps(network),
-    }
-    module, side = makers[graph](), backbone.preprocessing.crop if graph == "features" else 256
-    example = torch.full((1, side, side, 3), 127, dtype=torch.uint8)
+    module, example, shape = _traced(backbone, graph)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch announces that tracing will go one day; OpenVINO's decoder needs it
         decoder = TorchScriptPythonDecoder(module, example_input=(example,))
         front_end = FrontEndManager().load_by_framework("pytorch")
         model = front_end.convert(front_end.load(decoder))
-    sides = [side, side] if graph == "features" else [-1, -1]
-    model.reshape({model.inputs[0]: openvino.PartialShape([-1, *sides, 3])})
+    model.reshape({model.inputs[0]: openvino.PartialShape(shape)})
     # the constants still live in torch's memory: the compiled model must own them before the decoder goes
     model.decoder = decoder
     return model
+
+
+def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tensor, list[int]]:
+    """Build what `graph` is converted from, an input to trace it with, and the shape of inputs: -1 for any number."""
+    import torch
+
+    from cbir.backbones.network import LastMap, PlaceMaps, Stages
+
+    if graph == "text":
+        tokens = backbone.tokens([""])
+        return backbone.build_text(), torch.from_numpy(tokens), [-1, tokens.shape[1]]
+    network = backbone.build()
+    if graph == "features":
+        side = backbone.preprocessing.crop
+        return network, torch.full((1, side, side, 3), 127, dtype=torch.uint8), [-1, side, side, 3]
+    makers: dict[str, Callable[[Network], torch.nn.Module]] = {
+        "stages": Stages,
+        "last_map": LastMap,
+        "place_maps": PlaceMaps,
+    }
+    return makers[graph](network), torch.full((1, 256, 256, 3), 127, dtype=torch.uint8), [-1, -1, -1, 3]

@@ -16,12 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cbir.engines.engine import Features, Images
 from cbir.utils.cache import cache_folder, kept
-
-Pictures = npt.NDArray[np.uint8]
-Features = npt.NDArray[np.float32]
 
 #: The least cosine to float32's features, on each drawn picture, that a precision must keep. Real photos at worst are
 #: twice or three times as far off (EfficientNet-Lite0 in bf16: .9966 and .9930; SqueezeNet: .9999 and .9998), and the
@@ -45,13 +42,13 @@ _MOST_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class Trial:
-    """How one precision did: the worst cosine to float32's features, and pictures a second in batches."""
+    """The measurements of one precision: the worst cosine to float32's features, and pictures a second in batches."""
 
     worst_cosine: float
     pictures_per_second: float
 
     def to_json(self) -> dict[str, float]:
-        """As a JSON object."""
+        """Return a JSON object."""
         return asdict(self)
 
 
@@ -64,7 +61,7 @@ class Choice:
     batch: int
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object; `from_json` reads it back."""
+        """Return a JSON object; `from_json` reads it back."""
         trials = {name: one.to_json() for name, one in self.trials.items()}
         return {"precision": self.precision, "batch": self.batch, "trials": trials}
 
@@ -84,12 +81,12 @@ class Choice:
 
 
 def compiled_folder() -> Path:
-    """Where compiled networks are kept, and what was measured of them."""
+    """Return the folder of compiled networks and of what was measured of them."""
     return cache_folder("compiled")
 
 
 def last_measured(backbone: str) -> Choice | None:
-    """What was measured on this machine when a backbone of that name was last converted; None where none was."""
+    """Read what was measured here when a backbone of that name was last converted; None where none was."""
     files = list(compiled_folder().glob(f"{glob.escape(backbone)}-precision-*.json"))
     try:
         newest = max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
@@ -99,7 +96,7 @@ def last_measured(backbone: str) -> Choice | None:
 
 
 def read_choice(path: Path) -> Choice | None:
-    """The choice that a file holds; None where there is none."""
+    """Read the choice that a file holds; None where there is none."""
     content = kept(path, _MOST_BYTES)
     try:
         return None if content is None else Choice.from_json(json.loads(content))
@@ -108,44 +105,44 @@ def read_choice(path: Path) -> Choice | None:
 
 
 def choose(
-    run: Mapping[str, Callable[[Pictures], Features]], pictures: Pictures, least_cosine: float = LEAST_COSINE
+    run: Mapping[str, Callable[[Images], Features]], images: Images, least_cosine: float = LEAST_COSINE
 ) -> Choice:
-    """The fastest of some precisions whose features stay as they are in "f32", which must be among them.
+    """Choose the fastest of some precisions whose features stay as they are in "f32", which must be among them.
 
-    `run` maps a precision's name to a function from pictures (n, height, width, 3) to features (n, dimension), whose
+    `run` maps a precision's name to a function from images (n, height, width, 3) to features (n, dimension), whose
     cosines to those in "f32" are at least `least_cosine`. Also found out is whether batches of n are faster, or
     quarters of them, whose maps stay in the processor's cache.
     """
-    features = {name: function(pictures) for name, function in run.items()}  # reserves memory, too
+    features = {name: function(images) for name, function in run.items()}  # reserves memory, too
     worst = {name: _worst_cosine(features["f32"], found) for name, found in features.items()}
-    clocks = {name: _Clock(function, pictures) for name, function in run.items()}
+    clocks = {name: _Clock(function, images) for name, function in run.items()}
     faithful = [name for name in run if worst[name] >= least_cosine]
     least = min(clocks[name].processor for name in faithful)
     _race([clocks[name] for name in faithful if clocks[name].processor <= _TOO_SLOW * least])
-    trials = {name: Trial(round(worst[name], 6), round(len(pictures) / clocks[name].wall, 1)) for name in run}
+    trials = {name: Trial(round(worst[name], 6), round(len(images) / clocks[name].wall, 1)) for name in run}
     precision = min(faithful, key=lambda name: clocks[name].processor)
-    few = max(1, len(pictures) // 4)
-    batches = {few: _Clock(run[precision], pictures, few), len(pictures): _Clock(run[precision], pictures)}
+    few = max(1, len(images) // 4)
+    batches = {few: _Clock(run[precision], images, few), len(images): _Clock(run[precision], images)}
     _race(list(batches.values()))
     return Choice(precision, trials, min(batches, key=lambda batch: batches[batch].processor))
 
 
 class _Clock:
-    """The least time that a network took for some pictures, in seconds.
+    """The least time that a network took for some images, in seconds.
 
     Decisions go by processor time, of all threads: unlike the time on the wall it is nearly the same on a busy machine.
     """
 
-    def __init__(self, run: Callable[[Pictures], Features], pictures: Pictures, batch: int | None = None) -> None:
-        self._run, self._pictures, self._batch = run, pictures, batch or len(pictures)
+    def __init__(self, run: Callable[[Images], Features], images: Images, batch: int | None = None) -> None:
+        self._run, self._images, self._batch = run, images, batch or len(images)
         self.processor = self.wall = math.inf
         self.time()
 
     def time(self) -> None:
-        """Once more."""
+        """Measure once more."""
         wall, processor = time.perf_counter(), time.process_time()
-        for start in range(0, len(self._pictures), self._batch):
-            self._run(self._pictures[start : start + self._batch])
+        for start in range(0, len(self._images), self._batch):
+            self._run(self._images[start : start + self._batch])
         self.processor = min(self.processor, time.process_time() - processor)
         self.wall = min(self.wall, time.perf_counter() - wall)
 
@@ -167,8 +164,8 @@ def _worst_cosine(expected: Features, found: Features) -> float:
     return float(np.nan_to_num(cosines, nan=-1.0).min())
 
 
-def drawn_pictures(count: int, side: int) -> Pictures:
-    """Pictures to try a network on, shape (count, side, side, 3), the same each time.
+def drawn_images(count: int, side: int) -> Images:
+    """Draw images to try a network on, shape (count, side, side, 3), the same each time.
 
     Noise whose amplitude falls with frequency about as in photos (Field 1987), in colours that go together, under a
     few discs and rectangles with hard edges.

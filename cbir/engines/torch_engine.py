@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from cbir.backbones.backbone import Backbone
 from cbir.backbones.network import LastMap, Network, PlaceMaps, Stages
-from cbir.engines import Features, Pictures
+from cbir.engines.engine import Engine, Features, Images
 
 
-class TorchEngine:
-    """A backbone in torch. On CUDA in half precision and channels-last, fed from pinned memory."""
+class TorchEngine(Engine):
+    """An engine that runs a backbone in torch. On CUDA in half precision and channels-last, fed from pinned memory."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.depth = 2
         self.batch = 128 if self.device.type == "cuda" else 16
-        self._crop = backbone.preprocessing.crop
+        self._backbone = backbone
         self.network = backbone.build()
         if self.device.type == "cuda":
             # only the network proper: its input is normalised in float32 before it is cast
@@ -29,14 +29,16 @@ class TorchEngine:
         self._making = threading.Lock()
         self._made: dict[Callable[[Network], torch.nn.Module], torch.nn.Module] = {}
         device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
+        self.precision = "f16" if self.device.type == "cuda" else "f32"
         precision = "half precision" if self.device.type == "cuda" else "float32"
         self.description = f"torch {torch.__version__}, {device}, {precision}"
 
     def try_out(self) -> None:
         """Compute a whole batch, halved until the card has memory for it; RuntimeError where it can do none."""
+        side = self._backbone.preprocessing.crop
         while True:
             try:
-                self.features(np.zeros((self.batch, self._crop, self._crop, 3), dtype=np.uint8))
+                self.features(np.zeros((self.batch, side, side, 3), dtype=np.uint8))
                 return
             except torch.cuda.OutOfMemoryError:
                 if self.batch == 1:
@@ -44,37 +46,30 @@ class TorchEngine:
                 self.batch //= 2
                 torch.cuda.empty_cache()
 
-    def features(self, pictures: Pictures) -> Features:
-        """See `engines.Engine.features`."""
-        return self.start(pictures)()
-
-    def start(self, pictures: Pictures) -> Callable[[], Features]:
-        """See `engines.Engine.start`. A GPU computes while the next pictures are gathered."""
+    def start(self, images: Images) -> Callable[[], Features]:
         with torch.inference_mode():
-            fetch = self._fetch(self.network(self._send(pictures)))
+            fetch = self._fetch(self.network(self._send(images)))
         return lambda: fetch()[0]
 
-    def stages(self, pictures: Pictures) -> list[Features]:
-        """See `engines.Engine.stages`."""
+    def text(self, texts: Sequence[str]) -> Features:
+        encoder = self._module(self._build_text)
+        with torch.inference_mode():
+            return self._fetch(encoder(torch.from_numpy(self._backbone.tokens(texts)).to(self.device)))()[0]
+
+    def stages(self, images: Images) -> list[Features]:
         stages = self._module(Stages)
         with torch.inference_mode():
-            return self._fetch(*stages(self._send(pictures)))()
+            return self._fetch(*stages(self._send(images)))()
 
-    def last_map(self, pictures: Pictures) -> Features:
-        """See `engines.Engine.last_map`."""
+    def last_map(self, images: Images) -> Features:
         last_map = self._module(LastMap)
         with torch.inference_mode():
-            return self._fetch(last_map(self._send(pictures)))()[0]
+            return self._fetch(last_map(self._send(images)))()[0]
 
-    def place_maps(self, pictures: Pictures) -> tuple[Features, Features]:
-        """See `engines.Engine.place_maps`."""
-        return self.start_places(pictures)()
-
-    def start_places(self, pictures: Pictures) -> Callable[[], tuple[Features, Features]]:
-        """See `engines.Engine.start_places`."""
+    def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
         place_maps = self._module(PlaceMaps)
         with torch.inference_mode():
-            fetch = self._fetch(*place_maps(self._send(pictures)))
+            fetch = self._fetch(*place_maps(self._send(images)))
 
         def finish() -> tuple[Features, Features]:
             coarse, fine = fetch()
@@ -83,17 +78,20 @@ class TorchEngine:
         return finish
 
     def _module(self, kind: Callable[[Network], torch.nn.Module]) -> torch.nn.Module:
-        """Return what reads the network's maps, made now if it was not yet."""
+        """Return what reads the network's maps, or its text encoder, made now if it was not yet."""
         if kind not in self._made:
             with self._making:
                 if kind not in self._made:
                     self._made[kind] = kind(self.network)
         return self._made[kind]
 
-    def _send(self, pictures: Pictures) -> torch.Tensor:
-        pictures = np.ascontiguousarray(pictures)  # torch knows no negative strides
+    def _build_text(self, network: Network) -> torch.nn.Module:
+        return self._backbone.build_text().to(self.device)
+
+    def _send(self, images: Images) -> torch.Tensor:
+        images = np.ascontiguousarray(images)  # torch knows no negative strides
         # a copy where the array is read-only, as a view of a Pillow image is: torch wants to be able to write
-        tensor = torch.from_numpy(pictures if pictures.flags.writeable else pictures.copy())
+        tensor = torch.from_numpy(images if images.flags.writeable else images.copy())
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor

@@ -38,7 +38,7 @@ from cbir.utils.workers import Workers, result_of
 
 if TYPE_CHECKING:
     from cbir.backbones.head import Classifier, TopClasses
-    from cbir.engines import Engine
+    from cbir.engines.engine import Engine
     from cbir.index.columns.parts import PartRows
     from cbir.parts.maker import PartMaker
 
@@ -88,7 +88,7 @@ class _Prepared(Generic[Key]):
 class Extractor:
     """Makes features of pictures with one backbone. The engine is opened when the first picture needs it.
 
-    `engine` is one of `engines.NAMES`, or one that is shared; `pictures` is about how many there will be. Any number of
+    `engine` is as in `open_engine`, or one that is shared; `expected` is about how many there will be. Any number of
     threads may use it. With `isolated`, pictures are decoded in processes of their own, so that one on which a decoder
     crashes or hangs is an error like any other. Pictures of more than `max_pixels` are refused before they are decoded.
     With a `classifier`, which is the backbone's, each picture's most probable classes are told too, with `thumbnails`
@@ -101,7 +101,7 @@ class Extractor:
         backbone: Backbone | str,
         *,
         engine: LazyEngine | str | None = None,
-        pictures: int = 1,
+        expected: int = 1,
         isolated: bool = False,
         max_pixels: int = MAX_PIXELS,
         classifier: Classifier | None = None,
@@ -109,9 +109,9 @@ class Extractor:
         parts: PartMaker | None = None,
         leave_own: bool = False,
     ) -> None:
-        self._engine = lazy_engine(backbone, engine, expected=pictures)
+        self._engine = lazy_engine(backbone, engine, expected=expected)
         self.backbone = self._engine.backbone
-        self._pictures = pictures
+        self._expected = expected
         self._isolated = isolated
         self._max_pixels = max_pixels
         self._classifier = classifier
@@ -238,9 +238,9 @@ class Extractor:
         large: bool = False,
     ) -> Generator[_Prepared[Key], None, None]:
         """Read and fit `files` in threads, in order, only so many of them ahead; with `large`, for their parts too."""
-        from cbir.engines import WORTH_CUDA, has_cuda
+        from cbir.engines.select import WORTH_CUDA, has_cuda
 
-        most = AHEAD_OF_CUDA if self._pictures >= WORTH_CUDA and has_cuda() else AHEAD
+        most = AHEAD_OF_CUDA if self._expected >= WORTH_CUDA and has_cuda() else AHEAD
         if large:
             most = AHEAD_WITH_PARTS
 

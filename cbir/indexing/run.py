@@ -48,7 +48,7 @@ Results = Iterator[Extracted[FoundFile]]
 class Options:
     """How to make or refresh an index.
 
-    `model`, `weights` and `engine` are as in `registry.choose` and `engines.open_engine`; None leaves them to the
+    `model`, `weights` and `engine` are as in `registry.choose` and `open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
     says whether they take upper and lower case for the same, None that this stays as it was with these patterns.
     `repair` drops blocks, or their files of columns, that are damaged, so that their pictures are read again, and looks
@@ -132,7 +132,7 @@ def build_index(
             extractor = Extractor(
                 backbone,
                 engine=options.engine,
-                pictures=len(plan.fresh) + len(plan.again),
+                expected=len(plan.fresh) + len(plan.again),
                 isolated=True,
                 max_pixels=options.max_pixels,
                 classifier=_classifier(backbone, plan),

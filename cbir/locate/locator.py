@@ -97,7 +97,7 @@ class Located:
 class Locator:
     """Finds what one query shows in any number of pictures, with one network, which is loaded when it is needed.
 
-    `engine` is one of `engines.NAMES`, or one that is shared. Pictures are upright and in RGB, as
+    `engine` is as in `open_engine`, or one that is shared. Pictures are upright and in RGB, as
     `images.read.read_image` makes them. ModelError where the backbone has no maps of what is where in a picture.
     """
 

@@ -16,7 +16,7 @@ from cbir.parts.reader import Maps, Means, means_of
 from cbir.parts.windows import Grid, grid
 
 if TYPE_CHECKING:
-    from cbir.engines import Engine
+    from cbir.engines.engine import Engine
     from cbir.images.views import Viewed
     from cbir.parts.whitening import Whitening
 

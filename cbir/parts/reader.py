@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from cbir.backbones.backbone import Backbone
-from cbir.engines import Engine
+from cbir.engines.engine import Engine
 from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.images.large import network_size as network_size
 from cbir.images.regions import Region
@@ -29,7 +29,7 @@ _WHOLE_SIDES, _CENTRE = (128, 160, 192, 224), 0.3
 
 @dataclass(frozen=True)
 class Maps:
-    """A picture's two maps (see `engines.Engine.place_maps`): shapes (channels, rows, columns)."""
+    """A picture's two maps (see `Engine.place_maps`): shapes (channels, rows, columns)."""
 
     coarse: Floats
     fine: Floats
@@ -46,7 +46,7 @@ class Means:
 class PartReader:
     """Reads parts of pictures with one backbone, which is loaded when the first picture needs it.
 
-    `engine` is one of `engines.NAMES`, or one that is shared. Its methods raise ModelError where the backbone has no
+    `engine` is as in `open_engine`, or one that is shared. Its methods raise ModelError where the backbone has no
     maps of what is where in a picture.
     """
 

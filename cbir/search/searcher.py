@@ -46,11 +46,11 @@ class _Wanted:
 class Searcher:
     """Searches one index. The network is loaded when the first query is not in the index already."""
 
-    def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None, queries: int = 1):
+    def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None, expected: int = 1):
         self.index = index
         self.backbone = backbone_of(index, weights=weights)
-        shared = LazyEngine(self.backbone, engine, expected=queries)
-        self._pictures = QueryPictures(index, Extractor(self.backbone, engine=shared, pictures=queries), shared)
+        shared = LazyEngine(self.backbone, engine, expected=expected)
+        self._pictures = QueryPictures(index, Extractor(self.backbone, engine=shared, expected=expected), shared)
         self._remembering = threading.RLock()  # what is read of the index once, for all threads; no network's work
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
         self._classes: RowClasses | None = None

@@ -17,7 +17,7 @@ from cbir.segment.kmeans import SEED, kmeans, squared_distances
 from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
-    from cbir.engines import Engine
+    from cbir.engines.engine import Engine
 
 #: Pixels of the longer side when the picture enters the network.
 WORKING_SIDE = 480

@@ -20,7 +20,7 @@ from cbir.errors import ModelError
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
-    from cbir.engines import Engine
+    from cbir.engines.engine import Engine
 
 #: Pixels of the picture, mirrored, that surround it: without them zero padding makes the border a segment of its own.
 MARGIN = 64

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from cbir.engines import Engine
+from cbir.engines.engine import Engine
 from cbir.utils.vectors import Floats
 
 #: Pixels of the longer side when the picture enters the network, of each panel's, and what lies around a panel.

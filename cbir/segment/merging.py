@@ -16,7 +16,7 @@ from cbir.segment.superpixels import Superpixels, superpixels
 from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
-    from cbir.engines import Engine
+    from cbir.engines.engine import Engine
 
 #: Pixels of a picture when it is segmented, those of the pictures that the affinity was learnt on.
 WORKING_PIXELS = 481 * 321

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cbir.backbones.backbone import Backbone
-from cbir.engines import Engine
+from cbir.engines.engine import Engine
 from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.images import safely
 from cbir.segment.clusters import clusters
@@ -48,7 +48,7 @@ class Segmentation:
 class Segmenter:
     """Segments pictures with one backbone, which is loaded once, when the first picture needs it.
 
-    `engine` is one of `engines.NAMES`, or one that is shared. `method` is one of METHODS: "regions" merges superpixels,
+    `engine` is as in `open_engine`, or one that is shared. `method` is one of METHODS: "regions" merges superpixels,
     "kmeans" clusters hypercolumns. With `fast`, "regions" reads the picture at one size instead of two.
     `layer_weights`, one a stage from fine to coarse, and `seed` are for "kmeans".
     """

@@ -66,7 +66,7 @@ class Tagged:
 class Tagger:
     """Tags pictures with one network, which is loaded when the first picture needs it.
 
-    `engine` and `pictures` are as in `Extractor`. Raises ModelError where the network knows no classes, WeightsError
+    `engine` and `expected` are as in `Extractor`. Raises ModelError where the network knows no classes, WeightsError
     where its weights are not on this machine.
     """
 
@@ -76,7 +76,7 @@ class Tagger:
         choice: Choice | None = None,
         *,
         engine: str | None = None,
-        pictures: int = 1,
+        expected: int = 1,
     ) -> None:
         # only then: a search, which shows tags too, needs none of it
         from cbir.backbones.head import open_classifier
@@ -85,7 +85,7 @@ class Tagger:
         self._choice = choice or Choice()
         # a single picture is not worth a process of its own to be decoded in; of many, one must not end the run
         self._extractor = Extractor(
-            backbone, engine=engine, pictures=pictures, isolated=pictures > 1, classifier=open_classifier(backbone)
+            backbone, engine=engine, expected=expected, isolated=expected > 1, classifier=open_classifier(backbone)
         )
 
     def tag(self, pictures: Iterable[Query | str | Path]) -> Iterator[Tagged]:

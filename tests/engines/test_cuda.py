@@ -10,8 +10,8 @@ import torch
 
 from cbir.backbones.backbone import describe
 from cbir.backbones.network import LastMap, PlaceMaps, Stages
-from cbir.engines import WORTH_CUDA, open_engine
-from cbir.engines.precision import drawn_pictures
+from cbir.engines.precision import drawn_images
+from cbir.engines.select import WORTH_CUDA, open_engine
 from cbir.engines.torch_engine import TorchEngine
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -37,7 +37,7 @@ def cosines(first, second):
 
 
 def test_features_and_maps_are_those_of_float32(backbone, engine):
-    pictures = drawn_pictures(4, 224)
+    pictures = drawn_images(4, 224)
     with torch.inference_mode():
         given = torch.from_numpy(pictures)
         expected = [
@@ -59,7 +59,7 @@ def test_features_and_maps_are_those_of_float32(backbone, engine):
 
 
 def test_batches_side_by_side_give_each_its_own_features(engine):
-    batches = np.split(drawn_pictures(18, 224), 6)
+    batches = np.split(drawn_images(18, 224), 6)
     waiting = [engine.start(batch) for batch in batches[:2]]
     found = []
     for batch in batches[2:]:
@@ -71,7 +71,7 @@ def test_batches_side_by_side_give_each_its_own_features(engine):
 
 
 def test_a_batch_is_not_waited_for_longer_than_it_takes(engine):
-    pictures = drawn_pictures(4, 224)
+    pictures = drawn_images(4, 224)
     expected = engine.features(pictures)
     finish = engine.start(pictures)
     torch.cuda._sleep(2_000_000_000)  # a second or more of a card, counted in its cycles
@@ -84,7 +84,7 @@ def test_a_batch_is_not_waited_for_longer_than_it_takes(engine):
 
 
 def test_a_card_is_chosen_where_there_is_enough_to_do(backbone):
-    chosen = open_engine(backbone, pictures=WORTH_CUDA)
+    chosen = open_engine(backbone, expected=WORTH_CUDA)
     assert isinstance(chosen, TorchEngine)
     assert chosen.device.type == "cuda"
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-import cbir.engines
+import cbir.engines.select
 from cbir.backbones.backbone import Backbone
 from cbir.backbones.network import Network, Stages
 from cbir.backbones.weights import Weights
-from cbir.engines import NAMES, WORTH_CUDA, has_cuda, open_engine
 from cbir.engines.openvino_engine import OpenVINOEngine
+from cbir.engines.select import NAMES, WORTH_CUDA, has_cuda, open_engine
 from cbir.engines.torch_engine import TorchEngine
 from cbir.errors import EngineError, WeightsError
 from cbir.images.fit import Preprocessing, fit
@@ -223,7 +223,7 @@ def test_a_kept_model_needs_neither_torch_nor_torchvision(extractor, drawn, tmp_
     code = (
         "import sys, numpy as np\n"
         "from cbir.backbones.backbone import describe\n"
-        "from cbir.engines import open_engine\n"
+        "from cbir.engines.select import open_engine\n"
         f"pictures = np.load({str(tmp_path / 'pictures.npy')!r})\n"
         "engine = open_engine(describe('efficientnet_lite0'))\n"
         f"np.save({str(tmp_path / 'features.npy')!r}, engine.features(pictures))\n"
@@ -375,7 +375,7 @@ def test_who_insists_on_openvino_gets_an_error(small, monkeypatch, caplog):
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
 def test_missing_weights_are_not_blamed_on_openvino(small, monkeypatch, caplog, engine):
     monkeypatch.setattr(OpenVINOEngine, "__init__", broken(WeightsError("The weights are gone.")))
-    monkeypatch.setattr(cbir.engines, "_torch_engine", broken(AssertionError))
+    monkeypatch.setattr(cbir.engines.select, "_torch_engine", broken(AssertionError))
     with pytest.raises(WeightsError, match="gone"):
         open_engine(small, engine=engine)
     assert not caplog.records
@@ -383,18 +383,18 @@ def test_missing_weights_are_not_blamed_on_openvino(small, monkeypatch, caplog, 
 
 def test_a_gpu_is_worth_it_from_some_pictures_on(small, monkeypatch):
     on_gpu, asked = SimpleNamespace(device=torch.device("cuda"), try_out=lambda: None), []
-    monkeypatch.setattr(cbir.engines, "has_cuda", lambda: True)
-    monkeypatch.setattr(cbir.engines, "_torch_engine", lambda backbone: on_gpu)
+    monkeypatch.setattr(cbir.engines.select, "has_cuda", lambda: True)
+    monkeypatch.setattr(cbir.engines.select, "_torch_engine", lambda backbone: on_gpu)
     monkeypatch.setattr(OpenVINOEngine, "__init__", lambda self, backbone, many: asked.append(backbone))
-    assert open_engine(small, pictures=WORTH_CUDA) is on_gpu
+    assert open_engine(small, expected=WORTH_CUDA) is on_gpu
     assert not asked
-    assert isinstance(open_engine(small, pictures=WORTH_CUDA - 1), OpenVINOEngine)
-    assert isinstance(open_engine(small, engine="openvino", pictures=10**6), OpenVINOEngine)
+    assert isinstance(open_engine(small, expected=WORTH_CUDA - 1), OpenVINOEngine)
+    assert isinstance(open_engine(small, engine="openvino", expected=10**6), OpenVINOEngine)
     # a driver, but a torch without CUDA
     monkeypatch.setattr(on_gpu, "device", torch.device("cpu"))
-    assert isinstance(open_engine(small, pictures=10**6), OpenVINOEngine)
-    monkeypatch.setattr(cbir.engines, "has_cuda", lambda: False)
-    assert isinstance(open_engine(small, pictures=10**6), OpenVINOEngine)
+    assert isinstance(open_engine(small, expected=10**6), OpenVINOEngine)
+    monkeypatch.setattr(cbir.engines.select, "has_cuda", lambda: False)
+    assert isinstance(open_engine(small, expected=10**6), OpenVINOEngine)
 
 
 @pytest.mark.usefixtures("builds", "cache")
@@ -403,13 +403,13 @@ def test_where_the_card_fails_the_processor_does_the_work_and_says_so(small, pic
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with …")
 
     engine = TorchEngine(small)
-    monkeypatch.setattr(cbir.engines, "has_cuda", lambda: True)
-    monkeypatch.setattr(cbir.engines, "_torch_engine", lambda backbone: engine)
+    monkeypatch.setattr(cbir.engines.select, "has_cuda", lambda: True)
+    monkeypatch.setattr(cbir.engines.select, "_torch_engine", lambda backbone: engine)
     monkeypatch.setattr(engine, "device", torch.device("cuda"))
-    assert open_engine(small, pictures=WORTH_CUDA - 1).features(pictures).shape == (3, 8)
+    assert open_engine(small, expected=WORTH_CUDA - 1).features(pictures).shape == (3, 8)
     monkeypatch.setattr(TorchEngine, "features", fail)
     with caplog.at_level(logging.WARNING, "cbir"):
-        assert isinstance(open_engine(small, pictures=WORTH_CUDA), OpenVINOEngine)
+        assert isinstance(open_engine(small, expected=WORTH_CUDA), OpenVINOEngine)
     assert [record.getMessage() for record in caplog.records] == [
         "The graphics card cannot run small here (CUDA error: no kernel image is available for execution on the "
         "device); the processor does it."

@@ -10,7 +10,7 @@ import pytest
 
 from cbir.backbones.backbone import describe
 from cbir.engines.openvino_engine import OpenVINOEngine
-from cbir.engines.precision import LEAST_COSINE, Choice, Trial, choose, drawn_pictures, last_measured
+from cbir.engines.precision import LEAST_COSINE, Choice, Trial, choose, drawn_images, last_measured
 from cbir.engines.torch_engine import TorchEngine
 from cbir.images.fitted import Fitted
 from cbir.images.read import read_views
@@ -18,7 +18,7 @@ from cbir.images.read import read_views
 
 @pytest.fixture(scope="module")
 def pictures():
-    return drawn_pictures(4, 32)
+    return drawn_images(4, 32)
 
 
 def network(seconds, noise=0.0):
@@ -65,8 +65,8 @@ def test_float32_stays_where_nothing_is_better(pictures):
     assert choose(unsound, pictures).precision == "f32"
 
 
-def test_drawn_pictures_are_the_same_each_time_and_not_alike(pictures):
-    assert np.array_equal(pictures, drawn_pictures(4, 32))
+def test_drawn_images_are_the_same_each_time_and_not_alike(pictures):
+    assert np.array_equal(pictures, drawn_images(4, 32))
     assert (pictures.shape, pictures.dtype) == ((4, 32, 32, 3), np.uint8)
     assert all(picture.std() > 10 for picture in pictures)
     assert not np.array_equal(pictures[0], pictures[1])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-import cbir.engines
+import cbir.engines.select
 import cbir.extract.extractor
 import cbir.images.read
 from cbir.errors import ImageReadError, ModelError
@@ -61,7 +61,7 @@ class MeanColour:
 def engine(monkeypatch):
     """The engine that every Extractor opens here."""
     opened = MeanColour()
-    monkeypatch.setattr(cbir.engines, "open_engine", lambda *args, **options: opened)
+    monkeypatch.setattr(cbir.engines.select, "open_engine", lambda *args, **options: opened)
     return opened
 
 
@@ -92,7 +92,7 @@ def test_any_number_of_pictures_is_cut_into_batches(engine, bundled, n):
 
 
 def test_no_files_need_no_engine(bundled, monkeypatch):
-    monkeypatch.setattr(cbir.engines, "open_engine", None)
+    monkeypatch.setattr(cbir.engines.select, "open_engine", None)
     assert list(Extractor(bundled).run([])) == []
 
 
@@ -125,7 +125,7 @@ def test_bytes_that_are_no_picture_are_named_in_words(engine, bundled):
 
 
 def test_only_bad_files_need_no_engine(bundled, monkeypatch, tmp_path):
-    monkeypatch.setattr(cbir.engines, "open_engine", None)
+    monkeypatch.setattr(cbir.engines.select, "open_engine", None)
     assert all(result.error for result in Extractor(bundled).run((i, tmp_path / "missing") for i in range(20)))
 
 
@@ -180,7 +180,7 @@ def test_what_fails_in_the_engine_ends_the_run(bundled, monkeypatch):
     def fail(*args, **options):
         raise ModelError("It cannot.")
 
-    monkeypatch.setattr(cbir.engines, "open_engine", fail)
+    monkeypatch.setattr(cbir.engines.select, "open_engine", fail)
     with pytest.raises(ModelError, match="It cannot"):
         list(Extractor(bundled).run((i, plain(i)) for i in range(50)))
 
@@ -192,12 +192,12 @@ def test_the_engine_is_opened_once_with_what_was_asked_for(bundled, monkeypatch)
         opened.append((args, options))
         return MeanColour()
 
-    monkeypatch.setattr(cbir.engines, "open_engine", open_engine)
-    extractor = Extractor("efficientnet_lite0", engine="torch", pictures=500)
+    monkeypatch.setattr(cbir.engines.select, "open_engine", open_engine)
+    extractor = Extractor("efficientnet_lite0", engine="torch", expected=500)
     assert not opened
     extractor.feature(plain(1))
     extractor.feature(plain(2))
-    assert opened == [((bundled,), {"engine": "torch", "pictures": 500})]
+    assert opened == [((bundled,), {"engine": "torch", "expected": 500})]
 
 
 # --- with the network

@@ -345,7 +345,7 @@ def test_a_run_does_not_fail_for_classes_alone(
         raise EngineError("The network is not to be had.")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cbir.engines.open_engine", fail)
+        patch.setattr("cbir.engines.select.open_engine", fail)
         assert (refresh(root).unchanged, refresh(root).classified) == (3, 0)
     assert "classes of older pictures are not filled in: The network is not to be had." in caplog.text
     # weights that are gone, and no classifier in the cache either

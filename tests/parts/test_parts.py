@@ -14,7 +14,7 @@ from PIL import Image
 from cbir.backbones.backbone import Backbone
 from cbir.cli import cli
 from cbir.cli.render.search_report import SearchReports
-from cbir.engines import open_engine
+from cbir.engines.select import open_engine
 from cbir.errors import RegionError
 from cbir.images.regions import Region, RegionOption, of_label
 from cbir.index.open import open_index

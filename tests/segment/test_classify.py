@@ -12,7 +12,7 @@ from PIL import Image
 
 from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.head import open_classifier
-from cbir.engines import open_engine
+from cbir.engines.select import open_engine
 from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.segment.classify import SegmentClassifier, cover, masked_means

@@ -176,7 +176,7 @@ def command(
     for remark in asked.remarks if asked else ():
         logger.warning(remark)
     searcher = Searcher(
-        open_index(index_name), engine=engine, weights=weights, queries=named.at_least + len(set(others))
+        open_index(index_name), engine=engine, weights=weights, expected=named.at_least + len(set(others))
     )
     if query_index is not None:
         from cbir.search.from_index import indexed_queries

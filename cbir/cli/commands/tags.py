@@ -184,7 +184,7 @@ def _of_pictures(
     backbone, remark = choose(model, weights)
     if remark:
         logger.info("%s", remark)
-    return Tagger(backbone, choice, engine=engine, pictures=len(pictures)).tag(pictures)
+    return Tagger(backbone, choice, engine=engine, expected=len(pictures)).tag(pictures)
 
 
 def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:

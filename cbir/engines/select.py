@@ -1,0 +1,89 @@
+"""The choice of the engine that suits a backbone, this machine, and how much there is to do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cbir.backbones.backbone import Backbone
+from cbir.backbones.catalog import FAKE
+from cbir.engines.engine import Engine
+from cbir.errors import CbirError, EngineError
+
+if TYPE_CHECKING:
+    from cbir.engines.torch_engine import TorchEngine
+
+logger = logging.getLogger("cbir")
+
+#: From so many images on, the two seconds that importing torch takes are won back by a GPU.
+WORTH_CUDA = 64
+
+#: From so many images on, a CPU does several batches side by side, each on some of its cores.
+WORTH_STREAMS = 16
+
+NAMES = ("auto", "openvino", "torch")
+
+
+def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int = 1) -> Engine:
+    """Open the best engine here for `backbone` and about `expected` images.
+
+    `engine` is one of NAMES (default: `$CBIR_ENGINE`, else "auto"). "auto" takes torch where there is a CUDA
+    device and enough to do, else OpenVINO; where the device fails, OpenVINO does the work, where OpenVINO is missing or
+    fails, torch, and a line says so. "openvino" and "torch" insist.
+    """
+    engine = engine or os.environ.get("CBIR_ENGINE") or "auto"
+    if engine not in NAMES:
+        raise EngineError(f"There is no engine {engine!r}: choose from {', '.join(NAMES)}.")
+    if backbone.name == FAKE:
+        if engine != "auto":
+            raise EngineError(f"The network {FAKE} is none for {engine}: leave --engine or $CBIR_ENGINE out.")
+        from cbir.engines.fake import FakeEngine
+
+        return FakeEngine(backbone)
+    if engine == "torch":
+        return _torch_engine(backbone)
+    if engine == "auto" and expected >= WORTH_CUDA and has_cuda():
+        try:
+            on_torch = _torch_engine(backbone)
+            if on_torch.device.type == "cuda":  # a driver may be there, and a torch without CUDA
+                on_torch.try_out()
+                return on_torch
+        except RuntimeError as error:  # its memory is taken by others, or it is too old for this torch
+            reason = _first_line(error)
+            logger.warning("The graphics card cannot run %s here (%s); the processor does it.", backbone.name, reason)
+    try:
+        from cbir.engines.openvino_engine import OpenVINOEngine
+
+        return OpenVINOEngine(backbone, many=expected >= WORTH_STREAMS)
+    except CbirError:
+        raise  # of weights, not of OpenVINO: torch would fail alike
+    except Exception as error:
+        if engine == "openvino":
+            raise EngineError(f"OpenVINO cannot run {backbone.name} here: {_first_line(error)}.") from error
+        logger.warning(
+            "OpenVINO cannot run %s here (%s); torch does it, more slowly.", backbone.name, _first_line(error)
+        )
+        return _torch_engine(backbone)
+
+
+def has_cuda() -> bool:
+    """Tell whether there seems to be a CUDA device, without importing torch; `CUDA_VISIBLE_DEVICES` is respected."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return False
+    if sys.platform == "win32":
+        return Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvcuda.dll").exists()
+    return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+
+
+def _torch_engine(backbone: Backbone) -> TorchEngine:
+    from cbir.engines.torch_engine import TorchEngine
+
+    return TorchEngine(backbone)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
