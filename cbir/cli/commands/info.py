@@ -75,6 +75,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "root_exists": os.path.isdir(meta.root),
         "pictures": len(index),
         "model": meta.model.get("name"),
+        "modalities": meta.model.get("modalities", ["image"]),
         "weights": meta.model.get("weights"),
         "dimension": meta.dimension,
         "preprocessing": meta.model.get("preprocessing"),
@@ -111,10 +112,11 @@ def _print(record: dict[str, Any]) -> None:
             else "none yet: all rows are compared"
         )
         output.say(f"{record['index']}: {record['pictures']:,} pictures")
+        of = "" if record["modalities"] == ["image"] else " of images and text"
         lines = [
             ("root", root),
             ("directory", record["directory"]),
-            ("backbone", f"{record['model']}, {record['dimension']} features, weights {weights.get('source')}"),
+            ("backbone", f"{record['model']}, {record['dimension']} features{of}, weights {weights.get('source')}"),
             ("updated", record["updated"] + ("" if record["complete"] else "  (the last run was interrupted)")),
             (
                 "size",

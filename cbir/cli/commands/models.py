@@ -21,7 +21,7 @@ from cbir.cli.terminal.table import Column
     shell_complete=complete_model,
     help="Fetch the weights of a backbone now, for a machine that is offline later.",
 )
-@click.option("--all", "everything", is_flag=True, help="List all networks of torchvision too (imports torch).")
+@click.option("--all", "everything", is_flag=True, help="List `fake` too, and all of torchvision's (imports torch).")
 @json_option
 @verbosity_options
 def command(download: str | None, everything: bool, as_json: bool) -> None:
@@ -37,34 +37,34 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
       cbir models --download resnet50      # downloads 98 MB
     """
     from cbir.backbones.backbone import describe
-    from cbir.backbones.catalog import BUNDLED, KNOWN
+    from cbir.backbones.catalog import KNOWN
+    from cbir.backbones.families import FAMILIES
 
     if download is not None:
         backbone = describe(download)
-        output.say(f"The weights of {backbone.name} are in {backbone.weights.path}.")
+        where = f"are in {backbone.weights.path}" if backbone.weights.path else "come with cbir"
+        output.say(f"The weights of {backbone.name} {where}.")
         return
     names = list(KNOWN)
     if everything:
         from cbir.backbones.torchvision import names as torchvision_names
 
-        names += [name for name in torchvision_names() if name not in KNOWN]
+        names += [name for name in (*FAMILIES, *torchvision_names()) if name not in KNOWN]
     records = [_describe(name) for name in names]
     if as_json:
         output.write_json(records)
         return
+    has_text = any(record["modalities"] != ["image"] for record in records)
     rows = [
         (
             record["name"],
             str(record["dimension"]),
             record["features"],
-            "come with cbir"
-            if record["name"] == BUNDLED
-            else f"{record['megabytes']} MB"
-            if record["megabytes"]
-            else "",
+            *([", ".join(record["modalities"])] if has_text else []),
+            "come with cbir" if record["url"] is None else f"{record['megabytes']} MB" if record["megabytes"] else "",
             "yes" if record["present"] else "no",
             f"{record['pictures_per_second']:.0f}/s in {record['precision']}" if record["precision"] else "not tried",
-            output.short_path(Path(record["path"])),
+            output.short_path(Path(record["path"])) if record["path"] else "",
         )
         for record in records
     ]
@@ -72,6 +72,7 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
         Column("name", style={"bold": True}),
         Column("features", right=True),
         Column("which", optional=2),
+        *([Column("of", optional=4)] if has_text else []),
         Column("weights"),
         Column("here"),
         Column("speed on this CPU", optional=3),
@@ -90,18 +91,19 @@ def _describe(name: str) -> dict[str, Any]:
 
     known = known_of(name)
     published = known.weights if isinstance(known.weights, WeightsFile) else None
-    path = hub_file(published) if published else Path(str(known.own_weights().path))
+    path = hub_file(published) if published else known.own_weights().path
     measured = last_measured(name)
     return {
         "name": name,
         "dimension": known.dimension,
         "features": known.features,
+        "modalities": list(known.modalities),
         "resize": known.preprocessing.resize,
         "crop": known.preprocessing.crop,
         "megabytes": published.megabytes if published else None,
         "url": published.url if published else None,
-        "path": str(path),
-        "present": os.path.isfile(path),
+        "path": None if path is None else str(path),
+        "present": path is None or os.path.isfile(path),
         "precision": measured.precision if measured else None,
         "pictures_per_second": measured.trials[measured.precision].pictures_per_second if measured else None,
     }

@@ -1,0 +1,44 @@
+"""The engine of the fake network: NumPy, and no runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cbir.backbones import fake
+from cbir.backbones.backbone import Backbone, describe
+from cbir.backbones.catalog import FAKE
+from cbir.engines.engine import Engine, Features, Images
+from cbir.errors import ModelError
+
+
+class FakeEngine(Engine):
+    """An engine that computes at once, the same on every machine. ModelError where `backbone` is not as cbir has it."""
+
+    description = "NumPy, float64"
+    precision = "f64"
+    batch = 16
+    depth = 1
+
+    def __init__(self, backbone: Backbone) -> None:
+        if backbone != describe(FAKE):
+            raise ModelError(
+                f"The network {backbone.name} has its own weights and preprocessing and no others: "
+                "leave --weights out, or index the folder again."
+            )
+
+    def start(self, images: Images) -> Callable[[], Features]:
+        features = fake.features_of(images)
+        return lambda: features
+
+    def text(self, texts: Sequence[str]) -> Features:
+        raise ModelError(f"The network {FAKE} knows images only, and no text.")
+
+    def stages(self, images: Images) -> list[Features]:
+        return [fake.map_of(images, side) for side in fake.STAGES]
+
+    def last_map(self, images: Images) -> Features:
+        return fake.map_of(images, 32)
+
+    def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
+        maps = fake.map_of(images, 32), fake.map_of(images, 16)
+        return lambda: maps
