@@ -98,7 +98,7 @@ def build_shortlist(directory: Path) -> float:
     """Seconds in which the shortlist of an index that has one is made anew: directions, trees, calibration, files."""
     index = Index.open(directory)
     writer = Writer(directory, index.meta)
-    writer.replace(index.meta.but(shortlist=None))
+    writer.replace(index.meta.but(candidates=None))
     started = time.perf_counter()
     writer.tidy()
     return time.perf_counter() - started
@@ -122,7 +122,7 @@ def open_for_search(directory: Path) -> dict[str, float]:
     started = time.perf_counter()
     index = Index.open(directory)
     opened = time.perf_counter()
-    index.shortlist()
+    index.candidates()
     ready = time.perf_counter()
     return {
         "open_ms": 1000 * (opened - started),

@@ -49,7 +49,7 @@ def write(directory: Path, real: Path, pictures: int) -> int:
     features = random.normal(size=(64, source.meta.dimension)).astype(np.float32)
     boxes = np.tile(np.array([0, 0, 100, 100], dtype=np.int32), (MOST, 1))
     directory.mkdir(parents=True)
-    writer = Writer(directory, source.meta.but(blocks=(), shortlist=None, cosines=None, next_number=1, parts=None))
+    writer = Writer(directory, source.meta.but(blocks=(), candidates=None, cosines=None, next_number=1, parts=None))
     entry = source.meta.parts
     if entry is not None and entry.file is not None:
         entry = writer.keep_whitening((real / entry.file.name).read_bytes(), entry.pictures)

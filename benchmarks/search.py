@@ -98,12 +98,13 @@ def _opening(directory: Path, asked: Any) -> Iterator[Result]:
 
 
 def _calibration(directory: Path, reached: float) -> Iterator[Result]:
-    shortlist = load_meta(directory).shortlist
-    if shortlist is None:
-        raise RuntimeError(f"{directory} has no shortlist")
-    details = f"search_k {shortlist.search_k}; on the queries here {reached:.4f}"
-    yield measured("calibrated", shortlist.recall, details, search_k=shortlist.search_k)
+    candidates = load_meta(directory).candidates
+    if candidates is None:
+        raise RuntimeError(f"{directory} has no candidates")
+    search_k = candidates.settings["search_k"]
+    details = f"search_k {search_k}; on the queries here {reached:.4f}"
+    yield measured("calibrated", candidates.recall, details, search_k=search_k)
     shown = run_command([*cbir_command(), "info", "--index", directory])
     digits = shown.replace(",", "")
-    shows = f"{shortlist.search_k}" in digits and re.search(rf"\b{shortlist.recall:.2f}|{shortlist.recall:.1%}", shown)
+    shows = f"{search_k}" in digits and re.search(rf"\b{candidates.recall:.2f}|{candidates.recall:.1%}", shown)
     yield measured("info-shows", bool(shows), " | ".join(line for line in shown.splitlines() if "shortlist" in line))

@@ -1,6 +1,6 @@
 """Which pictures of an index are near-duplicates of each other, pair by pair.
 
-Candidates are each content's nearest by cosine, from the shortlist where there is one; their thumbnails decide. What is
+Candidates are each content's nearest by cosine, by the index's own where it has such; their thumbnails decide. What is
 needed of memory does not grow with the index, but for the pairs themselves.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.duplicates.align import PROMISING, align, moved, plain, prepared, starts
-from cbir.index.ann.annoy import Shortlist
+from cbir.index.ann.base import Candidates
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.store import Index
 from cbir.utils.vectors import Floats
@@ -30,12 +30,12 @@ T = TypeVar("T")
 WEIGHTS = (21.0, 29.0, 32.5)
 BIAS = -70.5
 
-#: Candidates of each content; how many rows the shortlist is asked for to find them among, and at the most where so
-#: many are copies of one content.
+#: Candidates of each content; how many rows the index's candidates are asked for to find them among, and at the most
+#: where so many are copies of one content.
 NEAREST = 20
 ASKED_FOR, MOST_ASKED_FOR = 60, 4000
 
-# rows whose candidates are looked for at a time: with a shortlist, whose answers' features are read, and without
+# rows whose candidates are looked for at a time: with candidates of the index, whose features are read, and without
 _QUERIES, _QUERIES_OF_ALL = 64, 512
 _PAIRS = 4096  # pairs whose thumbnails are compared at a time
 
@@ -124,17 +124,17 @@ def _scores(index: Index, first: Rows, second: Rows, cosines: Floats) -> tuple[F
 
 def _candidates(index: Index, rows: Rows, same: Rows, least: float) -> tuple[Rows, Rows, Floats]:
     """Pairs of `rows` that are among each other's nearest, each once, and their cosines."""
-    shortlist = index.shortlist()
-    covered = shortlist.rows if shortlist is not None else 0
-    step = _QUERIES_OF_ALL if shortlist is None else _QUERIES
+    candidates = index.candidates()
+    covered = candidates.rows if candidates is not None else 0
+    step = _QUERIES_OF_ALL if candidates is None else _QUERIES
 
     def nearest(start: int) -> tuple[Rows, Floats]:
         """Pairs as one number each."""
         its = rows[start : start + step]
         queries = index.features(its)
         among, found = _compared(index, queries, its, same, covered, least)
-        if shortlist is not None:
-            listed = _listed(index, shortlist, queries, its, same, least)
+        if candidates is not None:
+            listed = _listed(index, candidates, queries, its, same, least)
             among, found = np.concatenate([among, listed[0]], axis=1), np.concatenate([found, listed[1]], axis=1)
             among, found = _first(among, found)
         place, column = np.nonzero(found >= least)
@@ -180,16 +180,16 @@ def _compared(index: Index, queries: Floats, its: Rows, same: Rows, start: int, 
 
 
 def _listed(
-    index: Index, shortlist: Shortlist, queries: Floats, its: Rows, same: Rows, least: float
+    index: Index, candidates: Candidates, queries: Floats, its: Rows, same: Rows, least: float
 ) -> tuple[Rows, Floats]:
-    """For each query the nearest contents of the shortlist, and their cosines; what there is not has -1."""
+    """For each query the nearest contents of its candidates, and their cosines; what there is not has -1."""
     rows, cosines = np.zeros((len(its), NEAREST), dtype=np.int64), np.full((len(its), NEAREST), -1, dtype=np.float32)
     waiting, count = list(range(len(its))), ASKED_FOR
     while waiting and count <= MOST_ASKED_FOR:
         again: list[int] = []
         step = max(1, _QUERIES * ASKED_FOR // count)  # as many features at a time, however many each asks for
         for some in (waiting[begin : begin + step] for begin in range(0, len(waiting), step)):
-            asked = [shortlist.candidates(queries[place], count) for place in some]
+            asked = candidates.search(queries[some], count)
             contents = [np.unique(same[one]) for one in asked]
             wanted = np.unique(np.concatenate(contents))
             wanted = wanted[wanted >= 0]

@@ -16,7 +16,7 @@ from cbir.evaluation.systems import TIMED, System, Timing
 #: The ranks at which recall is told, unless others are asked for.
 RECALL_AT = (10, 100)
 
-#: Queries whose exact neighbours are compared with what the shortlist brings.
+#: Queries whose exact neighbours are compared with what candidates bring.
 RECALLED = 1000
 
 #: The queries' scores as they come, how many there will be, and the system's name, to the scores: for a progress bar.
@@ -33,18 +33,18 @@ class Evaluation:
     overall: Scores
     classes: dict[str, Scores]
     timing: Timing
-    shortlist_recall: float | None
+    candidates_recall: float | None
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        shortlist, recall = self.timing.shortlist, self.shortlist_recall
+        candidates, recall = self.timing.candidates, self.candidates_recall
         return {
             "system": self.name,
             "model": self.model,
             "method": self.method,
             **self.overall.to_json(),
             "query_ms": round(self.timing.milliseconds, 3),
-            "shortlist_ms": None if shortlist is None else round(shortlist, 3),
+            "shortlist_ms": None if candidates is None else round(candidates, 3),
             "shortlist_recall_at_10": None if recall is None else round(recall, 4),
             "classes": [{"class": name, **scores.to_json()} for name, scores in self.classes.items()],
         }
@@ -72,7 +72,7 @@ def evaluate(
         mean(scores),
         {name: mean(classes[name]) for name in sorted(classes)},
         timing,
-        system.shortlist_recall(_spread(queries, RECALLED)),
+        system.candidates_recall(_spread(queries, RECALLED)),
     )
 
 

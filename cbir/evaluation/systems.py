@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
@@ -15,7 +16,8 @@ import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.evaluation.ground_truth import Items
-from cbir.index.ann.annoy import CANDIDATES, Shortlist
+from cbir.index.ann import base as ann
+from cbir.index.ann.base import Candidates
 from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.search.rerank import SHORTLIST
@@ -26,11 +28,11 @@ Rows = npt.NDArray[np.int64]
 
 COSINE, RERANKED = "cosine", "re-ranked"
 
-#: Matches of a usual search: what is timed, and what the shortlist's recall is about.
+#: Matches of a usual search: what is timed, and what the candidates' recall is about.
 USUAL = 10
 
-#: The part of a large index's ranking that is searched through the shortlist; what follows is in order of cosine.
-DEPTH = max(CANDIDATES, SHORTLIST)
+#: The part of a large index's ranking that is searched among candidates; what follows is in order of cosine.
+DEPTH = max(ann.USUAL, SHORTLIST)
 
 #: Searches that are timed.
 TIMED = 100
@@ -46,11 +48,11 @@ _ROUNDING = 1e-5
 class Timing:
     """How long a search for the first ten takes, from a query's features on: medians in milliseconds.
 
-    `shortlist` is the shortlist's part in it; None where there is none and all rows are compared.
+    `candidates` is the part of finding candidates in it; None where there are none and all rows are compared.
     """
 
     milliseconds: float
-    shortlist: float | None = None
+    candidates: float | None = None
 
 
 class System(Protocol):
@@ -74,7 +76,7 @@ class System(Protocol):
     def timing(self, queries: Sequence[int]) -> Timing:
         """How long searches by these queries take."""
 
-    def shortlist_recall(self, queries: Sequence[int]) -> float | None:
+    def candidates_recall(self, queries: Sequence[int]) -> float | None:
         """The share of the exact first ten that a search finds; None where every search is exact."""
 
 
@@ -96,12 +98,12 @@ class IndexSystem:
         self._item_of[row_of] = np.arange(len(row_of))
 
     def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
-        """What a search for all pictures finds; through the shortlist, where there is one, as far as DEPTH.
+        """What a search for all pictures finds; among candidates, where there are such, as far as DEPTH.
 
         A search for so many looks at all rows, whatever the index's size, which is not how users search a large one.
         So there a search for the first DEPTH comes first, and then what it did not bring, by exact cosine.
         """
-        depth = DEPTH if self.has_shortlist else self.index.rows
+        depth = DEPTH if self.has_candidates else self.index.rows
         for query, exact in self._exact(queries):
             found = self._search(query, depth, self._reranked)
             others = np.ones(self.index.rows, dtype=np.bool_)
@@ -113,20 +115,20 @@ class IndexSystem:
     def timing(self, queries: Sequence[int]) -> Timing:
         """Medians over searches for the first ten, the query itself one more."""
         seconds: list[float] = []
-        in_shortlist: list[float] = []
+        in_candidates: list[float] = []
         # the first search opens what the others use, and does not count
         for feature in self.index.features(self._row_of[[queries[0], *queries]]):
             self.index.spent.clear()
             started = time.perf_counter()
             _ranked(self._searcher, feature, USUAL + 1, self._reranked)
             seconds.append(time.perf_counter() - started)
-            in_shortlist.append(sum(self.index.spent))
-        shortlist = 1000 * median(in_shortlist[1:]) if self.has_shortlist else None
-        return Timing(1000 * median(seconds[1:]), shortlist)
+            in_candidates.append(sum(self.index.spent))
+        candidates = 1000 * median(in_candidates[1:]) if self.has_candidates else None
+        return Timing(1000 * median(seconds[1:]), candidates)
 
-    def shortlist_recall(self, queries: Sequence[int]) -> float | None:
-        """By cosine, since re-ranking takes what the shortlist brings. What is as near as the tenth counts as it."""
-        if not self.has_shortlist:
+    def candidates_recall(self, queries: Sequence[int]) -> float | None:
+        """By cosine, since re-ranking takes what candidates bring. What is as near as the tenth counts as it."""
+        if not self.has_candidates:
             return None
         shares = []
         for query, exact in self._exact(queries):
@@ -139,10 +141,10 @@ class IndexSystem:
         return fmean(shares)
 
     @cached_property
-    def has_shortlist(self) -> bool:
+    def has_candidates(self) -> bool:
         """Whether a search looks at a part of the rows only."""
         try:
-            return self.index.shortlist() is not None
+            return self.index.candidates() is not None
         except IndexDamagedError:  # the searcher says so, and compares all rows
             return False
 
@@ -185,7 +187,7 @@ class ClassicalSystem:
             seconds.append(time.perf_counter() - started)
         return Timing(1000 * median(seconds))
 
-    def shortlist_recall(self, queries: Sequence[int]) -> float | None:
+    def candidates_recall(self, queries: Sequence[int]) -> float | None:
         """All pictures are compared."""
         return None
 
@@ -197,33 +199,48 @@ def _ranked(searcher: Searcher, feature: Floats, count: int, reranked: bool) -> 
 
 
 class _ClockedIndex(Index):
-    """An index that notes in `spent` how many seconds each question to its shortlist took."""
+    """An index that notes in `spent` how many seconds each question for candidates took."""
 
     def __init__(self, directory: Path, meta: Meta) -> None:
         super().__init__(directory, meta)
         self.spent: list[float] = []
-        self._clocked: _ClockedShortlist | None = None
 
-    def shortlist(self) -> Shortlist | None:
-        """The shortlist, with a clock in it."""
-        shortlist = super().shortlist()
-        if shortlist is None:
-            return None
-        if self._clocked is None:
-            self._clocked = _ClockedShortlist(
-                shortlist.rows, shortlist.trees, shortlist.projection, shortlist.search_k, self.spent
-            )
-        return self._clocked
+    def candidates(self) -> Candidates | None:
+        """What finds candidates, with a clock in it."""
+        candidates = super().candidates()
+        return None if candidates is None else _Clocked(candidates, self.spent)
 
 
 @dataclass(frozen=True)
-class _ClockedShortlist(Shortlist):
-    spent: list[float] = field(default_factory=list)
+class _Clocked:
+    """Candidates that note how long they take."""
 
-    def candidates(self, query: Floats, count: int) -> Rows:
+    candidates: Candidates
+    spent: list[float]
+
+    @property
+    def rows(self) -> int:
+        """How many rows they cover."""
+        return self.candidates.rows
+
+    def search(self, queries: Floats, count: int) -> Sequence[Rows]:
         """The same rows, and the time that they took."""
+        with self._clock():
+            return self.candidates.search(queries, count)
+
+    def search_direction(self, direction: Floats, count: int) -> Rows:
+        """The same rows, and the time that they took."""
+        with self._clock():
+            return self.candidates.search_direction(direction, count)
+
+    def check(self) -> None:
+        """Nothing is clocked here."""
+        self.candidates.check()
+
+    @contextmanager
+    def _clock(self) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            return super().candidates(query, count)
+            yield
         finally:
             self.spent.append(time.perf_counter() - started)

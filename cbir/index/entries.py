@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import reprlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cbir.index.values import LONGEST_NAME, ranges, sha256, text, whole
+
+#: The backend that needs no word in `meta.json`.
+ANNOY = "annoy"
 
 # Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
 _FILE_NAME = re.compile(r"([a-z][a-z0-9_]*)-([0-9]{6,})\.(npy|npz|json|ann)")
@@ -56,3 +60,23 @@ class ColumnEntry(FileEntry):
         """Read an entry of a block of so many rows; ValueError, TypeError or KeyError where it is none."""
         entry, missing = FileEntry.from_json(record, column), record.get("missing")
         return cls(entry.name, entry.bytes, entry.sha256, None if missing is None else ranges(missing, rows))
+
+
+@dataclass(frozen=True)
+class CandidatesEntry:
+    """The candidates of a backend, which cover the first `rows` rows: its files and settings, by their keys.
+
+    `recall` is the share of the exact first ten that it was found to bring.
+    """
+
+    rows: int
+    files: Mapping[str, FileEntry]
+    settings: Mapping[str, int]
+    recall: float
+    backend: str = ANNOY
+
+    def to_json(self) -> dict[str, Any]:
+        """What `meta.json` says of them."""
+        kind = {} if self.backend == ANNOY else {"kind": self.backend}
+        files = {key: asdict(file) for key, file in self.files.items()}
+        return {"rows": self.rows, **files, **self.settings, "recall": self.recall, **kind}

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError, reason_of
+from cbir.index.ann.registry import file_beginnings, read_entry
 from cbir.index.columns.column import Column
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns, content_columns
-from cbir.index.entries import ColumnEntry, FileEntry, beginning_of
+from cbir.index.entries import CandidatesEntry, ColumnEntry, FileEntry, beginning_of
 from cbir.index.home import META as META
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.values import (
     LARGEST,
     LONGEST_NAME,
     flag,
-    number,
     ranges,
     read_json,
     sequence,
@@ -33,8 +33,8 @@ from cbir.utils.opening import read_regular
 
 FORMAT = 1
 
-# What names of data files begin with, beside those of columns.
-_BEGINNINGS = frozenset(("features", "files", "index", "projection", "whitening", "refused"))
+# What names of data files begin with, beside those of columns and of candidates.
+_BEGINNINGS = frozenset(("features", "files", "whitening", "refused"))
 
 # `meta.json` of seven million pictures, of which every fourth has gone, is as large; as many blocks as an index of a
 # billion billion pictures would have; numbers that a writer may have passed over since the last file that is there.
@@ -44,7 +44,8 @@ _MOST_BYTES, _MOST_BLOCKS, _MOST_PASSED_OVER = 64 << 20, 100, 1_000_000
 def is_writers(name: str) -> bool:
     """Whether a writer gives that name to a file that may be left over when it is killed."""
     beginning = beginning_of(name)
-    return name == f"{META}.new" or beginning in _BEGINNINGS or beginning in {column.name for column in all_columns()}
+    known = _BEGINNINGS | file_beginnings() | {column.name for column in all_columns()}
+    return name == f"{META}.new" or beginning in known
 
 
 @dataclass(frozen=True)
@@ -91,25 +92,6 @@ class BlockEntry:
             raise ValueError(f"files of {features.bytes} and {files.bytes} bytes have no {rows} rows")
         there = [column.name for column in all_columns() if record.get(column.name) is not None]
         return cls(rows, features, files, invalid, {n: ColumnEntry.of_block(record[n], n, rows) for n in there})
-
-
-@dataclass(frozen=True)
-class ShortlistEntry:
-    """The Annoy index over the first `rows` rows, and how hard it has to look for the `recall` that was measured."""
-
-    rows: int
-    trees: FileEntry
-    projection: FileEntry
-    search_k: int
-    recall: float
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> ShortlistEntry:
-        """Read one entry; ValueError, TypeError or KeyError where it is none."""
-        rows, search_k = whole(record["rows"], 1), whole(record["search_k"], 1, 10**7)
-        trees = FileEntry.from_json(record["trees"], "index")
-        projection = FileEntry.from_json(record["projection"], "projection")
-        return cls(rows, trees, projection, search_k, number(record["recall"], 0, 1))
 
 
 @dataclass(frozen=True)
@@ -166,7 +148,7 @@ class Meta:
     complete: bool = True
     next_number: int = 1
     blocks: tuple[BlockEntry, ...] = ()
-    shortlist: ShortlistEntry | None = None
+    candidates: CandidatesEntry | None = None
     cosines: CosineQuantiles | None = None
     parts: PartsEntry | None = None
     ignore_case: bool = False
@@ -187,8 +169,8 @@ class Meta:
     def files(self) -> list[FileEntry]:
         """All data files that belong to this state."""
         entries = [entry for block in self.blocks for entry in block.data_files()]
-        if self.shortlist:
-            entries += [self.shortlist.trees, self.shortlist.projection]
+        if self.candidates:
+            entries += self.candidates.files.values()
         if self.parts and self.parts.file:
             entries.append(self.parts.file)
         if self.refused:
@@ -197,7 +179,10 @@ class Meta:
 
     def dump(self) -> str:
         """The text of `meta.json`, with a checksum of itself."""
-        record = {**asdict(self.but(blocks=())), "blocks": [block.to_json() for block in self.blocks]}
+        record = asdict(self.but(blocks=(), candidates=None))
+        del record["candidates"]
+        record["blocks"] = [block.to_json() for block in self.blocks]
+        record["shortlist"] = self.candidates and self.candidates.to_json()
         return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
 
     def but(self, **changes: Any) -> Meta:
@@ -258,14 +243,14 @@ def _parse(record: dict[str, Any]) -> Meta:
         complete=flag(record["complete"]),
         next_number=whole(record["next_number"], -LARGEST, 10**200),
         blocks=tuple(BlockEntry.from_json(block) for block in sequence(record["blocks"], _MOST_BLOCKS)),
-        shortlist=None if shortlist is None else ShortlistEntry.from_json(shortlist),
+        candidates=None if shortlist is None else read_entry(shortlist),
         cosines=None if cosines is None else CosineQuantiles.from_json(cosines),
         parts=None if parts is None else PartsEntry.from_json(parts),
         ignore_case=flag(record.get("ignore_case", False)),
         mounts=tuple(text(folder) for folder in sequence(record.get("mounts", ()), 100_000)),
         refused=None if refused is None else RefusedEntry.from_json(refused),
     )
-    if meta.shortlist and meta.shortlist.rows > meta.rows:
+    if meta.candidates and meta.candidates.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")
     files = meta.files()
     if len({entry.name for entry in files}) < len(files):

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
-from cbir.index.ann.annoy import Shortlist, open_shortlist
+from cbir.index.ann.base import Candidates
+from cbir.index.ann.registry import backend_of
 from cbir.index.columns.classes import CLASSES, COUNT, RowClasses, unpack
 from cbir.index.columns.column import Column, ColumnReader, Records
 from cbir.index.columns.registry import all_columns
+from cbir.index.entries import CandidatesEntry
 from cbir.index.files import FileRecord, Files, FileTable
-from cbir.index.format import BlockEntry, Meta, ShortlistEntry, load_meta
+from cbir.index.format import BlockEntry, Meta, load_meta
 from cbir.index.rowfile import RowFile
 from cbir.utils.half import to_float32
 
@@ -52,8 +54,8 @@ class Index:
         self._told: set[int] = set()
         #: What is wrong with features that were read, one sentence a file.
         self.damage: list[str] = []
-        self._shortlist: Shortlist | None = None
-        self._shortlist_is_gone = False
+        self._candidates: Candidates | None = None
+        self._candidates_are_gone = False
 
     @classmethod
     def open(cls, directory: Path, *, features: bool = True) -> Index:
@@ -266,27 +268,27 @@ class Index:
         ]
         return [row for row in found if self.valid[row]]
 
-    def shortlist(self) -> Shortlist | None:
-        """The approximate index over the first rows, where there is one; IndexDamagedError where it is unsound.
+    def candidates(self) -> Candidates | None:
+        """What finds candidates among the first rows, where there is such; IndexDamagedError where it is unsound.
 
         There is none either where a writer has replaced it since this state was opened.
         """
-        if self._shortlist is not None:
-            self._shortlist.trees.check()
-        elif self.meta.shortlist is not None:
+        if self._candidates is not None:
+            self._candidates.check()
+        elif self.meta.candidates is not None:
             with self._remembering:
-                self._open_shortlist(self.meta.shortlist)
-        return self._shortlist
+                self._open_candidates(self.meta.candidates)
+        return self._candidates
 
-    def _open_shortlist(self, entry: ShortlistEntry) -> None:
-        if self._shortlist is not None or self._shortlist_is_gone:
+    def _open_candidates(self, entry: CandidatesEntry) -> None:
+        if self._candidates is not None or self._candidates_are_gone:
             return
         try:
-            self._shortlist = open_shortlist(self.directory, entry, self.meta.dimension, self.valid)
+            self._candidates = backend_of(entry).open(self.directory, entry, self.meta.dimension, self.valid)
         except IndexDamagedError:
-            if load_meta(self.directory).shortlist == entry:
+            if load_meta(self.directory).candidates == entry:
                 raise
-            self._shortlist_is_gone = True
+            self._candidates_are_gone = True
 
 
 class _Block:

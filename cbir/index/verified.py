@@ -1,6 +1,6 @@
 """Files that were found sound stay so until they change: marks in the user's cache folder.
 
-Hashing and checking the shortlist of a million rows takes a second, which a search has not. What was found sound is
+Hashing and checking Annoy's trees of a million rows takes a second, which a search has not. What was found sound is
 remembered by the file's identity, length and times; whoever writes to it changes these. The marks lie with the user and
 not in the index, so that an index from elsewhere brings none with it.
 """
@@ -42,7 +42,7 @@ def mark(path: Path, sha256: str, status: os.stat_result | None = None) -> None:
 
 
 def _mark_file(path: Path) -> Path:
-    """One mark an index directory, so that they do not pile up with each new shortlist."""
+    """One mark an index directory, so that they do not pile up with each new file."""
     directory = hashlib.sha256(os.fsencode(os.path.realpath(path.parent))).hexdigest()[:20]
     return cache_folder("checked") / directory
 

@@ -23,7 +23,7 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
             problems.append(of_doubles(index.directory, len(doubles)))
         if index.rows:
             index.record(0)
-        index.shortlist()
+        index.candidates()
     except CbirError as error:
         problems.append(str(error))
     if index.meta.parts is not None and index.meta.parts.file is not None:
@@ -57,7 +57,7 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
 def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     """`meta` without the blocks that are not what was written, and what is wrong with those.
 
-    Rows after a dropped block get other numbers, so the shortlist goes with it. The pictures of dropped blocks
+    Rows after a dropped block get other numbers, so the candidates go with it. The pictures of dropped blocks
     count as new in the next run. Of blocks of which only a column's file is damaged, only this goes. Nothing is
     written.
     """
@@ -66,13 +66,13 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     for block in meta.blocks:
         found = _damage(directory, block, meta)
         problems += found
-        if not found and (doubles := Index(directory, meta.but(blocks=(*kept, block), shortlist=None)).doubles()):
+        if not found and (doubles := Index(directory, meta.but(blocks=(*kept, block), candidates=None)).doubles()):
             found = [of_doubles(directory, len(doubles))]
             problems += found
         if not found:
             kept.append(block)
     if problems:
-        meta = meta.but(blocks=tuple(kept), shortlist=None, complete=False)
+        meta = meta.but(blocks=tuple(kept), candidates=None, complete=False)
     sound, damaged_files = without_damaged_columns(directory, meta, verify=True)
     return sound, problems + damaged_files
 
@@ -118,7 +118,7 @@ def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:
     problems = [problem for problem in mismatches if problem]
     if not problems:
         try:
-            index = Index(directory, meta.but(blocks=(block,), shortlist=None))
+            index = Index(directory, meta.but(blocks=(block,), candidates=None))
             index.files()
             problems += _damaged_rows(index)
         except CbirError as error:

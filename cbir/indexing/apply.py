@@ -22,7 +22,8 @@ from cbir.index.columns.times import CHANGED
 from cbir.index.files import FileRecord
 from cbir.index.format import PartsEntry
 from cbir.index.refused import OWN, SKIPPED, Refused
-from cbir.index.writer import Stored, Writer
+from cbir.index.rewrite import Stored
+from cbir.index.writer import Writer
 from cbir.indexing.plan import Known, Plan
 from cbir.indexing.report import Report
 from cbir.utils.stopping import at_forced_end, deferred, kept

@@ -274,7 +274,7 @@ def _with_parts(
 
     backbone = extractor.backbone
     if entry.whitening is not None:
-        known = Index(writer.directory, writer.meta.but(blocks=(), shortlist=None))
+        known = Index(writer.directory, writer.meta.but(blocks=(), candidates=None))
         return extractor.with_parts(PartMaker(whitening_of_index(known, backbone))), entry
     files = [root / file.path for file in (*plan.fresh, *plan.to_read_again)]
     whitening = general(backbone)

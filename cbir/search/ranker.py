@@ -1,4 +1,4 @@
-"""From a feature to the rows of an index in order: by cosine or re-ranked, through the shortlist where there is one."""
+"""From a feature to the rows of an index in order: by cosine or re-ranked, by candidates where there are such."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
-from cbir.index.ann.annoy import CANDIDATES, SMALL, Shortlist
+from cbir.index.ann.base import SMALL, USUAL, Candidates
 from cbir.index.store import Index
 from cbir.search.feedback import rerank_by_evidence
 from cbir.search.rerank import SHORTLIST, Centre, expand, largest, rerank, select
@@ -31,7 +31,7 @@ class Ranker:
     """Puts the rows of one index in order.
 
     `scale`, shape (dimension,), not negative, is how much each number of a feature counts: features, of queries and
-    of rows, are multiplied by it and made length 1 again. The shortlist is one of plain cosines, so with a scale
+    of rows, are multiplied by it and made length 1 again. Candidates are those of plain cosines, so with a scale
     all rows are compared, whatever the index's size.
     """
 
@@ -42,7 +42,7 @@ class Ranker:
         self._centre: Centre | None = None
         self._cached: Floats | None = None
         self._lengths: Floats | None = None
-        self._has_shortlist = scale is None
+        self._has_candidates = scale is None
 
     def ranked(self, feature: Floats, count: int, *, reranked: bool) -> tuple[Rows, Floats]:
         """At least the first `count` valid rows (fewer if there are no more), best first, and their cosines.
@@ -88,7 +88,7 @@ class Ranker:
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
     def _reranked(self, feature: Floats) -> tuple[Rows, Floats]:
-        """The re-ranked shortlist: up to SHORTLIST rows and their cosines."""
+        """The re-ranked rows: up to SHORTLIST of them, and their cosines."""
         rows, scores, features = self._look(feature, SHORTLIST)
         if not len(rows):
             return rows, scores
@@ -111,20 +111,19 @@ class Ranker:
         return rows[order], scores[order]
 
     def _nearest(self, feature: Floats, count: int) -> tuple[Rows, Floats]:
-        """The first `count` valid rows by exact cosine, from the shortlist where there is one that goes so far."""
+        """The first `count` valid rows by exact cosine, from candidates where these go so far."""
         goes_so_far = count * 10 <= self.index.rows
-        shortlist = self._shortlist() if goes_so_far else None
-        return self._compared(feature, count, shortlist, max(CANDIDATES, count + count // 2))[:2]
+        candidates = self._candidates() if goes_so_far else None
+        return self._compared(feature, count, candidates, max(USUAL, count + count // 2))[:2]
 
     def _look(self, feature: Floats, count: int) -> tuple[Rows, Floats, Floats]:
         """About the first `count` valid rows by cosine, their cosines and their features."""
-        return self._compared(feature, count, self._shortlist(), count, keep=True)
+        return self._compared(feature, count, self._candidates(), count, keep=True)
 
     def _look_again(self, direction: Floats, centre: Centre) -> Rows:
         """Valid rows near a centred `direction`, by the way of `_look`, without a second scan of a large index."""
-        if (shortlist := self._shortlist()) is not None:
-            # what the shortlist takes off is its own mean
-            rows = shortlist.candidates(shortlist.projection[0] + direction, SHORTLIST)
+        if (candidates := self._candidates()) is not None:
+            rows = candidates.search_direction(direction, SHORTLIST)
             return rows[self.index.comparable[rows]]
         if (cached := self._cache()) is None:
             return np.empty(0, dtype=np.int64)
@@ -136,11 +135,11 @@ class Ranker:
         return largest(cosines, min(SHORTLIST, len(self.index)))
 
     def _compared(
-        self, feature: Floats, count: int, shortlist: Shortlist | None, candidates: int, keep: bool = False
+        self, feature: Floats, count: int, candidates: Candidates | None, among: int, keep: bool = False
     ) -> tuple[Rows, Floats, Floats]:
-        """The first `count` valid rows by exact cosine, among `candidates` of the shortlist and all rows beyond it.
+        """The first `count` valid rows by exact cosine, `among` so many candidates and all rows beyond these.
 
-        Without a shortlist, all rows are compared. The features are empty unless they are to be kept.
+        Without candidates, all rows are compared. The features are empty unless they are to be kept.
         """
         index = self.index
         first = 0
@@ -161,12 +160,12 @@ class Ranker:
             if keep:
                 features.append(their if len(best) == len(their) else their[best])
 
-        if shortlist is None and (cached := self._cache()) is not None:
+        if candidates is None and (cached := self._cache()) is not None:
             add(np.arange(len(cached)), cached)
         else:
-            if shortlist is not None:
-                first = shortlist.rows
-                near = shortlist.candidates(feature, candidates)
+            if candidates is not None:
+                first = candidates.rows
+                near = candidates.search(feature[np.newaxis], among)[0]
                 add(near, self._features(near))
             for start, chunk in self._chunks(first):
                 add(np.arange(start, start + len(chunk)), chunk)
@@ -201,15 +200,15 @@ class Ranker:
                 self._cached = np.concatenate([chunk for _, chunk in self._chunks()])
             return self._cached
 
-    def _shortlist(self) -> Shortlist | None:
-        """The index's shortlist; where it is damaged, all rows are compared, and a line says so."""
-        if self._has_shortlist:
+    def _candidates(self) -> Candidates | None:
+        """What finds the index's candidates; where it is damaged, all rows are compared, and a line says so."""
+        if self._has_candidates:
             try:
-                return self.index.shortlist()
+                return self.index.candidates()
             except IndexDamagedError as error:
                 with self._remembering:
-                    if self._has_shortlist:
-                        self._has_shortlist = False
+                    if self._has_candidates:
+                        self._has_candidates = False
                         logger.warning("%s All pictures are compared instead.", error)
         return None
 

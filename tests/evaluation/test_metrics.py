@@ -100,7 +100,7 @@ def test_a_whole_evaluation_by_hand(circle: ClassicalSystem) -> None:
     assert result.classes["b"].average_precision == pytest.approx(b)
     assert result.overall.precision == {1: 2 / 5, 10: pytest.approx((3 * 2 / 5 + 2 * 1 / 5) / 5)}
     assert result.overall.recall == {1: pytest.approx(1 / 5), 2: pytest.approx((1 / 2 + 1 / 2 + 1) / 5)}
-    assert (result.shortlist_recall, result.timing.shortlist) == (None, None)
+    assert (result.candidates_recall, result.timing.candidates) == (None, None)
 
 
 def test_ties_are_in_the_order_of_pictures() -> None:

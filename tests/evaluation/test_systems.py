@@ -1,4 +1,4 @@
-"""What is ranked, and how: small indexes, large ones with a shortlist, features from before neural networks."""
+"""What is ranked, and how: small indexes, large ones with candidates, features from before neural networks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cbir.evaluation.metrics import average_precision
 from cbir.evaluation.runner import evaluate
 from cbir.evaluation.sources import Collection, Wanted, open_collection
 from cbir.evaluation.systems import DEPTH, IndexSystem, _ranked
-from cbir.index.ann.annoy import Shortlist
+from cbir.index.ann.annoy import AnnoyCandidates
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
@@ -35,7 +35,7 @@ def class_of(row: int) -> int:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    """An index with a shortlist: 140 classes of 40 rows, less 112 that are gone."""
+    """An index with candidates: 140 classes of 40 rows, less 112 that are gone."""
     rng = np.random.default_rng(3)
     centres = rng.gamma(0.5, 1.0, (CLASSES, DIMENSION))
     noise = rng.normal(0, 0.7, (ROWS, DIMENSION))
@@ -52,7 +52,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Index:
     writer.commit()
     writer.tidy()
     index = Index.open(directory)
-    assert index.shortlist() is not None
+    assert index.candidates() is not None
     return index
 
 
@@ -64,7 +64,7 @@ def item_classes(collection: Collection) -> np.ndarray:
 def test_a_large_index_is_ranked_as_it_is_searched(large: Index, reranked: bool) -> None:
     collection = Collection([large])
     system: IndexSystem = collection.systems()[reranked]
-    assert system.has_shortlist
+    assert system.has_candidates
     assert len(collection.paths) == ROWS - len(GONE)
     row_of = {record.path: row for row, record in large.records()}
     rows = np.array([row_of[path] for path in collection.paths])
@@ -77,34 +77,32 @@ def test_a_large_index_is_ranked_as_it_is_searched(large: Index, reranked: bool)
         assert (np.diff(cosines) <= 1e-6).all()
 
 
-def test_the_shortlists_recall_and_time(large: Index) -> None:
+def test_the_candidates_recall_and_time(large: Index) -> None:
     truth = by_folder(Collection([large]).paths).sample(60)
     cosine, reranked = (evaluate(system, truth) for system in Collection([large]).systems())
-    assert cosine.shortlist_recall is not None
-    assert 0.97 <= cosine.shortlist_recall <= 1
-    assert cosine.shortlist_recall == reranked.shortlist_recall
+    assert cosine.candidates_recall is not None
+    assert 0.97 <= cosine.candidates_recall <= 1
+    assert cosine.candidates_recall == reranked.candidates_recall
     assert cosine.overall.average_precision > 0.3
     for one in (cosine, reranked):
-        assert one.timing.shortlist is not None
-        assert 0 < one.timing.shortlist < one.timing.milliseconds
+        assert one.timing.candidates is not None
+        assert 0 < one.timing.candidates < one.timing.milliseconds
 
 
-def test_what_the_shortlist_misses_counts(large: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_candidates_miss_counts(large: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = by_folder(Collection([large]).paths).sample(60)
     whole = evaluate(Collection([large]).systems()[0], truth)
-    candidates = Shortlist.candidates
-    # a shortlist that sees every other row only
-    monkeypatch.setattr(
-        Shortlist, "candidates", lambda self, query, count: (c := candidates(self, query, count))[c % 2 == 0]
-    )
+    search = AnnoyCandidates.search
+    # candidates of every other row only
+    monkeypatch.setattr(AnnoyCandidates, "search", lambda *asked: [rows[rows % 2 == 0] for rows in search(*asked)])
     half = evaluate(Collection([large]).systems()[0], truth)
-    assert half.shortlist_recall == pytest.approx(0.5, abs=0.1)
+    assert half.candidates_recall == pytest.approx(0.5, abs=0.1)
     assert half.overall.average_precision < whole.overall.average_precision - 0.02
     assert half.overall.recall[10] < whole.overall.recall[10]
 
 
-def test_without_a_shortlist_rankings_are_the_exact_order(large: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Index, "shortlist", lambda self: None)
+def test_without_candidates_rankings_are_the_exact_order(large: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Index, "candidates", lambda self: None)
     collection = Collection([large])
     system = collection.systems()[0]
     classes = item_classes(collection)
@@ -117,8 +115,8 @@ def test_without_a_shortlist_rankings_are_the_exact_order(large: Index, monkeypa
         value = average_precision(np.flatnonzero(classes[expected] == classes[query]) + 1)
         measured = evaluate(system, type(truth)([truth.judgements[query]], truth.classes, 0))
         assert measured.overall.average_precision == pytest.approx(value, abs=1e-6)
-        assert measured.shortlist_recall is None
-        assert measured.timing.shortlist is None
+        assert measured.candidates_recall is None
+        assert measured.timing.candidates is None
         assert len(ranking) == len(collection.paths)
 
 

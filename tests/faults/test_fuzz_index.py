@@ -46,13 +46,13 @@ def make_index(directory: Path) -> None:
     import numpy as np
 
     from cbir.backbones.backbone import describe
-    from cbir.index.ann import annoy
+    from cbir.index.ann import annoy, base
     from cbir.index.columns.classes import COUNT, pack
     from cbir.index.files import FileRecord
     from cbir.index.format import Meta
     from cbir.index.writer import Writer
 
-    annoy.SMALL = 300  # so that few rows have a shortlist, and a mutation takes milliseconds
+    base.SMALL = 300  # so that few rows have candidates, and a mutation takes milliseconds
     annoy.TREES = 4
     directory.mkdir()
     model = describe("efficientnet_lite0", "untrained").to_json()
@@ -257,7 +257,7 @@ class Fuzzer:
 
         index = Index.open(self.directory)
         query = np.random.default_rng(5).random(DIMENSION, dtype=np.float32)
-        shortlist = index.shortlist()
+        candidates = index.candidates()
         searcher = Searcher(index)
         found = [searcher.ranked(query, count, reranked=count == 5) for count in (10, 5, 150)]
         records = [record for _, record in index.records()]
@@ -269,7 +269,7 @@ class Fuzzer:
             [index.record(row) for row in probes],
             [index.find(f"{row:064x}") for row in (0, 7, 350)],
             index.features(probes).tolist(),
-            None if shortlist is None else shortlist.candidates(query, 50).tolist(),
+            None if candidates is None else candidates.search(query[np.newaxis], 50)[0].tolist(),
             len(index),
         ]
 

@@ -61,7 +61,7 @@ def _replaced() -> Iterator[None]:
         # twelve names at most, so that merging, compaction and shortlists need smaller numbers still
         patch.setattr("cbir.indexing.apply.COMMIT_ROWS", 3)
         patch.setattr("cbir.index.writer.WORTH_COMPACTING", 2)
-        patch.setattr("cbir.index.ann.annoy.SMALL", 11)
+        patch.setattr("cbir.index.ann.base.SMALL", 11)
         yield
 
 

@@ -161,7 +161,7 @@ def test_readers_see_committed_states_while_two_writers_are_at_work(
     assert isinstance(extractor.engine, ToyEngine)
     failures: list[BaseException] = []
     seen: set[str] = set()
-    shortlists = [0]
+    candidates = [0]
     done = threading.Event()
 
     def read() -> None:
@@ -181,7 +181,7 @@ def test_readers_see_committed_states_while_two_writers_are_at_work(
                 assert np.allclose(scores, best, atol=1e-3)
                 paths = [record.path for row, record in enumerate(records) if index.valid[row]]
                 assert len(set(paths)) == len(paths)
-                shortlists[0] += index.shortlist() is not None
+                candidates[0] += index.candidates() is not None
             except BaseException as error:
                 failures.append(error)
 
@@ -208,7 +208,7 @@ def test_readers_see_committed_states_while_two_writers_are_at_work(
     assert not wrong, wrong
     assert "repair" not in caplog.text  # what a writer took away is no damage
     assert len(seen) >= 5
-    assert shortlists[0] > 0
+    assert candidates[0] > 0
     build_index(choose_target(root, str(directory)), Options(prune=True))
     assert find_problems(Index.open(directory), verify=True) == []
     assert {record.path for row, record in Index.open(directory).records() if Index.open(directory).valid[row]} == {

@@ -1,7 +1,7 @@
 """Faults on purpose: `cbir index` in processes that die at a chosen step, and a stand-in for the network.
 
 What these tests are after is the writer, the store and the update; so a fixed random projection takes the place of
-the network, and the numbers from which on blocks are committed, compacted and given a shortlist are small. Run as a
+the network, and the numbers from which on blocks are committed, compacted and given candidates are small. Run as a
 program, this file is a server: it forks a process for each job that it reads, which spares the time of the imports.
 """
 
@@ -28,7 +28,7 @@ import cbir.parts.whitening
 from cbir.backbones.head import TOP, TopClasses
 from cbir.extract.extractor import Extractor
 from cbir.index import writer
-from cbir.index.ann import annoy
+from cbir.index.ann import annoy, base
 from cbir.index.store import Index
 from cbir.indexing import apply
 
@@ -98,7 +98,7 @@ def replacements() -> list[tuple[Any, str, Any]]:
         (apply, "COMMIT_ROWS", COMMIT_ROWS),
         (apply, "COMMIT_ROWS_WITH_PARTS", COMMIT_ROWS),
         (writer, "WORTH_COMPACTING", 10),
-        (annoy, "SMALL", 30),
+        (base, "SMALL", 30),
         (annoy, "principal_directions", directions),
     ]
 
@@ -250,11 +250,12 @@ sys.addaudithook(_audit)
 class Server:
     """Runs the command line in forked processes that have the replacements."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = __file__) -> None:
+        """`program` is a file that calls `serve`, after what it changes in its process."""
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = str(Path(__file__).parents[2])
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+            [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
         )
 
     def run(
@@ -276,7 +277,8 @@ class Server:
         self._process.communicate()
 
 
-def _serve() -> None:
+def serve() -> None:
+    """Do what a `Server` asks for, until it asks no more."""
     from PIL import Image
 
     import cbir.cli.commands.index
@@ -344,4 +346,4 @@ def replace_all() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    serve()

@@ -149,7 +149,7 @@ def test_the_heads_of_torchvisions_networks(name: str, layer: str, shape: tuple[
 
 @pytest.mark.parametrize("count", [300, 5300])
 def test_rows_are_ranked_by_cosines_of_weighted_features(tmp_path: Path, count: int) -> None:
-    """In an index whose rows are kept in memory, and in one that has a shortlist, which is not asked."""
+    """In an index whose rows are kept in memory, and in one that has candidates, which are not asked for."""
     rng = np.random.default_rng(3)
     features = l2_normalize(rng.random((count, 24), dtype=np.float32))
     model = {**describe("efficientnet_lite0", "untrained").to_json(), "dimension": 24}
@@ -159,7 +159,7 @@ def test_rows_are_ranked_by_cosines_of_weighted_features(tmp_path: Path, count: 
     writer.commit()
     writer.tidy()
     index = Index.open(tmp_path)
-    assert (index.meta.shortlist is not None) == (count > 5000)
+    assert (index.meta.candidates is not None) == (count > 5000)
     scale = np.zeros(24, dtype=np.float32)
     scale[:3] = 2, 1, 0.5
     stored = index.features(range(count))[:, :3] * [2, 1, 0.5]

@@ -286,10 +286,10 @@ def test_the_largest_of_equal_values_are_those_that_come_first() -> None:
     assert largest(np.array([1, 3, 2], dtype=np.float32), 9).tolist() == [1, 2, 0]
 
 
-def test_a_large_index_is_reranked_through_its_shortlist(index_of: MakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_index_is_reranked_by_its_candidates(index_of: MakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = classes(260, 20, 1.1, seed=11)
     index = index_of(features)
-    assert index.meta.shortlist is not None
+    assert index.meta.candidates is not None
     monkeypatch.setattr(Index, "chunks", lambda self, first=0: iter(()) if first else pytest.fail("a scan of all rows"))
     searcher = Searcher(index)
     plain = [searcher.ranked(features[query], 20, reranked=False)[0][1:20] for query in range(0, 5200, 130)]
@@ -338,10 +338,10 @@ def test_on_the_test_photos(index_of: MakeIndex, photo_features: tuple[np.ndarra
 
 @pytest.mark.parametrize("size", [15, 150])
 def test_invalid_rows_never_come_back(index_of: MakeIndex, size: int) -> None:
-    """In a small index, which is scanned, and in one with a shortlist."""
+    """In a small index, which is scanned, and in one with candidates."""
     features, _ = classes(40, size, 0.6, seed=14)
     index = index_of(features)
-    assert (index.meta.shortlist is not None) == (size == 150)
+    assert (index.meta.candidates is not None) == (size == 150)
     writer = Writer(index.directory, index.meta)
     gone = set(range(1, size, 2))
     writer.invalidate(sorted(gone))

@@ -198,7 +198,7 @@ def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequen
             evaluation.name,
             *_figures(evaluation.overall),
             _milliseconds(evaluation.timing.milliseconds),
-            _shortlist(evaluation),
+            _candidates(evaluation),
         ]
         for evaluation in evaluations
     ]
@@ -238,10 +238,10 @@ def _milliseconds(value: float) -> str:
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
-def _shortlist(evaluation: Evaluation) -> str:
-    if evaluation.timing.shortlist is None or evaluation.shortlist_recall is None:
+def _candidates(evaluation: Evaluation) -> str:
+    if evaluation.timing.candidates is None or evaluation.candidates_recall is None:
         return "exact"
-    return f"{_milliseconds(evaluation.timing.shortlist)} ms, recall at 10 {evaluation.shortlist_recall:.3f}"
+    return f"{_milliseconds(evaluation.timing.candidates)} ms, recall at 10 {evaluation.candidates_recall:.3f}"
 
 
 def _write_separated(evaluations: Sequence[Evaluation], recall_at: Sequence[int], *, tabs: bool) -> None:

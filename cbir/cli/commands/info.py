@@ -67,7 +67,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
             raise
         return {"index": directory.name, "directory": str(directory.absolute()), "problems": [str(error)]}
     meta = index.meta
-    shortlist = meta.shortlist
+    candidates = meta.candidates
     return {
         "index": directory.name,
         "directory": str(directory.absolute()),
@@ -88,8 +88,8 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "invalid_rows": index.rows - len(index),
         "bytes": sum(entry.bytes for entry in meta.files()),
         "shortlist": None
-        if shortlist is None
-        else {"rows": shortlist.rows, "search_k": shortlist.search_k, "recall": shortlist.recall},
+        if candidates is None
+        else {key: value for key, value in candidates.to_json().items() if key not in candidates.files},
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
         **{group[0].name: _coverage(index, group) for group in content_groups()},
         "verified": verify,
@@ -105,12 +105,6 @@ def _print(record: dict[str, Any]) -> None:
     else:
         weights = record["weights"] if isinstance(record["weights"], dict) else {}
         root = record["root"] + ("" if record["root_exists"] else "  (not there now)")
-        shortlist = record["shortlist"]
-        near = (
-            f"{shortlist['rows']:,} rows, search_k {shortlist['search_k']:,}, recall at 10 {shortlist['recall']:.3f}"
-            if shortlist
-            else "none yet: all rows are compared"
-        )
         output.say(f"{record['index']}: {record['pictures']:,} pictures")
         of = "" if record["modalities"] == ["image"] else " of images and text"
         lines = [
@@ -122,7 +116,7 @@ def _print(record: dict[str, Any]) -> None:
                 "size",
                 f"{output.human_bytes(record['bytes'])} in {record['blocks']} block{'s' * (record['blocks'] != 1)}",
             ),
-            ("shortlist", near),
+            ("shortlist", _candidates(record["shortlist"])),
             ("cosines", _cosines(record["cosines"])),
             *((group[0].name, _covered(record, group[0])) for group in content_groups()),
             ("exclude", _excluded(record)),
@@ -183,6 +177,14 @@ def _covered(record: dict[str, Any], column: Column) -> str:
     advice = column.advice.format(index=record["index"]) if known < pictures else None
     reason = coverage.get("reason", advice)
     return "of all pictures" if reason is None else f"of {known:,} of {pictures:,} pictures: {reason}"
+
+
+def _candidates(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "none yet: all rows are compared"
+    settings = [f"{key} {value:,}" for key, value in record.items() if key not in ("rows", "recall", "kind")]
+    kind = [f"by {record['kind']}"] if "kind" in record else []
+    return ", ".join([f"{record['rows']:,} rows", *kind, *settings, f"recall at 10 {record['recall']:.3f}"])
 
 
 def _cosines(record: dict[str, Any] | None) -> str:

@@ -1,30 +1,26 @@
-"""The shortlist: which rows are worth an exact comparison.
-
-Features are projected to their first principal directions and put into an Annoy index; its answers are candidates
-only, since exact cosines decide (see `cbir.search.searcher`).
-"""
+"""Annoy: a forest of random trees over the first principal directions of the features."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 from annoy import AnnoyIndex
 
+from cbir.index.ann.base import USUAL
 from cbir.index.ann.projection import DIRECTIONS, principal_directions, project
 from cbir.index.ann.trees import Trees
-from cbir.index.exact import RowSource, exact_first
-from cbir.index.format import ShortlistEntry
+from cbir.index.entries import ANNOY, CandidatesEntry
+from cbir.index.exact import Rows, RowSource, exact_first
+from cbir.index.newfiles import NewFiles
 from cbir.index.rowfile import RowFile
 from cbir.utils.vectors import Floats
 
 TREES = 40
-CANDIDATES = 200
-
-#: Up to here an exact scan takes a few milliseconds, and no shortlist is kept.
-SMALL = 5000
 
 TARGET_RECALL = 0.99
 _SEARCH_K = (2000, 4000, 8000, 16_000, 32_000, 64_000)
@@ -33,50 +29,74 @@ _SEED = 1
 
 
 @dataclass(frozen=True)
-class Shortlist:
-    """An open Annoy index over the first `rows` rows. `projection` has the mean in row 0, then the directions."""
+class AnnoyCandidates:
+    """An open Annoy index over the first `rows` rows. `projection` has the mean in row 0, then the directions.
+
+    `search_k` is how many nodes Annoy looks at for the usual number of candidates.
+    """
 
     rows: int
     trees: Trees
     projection: Floats
     search_k: int
 
-    def candidates(self, query: Floats, count: int) -> npt.NDArray[np.int64]:
-        """At least `count` rows (fewer if there are no more) near `query`, shape (dimension,), best first."""
+    def search(self, queries: Floats, count: int) -> list[Rows]:
+        """See `Candidates`."""
+        return [self._near(query, count) for query in queries]
+
+    def search_direction(self, direction: Floats, count: int) -> Rows:
+        """See `Candidates`."""
+        return self._near(self.projection[0] + direction, count)
+
+    def check(self) -> None:
+        """See `Candidates`."""
+        self.trees.check()
+
+    def _near(self, query: Floats, count: int) -> Rows:
         projected = project(query[np.newaxis], self.projection)[0].tolist()  # Annoy reads lists faster than arrays
-        # search_k is how many nodes Annoy looks at; a longer list needs more of them
-        search_k = max(self.search_k, self.search_k * count // CANDIDATES)
+        # a longer list needs more nodes
+        search_k = max(self.search_k, self.search_k * count // USUAL)
         return np.asarray(self.trees.nearest(projected, count, search_k), dtype=np.int64)
 
 
-@dataclass(frozen=True)
-class Built:
-    """What `build` made beside the trees' file: the projection, and the `search_k` that reaches the `recall`."""
+class Annoy:
+    """The backend that an index has unless it says otherwise."""
 
-    projection: Floats
-    search_k: int
-    recall: float
+    name = ANNOY
+    files = MappingProxyType({"trees": "index", "projection": "projection"})
+    settings = MappingProxyType({"search_k": (1, 10**7)})
+
+    def build(self, source: RowSource, new: NewFiles, number: int) -> CandidatesEntry:
+        """Project all valid rows of `source`, grow trees of them, and find the `search_k` for TARGET_RECALL."""
+        path = new.make(f"index-{number:06}.ann")
+        projection = principal_directions(source)
+        trees = _grow(source, projection, path)
+        search_k, recall = _calibrate(source, trees, projection)
+        buffer = io.BytesIO()
+        np.save(buffer, projection, allow_pickle=False)
+        stored = new.write(f"projection-{number:06}.npy", [buffer.getvalue()])
+        files = {"trees": new.finish(path.name), "projection": stored}
+        return CandidatesEntry(source.rows, files, {"search_k": search_k}, recall)
+
+    def open(
+        self, directory: Path, entry: CandidatesEntry, dimension: int, valid: npt.NDArray[np.bool_]
+    ) -> AnnoyCandidates:
+        """Open them; IndexDamagedError where length, checksum or structure of the files are wrong."""
+        directions = min(DIRECTIONS, dimension)
+        stored = RowFile(directory, entry.files["projection"], (directions + 1, dimension), np.dtype(np.float32))
+        projection = stored.between(0, directions + 1)
+        if not np.isfinite(projection).all():
+            raise stored.damaged("is damaged (not all of its numbers are finite)")
+        trees = Trees(directory, entry.files["trees"], directions, entry.rows, valid[: entry.rows])
+        return AnnoyCandidates(entry.rows, trees, projection, entry.settings["search_k"])
 
 
-def is_needed(meta_rows: int, covered: int | None) -> bool:
-    """Whether an index of that many rows wants a (new) shortlist, of whose rows `covered` are in the old one.
+def _grow(source: RowSource, projection: Floats, path: Path) -> AnnoyIndex:
+    """The trees of all valid rows, in the file `path`; OSError where they cannot be written.
 
-    Rows outside the shortlist are compared exactly, so it need not follow each change: up to 5,000 rows or a tenth
-    may wait.
+    They grow in the file, which is there already, and not in memory, of which a million rows would take a gigabyte.
     """
-    outside = meta_rows - (covered or 0)
-    return meta_rows > SMALL and outside > (max(SMALL, meta_rows // 10) if covered else 0)
-
-
-def build(source: RowSource, path: Path) -> Built:
-    """Project all valid rows of `source`, write their trees to `path`, and find the `search_k` for TARGET_RECALL.
-
-    The trees grow in the file, which is there already, and not in memory, of which a million rows would take a
-    gigabyte. OSError where they cannot be written.
-    """
-    projection = principal_directions(source)
-    directions = len(projection) - 1
-    trees = AnnoyIndex(directions, "angular")
+    trees = AnnoyIndex(len(projection) - 1, "angular")
     trees.set_seed(_SEED)
     try:
         trees.on_disk_build(str(path))
@@ -88,21 +108,7 @@ def build(source: RowSource, path: Path) -> Built:
         trees.build(TREES)
     except Exception as error:  # Annoy knows no other
         raise OSError(f"Annoy could not write {path}: {error}") from error
-    return Built(projection, *_calibrate(source, trees, projection))
-
-
-def open_shortlist(directory: Path, entry: ShortlistEntry, dimension: int, valid: npt.NDArray[np.bool_]) -> Shortlist:
-    """Open the shortlist of an index, of whose rows these are `valid`, shape (rows,).
-
-    IndexDamagedError where length, checksum or structure of its files are wrong.
-    """
-    directions = min(DIRECTIONS, dimension)
-    stored = RowFile(directory, entry.projection, (directions + 1, dimension), np.dtype(np.float32))
-    projection = stored.between(0, directions + 1)
-    if not np.isfinite(projection).all():
-        raise stored.damaged("is damaged (not all of its numbers are finite)")
-    trees = Trees(directory, entry.trees, directions, entry.rows, valid[: entry.rows])
-    return Shortlist(entry.rows, trees, projection, entry.search_k)
+    return trees
 
 
 def _calibrate(source: RowSource, trees: AnnoyIndex, projection: Floats) -> tuple[int, float]:
@@ -116,7 +122,7 @@ def _calibrate(source: RowSource, trees: AnnoyIndex, projection: Floats) -> tupl
     for search_k in _SEARCH_K:
         hits = 0
         for vector, wanted in zip(projected, exact, strict=True):
-            hits += len(set(wanted.tolist()) & set(trees.get_nns_by_vector(vector, CANDIDATES, search_k=search_k)))
+            hits += len(set(wanted.tolist()) & set(trees.get_nns_by_vector(vector, USUAL, search_k=search_k)))
         recall = hits / exact.size
         if recall >= TARGET_RECALL:
             break

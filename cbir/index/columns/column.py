@@ -25,7 +25,7 @@ Mask = npt.NDArray[np.bool_]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
     """A column: of each row of a block `width` records of type `dtype`, in the block's file `NAME-000001.npy`.
 

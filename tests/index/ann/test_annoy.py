@@ -1,4 +1,4 @@
-"""The projection and Annoy's shortlist against the exact scan."""
+"""Annoy's candidates and their projection against the exact scan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from cbir.backbones.backbone import describe
 from cbir.errors import IndexDamagedError
 from cbir.index import verified
-from cbir.index.ann import annoy, trees
+from cbir.index.ann import trees
+from cbir.index.ann.base import is_needed
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta, load_meta
 from cbir.index.store import Index
@@ -62,10 +63,10 @@ def exact_rows(index: Index, query: np.ndarray, count: int) -> list[int]:
     return np.argsort(-cosines, kind="stable")[:count].tolist()
 
 
-def test_the_shortlist_finds_what_the_exact_scan_finds(large: Path) -> None:
+def test_candidates_bring_what_the_exact_scan_finds(large: Path) -> None:
     index = Index.open(large)
-    assert index.meta.shortlist is not None
-    assert index.meta.shortlist.recall >= 0.99
+    assert index.meta.candidates is not None
+    assert index.meta.candidates.recall >= 0.99
     searcher = Searcher(index)
     hits = 0
     queries = range(0, ROWS, 60)
@@ -77,7 +78,7 @@ def test_the_shortlist_finds_what_the_exact_scan_finds(large: Path) -> None:
     assert hits / (10 * len(queries)) >= 0.99
 
 
-def test_scores_from_the_shortlist_are_exact_cosines(large: Path) -> None:
+def test_scores_of_candidates_are_exact_cosines(large: Path) -> None:
     index = Index.open(large)
     query = index.features([77])[0]
     found, scores = Searcher(index).ranked(query, 10, reranked=False)
@@ -92,13 +93,13 @@ def test_the_exact_scan_is_used_where_a_long_ranking_is_asked_for(large: Path) -
     assert sorted(found.tolist()) == list(range(ROWS))
 
 
-def test_rows_outside_the_shortlist_are_found_and_invalid_ones_are_not(large: Path, tmp_path: Path) -> None:
+def test_rows_that_no_candidates_cover_are_found_and_invalid_ones_are_not(large: Path, tmp_path: Path) -> None:
     directory = tmp_path / "index"
     shutil.copytree(large, directory)
     fresh = clustered(300, seed=9)
     writer = write(directory, fresh, first=ROWS)
-    assert writer.meta.shortlist is not None
-    assert writer.meta.shortlist.rows == ROWS
+    assert writer.meta.candidates is not None
+    assert writer.meta.candidates.rows == ROWS
     index = Index.open(directory)
     searcher = Searcher(index)
     for row in (0, 123, 299):
@@ -113,24 +114,24 @@ def test_rows_outside_the_shortlist_are_found_and_invalid_ones_are_not(large: Pa
         assert not set(found.tolist()) & {ROWS + 123, 50}
 
 
-def test_a_shortlist_is_made_and_renewed_when_it_pays() -> None:
-    assert not annoy.is_needed(5000, None)
-    assert annoy.is_needed(5001, None)
-    assert not annoy.is_needed(10_000, 5001)
-    assert annoy.is_needed(10_002, 5001)
-    assert not annoy.is_needed(110_000, 100_000)
-    assert annoy.is_needed(112_000, 100_000)
+def test_candidates_are_made_and_renewed_when_it_pays() -> None:
+    assert not is_needed(5000, None)
+    assert is_needed(5001, None)
+    assert not is_needed(10_000, 5001)
+    assert is_needed(10_002, 5001)
+    assert not is_needed(110_000, 100_000)
+    assert is_needed(112_000, 100_000)
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", "swap", "delete projection"])
-def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it_and_does_no_harm(
+def test_a_damaged_file_is_noticed_before_annoy_maps_it_and_does_no_harm(
     large: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = tmp_path / "index"
     shutil.copytree(large, directory)
-    entry = load_meta(directory).shortlist
+    entry = load_meta(directory).candidates
     assert entry is not None
-    trees = directory / entry.trees.name
+    trees = directory / entry.files["trees"].name
     if damage == "delete":
         trees.unlink()
     elif damage == "truncate":
@@ -138,12 +139,12 @@ def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it_and_does_no_harm(
     elif damage == "swap":
         trees.write_bytes(bytes(trees.stat().st_size))
     else:
-        (directory / entry.projection.name).unlink()
+        (directory / entry.files["projection"].name).unlink()
     index = Index.open(directory)
     with pytest.raises(IndexDamagedError, match=r"\.ann|projection"):
-        index.shortlist()
+        index.candidates()
     assert find_problems(index)
-    # a search compares all rows and says so, the next run makes the shortlist again
+    # a search compares all rows and says so, the next run makes the files again
     query = index.features([5])[0]
     searcher = Searcher(index)
     found, _ = searcher.ranked(query, 10, reranked=False)
@@ -154,7 +155,7 @@ def test_a_damaged_shortlist_is_noticed_before_annoy_maps_it_and_does_no_harm(
     assert find_problems(Index.open(directory), verify=True) == []
 
 
-def test_a_sound_shortlist_is_hashed_once_and_again_when_it_changed(
+def test_sound_trees_are_hashed_once_and_again_when_they_changed(
     large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = tmp_path / "index"
@@ -168,16 +169,16 @@ def test_a_sound_shortlist_is_hashed_once_and_again_when_it_changed(
 
     monkeypatch.setattr(trees, "content_sha256", watched)
     for _ in range(3):
-        assert Index.open(directory).shortlist() is not None
-    entry = load_meta(directory).shortlist
+        assert Index.open(directory).candidates() is not None
+    entry = load_meta(directory).candidates
     assert entry is not None
-    assert hashed == [entry.trees.sha256]
-    file = directory / entry.trees.name
+    assert hashed == [entry.files["trees"].sha256]
+    file = directory / entry.files["trees"].name
     content = bytearray(file.read_bytes())
     content[600] ^= 1
     file.write_bytes(content)
     with pytest.raises(IndexDamagedError, match="checksum"):
-        Index.open(directory).shortlist()
+        Index.open(directory).candidates()
 
 
 @pytest.mark.parametrize("change", ["cut", "write"])
@@ -189,8 +190,8 @@ def test_trees_that_change_while_they_are_in_use_are_not_used_any_more(
     index = Index.open(directory)
     query, searcher = index.features([5])[0], Searcher(index)
     searcher.ranked(query, 10, reranked=False)
-    assert index.meta.shortlist is not None
-    with (directory / index.meta.shortlist.trees.name).open("rb+") as file:
+    assert index.meta.candidates is not None
+    with (directory / index.meta.candidates.files["trees"].name).open("rb+") as file:
         file.truncate(1000) if change == "cut" else file.write(b"\xff" * 5000)
     found, _ = searcher.ranked(query, 10, reranked=False)  # Annoy would end the process
     assert found.tolist() == exact_rows(index, query, 10)
@@ -203,22 +204,22 @@ def test_trees_that_others_can_write_to_are_copied_first(large: Path, tmp_path: 
     directory = tmp_path / "index"
     shutil.copytree(large, directory)
     meta = load_meta(directory)
-    assert meta.shortlist is not None
-    trees_file = directory / meta.shortlist.trees.name
+    assert meta.candidates is not None
+    trees_file = directory / meta.candidates.files["trees"].name
     (trees_file if whose == "file" else directory).chmod(0o777)
     index = Index.open(directory)
-    opened = index.shortlist()
+    opened = index.candidates()
     query = index.features([5])[0]
     assert opened is not None
-    before = opened.candidates(query, 50).tolist()
+    before = opened.search(query[np.newaxis], 50)[0].tolist()
     os.truncate(trees_file, 100)
-    assert opened.candidates(query, 50).tolist() == before
+    assert opened.search(query[np.newaxis], 50)[0].tolist() == before
 
 
 def test_trees_without_a_row_of_the_index_are_refused(large: Path) -> None:
     meta = load_meta(large)
-    assert meta.shortlist is not None
-    rows, file = meta.shortlist.rows, large / meta.shortlist.trees.name
+    assert meta.candidates is not None
+    rows, file = meta.candidates.rows, large / meta.candidates.files["trees"].name
     with file.open("rb") as content:
         assert trees.find_problem(content, 128, rows, np.ones(rows, dtype=np.bool_)) is None
         problem = trees.find_problem(content, 128, rows + 1, np.ones(rows + 1, dtype=np.bool_))
@@ -228,7 +229,7 @@ def test_trees_without_a_row_of_the_index_are_refused(large: Path) -> None:
 def test_the_projection_keeps_nearly_all_variance_that_can_be_kept(large: Path) -> None:
     index = Index.open(large)
     rows = index.features(range(ROWS))
-    mean, *directions = index.shortlist().projection
+    mean, *directions = index.candidates().projection
     centred = rows - rows.mean(axis=0)
     assert np.allclose(mean, rows.mean(axis=0), atol=1e-4)
     assert np.allclose(np.asarray(directions) @ np.asarray(directions).T, np.eye(128), atol=1e-4)

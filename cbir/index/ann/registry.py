@@ -1,0 +1,63 @@
+"""The backends that find candidates: a new one is a file beside this one and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cbir.index.ann.annoy import Annoy
+from cbir.index.ann.base import Backend
+from cbir.index.entries import ANNOY, CandidatesEntry, FileEntry
+from cbir.index.values import LONGEST_NAME, number, text, whole
+
+_BACKENDS: dict[str, Backend] = {ANNOY: Annoy()}
+
+
+def backend_of(entry: CandidatesEntry) -> Backend:
+    """The backend that made them."""
+    return _BACKENDS[entry.backend]
+
+
+def builder() -> Backend:
+    """The backend that makes new candidates: the one that was registered last."""
+    return list(_BACKENDS.values())[-1]
+
+
+def file_beginnings() -> set[str]:
+    """What the names of backends' files begin with."""
+    return {beginning for backend in _BACKENDS.values() for beginning in backend.files.values()}
+
+
+def register(backend: Backend) -> None:
+    """Make a backend of a plug-in known to this process, as long as it runs, and have it make new candidates.
+
+    A process that does not know it compares all rows, and makes candidates of its own when it commits. ValueError where
+    another backend has its name.
+    """
+    if _BACKENDS.setdefault(backend.name, backend) is not backend:
+        raise ValueError(f"there is a backend {backend.name} already")
+
+
+@contextmanager
+def registered(backend: Backend) -> Iterator[Backend]:
+    """`register` a backend while the block runs."""
+    register(backend)
+    try:
+        yield backend
+    finally:
+        del _BACKENDS[backend.name]
+
+
+def read_entry(record: Any) -> CandidatesEntry | None:
+    """Read what `meta.json` says of candidates; None where an unknown backend made them.
+
+    ValueError, TypeError, KeyError or AttributeError where it is none.
+    """
+    name = text(record.get("kind", ANNOY), LONGEST_NAME)
+    if name not in _BACKENDS:
+        return None
+    backend = _BACKENDS[name]
+    files = {key: FileEntry.from_json(record[key], beginning) for key, beginning in backend.files.items()}
+    settings = {key: whole(record[key], *bounds) for key, bounds in backend.settings.items()}
+    return CandidatesEntry(whole(record["rows"], 1), files, settings, number(record["recall"], 0, 1), name)
