@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cbir.index.files.parts import PARTS, SIGNS, PartRows, pack
+from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
 from PIL import Image
 
 from cbir.backbones.backbone import Backbone, describe, named_by_user
