@@ -207,7 +207,7 @@ def test_a_power_cut_at_any_step_leaves_a_committed_state(scenario: Scenario, tm
 
 
 # The command line with the replacements, in a process of its own.
-ALONE = "import sys, faults; faults.replace_all(); sys.exit(faults.run_cli(sys.argv[1:]))"
+ALONE = "import sys; from tests.helpers import faults; faults.replace_all(); sys.exit(faults.run_cli(sys.argv[1:]))"
 
 
 def test_a_process_killed_at_any_time_leaves_a_committed_state(scenario: Scenario, tmp_path: Path) -> None:
@@ -225,4 +225,5 @@ def test_a_process_killed_at_any_time_leaves_a_committed_state(scenario: Scenari
                 time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.3))
             process.kill()
+        assert process.returncode in (-signal.SIGKILL, 0)
         check(scenario, directory, clean)
