@@ -94,8 +94,8 @@ def _random_classifier(dimension: int) -> Classifier:
     return Classifier(weights, np.zeros(CLASSES, dtype=np.float32))
 
 
-def build_shortlist(directory: Path) -> float:
-    """Seconds in which the shortlist of an index that has one is made anew: directions, trees, calibration, files."""
+def build_candidates(directory: Path) -> float:
+    """Seconds in which the candidates of a large index are made anew: directions, trees, calibration, files."""
     index = Index.open(directory)
     writer = Writer(directory, index.meta)
     writer.replace(index.meta.but(candidates=None))

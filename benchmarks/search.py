@@ -23,7 +23,7 @@ def run(settings: Settings) -> Iterator[Result]:
     rows, count = settings.pick(100_000, 20_000), settings.pick(200, 100)
     directory = settings.scratch / "indexes" / "clustered"
     builds = [alone(collection.write, directory, rows, settings.scratch)]
-    builds += [alone(collection.build_shortlist, directory) for _ in range(settings.pick(2, 0))]
+    builds += [alone(collection.build_candidates, directory) for _ in range(settings.pick(2, 0))]
     asked = features.queries(count, rows)
     # the exact scan may use all cores; cbir uses one, as the command does
     with Worker() as theirs, one_blas_thread(), Worker() as ours:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
 from PIL import Image
 
 from cbir.backbones.backbone import Backbone, describe, named_by_user
@@ -22,6 +21,7 @@ from cbir.cli.render import tags
 from cbir.cli.terminal import opening
 from cbir.errors import IndexDamagedError, IndexLockedError, IndexWriteError, ModelError, WeightsError
 from cbir.index import verified
+from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import META, PartsEntry, load_meta
 from cbir.index.lock import HOLDER, LOCK, exclusive
