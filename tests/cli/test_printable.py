@@ -160,7 +160,7 @@ def test_what_an_index_says_of_itself_is_printable(photos: Path, tmp_path: Path)
 def test_warnings_and_tracebacks_are_printable(photos: Path, tmp_path: Path) -> None:
     """Whoever writes to stderr: it is the last place through which all passes."""
     script = (
-        "import sys\nfrom cbir.cli import streams\nstreams.prepare()\nimport warnings\n"
+        "import sys\nfrom cbir.cli.terminal import streams\nstreams.prepare()\nimport warnings\n"
         "warnings.warn(sys.argv[1])\nprint(sys.argv[1], file=sys.stderr)\nraise ValueError(sys.argv[1])"
     )
     done = subprocess.run([sys.executable, "-c", script, EVIL], capture_output=True, check=False)

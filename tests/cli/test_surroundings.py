@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from click.testing import CliRunner
 from cbir.cli import cli
 from cbir.cli.terminal import failures
 from cbir.utils.moments import moment
+from tests.helpers.waiting import wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "cbir"]
@@ -249,6 +251,7 @@ def test_names_come_through_whatever_stdout_is_said_to_be(photos: Path, tmp_path
 
 DEFECT = """
 import sys
+import termios
 import time
 import cbir.index.home
 import cbir.cli
@@ -313,13 +316,18 @@ def test_files_dated_centuries_ahead_are_indexed_and_told(photos: Path, tmp_path
         shutil.rmtree(root)
 
 
+def _waiting_in(pipe: int) -> int:
+    """Bytes that were written to a pipe and not read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def test_stdout_that_does_not_wait_loses_nothing(photos: Path) -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
     command = [*COMMAND, "search", *[str(photos / "1.jpg")] * 150, "--format", "json"]
     with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE) as process:
         os.close(write)
-        time.sleep(3)  # by now there is more than a pipe takes
+        wait_for(lambda: _waiting_in(read) > 60_000)  # more than that a pipe does not take
         with open(read, "rb") as pipe:
             assert len(json.load(pipe)) == 150
         assert process.stderr is not None

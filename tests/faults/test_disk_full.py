@@ -22,7 +22,8 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="li
 
 # The command line with replacements; $LIMIT is the most bytes that a file may have.
 LIMITED = """
-import os, resource, sys, faults
+import os, resource, sys
+from tests.helpers import faults
 limit = int(os.environ["LIMIT"])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # Python ignores SIGXFSZ, so a write fails with EFBIG

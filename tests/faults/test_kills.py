@@ -26,6 +26,7 @@ from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 from tests.helpers.faults import Content, Server, content, replacements, unnamed_files
+from tests.helpers.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
 
@@ -220,9 +221,7 @@ def test_a_process_killed_at_any_time_leaves_a_committed_state(scenario: Scenari
     for _ in range(1 if scenario.parts else 4):
         scenario.start(directory)
         with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL) as process:
-            deadline = time.monotonic() + 30
-            while not (directory / "lock.json").exists() and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.001)
+            wait_for((directory / "lock.json").exists, while_=lambda: process.poll() is None)
             time.sleep(rng.uniform(0, 0.3))
             process.kill()
         assert process.returncode in (-signal.SIGKILL, 0)

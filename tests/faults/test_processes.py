@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
+from tests.helpers.waiting import wait_for
 
 Folder = Callable[..., Path]
 
@@ -141,9 +143,7 @@ def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: sign
     command = [sys.executable, "-c", SLOW_COMMITS, "index", str(root)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         directory = Path(os.environ["CBIR_HOME"]) / "photos"
-        deadline = time.monotonic() + 60
-        while not (directory / "meta.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for((directory / "meta.json").exists)
         process.send_signal(number)
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
@@ -157,6 +157,10 @@ def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: sign
     assert len(Index.open(directory)) == 200
 
 
+def _differs(path: Path, before: bytes) -> bool:
+    return path.exists() and path.read_bytes() != before
+
+
 def test_kills_at_random_moments_with_the_real_network_and_decoders(photo_folder: Folder) -> None:
     """The same promise as in test_kills.py, where a toy network makes room for hundreds of kills."""
     root = photo_folder(120)
@@ -168,12 +172,8 @@ def test_kills_at_random_moments_with_the_real_network_and_decoders(photo_folder
     for _ in range(6):
         before = meta.read_bytes() if meta.exists() else b""
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            deadline = time.monotonic() + 60
             # somewhere after its next commit, if there is one to come
-            while process.poll() is None and time.monotonic() < deadline:
-                if meta.exists() and meta.read_bytes() != before:
-                    break
-                time.sleep(0.005)
+            wait_for(partial(_differs, meta, before), while_=lambda: process.poll() is None)
             time.sleep(random.uniform(0, 0.15))
             process.kill()
             process.communicate()
@@ -200,8 +200,8 @@ def features(directory: Path) -> dict[str, np.ndarray]:
 SLOW_COMMITS = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
-from cbir.index import update
-update.COMMIT_ROWS = 16
+from cbir.indexing import apply
+apply.COMMIT_ROWS = 16
 from cbir.cli import main
 main()
 """

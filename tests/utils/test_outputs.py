@@ -635,9 +635,7 @@ def test_a_command_writes_to_no_link_pipe_or_folder(writer: str, photos: Path, t
             os.mkfifo(path)
         else:
             path.mkdir()
-        started = time.monotonic()
         result = run(*arguments, "--force")
-        assert time.monotonic() - started < 20
         assert result.exit_code == 1
         assert f"Cannot write {path}: it is " in result.stderr
         assert victim.read_bytes() == CONTENT

@@ -161,9 +161,7 @@ def test_nothing_is_appended_to_but_logs(
     else:
         log = Path("/dev/null")
     before = [path.read_bytes() for path in (kept, log) if path.is_file()]
-    started = time.monotonic()
     result = run("index", root, "--log-file", log)
-    assert time.monotonic() - started < 5
     assert result.exit_code == 1
     assert f"Error: Cannot write the log file {log}: it is " in result.stderr
     assert [path.read_bytes() for path in (kept, log) if path.is_file()] == before

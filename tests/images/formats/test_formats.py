@@ -8,7 +8,6 @@ import stat
 import struct
 import subprocess
 import sys
-import time
 import zlib
 
 import numpy as np
@@ -468,11 +467,13 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_header_that_promises_gigabytes_is_refused_at_once(name):
     resource = pytest.importorskip("resource")
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF)
     with pytest.raises(ImageReadError, match=r"pixels are more than|damaged") as raised:
         read_image(BOMBS[name])
-    assert time.perf_counter() - start < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB (bytes on a Mac)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert after.ru_maxrss - before.ru_maxrss < 100_000  # KB (bytes on a Mac)
+    # the work of this process, which others on the machine do not lengthen; a gigabyte of zeros alone takes as much
+    assert after.ru_utime - before.ru_utime < 0.5
     assert "attack" not in raised.value.reason
     if name != "TIFF":  # two thousand million pixels in a row are too many for the decoder's rows, too
         assert "pixels are more than 250 megapixels" in raised.value.reason
