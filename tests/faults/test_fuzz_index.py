@@ -276,6 +276,7 @@ class Fuzzer:
 
     def run(self) -> dict[str, int]:
         import faulthandler
+        import resource
 
         from cbir.errors import CbirError
         from cbir.index.store import Index
