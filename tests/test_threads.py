@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-import cbir.engines.select
 from cbir.backbones.backbone import Backbone
 from cbir.cli import cli
 from cbir.engines.engine import Engine
 from cbir.engines.lazy import LazyEngine
+from cbir.engines.openvino_engine import OpenVINOEngine
 from cbir.engines.select import open_engine
 from cbir.extract.extractor import Extractor
 from cbir.images.read import open_image
@@ -215,8 +215,6 @@ def test_an_engine_asked_for_all_that_it_has(bundled: Backbone, name: str) -> No
 
 
 def test_each_graph_is_loaded_once(bundled: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cbir.engines.openvino_engine import OpenVINOEngine
-
     loaded: list[str] = []
     load = OpenVINOEngine._load
 
@@ -263,15 +261,15 @@ def test_an_index_knows_at_once_which_rows_count(index: Index) -> None:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the networks that engines were opened for."""
+    """The names of the networks that engines were opened for, whoever opened them."""
     names: list[str] = []
-    really = cbir.engines.select.open_engine
+    really = OpenVINOEngine.__init__
 
-    def open_engine(backbone: Backbone, **options: Any) -> Engine:
+    def opening(self: OpenVINOEngine, backbone: Backbone, **options: Any) -> None:
         names.append(backbone.name)
-        return really(backbone, **options)
+        really(self, backbone, **options)
 
-    monkeypatch.setattr(cbir.engines.select, "open_engine", open_engine)
+    monkeypatch.setattr(OpenVINOEngine, "__init__", opening)
     return names
 
 

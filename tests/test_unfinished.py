@@ -19,7 +19,8 @@ from cbir.backbones.backbone import Backbone
 from cbir.engines.select import open_engine
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor
-from cbir.images.large import LargePicture
+from cbir.images.large import Large
+from cbir.images.views import Viewed
 from cbir.index.open import open_index
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
@@ -121,8 +122,10 @@ def test_parts_are_made_after_runs_that_were_begun(
     opened = open_engine(bundled, engine=engine, expected=count)
     whitening = general(bundled)
     assert whitening is not None
+    drawn = [np.asarray(draw_picture(seed, (160, 128))) for seed in range(12)]
     asked = [
-        Asked(seed, str(seed), LargePicture(160, 128, np.asarray(draw_picture(seed, (160, 128))))) for seed in range(12)
+        Asked(seed, str(seed), Viewed((160, 128), {Large.name: {"pixels": pixels}}))
+        for seed, pixels in enumerate(drawn)
     ]
     maker = PartMaker(whitening)
     left = begin(lambda: maker.run(asked, lambda: opened), opened.depth)
