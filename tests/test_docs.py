@@ -29,6 +29,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 #: Pages of reference: one table, or one for each command. All others, but for those of docs/method/, are short.
 REFERENCE = {
     "README.md",
+    "architecture.md",
     "commands.md",
     "glossary.md",
     "index-format.md",

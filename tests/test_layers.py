@@ -100,3 +100,21 @@ def test_the_map_names_files_that_exist() -> None:
             if not here.exists():
                 missing.append(f"{quoted} (in {folder or '.'})")
     assert not missing
+
+
+ARCHITECTURE = CHECKOUT / "docs" / "architecture.md"
+
+
+def test_the_drawn_layers_are_these() -> None:
+    drawing = re.search(r"```text\n(.*?)```", ARCHITECTURE.read_text("utf-8"), re.DOTALL)
+    assert drawing is not None
+    drawn = [tuple(re.split(r"\s{2,}", line)[0].split(", ")) for line in drawing[1].splitlines()]
+    assert drawn == list(LAYERS)
+
+
+def test_architecture_names_files_that_exist() -> None:
+    named = set(re.findall(r"`([\w./-]+(?:\.py|/))`", ARCHITECTURE.read_text("utf-8")))
+    assert len(named) > 60
+    others = ("cbir/", "tests/", "benchmarks/", "docs/")
+    missing = {name for name in named if not (CHECKOUT / name if name.startswith(others) else CBIR / name).exists()}
+    assert missing <= {"cli/commands/NAME.py", "cbir/A/b.py", "tests/A/test_b.py", "tests/A/"}
