@@ -149,7 +149,8 @@ def _say(found: Duplicates, name: str, *, exact: bool) -> None:
         size = output.human_bytes(sum(group.bytes for group in found.groups))
         count = len(found.groups)
         groups = "1 group" if count == 1 else f"{count:,} groups"
-        logger.info("%s; without those to keep %s pictures of %s.", groups, f"{pictures:,}", size)
+        others = "1 picture" if pictures == 1 else f"{pictures:,} pictures"
+        logger.info("%s; without those to keep %s of %s.", groups, others, size)
     if found.links:
         logger.info("Left out: %s further names of files (links).", f"{found.links:,}")
     if found.stale:
