@@ -1,12 +1,10 @@
-"""How rows of parts are kept and compared: 8-bit numbers for the score, and their signs for the shortlist.
+"""How rows of parts are kept and compared: 8-bit numbers for the score, and their signs for candidates.
 
 Whitened numbers are alike in size and as often positive as negative, so that signs alone tell much: rows whose signs
 agree with a query's most are candidates (880 bits a row are read), and of these the numbers decide.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +24,6 @@ CANDIDATES, _SHARE = 4000, 1 / 100
 _CHUNK = 1 << 13
 
 
-@dataclass(frozen=True)
-class Found:
-    """Pictures, best first: their numbers, scores, and the row of each that matched best; shapes (n,)."""
-
-    pictures: npt.NDArray[np.int64]
-    scores: Floats
-    rows: npt.NDArray[np.int64]
-
-
 def quantised(rows: Floats) -> Quantised:
     """Rows of length 1 in 8 bits a number, to be divided by SCALE."""
     return np.asarray(np.clip(np.round(rows * SCALE), -127, 127), dtype=np.int8)
@@ -46,34 +35,6 @@ def signs(rows: npt.NDArray[np.floating] | Quantised) -> Signs:
     padded = np.zeros((len(bits), -(-bits.shape[1] // 8) * 8), dtype=np.uint8)
     padded[:, : bits.shape[1]] = bits
     return padded.view(np.uint64)
-
-
-def best_pictures(
-    query: Floats,
-    numbers: Quantised,
-    row_signs: Signs,
-    pictures: npt.NDArray[np.int64],
-    count: int,
-    *,
-    candidates: int | None = None,
-) -> Found:
-    """The first `count` pictures by their best row.
-
-    `query` has shape (dimension,) and length 1; `numbers` (rows, dimension) and `row_signs` may be memory maps, and
-    `pictures`, shape (rows,), tells whose row each is (below 0: nobody's any more). Of `candidates` rows the numbers
-    are read: by default a hundredth of all, at least CANDIDATES.
-    """
-    wanted = min(candidates or candidate_count(len(numbers)), len(numbers))
-    if not wanted:
-        empty = np.zeros(0, dtype=np.int64)
-        return Found(empty, np.zeros(0, dtype=np.float32), empty)
-    rows = within(differing(signs(query[np.newaxis])[0], row_signs), wanted)
-    rows = rows[pictures[rows] >= 0]
-    scores = numbers[rows].astype(np.float32) @ query / np.float32(SCALE)
-    order = np.argsort(-scores, kind="stable")
-    _, first = np.unique(pictures[rows[order]], return_index=True)
-    best = order[np.sort(first)[:count]]
-    return Found(pictures[rows[best]], scores[best], rows[best])
 
 
 def candidate_count(rows: int) -> int:

@@ -17,14 +17,20 @@ from cbir.cli.render.search_report import SearchReports
 from cbir.engines.select import open_engine
 from cbir.errors import RegionError
 from cbir.images.regions import Region, RegionOption, of_label
+from cbir.index.columns.parts import MOST, PARTS, SIGNS, PartRows, pack
 from cbir.index.open import open_index
-from cbir.parts.codes import SCALE, best_pictures, differing, quantised, signs
+from cbir.index.store import Index
+from cbir.index.writer import Writer
+from cbir.parts.codes import SCALE, differing, quantised, signs
 from cbir.parts.reader import Means, PartReader
 from cbir.parts.whitening import Learner, Whitening, general
 from cbir.parts.windows import MOST_ROWS, grid
+from cbir.search import by_parts
+from cbir.search.by_parts import find_parts
 from cbir.search.queries import CombinedQuery, Query
 from cbir.search.searcher import Searcher
 from cbir.utils.vectors import l2_normalize
+from tests.helpers.feature_index import make_index
 
 
 @pytest.fixture(scope="module")
@@ -82,40 +88,63 @@ def mosaic(seed: int, size: tuple[int, int] = (80, 60)) -> Image.Image:
     return Image.fromarray(tiles).resize(size, Image.Resampling.NEAREST)
 
 
-def test_a_part_is_found_among_the_rows_of_pictures(reader: PartReader, draw_picture: Callable) -> None:
+def index_of_parts(directory: Path, parts: list[PartRows]) -> Index:
+    """An index of a picture each, which has these windows."""
+    index = make_index(directory, np.random.default_rng(0).random((len(parts), 16)))
+    writer = Writer(directory, index.meta)
+    for row, one in enumerate(parts):
+        for column, records in zip((PARTS, SIGNS), pack(one), strict=True):
+            writer.backfill(column, [row], records)
+    writer.commit()
+    return Index.open(directory)
+
+
+def test_a_part_is_found_among_the_windows_of_pictures(
+    reader: PartReader, draw_picture: Callable, tmp_path: Path
+) -> None:
     whitening = general(reader.backbone)
     assert whitening is not None
     pictures = [draw_picture(seed, (240, 180)) for seed in range(6)]
     pictures[4].paste(mosaic(1), (140, 30))
-    numbers, whose = [], []
-    for number, picture in enumerate(pictures):
+    parts = []
+    for picture in pictures:
         windows, means = reader.parts(picture)
-        numbers.append(quantised(whitening.rows(means)))
-        whose += [number] * len(windows)
-    kept, owners = np.concatenate(numbers), np.array(whose, dtype=np.int64)
+        numbers = quantised(whitening.rows(means))
+        parts.append(PartRows(windows.boxes(), numbers, signs(numbers)))
     query = whitening.rows(reader.region(pictures[4], Region((140, 30, 80, 60))))[0]
-    found = best_pictures(query, kept, signs(kept), owners, 3)
-    assert found.pictures[0] == 4
-    x, y, width, height = grid(240, 180).boxes()[found.rows[0] - whose.index(4)].tolist()
+    found = find_parts(index_of_parts(tmp_path / "index", parts), query, 3, [])
+    assert found.rows[0] == 4
+    x, y, width, height = found.boxes[0]
+    assert [x, y, width, height] in parts[4].boxes.tolist()
     assert 140 <= x + width / 2 <= 220
     assert 30 <= y + height / 2 <= 90
-    assert owners[found.rows].tolist() == found.pictures.tolist()
+    assert len(set(found.rows.tolist())) == len(found.scores) == 3
+    assert (np.diff(found.scores) <= 0).all()
 
 
-def test_the_candidates_of_signs_hold_the_best_rows_and_nobodys_rows_are_left_out() -> None:
+def test_the_candidates_of_signs_hold_the_best_windows_and_those_of_gone_pictures_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     random = np.random.default_rng(4)
-    rows = l2_normalize(random.normal(size=(5000, 200)).astype(np.float32))
-    query = l2_normalize(rows[1234] + 0.6 * rows[77] + 0.01)
-    kept, whose = quantised(rows), np.arange(5000) // 10
+    rows = l2_normalize(random.normal(size=(100 * MOST, 200)).astype(np.float32))
+    best, second = 30 * MOST + 34, MOST + 37
+    query = l2_normalize(rows[best] + 0.6 * rows[second] + 0.01)
+    kept = quantised(rows)
     apart = differing(signs(query[np.newaxis])[0], signs(kept))
     assert apart.tolist() == ((query > 0) != (kept > 0)).sum(axis=1).tolist()
-    found = best_pictures(query, kept, signs(kept), whose, 2, candidates=50)
-    assert found.rows.tolist() == [1234, 77]
-    assert found.scores == pytest.approx(rows[[1234, 77]] @ query, abs=0.01)
-    whose[1234] = -1
-    assert best_pictures(query, kept, signs(kept), whose, 1, candidates=50).rows.tolist() == [77]
-    none = best_pictures(query, kept[:0], signs(kept[:0]), whose[:0], 2)
-    assert len(none.rows) == 0
+    monkeypatch.setattr(by_parts, "candidate_count", lambda total: 50)
+    boxes = np.tile(np.array([0, 0, 10, 10], dtype=np.int32), (MOST, 1))
+    whose = kept.reshape(100, MOST, 200)
+    index = index_of_parts(tmp_path / "index", [PartRows(boxes, one, signs(one)) for one in whose])
+    found = find_parts(index, query, 2, [])
+    assert found.rows.tolist() == [30, 1]
+    assert found.scores == pytest.approx(rows[[best, second]] @ query, abs=0.01)
+    assert find_parts(index, query, 1, [30]).rows.tolist() == [1]
+    writer = Writer(index.directory, index.meta)
+    writer.invalidate([30])
+    writer.commit()
+    assert find_parts(Index.open(index.directory), query, 1, []).rows.tolist() == [1]
+    assert not len(find_parts(make_index(tmp_path / "none", np.ones((2, 16))), query, 2, []).rows)
 
 
 def test_quantising_hardly_changes_scores() -> None:
