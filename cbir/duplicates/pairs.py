@@ -18,6 +18,7 @@ import numpy.typing as npt
 from cbir.duplicates.align import PROMISING, align, moved, plain, prepared, starts
 from cbir.index.ann.base import Candidates
 from cbir.index.columns.thumbnails import THUMBNAILS
+from cbir.index.exact import RowSource
 from cbir.index.store import Index
 from cbir.utils.vectors import Floats
 
@@ -155,16 +156,18 @@ def _first(rows: Rows, cosines: Floats) -> tuple[Rows, Floats]:
     return np.take_along_axis(rows, best, axis=1), np.take_along_axis(cosines, best, axis=1)
 
 
-def _compared(index: Index, queries: Floats, its: Rows, same: Rows, start: int, least: float) -> tuple[Rows, Floats]:
+def _compared(
+    source: RowSource, queries: Floats, its: Rows, same: Rows, start: int, least: float
+) -> tuple[Rows, Floats]:
     """For each query the nearest contents from row `start` on, all of which are compared, and their cosines.
 
     Shapes (queries, at most NEAREST); what is below `least` has -1.
     """
     rows = np.zeros((len(its), 0), dtype=np.int64)
     cosines = np.zeros((len(its), 0), dtype=np.float32)
-    if start >= index.rows:
+    if start >= source.rows:
         return rows, cosines
-    for first, chunk in index.chunks(start):
+    for first, chunk in source.chunks(start):
         numbers = np.arange(first, first + len(chunk))
         found = queries @ chunk.T
         found[:, same[numbers] != numbers] = -1
@@ -180,7 +183,7 @@ def _compared(index: Index, queries: Floats, its: Rows, same: Rows, start: int, 
 
 
 def _listed(
-    index: Index, candidates: Candidates, queries: Floats, its: Rows, same: Rows, least: float
+    source: RowSource, candidates: Candidates, queries: Floats, its: Rows, same: Rows, least: float
 ) -> tuple[Rows, Floats]:
     """For each query the nearest contents of its candidates, and their cosines; what there is not has -1."""
     rows, cosines = np.zeros((len(its), NEAREST), dtype=np.int64), np.full((len(its), NEAREST), -1, dtype=np.float32)
@@ -193,7 +196,7 @@ def _listed(
             contents = [np.unique(same[one]) for one in asked]
             wanted = np.unique(np.concatenate(contents))
             wanted = wanted[wanted >= 0]
-            features = index.features(wanted)
+            features = source.features(wanted)
             for place, one, its_contents in zip(some, asked, contents, strict=True):
                 others = its_contents[(its_contents >= 0) & (its_contents != its[place])]
                 found = features[np.searchsorted(wanted, others)] @ queries[place]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from cbir.index.home import META
+from cbir.utils.opening import PLAIN
 from cbir.utils.rights import rights_of
 
 
@@ -61,8 +62,7 @@ class Rights:
 
 def create(path: Path, rights: Rights) -> IO[bytes]:
     """Open a new file for writing; OSError (FileExistsError) where there is something of that name, a link too."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    return os.fdopen(os.open(path, flags, rights.of_files), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | PLAIN, rights.of_files), "wb")
 
 
 def _narrow(path: Path, most: int) -> None:

@@ -15,6 +15,7 @@ from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
+    from cbir.index.exact import RowSource
     from cbir.index.store import Index
 
 Rows = npt.NDArray[np.int64]
@@ -94,11 +95,11 @@ def representatives(vectors: Floats, count: int, seed: int = _SEED) -> tuple[Row
     return order[first], sizes
 
 
-def _projected(index: Index) -> tuple[Rows, Floats]:
+def _projected(source: RowSource) -> tuple[Rows, Floats]:
     """The valid rows, and what layout and groups see of them: shape (n, at most 50), each of length 1."""
-    projection = principal_directions(index)[: 1 + DIMENSION]
-    parts = [project(chunk, projection)[index.valid[start : start + len(chunk)]] for start, chunk in index.chunks()]
-    return np.flatnonzero(index.valid), l2_normalize(np.concatenate(parts))
+    projection = principal_directions(source)[: 1 + DIMENSION]
+    parts = [project(chunk, projection)[source.valid[start : start + len(chunk)]] for start, chunk in source.chunks()]
+    return np.flatnonzero(source.valid), l2_normalize(np.concatenate(parts))
 
 
 def _nearest(vectors: Floats, centres: Floats) -> tuple[Rows, Floats]:

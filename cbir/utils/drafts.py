@@ -16,19 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from cbir.utils.opening import NO_LINK, PLAIN
+
 _NAME = re.compile(r"\.cbir-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{12}\.part")
 
 # A draft of another machine, or of a process whose number another has now, is swept when it is as old as this.
 _SECONDS_OF_A_DAY = 86_400
 
-_FLAGS = (
-    os.O_WRONLY
-    | os.O_CREAT
-    | os.O_EXCL
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | PLAIN
 
 # Drafts that this process has begun and not ended, and folders that it has swept.
 _begun: set[str] = set()

@@ -12,9 +12,11 @@ import stat
 from pathlib import Path
 from typing import IO
 
-# absent on Windows, which has neither FIFOs nor terminals among its files
-_WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+#: Flags of `os.open`, 0 on systems without such: follow no link; wait for no FIFO, and take no terminal; read and write
+#: bytes as they are, in this program only.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 # Bytes that are read at a time where the length is not known.
 _PART = 1 << 16
@@ -32,9 +34,9 @@ def open_regular(path: Path | str, *, most: int | None = None, follow: bool = Tr
 
     Raises OSError as `open` does, and its subclass OddFileError for what is no regular file, a link, or too large.
     """
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | _WITHOUT_WAITING
+    flags = os.O_RDONLY | PLAIN | NO_WAITING
     try:
-        descriptor = os.open(path, flags if follow else flags | _NO_LINK)
+        descriptor = os.open(path, flags if follow else flags | NO_LINK)
     except OSError as error:
         if not follow and error.errno in (errno.ELOOP, errno.EMLINK):
             raise OddFileError("it is a link", path) from error

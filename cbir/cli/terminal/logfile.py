@@ -18,7 +18,7 @@ import click
 from cbir.cli.options.claims import claim
 from cbir.errors import CbirError, reason_of
 from cbir.utils import stopping
-from cbir.utils.opening import OddFileError
+from cbir.utils.opening import NO_LINK, NO_WAITING, PLAIN, OddFileError
 from cbir.utils.printable import printable
 
 _OPTION = "--log-file"
@@ -28,16 +28,7 @@ _ARGUMENTS = "cbir.arguments"
 # What a line of a log begins with: by that cbir knows its own.
 _LINE = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \[\d+\] ")
 
-_FLAGS = (
-    os.O_RDWR
-    | os.O_APPEND
-    | os.O_CREAT
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_LINK | NO_WAITING | PLAIN
 
 _RESULTS = {0: "done", 2: "wrong usage", 3: "refused to forget", 4: "done, files were skipped", 130: "interrupted"}
 

@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,11 @@ from cbir.index.ann.projection import DIRECTIONS, principal_directions, project
 from cbir.index.ann.trees import Trees
 from cbir.index.entries import ANNOY, CandidatesEntry
 from cbir.index.exact import Rows, RowSource, exact_first
-from cbir.index.newfiles import NewFiles
 from cbir.index.rowfile import RowFile
 from cbir.utils.vectors import Floats
+
+if TYPE_CHECKING:
+    from cbir.index.newfiles import NewFiles
 
 TREES = 40
 

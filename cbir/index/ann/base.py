@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.index.entries import CandidatesEntry
 from cbir.index.exact import Rows, RowSource
-from cbir.index.newfiles import NewFiles
 from cbir.utils.vectors import Floats
+
+if TYPE_CHECKING:
+    from cbir.index.newfiles import NewFiles
 
 #: Up to here an exact scan takes a few milliseconds, and no candidates are looked for.
 SMALL = 5000
