@@ -20,6 +20,7 @@ from benchmarks.harness import Settings, Worker, alone, one_blas_thread, take_tu
 from benchmarks.results import Result, measured, noted
 from cbir.duplicates.find import find_duplicates
 from cbir.extract.extractor import Extractor
+from cbir.extract.thumbnails import ThumbnailMaker
 from cbir.index.store import Index
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import Target
@@ -228,7 +229,8 @@ def _cost(settings: Settings) -> Result:
 
 def extract(files: list[Path], thumbnails: bool) -> float:
     """Seconds of extraction as an index run does it."""
-    extractor = Extractor("efficientnet_lite0", expected=len(files), isolated=True, thumbnails=thumbnails)
+    makers = [ThumbnailMaker()] if thumbnails else []
+    extractor = Extractor("efficientnet_lite0", expected=len(files), isolated=True, makers=makers)
     started = time.perf_counter()
     for _ in extractor.run((path, path) for path in files):
         pass

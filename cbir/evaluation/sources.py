@@ -23,7 +23,7 @@ from cbir.index.format import META, load_meta
 from cbir.index.home import all_directories, home, name_for
 from cbir.index.open import open_index
 from cbir.index.store import Index
-from cbir.indexing.run import Options, Results, build_index
+from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import Target
 from cbir.utils.stopping import at_forced_end
 from cbir.utils.vectors import Floats
@@ -33,7 +33,7 @@ logger = logging.getLogger("cbir")
 #: Pictures that cannot be read and are named one by one.
 _NAMED = 5
 
-WatchIndex = Callable[[Results, int], Results]
+WatchIndex = Callable[[Iterator[Any], int], Iterator[Any]]
 WatchPictures = Callable[[Iterator[Any], int, str], Iterator[Any]]
 
 

@@ -8,16 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cbir.errors import DecodersError, IndexDamagedError, OwnOutputError
-from cbir.extract.extractor import Extracted
-from cbir.images.fingerprint import Fingerprint
+from cbir.extract.results import Extracted
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile
-from cbir.index.columns import classes, thumbnails, times
-from cbir.index.columns.classes import CLASSES
+from cbir.index.columns import times
 from cbir.index.columns.column import Column, Records
-from cbir.index.columns.parts import PARTS, SIGNS, pack
 from cbir.index.columns.registry import content_columns
-from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.columns.times import CHANGED
 from cbir.index.files import FileRecord
 from cbir.index.format import PartsEntry
@@ -38,11 +34,8 @@ COMMIT_ROWS_WITH_PARTS = 2048
 #: Committing what is filled in writes a file anew. Seconds until the next commit, in those that the last one took.
 _BETWEEN = 10
 
-#: `Extractor.run`: files as keys and paths, and which contents, by their SHA-256, are known, or are to be decoded only,
-#: to results in order.
-Extract = Callable[
-    [Iterable[tuple[FoundFile, Path]], Callable[[str], bool], Callable[[str], bool]], Iterator[Extracted[FoundFile]]
-]
+#: From files as keys and paths to their results, in order.
+Extract = Callable[[Iterable[tuple[FoundFile, Path]]], Iterator[Extracted[FoundFile]]]
 
 
 def carry_out(
@@ -79,7 +72,6 @@ def carry_out(
     }
     # None where what is stored is not to be held against
     noted = plan.refused_before if plan.refused_before or writer.meta.refused is None else None
-    rows = plan.rows_by_content
     missing = Counter(record.sha256 for record in plan.gone.values())
     again = plan.to_read_again
     files = ((file, root / file.path) for file in [*plan.fresh, *again])
@@ -93,19 +85,12 @@ def carry_out(
             noted = dict(plan.refused)
         writer.commit(complete=complete, **remembered)
 
-    def is_known(sha256: str) -> bool:
-        return sha256 in rows and not any(sha256 in missing for missing in plan.missing.values())
-
-    def needs_no_network(sha256: str) -> bool:
-        lacking = [column for column in content_columns() if sha256 in plan.missing.get(column.name, {})]
-        return sha256 in rows and not any(column.needs_network for column in lacking)
-
     def keep() -> None:
         commit(complete=False)
 
     try:
         with at_forced_end(keep), deferred():
-            for result in extract(files, is_known, needs_no_network):
+            for result in extract(files):
                 with kept:
                     if not has_come_to_again and result.key.path in plan.again:
                         # that may take long: a commit on the way has all else
@@ -202,7 +187,6 @@ def _stay(result: Extracted[FoundFile], known: Known, plan: Plan, writer: Writer
 
 def _complete(result: Extracted[FoundFile], content: str, plan: Plan, writer: Writer, report: Report) -> None:
     """Fill in what the index lacks of a content that it has, as far as one result tells."""
-    found = _records(result)
     for column in content_columns():
         if content not in plan.missing.get(column.name, {}):
             continue
@@ -210,7 +194,7 @@ def _complete(result: Extracted[FoundFile], content: str, plan: Plan, writer: Wr
             report.not_filled_in.setdefault(column.name, []).append((result.key.path, result.error.reason))
         # of a file that could not be reached nothing is known, so the next run tries it again
         if result.error is None or not result.error.transient:
-            _kept(column, found.get(column.name), content, plan, writer, report)
+            _kept(column, result.records.get(column.name), content, plan, writer, report)
 
 
 def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> str | None:
@@ -242,28 +226,13 @@ def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Repo
 
 def _stored(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> Stored:
     """What columns are to have of a result's row; rows of the same content that lack it are given it too."""
-    found = _records(result)
     kept = {
-        column.name: _kept(column, found.get(column.name), result.sha256, plan, writer, report)
+        column.name: _kept(column, result.records.get(column.name), result.sha256, plan, writer, report)
         for column in content_columns()
     }
     if result.key.ctime_ns:
         kept[CHANGED.name] = times.pack(result.key.ctime_ns)
     return {name: records for name, records in kept.items() if records is not None}
-
-
-def _records(result: Extracted[FoundFile]) -> dict[str, Records]:
-    """What was found of a picture, as columns store it."""
-    found: dict[str, Records] = {}
-    if result.classes is not None:
-        found[CLASSES.name] = classes.pack(*result.classes)
-    if result.thumbnail is not None:
-        found[THUMBNAILS.name] = thumbnails.pack(
-            result.thumbnail.size, result.thumbnail.arrays[Fingerprint.name]["grey"]
-        )
-    if result.parts is not None:
-        found[PARTS.name], found[SIGNS.name] = pack(result.parts)
-    return found
 
 
 def _kept(

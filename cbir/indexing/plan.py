@@ -86,6 +86,12 @@ class Plan:
         chosen = set(files.values())
         return [file for file in self.scan.files if file.path in chosen] if chosen else []
 
+    def known(self, sha256: str) -> set[str] | None:
+        """The columns that the index lacks of a content, None where it does not have the content itself."""
+        if sha256 not in self.rows_by_content:
+            return None
+        return {name for name, contents in self.missing.items() if sha256 in contents}
+
     def again_for(self, column: Column) -> list[str]:
         """The files, of those in `again`, that would be read for a column."""
         missing = self.missing.get(column.name, {})

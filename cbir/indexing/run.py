@@ -5,22 +5,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cbir.backbones.backbone import Backbone, choose
-from cbir.backbones.head import Classifier, classifier_of
+from cbir.backbones.head import classifier_of
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexWriteError, reason_of
-from cbir.extract.extractor import Extracted, Extractor, Watch
+from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
+from cbir.extract.results import Extracted
 from cbir.images.formats.readers import describe_readers
 from cbir.images.patterns import Patterns
 from cbir.images.pipe import MAX_PIXELS
 from cbir.images.scan import FoundFile
 from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
-from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.registry import content_columns
 from cbir.index.format import META, Meta, PartsEntry, load_meta
 from cbir.index.home import make_folder_of
@@ -30,6 +30,7 @@ from cbir.index.store import Index
 from cbir.index.verify import without_damage, without_damaged_columns
 from cbir.index.writer import Writer
 from cbir.indexing.apply import carry_out
+from cbir.indexing.makers import Making, make_makers
 from cbir.indexing.plan import Plan, make_plan
 from cbir.indexing.report import Report
 from cbir.indexing.target import Target, choose_target
@@ -40,8 +41,6 @@ logger = logging.getLogger("cbir")
 
 #: So many files are not read without a word because their times have changed.
 WORTH_TELLING = 100
-
-Results = Iterator[Extracted[FoundFile]]
 
 
 @dataclass(frozen=True)
@@ -135,13 +134,11 @@ def build_index(
                 expected=len(plan.fresh) + len(plan.again),
                 isolated=True,
                 max_pixels=options.max_pixels,
-                classifier=_classifier(backbone, plan),
-                thumbnails=True,
                 leave_own=True,
             )
             parts = wanted.meta.parts if wanted is not None else PartsEntry() if options.parts else None
-            if parts is not None and (plan.fresh or any(plan.again_for(column) for column in (PARTS, SIGNS))):
-                extractor, parts = _with_parts(extractor, parts, plan, writer, target.root, watch)
+            making = Making(extractor, plan, writer, target.root, watch, parts)
+            extractor = extractor.with_makers(make_makers(making))
             lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
             if lacking and not _can_extract(extractor):
                 plan.leave(CLASSES)
@@ -156,10 +153,8 @@ def build_index(
                 )
             to_read = len(plan.fresh) + len(plan.to_read_again)
 
-            def extract(
-                files: Iterable[tuple[FoundFile, Path]], known: Callable[[str], bool], decoded: Callable[[str], bool]
-            ) -> Results:
-                return watch(extractor.run(files, known, decoded), to_read)
+            def extract(files: Iterable[tuple[FoundFile, Path]]) -> Iterator[Extracted[FoundFile]]:
+                return watch(extractor.run(files, plan.known), to_read)
 
             report = carry_out(
                 plan,
@@ -167,11 +162,11 @@ def build_index(
                 extract,
                 root=target.root,
                 exclude=exclude,
-                parts=parts,
+                parts=making.parts,
                 readers=functools.partial(describe_readers, options.max_pixels),
             )
-            if parts is not None:
-                _warn_of_growth(parts, report.total, target.name)
+            if making.parts is not None:
+                _warn_of_growth(making.parts, report.total, target.name)
             return report, backbone
     finally:
         _remove_if_unused(directory)
@@ -263,44 +258,10 @@ def _take_parts_away(directory: Path) -> None:
         Writer(directory, meta).replace(meta.without_parts())
 
 
-def _with_parts(
-    extractor: Extractor, entry: PartsEntry, plan: Plan, writer: Writer, root: Path, watch: Watch
-) -> tuple[Extractor, PartsEntry]:
-    """The extractor that makes parts too, and what the index is to say of them: first of all, their whitening is
-    chosen, or learnt on the pictures that are to be read."""
-    from cbir.parts.learning import ENOUGH, general_name, learn, whitening_of_index
-    from cbir.parts.maker import PartMaker
-    from cbir.parts.whitening import Whitening, general
-
-    backbone = extractor.backbone
-    if entry.whitening is not None:
-        known = Index(writer.directory, writer.meta.but(blocks=(), candidates=None))
-        return extractor.with_parts(PartMaker(whitening_of_index(known, backbone))), entry
-    files = [root / file.path for file in (*plan.fresh, *plan.to_read_again)]
-    whitening = general(backbone)
-    if whitening is not None and len(files) < ENOUGH:
-        return extractor.with_parts(PartMaker(whitening)), PartsEntry(general_name(backbone))
-    learnt = learn(files, extractor, watch)
-    if learnt is None:  # no picture can be read, so there are no parts to be made either
-        return extractor, entry
-    maker = PartMaker(Whitening.from_bytes(learnt.content), learnt.means)
-    return extractor.with_parts(maker), writer.keep_whitening(learnt.content, len(learnt.means))
-
-
 def _warn_of_growth(parts: PartsEntry, pictures: int, name: str) -> None:
     from cbir.parts.learning import warn_of_growth
 
     warn_of_growth(parts, pictures, name)
-
-
-def _classifier(backbone: Backbone, plan: Plan) -> Classifier | None:
-    """The classifier of the network, if there is one and something for it to do."""
-    if not plan.fresh and not plan.again_for(CLASSES):
-        return None
-    classifier = classifier_of(backbone)
-    if classifier is None:
-        plan.leave(CLASSES)
-    return classifier
 
 
 def _can_extract(extractor: Extractor) -> bool:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cbir.backbones.backbone import Backbone
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor, Watch
+from cbir.images.large import Large
 from cbir.index.datafile import DataFile
 from cbir.index.format import PartsEntry
 from cbir.index.store import Index
@@ -67,11 +68,11 @@ def learn(files: Sequence[Path], extractor: Extractor, watch: Watch) -> Learnt |
         known[content] = means
 
     logger.info("Learning from %s pictures what parts of them have in common …", f"{len(chosen):,}")
-    for content, picture in watch(extractor.large_pictures(chosen), len(chosen)):
-        if picture is not None and content not in known:
+    for content, viewed in watch(extractor.views(chosen, Large()), len(chosen)):
+        if viewed is not None and content not in known:
             if len(under_way) == engine.depth:
                 add()
-            under_way.append((content, start_means(picture, engine)))
+            under_way.append((content, start_means(viewed.size, viewed.arrays[Large.name], engine)))
     while under_way:
         add()
     if not learner.pictures:

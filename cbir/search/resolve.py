@@ -112,18 +112,18 @@ class QueryPictures:
         features: dict[str, Floats] = {}  # the one that was asked for longest ago first
         lock = threading.Lock()
 
-        def is_known(sha256: str) -> bool:
+        def columns_lacked(sha256: str) -> tuple[str, ...] | None:
             known[sha256] = rows = self._rows_with(sha256)
             if self._has_feature(rows):
-                return True
+                return ()
             with lock:
                 feature = features.pop(sha256, None)
                 if feature is not None:  # it must still be there when its result comes
                     features[sha256] = feature
-            return feature is not None
+            return None if feature is None else ()
 
         files = ((picture, None if picture is None else picture.source) for picture in pictures)
-        for result in self._extractor.run(files, is_known, remember=REMEMBERED):
+        for result in self._extractor.run(files, columns_lacked, remember=REMEMBERED):
             if result.key is None:
                 yield None, None
                 continue

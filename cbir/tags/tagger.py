@@ -22,7 +22,7 @@ from cbir.words.of_index import classes_of
 from cbir.words.tag import Tag
 
 if TYPE_CHECKING:
-    from cbir.backbones.head import TopClasses
+    from cbir.index.columns.column import Records
 
 logger = logging.getLogger("cbir")
 
@@ -80,12 +80,17 @@ class Tagger:
     ) -> None:
         # only then: a search, which shows tags too, needs none of it
         from cbir.backbones.head import open_classifier
+        from cbir.extract.classes import EXACT, ClassMaker
 
         backbone = describe(backbone) if isinstance(backbone, str) else backbone
         self._choice = choice or Choice()
         # a single picture is not worth a process of its own to be decoded in; of many, one must not end the run
         self._extractor = Extractor(
-            backbone, engine=engine, expected=expected, isolated=expected > 1, classifier=open_classifier(backbone)
+            backbone,
+            engine=engine,
+            expected=expected,
+            isolated=expected > 1,
+            makers=[ClassMaker(open_classifier(backbone), EXACT)],
         )
 
     def tag(self, pictures: Iterable[Query | str | Path]) -> Iterator[Tagged]:
@@ -95,17 +100,17 @@ class Tagger:
         for result in self._extractor.run((picture, picture.source) for picture in queries):
             picture, error = result.key, result.error
             if error is None and result.feature is not None:
-                if result.classes is None:
-                    error = ImageReadError(picture.name, "the network makes nothing of it")
+                if CLASSES.name in result.records:
+                    found[result.sha256] = self._tags(result.records[CLASSES.name])
                 else:
-                    found[result.sha256] = self._tags(result.classes)
+                    error = ImageReadError(picture.name, "the network makes nothing of it")
             elif error is None and result.sha256 not in found:  # a copy of a picture of which nothing was made
                 error = ImageReadError(picture.name, "the network makes nothing of it")
             path = picture.source if isinstance(picture.source, Path) else None
             yield Tagged(picture.name, path, None if error else found[result.sha256], error)
 
-    def _tags(self, classes: TopClasses) -> list[Tag]:
-        return next(self._choice.tags(classes.numbers[np.newaxis], classes.probabilities[np.newaxis]))
+    def _tags(self, classes: Records) -> list[Tag]:
+        return next(self._choice.tags(classes["class"][np.newaxis], classes["probability"][np.newaxis]))
 
 
 def tag_index(index: Index, choice: Choice | None = None) -> Iterator[Tagged]:

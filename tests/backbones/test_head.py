@@ -14,6 +14,7 @@ from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.head import TOP, Classifier, classifier_of, open_classifier
 from cbir.backbones.weights import Weights, load_state_dict
 from cbir.errors import ModelError, WeightsError
+from cbir.extract.classes import EXACT, ClassMaker
 from cbir.extract.extractor import Extractor
 
 
@@ -118,13 +119,15 @@ def test_extraction_tells_classes_with_each_feature(
     (files[0].parent / "broken.jpg").write_text("broken")
     classifier = open_classifier(bundled)
     asked = [(path, path) for path in [*files[:5], files[0].parent / "broken.jpg", *files[3:]]]
-    results = list(Extractor(bundled, classifier=classifier).run(asked))
-    assert sum(result.classes is not None for result in results) == 21
+    results = list(Extractor(bundled, makers=[ClassMaker(classifier, EXACT)]).run(asked))
+    assert sum("classes" in result.records for result in results) == 21
     for result in results:
-        assert (result.classes is None) == (result.feature is None)
-        if result.classes is not None and result.feature is not None:
-            assert result.classes.numbers.tolist() == classifier.top(result.feature[np.newaxis]).numbers[0].tolist()
-    assert all(result.classes is None for result in extractor.run(asked))
+        assert ("classes" in result.records) == (result.feature is not None)
+        if result.feature is not None:
+            top = classifier.top(result.feature[np.newaxis])
+            assert result.records["classes"]["class"].tolist() == top.numbers[0].tolist()
+            assert np.allclose(result.records["classes"]["probability"], top.probabilities[0], rtol=1e-5)
+    assert not any(result.records for result in extractor.run(asked))
 
 
 def test_networks_without_the_classes_say_why(

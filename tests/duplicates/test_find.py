@@ -26,7 +26,7 @@ from cbir.images.read import open_image
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
-from cbir.indexing import run as indexing
+from cbir.indexing import makers
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 
@@ -288,8 +288,7 @@ def test_an_older_index_gets_thumbnails_without_the_network(
 ) -> None:
     root = photo_folder(3)
     with pytest.MonkeyPatch.context() as patch:
-        real = indexing.Extractor
-        patch.setattr(indexing, "Extractor", lambda *given, **options: real(*given, **{**options, "thumbnails": False}))
+        patch.delitem(makers._MAKERS, "thumbnails")
         build_index(choose_target(root, "photos"), Options())
     directory = Path(os.environ["CBIR_HOME"]) / "photos"
     assert find_duplicates(Index.open(directory)).without_thumbnails == 3

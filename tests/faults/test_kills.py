@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import cbir.indexing.makers
 import cbir.indexing.run
 from cbir.index.files import FileRecord
 from cbir.index.format import META
@@ -112,7 +113,7 @@ def scenario(
             before = folder / "before"
             with pytest.MonkeyPatch.context() as older:
                 if request.param == "an older index":
-                    older.setattr(cbir.indexing.run, "classifier_of", lambda backbone: None)
+                    older.setattr(cbir.indexing.makers, "classifier_of", lambda backbone: None)
                 refresh(root, before)
             change(root, draw_picture)
             shutil.copytree(before, directory)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cbir.errors import CbirError
-from cbir.extract.extractor import Extracted
+from cbir.extract.results import Extracted
 from cbir.index.format import load_meta
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
@@ -116,7 +116,7 @@ class Machine:
     def index_with_an_older_cbir(self) -> None:
         """As one does that knows no classes: those of an index that it changes it forgets."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("cbir.indexing.run.classifier_of", lambda backbone: None)
+            patch.setattr("cbir.indexing.makers.classifier_of", lambda backbone: None)
             self.index()
         meta = load_meta(self.directory)
         blocks = tuple(replace(block, classes=None) for block in meta.blocks)

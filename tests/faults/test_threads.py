@@ -294,7 +294,7 @@ def test_one_engine_is_opened_by_locate_with_a_segment(home: Path, opened: list[
 
 def test_a_copy_of_an_extractor_shares_its_engine(home: Path, bundled: Backbone, opened: list[str]) -> None:
     extractor = Extractor(bundled)
-    other = extractor.with_parts(None)
+    other = extractor.with_makers([])
     for one in (extractor, other):
         one.feature(home / "queries" / "00.jpg")
     assert opened == ["efficientnet_lite0"]

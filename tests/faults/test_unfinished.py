@@ -6,7 +6,7 @@ import faulthandler
 import gc
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ from PIL import Image
 
 import cbir.engines.select
 from cbir.backbones.backbone import Backbone
+from cbir.engines.lazy import LazyEngine
 from cbir.engines.select import open_engine
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor
-from cbir.images.large import Large
-from cbir.images.views import Viewed
+from cbir.extract.records import Item
 from cbir.index.open import open_index
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
-from cbir.parts.maker import Asked, PartMaker
+from cbir.parts.maker import PartMaker
 from cbir.parts.whitening import general
 from cbir.search.searcher import Searcher
 from cbir.utils import stopping
@@ -119,23 +119,24 @@ def test_a_searcher_answers_after_searches_that_were_begun(index: Path, engine: 
 def test_parts_are_made_after_runs_that_were_begun(
     bundled: Backbone, draw_picture: Callable[..., Image.Image], engine: str, count: int
 ) -> None:
-    opened = open_engine(bundled, engine=engine, expected=count)
+    lazy = LazyEngine(bundled, engine, expected=count)
     whitening = general(bundled)
     assert whitening is not None
-    drawn = [np.asarray(draw_picture(seed, (160, 128))) for seed in range(12)]
-    asked = [
-        Asked(seed, str(seed), Viewed((160, 128), {Large.name: {"pixels": pixels}}))
-        for seed, pixels in enumerate(drawn)
-    ]
+    items = [Item(str(seed), (160, 128), {"pixels": np.asarray(draw_picture(seed, (160, 128)))}) for seed in range(12)]
     maker = PartMaker(whitening)
-    left = begin(lambda: maker.run(asked, lambda: opened), opened.depth)
-    made = {key: rows.numbers.astype(int) for key, rows in maker.run(asked, lambda: opened)}
-    assert list(made) == list(range(12))
+    left = begin(lambda: maker.run(items, lazy), lazy.opened().depth)
+
+    def numbers(records: Mapping[str, np.ndarray]) -> np.ndarray:
+        return records["parts"]["numbers"].astype(int)
+
+    made = list(map(numbers, maker.run(items, lazy)))
+    assert len(made) == 12
     for run in left:
-        assert all(np.abs(rows.numbers - made[key]).max() <= 2 for key, rows in run)
-    for one in asked:
-        ((_, rows),) = PartMaker(whitening).run([one], lambda: opened)
-        assert np.abs(rows.numbers - made[one.key]).max() <= 2
+        rest = list(map(numbers, run))
+        assert all(np.abs(one - its).max() <= 2 for one, its in zip(rest, made[12 - len(rest) :], strict=True))
+    for item, its in zip(items, made, strict=True):
+        (records,) = PartMaker(whitening).run([item], lazy)
+        assert np.abs(numbers(records) - its).max() <= 2
 
 
 @ENGINES

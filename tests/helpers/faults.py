@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import cbir.engines.select
+import cbir.indexing.makers
 import cbir.indexing.run
 import cbir.parts.learning
 import cbir.parts.whitening
@@ -91,7 +92,7 @@ def replacements() -> list[tuple[Any, str, Any]]:
 
     return [
         (cbir.indexing.run, "Extractor", extractor),
-        (cbir.indexing.run, "classifier_of", lambda backbone: ToyClassifier()),
+        (cbir.indexing.makers, "classifier_of", lambda backbone: ToyClassifier()),
         (cbir.engines.select, "open_engine", lambda backbone, **_: ToyEngine(backbone.dimension)),
         (cbir.parts.whitening, "general", lambda backbone: None),
         (cbir.parts.learning, "general", lambda backbone: None),

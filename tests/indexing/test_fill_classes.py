@@ -18,12 +18,13 @@ from cbir.backbones.head import open_classifier
 from cbir.backbones.weights import Weights
 from cbir.cli import cli
 from cbir.errors import CbirError, EngineError
-from cbir.extract.extractor import Extracted, Extractor
+from cbir.extract.extractor import Extractor
+from cbir.extract.results import Extracted
 from cbir.images import contents
 from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
-from cbir.indexing import apply, run
+from cbir.indexing import apply, makers, run
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
@@ -45,7 +46,7 @@ def refresh(root: Path | None, name: str = "photos", **options: object) -> Repor
 def older(root: Path, name: str = "photos") -> None:
     """An index of `root` as a cbir that knew no classes makes it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "classifier_of", lambda backbone: None)
+        patch.setattr(makers, "classifier_of", lambda backbone: None)
         refresh(root, name)
     assert not list((home() / name).glob("classes-*"))
 
@@ -118,7 +119,7 @@ def test_a_filled_index_is_not_read_again(photo_folder: Folder, monkeypatch: pyt
     older(root)
     assert refresh(root).classified == 4
     monkeypatch.setattr(Extractor, "run", lambda self, files, *_: iter([pytest.fail(str(f)) for f in files]))
-    monkeypatch.setattr(run, "classifier_of", lambda backbone: pytest.fail("the classifier was to be loaded"))
+    monkeypatch.setattr(makers, "classifier_of", lambda backbone: pytest.fail("the classifier was to be loaded"))
     assert (refresh(root).unchanged, refresh(root).classified) == (4, 0)
 
 

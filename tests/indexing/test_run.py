@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from cbir.errors import CbirError, IndexConflictError, RefusedToForgetError
-from cbir.extract.extractor import Extracted, Extractor
+from cbir.extract.extractor import Extractor
+from cbir.extract.results import Extracted
 from cbir.images import contents
 from cbir.index.store import Index
 from cbir.index.verify import find_problems

@@ -6,7 +6,7 @@ any more for them, its numbers are `_UNAVAILABLE`, so that not every run tries a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,11 @@ class RowClasses(NamedTuple):
         return np.asarray(self.probabilities[:, 0] > 0)
 
 
-def pack(numbers: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> Records:
-    """The classes of one row, given as two arrays of shape (COUNT,), as they are stored: shape (COUNT,)."""
-    records = np.zeros(COUNT, dtype=RECORD)
+def pack(
+    numbers: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating], dtype: np.dtype[Any] = RECORD
+) -> Records:
+    """Pack the classes of one row, given as two arrays of shape (COUNT,), as they are stored: shape (COUNT,)."""
+    records = np.zeros(COUNT, dtype=dtype)
     records["class"], records["probability"] = numbers, probabilities
     return records
 

@@ -1,0 +1,180 @@
+"""Reading ahead: files are read, hashed and decoded in threads while the network computes.
+
+Pillow lets go of Python's lock while it decodes and resizes, and an engine does while it computes, so threads keep
+all cores busy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from cbir.errors import ImageReadError, OwnOutputError
+from cbir.images.budget import Share, budgets
+from cbir.images.contents import read_bytes
+from cbir.images.isolated import Decoders
+from cbir.images.pipe import MAX_PIXELS, Wanted
+from cbir.images.views import Arrays, Size, View, Viewed
+from cbir.utils import stopping
+from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
+from cbir.utils.vectors import Floats
+from cbir.utils.workers import Workers, result_of
+
+if TYPE_CHECKING:
+    from cbir.index.columns.column import Records
+
+#: Pictures that are read ahead of the network: of a CPU's, and of a GPU's, whose batches are larger.
+AHEAD = 128
+AHEAD_OF_CUDA = 512
+
+#: The same where views of nearly a megabyte wait with each.
+AHEAD_OF_LARGE = 32
+_LARGE_BYTES = 500_000
+
+Key = TypeVar("Key")
+
+#: Tells by the SHA-256 of a content what is known of it: None where it is new, else the columns that it lacks.
+Known = Callable[[str], "Collection[str] | None"]
+
+
+@dataclass
+class Loaded(Generic[Key]):
+    """A file on its way to its result: what is known of it so far.
+
+    `arrays` are its views', by their names, if it was decoded, and `size` is the upright image's own, in pixels.
+    `lacking` are the columns that are wanted of it, None where all are, and its feature too.
+    """
+
+    key: Key
+    sha256: str = ""
+    error: ImageReadError | None = None
+    lacking: Collection[str] | None = None
+    size: Size = (0, 0)
+    arrays: dict[str, Arrays] = field(default_factory=dict)
+    feature: Floats | None = None
+    records: dict[str, Records] = field(default_factory=dict)
+    is_pause: bool = False
+
+    def lacks(self, columns: Iterable[str]) -> bool:
+        """Tell whether it is a decoded image of which one of `columns` is wanted."""
+        return self.size != (0, 0) and (self.lacking is None or any(column in self.lacking for column in columns))
+
+    def drop(self) -> None:
+        """Have nothing made of it."""
+        self.size, self.arrays = (0, 0), {}
+
+
+class Loader:
+    """Reads, hashes and decodes files in threads, in order, only so many of them ahead.
+
+    With `isolated`, files are decoded in processes of their own; with `leave_own`, pictures that cbir made
+    (`utils.marks`) are refused. Within its `with`, for one run of `load`.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        *,
+        isolated: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        leave_own: bool = False,
+        for_cuda: bool = False,
+    ) -> None:
+        self._wanted = Wanted(tuple(views), max_pixels=max_pixels)
+        self._leave_own = leave_own
+        self._ahead = AHEAD_OF_LARGE if _bytes(views) > _LARGE_BYTES else AHEAD_OF_CUDA if for_cuda else AHEAD
+        threads = max(2, _cores())
+        for_decoding, self._for_contents = budgets()
+        self._decoders = Decoders(threads, for_decoding)
+        self._view = self._decoders.view if isolated else view_safely
+        self._pool = Workers(threads, "decode")
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # an interrupted run waits neither for what was read ahead, nor for a decoder or a disk that hangs
+        self._pool.stop()
+        self._for_contents.close()
+        self._decoders.close()
+
+    def load(
+        self, files: Iterable[tuple[Key, Path | bytes | None]], known: Known
+    ) -> Generator[Loaded[Key], None, None]:
+        """Load files, each given as a key, and a path or its bytes; None is a pause (`Extractor.run`)."""
+        ahead: deque[Future[Loaded[Key]]] = deque()
+        for key, source in files:
+            if source is None:
+                while ahead:
+                    yield ahead.popleft().result()
+                yield Loaded(key, is_pause=True)
+                continue
+            if stopping.is_over():
+                break
+            ahead.append(self._pool.submit(self._load, key, source, known))
+            if len(ahead) >= self._ahead:
+                yield from result_of(ahead.popleft())
+        while ahead:
+            yield from result_of(ahead.popleft())
+
+    def _load(self, key: Key, source: Path | bytes, known: Known) -> Loaded[Key]:
+        loaded, name = Loaded(key), "the picture" if isinstance(source, bytes) else str(source)
+        try:
+            with Share(self._for_contents) as share:
+                data = source if isinstance(source, bytes) else read_bytes(source, share)
+                loaded.sha256 = hashlib.sha256(data).hexdigest()
+                loaded.lacking = known(loaded.sha256)
+                if loaded.lacking is not None and not loaded.lacking:
+                    return loaded
+                if self._leave_own and is_made_by_cbir(data):
+                    raise OwnOutputError(name, MADE_BY_CBIR)
+                viewed = self._view(data, name, self._wanted)
+        except ImageReadError as error:
+            loaded.error = error
+        except MemoryError:
+            loaded.error = ImageReadError(name, "it does not fit into memory", transient=True)
+        else:
+            loaded.size, loaded.arrays = viewed.size, dict(viewed.arrays)
+        return loaded
+
+
+def once(stream: Iterable[Loaded[Key]], remember: int | None) -> Iterator[Loaded[Key]]:
+    """Have nothing made of contents that came earlier in `stream`, of which so many, the latest, are remembered."""
+    seen: dict[str, None] = {}
+    for one in stream:
+        if one.arrays and one.sha256 in seen:
+            one.drop()
+        elif one.arrays:
+            seen[one.sha256] = None
+            if remember is not None and len(seen) > remember:
+                del seen[next(iter(seen))]
+        yield one
+
+
+def view_safely(data: bytes, name: str, wanted: Wanted) -> Viewed:
+    """Make views of a picture file's bytes as `safely.view` does."""
+    from cbir.images import safely  # which loads all that decodes, and a search of known pictures needs none of it
+
+    return safely.view(data, name, wanted)
+
+
+def _bytes(views: Sequence[View]) -> int:
+    """The bytes of an image's views at most."""
+    layouts = [layout for view in views for layout in view.layouts.values()]
+    return sum(np.dtype(layout.dtype).itemsize * math.prod(layout.most) for layout in layouts)
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

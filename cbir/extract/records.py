@@ -1,0 +1,77 @@
+"""Record makers: what else is kept of an image than its feature.
+
+Each is a class in a file of its own: `classes.ClassMaker`, `thumbnails.ThumbnailMaker`, `cbir.parts.maker.PartMaker`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from cbir.engines.lazy import LazyEngine
+from cbir.extract.loader import Key, Loaded
+from cbir.images.views import Arrays, Size, View
+from cbir.utils.vectors import Floats
+
+if TYPE_CHECKING:
+    from cbir.index.columns.column import Records
+
+
+class Item(NamedTuple):
+    """An image as a record maker gets it, or something of which no records are wanted, which has its hash alone.
+
+    `size` is the upright image's own, in pixels, `arrays` are those of the maker's view, and `feature`, shape
+    (dimension,), is not normalised, where the maker needs it.
+    """
+
+    sha256: str
+    size: Size = (0, 0)
+    arrays: Arrays | None = None
+    feature: Floats | None = None
+
+
+class RecordMaker(Protocol):
+    """Makes records of images for some columns of an index."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that it fills."""
+
+    @property
+    def view(self) -> View | None:
+        """The view of an image that it needs, if it needs one."""
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether it needs an image's feature."""
+
+    def run(self, items: Iterable[Item], engine: LazyEngine) -> Iterator[Mapping[str, Records]]:
+        """Make the records of each of `items`, in order, by column, of shape (width,).
+
+        An item without arrays and feature has none, nor has an image of which nothing can be made. `engine` is the
+        extractor's own.
+        """
+
+
+def with_records(
+    stream: Iterable[Loaded[Key]], maker: RecordMaker, engine: LazyEngine, *, drop_view: bool
+) -> Iterator[Loaded[Key]]:
+    """Add what a maker makes to the images of `stream`, in order; with `drop_view`, drop what it was made of."""
+    waiting: deque[Loaded[Key]] = deque()
+
+    def items() -> Iterator[Item]:
+        for one in stream:
+            arrays = None if maker.view is None else one.arrays.get(maker.view.name)
+            if drop_view and maker.view is not None:
+                one.arrays.pop(maker.view.name, None)
+            waiting.append(one)
+            if one.lacks(maker.columns):
+                yield Item(one.sha256, one.size, arrays, one.feature if maker.needs_features else None)
+            else:
+                yield Item(one.sha256)
+
+    for made in maker.run(items(), engine):
+        one = waiting.popleft()
+        one.records.update(made)
+        yield one

@@ -1,0 +1,111 @@
+"""The record makers of an index: a new one is a function here, or a plug-in's, and a line in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cbir.backbones.head import classifier_of
+from cbir.extract.classes import ClassMaker
+from cbir.extract.extractor import Extractor, Watch
+from cbir.extract.records import RecordMaker
+from cbir.extract.thumbnails import ThumbnailMaker
+from cbir.index.columns.classes import CLASSES
+from cbir.index.columns.parts import PARTS, SIGNS
+from cbir.index.columns.registry import content_columns
+from cbir.index.columns.thumbnails import THUMBNAILS
+from cbir.index.format import PartsEntry
+from cbir.index.store import Index
+from cbir.index.writer import Writer
+from cbir.indexing.plan import Plan
+
+
+@dataclass
+class Making:
+    """What a run knows when its makers are chosen.
+
+    `extractor` can read images already; `parts` is what the index is to say of parts, None where it is to have none.
+    """
+
+    extractor: Extractor
+    plan: Plan
+    writer: Writer
+    root: Path
+    watch: Watch
+    parts: PartsEntry | None = None
+
+
+#: Makes the maker of a run; None where it has nothing to do, or cannot, for which the plan is changed.
+Factory = Callable[[Making], "RecordMaker | None"]
+
+
+def make_makers(making: Making) -> list[RecordMaker]:
+    """Make the record makers of a run; columns that nobody makes are left out of its plan."""
+    for column in content_columns():
+        if (column.group or column.name) not in _MAKERS:
+            making.plan.leave(column)
+    found = [factory(making) for factory in _MAKERS.values()]
+    return [maker for maker in found if maker is not None]
+
+
+@contextmanager
+def registered(name: str, factory: Factory) -> Iterator[None]:
+    """Have a plug-in's maker make records, for the column of that name, or the group, while the block runs."""
+    if name in _MAKERS:
+        raise ValueError(f"{name} is made already")
+    _MAKERS[name] = factory
+    try:
+        yield
+    finally:
+        del _MAKERS[name]
+
+
+def _classes(making: Making) -> ClassMaker | None:
+    """The classes, where the network has a classifier."""
+    if not making.plan.fresh and not making.plan.again_for(CLASSES):
+        return None
+    classifier = classifier_of(making.extractor.backbone)
+    if classifier is None:
+        making.plan.leave(CLASSES)
+        return None
+    return ClassMaker(classifier)
+
+
+def _thumbnails(making: Making) -> ThumbnailMaker:
+    return ThumbnailMaker()
+
+
+def _parts(making: Making) -> RecordMaker | None:
+    """The parts, where the index is to have them: first of all, their whitening is chosen, or learnt on the images that
+    are to be read."""
+    entry, plan, writer = making.parts, making.plan, making.writer
+    if entry is None or not (plan.fresh or any(plan.again_for(column) for column in (PARTS, SIGNS))):
+        return None
+    from cbir.parts.learning import ENOUGH, general_name, learn, whitening_of_index
+    from cbir.parts.maker import PartMaker
+    from cbir.parts.whitening import Whitening, general
+
+    backbone = making.extractor.backbone
+    if entry.whitening is not None:
+        known = Index(writer.directory, writer.meta.but(blocks=(), candidates=None))
+        return PartMaker(whitening_of_index(known, backbone))
+    files = [making.root / file.path for file in (*plan.fresh, *plan.to_read_again)]
+    whitening = general(backbone)
+    if whitening is not None and len(files) < ENOUGH:
+        making.parts = PartsEntry(general_name(backbone))
+        return PartMaker(whitening)
+    learnt = learn(files, making.extractor, making.watch)
+    if learnt is None:  # no picture can be read, so there are no parts to be made either
+        return None
+    making.parts = writer.keep_whitening(learnt.content, len(learnt.means))
+    return PartMaker(Whitening.from_bytes(learnt.content), learnt.means)
+
+
+#: By the name of the column that each fills, or of the group of columns.
+_MAKERS: dict[str, Factory] = {
+    CLASSES.name: _classes,
+    THUMBNAILS.name: _thumbnails,
+    PARTS.group: _parts,
+}
