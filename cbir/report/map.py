@@ -17,7 +17,7 @@ from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
 from cbir.tags.tagger import RowTags
 from cbir.utils.marks import Mark, picture_settings, source_of
-from cbir.utils.outputs import Derived, Piece, check_not_shown, write_output
+from cbir.utils.outputs import Derived, Fill, Piece, check_not_shown, write_output
 
 #: What regions may be called by.
 WORDS = ("tags", "folders", "none")
@@ -39,31 +39,44 @@ def write_map(
     Raises CbirError where a file cannot be written or would replace a picture or, without `force`, any file that cbir
     did not make, and where no picture can be read; with `keep_others` also where it would replace another index's map.
     """
-    root = whole.index.root
     shown = [cell.path for cell in whole.cells]
     for path, option, check_ending in ((html, "--html", check_page_ending), (png, "--png", check_png_ending)):
         if path:
             check_ending(path, option)
             check_not_shown(path, shown, option)
-    tags = RowTags(whole.index).of([cell.row for cell in whole.cells])
-    tag_words = [[tag.word for tag in its or ()] for its in tags]
-    if words is None:
-        words = "tags" if any(tag_words) else "folders"
-    labels = find_labels(
-        {
-            (cell.column, cell.line): word
-            for cell, its in zip(whole.cells, tag_words, strict=True)
-            for word in _word(words, cell, root, its)
-        },
-        whole.grid,
-    )
+    tags = [[tag.word for tag in its or ()] for its in RowTags(whole.index).of([cell.row for cell in whole.cells])]
+    labels = find_labels(_words(whole, tags, words or ("tags" if any(tags) else "folders")), whole.grid)
     picture = None if png is None else MapPicture(whole.grid)
     page = None if html is None else MapPage(whole)
+    missing = _draw(whole, tags, picture, page, watch)
+
+    def write(path: Path, fill: Fill, option: str, kind: str) -> None:
+        source = source_of(whole.index.directory, path.parent) if keep_others else ""
+        write_output(path, fill, option, kind, force=force, shown=shown, source=source)
+
+    if page and html:
+        text = page.finish(labels, Mark("page", source_of(whole.index.directory, html.parent))).encode()
+        write(html, lambda file: file.write(text), "--html", "page")
+    if picture and png:
+        image = picture.finish(labels)
+        settings = picture_settings("PNG", Mark("map", source_of(whole.index.directory, png.parent)))
+        write(png, lambda file: image.save(file, "PNG", compress_level=1, **settings), "--png", "map")
+    return missing
+
+
+def _draw(
+    whole: CollectionMap,
+    tags: Sequence[Sequence[str]],
+    picture: MapPicture | None,
+    page: MapPage | None,
+    watch: Callable[[Iterator[Any], int], Iterator[Any]],
+) -> list[MapCell]:
+    """Read each picture once, add it to both, and return the cells of those that could not be read."""
     # pictures are cut to squares: of one that is half as wide again as it is high, that much must be left
     side = max(SIDE if page else 0, picture.cell if picture else 0) * 3 // 2
     missing = []
     small = thumbnails((cell.path for cell in whole.cells), side)
-    for cell, its, (_, thumbnail) in zip(whole.cells, tag_words, watch(small, len(whole.cells)), strict=True):
+    for cell, its, (_, thumbnail) in zip(whole.cells, tags, watch(small, len(whole.cells)), strict=True):
         if thumbnail.image is None:
             missing.append(cell)
         if picture:
@@ -72,33 +85,9 @@ def write_map(
             page.add(cell, _square(thumbnail.image, SIDE), its, thumbnail.problem)
     if len(missing) == len(whole.cells):
         raise CbirError(
-            f"None of the pictures could be read, {missing[0].path} for one: is the disk of {root} mounted? If they "
-            f"have moved, say so with `cbir index --index {whole.index.directory.name} --root FOLDER`."
-        )
-    if page and html:
-        source = source_of(whole.index.directory, html.parent)
-        text = page.finish(labels, Mark("page", source)).encode()
-        write_output(
-            html,
-            lambda file: file.write(text),
-            "--html",
-            "page",
-            force=force,
-            shown=shown,
-            source=source if keep_others else "",
-        )
-    if picture and png:
-        image = picture.finish(labels)
-        source = source_of(whole.index.directory, png.parent)
-        settings = picture_settings("PNG", Mark("map", source))
-        write_output(
-            png,
-            lambda file: image.save(file, "PNG", compress_level=1, **settings),
-            "--png",
-            "map",
-            force=force,
-            shown=shown,
-            source=source if keep_others else "",
+            f"None of the pictures could be read, {missing[0].path} for one: is the disk of {whole.index.root} "
+            "mounted? If they have moved, say so with "
+            f"`cbir index --index {whole.index.directory.name} --root FOLDER`."
         )
     return missing
 
@@ -119,9 +108,11 @@ def _square(image: Image.Image | None, side: int) -> Image.Image | None:
     return None if image is None else ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
 
 
-def _word(words: str, cell: MapCell, root: Path, tags: Sequence[str]) -> list[str]:
-    """The word of a cell, if it has one."""
-    if words == "tags":
-        return list(tags[:1])
-    folder = cell.path.relative_to(root).parent
-    return [folder.name] if words == "folders" and folder.name else []
+def _words(whole: CollectionMap, tags: Sequence[Sequence[str]], by: str) -> dict[tuple[int, int], str]:
+    """The word of each cell that has one, by its column and line: its first tag, or its folder's name."""
+    found = {}
+    for cell, its in zip(whole.cells, tags, strict=True):
+        folder = cell.path.relative_to(whole.index.root).parent.name
+        if word := {"tags": its[0] if its else "", "folders": folder}.get(by, ""):
+            found[cell.column, cell.line] = word
+    return found

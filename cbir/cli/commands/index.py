@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +27,7 @@ from cbir.cli.terminal.runs import progress, use_one_blas_thread
 if TYPE_CHECKING:
     from cbir.indexing.plan import Plan
     from cbir.indexing.report import Report
+    from cbir.indexing.run import Options
     from cbir.indexing.target import Target
 
 logger = logging.getLogger("cbir")
@@ -34,6 +36,55 @@ logger = logging.getLogger("cbir")
 NAMED = 20
 
 STRICT = 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of one call, by their names."""
+
+    folder: Path | None
+    index_name: str | None
+    root: Path | None
+    model: str | None
+    weights: str | None
+    engine: str | None
+    exclude: tuple[str, ...]
+    ignore_case: bool | None
+    no_exclude: bool
+    max_megapixels: float
+    dry_run: bool
+    prune: bool
+    parts: bool | None
+    repair: bool
+    rehash: bool
+    retry_skipped: bool
+    strict: bool
+    wait: float
+    as_json: bool
+
+    @property
+    def patterns(self) -> tuple[str, ...] | None:
+        """The patterns that replace those that the index remembers; None leaves these as they are."""
+        return self.exclude if self.exclude or self.no_exclude else None
+
+    def options(self) -> Options:
+        """Return how the index is to be made."""
+        from cbir.indexing.run import Options
+
+        return Options(
+            model=self.model,
+            weights=self.weights,
+            engine=self.engine,
+            exclude=self.patterns,
+            ignore_case=self.ignore_case,
+            prune=self.prune,
+            repair=self.repair,
+            rehash=self.rehash,
+            retry_skipped=self.retry_skipped,
+            max_pixels=round(self.max_megapixels * 1_000_000),
+            wait=self.wait,
+            parts=self.parts,
+        )
 
 
 @click.command("index", short_help="Make or refresh an index of a folder.")
@@ -72,28 +123,7 @@ STRICT = 4
 @json_option
 @verbosity_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    folder: Path | None,
-    index_name: str | None,
-    root: Path | None,
-    model: str | None,
-    weights: str | None,
-    engine: str | None,
-    exclude: tuple[str, ...],
-    ignore_case: bool | None,
-    no_exclude: bool,
-    max_megapixels: float,
-    dry_run: bool,
-    prune: bool,
-    parts: bool | None,
-    repair: bool,
-    rehash: bool,
-    retry_skipped: bool,
-    strict: bool,
-    wait: float,
-    as_json: bool,
-) -> None:
+def command(ctx: click.Context, /, **options: Any) -> None:
     """Make an index of the pictures in FOLDER, or bring it up to date.
 
     Only new and changed pictures are looked at; moved and copied ones are recognised by their content. Last come
@@ -110,44 +140,30 @@ def command(
     """
     # between two batches of a network, a second thread would wait for work as busily as if it had some
     use_one_blas_thread()
-    from cbir.indexing.run import Options, build_index, preview
+    from cbir.indexing.run import build_index, preview
     from cbir.indexing.target import choose_target
 
-    patterns = exclude if exclude or no_exclude else None
-    options = Options(
-        model=model,
-        weights=weights,
-        engine=engine,
-        exclude=patterns,
-        ignore_case=ignore_case,
-        prune=prune,
-        repair=repair,
-        rehash=rehash,
-        retry_skipped=retry_skipped,
-        max_pixels=round(max_megapixels * 1_000_000),
-        wait=wait,
-        parts=parts,
-    )
-    target = choose_target(folder, index_name, root)
+    request = Request(**options)
+    target = choose_target(request.folder, request.index_name, request.root)
     describe_run(subject=target.name)
-    if dry_run:
-        _show_plan(target, preview(target, options), as_json=as_json)
+    if request.dry_run:
+        _show_plan(target, preview(target, request.options()), as_json=request.as_json)
         return
     quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
-    report, backbone = build_index(target, options, watch=progress(disable=quiet))
-    if as_json:
+    report, backbone = build_index(target, request.options(), watch=progress(disable=quiet))
+    if request.as_json:
         record = {"index": str(target.directory), "root": str(target.root), "model": backbone.name}
         write_json({**record, **report.to_dict()})
     else:
         say(report.summary(target.name))
     _log(report)
-    if patterns is not None or verbose:
+    if request.patterns is not None or verbose:
         _warn_of_patterns(report.idle_patterns)
     if not quiet:
         _name_skipped(report, every=verbose)
         for name, files in report.not_filled_in.items():
             _name_files(f"without {name}", files, every=verbose)
-    if strict and not report.is_complete:
+    if request.strict and not report.is_complete:
         ctx.exit(STRICT)
 
 
