@@ -88,12 +88,14 @@ def _written(directory: Path) -> dict[str, Any]:
     """The names of an index's files with the SHA-256 of their contents, and meta.json.
 
     Left out: the bytes of Annoy's trees, which its compiler decides, the times at which the system changed the files,
-    and the dates of the runs. Quantiles are rounded, because their last digit is the processor's.
+    the dates of the runs, where the network's weights lie, and the versions of what reads pictures. Quantiles are
+    rounded, because their last digit is the processor's.
     """
     meta = json.loads((directory / "meta.json").read_text("utf-8"))
     for name in ("created", "updated"):
         meta[name] = ""
     meta["root"], meta["checksum"] = _ROOT, ""
+    meta["model"]["weights"]["path"] = meta["refused"]["readers"] = ""
     for name in ("nearest", "random"):
         meta["cosines"][name] = [round(value, 3) for value in meta["cosines"][name]]
     written = {
