@@ -175,6 +175,8 @@ def test_colours_are_what_the_file_says(name):
 )
 def test_colours_of_avif_and_heic_are_what_their_codes_say(format_, codes, stored):
     data = encode(Image.fromarray(levels(stored())), format_, quality=98)
+    if format_ == "HEIF" and b"colrnclx" not in data:
+        pytest.skip("this pillow-heif writes no codes of colours: those from 1.5 on do")
     at = data.index(b"colrnclx") + 8
     data = data[:at] + struct.pack(">HH", *codes) + data[at + 4 :]
     assert difference(data) <= 6
