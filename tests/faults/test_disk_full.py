@@ -40,7 +40,7 @@ def _replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, draw_picture: Callable[..., Image.Image]) -> Path:
-    """A folder of 36 pictures: enough for merged blocks and, with the small numbers of these tests, a shortlist."""
+    """A folder of 36 pictures: enough for merged blocks and, with the small numbers of these tests, candidates."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(36):

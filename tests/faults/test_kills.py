@@ -167,7 +167,7 @@ def test_the_scenarios_go_through_all_kinds_of_commits(scenario: Scenario) -> No
         assert "sync whitening-" in names
         assert "remove parts-" in names
     if scenario.before is not None:
-        assert "remove index-" in names  # compacted, since a shortlist goes only then or when it is renewed
+        assert "remove index-" in names  # compacted, since candidates go only then or when they are renewed
 
 
 def test_a_run_killed_at_any_step_leaves_a_committed_state_and_the_next_goes_on(

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -58,7 +57,7 @@ def _replaced() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for owner, name, value in replacements():
             patch.setattr(owner, name, value)
-        # twelve names at most, so that merging, compaction and shortlists need smaller numbers still
+        # twelve names at most, so that merging, compaction and candidates need smaller numbers still
         patch.setattr("cbir.indexing.apply.COMMIT_ROWS", 3)
         patch.setattr("cbir.index.writer.WORTH_COMPACTING", 2)
         patch.setattr("cbir.index.ann.base.SMALL", 11)
@@ -119,7 +118,7 @@ class Machine:
             patch.setattr("cbir.indexing.makers.classifier_of", lambda backbone: None)
             self.index()
         meta = load_meta(self.directory)
-        blocks = tuple(replace(block, classes=None) for block in meta.blocks)
+        blocks = tuple(block.with_columns({"classes": None}) for block in meta.blocks)
         Writer(self.directory, meta).replace(meta.but(blocks=blocks))
 
     def happen(self, what: str, *details: str | int) -> None:
