@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cbir.search.results import Match as Match
     from cbir.search.results import SearchResult as SearchResult
     from cbir.search.searcher import Searcher as Searcher
-    from cbir.segment.segmenter import Segmentation as Segmentation
+    from cbir.segment.segmentation import Segmentation as Segmentation
     from cbir.segment.segmenter import Segmenter as Segmenter
     from cbir.tags.tagger import Tagged as Tagged
     from cbir.tags.tagger import Tagger as Tagger
@@ -50,7 +50,7 @@ _HOMES = {
     "Report": "cbir.indexing.apply",
     "SearchResult": "cbir.search.results",
     "Searcher": "cbir.search.searcher",
-    "Segmentation": "cbir.segment.segmenter",
+    "Segmentation": "cbir.segment.segmentation",
     "Segmenter": "cbir.segment.segmenter",
     "Tagged": "cbir.tags.tagger",
     "Tagger": "cbir.tags.tagger",

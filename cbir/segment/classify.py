@@ -18,7 +18,8 @@ from cbir.backbones.imagenet import classes
 from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.segment.describe import Labels, Segment
-from cbir.segment.segmenter import Segmentation, Segmenter
+from cbir.segment.segmentation import Segmentation
+from cbir.segment.segmenter import Segmenter
 from cbir.utils.vectors import Floats
 
 #: Classes that are told.

@@ -1,16 +1,15 @@
-"""Pictures of a segmentation: the overlay for people, the label map for programs, the cut-outs for both."""
+"""The overlay of a segmentation: an image under its segments' colours, outlines and numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from cbir.segment.describe import Labels, Segment
-from cbir.segment.segmenter import Segmentation
 
 #: How much of a segment's own colour the overlay lays over the picture.
 OPACITY = 0.42
@@ -39,43 +38,22 @@ class Spot(NamedTuple):
     radius: float
 
 
-def label_map(segmentation: Segmentation) -> Image.Image:
-    """The labels as an indexed image: `numpy.asarray` of it gives the labels, viewers show the overlay's colours."""
-    image = Image.fromarray(segmentation.labels)
-    image.putpalette(segmentation.colours.tobytes())
-    return image
+def overlay(image: Image.Image, label_map: Image.Image, segments: Sequence[Segment]) -> Image.Image:
+    """Draw translucent colours of segments over an image, with outlines and the labels' numbers.
 
-
-def overlay(segmentation: Segmentation) -> Image.Image:
-    """The picture under the translucent colours of its segments, with outlines and the labels' numbers.
-
-    It has the picture's size, but at most OVERLAY_SIDE pixels a side. Outlines are white between dark ones, which
-    stand out from light and from dark. Segments that have no room for a number go without.
+    `label_map` is an indexed image of the same size. The result has that size, but at most OVERLAY_SIDE pixels a side.
+    Outlines are white between dark ones, which stand out from light and from dark. Segments that have no room for a
+    number go without.
     """
-    image, labels = segmentation.image, segmentation.labels
-    map_ = label_map(segmentation)
     if max(image.size) > OVERLAY_SIDE:
         image = image.copy()
         image.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BOX)
-        map_ = map_.resize(image.size, Image.Resampling.NEAREST)
-        labels = np.asarray(map_)
-    mixed = Image.blend(image, map_.convert("RGB"), OPACITY)
+        label_map = label_map.resize(image.size, Image.Resampling.NEAREST)
+    labels = np.asarray(label_map)
+    mixed = Image.blend(image, label_map.convert("RGB"), OPACITY)
     _draw_outlines(mixed, labels)
-    _draw_numbers(mixed, labels, segmentation.segments)
+    _draw_numbers(mixed, labels, segments)
     return mixed
-
-
-def cut_outs(segmentation: Segmentation) -> Iterator[tuple[Segment, Image.Image]]:
-    """Each segment alone: RGBA, as large as its box, transparent where other segments are."""
-    for segment in segmentation.segments:
-        x, y, width, height = segment.box
-        box = (x, y, x + width, y + height)
-        cut = segmentation.image.crop(box)
-        inside = segmentation.labels[y : y + height, x : x + width] == segment.label
-        # what is hidden is black, so that it neither costs space nor gives away what was there
-        whole = Image.new("RGBA", cut.size)
-        whole.paste(cut, mask=Image.fromarray(inside))
-        yield segment, whole
 
 
 def _draw_outlines(image: Image.Image, labels: Labels) -> None:
@@ -96,7 +74,7 @@ def _draw_outlines(image: Image.Image, labels: Labels) -> None:
         image.paste(Image.new("RGB", image.size, colour), mask=blurred.point(table))
 
 
-def _draw_numbers(image: Image.Image, labels: Labels, segments: list[Segment]) -> None:
+def _draw_numbers(image: Image.Image, labels: Labels, segments: Sequence[Segment]) -> None:
     draw = ImageDraw.Draw(image)
     largest = max(image.size) * _LARGEST_FONT
     for segment, spot in zip(segments, roomy_spots(labels, len(segments)), strict=True):

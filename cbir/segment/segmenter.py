@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.backbones.backbone import Backbone
@@ -16,11 +13,11 @@ from cbir.engines.engine import Engine
 from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.images import safely
 from cbir.segment.clusters import clusters
-from cbir.segment.colours import distinct_colours
-from cbir.segment.describe import Labels, Segment, describe_segments
+from cbir.segment.describe import Labels, describe_segments
 from cbir.segment.enlarge import enlarged, enlarged_labels
 from cbir.segment.kmeans import SEED
 from cbir.segment.merging import hierarchy, threshold_at, working_copy
+from cbir.segment.segmentation import Segmentation
 
 METHODS = ("regions", "kmeans")
 
@@ -29,20 +26,6 @@ DEFAULT_CLUSTERS = 5
 
 #: A label map is an indexed PNG, which has 256 colours.
 MOST_SEGMENTS = 256
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """A picture (upright, RGB) and its `labels`, shape (height, width): 0 is the largest segment."""
-
-    image: Image.Image
-    labels: Labels
-    segments: list[Segment]
-
-    @cached_property
-    def colours(self) -> npt.NDArray[np.uint8]:
-        """A colour for each segment that stands out from its neighbours', shape (segments, 3)."""
-        return distinct_colours(self.labels, self.segments)
 
 
 class Segmenter:

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from cbir.cli import cli
 from cbir.cli.render.segment_report import SegmentPage
 from cbir.segment.describe import describe_segments
-from cbir.segment.segmenter import Segmentation
+from cbir.segment.segmentation import Segmentation
 from cbir.utils.vectors import l2_normalize
 from tests.helpers.feature_index import make_index
 from tests.helpers.photo_index import index_photos

@@ -24,7 +24,7 @@ from cbir.errors import CbirError
 from cbir.report.card import Card, Group
 from cbir.report.page import Pictures, file_uri, write_page
 from cbir.segment.describe import describe_segments
-from cbir.segment.segmenter import Segmentation
+from cbir.segment.segmentation import Segmentation
 from tests.helpers.photo_index import index_photos
 
 #: Names that have hurt somebody, as bytes: markup, quotes, escapes of addresses, line ends, no UTF-8, no ASCII.

@@ -17,7 +17,8 @@ from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.segment.classify import SegmentClassifier, cover, masked_means
 from cbir.segment.describe import describe_segments
-from cbir.segment.segmenter import Segmentation, Segmenter
+from cbir.segment.segmentation import Segmentation
+from cbir.segment.segmenter import Segmenter
 
 
 def segmentation_of(labels: np.ndarray, image: Image.Image) -> Segmentation:

@@ -17,10 +17,11 @@ from cbir.segment.coco import document, run_lengths, segmentations
 from cbir.segment.colours import distinct_colours
 from cbir.segment.describe import describe_segments
 from cbir.segment.layers import colour_map, layers_picture, mean_activations
-from cbir.segment.overlay import OVERLAY_SIDE, cut_outs, label_map, overlay, roomy_spots
+from cbir.segment.overlay import OVERLAY_SIDE, roomy_spots
 from cbir.segment.polygons import outlines
 from cbir.segment.runs import neighbours
-from cbir.segment.segmenter import Segmentation, Segmenter
+from cbir.segment.segmentation import Segmentation
+from cbir.segment.segmenter import Segmenter
 
 RING = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=np.uint8)
 
@@ -221,7 +222,7 @@ def test_256_parts_have_colours() -> None:
 def test_the_label_map_has_the_overlays_colours(tmp_path: Path) -> None:
     labels = blobs((100, 70), 5)
     segmentation = segmentation_of(labels)
-    label_map(segmentation).save(tmp_path / "labels.png")
+    segmentation.label_map().save(tmp_path / "labels.png")
     with Image.open(tmp_path / "labels.png") as saved:
         assert saved.mode == "P"
         assert np.array_equal(np.array(saved), labels)
@@ -233,7 +234,8 @@ def test_the_label_map_has_the_overlays_colours(tmp_path: Path) -> None:
 def test_outlines_stand_out_from_light_and_dark(background: str) -> None:
     labels = np.zeros((200, 300), dtype=np.uint8)
     labels[60:140, 120:] = 1
-    drawn = np.asarray(overlay(segmentation_of(labels, Image.new("RGB", (300, 200), background)))).astype(int)
+    overlay = segmentation_of(labels, Image.new("RGB", (300, 200), background)).overlay()
+    drawn = np.asarray(overlay).astype(int)
     across = drawn[100, 100:140].sum(axis=1)
     line = int(across.argmax())
     assert across[line] > 3 * 235
@@ -252,7 +254,7 @@ def test_numbers_stand_where_room_is() -> None:
     assert abs(square.y - 45) <= 5
     assert square.radius == pytest.approx(25, abs=5)
     assert speck.radius <= 1
-    tiny = overlay(segmentation_of(labels))
+    tiny = segmentation_of(labels).overlay()
     # two pixels have no number: around them is nothing but their outline
     assert np.array_equal(np.asarray(tiny)[10:18, 96:108].std(axis=(0, 1)) < 1, [True] * 3)
 
@@ -260,7 +262,7 @@ def test_numbers_stand_where_room_is() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 300), (5000, 3), (31, 33)])
 def test_pictures_of_any_size_are_drawn(size: tuple[int, int]) -> None:
     labels = (np.arange(size[0] * size[1]) % 2).astype(np.uint8).reshape(size[1], size[0])
-    drawn = overlay(segmentation_of(labels))
+    drawn = segmentation_of(labels).overlay()
     assert max(drawn.size) == min(max(size), OVERLAY_SIDE)
 
 
@@ -269,7 +271,7 @@ def test_cut_outs_are_transparent_where_other_parts_are(draw_picture: Callable) 
     image = draw_picture(5, (90, 70))
     pixels = np.asarray(image)
     segmentation = segmentation_of(labels, image)
-    for segment, cut in cut_outs(segmentation):
+    for segment, cut in segmentation.cut_outs():
         x, y, width, height = segment.box
         assert (cut.mode, cut.size) == ("RGBA", (width, height))
         inside = labels[y : y + height, x : x + width] == segment.label

@@ -11,7 +11,6 @@ from PIL import Image
 
 from cbir.segment.hypercolumns import StageMap, _interpolation
 from cbir.segment.kmeans import kmeans, squared_distances
-from cbir.segment.overlay import label_map, overlay
 from cbir.segment.segmenter import Segmenter, describe_segments
 
 
@@ -67,8 +66,8 @@ def test_any_size_is_segmented_at_its_own_size(segmenter: Segmenter, draw_pictur
     assert [segment.label for segment in result.segments] == list(range(len(result.segments)))
     shares = [segment.share for segment in result.segments]
     assert shares == sorted(shares, reverse=True)
-    assert overlay(result).size == size
-    assert np.array_equal(np.asarray(label_map(result)), result.labels)
+    assert result.overlay().size == size
+    assert np.array_equal(np.asarray(result.label_map()), result.labels)
 
 
 def test_parts_are_described_by_hand_computed_numbers() -> None:
@@ -84,7 +83,7 @@ def test_parts_are_described_by_hand_computed_numbers() -> None:
 def test_the_label_map_is_an_indexed_png(segmenter: Segmenter, tmp_path: Path) -> None:
     image, _ = two_textures()
     result = segmenter.segment(image, count=3)
-    label_map(result).save(tmp_path / "labels.png")
+    result.label_map().save(tmp_path / "labels.png")
     with Image.open(tmp_path / "labels.png") as saved:
         assert saved.mode == "P"
         assert np.array_equal(np.asarray(saved), result.labels)

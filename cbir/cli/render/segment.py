@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cbir.cli.render.segment_report import SegmentPage
     from cbir.segment.classify import Classified
-    from cbir.segment.segmenter import Segmentation
+    from cbir.segment.segmentation import Segmentation
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
@@ -77,16 +77,14 @@ class Files:
 
     def _images(self, segmentation: Segmentation, layers: Image.Image | None) -> Iterator[MarkedFill]:
         """What writes each of `_pieces`, made one by one: the cut-outs of a large picture fill much memory."""
-        from cbir.segment import overlay
-
         if "overlay" in self._kinds:
-            yield png_of(overlay.overlay(segmentation))
+            yield png_of(segmentation.overlay())
         if "labels" in self._kinds:
-            yield png_of(overlay.label_map(segmentation))
+            yield png_of(segmentation.label_map())
         if layers is not None:
             yield png_of(layers)
         if "crops" in self._kinds:
-            for _, cut in overlay.cut_outs(segmentation):
+            for _, cut in segmentation.cut_outs():
                 yield png_of(cut)
 
     def _pieces(self, segments: int = 1) -> list[Piece]:

@@ -15,11 +15,10 @@ from PIL import Image
 from cbir.errors import CbirError
 from cbir.images.regions import Box
 from cbir.report.page import jpeg_uri, write_page
-from cbir.segment.overlay import label_map, overlay
 from cbir.segment.polygons import Ring, outlines
 
 if TYPE_CHECKING:
-    from cbir.segment.segmenter import Segmentation
+    from cbir.segment.segmentation import Segmentation
 
 #: Pictures that a page holds, and pixels of the longer side of each.
 MOST, SIDE = 300, 900
@@ -70,7 +69,7 @@ class SegmentPage:
         """Note one picture; `record` is what is told of it on stdout."""
         small = segmentation.image.copy()
         small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        over = overlay(segmentation)
+        over = segmentation.overlay()
         over.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         canvas, paths = _paths(segmentation)
         rows = [
@@ -126,7 +125,7 @@ def _likeliest(record: dict[str, Any], count: int = 1) -> str:
 
 def _paths(segmentation: Segmentation) -> tuple[tuple[int, int], list[Markup]]:
     """Where each segment is, as a path of SVG, and the width and height of what these are drawn on."""
-    map_ = label_map(segmentation)
+    map_ = segmentation.label_map()
     scale = min(1.0, _OUTLINED / max(map_.size))
     size = max(1, round(map_.width * scale)), max(1, round(map_.height * scale))
     small = np.asarray(map_.resize(size, Image.Resampling.NEAREST))
