@@ -6,6 +6,9 @@ The command line prints it after ``Error:`` and exits with ``exit_code``; nothin
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 
 class CbirError(Exception):
     """Base of all errors that are meant for the user's eyes."""
@@ -22,8 +25,13 @@ class ImageReadError(CbirError):
 
     def __init__(self, name: str, reason: str, *, transient: bool = False) -> None:
         super().__init__(f"Cannot read {name}: {reason}.")
+        self.name = name
         self.reason = reason
         self.transient = transient
+
+    def __reduce__(self) -> tuple[Callable[..., ImageReadError], tuple[str, str]]:
+        """Pickle it, as a result of another process."""
+        return functools.partial(type(self), transient=self.transient), (self.name, self.reason)
 
 
 class DecodersError(CbirError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
+from collections.abc import Callable
 
 from cbir.backbones.backbone import Backbone, describe
 from cbir.engines import select
@@ -21,6 +23,10 @@ class LazyEngine:
         self._expected = expected
         self._opening = threading.Lock()
         self._engine: Engine | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., LazyEngine], tuple[Backbone, str | None]]:
+        """Pickle what it is opened with: it is opened anew where it arrives."""
+        return functools.partial(LazyEngine, expected=self._expected), (self.backbone, self._name)
 
     def opened(self) -> Engine:
         """Return the engine, opened now if it was not yet. Raises what `open_engine` raises, each time."""

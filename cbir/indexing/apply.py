@@ -21,18 +21,9 @@ from cbir.index.refused import OWN, SKIPPED, Refused
 from cbir.index.rewrite import Stored
 from cbir.index.writer import Writer
 from cbir.indexing.plan import Known, Plan
+from cbir.indexing.policy import CommitPolicy
 from cbir.indexing.report import Report
 from cbir.utils.stopping import at_forced_end, deferred, kept
-
-#: A run that is killed loses at most the work of this many seconds, or of this many rows.
-COMMIT_SECONDS = 20.0
-COMMIT_ROWS = 8192
-
-#: The same rows where parts wait with them, 40 KB a picture.
-COMMIT_ROWS_WITH_PARTS = 2048
-
-#: Committing what is filled in writes a file anew. Seconds until the next commit, in those that the last one took.
-_BETWEEN = 10
 
 #: From files as keys and paths to their results, in order.
 Extract = Callable[[Iterable[tuple[FoundFile, Path]]], Iterator[Extracted[FoundFile]]]
@@ -45,10 +36,11 @@ def carry_out(
     *,
     root: Path,
     exclude: Patterns,
+    commits: CommitPolicy,
     parts: PartsEntry | None = None,
     readers: Callable[[], str] = str,
 ) -> Report:
-    """Carry a plan out, committing as it goes. The caller holds the lock.
+    """Carry a plan out, committing as `commits` says. The caller holds the lock.
 
     `root` and `exclude` are what the plan was made with, `parts` what the index is to say of parts of its pictures; it
     remembers them. `readers` tells what tries to read the pictures.
@@ -56,7 +48,7 @@ def carry_out(
     the files that are read again for what columns should have of them. What a KeyboardInterrupt finds done is
     committed before it passes on.
     """
-    started = last_commit = time.monotonic()
+    started = time.monotonic()
     report = Report(unchanged=plan.unchanged, kept=plan.kept, left_out=plan.scan.left_out)
     report.idle_patterns = exclude.unmatched()
     report.skipped = [*plan.scan.problems, *plan.as_before]
@@ -76,7 +68,7 @@ def carry_out(
     again = plan.to_read_again
     files = ((file, root / file.path) for file in [*plan.fresh, *again])
     has_come_to_again = False
-    most, interval = COMMIT_ROWS if parts is None else COMMIT_ROWS_WITH_PARTS, COMMIT_SECONDS
+    commits.begin()
 
     def commit(*, complete: bool) -> None:
         nonlocal noted
@@ -97,12 +89,9 @@ def carry_out(
                         writer.invalidate(plan.gone)
                         has_come_to_again = True
                     _settle(result, plan, writer, report, missing)
-                    if writer.uncommitted >= most or time.monotonic() - last_commit > interval:
-                        began = time.monotonic()
-                        keep()
-                        last_commit = time.monotonic()
-                        if parts is not None:
-                            interval = max(COMMIT_SECONDS, _BETWEEN * (last_commit - began))
+                    if commits.is_due(writer.uncommitted):
+                        with commits.committing():
+                            keep()
         with kept:
             for row, ctime_ns in plan.undated.items():
                 writer.backfill(CHANGED, [row], times.pack(ctime_ns))

@@ -40,6 +40,20 @@ class Known(NamedTuple):
     is_touched: bool
 
 
+@dataclass(frozen=True)
+class KnownContents:
+    """The contents that an index has, and those of each column that it lacks: see `Plan`. Plain data, to be pickled."""
+
+    rows: Mapping[str, int]
+    missing: Mapping[str, Mapping[str, list[int]]]
+
+    def __call__(self, sha256: str) -> set[str] | None:
+        """Return the columns that the index lacks of a content, None where it does not have the content itself."""
+        if sha256 not in self.rows:
+            return None
+        return {name for name, contents in self.missing.items() if sha256 in contents}
+
+
 @dataclass
 class Plan:
     """What a run has to do. Rows are the index's.
@@ -86,11 +100,10 @@ class Plan:
         chosen = set(files.values())
         return [file for file in self.scan.files if file.path in chosen] if chosen else []
 
-    def known(self, sha256: str) -> set[str] | None:
-        """The columns that the index lacks of a content, None where it does not have the content itself."""
-        if sha256 not in self.rows_by_content:
-            return None
-        return {name for name, contents in self.missing.items() if sha256 in contents}
+    @property
+    def known(self) -> KnownContents:
+        """The contents that the index has, now and as the plan is carried out."""
+        return KnownContents(self.rows_by_content, self.missing)
 
     def again_for(self, column: Column) -> list[str]:
         """The files, of those in `again`, that would be read for a column."""

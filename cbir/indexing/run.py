@@ -7,11 +7,13 @@ import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from cbir.backbones.backbone import Backbone, choose
 from cbir.backbones.head import classifier_of
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexWriteError, reason_of
+from cbir.extract.executor import Executor, LocalExecutor, Work, chunks_of
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
 from cbir.extract.results import Extracted
@@ -32,6 +34,7 @@ from cbir.index.writer import Writer
 from cbir.indexing.apply import carry_out
 from cbir.indexing.makers import Making, make_makers
 from cbir.indexing.plan import Plan, make_plan
+from cbir.indexing.policy import CommitPolicy, commit_policy
 from cbir.indexing.report import Report
 from cbir.indexing.target import Target, choose_target
 from cbir.utils.printable import printable
@@ -88,17 +91,60 @@ def build_index(
     target: Target,
     options: Options | None = None,
     watch: Watch = lambda results, total: results,
+    *,
+    executor: Executor | None = None,
+    commits: CommitPolicy | None = None,
 ) -> tuple[Report, Backbone]:
     """Make or refresh the index of a folder.
 
     `watch` is given the results as they come and how many there will be, and passes them on: the place for a
-    progress bar. Where something is to be learnt of pictures first, it is given these before. Returns what was done
-    and the backbone that did it.
+    progress bar. Where something is to be learnt of pictures first, it is given these before. The `executor` extracts,
+    by default in this process, and `commits` says when to commit. Returns what was done and the backbone that did it.
 
     Raises RefusedToForgetError where the root looks unmounted, IndexLockedError where another run is at work,
     IndexConflictError where `options` contradict the index, CbirError where a new index would be empty.
     """
     options = options or Options()
+    with _opened_for_writing(target, options) as index:
+        wanted = _with_or_without_parts(index, options)
+        backbone = _backbone(index, options)
+        exclude = _exclude(options, index)
+        plan = _plan(target, exclude, wanted, options)
+        if index is None and not plan.fresh:
+            raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
+        meta = index.meta if index is not None else _first_state(backbone, target.root)
+        writer = Writer(target.directory, meta)
+        _tell_of_interruption(plan, index)
+        extractor, parts = _extractor(target, options, backbone, plan, writer, wanted, watch)
+        _tell_of_reading(plan, options)
+        to_read = len(plan.fresh) + len(plan.to_read_again)
+        extracting = executor or LocalExecutor()
+
+        def extract(files: Iterable[tuple[FoundFile, Path]]) -> Iterator[Extracted[FoundFile]]:
+            results = extracting.map(Work(extractor, plan.known), chunks_of(files))
+            return watch(chain.from_iterable(results), to_read)
+
+        report = carry_out(
+            plan,
+            writer,
+            extract,
+            root=target.root,
+            exclude=exclude,
+            commits=commits or commit_policy(parts=parts is not None),
+            parts=parts,
+            readers=functools.partial(describe_readers, options.max_pixels),
+        )
+        if parts is not None:
+            _warn_of_growth(parts, report.total, target.name)
+        return report, backbone
+
+
+@contextlib.contextmanager
+def _opened_for_writing(target: Target, options: Options) -> Iterator[Index | None]:
+    """Make the directory of an index, lock it while the block runs, and yield the index, None where it is new.
+
+    Files that are damaged are left out of it before. A directory that no index came to be in is removed at the end.
+    """
     directory = target.directory
     rights = Rights.like(target.root, directory)
     try:
@@ -116,60 +162,54 @@ def build_index(
                 if options.parts is False:
                     _take_parts_away(directory)
             # what another run changed before the lock was ours counts
-            index = Index.open(directory) if (directory / META).exists() else None
-            wanted = _with_or_without_parts(index, options)
-            backbone = _backbone(index, options)
-            exclude = _exclude(options, index)
-            plan = _plan(target, exclude, wanted, options)
-            if index is None and not plan.fresh:
-                raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
-            if index is not None and not index.meta.complete and plan.unchanged < len(plan.scan.files):
-                done, total = f"{plan.unchanged:,}", f"{len(plan.scan.files):,}"
-                logger.info("%s of %s already done (the last run was interrupted).", done, total)
-            meta = index.meta if index is not None else _first_state(backbone, target.root)
-            writer = Writer(directory, meta)
-            extractor = Extractor(
-                backbone,
-                engine=options.engine,
-                expected=len(plan.fresh) + len(plan.again),
-                isolated=True,
-                max_pixels=options.max_pixels,
-                leave_own=True,
-            )
-            parts = wanted.meta.parts if wanted is not None else PartsEntry() if options.parts else None
-            making = Making(extractor, plan, writer, target.root, watch, parts)
-            extractor = extractor.with_makers(make_makers(making))
-            lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
-            if lacking and not _can_extract(extractor):
-                plan.leave(CLASSES)
-            compared = sum(known.stays for known in plan.stale.values())
-            if compared >= WORTH_TELLING:
-                why = "" if options.rehash else ", whose times have changed"
-                logger.info("Comparing the contents of %s files with the index%s.", f"{compared:,}", why)
-            if plan.again:
-                what = " and ".join(column.name for column in content_columns() if plan.again_for(column))
-                logger.info(
-                    "Reading %s pictures again for their %s, which the index lacks.", f"{len(plan.again):,}", what
-                )
-            to_read = len(plan.fresh) + len(plan.to_read_again)
-
-            def extract(files: Iterable[tuple[FoundFile, Path]]) -> Iterator[Extracted[FoundFile]]:
-                return watch(extractor.run(files, plan.known), to_read)
-
-            report = carry_out(
-                plan,
-                writer,
-                extract,
-                root=target.root,
-                exclude=exclude,
-                parts=making.parts,
-                readers=functools.partial(describe_readers, options.max_pixels),
-            )
-            if making.parts is not None:
-                _warn_of_growth(making.parts, report.total, target.name)
-            return report, backbone
+            yield Index.open(directory) if (directory / META).exists() else None
     finally:
         _remove_if_unused(directory)
+
+
+def _extractor(
+    target: Target,
+    options: Options,
+    backbone: Backbone,
+    plan: Plan,
+    writer: Writer,
+    wanted: Index | None,
+    watch: Watch,
+) -> tuple[Extractor, PartsEntry | None]:
+    """Make the extractor of a run, with its makers; the plan leaves out what cannot be had. Return what the index is to
+    say of parts too."""
+    extractor = Extractor(
+        backbone,
+        engine=options.engine,
+        expected=len(plan.fresh) + len(plan.again),
+        isolated=True,
+        max_pixels=options.max_pixels,
+        leave_own=True,
+    )
+    parts = wanted.meta.parts if wanted is not None else PartsEntry() if options.parts else None
+    making = Making(extractor, plan, writer, target.root, watch, parts)
+    extractor = extractor.with_makers(make_makers(making))
+    lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
+    if lacking and not _can_extract(extractor):
+        plan.leave(CLASSES)
+    return extractor, making.parts
+
+
+def _tell_of_interruption(plan: Plan, index: Index | None) -> None:
+    if index is not None and not index.meta.complete and plan.unchanged < len(plan.scan.files):
+        done, total = f"{plan.unchanged:,}", f"{len(plan.scan.files):,}"
+        logger.info("%s of %s already done (the last run was interrupted).", done, total)
+
+
+def _tell_of_reading(plan: Plan, options: Options) -> None:
+    """Tell of files that are read though they seem to be as they were."""
+    compared = sum(known.stays for known in plan.stale.values())
+    if compared >= WORTH_TELLING:
+        why = "" if options.rehash else ", whose times have changed"
+        logger.info("Comparing the contents of %s files with the index%s.", f"{compared:,}", why)
+    if plan.again:
+        what = " and ".join(column.name for column in content_columns() if plan.again_for(column))
+        logger.info("Reading %s pictures again for their %s, which the index lacks.", f"{len(plan.again):,}", what)
 
 
 def _plan(target: Target, exclude: Patterns, index: Index | None, options: Options) -> Plan:

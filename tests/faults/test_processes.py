@@ -200,8 +200,8 @@ def features(directory: Path) -> dict[str, np.ndarray]:
 SLOW_COMMITS = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
-from cbir.indexing import apply
-apply.COMMIT_ROWS = 16
+from cbir.indexing import policy, run
+run.commit_policy = lambda parts: policy.CommitPolicy(16)
 from cbir.cli import main
 main()
 """

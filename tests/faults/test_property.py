@@ -22,6 +22,7 @@ from cbir.index.format import load_meta
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
+from cbir.indexing.policy import CommitPolicy
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 from tests.helpers.faults import Steps, content, replacements, unnamed_files
@@ -58,7 +59,6 @@ def _replaced() -> Iterator[None]:
         for owner, name, value in replacements():
             patch.setattr(owner, name, value)
         # twelve names at most, so that merging, compaction and candidates need smaller numbers still
-        patch.setattr("cbir.indexing.apply.COMMIT_ROWS", 3)
         patch.setattr("cbir.index.writer.WORTH_COMPACTING", 2)
         patch.setattr("cbir.index.ann.base.SMALL", 11)
         yield
@@ -100,7 +100,7 @@ class Machine:
                 yield result
 
         target = choose_target(self.root, str(directory or self.directory))
-        build_index(target, Options(prune=True), watch=watch)
+        build_index(target, Options(prune=True), watch=watch, commits=CommitPolicy(3, seconds=1000))
 
     def killed_index(self, step: int) -> None:
         def before(number: int, name: str) -> None:

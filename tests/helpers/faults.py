@@ -31,7 +31,7 @@ from cbir.extract.extractor import Extractor
 from cbir.index import writer
 from cbir.index.ann import annoy, base
 from cbir.index.store import Index
-from cbir.indexing import apply
+from cbir.indexing.policy import CommitPolicy
 
 COMMIT_ROWS = 8
 
@@ -96,8 +96,7 @@ def replacements() -> list[tuple[Any, str, Any]]:
         (cbir.engines.select, "open_engine", lambda backbone, **_: ToyEngine(backbone.dimension)),
         (cbir.parts.whitening, "general", lambda backbone: None),
         (cbir.parts.learning, "general", lambda backbone: None),
-        (apply, "COMMIT_ROWS", COMMIT_ROWS),
-        (apply, "COMMIT_ROWS_WITH_PARTS", COMMIT_ROWS),
+        (cbir.indexing.run, "commit_policy", lambda parts: CommitPolicy(COMMIT_ROWS, seconds=1000)),
         (writer, "WORTH_COMPACTING", 10),
         (base, "SMALL", 30),
         (annoy, "principal_directions", directions),

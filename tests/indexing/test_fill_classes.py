@@ -24,7 +24,8 @@ from cbir.images import contents
 from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
-from cbir.indexing import apply, makers, run
+from cbir.indexing import makers, run
+from cbir.indexing.policy import CommitPolicy
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
@@ -274,10 +275,9 @@ def test_an_interrupted_run_keeps_the_classes_that_it_found(
     assert_alike(classes(), classes("clean"))
 
 
-def test_a_long_run_commits_classes_as_it_goes(photo_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_run_commits_classes_as_it_goes(photo_folder: Folder) -> None:
     root = photo_folder(20)
     older(root)
-    monkeypatch.setattr(apply, "COMMIT_ROWS", 8)
     seen: list[int] = []
 
     def watch(results: Iterator[Extracted[object]], total: int) -> Iterator[Extracted[object]]:
@@ -285,7 +285,7 @@ def test_a_long_run_commits_classes_as_it_goes(photo_folder: Folder, monkeypatch
             seen.append(sum(of is not None for of in classes().values()))
             yield result
 
-    build_index(choose_target(root, "photos"), Options(), watch=watch)  # type: ignore[arg-type]
+    build_index(choose_target(root, "photos"), Options(), watch, commits=CommitPolicy(8, seconds=1000))  # type: ignore[arg-type]
     assert sorted(set(seen)) == [0, 8, 16]
     assert None not in classes().values()
 

@@ -18,7 +18,8 @@ from cbir.extract.results import Extracted
 from cbir.images import contents
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
-from cbir.indexing import apply, run
+from cbir.indexing import run
+from cbir.indexing.policy import CommitPolicy
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
@@ -243,10 +244,9 @@ def test_an_interrupted_run_keeps_what_it_did_and_the_next_goes_on(
     assert Index.open(home() / "photos").meta.complete
 
 
-def test_a_long_run_commits_as_it_goes(photo_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_run_commits_as_it_goes(photo_folder: Folder) -> None:
     root = photo_folder(30)
     shutil.copy(root / "img_000.jpg", root / "z_copy_of_a_committed_row.jpg")
-    monkeypatch.setattr(apply, "COMMIT_ROWS", 8)
     seen: list[int] = []
 
     def watch(results: Iterator[Extracted[object]], total: int) -> Iterator[Extracted[object]]:
@@ -254,7 +254,7 @@ def test_a_long_run_commits_as_it_goes(photo_folder: Folder, monkeypatch: pytest
             seen.append(len(Index.open(home() / "photos")) if (home() / "photos/meta.json").exists() else 0)
             yield result
 
-    build_index(choose_target(root, "photos"), Options(), watch=watch)  # type: ignore[arg-type]
+    build_index(choose_target(root, "photos"), Options(), watch, commits=CommitPolicy(8, seconds=1000))  # type: ignore[arg-type]
     assert sorted(set(seen)) == [0, 8, 16, 24]
     rows = content(home() / "photos")
     assert len(rows) == 31
