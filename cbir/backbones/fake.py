@@ -28,23 +28,22 @@ _SQUARES = 4
 
 _DIMENSION = STAGES[32]
 
-# Features are about 1, and the likeliest class of a photo has a probability of about a third.
-_UNIT, _LOGIT_UNIT = 2.0**13, 2.0**9
-
 
 def _numbers(name: str, *shape: int) -> npt.NDArray[np.float64]:
-    """Draw whole numbers from -128 to 127, the same each time."""
+    """Draw whole numbers from -128 to 127, the same each time; other names draw others."""
     count = int(np.prod(shape))
     drawn = hashlib.shake_256(f"cbir's fake network, {name}".encode()).digest(count)
     return np.frombuffer(drawn, np.int8).reshape(shape).astype(np.float64)
 
 
-_PROJECTION = _numbers("projection", 3 * _SQUARES**2, _DIMENSION)
-_HEAD = _numbers("head", CLASSES, _DIMENSION)
-_WEIGHTS = Weights(hashlib.sha256(_PROJECTION.tobytes() + _HEAD.tobytes()).hexdigest(), "bundled")
+# features are about 1, and the likeliest class of a photo has a probability of about a fourth
+_PROJECTION = _numbers("projection", 3 * _SQUARES**2, _DIMENSION) / 2**13
+_HEAD = _numbers("head", CLASSES, _DIMENSION) / 2**8
+_HEAD -= _HEAD.mean(axis=1, keepdims=True)  # else what all features have in common decides
+_WEIGHTS = Weights(hashlib.sha256(np.vstack([_PROJECTION, _HEAD]).astype("<f8").tobytes()).hexdigest(), "bundled")
 _KNOWN = Known(
     _DIMENSION,
-    Preprocessing(256, 224, "bilinear", (128.0, 128.0, 128.0), (_UNIT, _UNIT, _UNIT)),
+    Preprocessing(256, 224, "bilinear", (128.0, 128.0, 128.0), (1.0, 1.0, 1.0)),
     "mean of a fixed projection of patches",
     lambda: _WEIGHTS,
 )
@@ -62,8 +61,7 @@ def build(name: str, weights: Weights, preprocessing: Preprocessing) -> NoReturn
 
 def read_head(name: str, weights: Weights, dimension: int) -> Floats:
     """Return the layer that classifies features, shape (1000, 129), biases last."""
-    centred = _HEAD - _HEAD.mean(axis=1, keepdims=True)  # else what all features have in common decides
-    return np.pad(centred / _LOGIT_UNIT, ((0, 0), (0, 1))).astype(np.float32)
+    return np.pad(_HEAD, ((0, 0), (0, 1))).astype(np.float32)
 
 
 def map_of(images: npt.NDArray[np.uint8], side: int) -> Floats:
@@ -77,7 +75,7 @@ def map_of(images: npt.NDArray[np.uint8], side: int) -> Floats:
     sums = down.reshape(count, rows, _SQUARES, columns, _SQUARES, step, 3).sum(axis=5, dtype=np.float64)
     centred = (sums / step**2 - 128).transpose(0, 1, 3, 2, 4, 5).reshape(count, rows, columns, -1)
     projected = centred @ _PROJECTION[:, : STAGES[side]]
-    return np.asarray(np.maximum(projected / _UNIT, 0).transpose(0, 3, 1, 2), dtype=np.float32, order="C")
+    return np.asarray(np.maximum(projected, 0).transpose(0, 3, 1, 2), dtype=np.float32, order="C")
 
 
 def features_of(images: npt.NDArray[np.uint8]) -> Floats:

@@ -16,7 +16,7 @@ from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
-from tests.helpers.faults import content, replacements, unnamed_files
+from tests.helpers.faults import content, replace_in, unnamed_files
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and mounts of Linux")
 
@@ -34,8 +34,7 @@ sys.exit(faults.run_cli(sys.argv[1:]))
 
 @pytest.fixture(autouse=True)
 def _replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    for owner, name, value in replacements():
-        monkeypatch.setattr(owner, name, value)
+    replace_in(monkeypatch)
 
 
 @pytest.fixture
@@ -83,9 +82,9 @@ def retry_until_steady(root: Path, directory: Path, reason: str, limit: int = 0)
     assert seen[-1] == seen[-2] == seen[-3]
 
 
-@pytest.mark.parametrize("limit", [500, 30_000, 100_000])
+@pytest.mark.parametrize("limit", [500, 20_000, 62_000])
 def test_a_limit_of_file_sizes_stops_a_run_and_spoils_nothing(root: Path, tmp_path: Path, limit: int) -> None:
-    # a block of 8 rows has 20 kB, of 36 rows 92 kB, the projection 660 kB
+    # the thumbnails of 8 rows have 8 kB, of 32 rows 33 kB, the projection 66 kB
     directory = tmp_path / "index"
     retry_until_steady(root, directory, "file too large", limit)
     assert cbir("index", root, "--index", directory).returncode == 0
@@ -123,7 +122,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-@pytest.mark.parametrize("kilobytes", [16, 128, 400])
+@pytest.mark.parametrize("kilobytes", [16, 96, 160])
 def test_a_full_disk_stops_a_run_and_spoils_nothing(
     root: Path, tmp_path: Path, small_disk: Callable[[str], Path], kilobytes: int
 ) -> None:

@@ -26,7 +26,7 @@ from cbir.index.writer import Writer
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
-from tests.helpers.faults import Content, Server, content, replacements, unnamed_files
+from tests.helpers.faults import Content, Server, content, replace_in, unnamed_files
 from tests.helpers.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
@@ -34,8 +34,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="co
 
 @pytest.fixture(autouse=True)
 def _replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    for owner, name, value in replacements():
-        monkeypatch.setattr(owner, name, value)
+    replace_in(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +106,7 @@ def scenario(
     states: list[Content | None] = [None]
     fill(root, draw_picture)
     with pytest.MonkeyPatch.context() as patch:
-        for owner, name, value in replacements():
-            patch.setattr(owner, name, value)
+        replace_in(patch)
         if request.param != "a new index":
             before = folder / "before"
             with pytest.MonkeyPatch.context() as older:

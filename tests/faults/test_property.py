@@ -25,7 +25,7 @@ from cbir.index.writer import Writer
 from cbir.indexing.policy import CommitPolicy
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
-from tests.helpers.faults import Steps, content, replacements, unnamed_files
+from tests.helpers.faults import Steps, content, replace_in, unnamed_files
 
 _FOLDERS = ("", "a/", "a/deep/")
 NAMES = [folder + name for folder in _FOLDERS for name in ("one.png", "two.png", "thrée.png", "4 .png")]
@@ -56,8 +56,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True, scope="module")
 def _replaced() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for owner, name, value in replacements():
-            patch.setattr(owner, name, value)
+        replace_in(patch)
         # twelve names at most, so that merging, compaction and candidates need smaller numbers still
         patch.setattr("cbir.index.writer.WORTH_COMPACTING", 2)
         patch.setattr("cbir.index.ann.base.SMALL", 11)

@@ -23,7 +23,7 @@ from cbir.index.verify import find_problems
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 from cbir.search.searcher import Searcher
-from tests.helpers.faults import ToyEngine, replacements
+from tests.helpers.faults import replace_in
 from tests.helpers.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="its tools look into /proc")
@@ -33,12 +33,13 @@ PATH = str(Path(__file__).parents[2])
 # The command line; while a file of the name in $HOLD is there, it waits before each batch.
 PATIENT = """
 import os, sys, time
+from cbir.engines.fake import FakeEngine
 from tests.helpers import faults
-def features(self, pictures, real=faults.ToyEngine.features):
+def start(self, images, real=FakeEngine.start):
     while os.path.exists(os.environ["HOLD"]):
         time.sleep(0.01)
-    return real(self, pictures)
-faults.ToyEngine.features = features
+    return real(self, images)
+FakeEngine.start = start
 if "WAITS" in os.environ:  # a file that is made when the run begins to wait for the lock
     def sleep(seconds, real=time.sleep):
         open(os.environ["WAITS"], "w").close()
@@ -153,15 +154,13 @@ def test_readers_see_committed_states_while_two_writers_are_at_work(
     pool.mkdir()
     for number in range(40):
         draw_picture(number, (48, 32)).save(pool / f"{number:02}.png")
-    for owner, name, value in replacements():
-        monkeypatch.setattr(owner, name, value)
+    replace_in(monkeypatch)
     build_index(choose_target(root, str(directory)))
-    extractor = Extractor("efficientnet_lite0")
+    extractor = Extractor("fake")
     right = {}
     for result in extractor.run((path.name, path) for path in sorted(pool.iterdir())):
         assert result.feature is not None
         right[result.sha256] = result.feature / np.linalg.norm(result.feature)
-    assert isinstance(extractor.engine, ToyEngine)
     failures: list[BaseException] = []
     seen: set[str] = set()
     candidates = [0]

@@ -1,8 +1,8 @@
-"""Faults on purpose: `cbir index` in processes that die at a chosen step, and a stand-in for the network.
+"""Faults on purpose: `cbir index` in processes that die at a chosen step, with the fake network.
 
-What these tests are after is the writer, the store and the update; so a fixed random projection takes the place of
-the network, and the numbers from which on blocks are committed, compacted and given candidates are small. Run as a
-program, this file is a server: it forks a process for each job that it reads, which spares the time of the imports.
+What these tests are after is the writer, the store and the update; so the numbers from which on blocks are committed,
+compacted and given candidates are small. Run as a program, this file is a server: it forks a process for each job that
+it reads, which spares the time of the imports.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import cbir.engines.select
-import cbir.indexing.makers
 import cbir.indexing.run
-import cbir.parts.learning
-import cbir.parts.whitening
-from cbir.backbones.head import TOP, TopClasses
+from cbir.backbones.catalog import FAKE
 from cbir.extract.extractor import Extractor
 from cbir.index import writer
 from cbir.index.ann import annoy, base
 from cbir.index.store import Index
 from cbir.indexing.policy import CommitPolicy
+
+if TYPE_CHECKING:
+    import pytest
 
 COMMIT_ROWS = 8
 
@@ -39,43 +38,6 @@ COMMIT_ROWS = 8
 Content = dict[str, tuple[str, bytes, bytes]]
 
 _KEPT = ("lock", "lock.json")  # of the running process, and no part of the index's state
-
-
-class ToyEngine:
-    """Features without a network: a random projection of the coarse picture, one by one, whatever the batch."""
-
-    description = "random projection"
-    batch = 4
-    depth = 1
-
-    def __init__(self, dimension: int) -> None:
-        self._matrix = np.random.default_rng(0).normal(0, 1, (192, dimension)).astype(np.float32)
-
-    def features(self, pictures: np.ndarray) -> np.ndarray:
-        coarse = pictures[:, ::28, ::28].reshape(len(pictures), -1).astype(np.float32)
-        return np.stack([np.maximum(one @ self._matrix, 0) for one in coarse])
-
-    def start(self, pictures: np.ndarray) -> Callable[[], np.ndarray]:
-        features = self.features(pictures)
-        return lambda: features
-
-    def start_places(self, pictures: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        maps = []
-        for step, channels in ((32, 8), (16, 6)):
-            coarse = pictures[:, ::step, ::step].astype(np.float32) @ self._matrix[:3, :channels]
-            maps.append(np.ascontiguousarray(np.maximum(coarse, 0).transpose(0, 3, 1, 2)))
-        return lambda: (maps[0], maps[1])
-
-
-class ToyClassifier:
-    """Classes of the toy engine's features, one by one: the largest of the first thousand."""
-
-    def top_of_each(self, features: np.ndarray) -> list[TopClasses | None]:
-        best = [np.argsort(-one[:1000], kind="stable")[:TOP] for one in features]
-        return [
-            TopClasses(numbers.astype(np.uint16), one[numbers] / one.sum())
-            for one, numbers in zip(features, best, strict=True)
-        ]
 
 
 def replacements() -> list[tuple[Any, str, Any]]:
@@ -92,10 +54,6 @@ def replacements() -> list[tuple[Any, str, Any]]:
 
     return [
         (cbir.indexing.run, "Extractor", extractor),
-        (cbir.indexing.makers, "classifier_of", lambda backbone: ToyClassifier()),
-        (cbir.engines.select, "open_engine", lambda backbone, **_: ToyEngine(backbone.dimension)),
-        (cbir.parts.whitening, "general", lambda backbone: None),
-        (cbir.parts.learning, "general", lambda backbone: None),
         (cbir.indexing.run, "commit_policy", lambda parts: CommitPolicy(COMMIT_ROWS, seconds=1000)),
         (writer, "WORTH_COMPACTING", 10),
         (base, "SMALL", 30),
@@ -340,9 +298,17 @@ def run_cli(arguments: list[str]) -> int:
 
 
 def replace_all() -> None:
-    """Put the replacements into this process for good."""
+    """Put the replacements into this process for good, and make indexes by the fake network."""
+    os.environ["CBIR_MODEL"] = FAKE
     for owner, name, value in replacements():
         setattr(owner, name, value)
+
+
+def replace_in(patch: pytest.MonkeyPatch) -> None:
+    """Do as `replace_all` until the patch ends."""
+    patch.setenv("CBIR_MODEL", FAKE)
+    for owner, name, value in replacements():
+        patch.setattr(owner, name, value)
 
 
 if __name__ == "__main__":

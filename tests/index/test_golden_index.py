@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cbir.engines.select
+import cbir.indexing.makers
 import cbir.parts.learning
 import cbir.parts.whitening
+from cbir.backbones.head import TOP, TopClasses
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.parts.whitening import Whitening
-from tests.helpers.faults import content, replacements, run_cli
+from tests.helpers.faults import content, replace_in, run_cli
 
 GOLDEN = Path(__file__).parent / "golden" / "index.json"
 
@@ -30,11 +34,50 @@ GOLDEN = Path(__file__).parent / "golden" / "index.json"
 _CHANGED, _ROOT = 1_700_000_000_000_000_000, "/photos"
 
 
+class ToyEngine:
+    """Features without a network: a random projection of the coarse picture, one by one, whatever the batch."""
+
+    description = "random projection"
+    batch = 4
+    depth = 1
+
+    def __init__(self, dimension: int) -> None:
+        self._matrix = np.random.default_rng(0).normal(0, 1, (192, dimension)).astype(np.float32)
+
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        coarse = pictures[:, ::28, ::28].reshape(len(pictures), -1).astype(np.float32)
+        return np.stack([np.maximum(one @ self._matrix, 0) for one in coarse])
+
+    def start(self, pictures: np.ndarray) -> Callable[[], np.ndarray]:
+        features = self.features(pictures)
+        return lambda: features
+
+    def start_places(self, pictures: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        maps = []
+        for step, channels in ((32, 8), (16, 6)):
+            coarse = pictures[:, ::step, ::step].astype(np.float32) @ self._matrix[:3, :channels]
+            maps.append(np.ascontiguousarray(np.maximum(coarse, 0).transpose(0, 3, 1, 2)))
+        return lambda: (maps[0], maps[1])
+
+
+class ToyClassifier:
+    """Classes of the toy engine's features, one by one: the largest of the first thousand."""
+
+    def top_of_each(self, features: np.ndarray) -> list[TopClasses | None]:
+        best = [np.argsort(-one[:1000], kind="stable")[:TOP] for one in features]
+        return [
+            TopClasses(numbers.astype(np.uint16), one[numbers] / one.sum())
+            for one, numbers in zip(features, best, strict=True)
+        ]
+
+
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of 41 pictures with parts, made in three runs: with changed, removed, equal, and broken files."""
-    for owner, name, value in replacements():
-        monkeypatch.setattr(owner, name, value)
+    replace_in(monkeypatch)
+    monkeypatch.delenv("CBIR_MODEL")
+    monkeypatch.setattr(cbir.indexing.makers, "classifier_of", lambda backbone: ToyClassifier())
+    monkeypatch.setattr(cbir.engines.select, "open_engine", lambda backbone, **_: ToyEngine(backbone.dimension))
     for owner in (cbir.parts.whitening, cbir.parts.learning):
         monkeypatch.setattr(owner, "general", lambda backbone: _whitening())
     photos = tmp_path / "photos"

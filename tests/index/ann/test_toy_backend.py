@@ -31,7 +31,7 @@ from cbir.index.writer import Writer
 from cbir.search.searcher import Searcher
 from cbir.utils.hashing import file_sha256
 from cbir.utils.vectors import Floats
-from tests.helpers.faults import Server, content, replacements, run_cli, serve, unnamed_files
+from tests.helpers.faults import Server, content, replace_in, run_cli, serve, unnamed_files
 from tests.helpers.feature_index import make_index
 
 
@@ -98,8 +98,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def photos(tmp_path: Path, draw_picture: Callable[..., Image.Image], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of 34 pictures, for commands with the replacements."""
-    for owner, name, value in replacements():
-        monkeypatch.setattr(owner, name, value)
+    replace_in(monkeypatch)
     root = tmp_path / "photos"
     root.mkdir()
     for number in range(34):
@@ -226,7 +225,7 @@ def test_commands_work_with_it(photos: Path, tmp_path: Path, capsys: pytest.Capt
     name = str(tmp_path / "index")
     assert run_cli(["index", str(photos), "--index", name]) == 0
     assert run_cli(["info", "--index", name, "--verify"]) == 0
-    assert "shortlist  34 rows, by scan, numbers 43,520, recall at 10 1.000" in capsys.readouterr().out
+    assert "shortlist  34 rows, by scan, numbers 4,352, recall at 10 1.000" in capsys.readouterr().out
     file = next(Path(name).glob("scan-*"))
     file.write_bytes(b"")
     assert run_cli(["info", "--index", name]) == 1
