@@ -20,6 +20,7 @@ from cbir.extract.results import Extracted
 from cbir.images.contents import read_bytes
 from cbir.images.fitted import Fitted
 from cbir.images.pipe import MAX_PIXELS, Wanted
+from cbir.images.source import ImageSource, NamedImage, is_one, name_of, open_source
 from cbir.images.views import View, Viewed, distinct
 from cbir.utils.vectors import Floats, l2_normalize
 
@@ -71,10 +72,33 @@ class Extractor:
         other._makers = tuple(makers)
         return other
 
-    def feature(self, picture: Path | str | bytes, name: str = "the picture") -> Floats:
-        """The feature of one picture, shape (dimension,), of length 1. Raises ImageReadError."""
-        data = picture if isinstance(picture, bytes) else read_bytes(Path(picture))
-        name = name if isinstance(picture, bytes) else str(picture)
+    def encode(
+        self, images: Iterable[ImageSource | NamedImage], *, normalize: bool = True, batch: int | None = None
+    ) -> Floats:
+        """Make the features of images, float32 of shape (n, dimension), in order.
+
+        They have length 1 unless `normalize` is false. The network sees as many images at a time as suits the engine,
+        or `batch`. Raises ImageReadError for the first image that cannot be read.
+        """
+        if is_one(images):
+            raise TypeError("encode takes several images: put the one into a list")
+        digests: list[str] = []
+        features: dict[str, Floats] = {}
+        for result in self._run(((None, image) for image in images), nothing_known, None, batch):
+            if result.error is not None:
+                raise result.error
+            digests.append(result.sha256)
+            if result.feature is not None:
+                features[result.sha256] = result.feature
+        found = np.empty((len(digests), self.backbone.dimension), dtype=np.float32)
+        for row, digest in enumerate(digests):
+            found[row] = features[digest]
+        return l2_normalize(found) if normalize else found
+
+    def feature(self, image: ImageSource | NamedImage) -> Floats:
+        """Make the feature of one image, shape (dimension,), of length 1. Raises ImageReadError."""
+        content, name = open_source(image), name_of(image)
+        data = read_bytes(content) if isinstance(content, Path) else content
         wanted = Wanted((Fitted(self.backbone.preprocessing),), max_pixels=self._max_pixels)
         pixels = view_safely(data, name, wanted).arrays[Fitted.name]["pixels"]
         feature: Floats = self.engine.features(pixels[np.newaxis])[0]
@@ -91,12 +115,12 @@ class Extractor:
 
     def run(
         self,
-        files: Iterable[tuple[Key, Path | bytes | None]],
+        files: Iterable[tuple[Key, ImageSource | NamedImage | None]],
         known: Known = nothing_known,
         *,
         remember: int | None = None,
     ) -> Iterator[Extracted[Key]]:
-        """Extract the features and records of many images, in order. Each is given as a key, and a path or its bytes.
+        """Extract the features and records of many images, in order, each given with a key.
 
         Where `known` tells that of a content, by its SHA-256, the feature is known already, only the records of such
         columns are made as it lacks, and nothing is decoded where there are none. Of contents that came earlier in this
@@ -105,16 +129,25 @@ class Extractor:
         A key with None is a pause, because the next file may be long in coming: all that came before is told first,
         however small a batch that makes; then the pause comes out itself, with nothing. A run with makers has none.
         """
+        return self._run(files, known, remember, None)
+
+    def _run(
+        self,
+        files: Iterable[tuple[Key, ImageSource | NamedImage | None]],
+        known: Known,
+        remember: int | None,
+        batch: int | None,
+    ) -> Iterator[Extracted[Key]]:
         made = frozenset(column for maker in self._makers for column in maker.columns)
 
         def lacking(sha256: str) -> frozenset[str] | None:
             return None if (found := known(sha256)) is None else made.intersection(found)
 
         with self._loader([maker.view for maker in self._makers if maker.view is not None]) as loader:
-            for one in self._made(once(loader.load(files, lacking), remember)):
+            for one in self._made(once(loader.load(files, lacking), remember), batch):
                 yield Extracted(one.key, one.sha256, one.feature, one.error, one.records)
 
-    def _made(self, stream: Iterator[Loaded[Key]]) -> Iterator[Loaded[Key]]:
+    def _made(self, stream: Iterator[Loaded[Key]], batch: int | None) -> Iterator[Loaded[Key]]:
         """Add features and records to what was loaded, in order."""
         for_features = [maker for maker in self._makers if maker.needs_features]
         by_views = [maker for maker in self._makers if not maker.needs_features]
@@ -127,7 +160,7 @@ class Extractor:
         def needs_feature(one: Loaded[Key]) -> bool:
             return one.lacking is None or any(one.lacks(maker.columns) for maker in for_features)
 
-        stream = Batches(self._engine, needs_feature).run(stream)
+        stream = Batches(self._engine, needs_feature, size=batch).run(stream)
         for maker in for_features:
             stream = with_records(stream, maker, self._engine, drop_view=False)
         return stream

@@ -23,6 +23,7 @@ from cbir.images.budget import Share, budgets
 from cbir.images.contents import read_bytes
 from cbir.images.isolated import Decoders
 from cbir.images.pipe import MAX_PIXELS, Wanted
+from cbir.images.source import ImageSource, NamedImage, name_of, open_source
 from cbir.images.views import Arrays, Size, View, Viewed
 from cbir.utils import stopping
 from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
@@ -108,9 +109,9 @@ class Loader:
         self._decoders.close()
 
     def load(
-        self, files: Iterable[tuple[Key, Path | bytes | None]], known: Known
+        self, files: Iterable[tuple[Key, ImageSource | NamedImage | None]], known: Known
     ) -> Generator[Loaded[Key], None, None]:
-        """Load files, each given as a key, and a path or its bytes; None is a pause (`Extractor.run`)."""
+        """Load files, each given with a key; None is a pause (`Extractor.run`)."""
         ahead: deque[Future[Loaded[Key]]] = deque()
         for key, source in files:
             if source is None:
@@ -126,11 +127,12 @@ class Loader:
         while ahead:
             yield from result_of(ahead.popleft())
 
-    def _load(self, key: Key, source: Path | bytes, known: Known) -> Loaded[Key]:
-        loaded, name = Loaded(key), "the picture" if isinstance(source, bytes) else str(source)
+    def _load(self, key: Key, source: ImageSource | NamedImage, known: Known) -> Loaded[Key]:
+        loaded, name = Loaded(key), name_of(source)
         try:
             with Share(self._for_contents) as share:
-                data = source if isinstance(source, bytes) else read_bytes(source, share)
+                content = open_source(source)
+                data = read_bytes(content, share) if isinstance(content, Path) else content
                 loaded.sha256 = hashlib.sha256(data).hexdigest()
                 loaded.lacking = known(loaded.sha256)
                 if loaded.lacking is not None and not loaded.lacking:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from cbir.images.formats.raw import is_raw, open_raw
 from cbir.images.formats.suffixes import reads_raw
 from cbir.images.orientation import forget_other_turns, swaps_sides, turn_of, turn_upright
 from cbir.images.pipe import MAX_PIXELS as MAX_PIXELS
+from cbir.images.source import ImageSource, image_in_memory, name_of, open_source
 from cbir.images.views import Arrays, View, Viewed
 
 logger = logging.getLogger("cbir")
@@ -51,11 +52,11 @@ _ENDS_EARLY = ("truncated", "not enough image data", "unexpected end of file", "
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
 
-def read_image(source: str | Path | bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Read a picture upright (EXIF orientation applied) as RGB, in the colours of sRGB.
 
-    `source` is a path, the bytes of a file, or a binary stream. A picture of more than `max_pixels` is refused
-    before it is decoded.
+    `source` is a path, the bytes of a file, a binary stream, a Pillow image or an array. A picture of more than
+    `max_pixels` is refused before it is decoded.
 
     Returns a uint8 array of shape (height, width, 3). Transparent pixels are laid over white; of an animation or
     a multi-page file the first frame counts; 16-bit and float greys are brought to 8 bits; embedded colour profiles
@@ -66,12 +67,13 @@ def read_image(source: str | Path | bytes | IO[bytes], *, max_pixels: int = MAX_
     return np.asarray(open_image(source, max_pixels=max_pixels))
 
 
-def open_image(source: str | Path | bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Like `read_image`, as a Pillow image in mode RGB."""
-    if isinstance(source, (str, Path)):
-        return decode(read_bytes(Path(source)), name=str(source), max_pixels=max_pixels)
-    data = source if isinstance(source, bytes) else source.read()
-    return decode(data, name=str(getattr(source, "name", "the picture")), max_pixels=max_pixels)
+    if isinstance(source, (Image.Image, np.ndarray)):
+        return image_in_memory(source)
+    content = open_source(source)
+    data = read_bytes(content) if isinstance(content, Path) else content
+    return decode(data, name=name_of(source), max_pixels=max_pixels)
 
 
 def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:

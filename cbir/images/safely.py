@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from cbir.images import read
@@ -18,6 +19,7 @@ from cbir.images.fit import Extent
 from cbir.images.isolated import Decoders
 from cbir.images.ordinary import is_ordinary
 from cbir.images.pipe import MAX_PIXELS, Wanted
+from cbir.images.source import ImageSource, image_in_memory, name_of, open_source
 from cbir.images.views import Viewed
 
 # Those of a run that is about a few pictures.
@@ -27,9 +29,12 @@ _lock = threading.Lock()
 _decoders: list[Decoders] = []
 
 
-def open_image(path: Path, *, apart: bool = False) -> Image.Image:
-    """`images.read.open_image` of a file; `apart` decodes also ordinary pictures elsewhere, as suits a run of many."""
-    return decode(read_bytes(path), name=str(path), apart=apart)
+def open_image(source: ImageSource, *, apart: bool = False) -> Image.Image:
+    """See `images.read.open_image`; `apart` decodes also ordinary pictures elsewhere, as suits a run of many."""
+    if isinstance(source, (Image.Image, np.ndarray)):
+        return image_in_memory(source)
+    content = open_source(source)
+    return decode(read_bytes(content) if isinstance(content, Path) else content, name=name_of(source), apart=apart)
 
 
 def decode(data: bytes, *, name: str, apart: bool = False) -> Image.Image:

@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from cbir.backbones.backbone import Backbone
 from cbir.engines.lazy import LazyEngine
 from cbir.images.regions import Box, Region, RegionOption, whole
+from cbir.images.safely import open_image
+from cbir.images.source import ImageSource
 from cbir.parts.reader import QUERY_SIDES, SIDE, Maps, PartReader, mean_of, rooted
 from cbir.parts.whitening import Whitening, general
 from cbir.utils.vectors import Floats, l2_normalize
 
 #: An image, or its pixels: uint8, shape (height, width, 3).
-Picture = Image.Image | npt.NDArray[np.uint8]
 
 #: Pixels of the longer side of a template, the picture's being `features.SIDE`. Those that do not fit are left out.
 TEMPLATE_SIDES = (64, 96, 128, 160, 192, 224, 256, 320, 448)
@@ -97,8 +97,8 @@ class Located:
 class Locator:
     """Finds what one query shows in any number of pictures, with one network, which is loaded when it is needed.
 
-    `engine` is as in `open_engine`, or one that is shared. Pictures are upright and in RGB, as
-    `images.read.read_image` makes them. ModelError where the backbone has no maps of what is where in a picture.
+    `engine` is as in `open_engine`, or one that is shared. Pictures are files, their
+    bytes, streams, Pillow images or arrays. ModelError where the backbone has no maps of what is where in a picture.
     """
 
     def __init__(self, backbone: Backbone | str, *, engine: LazyEngine | str | None = None) -> None:
@@ -108,12 +108,12 @@ class Locator:
     def _whitening(self) -> Whitening | None:
         return general(self.reader.backbone)
 
-    def target(self, picture: Picture, region: Region | str | None = None) -> Target:
+    def target(self, picture: ImageSource, region: Region | str | None = None) -> Target:
         """What a region of a picture, or all of it, shows. A region may be a box in words, such as "40,30,80,60".
 
         RegionError where the picture does not have it, ValueError where the words are no box.
         """
-        image = _image(picture)
+        image = open_image(picture)
         if isinstance(region, str):
             region = RegionOption.parse(region).of(image, "the picture")
         region = region or whole(image)
@@ -131,9 +131,9 @@ class Locator:
         coarse, fine = (l2_normalize(np.mean(one, axis=0, dtype=np.float32)) for one in zip(*means, strict=True))
         return Target(self._coarse(coarse[np.newaxis])[0], self._fine(fine[np.newaxis])[0], tuple(templates))
 
-    def locate(self, target: Target, picture: Picture) -> Located:
+    def locate(self, target: Target, picture: ImageSource) -> Located:
         """Where `target` is most likely in a picture."""
-        image = _image(picture)
+        image = open_image(picture)
         maps = self.reader.maps(image)
         cells = self._cells(maps, SIDE)
         heat = self.heat(target, maps, cells)
@@ -285,7 +285,3 @@ def _inside(excess: Floats, box: tuple[float, float, float, float]) -> float:
     across = (np.arange(excess.shape[1]) + 0.5) / excess.shape[1]
     is_down, is_across = (y <= down) & (down <= y + height), (x <= across) & (across <= x + width)
     return float(excess[np.ix_(is_down, is_across)].sum())
-
-
-def _image(picture: Picture) -> Image.Image:
-    return picture if isinstance(picture, Image.Image) else Image.fromarray(picture)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -12,6 +11,7 @@ from cbir.backbones.backbone import Backbone
 from cbir.engines.engine import Engine
 from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.images import safely
+from cbir.images.source import ImageSource
 from cbir.segment.clusters import clusters
 from cbir.segment.describe import Labels, describe_segments
 from cbir.segment.enlarge import enlarged, enlarged_labels
@@ -60,26 +60,19 @@ class Segmenter:
         """The engine that does the work, opened now if it was not yet."""
         return self._engine.opened()
 
-    def segment(
-        self, picture: Path | str | bytes | Image.Image, count: int | None = None, *, scale: float = 1.0
-    ) -> Segmentation:
+    def segment(self, picture: ImageSource, count: int | None = None, *, scale: float = 1.0) -> Segmentation:
         """Divide a picture into segments.
 
-        `picture` is a file, its bytes, or an upright RGB image. `count` is their number, 1 to 256: exactly, unless the
-        picture is too small or, with "kmeans", too uniform. Without it "regions" finds a number that suits the
-        picture, fewer where `scale` is above 1, more where it is below; "kmeans" makes DEFAULT_CLUSTERS. Raises
-        ImageReadError.
+        `picture` is a file, its bytes, a stream, a Pillow image or an array. `count` is their number, 1 to 256:
+        exactly, unless the picture is too small or, with "kmeans", too uniform. Without it "regions" finds a number
+        that suits the picture, fewer where `scale` is above 1, more where it is below; "kmeans" makes DEFAULT_CLUSTERS.
+        Raises ImageReadError.
         """
         if count is not None and not 1 <= count <= MOST_SEGMENTS:
             raise ValueError(f"count must be 1 to {MOST_SEGMENTS}, not {count}")
         if not 0 < scale < float("inf"):
             raise ValueError(f"scale must be above 0, not {scale}")
-        if isinstance(picture, Image.Image):
-            image = picture
-        elif isinstance(picture, bytes):
-            image = safely.decode(picture, name="the picture")
-        else:
-            image = safely.open_image(Path(picture))
+        image = safely.open_image(picture)
         if self.method == "kmeans":
             likelihoods = -clusters(image, self.engine, count or DEFAULT_CLUSTERS, self._layer_weights, self._seed)
             labels = enlarged(likelihoods, image.size)

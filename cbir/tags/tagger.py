@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ import numpy as np
 from cbir.backbones.backbone import Backbone, describe
 from cbir.errors import ImageReadError, IndexDamagedError
 from cbir.extract.extractor import Extractor
+from cbir.images.source import ImageSource, NamedImage, name_of
 from cbir.index.columns.classes import CLASSES, unpack
 from cbir.index.datafile import how_to_repair
 from cbir.index.store import Index
-from cbir.search.queries import Query
 from cbir.tags.rules import LEAST_PROBABILITY, MAX_GENERAL, MOST_TAGS, tags
 from cbir.words.of_index import classes_of
 from cbir.words.tag import Tag
@@ -93,21 +94,21 @@ class Tagger:
             makers=[ClassMaker(open_classifier(backbone), EXACT)],
         )
 
-    def tag(self, pictures: Iterable[Query | str | Path]) -> Iterator[Tagged]:
-        """The tags of each picture, in order."""
-        queries = (one if isinstance(one, Query) else Query.from_path(one) for one in pictures)
+    def tag(self, pictures: Iterable[ImageSource | NamedImage]) -> Iterator[Tagged]:
+        """Yield the tags of each picture, in order."""
         found: dict[str, list[Tag]] = {}
-        for result in self._extractor.run((picture, picture.source) for picture in queries):
-            picture, error = result.key, result.error
+        for result in self._extractor.run((picture, picture) for picture in pictures):
+            source, name, error = result.key, name_of(result.key), result.error
             if error is None and result.feature is not None:
                 if CLASSES.name in result.records:
                     found[result.sha256] = self._tags(result.records[CLASSES.name])
                 else:
-                    error = ImageReadError(picture.name, "the network makes nothing of it")
+                    error = ImageReadError(name, "the network makes nothing of it")
             elif error is None and result.sha256 not in found:  # a copy of a picture of which nothing was made
-                error = ImageReadError(picture.name, "the network makes nothing of it")
-            path = picture.source if isinstance(picture.source, Path) else None
-            yield Tagged(picture.name, path, None if error else found[result.sha256], error)
+                error = ImageReadError(name, "the network makes nothing of it")
+            source = source.source if isinstance(source, NamedImage) else source
+            path = Path(source) if isinstance(source, (str, os.PathLike)) else None
+            yield Tagged(name, path, None if error else found[result.sha256], error)
 
     def _tags(self, classes: Records) -> list[Tag]:
         return next(self._choice.tags(classes["class"][np.newaxis], classes["probability"][np.newaxis]))

@@ -19,6 +19,7 @@ from cbir.extract.extractor import Extractor
 from cbir.extract.loader import AHEAD
 from cbir.images.fit import fit
 from cbir.images.read import decode, decode_reduced, read_views
+from cbir.images.source import NamedImage
 from cbir.utils.vectors import l2_normalize
 
 
@@ -257,7 +258,7 @@ def test_a_single_picture_that_cannot_be_read_is_an_error(extractor, tmp_path):
     with pytest.raises(ImageReadError, match=r"bad\.jpg"):
         extractor.feature(tmp_path / "bad.jpg")
     with pytest.raises(ImageReadError, match="that one"):
-        extractor.feature(b"words", name="that one")
+        extractor.feature(NamedImage(b"words", "that one"))
 
 
 def test_unit_keeps_zero_and_the_shape():

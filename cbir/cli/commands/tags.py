@@ -179,12 +179,14 @@ def _of_pictures(
     pictures: list[Query], choice: Choice, model: str | None, weights: str | None, engine: str | None
 ) -> Iterator[Tagged]:
     from cbir.backbones.backbone import choose
+    from cbir.images.source import NamedImage
     from cbir.tags.tagger import Tagger
 
     backbone, remark = choose(model, weights)
     if remark:
         logger.info("%s", remark)
-    return Tagger(backbone, choice, engine=engine, expected=len(pictures)).tag(pictures)
+    named = (NamedImage(picture.source, picture.name) for picture in pictures)
+    return Tagger(backbone, choice, engine=engine, expected=len(pictures)).tag(named)
 
 
 def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
