@@ -249,7 +249,7 @@ def _with_picture(
     for row in random.choice(single, 240, replace=False).tolist():
         name = str(pictures.folders[row])
         other = PAIRED[(PAIRED.index(name) + 1 + row % (len(PAIRED) - 1)) % len(PAIRED)]
-        centred = ranker.likenesses(pictures.features[row])
+        centred = ranker.scanner.likenesses(pictures.features[row])
         cosine = pictures.features @ pictures.features[row]
         for rule, values in found.items():
             order = np.argsort(-rules[rule](cosine, centred, each[other]), kind="stable")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cbir.map.collection import map_index as map_index
     from cbir.search.queries import CombinedQuery as CombinedQuery
     from cbir.search.queries import Query as Query
+    from cbir.search.queries import TextQuery as TextQuery
     from cbir.search.queries import WordQuery as WordQuery
     from cbir.search.results import Match as Match
     from cbir.search.results import SearchResult as SearchResult
@@ -54,6 +55,7 @@ _HOMES = {
     "Segmenter": "cbir.segment.segmenter",
     "Tagged": "cbir.tags.tagger",
     "Tagger": "cbir.tags.tagger",
+    "TextQuery": "cbir.search.queries",
     "WordQuery": "cbir.search.queries",
     "find_duplicates": "cbir.duplicates.find",
     "index_folder": "cbir.indexing.run",

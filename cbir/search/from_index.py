@@ -10,13 +10,13 @@ from cbir.backbones.backbone import Backbone
 from cbir.errors import IndexConflictError
 from cbir.extract.of_index import backbone_of
 from cbir.index.store import Index
-from cbir.search.queries import RowQuery
+from cbir.search.queries import IndexedQuery
 
 # Rows whose features are read at a time.
 _CHUNK = 256
 
 
-def indexed_queries(index: Index, backbone: Backbone) -> Iterator[RowQuery]:
+def indexed_queries(index: Index, backbone: Backbone) -> Iterator[IndexedQuery]:
     """Each picture of `index`, by path, as a query for an index that `backbone` made.
 
     IndexConflictError where another network, other weights or another preprocessing made its features.
@@ -37,11 +37,11 @@ def indexed_queries(index: Index, backbone: Backbone) -> Iterator[RowQuery]:
     return _queries(index)
 
 
-def _queries(index: Index) -> Iterator[RowQuery]:
+def _queries(index: Index) -> Iterator[IndexedQuery]:
     files = index.files()
     rows = sorted(np.flatnonzero(index.valid).tolist(), key=files.paths.__getitem__)
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
         for row, feature in zip(some, index.features(some), strict=True):
             path = index.root / files.paths[row]
-            yield RowQuery(path, str(path), files.sha256s[row], feature)
+            yield IndexedQuery(path, str(path), files.sha256s[row], feature)

@@ -1,4 +1,4 @@
-"""Query types: one image, several combined, or words. docs/queries.md and docs/words.md."""
+"""Types of queries: one image, several combined, words, or a text. docs/queries.md and docs/words.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STRENGTH = 0.3
 
 
 @dataclass(frozen=True)
-class Query:
+class ImageQuery:
     """A picture to search by: a path, or bytes (of a picture from stdin, say) with a name for them.
 
     With a `region`, only that part of it counts. With `parts`, pictures are found by theirs, which the index must have;
@@ -34,13 +34,13 @@ class Query:
     region: Asked | None = field(default=None, kw_only=True)
     parts: bool | None = field(default=None, kw_only=True)
 
-    figures: ClassVar[tuple[str, ...]] = ("score", "percentile")
+    figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
     spoken: ClassVar[str] = ""
 
     @classmethod
     def from_path(
         cls, path: str | Path, *, region: str | None = None, segment: int | None = None, parts: bool | None = None
-    ) -> Query:
+    ) -> ImageQuery:
         """A query by a file, or by a part of it: a box such as "40,30,80,60", or its segment of that number.
 
         ValueError where `region` is no box, or both are given.
@@ -55,12 +55,12 @@ class Query:
         return cls(Path(path), os.fspath(path), region=asked, parts=parts)
 
     @property
-    def images(self) -> tuple[Query, ...]:
+    def images(self) -> tuple[ImageQuery, ...]:
         """The image itself."""
         return (self,)
 
     @property
-    def like(self) -> tuple[Query, ...]:
+    def like(self) -> tuple[ImageQuery, ...]:
         """The image itself: matches are to be like it."""
         return (self,)
 
@@ -69,8 +69,12 @@ class Query:
         return {"query": self.name}
 
 
+#: The name that users type.
+Query = ImageQuery
+
+
 @dataclass(frozen=True, eq=False)
-class RowQuery(Query):
+class IndexedQuery(ImageQuery):
     """A picture of an index, by what that index knows of it: the picture itself is not read.
 
     `source` is where it is, or was; `feature`, shape (dimension,), has length 1.
@@ -91,13 +95,13 @@ class CombinedQuery:
     there is nothing to be like, or numbers are impossible.
     """
 
-    like: tuple[Query, ...]
-    unlike: tuple[Query, ...] = ()
+    like: tuple[ImageQuery, ...]
+    unlike: tuple[ImageQuery, ...] = ()
     shares: tuple[float, ...] = ()
     strength: float = STRENGTH
     group: bool = field(default=True, kw_only=True)
 
-    figures: ClassVar[tuple[str, ...]] = ("score", "percentile")
+    figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
     spoken: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
@@ -118,7 +122,7 @@ class CombinedQuery:
         return " + ".join(query.name for query in self.like)
 
     @property
-    def images(self) -> tuple[Query, ...]:
+    def images(self) -> tuple[ImageQuery, ...]:
         """All images, those to be like first."""
         return self.like + self.unlike
 
@@ -150,17 +154,17 @@ class WordQuery:
 
     words: tuple[Word, ...]
     without: tuple[Word, ...] = ()
-    picture: Query | CombinedQuery | None = None
+    picture: ImageQuery | CombinedQuery | None = None
 
     def __post_init__(self) -> None:
         if not self.words and not self.without:
             raise ValueError("a query by words needs a word")
-        if isinstance(self.picture, Query) and self.picture.parts:
+        if isinstance(self.picture, ImageQuery) and self.picture.parts:
             raise ValueError("pictures are found by parts of one picture, and not by words too")
 
     @classmethod
     def from_text(
-        cls, *words: str, without: Iterable[str] = (), picture: Query | CombinedQuery | None = None
+        cls, *words: str, without: Iterable[str] = (), picture: ImageQuery | CombinedQuery | None = None
     ) -> WordQuery:
         """A query by words as people type them. WordError where WordNet does not know one."""
         from cbir.words.vocabulary import look_up
@@ -184,12 +188,12 @@ class WordQuery:
         return self if self.picture is None else WordQuery(self.words, self.without)
 
     @property
-    def images(self) -> tuple[Query, ...]:
+    def images(self) -> tuple[ImageQuery, ...]:
         """All images of its picture; of words alone none."""
         return () if self.picture is None else self.picture.images
 
     @property
-    def like(self) -> tuple[Query, ...]:
+    def like(self) -> tuple[ImageQuery, ...]:
         """The images that matches are to be like; of words alone none."""
         return () if self.picture is None else self.picture.like
 
@@ -220,7 +224,38 @@ class WordQuery:
         return {"query": about.pop("query"), **words, **about}
 
 
-AnyQuery = Query | CombinedQuery | WordQuery
+@dataclass(frozen=True)
+class TextQuery:
+    """A text in anybody's words, for an index whose network has an encoder of texts. ValueError where it is empty."""
+
+    text: str
+
+    images: ClassVar[tuple[ImageQuery, ...]] = ()
+    like: ClassVar[tuple[ImageQuery, ...]] = ()
+    spoken: ClassVar[str] = ""
+    # percentiles are of pairs of images, with which cosines of a text and an image cannot be compared
+    figures: ClassVar[tuple[str, ...]] = ("score",)
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ValueError("a query by a text needs one")
+
+    @property
+    def name(self) -> str:
+        """The text."""
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the query's own keys of a result's JSON record."""
+        return {"query": self.text, "text": self.text}
+
+
+AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery
+
+
+def as_query(query: AnyQuery | str | Path) -> AnyQuery:
+    """Return the query itself; that by a file where its name is given."""
+    return ImageQuery.from_path(query) if isinstance(query, (str, Path)) else query
 
 
 @dataclass(frozen=True)

@@ -1,64 +1,63 @@
-"""From a feature to the rows of an index in order: by cosine or re-ranked, by candidates where there are such."""
+"""From a feature to the rows of an index in order: by cosine, or re-ranked; or from evidence for each row."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import IndexDamagedError
-from cbir.index.ann.base import SMALL, USUAL, Candidates
 from cbir.index.store import Index
 from cbir.search.feedback import rerank_by_evidence
-from cbir.search.rerank import SHORTLIST, Centre, expand, largest, rerank, select
-from cbir.utils.vectors import Floats, l2_normalize
-
-logger = logging.getLogger("cbir")
-
-#: Rows whose mean stands for that of all rows of a large index.
-CENTRE_ROWS = 512
-
-#: Features of a small index that are kept in memory, as float32, from the first search on.
-CACHE_BYTES = 128 << 20
+from cbir.search.relevance import relevance_of
+from cbir.search.rerank import SHORTLIST, expand, largest, rerank, select
+from cbir.search.scanner import Scanner
+from cbir.utils.vectors import Floats
 
 Rows = npt.NDArray[np.int64]
 
 
-class Ranker:
-    """Puts the rows of one index in order.
+class Ranking(NamedTuple):
+    """Rows of an index, best first, and their cosines with the query, both of shape (n,).
 
-    `scale`, shape (dimension,), not negative, is how much each number of a feature counts: features, of queries and
-    of rows, are multiplied by it and made length 1 again. Candidates are those of plain cosines, so with a scale
-    all rows are compared, whatever the index's size.
+    `evidence`, shape (m,), is what the first m rows were re-ranked by, as `rerank` tells it; None where none were.
     """
+
+    rows: Rows
+    cosines: Floats
+    evidence: Floats | None = None
+
+
+class Ranker:
+    """Puts the rows of one index in order. `scale` is that of a `Scanner`."""
 
     def __init__(self, index: Index, scale: Floats | None = None) -> None:
         self.index = index
-        self._scale = scale
-        self._remembering = threading.RLock()  # what is read of the index once, for all threads
-        self._centre: Centre | None = None
-        self._cached: Floats | None = None
-        self._lengths: Floats | None = None
-        self._has_candidates = scale is None
+        self.scanner = Scanner(index, scale)
+        self._is_scaled = scale is not None
 
-    def ranked(self, feature: Floats, count: int, *, reranked: bool) -> tuple[Rows, Floats]:
-        """At least the first `count` valid rows (fewer if there are no more), best first, and their cosines.
+    def ranked(self, feature: Floats, count: int, *, reranked: bool) -> Ranking:
+        """At least the first `count` valid rows (fewer if there are no more).
 
         `feature`, shape (dimension,), has length 1. Re-ranking concerns up to SHORTLIST rows, the same ones whatever
         `count` is; the others follow by cosine.
         """
-        feature = self._scaled(feature)
+        feature = self.scanner.scaled(feature)
         if not reranked:
-            return self._nearest(feature, count)
-        rows, scores = self._reranked(feature)
+            return Ranking(*self.scanner.nearest(feature, count))
+        rows, scores, evidence = self._reranked(feature)
         if count > len(rows):
-            others, other_scores = self._nearest(feature, count)
+            others, other_scores = self.scanner.nearest(feature, count)
             new = ~np.isin(others, rows)
             rows, scores = np.concatenate([rows, others[new]]), np.concatenate([scores, other_scores[new]])
-        return rows, scores
+        return Ranking(rows, scores, evidence)
+
+    def relevance(self, ranking: Ranking) -> Floats | None:
+        """The relevance of each row of a ranking by one feature, shape (n,); None where the index cannot tell it."""
+        quantiles = self.index.meta.cosines
+        if quantiles is None or self._is_scaled:
+            return None
+        return relevance_of(ranking.cosines, ranking.evidence, quantiles)
 
     def by_evidence(self, evidence: Floats, count: int, *, reranked: bool) -> Rows:
         """The first `count` valid rows for which there is evidence (fewer if there are no more), best first.
@@ -69,9 +68,9 @@ class Ranker:
         evidence = np.where(self.index.comparable, evidence, np.float32(0))
         rows = np.empty(0, dtype=np.int64)
         if reranked:
-            centre = self._collection_centre()
+            centre = self.scanner.centre()
             rows = rerank_by_evidence(
-                evidence, self._features, lambda direction: self._look_again(direction, centre), centre
+                evidence, self.scanner.features, lambda direction: self.scanner.look_again(direction, centre), centre
             )
             rows = rows[self.index.comparable[rows]]
         if count > len(rows):
@@ -80,25 +79,18 @@ class Ranker:
             rows = np.concatenate([rows, others])
         return rows[:count]
 
-    def likenesses(self, feature: Floats) -> Floats:
-        """The cosines of `feature`, shape (dimension,), and all rows after the collection's mean is taken off."""
-        centre = self._collection_centre()
-        direction = centre.direction(self._scaled(feature))
-        parts = [centre.cosines(rows, centre.lengths(rows), direction) for _, rows in self._chunks()]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
-
-    def _reranked(self, feature: Floats) -> tuple[Rows, Floats]:
-        """The re-ranked rows: up to SHORTLIST of them, and their cosines."""
-        rows, scores, features = self._look(feature, SHORTLIST)
+    def _reranked(self, feature: Floats) -> tuple[Rows, Floats, Floats | None]:
+        """The re-ranked rows: up to SHORTLIST of them, their cosines, and what they were re-ranked by."""
+        rows, scores, features = self.scanner.look(feature, SHORTLIST)
         if not len(rows):
-            return rows, scores
-        centre = self._collection_centre()
+            return rows, scores, None
+        centre = self.scanner.centre()
         lengths = centre.lengths(features)
         direction = expand(feature, features, scores, lengths, centre)
-        more = self._look_again(direction, centre)
+        more = self.scanner.look_again(direction, centre)
         more = more[~np.isin(more, rows)]
         if len(more):
-            fresh = self._features(more)
+            fresh = self.scanner.features(more)
             sound = self.index.comparable[more]
             more, fresh = more[sound], fresh[sound]
             rows, features = np.concatenate([rows, more]), np.concatenate([features, fresh])
@@ -107,120 +99,5 @@ class Ranker:
         chosen = select(features, scores, lengths, centre, direction)
         chosen = chosen[np.lexsort((rows[chosen], -scores[chosen]))]
         rows, scores = rows[chosen], scores[chosen]
-        order = rerank(feature, features[chosen], scores, lengths[chosen], centre)
-        return rows[order], scores[order]
-
-    def _nearest(self, feature: Floats, count: int) -> tuple[Rows, Floats]:
-        """The first `count` valid rows by exact cosine, from candidates where these go so far."""
-        goes_so_far = count * 10 <= self.index.rows
-        candidates = self._candidates() if goes_so_far else None
-        return self._compared(feature, count, candidates, max(USUAL, count + count // 2))[:2]
-
-    def _look(self, feature: Floats, count: int) -> tuple[Rows, Floats, Floats]:
-        """About the first `count` valid rows by cosine, their cosines and their features."""
-        return self._compared(feature, count, self._candidates(), count, keep=True)
-
-    def _look_again(self, direction: Floats, centre: Centre) -> Rows:
-        """Valid rows near a centred `direction`, by the way of `_look`, without a second scan of a large index."""
-        if (candidates := self._candidates()) is not None:
-            rows = candidates.search_direction(direction, SHORTLIST)
-            return rows[self.index.comparable[rows]]
-        if (cached := self._cache()) is None:
-            return np.empty(0, dtype=np.int64)
-        with self._remembering:
-            if self._lengths is None:
-                self._lengths = centre.lengths(cached)
-        cosines = centre.cosines(cached, self._lengths, direction)
-        cosines[~self.index.comparable] = -2
-        return largest(cosines, min(SHORTLIST, len(self.index)))
-
-    def _compared(
-        self, feature: Floats, count: int, candidates: Candidates | None, among: int, keep: bool = False
-    ) -> tuple[Rows, Floats, Floats]:
-        """The first `count` valid rows by exact cosine, `among` so many candidates and all rows beyond these.
-
-        Without candidates, all rows are compared. The features are empty unless they are to be kept.
-        """
-        index = self.index
-        first = 0
-        rows: list[Rows] = []
-        scores: list[Floats] = []
-        features: list[Floats] = []
-
-        def add(some: Rows, their: Floats) -> None:
-            cosines = their @ feature
-            valid = index.comparable[some]
-            if len(some) > count:
-                best = largest(np.where(valid, cosines, -2), count)
-                best = best[valid[best]]
-            else:
-                best = np.flatnonzero(valid)
-            rows.append(some[best])
-            scores.append(cosines[best])
-            if keep:
-                features.append(their if len(best) == len(their) else their[best])
-
-        if candidates is None and (cached := self._cache()) is not None:
-            add(np.arange(len(cached)), cached)
-        else:
-            if candidates is not None:
-                first = candidates.rows
-                near = candidates.search(feature[np.newaxis], among)[0]
-                add(near, self._features(near))
-            for start, chunk in self._chunks(first):
-                add(np.arange(start, start + len(chunk)), chunk)
-        if not rows:
-            nothing = np.empty(0, dtype=np.float32)
-            return np.empty(0, dtype=np.int64), nothing, nothing
-        all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
-        # equal scores in the order of rows, so that results do not depend on the way they were found
-        order = np.lexsort((all_rows, -all_scores))[:count]
-        if not keep:
-            return all_rows[order], all_scores[order], all_scores[:0]
-        kept = (features[0] if len(features) == 1 else np.concatenate(features))[order]
-        return all_rows[order], all_scores[order], kept
-
-    def _scaled(self, features: Floats) -> Floats:
-        """`features`, the last axis being the dimension, by the scale."""
-        return features if self._scale is None else l2_normalize(features * self._scale)
-
-    def _chunks(self, first: int = 0) -> Iterator[tuple[int, Floats]]:
-        return ((start, self._scaled(chunk)) for start, chunk in self.index.chunks(first))
-
-    def _features(self, rows: Rows) -> Floats:
-        return self._cached[rows] if self._cached is not None else self._scaled(self.index.features(rows))
-
-    def _cache(self) -> Floats | None:
-        """All features of a small index, kept from the first call on; None if it is none."""
-        index = self.index
-        if not 0 < index.rows <= SMALL or 4 * index.rows * index.meta.dimension > CACHE_BYTES:
-            return None
-        with self._remembering:
-            if self._cached is None:
-                self._cached = np.concatenate([chunk for _, chunk in self._chunks()])
-            return self._cached
-
-    def _candidates(self) -> Candidates | None:
-        """What finds the index's candidates; where it is damaged, all rows are compared, and a line says so."""
-        if self._has_candidates:
-            try:
-                return self.index.candidates()
-            except IndexDamagedError as error:
-                with self._remembering:
-                    if self._has_candidates:
-                        self._has_candidates = False
-                        logger.warning("%s All pictures are compared instead.", error)
-        return None
-
-    def _collection_centre(self) -> Centre:
-        """The mean of a small index's features, and about that of a large one's."""
-        with self._remembering:
-            if self._centre is None:
-                cached = self._cache()
-                valid = np.flatnonzero(self.index.comparable)
-                if cached is None and len(valid) > CENTRE_ROWS:
-                    sample = self._features(valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)])
-                else:
-                    sample = self._features(valid)
-                self._centre = Centre.of(sample, len(valid))
-            return self._centre
+        order, evidence = rerank(feature, features[chosen], scores, lengths[chosen], centre)
+        return rows[order], scores[order], evidence

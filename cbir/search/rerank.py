@@ -138,15 +138,19 @@ def select(rows: Floats, cosines: Floats, lengths: Floats, centre: Centre, direc
     return largest(np.where(cosines >= COPY, 2 + cosines, likeness), SHORTLIST)
 
 
-def rerank(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre) -> Positions:
-    """The new order of a query's shortlist, as positions in `rows`, best first.
+def rerank(
+    query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre
+) -> tuple[Positions, Floats | None]:
+    """The new order of a query's shortlist, as positions in `rows`, best first, and their evidence in that order.
 
-    `rows` are in descending order of `cosines`; the arguments are those of `expand`.
+    `rows` are in descending order of `cosines`; the arguments are those of `expand`. The evidence, shape (n,), is
+    what reaches a row and its likeness, on one scale; it falls but for copies and a first place that was kept. Those
+    that are the query itself have 0. There is none where too few rows keep their order.
     """
     count = len(rows)
     own = int(np.count_nonzero(cosines >= IDENTICAL))
     if count - own < LEAST_ROWS:
-        return np.arange(count)
+        return np.arange(count), None
     rooted = np.empty((count - own + 1, len(query)), dtype=np.float32)
     rooted[:1] = roots(query[np.newaxis])
     roots(rows[own:], out=rooted[1:])
@@ -163,7 +167,7 @@ def rerank(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre
     if not copies[own] and (nearest < _BARREN or (nearest < _THIN and lead >= _LEAD)):
         others = order[own:]
         order = np.concatenate([order[:own], [own], others[others != own]])
-    return order
+    return order, np.asarray(score[order], dtype=np.float32)
 
 
 def largest(values: Floats, count: int) -> Positions:

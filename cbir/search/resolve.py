@@ -1,4 +1,4 @@
-"""The pictures of queries: what each is known by, in the index that is searched or by the network, as queries come."""
+"""Resolve images of queries to features: from the index if it has the content, else by the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
 from cbir.images.contents import read_bytes
 from cbir.index.store import Index
-from cbir.search.queries import AnyQuery, Query, RowQuery
+from cbir.search.queries import AnyQuery, ImageQuery, IndexedQuery
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
@@ -44,6 +44,82 @@ class QueryPicture:
     part: Floats | None = None
 
 
+class _Memory:
+    """Features by the SHA-256 of contents, the `most` that were added or asked for last, for many threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._features: dict[str, Floats] = {}  # the one that was asked for longest ago first
+
+    def add(self, sha256: str, feature: Floats) -> None:
+        """Remember one more."""
+        with self._lock:
+            self._features.pop(sha256, None)
+            self._features[sha256] = feature
+            if len(self._features) > self._most:
+                del self._features[next(iter(self._features))]
+
+    def get(self, sha256: str) -> Floats | None:
+        """Return a feature, which is now the last to be forgotten; None where it is not remembered."""
+        with self._lock:
+            feature = self._features.pop(sha256, None)
+            if feature is not None:
+                self._features[sha256] = feature
+            return feature
+
+
+class _Batch:
+    """Queries that are under way, and what is known of their images by now.
+
+    A file counts as looked at once in a batch: by the next one it may be another.
+    """
+
+    def __init__(self, pictures: QueryPictures, queries: Iterable[AnyQuery]) -> None:
+        self._pictures = pictures
+        self._queries = iter(queries)
+        self._waiting: deque[tuple[AnyQuery, int]] = deque()  # with how many images are to be looked at until then
+        self._found: dict[ImageQuery, QueryPicture] = {}
+        self._asked: set[ImageQuery] = set()  # those that are found, and those under way
+        self._needed = self._looked = 0
+        self._most = REMEMBERED
+        self.is_over = False
+
+    def needed(self) -> Iterator[ImageQuery]:
+        """Yield the images that are to be looked at, until there is nothing to be waited for, or no query any more."""
+        gathered = 0
+        for query in self._queries:
+            new = [one for one in dict.fromkeys(query.images) if one not in self._asked]
+            self._asked.update(new)
+            for one in list(new):
+                if (known := self._pictures.known(one)) is not None:
+                    self._found[one] = known
+                    new.remove(one)
+            self._needed += len(new)
+            self._waiting.append((query, self._needed))
+            yield from new
+            gathered = 0 if new else gathered + 1
+            if self._needed == self._looked or gathered == _GATHERED:
+                return
+        self.is_over = True
+
+    def add(self, picture: ImageQuery, what: QueryPicture) -> None:
+        """Note what is known of the next image that was needed."""
+        self._found[picture] = what
+        self._looked += 1
+
+    def answered(self) -> Iterator[tuple[AnyQuery, list[QueryPicture]]]:
+        """Yield the queries of whose images all is known, in order."""
+        while self._waiting and self._waiting[0][1] <= self._looked:
+            query, _ = self._waiting.popleft()
+            yield query, [self._found[one] for one in query.images]
+        if len(self._found) > self._most:
+            self._asked.intersection_update([one for query, _ in self._waiting for one in query.images])
+            for one in [one for one in self._found if one not in self._asked]:
+                del self._found[one]
+            self._most = REMEMBERED + len(self._found)  # one query may need as many as it likes
+
+
 class QueryPictures:
     """Looks at the pictures of queries for one index, with its backbone's extractor, and with the engine of that.
 
@@ -55,96 +131,56 @@ class QueryPictures:
         self._extractor = extractor
         self._engine = engine
         self._making = threading.Lock()
+        self._remembered = _Memory(REMEMBERED)
         self._regions: RegionExtractor | None = None
         self._rows_by_content: dict[str, list[int]] | None = None
 
-    def of(self, queries: Iterable[AnyQuery | None]) -> Iterator[tuple[AnyQuery, list[QueryPicture]]]:
-        """Each query with what is known of its pictures, in order. None is a pause, as in `Searcher.search`."""
-        waiting: deque[tuple[AnyQuery, int]] = deque()  # with how many pictures are to be looked at until then
-        found: dict[Query, QueryPicture] = {}
-        asked: set[Query] = set()  # those that are found, and those under way
-        looked, most = 0, REMEMBERED
+    def of(self, queries: Iterable[AnyQuery]) -> Iterator[tuple[AnyQuery, list[QueryPicture]]]:
+        """Yield each query with what is known of its images, in order."""
+        batch = _Batch(self, queries)
+        while not batch.is_over:
+            for picture, what in self._look_at(batch.needed()):
+                batch.add(picture, what)
+                yield from batch.answered()
+            yield from batch.answered()
 
-        def needed() -> Iterator[Query | None]:
-            total = gathered = 0
-            for query in queries:
-                if query is None:
-                    yield None
-                    asked.clear()  # a file that comes again after a pause may be another by then
-                    found.clear()
-                    continue
-                new = [one for one in dict.fromkeys(query.images) if one not in asked]
-                asked.update(new)
-                for row in [one for one in new if isinstance(one, RowQuery)]:
-                    found[row] = QueryPicture(self._rows_of(row.sha256), row.feature)
-                    new.remove(row)
-                for part in [one for one in new if one.region is not None or one.parts]:
-                    found[part] = self._look_at_region(part)
-                    new.remove(part)
-                total += len(new)
-                waiting.append((query, total))
-                yield from new
-                gathered = 0 if new else gathered + 1
-                if total == looked or gathered == _GATHERED:  # where nothing is under way, a pause costs nothing
-                    yield None
-                    gathered = 0
+    def known(self, picture: ImageQuery) -> QueryPicture | None:
+        """What is known of a picture whose file is not to be read ahead; None of one whose is."""
+        if isinstance(picture, IndexedQuery):
+            return QueryPicture(self._rows_of(picture.sha256), picture.feature)
+        return self._look_at_region(picture) if picture.region is not None or picture.parts else None
 
-        def answered() -> Iterator[tuple[AnyQuery, list[QueryPicture]]]:
-            while waiting and waiting[0][1] <= looked:
-                query, _ = waiting.popleft()
-                yield query, [found[one] for one in query.images]
-
-        for picture, what in self._look_at(needed()):
-            if picture is not None and what is not None:
-                found[picture] = what
-                looked += 1
-            yield from answered()
-            if len(found) > most:
-                asked.intersection_update([one for query, _ in waiting for one in query.images])
-                for one in [one for one in found if one not in asked]:
-                    del found[one]
-                most = REMEMBERED + len(found)  # one query may need as many as it likes
-        yield from answered()
-
-    def _look_at(self, pictures: Iterable[Query | None]) -> Iterator[tuple[Query | None, QueryPicture | None]]:
-        """What is known of each picture, in order; of a pause nothing."""
+    def _look_at(self, pictures: Iterable[ImageQuery]) -> Iterator[tuple[ImageQuery, QueryPicture]]:
+        """Yield each picture with what is known of it, in order."""
         known: dict[str, list[int]] = {}
-        features: dict[str, Floats] = {}  # the one that was asked for longest ago first
-        lock = threading.Lock()
+        features = _Memory(2 * REMEMBERED)  # own ones, which no other thread makes this one forget
 
         def columns_lacked(sha256: str) -> tuple[str, ...] | None:
             known[sha256] = rows = self._rows_with(sha256)
-            if self._has_feature(rows):
+            if self._has_feature(rows) or features.get(sha256) is not None:
                 return ()
-            with lock:
-                feature = features.pop(sha256, None)
-                if feature is not None:  # it must still be there when its result comes
-                    features[sha256] = feature
+            feature = self._remembered.get(sha256)
+            if feature is not None:
+                features.add(sha256, feature)
             return None if feature is None else ()
 
-        files = ((picture, None if picture is None else picture.source) for picture in pictures)
+        files = ((picture, picture.source) for picture in pictures)
         for result in self._extractor.run(files, columns_lacked, remember=REMEMBERED):
-            if result.key is None:
-                yield None, None
-                continue
             if result.error is not None:
                 yield result.key, QueryPicture([], error=result.error)
                 continue
             if result.feature is not None:
                 self._check(result.feature)
-                with lock:
-                    features[result.sha256] = l2_normalize(result.feature)
-                    if len(features) > 2 * REMEMBERED:
-                        del features[next(iter(features))]
+                feature = l2_normalize(result.feature)
+                features.add(result.sha256, feature)
+                self._remembered.add(result.sha256, feature)
             rows = known.pop(result.sha256, None)
             if rows is None:  # the same content came twice at about the same time
                 rows = self._rows_with(result.sha256)
             # without a feature and not in the index: the same content came before
-            with lock:
-                feature = None if self._has_feature(rows) else features[result.sha256]
-            yield result.key, QueryPicture(rows, feature)
+            yield result.key, QueryPicture(rows, None if self._has_feature(rows) else features.get(result.sha256))
 
-    def _look_at_region(self, picture: Query) -> QueryPicture:
+    def _look_at_region(self, picture: ImageQuery) -> QueryPicture:
         """What is known of a picture that is asked by a region or for parts: that is always computed."""
         from cbir.parts.learning import whitening_of_index
         from cbir.search.regions import RegionExtractor

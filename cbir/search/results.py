@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cbir.words.tag import Tag
 
 # The field of a match that has a figure, and its digits.
-_FIGURES = {"score": ("score", 3), "percentile": ("percentile", 2)}
+_FIGURES = {"relevance": ("relevance", 2), "score": ("score", 3), "percentile": ("percentile", 2)}
 _FIGURES |= dict.fromkeys(("probability", "likeness"), ("probability", 3))
 
 
@@ -32,6 +32,9 @@ class Match:
     Of a query with words, `probability` is what the network gives to their being shown, and to the unwanted ones' not
     being shown; with an inexact word (`Word.exact`) it is a likeness from 0 to 1. Of words alone, it is the score too.
 
+    `relevance`, from 0 to 1, falls with the rank: the share of matches with that number that show a thing of the
+    query's kind, as far as it could be measured (docs/scores.md); None where it could not.
+
     `tags` are None where nobody has looked for them (`SearchResult.with_tags`), or the index knows none.
     """
 
@@ -43,12 +46,14 @@ class Match:
     row: int = -1
     box: Box | None = None
     tags: Sequence[Tag] | None = None
+    relevance: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the match as JSON records have it."""
         record = {
             "rank": self.rank,
             "path": str(self.path),
+            "relevance": None if self.relevance is None else round(self.relevance, 4),
             "score": round(self.score, 6),
             "percentile": None if self.percentile is None else round(self.percentile, 2),
         }
@@ -83,6 +88,12 @@ class SearchResult:
     boxes: tuple[Box | None, ...] = ()
     class_weights: str | None = None
     notices: tuple[str, ...] = ()
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of the figures that people are shown of each match: those of the query that there are."""
+        has_relevance = any(match.relevance is not None for match in self.matches)
+        return [name for name in self.query.figures if name != "relevance" or has_relevance]
 
     def with_tags(self, tags: Callable[[Sequence[int]], Sequence[Sequence[Tag] | None]]) -> SearchResult:
         """Return the same result with the tags of its matches, which `tags` finds for rows of the index."""

@@ -14,22 +14,25 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from cbir.cli import cli
+from cbir.cli.options.images import NamedPictures, Stdin
 from cbir.cli.options.lists import NameList
+from cbir.engines.lazy import LazyEngine
 from cbir.errors import CbirError, IndexConflictError
-from cbir.extract import extractor
+from cbir.extract import loader
 from cbir.extract.of_index import backbone_of
 from cbir.index.format import META
 from cbir.index.open import open_index
 from cbir.search import resolve
 from cbir.search.from_index import indexed_queries
-from cbir.search.queries import CombinedQuery, Query, WordQuery
-from cbir.search.searcher import AnyQuery, Searcher
+from cbir.search.queries import AnyQuery, CombinedQuery, Query, WordQuery
+from cbir.search.searcher import Searcher
 from tests.helpers.feature_index import make_index
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "paths", "table")
@@ -147,9 +150,33 @@ def test_a_long_list_is_not_read_at_once(tmp_path: Path) -> None:
     names = NameList(tmp_path / "list", null=False)
     iterator = iter(names)
     first = [next(iterator) for _ in range(2000)]
-    assert set(first) <= {"picture.jpg", None}
+    assert set(first) == {"picture.jpg"}
     assert names.arrived <= 1024
-    assert sum(name is not None for name in [*first, *iterator]) == 200_000
+    assert len(first) + len(list(iterator)) == 200_000
+
+
+def test_a_batch_ends_where_the_next_name_is_not_written_yet(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list")
+    names = NameList(tmp_path / "list", null=False)
+    batches = names.batches()
+    with (tmp_path / "list").open("w", buffering=1) as file:
+        for written in (["1.jpg"], ["2.jpg", "3.jpg"], ["4.jpg"]):
+            file.write("".join(f"{name}\n" for name in written))
+            assert list(next(batches)) == written
+    assert [list(batch) for batch in batches] in ([], [[]])
+
+
+def test_pictures_are_named_before_those_of_each_batch(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("2.jpg\n3.jpg\n")
+    pictures = NamedPictures([Path("1.jpg")], tmp_path / "list", Stdin(), null=False)
+    assert not pictures.are_none()
+    assert [[one.name for one in batch] for batch in pictures.batches()] == [["1.jpg"], ["2.jpg", "3.jpg"]]
+    pictures = NamedPictures([], tmp_path / "list", Stdin(), null=False)
+    assert not pictures.are_none()
+    assert pictures.at_least == 2
+    assert [[one.name for one in batch] for batch in pictures.batches()] == [["2.jpg", "3.jpg"]]
+    (tmp_path / "list").write_text("\n\n")
+    assert NamedPictures([], tmp_path / "list", Stdin(), null=False).are_none()
 
 
 def test_a_list_that_cannot_be_read_is_told_when_its_names_are_asked_for(tmp_path: Path) -> None:
@@ -160,36 +187,59 @@ def test_a_list_that_cannot_be_read_is_told_when_its_names_are_asked_for(tmp_pat
 # ---- the searcher
 
 
-def test_pauses_change_no_result(photos: Path) -> None:
+def test_batches_change_no_result(photos: Path) -> None:
     new = [photos.parent / "new.png", photos.parent / "other.png"]
     asks = [photos / "03.jpg", new[0], new[0], photos / "gone.jpg", new[1], new[0], photos / "05.jpg"]
     searcher = Searcher(open_index("photos"))
 
-    def told(queries: list[AnyQuery | str | Path | None]) -> list[object]:
-        return [(result.query.name, result.matches, str(result.error)) for result in searcher.search(iter(queries))]
+    def told(*batches: list[Path]) -> list[object]:
+        results = [result for batch in batches for result in searcher.search(iter(batch))]
+        return [(result.query.name, result.matches, str(result.error)) for result in results]
 
-    plain = told(list(asks))
+    plain = told(asks)
     assert len(plain) == len(asks)
-    for places in ({1}, {0, 7}, set(range(8)), {3, 4}):
-        paused: list[AnyQuery | str | Path | None] = []
-        for place in range(8):
-            paused += [None] * (place in places)
-            paused += asks[place : place + 1]
-        assert told(paused) == plain
+    for places in ([1], [0, 7], range(1, 7), [3, 4]):
+        starts = [0, *places]
+        assert told(*(asks[start:end] for start, end in zip(starts, [*places, None], strict=True))) == plain
 
 
-def test_what_comes_before_a_pause_is_answered_before_more_is_asked_for(photos: Path) -> None:
-    asked = 0
+def test_a_new_picture_of_an_earlier_batch_needs_no_network(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searcher = Searcher(open_index("photos"))
+    (first,) = searcher.search([photos.parent / "new.png"])
+    monkeypatch.setattr(LazyEngine, "opened", lambda _: pytest.fail("the network was to run"))
+    (again,) = searcher.search([photos.parent / "new.png"])
+    assert again.matches == first.matches
 
-    def queries() -> Iterator[Path | None]:
-        nonlocal asked
-        for name in ("photos/03.jpg", "new.png", "other.png"):
-            asked += 1
-            yield photos.parent / name
-            yield None
 
-    for number, _ in enumerate(Searcher(open_index("photos")).search(queries()), start=1):
-        assert asked == number
+def test_pictures_that_need_no_look_do_not_wait_for_the_others(photos: Path) -> None:
+    """Of an endless stream of queries by rows of an index, each is answered soon."""
+    index = open_index("photos")
+    rows = list(indexed_queries(index, backbone_of(index)))
+    taken = 0
+
+    def endless() -> Iterator[AnyQuery]:
+        nonlocal taken
+        yield Query.from_path(photos.parent / "new.png")
+        while True:
+            taken += 1
+            yield rows[taken % 12]
+
+    results = Searcher(index).search(endless())
+    for _ in range(200):
+        next(results)
+    assert taken < 400
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_query_that_is_refused_is_refused_at_its_turn(photos: Path, kind: Callable[[list[Query]], Any]) -> None:
+    searcher = Searcher(open_index("photos"))
+    good, bad = Query.from_path(photos.parent / "new.png"), Query.from_path(photos / "03.jpg", parts=True)
+    results = searcher.search(kind([good, good, bad, good]))
+    assert [len(next(results).matches) for _ in range(2)] == [10, 10]
+    with pytest.raises(CbirError, match="has no parts"):
+        next(results)
+    with pytest.raises(TypeError, match="no int"):
+        list(searcher.search([1]))  # type: ignore[list-item]
 
 
 def test_few_pictures_are_remembered_and_no_result_depends_on_it(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +248,7 @@ def test_few_pictures_are_remembered_and_no_result_depends_on_it(photos: Path, m
     pictures = [Query(data[n % 12] + bytes(n // 12 + 1), str(n)) for n in range(96)]  # each content a new one
     queries = [CombinedQuery((one,), (unlike,)) for one in [*pictures, *pictures[:20]]]
     expected = [result.matches for result in Searcher(open_index("photos")).search(queries, count=3)]
-    monkeypatch.setattr(extractor, "AHEAD", 2)
+    monkeypatch.setattr(loader, "AHEAD", 2)
     monkeypatch.setattr(resolve, "REMEMBERED", 40)
     most = 0
     for result, matches in zip(Searcher(open_index("photos")).search(iter(queries), count=3), expected, strict=True):

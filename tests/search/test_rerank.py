@@ -53,7 +53,8 @@ def reranked(query: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     by_cosine = np.lexsort((np.arange(len(rows)), -cosines))
     ordered = rows[by_cosine]
     centre = Centre.of(rows, len(rows))
-    return by_cosine, by_cosine[rerank(query, ordered, cosines[by_cosine], centre.lengths(ordered), centre)]
+    order, _ = rerank(query, ordered, cosines[by_cosine], centre.lengths(ordered), centre)
+    return by_cosine, by_cosine[order]
 
 
 def classes(count: int, size: int, spread: float, seed: int, dimension: int = 128) -> tuple[np.ndarray, np.ndarray]:

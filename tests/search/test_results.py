@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,9 @@ def test_a_record_of_an_error_has_no_matches() -> None:
 def test_figures_are_shown_with_their_digits() -> None:
     match = Match(1, Path("a.jpg"), 0.91239, 99.987, 0.12345)
     shown = {figure: match.shown(figure) for figure in WordQuery.from_text("snow", picture=A).figures}
-    assert shown == {"score": "0.912", "percentile": "99.99", "likeness": "0.123"}
+    assert shown == {"relevance": "", "score": "0.912", "percentile": "99.99", "likeness": "0.123"}
     assert WordQuery.from_text("dog").figures == ("probability",)
     assert Match(1, Path("a.jpg"), 0.9).shown("percentile") == ""
+    result = SearchResult(A, Path("/index"), "net", [match])
+    assert result.figures == ["score", "percentile"]
+    assert replace(result, matches=[replace(match, relevance=0.5)]).figures == ["relevance", "score", "percentile"]

@@ -343,7 +343,7 @@ def test_pictures_without_classes_are_counted_and_not_found(photo_folder: Folder
 def test_an_older_index_says_how_classes_come(photo_folder: Folder) -> None:
     write(photo_folder(5, size=(32, 24)), lambda number: False)
     with pytest.raises(CbirError, match="cannot be searched by words"):
-        Searcher(open_index("photos")).search([WordQuery.from_text("dog")])
+        next(Searcher(open_index("photos")).search([WordQuery.from_text("dog")]))
     result = run("--word", "dog")
     assert result.exit_code == 1
     assert "photos cannot be searched by words" in result.stderr
@@ -365,7 +365,7 @@ def test_damaged_classes_are_an_error_of_searches_by_words_only(photos: Path) ->
     assert result.exit_code == 1
     assert file.name in result.stderr
     with pytest.raises(IndexDamagedError):
-        Searcher(open_index("photos")).search([WordQuery.from_text("dog")])
+        next(Searcher(open_index("photos")).search([WordQuery.from_text("dog")]))
 
 
 def test_an_empty_index_has_no_matches(tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_impossible_queries_are_refused(photos: Path) -> None:
     with pytest.raises(WordError):
         WordQuery.from_text("qwertz")
     with pytest.raises(ValueError, match="neither a cosine nor a percentile"):
-        Searcher(open_index("photos")).search([WordQuery.from_text("dog")], min_score=0.5)
+        next(Searcher(open_index("photos")).search([WordQuery.from_text("dog")], min_score=0.5))
 
 
 def test_names_of_queries() -> None:

@@ -257,7 +257,7 @@ def test_likenesses_are_centred_cosines(tmp_path: Path) -> None:
     ranker = Ranker(make_index(tmp_path / "index", features))
     centred = features - Centre.of(features, 120).mean
     expected = (centred / np.linalg.norm(centred, axis=1, keepdims=True)) @ l2_normalize(centred[7])
-    assert ranker.likenesses(features[7]) == pytest.approx(expected, abs=2e-3)
+    assert ranker.scanner.likenesses(features[7]) == pytest.approx(expected, abs=2e-3)
 
 
 def tagged(*known: dict[str, float], **options: float) -> list[list[str]]:

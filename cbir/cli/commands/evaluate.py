@@ -12,6 +12,7 @@ import click
 from cbir.cli.options.common import FilePath, engine_option, force_option, index_option, verbosity_options
 from cbir.cli.options.completion import complete_folder, complete_model, complete_weights
 from cbir.cli.options.numbers import WholeNumber
+from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render.search_report import html_option
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
@@ -30,6 +31,8 @@ logger = logging.getLogger("cbir")
 
 #: Classes that the table shows, unless there are few more.
 SHOWN = 100
+
+RULES = (Rule(("folder",), "Name a folder or an index, not both.", beside=("index_name",)),)
 
 
 @click.command("evaluate", short_help="Measure how well pictures are found.")
@@ -109,8 +112,7 @@ def command(
     from cbir.evaluation.runner import RECALL_AT, evaluate
     from cbir.evaluation.sources import Wanted, open_collection
 
-    if folder is not None and index_name is not None:
-        raise click.UsageError("Name a folder or an index, not both.")
+    check_rules(ctx, RULES)
     models = tuple(dict.fromkeys(models))
     if len(models) > 1 and not compare:
         raise click.UsageError("Several backbones are for --compare.")

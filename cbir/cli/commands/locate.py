@@ -10,7 +10,8 @@ import click
 
 from cbir.cli.options.common import FilePath, engine_option, force_option, verbosity_options, weights_option
 from cbir.cli.options.numbers import Number
-from cbir.cli.options.regions import asked_region, region_options
+from cbir.cli.options.regions import REGION_RULES, asked_region, region_options
+from cbir.cli.options.rules import check_rules
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.runs import use_one_blas_thread
 from cbir.errors import CbirError, ImageReadError, OutputRefusedError
@@ -74,6 +75,7 @@ def command(
       cbir locate some.jpg --segment 0 *.jpg --min-score 0.5 --format csv
     """
     use_one_blas_thread()  # others would wait for work while the network computes, and double its time
+    check_rules(ctx, REGION_RULES)
     asked = asked_region(region, segment)
     from cbir.backbones.backbone import describe
     from cbir.backbones.catalog import BUNDLED

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,14 +15,14 @@ from cbir.cli.options.common import (
     FilePath,
     engine_option,
     format_option,
-    given_options,
     index_option,
     verbosity_options,
     weights_option,
 )
 from cbir.cli.options.images import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.options.numbers import WholeNumber
-from cbir.cli.options.regions import asked_region, parts_option, region_options, with_region
+from cbir.cli.options.regions import REGION_RULES, asked_region, parts_option, region_options
+from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.options.words import SenseOption, find_words, word_options, write_senses
 from cbir.cli.render.search import MatchWriter, noted
 from cbir.cli.render.search_report import SearchReports, report_options
@@ -33,7 +33,10 @@ from cbir.cli.terminal.runs import use_one_blas_thread
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
-    from cbir.search.queries import AnyQuery, CombinedQuery, Query, WordQuery
+    from cbir.images.regions import Asked
+    from cbir.search.queries import AnyQuery, CombinedQuery, ImageQuery, WordQuery
+    from cbir.search.results import SearchResult
+    from cbir.search.searcher import Searcher
 
 logger = logging.getLogger("cbir")
 
@@ -81,42 +84,12 @@ logger = logging.getLogger("cbir")
 @engine_option
 @verbosity_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    images: tuple[Path, ...],
-    words: tuple[str, ...],
-    unwanted: tuple[str, ...],
-    senses: tuple[SenseOption, ...],
-    min_probability: float | None,
-    region: str | None,
-    segment: int | None,
-    parts: bool | None,
-    index_name: str | None,
-    count: int,
-    min_score: values.LeastScore,
-    no_rerank: bool,
-    include_self: bool,
-    together: bool,
-    shares: tuple[float, ...],
-    unlike: tuple[Path, ...],
-    strength: float | None,
-    class_name: str | None,
-    files_from: Path | None,
-    null: bool,
-    query_index: str | None,
-    preview: bool,
-    opens: bool,
-    format_: str | None,
-    sheet: Path | None,
-    html: Path | None,
-    force: bool,
-    weights: str | None,
-    engine: str | None,
-) -> None:
+def command(ctx: click.Context, /, **params: Any) -> None:
     """Find the pictures of an index that are most like each IMAGE (- reads a picture from stdin), or show a WORD.
 
-    The score is the cosine between the pictures' features: 1 is the same picture. The percentile is how many percent
-    of the index's pictures, taken in pairs at random, are less alike than that. IMAGE need not be in the index.
+    The relevance falls with the rank: of matches with 0.8, about 8 in 10 show the same kind of thing. The score is the
+    cosine between the pictures' features: 1 is the same picture. The percentile is how many percent of the index's
+    pictures, taken in pairs at random, are less alike than that. IMAGE need not be in the index.
 
     Words are nouns in English. The probability is what the network gives to all of them being shown. With an IMAGE
     and words, matches are like the picture and show what the words say.
@@ -135,85 +108,59 @@ def command(
       cbir search --query-index photos --index photos -k 1 --format csv
     """
     use_one_blas_thread()
-    from cbir.index.open import open_index
-    from cbir.search.searcher import Searcher
-
-    if shares and not together:
-        raise click.UsageError("--shares are for the pictures of one query: add --together.")
-    if strength is not None and not unlike:
-        raise click.UsageError("--strength is how far --unlike moves: name a picture with --unlike.")
-    asked = find_words(words, unwanted, senses)
-    if any(sense.list for sense in senses):
-        assert asked is not None
-        write_senses(asked, format_ or "table")
+    options = SearchOptions(**params)
+    words = find_words(options.words, options.unwanted, options.senses)
+    if words is not None and any(sense.list for sense in options.senses):
+        write_senses(words, options.format_ or "table")
         return
-    if min_probability is not None and asked is None:
-        raise click.UsageError("--min-probability is for words: name one with --word.")
-    if query_index is not None:
-        _refuse_other_pictures(ctx)
-    by_words_alone = asked is not None and not images and files_from is None and query_index is None
-    if by_words_alone:
-        _refuse_options_of_pictures(ctx)
-    asked_part = asked_region(region, segment)
-    if parts and (asked or together or unlike or class_name or query_index is not None):
-        raise click.UsageError(
-            "--parts is for queries by one picture each: without words, --together, --unlike, --class-weights and "
-            "--query-index."
-        )
-    stdin = Stdin()
-    format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
-    previews = Preview.checked(format_) if preview else None
-    named = NamedPictures(images, files_from, stdin, null=null)
-    if query_index is None and not by_words_alone and named.are_none():
-        what = "to search by" if not unlike else "that matches are to be like"
-        raise click.UsageError(f"Name a picture {what}, or a list of them with --files-from, or a word with --word.")
-    others = [stdin.query(path) for path in unlike]
-    pictures: Iterable[Query | None] = named
-    if together:
-        pictures = group = named.all()
-        if shares and len(shares) != len(group):
-            raise click.UsageError(f"--shares has {len(shares)} numbers for {len(group)} pictures.")
-    for remark in asked.remarks if asked else ():
-        logger.warning(remark)
-    searcher = Searcher(
-        open_index(index_name), engine=engine, weights=weights, expected=named.at_least + len(set(others))
-    )
-    if query_index is not None:
-        from cbir.search.from_index import indexed_queries
-
-        pictures = indexed_queries(open_index(query_index), searcher.backbone)
-    pictures = with_region(pictures, asked_part, parts)
-    queries = _combined(pictures, others, together=together, shares=shares, strength=strength)
-    opener = Opener()
-    results = searcher.search(
-        [asked] if asked is not None and by_words_alone else _with_words(queries, asked),
-        count=count,
-        reranked=not no_rerank,
-        include_self=include_self,
-        min_score=min_score.cosine,
-        min_percentile=min_score.percentile,
-        min_probability=min_probability,
-        class_name=class_name,
-    )
-    writer = MatchWriter(
-        searcher.index,
-        format_,
-        several=False if together or by_words_alone else True if query_index is not None else named.several,
-        null=null,
-        with_words=asked is not None,
-        preview=previews,
-    )
-    reports = SearchReports(searcher, sheet, html, force=force)
-    results = noted(results, tags_of=searcher.index if format_ != "paths" or html is not None else None)
-    has_failed = writer.write(reports.watch(opener.watch(results) if opens else results))
-    written = reports.write()
-    if opens:
-        opener.open(written)
-    if has_failed or searcher.index.damage:
+    check_rules(ctx, RULES)
+    if _search(options, words):
         ctx.exit(CbirError.exit_code)
 
 
-#: Options that say something of the query's pictures, by their parameters.
+@dataclass(frozen=True)
+class SearchOptions:
+    """What was typed, by the parameters of the command."""
+
+    images: tuple[Path, ...]
+    words: tuple[str, ...]
+    unwanted: tuple[str, ...]
+    senses: tuple[SenseOption, ...]
+    min_probability: float | None
+    region: str | None
+    segment: int | None
+    parts: bool | None
+    index_name: str | None
+    count: int
+    min_score: values.LeastScore
+    no_rerank: bool
+    include_self: bool
+    together: bool
+    shares: tuple[float, ...]
+    unlike: tuple[Path, ...]
+    strength: float | None
+    class_name: str | None
+    files_from: Path | None
+    null: bool
+    query_index: str | None
+    preview: bool
+    opens: bool
+    format_: str | None
+    sheet: Path | None
+    html: Path | None
+    force: bool
+    weights: str | None
+    engine: str | None
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether queries are by pictures, and not by words alone."""
+        return bool(self.images) or self.files_from is not None or self.query_index is not None
+
+
+_WORDS, _PICTURES = ("words", "unwanted"), ("images", "files_from", "query_index")
+
+# Options that say something of the query's pictures, by their parameters.
 _OF_PICTURES = {
     "min_score": "--min-score",
     "include_self": "--self",
@@ -225,49 +172,162 @@ _OF_PICTURES = {
     "parts": "--parts",
 }
 
+RULES = (
+    Rule(("shares",), "--shares are for the pictures of one query: add --together.", lacking=("together",)),
+    Rule(("strength",), "--strength is how far --unlike moves: name a picture with --unlike.", lacking=("unlike",)),
+    Rule(("min_probability",), "--min-probability is for words: name one with --word.", lacking=_WORDS),
+    Rule(
+        ("query_index",),
+        "--query-index is for all pictures of an index: name pictures, or an index.",
+        beside=("images", "files_from"),
+    ),
+    Rule(
+        ("query_index",),
+        "--together is for pictures that are named: with --query-index each is a query.",
+        beside=("together",),
+    ),
+    Rule(
+        ("query_index",),
+        "--region and --segment are for pictures that are named: --query-index reads none.",
+        beside=("region", "segment"),
+    ),
+    *(
+        Rule(
+            (parameter,),
+            f"{option} is for a query's pictures: name one."
+            + (" --min-probability is for words." if parameter == "min_score" else ""),
+            beside=_WORDS,
+            lacking=_PICTURES,
+        )
+        for parameter, option in _OF_PICTURES.items()
+    ),
+    *REGION_RULES,
+    Rule(
+        ("parts=True",),
+        "--parts is for queries by one picture each: without words, --together, --unlike, --class-weights and "
+        "--query-index.",
+        beside=(*_WORDS, "together", "unlike", "class_name", "query_index"),
+    ),
+)
 
-def _refuse_options_of_pictures(ctx: click.Context) -> None:
-    """A usage error where such an option was given, and no picture."""
-    given = given_options(ctx)
-    for parameter, option in _OF_PICTURES.items():
-        if parameter in given:
-            instead = " --min-probability is for words." if parameter == "min_score" else ""
-            raise click.UsageError(f"{option} is for a query's pictures: name one.{instead}")
+
+def _search(options: SearchOptions, words: WordQuery | None) -> bool:
+    """Search and write what is found; whether something failed."""
+    from cbir.index.open import open_index
+    from cbir.search.searcher import Searcher
+
+    format_ = options.format_ or ("paths" if options.null else output.default_format(piped="paths"))
+    region = asked_region(options.region, options.segment)
+    preview = Preview.checked(format_) if options.preview else None
+    queries = _Queries(options, words, region)
+    for remark in words.remarks if words else ():
+        logger.warning(remark)
+    index = open_index(options.index_name)
+    searcher = Searcher(index, engine=options.engine, weights=options.weights, expected=queries.at_least)
+    results = noted(
+        _results(searcher, queries.batches(searcher), options),
+        tags_of=index if format_ != "paths" or options.html is not None else None,
+    )
+    opener = Opener()
+    reports = SearchReports(searcher, options.sheet, options.html, force=options.force)
+    writer = MatchWriter(
+        index,
+        format_,
+        several=queries.several,
+        null=options.null,
+        with_words=words is not None,
+        preview=preview,
+    )
+    has_failed = writer.write(reports.watch(opener.watch(results) if options.opens else results))
+    written = reports.write()
+    if options.opens:
+        opener.open(written)
+    return has_failed or bool(index.damage)
 
 
-def _refuse_other_pictures(ctx: click.Context) -> None:
-    """A usage error where pictures are named beside --query-index, or taken together."""
-    given = given_options(ctx)
-    if {"images", "files_from"} & given and (ctx.params["images"] or ctx.params["files_from"]):
-        raise click.UsageError("--query-index is for all pictures of an index: name pictures, or an index.")
-    if "together" in given:
-        raise click.UsageError("--together is for pictures that are named: with --query-index each is a query.")
-    if {"region", "segment"} & given:
-        raise click.UsageError("--region and --segment are for pictures that are named: --query-index reads none.")
+def _results(
+    searcher: Searcher, batches: Iterable[Iterable[AnyQuery]], options: SearchOptions
+) -> Iterator[SearchResult]:
+    """The results of all queries; those of a batch come before the next is waited for."""
+    for batch in batches:
+        yield from searcher.search(
+            batch,
+            count=options.count,
+            reranked=not options.no_rerank,
+            include_self=options.include_self,
+            min_score=options.min_score.cosine,
+            min_percentile=options.min_score.percentile,
+            min_probability=options.min_probability,
+            class_name=options.class_name,
+        )
 
 
-def _with_words(queries: Iterable[Query | CombinedQuery | None], words: WordQuery | None) -> Iterable[AnyQuery | None]:
-    """The same queries, with words if there are any."""
-    if words is None:
-        return queries
-    return (None if query is None else replace(words, picture=query) for query in queries)
+class _Queries:
+    """The queries that were asked for: by pictures, by `words`, or by both."""
 
+    def __init__(self, options: SearchOptions, words: WordQuery | None, region: Asked | None) -> None:
+        self._options = options
+        self._words = words
+        self._region = region
+        stdin = Stdin()
+        self._named = NamedPictures(options.images, options.files_from, stdin, null=options.null)
+        if options.query_index is None and (words is None or options.has_pictures) and self._named.are_none():
+            what = "that matches are to be like" if options.unlike else "to search by"
+            raise click.UsageError(
+                f"Name a picture {what}, or a list of them with --files-from, or a word with --word."
+            )
+        self._unlike = tuple(stdin.query(path) for path in options.unlike)
+        self._group = tuple(self._named.all()) if options.together else ()
+        if options.shares and len(options.shares) != len(self._group):
+            raise click.UsageError(f"--shares has {len(options.shares)} numbers for {len(self._group)} pictures.")
 
-def _combined(
-    pictures: Iterable[Query | None],
-    others: list[Query],
-    *,
-    together: bool,
-    shares: tuple[float, ...],
-    strength: float | None,
-) -> Iterable[Query | CombinedQuery | None]:
-    """The queries: one of all `pictures` or one of each, away from all `others`. None are pauses."""
-    from cbir.search.queries import STRENGTH, CombinedQuery
+    @property
+    def at_least(self) -> int:
+        """How many pictures there are, as far as that is known before a list has been read."""
+        return self._named.at_least + len(set(self._unlike))
 
-    away = STRENGTH if strength is None else strength
-    if together:
-        group = tuple(picture for picture in pictures if picture is not None)
-        return [CombinedQuery(group, tuple(others), shares, away)]
-    if not others:
-        return pictures
-    return (None if one is None else CombinedQuery((one,), tuple(others), (), away, group=False) for one in pictures)
+    @property
+    def several(self) -> bool | None:
+        """Whether there are more queries than one; None where only a list's end will tell."""
+        if self._options.query_index is not None:
+            return True
+        return False if self._group or not self._options.has_pictures else self._named.several
+
+    def batches(self, searcher: Searcher) -> Iterator[Iterable[AnyQuery]]:
+        """The queries, once: a batch ends where the next picture is not named yet."""
+        if self._words is not None and not self._options.has_pictures:
+            yield [self._words]
+        elif self._group:
+            yield [self._worded(self._combined(tuple(map(self._regional, self._group)), group=True))]
+        else:
+            for batch in self._batches_of_pictures(searcher):
+                yield map(self._query, batch)
+
+    def _batches_of_pictures(self, searcher: Searcher) -> Iterable[Iterable[ImageQuery]]:
+        if self._options.query_index is None:
+            return self._named.batches()
+        from cbir.index.open import open_index
+        from cbir.search.from_index import indexed_queries
+
+        return [indexed_queries(open_index(self._options.query_index), searcher.backbone)]
+
+    def _query(self, picture: ImageQuery) -> AnyQuery:
+        picture = self._regional(picture)
+        return self._worded(self._combined((picture,), group=False) if self._unlike else picture)
+
+    def _regional(self, picture: ImageQuery) -> ImageQuery:
+        """The same picture, or its region that was asked for."""
+        if self._region is None and self._options.parts is None:
+            return picture
+        return replace(picture, region=self._region, parts=self._options.parts)
+
+    def _combined(self, like: tuple[ImageQuery, ...], *, group: bool) -> CombinedQuery:
+        """One query that is `like` pictures, and unlike those that were named so."""
+        from cbir.search.queries import STRENGTH, CombinedQuery
+
+        strength = STRENGTH if self._options.strength is None else self._options.strength
+        return CombinedQuery(like, self._unlike, self._options.shares, strength, group=group)
+
+    def _worded(self, query: ImageQuery | CombinedQuery) -> AnyQuery:
+        """The same query, with words if there are any."""
+        return query if self._words is None else replace(self._words, picture=query)

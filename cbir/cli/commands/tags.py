@@ -14,7 +14,6 @@ import click
 from cbir.cli.options.common import (
     FilePath,
     engine_option,
-    given_options,
     index_option,
     model_option,
     verbosity_options,
@@ -22,6 +21,7 @@ from cbir.cli.options.common import (
 )
 from cbir.cli.options.images import NamedPictures, Stdin, list_options
 from cbir.cli.options.numbers import Number, WholeNumber
+from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import tags
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
@@ -34,6 +34,24 @@ if TYPE_CHECKING:
     from cbir.tags.tagger import Choice, Tagged
 
 logger = logging.getLogger("cbir")
+
+RULES = (
+    Rule(
+        ("engine", "model", "weights"),
+        "{said} cannot be used with --index, which needs no network.",
+        beside=("index_name",),
+    ),
+    Rule(
+        ("dry_run", "sidecar_names"),
+        "--dry-run and --sidecar-names are about sidecar files: add --xmp.",
+        lacking=("xmp",),
+    ),
+    Rule(
+        ("index_name",),
+        "--index is for all pictures of an index: name pictures, or an index.",
+        beside=("images", "files_from"),
+    ),
+)
 
 
 @click.command("tags", short_help="Find words for pictures.")
@@ -107,15 +125,13 @@ def command(
       find new/ -name '*.jpg' -print0 | cbir tags --files-from - -0
     """
     use_one_blas_thread()
-    _check_options(ctx, xmp=xmp)
+    check_rules(ctx, RULES)
     from cbir.tags.tagger import Choice
 
     choice = Choice(count, min_probability, max_general)
     stdin = Stdin()
     index = None
     if index_name is not None:
-        if images or files_from is not None:
-            raise click.UsageError("--index is for all pictures of an index: name pictures, or an index.")
         results, names, unreadable = *_of_index(index := _open(index_name), choice), False
     else:
         pictures, unreadable = _with_folders(NamedPictures(images, files_from, stdin, null=null).all())
@@ -140,17 +156,6 @@ def command(
         _say_why(index, writer.unknown)
     if has_failed or unreadable:
         ctx.exit(CbirError.exit_code)
-
-
-def _check_options(ctx: click.Context, *, xmp: bool) -> None:
-    """UsageError for an option that means nothing beside the others."""
-    given = given_options(ctx)
-    without_network = {"model", "weights", "engine"} & given if "index_name" in given else set()
-    if without_network:
-        names = " and ".join(f"--{name}" for name in sorted(without_network))
-        raise click.UsageError(f"{names} cannot be used with --index, which needs no network.")
-    if not xmp and {"dry_run", "sidecar_names"} & given:
-        raise click.UsageError("--dry-run and --sidecar-names are about sidecar files: add --xmp.")
 
 
 def _open(name: str) -> Index:

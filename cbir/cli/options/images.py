@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from cbir.cli.options.lists import NameList
 from cbir.errors import CbirError, reason_of
 
 if TYPE_CHECKING:
-    from cbir.search.queries import Query
+    from cbir.search.queries import ImageQuery
 
 
 _READ_BYTES = 1 << 20
@@ -50,14 +51,14 @@ class Stdin:
             raise click.UsageError("Stdin can be one picture or one list of names, and only once.")
         self._is_taken = True
 
-    def query(self, path: Path) -> Query:
+    def query(self, path: Path) -> ImageQuery:
         """A query by a file, or by stdin's picture."""
-        from cbir.search.queries import Query
+        from cbir.search.queries import ImageQuery
 
         if str(path) != "-":
-            return Query.from_path(path)
+            return ImageQuery.from_path(path)
         self.take()
-        return Query(_read_picture(), "-")
+        return ImageQuery(_read_picture(), "-")
 
 
 def _read_picture() -> bytes:
@@ -84,6 +85,7 @@ class NamedPictures:
             if str(files_from) == "-":
                 stdin.take()
             self._list = NameList(files_from, null=null)
+        self._begun: Iterator[ImageQuery] = iter(())  # the rest of the batch whose first one was waited for
         self._listed = self._read_list()
 
     @property
@@ -99,28 +101,30 @@ class NamedPictures:
     def are_none(self) -> bool:
         """Whether there is not even one, once the first has been waited for."""
         if not self._named:
-            for picture in self._listed:
-                if picture is not None:
-                    self._named.append(picture)
+            for batch in self._listed:
+                if (first := next(batch, None)) is not None:
+                    self._named.append(first)
+                    self._begun = batch
                     break
         return not self._named
 
-    def __iter__(self) -> Iterator[Query | None]:
-        """All of them in order, once. None stands where the next one's name has not been written yet."""
-        yield from self._named
+    def batches(self) -> Iterator[Iterator[ImageQuery]]:
+        """All of them in order, once: those that are named, then those of each batch of the list (`NameList`)."""
+        if self._named:
+            yield chain(self._named, self._begun)
         yield from self._listed
 
-    def _read_list(self) -> Iterator[Query | None]:
-        from cbir.search.queries import Query
+    def _read_list(self) -> Iterator[Iterator[ImageQuery]]:
+        from cbir.search.queries import ImageQuery
 
-        for name in self._list or ():
-            yield None if name is None else Query.from_path(name)
+        for batch in self._list.batches() if self._list else ():
+            yield map(ImageQuery.from_path, batch)
 
-    def all(self) -> list[Query]:
+    def all(self) -> list[ImageQuery]:
         """All of them, when the whole list has been read."""
-        return [picture for picture in self if picture is not None]
+        return [picture for batch in self.batches() for picture in batch]
 
 
 def listed_paths(files_from: Path | None, *, null: bool) -> list[Path]:
     """The files that a list names, when the whole of it has been read; none without a list."""
-    return [] if files_from is None else [Path(name) for name in NameList(files_from, null=null) if name is not None]
+    return [] if files_from is None else [Path(name) for name in NameList(files_from, null=null)]

@@ -42,6 +42,7 @@ class NameList:
         self._separator = b"\0" if null else b"\n"
         # a name, why there are no more, or None at the end
         self._arrived: queue.Queue[bytes | CbirError | None] = queue.Queue(_AHEAD)
+        self._has_ended = False
         threading.Thread(target=self._read, name="names", daemon=True).start()
 
     @property
@@ -49,19 +50,30 @@ class NameList:
         """About how many names have been read and not yet been asked for."""
         return self._arrived.qsize()
 
-    def __iter__(self) -> Iterator[str | None]:
-        """The names in order, once. None stands where the next has not been written yet."""
-        while True:
+    def __iter__(self) -> Iterator[str]:
+        """The names in order, once."""
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self) -> Iterator[Iterator[str]]:
+        """The names in order, once: a batch ends where the next name has not been written yet.
+
+        Each is to be read to its end before the next is asked for, which waits for a name.
+        """
+        while not self._has_ended:
+            yield self._batch(self._arrived.get())
+
+    def _batch(self, name: bytes | CbirError | None) -> Iterator[str]:
+        while name is not None:
+            if isinstance(name, CbirError):
+                self._has_ended = True
+                raise name
+            yield from [os.fsdecode(name)] if self._separator == b"\0" else names_in(os.fsdecode(name))
             try:
                 name = self._arrived.get(timeout=_SOON)
             except queue.Empty:
-                yield None
-                name = self._arrived.get()
-            if isinstance(name, CbirError):
-                raise name
-            if name is None:
                 return
-            yield from [os.fsdecode(name)] if self._separator == b"\0" else names_in(os.fsdecode(name))
+        self._has_ended = True
 
     def _read(self) -> None:
         problem: CbirError | None = None

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cbir.cli.options.numbers import WholeNumber
+from cbir.cli.options.rules import Rule
 
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
-    from cbir.search.queries import Query
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+REGION_RULES = (
+    Rule(
+        ("region",), "--region and --segment both say which part of the picture: give one of them.", beside=("segment",)
+    ),
+)
 
 
 def region_options(command: Command) -> Command:
@@ -41,25 +46,14 @@ parts_option = click.option(
 
 
 def asked_region(region: str | None, segment: int | None) -> Asked | None:
-    """What the two options say; a usage error where they contradict each other, or `region` is none."""
+    """What the two options say, of which one may be given (`REGION_RULES`); a usage error where `region` is none."""
     if region is None and segment is None:
         return None
     from cbir.images.regions import RegionOption, SegmentOption
 
-    if region is not None and segment is not None:
-        raise click.UsageError("--region and --segment both say which part of the picture: give one of them.")
     if segment is not None:
         return SegmentOption(segment)
     try:
         return RegionOption.parse(region or "")
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--region'") from error
-
-
-def with_region(
-    pictures: Iterable[Query | None], asked: Asked | None, parts: bool | None = None
-) -> Iterable[Query | None]:
-    """The same queries by that region of each picture, and by `parts` or not. A pause, None, stays one."""
-    if asked is None and parts is None:
-        return pictures
-    return (None if picture is None else replace(picture, region=asked, parts=parts) for picture in pictures)

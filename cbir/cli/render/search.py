@@ -115,13 +115,14 @@ class MatchWriter:
 
     def _header(self) -> list[str]:
         with_words = ["probability"] if self._with_words else []
-        return ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error"]
+        # new ones at the end: scripts count columns
+        return ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error", "relevance"]
 
     def _rows(self, result: SearchResult) -> list[list[Any]]:
         """The lines of a query in CSV: one a match, and one with the reason of a query that could not be read."""
         name = result.query.name
         if result.error is not None:
-            return [[name, *[""] * (len(self._header()) - 2), str(result.error)]]
+            return [[name, *[""] * (len(self._header()) - 3), str(result.error), ""]]
         return [
             [
                 name,
@@ -132,13 +133,14 @@ class MatchWriter:
                 *([f"{match.probability or 0:.6f}"] if self._with_words else []),
                 _tag(match),
                 "",
+                "" if match.relevance is None else f"{match.relevance:.4f}",
             ]
             for match in result.matches
         ]
 
 
 def _write_table(result: SearchResult) -> None:
-    figures, with_tags = result.query.figures, any(map(_tag, result.matches))
+    figures, with_tags = result.figures, any(map(_tag, result.matches))
     columns = [
         Column("rank", right=True, style=_BOLD),
         *(Column(figure, right=True, style=_STYLES.get(figure, _BOLD)) for figure in figures),

@@ -165,7 +165,7 @@ class SearchReports:
                 self._short(match.path),
                 match.path,
                 match.rank,
-                [(figure, text) for figure in result.query.figures if (text := match.shown(figure))],
+                [(figure, text) for figure in result.figures if (text := match.shown(figure))],
                 [tag.word for tag in match.tags or ()],
                 match.box,
             )

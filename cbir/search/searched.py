@@ -1,0 +1,91 @@
+"""An index as searches see it: its rankers, the classes of its rows, and what is missing in it."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.engines.lazy import LazyEngine
+from cbir.errors import CbirError, IndexDamagedError
+from cbir.index.columns.classes import RowClasses
+from cbir.index.columns.parts import SIGNS
+from cbir.index.store import Index
+from cbir.search.ranker import Ranker
+from cbir.words.of_index import classes_of
+
+
+class SearchedIndex:
+    """An open index with its network, and what is read of it once, for all searches and all threads."""
+
+    def __init__(self, index: Index, engine: LazyEngine) -> None:
+        self.index = index
+        self.engine = engine
+        self.backbone = engine.backbone
+        self._remembering = threading.RLock()  # nobody holds it while a network works
+        self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
+        self._classes: RowClasses | None = None
+
+    def ranker(self, class_name: str | None = None) -> Ranker:
+        """Return what ranks rows, by the weights of a class of ImageNet if one is named. ModelError."""
+        with self._remembering:
+            if class_name not in self._rankers:
+                assert class_name is not None
+                # only then: the names of a thousand classes are no part of a usual search's start
+                from cbir.backbones.head import class_weights
+
+                self._rankers[class_name] = Ranker(self.index, class_weights(self.backbone, class_name))
+            return self._rankers[class_name]
+
+    def percentile(self, score: float) -> float | None:
+        """Return how many percent of random pairs have a smaller cosine; None where the index does not know."""
+        cosines = self.index.meta.cosines
+        return None if cosines is None else cosines.percentile(float(score))
+
+    def check_percentiles(self) -> None:
+        """Raise CbirError, which says what to do, where the index does not know how alike its pictures are."""
+        if self.index.meta.cosines is None:
+            raise CbirError(
+                f"The index {self.index.directory} does not know how alike its pictures are: an older cbir made it, "
+                f"or it has fewer than two. `cbir index --index {self.index.directory.name}` adds that; "
+                "until then only a cosine can be the least score."
+            )
+
+    def classes(self) -> RowClasses:
+        """Return the classes of all rows. CbirError, which says what to do, where there are none."""
+        with self._remembering:
+            if self._classes is None:
+                try:
+                    self._classes = classes_of(self.index)
+                except IndexDamagedError:
+                    raise
+                except CbirError as error:
+                    raise CbirError(f"{self.index.directory.name} cannot be searched by words. {error}") from error
+            return self._classes
+
+    @cached_property
+    def without_classes(self) -> tuple[str, ...]:
+        """A sentence where the classes of some pictures are not there yet."""
+        if (self.classes().known | ~self.index.valid).all():
+            return ()
+        return self._notice(
+            self.index.without_classes(),
+            "Words do not find {count} of the index's {pictures} pictures, whose classes it does not have yet: "
+            "`cbir index --index {name}` looks for them.",
+        )
+
+    @cached_property
+    def without_parts(self) -> tuple[str, ...]:
+        """A sentence where the parts of some pictures are not there yet."""
+        return self._notice(
+            self.index.missing(SIGNS),
+            "Parts do not find {count} of the index's {pictures} pictures, whose parts it does not have yet: "
+            "`cbir index --index {name}` reads them.",
+        )
+
+    def _notice(self, missing: npt.NDArray[np.bool_], sentence: str) -> tuple[str, ...]:
+        count = int((missing & self.index.valid).sum())
+        told = sentence.format(count=f"{count:,}", pictures=f"{len(self.index):,}", name=self.index.directory.name)
+        return (told,) if count else ()
