@@ -36,8 +36,6 @@ class Batches(Generic[Key]):
     def run(self, stream: Iterable[Loaded[Key]]) -> Iterator[Loaded[Key]]:
         """Yield what comes, in order, as soon as its features and those of all before it are there."""
         for one in stream:
-            if one.is_pause:
-                yield from self._end()
             self._waiting.append(one)
             if one.arrays and self._needs(one):
                 self._images.append(one)

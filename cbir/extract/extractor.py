@@ -115,7 +115,7 @@ class Extractor:
 
     def run(
         self,
-        files: Iterable[tuple[Key, ImageSource | NamedImage | None]],
+        files: Iterable[tuple[Key, ImageSource | NamedImage]],
         known: Known = nothing_known,
         *,
         remember: int | None = None,
@@ -125,15 +125,12 @@ class Extractor:
         Where `known` tells that of a content, by its SHA-256, the feature is known already, only the records of such
         columns are made as it lacks, and nothing is decoded where there are none. Of contents that came earlier in this
         run nothing is made either. With `remember`, only that many of these are remembered, the latest.
-
-        A key with None is a pause, because the next file may be long in coming: all that came before is told first,
-        however small a batch that makes; then the pause comes out itself, with nothing. A run with makers has none.
         """
         return self._run(files, known, remember, None)
 
     def _run(
         self,
-        files: Iterable[tuple[Key, ImageSource | NamedImage | None]],
+        files: Iterable[tuple[Key, ImageSource | NamedImage]],
         known: Known,
         remember: int | None,
         batch: int | None,

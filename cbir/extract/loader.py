@@ -63,7 +63,6 @@ class Loaded(Generic[Key]):
     arrays: dict[str, Arrays] = field(default_factory=dict)
     feature: Floats | None = None
     records: dict[str, Records] = field(default_factory=dict)
-    is_pause: bool = False
 
     def lacks(self, columns: Iterable[str]) -> bool:
         """Tell whether it is a decoded image of which one of `columns` is wanted."""
@@ -109,16 +108,11 @@ class Loader:
         self._decoders.close()
 
     def load(
-        self, files: Iterable[tuple[Key, ImageSource | NamedImage | None]], known: Known
+        self, files: Iterable[tuple[Key, ImageSource | NamedImage]], known: Known
     ) -> Generator[Loaded[Key], None, None]:
-        """Load files, each given with a key; None is a pause (`Extractor.run`)."""
+        """Load files, each given with a key."""
         ahead: deque[Future[Loaded[Key]]] = deque()
         for key, source in files:
-            if source is None:
-                while ahead:
-                    yield ahead.popleft().result()
-                yield Loaded(key, is_pause=True)
-                continue
             if stopping.is_over():
                 break
             ahead.append(self._pool.submit(self._load, key, source, known))
