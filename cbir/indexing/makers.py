@@ -50,12 +50,19 @@ def make_makers(making: Making) -> list[RecordMaker]:
     return [maker for maker in found if maker is not None]
 
 
+def register(name: str, factory: Factory) -> None:
+    """Have a plug-in's maker make records, for the column of that name, or the group, as long as this process runs.
+
+    ValueError where they are made already.
+    """
+    if _MAKERS.setdefault(name, factory) is not factory:
+        raise ValueError(f"{name} is made already")
+
+
 @contextmanager
 def registered(name: str, factory: Factory) -> Iterator[None]:
-    """Have a plug-in's maker make records, for the column of that name, or the group, while the block runs."""
-    if name in _MAKERS:
-        raise ValueError(f"{name} is made already")
-    _MAKERS[name] = factory
+    """`register` a maker while the block runs."""
+    register(name, factory)
     try:
         yield
     finally:
