@@ -1,1 +1,1 @@
-"""The networks whose features make pictures comparable. `registry` is where to start."""
+"""The networks whose features make pictures comparable. `backbone` is where to start, `families` where to add one."""

@@ -30,7 +30,7 @@ _TORCHVISION_PRESET = Preprocessing(256, 224, "bilinear", _IMAGENET_MEAN, _IMAGE
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a backbone before it is built.
+    """A description of a backbone, before it is built.
 
     `features` says for people where they come from. `weights` are its own: a published file, or a function that finds
     those that come with cbir.

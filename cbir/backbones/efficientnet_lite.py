@@ -139,7 +139,7 @@ def read_head(name: str, weights: Weights, dimension: int) -> Floats | str:
 
 
 def _translate(key: str) -> str:
-    """A key of the published state dict in this module's names: `_blocks.0._bn1.bias` is `blocks.0.bn1.bias`."""
+    """Translate a published key into this module's names: `_blocks.0._bn1.bias` is `blocks.0.bn1.bias`."""
     parts = [part.removeprefix("_") for part in key.split(".")]
     if len(parts) >= 2 and "conv" in parts[-2] and parts[-1] == "weight":
         parts.insert(-1, "conv")

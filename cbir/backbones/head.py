@@ -1,4 +1,4 @@
-"""A network's classifier, which features do without: what its last layer says of features, and of a class.
+"""A network's classifier: its last layer, which features do without.
 
 The last layer is linear in a picture's features (before these are made length 1), so the classes that the network sees
 cost a product of two matrices and no second forward pass. `class_weights` takes single rows of that layer, as
@@ -55,7 +55,7 @@ class Classifier:
         self._bias = bias
 
     def probabilities(self, features: Floats) -> Floats:
-        """The probability of each class, shape (n, CLASSES), rows of sum 1.
+        """Compute the probability of each class, shape (n, CLASSES), rows of sum 1.
 
         `features`, shape (n, dimension), are finite and not normalised: their lengths say how sure the network is.
         """
@@ -67,7 +67,7 @@ class Classifier:
         return np.asarray(logits, dtype=np.float32)
 
     def top(self, features: Floats, count: int = TOP) -> TopClasses:
-        """The `count` most probable classes of each, shapes (n, count); of equally probable ones the first come first.
+        """Find the `count` most probable classes of each, shapes (n, count); of equal ones the first come first.
 
         `features` are as in `probabilities`.
         """
@@ -80,7 +80,7 @@ class Classifier:
         )
 
     def top_of_each(self, features: Floats, count: int = TOP) -> list[TopClasses | None]:
-        """As `top`, one by one; None for features that are not finite."""
+        """Find them as `top` does, one by one; None for features that are not finite."""
         finite = np.asarray(np.isfinite(features).all(axis=1))
         top = self.top(np.where(finite[:, np.newaxis], features, 0), count)
         pairs = zip(finite, top.numbers, top.probabilities, strict=True)
@@ -90,7 +90,7 @@ class Classifier:
 
 
 def open_classifier(backbone: Backbone) -> Classifier:
-    """The classifier of a network.
+    """Open the classifier of a network.
 
     ModelError, which says why, where it has none of ImageNet's classes, or where it does not classify by a layer that
     is linear in the features; WeightsError where its weights are not on this machine.
@@ -107,7 +107,7 @@ def open_classifier(backbone: Backbone) -> Classifier:
 
 
 def classifier_of(backbone: Backbone) -> Classifier | None:
-    """As `open_classifier`; None, and a line for `-v`, where there is none."""
+    """Open it as `open_classifier` does; where there is none, return None, and say why in a line for `-v`."""
     try:
         return open_classifier(backbone)
     except CbirError as error:
@@ -116,7 +116,7 @@ def classifier_of(backbone: Backbone) -> Classifier | None:
 
 
 def class_weights(backbone: Backbone, name: str) -> Floats:
-    """How much each feature has to do with the class `name` of ImageNet, shape (dimension,), not negative.
+    """Weigh each feature by how much it has to do with the class `name` of ImageNet: shape (dimension,), not negative.
 
     These are the absolute weights in the last layer: in a cosine of features that both are multiplied with them,
     signs make no difference. ModelError where there is no such class or the network's classifier has others;
@@ -130,12 +130,12 @@ def class_weights(backbone: Backbone, name: str) -> Floats:
 
 
 def heads_folder() -> Path:
-    """Where the classifiers of networks are kept."""
+    """Return the folder of the classifiers of networks."""
     return cache_folder("heads")
 
 
 def _head(backbone: Backbone) -> Floats:
-    """The last layer, shape (CLASSES, dimension + 1): a row of weights for each class, and its bias at the end.
+    """Read the last layer, shape (CLASSES, dimension + 1): a row of weights for each class, and its bias at the end.
 
     From the cache, which saves loading torch. A file there is a SHA-256 and what it is of: the numbers, or why the
     weights have none.

@@ -26,13 +26,13 @@ class ImageNetClass(NamedTuple):
 
 @cache
 def classes() -> tuple[ImageNetClass, ...]:
-    """All classes in order. `scripts/imagenet_classes.py` made the list."""
+    """Return all classes in order. `scripts/imagenet_classes.py` made the list."""
     text = files("cbir.backbones").joinpath("imagenet_classes.txt").read_text(encoding="ascii")
     return tuple(ImageNetClass(number, *line.split(" ", 1)) for number, line in enumerate(text.splitlines()))
 
 
 def find_class(name: str) -> ImageNetClass:
-    """The class of a name, or of a WordNet id such as n02510455.
+    """Find the class of a name, or of a WordNet id such as n02510455.
 
     Case and what stands between words do not matter where there is only one such class: `grand-piano` is
     "grand piano", but "Cardigan" is a dog and "cardigan" a garment. ModelError, with the nearest names, where there

