@@ -118,7 +118,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
         ctx.exit(CbirError.exit_code)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)  # which would take half a millisecond of each start
 class SearchOptions:
     """What was typed, by the parameters of the command."""
 
