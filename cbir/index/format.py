@@ -99,19 +99,22 @@ class PartsEntry:
     """That an index has parts of its pictures, or is to have them.
 
     `whitening` is the SHA-256 of what their rows were whitened with, None as long as there are none. Where that was
-    learnt on `pictures` of the index, it is in `file`; where not, it came with cbir.
+    learnt on `pictures` of the index, it is in `file`; where not, it came with cbir. `proposer` is where their boxes
+    came from (`cbir.parts.proposals`), None for windows.
     """
 
     whitening: str | None = None
     file: FileEntry | None = None
     pictures: int = 0
+    proposer: str | None = None
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> PartsEntry:
         """Read one entry; ValueError, TypeError or KeyError where it is none."""
         whitening, file = record["whitening"], record.get("file")
         entry = None if file is None else FileEntry.from_json(file, "whitening")
-        return cls(None if whitening is None else sha256(whitening), entry, whole(record.get("pictures", 0)))
+        proposer = None if record.get("proposer") is None else text(record["proposer"], LONGEST_NAME)
+        return cls(None if whitening is None else sha256(whitening), entry, whole(record.get("pictures", 0)), proposer)
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,8 @@ class Meta:
         """The text of `meta.json`, with a checksum of itself."""
         record = asdict(self.but(blocks=(), candidates=None))
         del record["candidates"]
+        if self.parts is not None and self.parts.proposer is None:
+            del record["parts"]["proposer"]
         record["blocks"] = [block.to_json() for block in self.blocks]
         record["shortlist"] = self.candidates and self.candidates.to_json()
         return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"

@@ -88,7 +88,7 @@ def without_damaged_columns(directory: Path, meta: Meta, *, verify: bool = False
         problem = _mismatch(directory, meta.parts.file)
         if problem:
             problems.append(problem)
-            meta = meta.without_parts().but(parts=PartsEntry())
+            meta = meta.without_parts().but(parts=PartsEntry(proposer=meta.parts.proposer))
     if meta.refused is not None:
         try:
             refused.load(directory, meta.refused)

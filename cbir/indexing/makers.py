@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cbir.backbones.head import classifier_of
@@ -92,22 +92,23 @@ def _parts(making: Making) -> RecordMaker | None:
         return None
     from cbir.parts.learning import ENOUGH, general_name, learn, whitening_of_index
     from cbir.parts.maker import PartMaker
+    from cbir.parts.proposals import proposer_of
     from cbir.parts.whitening import Whitening, general
 
-    backbone = making.extractor.backbone
+    backbone, proposer = making.extractor.backbone, proposer_of(entry.proposer, writer.directory.name)
     if entry.whitening is not None:
         known = Index(writer.directory, writer.meta.but(blocks=(), candidates=None))
-        return PartMaker(whitening_of_index(known, backbone))
+        return PartMaker(whitening_of_index(known, backbone), proposer=proposer)
     files = [making.root / file.path for file in (*plan.fresh, *plan.to_read_again)]
     whitening = general(backbone)
     if whitening is not None and len(files) < ENOUGH:
-        making.parts = PartsEntry(general_name(backbone))
-        return PartMaker(whitening)
-    learnt = learn(files, making.extractor, making.watch)
+        making.parts = replace(entry, whitening=general_name(backbone))
+        return PartMaker(whitening, proposer=proposer)
+    learnt = learn(files, making.extractor, making.watch, proposer)
     if learnt is None:  # no picture can be read, so there are no parts to be made either
         return None
-    making.parts = writer.keep_whitening(learnt.content, len(learnt.means))
-    return PartMaker(Whitening.from_bytes(learnt.content), learnt.means)
+    making.parts = replace(writer.keep_whitening(learnt.content, len(learnt.means)), proposer=entry.proposer)
+    return PartMaker(Whitening.from_bytes(learnt.content), learnt.means, proposer)
 
 
 #: By the name of the column that each fills, or of the group of columns.

@@ -56,7 +56,8 @@ class Options:
     `repair` drops blocks, or their files of columns, that are damaged, so that their pictures are read again, and looks
     once more for what could not be found. `rehash` reads the contents of all files; `retry_skipped`, and `repair`, try
     those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
-    pictures from now on (docs/parts.md); None leaves that as it is. Pictures of more than `max_pixels` are skipped.
+    pictures from now on (docs/parts.md), their boxes from the `proposer` of that name, by default windows; None leaves
+    that as it is. Pictures of more than `max_pixels` are skipped.
     """
 
     model: str | None = None
@@ -71,6 +72,7 @@ class Options:
     max_pixels: int = MAX_PIXELS
     wait: float = 0
     parts: bool | None = None
+    proposer: str | None = None
 
 
 def preview(target: Target, options: Options) -> Plan:
@@ -186,7 +188,7 @@ def _extractor(
         max_pixels=options.max_pixels,
         leave_own=True,
     )
-    parts = wanted.meta.parts if wanted is not None else PartsEntry() if options.parts else None
+    parts = wanted.meta.parts if wanted is not None else _new_parts(options)
     making = Making(extractor, plan, writer, target.root, watch, parts)
     extractor = extractor.with_makers(make_makers(making))
     lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
@@ -288,8 +290,17 @@ def _with_or_without_parts(index: Index | None, options: Options) -> Index | Non
     """The index as it is to be as for parts of its pictures; nothing is written."""
     if index is None or options.parts is None or options.parts is (index.meta.parts is not None):
         return index
-    meta = index.meta.but(parts=PartsEntry()) if options.parts else index.meta.without_parts()
+    meta = index.meta.but(parts=_new_parts(options)) if options.parts else index.meta.without_parts()
     return Index(index.directory, meta)
+
+
+def _new_parts(options: Options) -> PartsEntry | None:
+    """What an index that has no parts yet is to say of them."""
+    if not options.parts:
+        return None
+    from cbir.parts.proposals import remembered
+
+    return PartsEntry(proposer=remembered(options.proposer))
 
 
 def _take_parts_away(directory: Path) -> None:

@@ -19,6 +19,7 @@ from cbir.index.datafile import DataFile
 from cbir.index.format import PartsEntry
 from cbir.index.store import Index
 from cbir.parts.maker import start_means
+from cbir.parts.proposals import WINDOWS, Proposer, checked
 from cbir.parts.reader import Means
 from cbir.parts.whitening import MOST_BYTES, Learner, Whitening, general, shipped_content
 
@@ -51,8 +52,8 @@ class Learnt(NamedTuple):
     means: dict[str, Means]
 
 
-def learn(files: Sequence[Path], extractor: Extractor, watch: Watch) -> Learnt | None:
-    """A whitening learnt on a sample of pictures; None where none of them can be read.
+def learn(files: Sequence[Path], extractor: Extractor, watch: Watch, proposer: Proposer = WINDOWS) -> Learnt | None:
+    """Learn a whitening on the parts of a sample of pictures; None where none of them can be read.
 
     The same files give the same sample. ModelError where the network has no maps of what is where in a picture.
     """
@@ -72,7 +73,9 @@ def learn(files: Sequence[Path], extractor: Extractor, watch: Watch) -> Learnt |
         if viewed is not None and content not in known:
             if len(under_way) == engine.depth:
                 add()
-            under_way.append((content, start_means(viewed.size, viewed.arrays[Large.name], engine)))
+            arrays = viewed.arrays[Large.name]
+            regions = checked(proposer, viewed.size, arrays["pixels"])
+            under_way.append((content, start_means(regions, arrays, engine)))
     while under_way:
         add()
     if not learner.pictures:

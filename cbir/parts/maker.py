@@ -14,12 +14,12 @@ from cbir.images.large import Large
 from cbir.index.columns.column import Records
 from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
 from cbir.parts.codes import quantised, signs
+from cbir.parts.proposals import WINDOWS, Proposer, Regions, checked
 from cbir.parts.reader import Maps, Means, means_of
-from cbir.parts.windows import Grid, grid
 
 if TYPE_CHECKING:
     from cbir.engines.engine import Engine
-    from cbir.images.views import Arrays, Size
+    from cbir.images.views import Arrays
     from cbir.parts.whitening import Whitening
 
 #: Images whose rows are made at a time.
@@ -29,15 +29,19 @@ _TOGETHER = 8
 class PartMaker:
     """Makes the rows of images' parts with a network and its whitening.
 
-    `known` are means of windows of some images, by the SHA-256 of their contents, with which the network is done.
+    `known` are means of parts of some images, by the SHA-256 of their contents, with which the network is done. The
+    parts are those of the `proposer`.
     """
 
     columns = (PARTS.name, SIGNS.name)
     view = Large()
     needs_features = False
 
-    def __init__(self, whitening: Whitening, known: Mapping[str, Means] | None = None) -> None:
+    def __init__(
+        self, whitening: Whitening, known: Mapping[str, Means] | None = None, proposer: Proposer = WINDOWS
+    ) -> None:
         self._whitening = whitening
+        self._proposer = proposer
         self._known = dict(known or {})
 
     def run(self, items: Iterable[Item], engine: LazyEngine) -> Iterator[Mapping[str, Records]]:
@@ -47,16 +51,16 @@ class PartMaker:
         for item in items:
             entry = _Waiting()
             if item.arrays is not None:
-                entry.windows = grid(*item.size)
+                entry.regions = checked(self._proposer, item.size, item.arrays["pixels"])
                 entry.means = self._known.pop(item.sha256, None)
                 if entry.means is None:
                     if len(under_way) == engine.opened().depth:
                         under_way.popleft().finish()
-                    entry.start(item.size, item.arrays, engine.opened())
+                    entry.start(item.arrays, engine.opened())
                     under_way.append(entry)
             waiting.append(entry)
             ready = next((place for place, entry in enumerate(waiting) if entry.is_under_way), len(waiting))
-            if ready >= _TOGETHER or (ready and waiting[0].windows is None):
+            if ready >= _TOGETHER or (ready and waiting[0].regions is None):
                 yield from self._made([waiting.popleft() for _ in range(ready)])
         while under_way:
             under_way.popleft().finish()
@@ -72,20 +76,20 @@ class PartMaker:
             its_signs = signs(numbers)
         first = 0
         for entry in finished:
-            if entry.windows is None or numbers is None or its_signs is None:
+            if entry.regions is None or numbers is None or its_signs is None:
                 yield {}
                 continue
-            stop = first + len(entry.windows)
-            parts, stored_signs = pack(PartRows(entry.windows.boxes(), numbers[first:stop], its_signs[first:stop]))
+            stop = first + len(entry.regions)
+            parts, stored_signs = pack(PartRows(entry.regions.boxes(), numbers[first:stop], its_signs[first:stop]))
             yield {PARTS.name: parts, SIGNS.name: stored_signs}
             first = stop
 
 
 class _Waiting:
-    """An image that waits for the network, or for its rows to be made of its means; or nothing, without windows."""
+    """An image that waits for the network, or for its rows to be made of its means; or nothing, without regions."""
 
     def __init__(self) -> None:
-        self.windows: Grid | None = None
+        self.regions: Regions | None = None
         self.means: Means | None = None
         self._finish: Callable[[], Means] | None = None
 
@@ -93,23 +97,24 @@ class _Waiting:
     def is_under_way(self) -> bool:
         return self._finish is not None
 
-    def start(self, size: Size, arrays: Arrays, engine: Engine) -> None:
-        self._finish = start_means(size, arrays, engine)
+    def start(self, arrays: Arrays, engine: Engine) -> None:
+        assert self.regions is not None
+        self._finish = start_means(self.regions, arrays, engine)
 
     def finish(self) -> None:
         assert self._finish is not None
         self.means, self._finish = self._finish(), None
 
 
-def start_means(size: Size, arrays: Arrays, engine: Engine) -> Callable[[], Means]:
-    """Begin with the means of an image's maps in its windows; what is returned waits for them.
+def start_means(regions: Regions, arrays: Arrays, engine: Engine) -> Callable[[], Means]:
+    """Begin with the means of an image's maps in its regions; what is returned waits for them.
 
-    `size` is the image's own, and `arrays` are those of `Large`.
+    `arrays` are those of `Large`.
     """
-    windows, maps = grid(*size), engine.start_places(arrays["pixels"][np.newaxis])
+    maps = engine.start_places(arrays["pixels"][np.newaxis])
 
     def finish() -> Means:
         coarse, fine = maps()
-        return means_of(windows, Maps(coarse[0], fine[0]))
+        return means_of(regions, Maps(coarse[0], fine[0]))
 
     return finish

@@ -12,6 +12,7 @@ from cbir.engines.engine import Engine
 from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.images.large import network_size as network_size
 from cbir.images.regions import Region
+from cbir.parts.proposals import Regions
 from cbir.parts.windows import Grid, grid
 from cbir.utils.vectors import Floats, l2_normalize
 
@@ -85,9 +86,9 @@ class PartReader:
         return Means(coarse, fine)
 
 
-def means_of(windows: Grid, maps: Maps) -> Means:
-    """The means of a picture's maps in its windows."""
-    return Means(rooted(windows.means(maps.coarse)), l2_normalize(windows.means(maps.fine)))
+def means_of(regions: Regions, maps: Maps) -> Means:
+    """Return the means of an image's maps in its regions."""
+    return Means(rooted(regions.means(maps.coarse)), l2_normalize(regions.means(maps.fine)))
 
 
 def rooted(vectors: Floats) -> Floats:

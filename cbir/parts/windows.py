@@ -60,8 +60,8 @@ class Grid:
 
     def weights(self, rows: int, columns: int) -> Floats:
         """What each cell of a map counts in each mean: shape (rows * columns, len(self))."""
-        down = _shares(self.down, self.side, self.height, rows)
-        across = _shares(self.across, self.side, self.width, columns)
+        down = shares(self.down, self.side, self.height, rows)
+        across = shares(self.across, self.side, self.width, columns)
         windows = np.einsum("ij,kl->jlik", down, across).reshape(rows * columns, -1)
         everywhere = np.full((rows * columns, 1), 1 / (rows * columns), dtype=np.float32)
         return np.concatenate([everywhere, windows], axis=1)
@@ -91,8 +91,11 @@ def _weights(width: int, height: int, rows: int, columns: int) -> Floats:
     return grid(width, height).weights(rows, columns)
 
 
-def _shares(starts: Floats, side: float, length: int, cells: int) -> Floats:
-    """What each of a map's cells counts in the mean of each window along one axis, shape (windows, cells)."""
+def shares(starts: Floats, side: float | Floats, length: int, cells: int) -> Floats:
+    """Return each cell's share of the mean of each window along one axis, shape (windows, cells).
+
+    `side` is that of all windows, or of each, shape (windows, 1), in pixels of an axis of `length`.
+    """
     edges = np.arange(cells + 1) * (length / cells)
     begins, ends = starts[:, np.newaxis], starts[:, np.newaxis] + side
     covered = np.clip(np.minimum(ends, edges[1:]) - np.maximum(begins, edges[:-1]), 0, None)
