@@ -12,11 +12,29 @@ from typing import TYPE_CHECKING, Any
 from cbir._version import __version__
 
 if TYPE_CHECKING:
+    from cbir.collection import Collection as Collection
+    from cbir.collection import open as open  # noqa: A004  # as `io.open` and `gzip.open` are called
     from cbir.duplicates.find import find_duplicates as find_duplicates
     from cbir.errors import CbirError as CbirError
+    from cbir.errors import DecodersError as DecodersError
+    from cbir.errors import EngineError as EngineError
     from cbir.errors import ImageReadError as ImageReadError
+    from cbir.errors import IndexConflictError as IndexConflictError
+    from cbir.errors import IndexDamagedError as IndexDamagedError
+    from cbir.errors import IndexLockedError as IndexLockedError
+    from cbir.errors import IndexNotFoundError as IndexNotFoundError
+    from cbir.errors import IndexWriteError as IndexWriteError
+    from cbir.errors import ModelError as ModelError
+    from cbir.errors import OutputRefusedError as OutputRefusedError
+    from cbir.errors import OwnOutputError as OwnOutputError
+    from cbir.errors import RefusedToForgetError as RefusedToForgetError
+    from cbir.errors import RegionError as RegionError
+    from cbir.errors import StdoutError as StdoutError
+    from cbir.errors import WeightsError as WeightsError
+    from cbir.errors import WordError as WordError
     from cbir.extract.extractor import Extractor as Extractor
     from cbir.images.read import read_image as read_image
+    from cbir.images.regions import Box as Box
     from cbir.index.open import open_index as open_index
     from cbir.index.store import Index as Index
     from cbir.indexing.report import Report as Report
@@ -27,6 +45,7 @@ if TYPE_CHECKING:
     from cbir.search.queries import CombinedQuery as CombinedQuery
     from cbir.search.queries import Query as Query
     from cbir.search.queries import TextQuery as TextQuery
+    from cbir.search.queries import VectorQuery as VectorQuery
     from cbir.search.queries import WordQuery as WordQuery
     from cbir.search.results import Match as Match
     from cbir.search.results import SearchResult as SearchResult
@@ -37,29 +56,47 @@ if TYPE_CHECKING:
     from cbir.tags.tagger import Tagger as Tagger
     from cbir.tags.tagger import tag_index as tag_index
 
-
 _HOMES = {
+    "Box": "cbir.images.regions",
     "CbirError": "cbir.errors",
+    "Collection": "cbir.collection",
     "CombinedQuery": "cbir.search.queries",
+    "DecodersError": "cbir.errors",
+    "EngineError": "cbir.errors",
     "Extractor": "cbir.extract.extractor",
     "ImageReadError": "cbir.errors",
     "Index": "cbir.index.store",
+    "IndexConflictError": "cbir.errors",
+    "IndexDamagedError": "cbir.errors",
+    "IndexLockedError": "cbir.errors",
+    "IndexNotFoundError": "cbir.errors",
+    "IndexWriteError": "cbir.errors",
     "Located": "cbir.locate.locator",
     "Locator": "cbir.locate.locator",
     "Match": "cbir.search.results",
+    "ModelError": "cbir.errors",
+    "OutputRefusedError": "cbir.errors",
+    "OwnOutputError": "cbir.errors",
     "Query": "cbir.search.queries",
-    "Report": "cbir.indexing.apply",
+    "RefusedToForgetError": "cbir.errors",
+    "RegionError": "cbir.errors",
+    "Report": "cbir.indexing.report",
     "SearchResult": "cbir.search.results",
     "Searcher": "cbir.search.searcher",
     "Segmentation": "cbir.segment.segmentation",
     "Segmenter": "cbir.segment.segmenter",
+    "StdoutError": "cbir.errors",
     "Tagged": "cbir.tags.tagger",
     "Tagger": "cbir.tags.tagger",
     "TextQuery": "cbir.search.queries",
+    "VectorQuery": "cbir.search.queries",
+    "WeightsError": "cbir.errors",
+    "WordError": "cbir.errors",
     "WordQuery": "cbir.search.queries",
     "find_duplicates": "cbir.duplicates.find",
     "index_folder": "cbir.indexing.run",
     "map_index": "cbir.map.collection",
+    "open": "cbir.collection",
     "open_index": "cbir.index.open",
     "read_image": "cbir.images.read",
     "tag_index": "cbir.tags.tagger",

@@ -15,6 +15,7 @@ from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
+    from cbir.images.source import ImageSource, NamedImage
     from cbir.words.vocabulary import Word
 
 #: How far a query moves away from what it is to be unlike: docs/method/queries.md has what others give.
@@ -147,7 +148,7 @@ class CombinedQuery:
 
 @dataclass(frozen=True)
 class WordQuery:
-    """What shows all of `words` and nothing of `without`, and is like `picture`, if there is one.
+    """A query for images that show all of `words`, nothing of `without`, and are like `picture`, if there is one.
 
     ValueError where there is no word at all.
     """
@@ -250,12 +251,42 @@ class TextQuery:
         return {"query": self.text, "text": self.text}
 
 
-AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery
+@dataclass(frozen=True, eq=False)
+class VectorQuery:
+    """A feature to search by: `vector`, float32 of shape (dimension,) and of any length.
+
+    ValueError where it is zero, or not finite.
+    """
+
+    vector: Floats
+    name: str = "the vector"
+
+    images: ClassVar[tuple[ImageQuery, ...]] = ()
+    like: ClassVar[tuple[ImageQuery, ...]] = ()
+    spoken: ClassVar[str] = ""
+    figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.vector).all() or not self.vector.any():
+            raise ValueError("a vector to search by has a direction: it is neither zero nor infinite")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the query's own keys of a result's JSON record."""
+        return {"query": self.name}
 
 
-def as_query(query: AnyQuery | str | Path) -> AnyQuery:
-    """Return the query itself; that by a file where its name is given."""
-    return ImageQuery.from_path(query) if isinstance(query, (str, Path)) else query
+AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery
+
+
+def as_query(query: AnyQuery | ImageSource | NamedImage) -> AnyQuery:
+    """Return the query itself; one by the image where an image is given. Raises ImageReadError of a stream."""
+    if isinstance(query, (str, Path)):
+        return ImageQuery.from_path(query)
+    if isinstance(query, AnyQuery):
+        return query
+    from cbir.images.source import name_of, open_source  # which loads Pillow, and names of files need none of it
+
+    return ImageQuery(open_source(query), name_of(query))
 
 
 @dataclass(frozen=True)

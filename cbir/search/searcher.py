@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.engines.lazy import LazyEngine
+from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
@@ -22,23 +23,37 @@ from cbir.search.searched import SearchedIndex
 from cbir.search.strategies import SearchLimits, SearchRequest, Strategies
 from cbir.utils.vectors import Floats
 
+if TYPE_CHECKING:
+    from cbir.images.source import ImageSource, NamedImage
+
 Rows = npt.NDArray[np.int64]
 
 
 class Searcher:
-    """Searches one index. The network is loaded when the first query is not in the index already."""
+    """Searches one index. The network is loaded when the first query is not in the index already.
 
-    def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None, expected: int = 1):
+    `engine` is as in `open_engine`, or one that is shared; `weights` is the file of the network's weights, if they have
+    moved; `expected` is about how many queries there will be. Any number of threads may share a searcher.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        *,
+        engine: LazyEngine | str | None = None,
+        weights: str | None = None,
+        expected: int = 1,
+    ) -> None:
         self.index = index
         self.backbone = backbone_of(index, weights=weights)
-        shared = LazyEngine(self.backbone, engine, expected=expected)
+        shared = lazy_engine(self.backbone, engine, expected=expected)
         self._pictures = QueryPictures(index, Extractor(self.backbone, engine=shared, expected=expected), shared)
         self._searched = SearchedIndex(index, shared)
         self._strategies = Strategies(self._searched)
 
     def search(
         self,
-        queries: Iterable[AnyQuery | str | Path],
+        queries: Iterable[AnyQuery | ImageSource | NamedImage],
         *,
         count: int = 10,
         reranked: bool = True,
@@ -85,7 +100,9 @@ class Searcher:
             rows, cosines = rows[keep], cosines[keep]
         return rows[:count], cosines[:count]
 
-    def _search(self, queries: Iterable[AnyQuery | str | Path], request: SearchRequest) -> Iterator[SearchResult]:
+    def _search(
+        self, queries: Iterable[AnyQuery | ImageSource | NamedImage], request: SearchRequest
+    ) -> Iterator[SearchResult]:
         refused: CbirError | ValueError | TypeError | None = None
         class_weights = _class_called(request.class_name)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cbir.errors import CbirError, ModelError
 from cbir.index.quantiles import CosineQuantiles
-from cbir.search.queries import AnyQuery, Combination, CombinedQuery, ImageQuery, TextQuery, WordQuery
+from cbir.search.queries import AnyQuery, Combination, CombinedQuery, ImageQuery, TextQuery, VectorQuery, WordQuery
 from cbir.search.resolve import QueryPicture
 from cbir.search.results import Match
 from cbir.search.searched import SearchedIndex
@@ -96,18 +96,25 @@ class Strategy(ABC, Generic[Of]):
         return matches
 
 
-class ByVector(Strategy[ImageQuery | CombinedQuery]):
+class ByVector(Strategy[ImageQuery | CombinedQuery | VectorQuery]):
     """By the features of whole pictures, or of a region that is compared with whole pictures."""
+
+    def check(self, query: ImageQuery | CombinedQuery | VectorQuery, request: SearchRequest) -> None:
+        """Raise ValueError where a vector is no feature of the index's network."""
+        wanted = (self.searched.index.dimension,)
+        if isinstance(query, VectorQuery) and query.vector.shape != wanted:
+            raise ValueError(f"a vector to search by has shape {wanted} here, and not {query.vector.shape}")
 
     def find(
         self,
-        query: ImageQuery | CombinedQuery,
+        query: ImageQuery | CombinedQuery | VectorQuery,
         images: Sequence[QueryPicture],
         own: list[int],
         request: SearchRequest,
     ) -> list[Match]:
         """Return the matches nearest to one feature, that of the image or of all together."""
-        feature, ranker = _combine(query, self._features(images)), self.searched.ranker(request.class_name)
+        features = [l2_normalize(query.vector)] if isinstance(query, VectorQuery) else self._features(images)
+        feature, ranker = _combine(query, features), self.searched.ranker(request.class_name)
         ranking = ranker.ranked(feature.direction, request.count + len(own), reranked=request.reranked)
         relevance = ranker.relevance(ranking) if _is_plain(query) else None
         rows, scores = ranking.rows, ranking.cosines
@@ -239,6 +246,7 @@ class Strategies:
     _BY_TYPE: ClassVar[dict[type, type[Strategy[Any]]]] = {
         ImageQuery: ByVector,
         CombinedQuery: ByVector,
+        VectorQuery: ByVector,
         WordQuery: ByWords,
         TextQuery: ByText,
     }
@@ -265,11 +273,11 @@ class Strategies:
         raise TypeError(f"a query is a picture, words, a text or a combination, and no {type(query).__name__}")
 
 
-def _combine(query: ImageQuery | CombinedQuery, features: Sequence[Floats]) -> Combination:
+def _combine(query: ImageQuery | CombinedQuery | VectorQuery, features: Sequence[Floats]) -> Combination:
     """One feature of those of a query's pictures."""
     return query.combine(features) if isinstance(query, CombinedQuery) else Combination(features[0], features[0])
 
 
-def _is_plain(query: ImageQuery | CombinedQuery) -> bool:
+def _is_plain(query: ImageQuery | CombinedQuery | VectorQuery) -> bool:
     """Whether relevance is known of a query's matches: of whole pictures, and nothing to be unlike."""
     return query.images == query.like and all(image.region is None for image in query.like)

@@ -1,0 +1,189 @@
+"""A collection: an index together with its network, as Python code uses both."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.engines.lazy import LazyEngine
+from cbir.errors import IndexConflictError
+from cbir.extract.extractor import Extractor
+from cbir.extract.of_index import backbone_of
+from cbir.index.format import load_meta
+from cbir.index.open import open_index
+from cbir.index.store import Index
+from cbir.search.queries import AnyQuery, VectorQuery
+from cbir.search.results import Match, SearchResult
+from cbir.search.searcher import Searcher
+from cbir.utils.vectors import Floats
+
+if TYPE_CHECKING:
+    from cbir.backbones.backbone import Backbone
+    from cbir.images.source import ImageSource, NamedImage
+    from cbir.indexing.report import Report
+
+Rows = npt.NDArray[np.int64]
+
+
+def open(name: str | Path | None = None, *, engine: str | None = None, weights: str | None = None) -> Collection:
+    """Open a collection by its index's name or path; without one, the only index there is.
+
+    `engine` is "auto", "openvino" or "torch", `weights` the file of the network's weights, if they have moved. Raises
+    IndexNotFoundError, IndexDamagedError, and IndexConflictError where `weights` are others.
+    """
+    return Collection(open_index(name), engine=engine, weights=weights)
+
+
+class Collection:
+    """An index and its network, which is loaded at the first image that is not in the index.
+
+    Any number of threads may share one. It answers from one committed state of the index; `update` and `reload` go on
+    to a newer one. `engine` and `weights` are as in `open`.
+    """
+
+    def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None) -> None:
+        self.backbone: Backbone = backbone_of(index, weights=weights)
+        self._weights = weights
+        self._engine_name = engine
+        self._engine = LazyEngine(self.backbone, engine)
+        self._extractor = Extractor(self.backbone, engine=self._engine)
+        self._going_on = threading.Lock()
+        self._state = self._answering(index)
+
+    def __repr__(self) -> str:
+        return f"<Collection {self.name}: {len(self):,} images by {self.backbone.name}>"
+
+    def __len__(self) -> int:
+        """Count its images."""
+        return len(self.index)
+
+    @property
+    def index(self) -> Index:
+        """The state of the index that answers."""
+        return self._state.index
+
+    @property
+    def name(self) -> str:
+        """The index's name: that of its directory."""
+        return self.index.directory.name
+
+    @property
+    def root(self) -> Path:
+        """The folder whose images are in the index."""
+        return self.index.root
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of a feature."""
+        return self.index.dimension
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of its images in the index, ascending, shape (n,): those of `Match.row`."""
+        return self._state.rows
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The images' files, in the order of `rows`."""
+        return self._state.paths
+
+    def features(self, rows: Sequence[int] | Rows | None = None) -> Floats:
+        """Return the features of `rows`, by default of all images in the order of `paths`.
+
+        Float32, shape (n, dimension), each of length 1. Raises IndexDamagedError; IndexError where there is no such
+        row.
+        """
+        state = self._state
+        wanted = state.rows if rows is None else np.asarray(rows, dtype=np.int64)
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < state.index.rows):
+            raise IndexError(f"{self.name} has rows 0 to {state.index.rows - 1}")
+        return state.index.features(wanted)
+
+    def encode(self, images: Iterable[ImageSource | NamedImage], *, normalize: bool = True) -> Floats:
+        """Compute the features of several images by the collection's network: see `Extractor.encode`."""
+        return self._extractor.encode(images, normalize=normalize)
+
+    def search(self, query: AnyQuery | ImageSource | NamedImage, count: int = 10, **options: Any) -> list[Match]:
+        """Find the `count` images that are most like `query`, best first.
+
+        `query` is an image, or one of the queries of `cbir`; `options` are those of `Searcher.search`. Raises
+        ImageReadError or RegionError where the query cannot be read, and all that `Searcher.search` raises.
+        """
+        result = next(self.search_many([query], count, **options))
+        if result.error is not None:
+            raise result.error
+        return result.matches
+
+    def search_many(
+        self, queries: Iterable[AnyQuery | ImageSource | NamedImage], count: int = 10, **options: Any
+    ) -> Iterator[SearchResult]:
+        """Search by each of `queries`, in order; one that cannot be read has its error in its result.
+
+        They go through the network in batches: this is faster than as many calls of `search`.
+        """
+        return self._state.searcher.search(queries, count=count, **options)
+
+    def search_vector(self, vector: npt.ArrayLike, count: int = 10, **options: Any) -> list[Match]:
+        """Find the `count` images whose features are most like `vector`, shape (dimension,), of any length.
+
+        ValueError where it has another shape, is zero, or is not finite.
+        """
+        return self.search(VectorQuery(np.asarray(vector, dtype=np.float32)), count, **options)
+
+    def update(self, **options: Any) -> Report:
+        """Bring the index up to date with its folder, as `cbir index` does, and answer from its new state.
+
+        `options` are those of `index_folder`, but for the network's, which is the collection's. Returns what was done;
+        raises what `index_folder` raises. Other threads search the old state until it is done.
+        """
+        from cbir.indexing.run import index_folder
+
+        with self._going_on:
+            directory = f"{self.index.directory.absolute()}/"
+            given = {"engine": self._engine_name, "weights": self._weights, **options}
+            index, report = index_folder(self.root, directory, **given)
+            self._state = self._answering(index)
+        return report
+
+    def reload(self) -> bool:
+        """Answer from the newest state of the index, and tell whether another run has made one.
+
+        Raises IndexNotFoundError where the index is gone, IndexConflictError where another network made it anew.
+        """
+        with self._going_on:
+            if load_meta(self.index.directory) == self.index.meta:
+                return False
+            self._state = self._answering(Index.open(self.index.directory))
+        return True
+
+    def _answering(self, index: Index) -> _State:
+        backbone = backbone_of(index, weights=self._weights)
+        if (backbone.name, backbone.weights.identity) != (self.backbone.name, self.backbone.weights.identity):
+            raise IndexConflictError(
+                f"The index {index.directory} is by {backbone.name} now, not by {self.backbone.name}: open it again."
+            )
+        return _State(index, Searcher(index, engine=self._engine, weights=self._weights))
+
+
+@dataclass(frozen=True)
+class _State:
+    """One committed state, and what searches it."""
+
+    index: Index
+    searcher: Searcher
+
+    @cached_property
+    def rows(self) -> Rows:
+        return np.flatnonzero(self.index.valid)
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        names = self.index.files().paths
+        return tuple(self.index.root / names[row] for row in self.rows.tolist())
