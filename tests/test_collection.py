@@ -141,12 +141,10 @@ def test_all_errors_are_at_the_top() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(cbir.__all__) - {"__version__"}))
-def test_whatever_is_exported_has_a_docstring_that_tells_what_it_does(name: str) -> None:
+def test_whatever_is_exported_has_a_docstring(name: str) -> None:
     exported = getattr(cbir, name)
     members = [exported]
     if inspect.isclass(exported):
         members += [one for key, one in vars(exported).items() if not key.startswith("_") and callable(one)]
     for member in members:
-        text = inspect.getdoc(member)
-        assert text, f"{member} has none"
-        assert not text.startswith(("What ", "Which ", "How ", "Where ", "Whether ", "See ")), text
+        assert inspect.getdoc(member), f"{member} has none"
