@@ -41,6 +41,9 @@ class SearchLimits(NamedTuple):
         return keep
 
 
+NO_LIMITS = SearchLimits()
+
+
 @dataclass(frozen=True)
 class SearchRequest:
     """Which matches of each query are wanted, and how they are ordered: see `Searcher.search`."""
@@ -48,7 +51,7 @@ class SearchRequest:
     count: int = 10
     reranked: bool = True
     include_self: bool = False
-    limits: SearchLimits = SearchLimits()
+    limits: SearchLimits = NO_LIMITS
     class_name: str | None = None
 
 

@@ -162,19 +162,23 @@ def test_a_batch_ends_where_the_next_name_is_not_written_yet(tmp_path: Path) -> 
     with (tmp_path / "list").open("w", buffering=1) as file:
         for written in (["1.jpg"], ["2.jpg", "3.jpg"], ["4.jpg"]):
             file.write("".join(f"{name}\n" for name in written))
-            assert list(next(batches)) == written
-    assert [list(batch) for batch in batches] in ([], [[]])
+            told: list[str] = []
+            while len(told) < len(written):  # a thread that reads slowly may make two batches of them
+                told += next(batches)
+            assert told == written
+    assert not [name for batch in batches for name in batch]
 
 
 def test_pictures_are_named_before_those_of_each_batch(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("2.jpg\n3.jpg\n")
     pictures = NamedPictures([Path("1.jpg")], tmp_path / "list", Stdin(), null=False)
     assert not pictures.are_none()
-    assert [[one.name for one in batch] for batch in pictures.batches()] == [["1.jpg"], ["2.jpg", "3.jpg"]]
+    first, *others = [[one.name for one in batch] for batch in pictures.batches()]
+    assert (first, [name for batch in others for name in batch]) == (["1.jpg"], ["2.jpg", "3.jpg"])
     pictures = NamedPictures([], tmp_path / "list", Stdin(), null=False)
     assert not pictures.are_none()
-    assert pictures.at_least == 2
-    assert [[one.name for one in batch] for batch in pictures.batches()] == [["2.jpg", "3.jpg"]]
+    assert pictures.at_least >= 1
+    assert [one.name for batch in pictures.batches() for one in batch] == ["2.jpg", "3.jpg"]
     (tmp_path / "list").write_text("\n\n")
     assert NamedPictures([], tmp_path / "list", Stdin(), null=False).are_none()
 
