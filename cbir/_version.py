@@ -1,3 +1,3 @@
 """The version, which modules below the package itself may know too."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -26,7 +26,7 @@ DOCS = CHECKOUT / "docs"
 MADE_BY = "made by scripts/reference.py from the help of the commands: `make docs` makes it again"
 
 #: What man pages have at their foot; to be changed with the version.
-DATE = "2026-11-21"
+DATE = "2026-11-26"
 
 EXIT_CODES = (
     (0, "Done."),
