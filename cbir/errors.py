@@ -1,4 +1,4 @@
-"""What can go wrong for a user.
+"""Errors that a user may meet.
 
 Each error carries the whole sentence that the user reads: what happened, to which file, and what to do.
 The command line prints it after ``Error:`` and exits with ``exit_code``; nothing else is needed there.
@@ -93,9 +93,9 @@ class RefusedToForgetError(CbirError):
 
 
 class StdoutError(CbirError):
-    """What was asked for cannot be written to stdout."""
+    """The requested output cannot be written to stdout."""
 
 
 def reason_of(error: Exception) -> str:
-    """Why the system, or memory, refused something: the words for the inside of a sentence."""
+    """Return why the system, or memory, refused something: words for the inside of a sentence."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

@@ -1,1 +1,1 @@
-"""Which pictures of an index are the same, or nearly."""
+"""Finding the pictures of an index that are the same, or nearly."""

@@ -69,12 +69,11 @@ _STARTS = np.stack([_start(zoom, turn, mirrored) for mirrored in (False, True) f
 
 
 class Aligned(NamedTuple):
-    """How well thumbnails lie over each other, an item a pair: shapes (pairs,), that of `maps` (pairs, 6).
+    """The alignments of pairs of thumbnails, an item a pair: shapes (pairs,), that of `maps` (pairs, 6).
 
-    `correlation` is that of the grey values which both have, `detail` that of what is left of them when they are
-    blurred and the blurred ones taken off; -1 for both where the two have so little in common that it was not sought.
-    `maps` lead from places in the first, in half sides from its middle, to those in the second: (x, y) to
-    (u0 + ux x + uy y, v0 + vx x + vy y).
+    `correlation` is that of the grey values which both have, `detail` that of the same less their blurred versions; -1
+    for both where the two have so little in common that it was not sought. `maps` lead from places in the first, in
+    half sides from its middle, to those in the second: (x, y) to (u0 + ux x + uy y, v0 + vx x + vy y).
     """
 
     correlation: Floats
@@ -134,7 +133,7 @@ def align(thumbnails: Prepared, first: Places, second: Places, start: Places) ->
 
 
 def _gaussian(sigma: float) -> Floats:
-    """What blurs SIDE pixels in a row, shape (SIDE, SIDE); at the edges its weights are of the rest."""
+    """Return a matrix that blurs SIDE pixels in a row, shape (SIDE, SIDE); each row of it adds up to 1."""
     places = np.arange(SIDE)
     weights = np.exp(-((places[:, np.newaxis] - places) ** 2) / (2 * sigma**2)).astype(np.float32)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
@@ -232,7 +231,7 @@ def _sampled(grid: _Grid, pictures: Floats, maps: Floats) -> tuple[Floats, Float
 
 
 def _sloped(grid: _Grid, pictures: Floats, maps: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """What `_sampled` returns, and the gradients across and down."""
+    """Return the result of `_sampled`, and the gradients across and down."""
     (upper, to_upper), (lower, to_lower), y, inside = _between(grid, pictures, maps)
     half, down = np.float32(grid.side / 2), lower - upper
     return upper + down * y, inside, (to_upper + (to_lower - to_upper) * y) * half, down * half
@@ -260,7 +259,7 @@ def _between(
 
 
 def _moves() -> Floats:
-    """What leads from halved thumbnails, shape (cells,), to those from all starts, shape (starts · cells,)."""
+    """Return a matrix from halved thumbnails, shape (cells,), to those from all starts, shape (starts · cells,)."""
     half = SIDE // 2
     cells = half**2
     units = np.eye(cells, dtype=np.float32).reshape(cells, half, half)

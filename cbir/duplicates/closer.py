@@ -56,7 +56,7 @@ class Look:
 
     @cached_property
     def detail(self) -> Image.Image:
-        """What blurring takes away, around 128."""
+        """The detail that blurring takes away, around 128."""
         blurred = self.image.filter(ImageFilter.BoxBlur(_SOFT))
         rest = np.asarray(self.image, dtype=np.int16) - np.asarray(blurred, dtype=np.int16)
         return Image.fromarray(np.clip(rest + 128, 0, 255).astype(np.uint8))
@@ -130,7 +130,7 @@ class _Level:
 
 
 def agreement(one: Look, other: Look, map_: Floats) -> float | None:
-    """How much two pictures agree in detail: from 0, at which they are different ones, to 1.
+    """Measure how much two pictures agree in detail: from 0, for different ones, to 1.
 
     `map_` leads from places in the first to those in the other. None where they are too small or have too little detail
     to tell.
@@ -181,7 +181,7 @@ def _blocks(image: Image.Image, width: int, height: int) -> Floats:
 
 
 def _inside(one: Look, map_: Floats, width: int, height: int) -> npt.NDArray[np.bool_]:
-    """Which blocks the other picture covers as a whole."""
+    """Return a mask of the blocks that the other picture covers as a whole."""
     across = np.arange(width + 1) * (2 * _BLOCK / one.width) - 1
     down = np.arange(height + 1)[:, np.newaxis] * (2 * _BLOCK / one.height) - 1
     has = (np.abs(map_[0] + map_[1] * across + map_[2] * down) <= 1.001) & (
@@ -260,7 +260,7 @@ def _step(one: _Level, other: _Level, map_: Floats) -> tuple[Floats, float] | No
 
 
 def _line(its: Floats, values: Floats, weights: Floats) -> Floats:
-    """What a straight line makes of `its`, the one that comes closest to `values`."""
+    """Map `its` by the straight line that brings it closest to `values`."""
     whole = max(float(weights.sum()), 1e-6)
     its = its - float(weights @ its) / whole
     slope = float(weights @ (its * values)) / max(float(weights @ (its * its)), 1e-6)

@@ -67,7 +67,7 @@ class Looks:
 
 
 class PairComparison:
-    """What is known of the pairs of some rows, as `groups.Comparison` asks for it.
+    """The comparison of pairs of some rows, as `groups.Comparison` asks for it.
 
     `near` has what the thumbnails take for the same picture, or nearly so if there are `looks` to tell.
     """

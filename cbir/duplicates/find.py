@@ -73,7 +73,7 @@ class Group:
 
 @dataclass
 class Duplicates:
-    """What was found, the biggest group first.
+    """The duplicates in an index, the biggest group first.
 
     `without_thumbnails` counts pictures of which only the content was compared, `unread` those in groups whose files
     could not be read for a closer look, so that their thumbnails alone decided. `stale` are files that are gone or have
@@ -96,11 +96,11 @@ class Duplicates:
 def find_duplicates(
     index: Index, min_score: float = MIN_SCORE, *, exact: bool = False, quick: bool = False
 ) -> Duplicates:
-    """Find the groups of an index, `exact` ones only by content, for which no features are read.
+    """Find the groups of an index; `exact` compares contents only and reads no features.
 
-    Files are looked at to leave out what has changed or goes by two names; and, unless it is to be `quick`, those
-    that their thumbnails take for the same picture are read and compared once more. Where their folder is not there,
-    because a disk is not, the index is believed.
+    Files are looked at to leave out those that have changed or go by two names. Unless it is to be `quick`, those that
+    their thumbnails take for the same picture are read and compared once more. Where their folder is not there, because
+    a disk is not, the index is believed.
     """
     indexed, found = index.files(), Duplicates()
     rows_of: dict[str, list[int]] = defaultdict(list)
@@ -193,7 +193,7 @@ def _as_indexed(index: Index, indexed: Files, rows_of: dict[str, list[int]], row
 
 
 def _merit(row: int, indexed: Files, sizes: dict[int, tuple[int, int]]) -> tuple[int, int, int, int]:
-    """What makes a picture worth keeping: many pixels, then a long file, then an old one, then a low row."""
+    """Return a picture's merits, to be compared: many pixels, then a long file, then an old one, then a low row."""
     width, height = sizes.get(row, (0, 0))
     return width * height, indexed.sizes[row], -indexed.mtimes_ns[row], -row
 
@@ -210,7 +210,7 @@ def _sizes(index: Index, rows: list[int]) -> dict[int, tuple[int, int]]:
 
 
 class _Files:
-    """Which rows of a group are files of their own, as they were indexed."""
+    """The rows of a group that are files of their own, as they were indexed."""
 
     def __init__(self, root: Path, indexed: Files, found: Duplicates) -> None:
         self._root = root
@@ -239,7 +239,7 @@ class _Files:
             yield row
 
     def path(self, row: int) -> Path:
-        """Where the file of a row is."""
+        """Return the path of a row's file."""
         return self._root / self._indexed.paths[row]
 
 

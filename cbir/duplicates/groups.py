@@ -20,7 +20,7 @@ JUDGES, CLOSELY = 25, 3
 
 
 class Comparison(Protocol):
-    """What is known of pairs of rows, and what can be found out."""
+    """The scores of pairs of rows, known already or found out when asked for."""
 
     @property
     def near(self) -> Mapping[int, Mapping[int, float]]:

@@ -1,7 +1,7 @@
-"""Which pictures of an index are near-duplicates of each other, pair by pair.
+"""Finding the near-duplicates among the pictures of an index, pair by pair.
 
-Candidates are each content's nearest by cosine, by the index's own where it has such; their thumbnails decide. What is
-needed of memory does not grow with the index, but for the pairs themselves.
+Candidates are each content's nearest by cosine, from the index's own candidates where it has them; their thumbnails
+decide. The memory needed does not grow with the index, but for the pairs themselves.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Pairs(NamedTuple):
 
 
 def score(cosines: Floats, correlations: Floats, details: Floats) -> Floats:
-    """How probable it is that two pictures are the same one, from 0 to 1."""
+    """Return the probabilities that two pictures are the same one, from 0 to 1."""
     cosine, correlation, detail = WEIGHTS
     total = cosine * cosines + correlation * correlations + detail * details + BIAS
     return np.asarray(1 / (1 + np.exp(-np.clip(total, -50, 50))), dtype=np.float32)
@@ -210,7 +210,7 @@ def _listed(
 
 
 def in_threads(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """What `work` makes of each item, in order."""
+    """Yield the results of `work` for the items, in order, computed in threads."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(max(1, min(cores, 8)), thread_name_prefix="pairs") as pool:
         yield from pool.map(work, items)

@@ -58,11 +58,11 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
     `source` is a path, the bytes of a file, a binary stream, a Pillow image or an array. A picture of more than
     `max_pixels` is refused before it is decoded.
 
-    Returns a uint8 array of shape (height, width, 3). Transparent pixels are laid over white; of an animation or
-    a multi-page file the first frame counts; 16-bit and float greys are brought to 8 bits; embedded colour profiles
-    are followed.
+    Returns a uint8 array of shape (height, width, 3). Transparent pixels are laid over white; of an animation or a
+    multi-page file the first frame counts; 16-bit and float greys are brought to 8 bits; embedded colour profiles are
+    followed.
 
-    Raises ImageReadError for whatever is no readable picture.
+    Raises ImageReadError where `source` is no readable picture.
     """
     return np.asarray(open_image(source, max_pixels=max_pixels))
 
@@ -101,7 +101,10 @@ def decode_reduced(
 def decode_with_size(
     data: bytes, *, name: str, at_least: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, Extent, tuple[int, int]]:
-    """What `decode_reduced` returns (`decode`, without `at_least`), the box, and the picture's own width and height."""
+    """Decode as `decode_reduced` does, or as `decode` without `at_least`.
+
+    Returns the image, the box, and the picture's own width and height. Raises ImageReadError.
+    """
     decoded = _decode(data, name, at_least, max_pixels)
     return decoded.image, decoded.box, decoded.size
 
@@ -109,7 +112,7 @@ def decode_with_size(
 def read_thumbnail(
     data: bytes, side: int, *, name: str, max_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """The bytes of a picture file as an upright RGB image of at most `side` pixels in width and height.
+    """Read the bytes of a picture file as an upright RGB image of at most `side` pixels in width and height.
 
     Returns it and the picture's own width and height, upright, in pixels. A smaller picture keeps its size. Raises
     ImageReadError.
@@ -120,7 +123,7 @@ def read_thumbnail(
 def thumbnail_of(
     image: Image.Image, box: Extent, own_size: tuple[int, int], side: int
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """What `read_thumbnail` returns, of what `decode_with_size` does."""
+    """Make the result of `read_thumbnail` from that of `decode_with_size`."""
     width, height = own_size
     scale = min(1.0, side / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -281,7 +284,7 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
 
 
 def _is_heic(data: bytes) -> bool:
-    """Whether a file says of itself that it is HEIC, the format of iPhones, and not AVIF, which has the same frame."""
+    """Tell whether a file says that it is HEIC, the format of iPhones, and not AVIF, which has the same frame."""
     if data[4:8] != b"ftyp":
         return False
     length = min(int.from_bytes(data[:4], "big"), 512)
@@ -313,7 +316,7 @@ def _reduce(image: Image.Image, at_least: int) -> tuple[float, float] | None:
 
 
 def _is_in_scans(image: Image.Image, data: bytes) -> bool:
-    """Whether not all pixels of an opened JPEG come in its first scan, before which Pillow stands."""
+    """Tell whether an opened JPEG, with Pillow standing before its first scan, has pixels in later scans too."""
     channels = len(image.getbands())
     file = getattr(image, "fp", None)
     begin = (file.tell() if file else 0) - 8 - 2 * channels

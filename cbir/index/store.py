@@ -59,7 +59,7 @@ class Index:
 
     @classmethod
     def open(cls, directory: Path, *, features: bool = True) -> Index:
-        """The last committed state of `directory`; without `features`, what is left of it where these are damaged.
+        """Open the last committed state of `directory`; without `features`, what is left of it where these are damaged.
 
         A writer may replace it, and remove files that the new state does not need, while this one is being
         opened; then the newer state is opened.
@@ -82,7 +82,7 @@ class Index:
 
     @property
     def model(self) -> dict[str, Any]:
-        """What made the features."""
+        """The network that made the features, as a backbone's `to_json` gives it."""
         return self.meta.model
 
     @property
@@ -102,7 +102,7 @@ class Index:
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
-        """Which rows count, shape (rows,)."""
+        """A mask of the rows that count, shape (rows,)."""
         if self._valid is None:
             valid = np.ones(self.rows, dtype=np.bool_)
             for start, block in zip(self._starts, self.meta.blocks, strict=False):
@@ -113,7 +113,7 @@ class Index:
 
     @property
     def comparable(self) -> npt.NDArray[np.bool_]:
-        """Which rows count, and have sound features as far as is known, shape (rows,)."""
+        """A mask of the rows that count and whose features are sound, as far as is known, shape (rows,)."""
         if not self._damaged_rows:
             return self.valid
         comparable = self.valid.copy()
@@ -121,7 +121,7 @@ class Index:
         return comparable
 
     def is_sound(self, row: int) -> bool:
-        """Whether the features of a row, if they were read, are such."""
+        """Tell whether the features of a row are sound; True until they have been read."""
         return row not in self._damaged_rows
 
     def __len__(self) -> int:
@@ -129,7 +129,7 @@ class Index:
         return int(self.valid.sum())
 
     def features(self, rows: Sequence[int] | Rows) -> npt.NDArray[np.float32]:
-        """Features of `rows`, shape (len(rows), dimension)."""
+        """Read the features of `rows`, float32, shape (len(rows), dimension)."""
         wanted = np.asarray(rows, dtype=np.int64)
         halves = np.empty((len(wanted), self.meta.dimension), dtype=np.float16)
         for block, chosen, places in self._by_block(wanted):
@@ -182,21 +182,21 @@ class Index:
         return RowClasses(numbers, probabilities)
 
     def missing(self, column: Column, *, unavailable_too: bool = False) -> npt.NDArray[np.bool_]:
-        """Which rows nobody has filled in a column of, shape (rows,); all of a block whose file is damaged.
+        """Return a mask of the rows that lack a column, shape (rows,); all rows of a block whose file is damaged.
 
-        With `unavailable_too`, those whose pictures could not be read for it are among them.
+        With `unavailable_too`, rows whose pictures could not be read for it count as lacking it.
         """
         nothing = np.zeros(0, dtype=np.bool_)
         missing = (block.columns[column.name].missing(unavailable_too=unavailable_too) for block in self._blocks)
         return np.concatenate([nothing, *missing])
 
     def without_classes(self) -> npt.NDArray[np.bool_]:
-        """Which rows nobody has looked for classes of, shape (rows,); all of a block whose classes are damaged."""
+        """Return a mask of the rows that lack classes, shape (rows,); all rows of a block whose classes are damaged."""
         return self.missing(CLASSES)
 
     @property
     def has_damaged_columns(self) -> bool:
-        """Whether the structure of a column's file is unsound; its numbers are looked at when they are read."""
+        """True if the structure of a column's file is unsound; its numbers are looked at when they are read."""
         return any(reader.is_damaged for block in self._blocks for reader in block.columns.values())
 
     def check_column(self, column: Column) -> None:
@@ -205,7 +205,7 @@ class Index:
             block.columns[column.name].check()
 
     def stored(self, column: Column, rows: Sequence[int] | Rows) -> Records:
-        """What a column has of `rows`, shape (len(rows), width); blank where it has nothing."""
+        """Return a column's records of `rows`, shape (len(rows), width); blank where it has none."""
         wanted = np.asarray(rows, dtype=np.int64)
         records = column.blank(len(wanted))
         for block, chosen, places in self._by_block(wanted):
@@ -213,7 +213,7 @@ class Index:
         return records
 
     def stored_items(self, column: Column, rows: Rows, places: Rows) -> Records:
-        """One of the records that a column stores of each of `rows`, shape (n,), at its place: shape (n,)."""
+        """Return one of a column's records of each of `rows`, shape (n,), the one at its place: shape (n,)."""
         records = np.zeros(len(rows), dtype=column.dtype)
         for block, chosen, its_rows in self._by_block(rows):
             records[chosen] = block.columns[column.name].items(its_rows, places[chosen])
@@ -227,7 +227,7 @@ class Index:
             yield self._blocks[number], chosen, rows[chosen] - self._starts[number]
 
     def stored_chunks(self, column: Column) -> Iterator[tuple[int, Records]]:
-        """What a column has of all rows, in order, as pairs of the chunk's first row and the chunk."""
+        """Yield a column's records of all rows, in order, as pairs of the chunk's first row and the chunk."""
         for start, block in zip(self._starts, self._blocks, strict=False):
             for first, chunk in block.columns[column.name].chunks():
                 yield int(start) + first, chunk
@@ -242,7 +242,7 @@ class Index:
         return enumerate(self.files().records())
 
     def files(self) -> Files:
-        """What `records` tells, as lists of one kind each."""
+        """The fields of `records`, each as a list in the rows' order."""
         if len(self._blocks) == 1:
             return self._blocks[0].files.all()
         parts = [block.files.all() for block in self._blocks]
@@ -260,7 +260,7 @@ class Index:
         return found
 
     def find(self, sha256: str) -> list[int]:
-        """The valid rows of files with that content."""
+        """Return the valid rows of files with that content."""
         found = [
             int(start) + row
             for start, block in zip(self._starts, self._blocks, strict=False)
@@ -269,9 +269,9 @@ class Index:
         return [row for row in found if self.valid[row]]
 
     def candidates(self) -> Candidates | None:
-        """What finds candidates among the first rows, where there is such; IndexDamagedError where it is unsound.
+        """Return the finder of candidates among the first rows, or None. Raises IndexDamagedError where it is unsound.
 
-        There is none either where a writer has replaced it since this state was opened.
+        None also where a writer has replaced it since this state was opened.
         """
         if self._candidates is not None:
             self._candidates.check()

@@ -44,7 +44,7 @@ class Report:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every picture that was found is in the index."""
+        """True if every picture that was found is in the index."""
         return not self.skipped and not self.unreadable_folders and not self.unmounted_folders
 
     @property

@@ -1,1 +1,1 @@
-"""Where in an image something is."""
+"""Finding the place of something in an image."""

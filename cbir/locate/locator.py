@@ -1,4 +1,4 @@
-"""Where in a picture is what a query shows.
+"""Locating a query's object in a picture.
 
 Two ways with opposite strengths. By likeness: how like each place's cells of both maps are to the means of the query's,
 and the box that holds most of what stands out; it finds what is of the same kind, mirrored or seen otherwise.
@@ -67,7 +67,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Target:
-    """What is looked for: the means of its cells of both maps, shapes (components,), length 1, and its templates."""
+    """An object to locate: the means of its cells of both maps, shapes (components,), length 1, and its templates."""
 
     coarse: Floats
     fine: Floats
@@ -86,8 +86,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Located:
-    """Where a target is in a picture: `box` in pixels, `score` from 0 to 1, and `heat`, shape (rows, columns) of a
-    coarse grid over the picture, from 0 to 1: how like the target each place is."""
+    """The place of a target in a picture: `box` in pixels, and `score` from 0 to 1.
+
+    `heat`, shape (rows, columns) of a coarse grid over the picture, is each place's likeness to the target, from 0 to
+    1.
+    """
 
     box: Box
     score: float
@@ -109,9 +112,10 @@ class Locator:
         return general(self.reader.backbone)
 
     def target(self, picture: ImageSource, region: Region | str | None = None) -> Target:
-        """What a region of a picture, or all of it, shows. A region may be a box in words, such as "40,30,80,60".
+        """Return the target that a region of a picture shows, or the whole picture.
 
-        RegionError where the picture does not have it, ValueError where the words are no box.
+        A region may be a box in words, such as "40,30,80,60". Raises RegionError where the picture does not have it,
+        ValueError where the words are no box.
         """
         image = open_image(picture)
         if isinstance(region, str):
@@ -132,7 +136,7 @@ class Locator:
         return Target(self._coarse(coarse[np.newaxis])[0], self._fine(fine[np.newaxis])[0], tuple(templates))
 
     def locate(self, target: Target, picture: ImageSource) -> Located:
-        """Where `target` is most likely in a picture."""
+        """Find the most likely place of `target` in a picture. Raises ImageReadError."""
         image = open_image(picture)
         maps = self.reader.maps(image)
         cells = self._cells(maps, SIDE)
@@ -146,7 +150,7 @@ class Locator:
         return Located(Box(left, top, right - left, bottom - top), found.score, np.clip(heat, 0, 1))
 
     def heat(self, target: Target, maps: Maps, cells: Floats) -> Floats:
-        """The mean of both maps' cosines with the target's means, on the grid of the fine map: shape (rows, columns).
+        """Return the mean of both maps' cosines with the target's means, on the fine map's grid: shape (rows, columns).
 
         `cells` are those of `_cells`.
         """

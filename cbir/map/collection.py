@@ -1,4 +1,4 @@
-"""Which pictures of an index stand on its map, and where."""
+"""Choosing the pictures of an index that stand on its map, and their places."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def map_index(index: Index, *, most: int = MOST, aspect: float = ASPECT) -> Coll
     """Lay out the pictures of an index on a grid about `aspect` times as wide as high, like beside like.
 
     Of more than `most`, groups of like pictures are found and the picture in the middle of each stands for it. The same
-    for the same index. CbirError where it is empty.
+    index gives the same map. Raises CbirError where it is empty.
     """
     if not len(index):
         raise CbirError(f"The index {index.directory.name} has no pictures: there is nothing to map.")
@@ -76,7 +76,8 @@ def map_index(index: Index, *, most: int = MOST, aspect: float = ASPECT) -> Coll
 
 
 def representatives(vectors: Floats, count: int, seed: int = _SEED) -> tuple[Rows, Rows]:
-    """Which of `vectors`, shape (n, dimension), stand for all: the one in the middle of each of at most `count` groups.
+    """Choose representatives of `vectors`, shape (n, dimension): the one in the middle of each of at most `count`
+    groups.
 
     Returns their numbers and the groups' sizes, each of shape (groups,). The groups are those of k-means, started from
     as many vectors drawn at random: with thousands of groups a better start gains nothing that an eye sees.

@@ -29,7 +29,7 @@ _ROUNDS = 2  # with each radius
 
 
 class Grid(NamedTuple):
-    """How many columns and rows of cells there are; cell `row * columns + column` is at (column, row)."""
+    """A grid of cells, in columns and rows; cell `row * columns + column` is at (column, row)."""
 
     columns: int
     rows: int
@@ -69,7 +69,7 @@ def arrange(vectors: Floats, grid: Grid, seed: int = _SEED) -> Cells:
 
 
 def _reassigned(vectors: Floats, held: Cells, smooth: Floats) -> Cells:
-    """What some cells, now holding `held`, hold when each vector goes where `smooth` is most like it."""
+    """Return the new contents of cells that hold `held`: each vector goes where `smooth` is most like it."""
     from scipy.optimize import linear_sum_assignment
 
     ones = held[held >= 0]

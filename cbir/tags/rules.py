@@ -85,7 +85,7 @@ class _Candidates:
     unrelated: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def name(self, place: int) -> str:
-        """What a candidate is called, without the kind in parentheses that tells two classes of one name apart."""
+        """Return a candidate's name, without the kind in parentheses that tells two classes of one name apart."""
         if place not in self.names:
             words = wordnet()
             is_class = place < _CLASSES
@@ -94,7 +94,7 @@ class _Candidates:
         return self.names[place]
 
     def without(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which candidates share no class with each of `places`, shape (len(places), n)."""
+        """Return a mask of the candidates that share no class with each of `places`, shape (len(places), n)."""
         for place in set(places.tolist()) - self.unrelated.keys():
             unrelated = np.ones(len(self.synsets) + 1, dtype=np.bool_)
             unrelated[self.above[self.covers[self.starts[place] : self.starts[place + 1]]]] = False

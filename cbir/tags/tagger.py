@@ -33,14 +33,14 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Choice:
-    """Which tags a picture gets: see `cbir.tags.rules.tags`."""
+    """The rules by which a picture's tags are chosen: see `cbir.tags.rules.tags`."""
 
     count: int = MOST_TAGS
     min_probability: float = LEAST_PROBABILITY
     max_general: float = MAX_GENERAL
 
     def tags(self, numbers: np.ndarray, probabilities: np.ndarray) -> Iterator[list[Tag]]:
-        """The tags of each row of classes, given as two arrays of shape (rows, n)."""
+        """Return the tags of each row of classes, given as two arrays of shape (rows, n)."""
         return tags(
             numbers,
             probabilities,
@@ -115,9 +115,10 @@ class Tagger:
 
 
 def tag_index(index: Index, choice: Choice | None = None) -> Iterator[Tagged]:
-    """The tags of all pictures of an index, by path; no network is loaded.
+    """Return the tags of all pictures of an index, by path; no network is loaded.
 
-    CbirError, which says why and what to do, where no picture has classes; IndexDamagedError where they are unsound.
+    Raises CbirError, which says why and what to do, where no picture has classes; IndexDamagedError where they are
+    unsound.
     """
     return _tag_rows(index, choice or Choice())
 
@@ -136,7 +137,7 @@ def _tag_rows(index: Index, choice: Choice) -> Iterator[Tagged]:
 
 
 class RowTags:
-    """The tags of single rows of an index, such as a search's matches, of which only these rows are read.
+    """The tags of single rows of an index, such as a search's matches; only these rows are read.
 
     Where the index's classes are unsound, that is said once, and there are no tags.
     """
@@ -145,7 +146,7 @@ class RowTags:
         self._index = index if any(CLASSES.name in block.columns for block in index.meta.blocks) else None
 
     def of(self, rows: Sequence[int]) -> list[list[Tag] | None]:
-        """The tags of each of `rows`; None where nothing is known of it."""
+        """Return the tags of each of `rows`; None where nothing is known of it."""
         if self._index is None or not len(rows):
             return [None] * len(rows)
         try:

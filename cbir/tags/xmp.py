@@ -49,7 +49,7 @@ _MOST_BYTES = 1_000_000
 
 
 class Outcome(Enum):
-    """What became of a picture's sidecar."""
+    """The outcome of writing a picture's sidecar."""
 
     WRITTEN = "written"
     REFRESHED = "refreshed"
@@ -66,7 +66,7 @@ class Sidecars:
         self._dry_run = dry_run
 
     def path_of(self, picture: Path) -> Path:
-        """Where the sidecar of a picture is."""
+        """Return the path of a picture's sidecar."""
         return picture.with_name(picture.name + ".xmp") if self._naming == "append" else picture.with_suffix(".xmp")
 
     def write(self, picture: Path, tags: Sequence[Tag]) -> Outcome:
@@ -129,7 +129,7 @@ def _add_bag(to: ElementTree.Element, name: str, items: Sequence[str]) -> None:
 
 
 def _read(path: Path) -> bytes | None:
-    """What is at `path`, None where there is nothing; of what cbir would never write, something that is not its own."""
+    """Read the file at `path`; None where there is none, b"?" where it is nothing that cbir would write."""
     try:
         return read_regular(path, most=_MOST_BYTES, follow=False)
     except FileNotFoundError:
@@ -139,7 +139,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _is_ours(content: bytes, picture: Path) -> bool:
-    """Whether a file is as cbir wrote it, and not for another picture that is still there."""
+    """Tell whether a file is as cbir wrote it, and not for another picture that is still there."""
     checksum, name = _CHECKSUM.search(content), _PICTURE.search(content)
     if checksum is None or name is None:
         return False
