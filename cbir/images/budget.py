@@ -61,14 +61,14 @@ class Budget:
 
 
 class Share:
-    """What one picture has of a budget; given back at the end of a `with`."""
+    """One picture's share of a budget; given back at the end of a `with`."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._count = 0
 
     def take(self, count: int, name: str) -> None:
-        """See `Budget.take`."""
+        """Take `count` more of the budget, as `Budget.take` does."""
         self._budget.take(count, name)
         self._count += count
 

@@ -1,4 +1,4 @@
-"""What a process does that decodes for another one: `images.isolated` starts it."""
+"""The work of a process that decodes for another one; `images.isolated` starts it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def to_rgb(image: Image.Image, data: bytes = b"") -> Image.Image:
 
 
 def _conversion(image: Image.Image, data: bytes) -> Callable[[Image.Image], Image.Image] | None:
-    """What makes RGB of a band of `image`; None where that is what it is already."""
+    """Choose the function that makes RGB of a band of `image`; None where it is RGB already."""
     transform = spaces.transform_of(image, data, is_grey=_is_grey(image))
     to_base = _to_base(image)
     if transform is None:
@@ -55,7 +55,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _to_base(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
-    """What makes RGB of a band, its colours not looked at; None where it is RGB already."""
+    """Choose the function that makes RGB of a band, colour profiles aside; None where it is RGB already."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _from_deep(image)
     if alpha.has_alpha(image):
@@ -69,7 +69,7 @@ def _to_base(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
 
 
 def _from_deep(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """What makes RGB of bands of deep greys, by the range that all of them have."""
+    """Choose the function that makes RGB of bands of deep greys, by the range of all of them."""
     seen = depth.survey((_numbers(band) for _, band in bands(image)), image.width * image.height)
     declared = 65535.0 if image.format == "PPM" and image.mode == "I" else None  # Pillow has scaled it
     scale = depth.to_bytes(seen, _numbers(image.crop((0, 0, 1, 1))).dtype, declared)

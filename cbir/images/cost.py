@@ -1,4 +1,4 @@
-"""How much memory a picture takes on its way from a file's bytes to RGB, known from its header beforehand."""
+"""The memory that a picture takes on its way from a file's bytes to RGB, estimated from its header beforehand."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def claim(needed: int, name: str) -> None:
 
 
 def _pixels(image: Image.Image) -> int:
-    """How many pixels are decoded; an icon holds a PNG or bitmap of any size, whatever it says itself."""
+    """Count the pixels to decode; an icon holds a PNG or bitmap of any size, whatever it says itself."""
     icon = getattr(image, "ico", None)
     if icon is None or not icon.entry:
         return image.width * image.height
@@ -91,7 +91,7 @@ def _pixels(image: Image.Image) -> int:
 
 
 def _samples(image: Image.Image) -> float:
-    """How many numbers a progressive JPEG has for each pixel, all of which are held until its last scan."""
+    """Return the numbers per pixel that a progressive JPEG holds until its last scan."""
     layers = [(across, down) for _, across, down, _ in getattr(image, "layer", ())]
     widest = max((across for across, _ in layers), default=0) * max((down for _, down in layers), default=0)
     return sum(across * down for across, down in layers) / widest if widest else len(image.getbands())

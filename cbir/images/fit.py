@@ -37,7 +37,7 @@ _ROUNDING: dict[str, tuple[Callable[[float], int], Callable[[int], int]]] = {
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a network wants its pictures.
+    """The input that a network expects.
 
     The shorter side becomes `resize` pixels by `interpolation`, and the central `crop` × `crop` pixels are taken.
     A channel's value x of 0 to 255 enters the network as (x - mean) / std.

@@ -1,4 +1,4 @@
-"""What a walk left out, and why: so that nobody has to wonder where a file is."""
+"""The names that a walk left out, and why: so that nobody has to wonder where a file is."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LeftOut:
         return bool(self._counts)
 
     def total(self) -> int:
-        """How many names there are of all kinds."""
+        """Count the names of all kinds."""
         return self._counts.total()
 
     def add(self, kind: str, path: str) -> None:

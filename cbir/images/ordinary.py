@@ -36,7 +36,7 @@ _PNG_TEXTS = {b"tEXt", b"eXIf"}  # not compressed, so that they cannot be larger
 
 
 def is_ordinary(data: bytes) -> bool:
-    """Whether a file's content is a JPEG or PNG of an ordinary size and structure."""
+    """Tell whether a file's content is a JPEG or PNG of an ordinary size and structure."""
     if len(data) > MAX_BYTES:
         return False
     try:

@@ -56,7 +56,7 @@ def forget_other_turns(image: Image.Image) -> None:
 
 
 def turn_of(image: Image.Image) -> Image.Transpose | None:
-    """How `image` is to be turned, None where it stands upright already or its EXIF is broken."""
+    """Return the turn that sets `image` upright, None where it stands upright already or its EXIF is broken."""
     forget_other_turns(image)
     try:
         return _TURNS.get(image.getexif().get(ORIENTATION, 1))
@@ -65,7 +65,7 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
 
 
 def swaps_sides(turn: Image.Transpose | None) -> bool:
-    """Whether a turn makes a picture's width its height."""
+    """Tell whether a turn makes a picture's width its height."""
     return turn in _SWAPS
 
 

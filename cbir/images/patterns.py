@@ -35,7 +35,7 @@ class Patterns:
         return bool(self.patterns)
 
     def match(self, path: str) -> bool:
-        """Whether a path relative to the root, or its last part, matches one of the patterns."""
+        """Tell whether a path relative to the root, or its last part, matches one of the patterns."""
         path = self._comparable(path)
         name = path.rsplit("/", 1)[-1]
         matched = [number for number, glob in self._of_names if glob.match(name)]
@@ -44,7 +44,7 @@ class Patterns:
         return bool(matched)
 
     def leaves_out(self, path: str) -> bool:
-        """Whether a pattern matches the path or one of the folders that it lies in."""
+        """Tell whether a pattern matches the path or one of the folders that it lies in."""
         parts = path.split("/")
         return bool(self) and any(self.match("/".join(parts[: i + 1])) for i in range(len(parts)))
 
@@ -70,7 +70,7 @@ class Glob:
         self._least = sum(len(piece) for piece in self._pieces)
 
     def match(self, text: str) -> bool:
-        """Whether the whole of `text` is as the pattern says."""
+        """Tell whether the pattern fits the whole of `text`."""
         if len(text) < self._least:
             return False
         first, *others = self._pieces
@@ -93,7 +93,7 @@ _Token = tuple[str, bool]
 
 
 class _Piece:
-    """What stands between two stars: so many characters, one after the other."""
+    """The characters between two stars, one after the other."""
 
     def __init__(self, tokens: Sequence[_Token]) -> None:
         self._tokens = tokens
@@ -103,7 +103,7 @@ class _Piece:
         return len(self._tokens)
 
     def fits(self, text: str, place: int) -> bool:
-        """Whether the piece stands at a place of `text`."""
+        """Tell whether the piece stands at a place of `text`."""
         if self._literal is not None:
             return text.startswith(self._literal, place)
         return self._expression.match(text, place) is not None
@@ -143,7 +143,7 @@ def _split(pattern: str) -> list[list[_Token]]:
 
 
 def _end_of_set(pattern: str, start: int, last: int) -> int:
-    """Where the bracket that ends a set is, which is not its first character; -1 where nothing ends it."""
+    """Find the bracket that ends a set and is not its first character; -1 where nothing ends it."""
     start += pattern.startswith("!", start)
     start += 1
     return pattern.find("]", start) if start <= last else -1

@@ -43,8 +43,10 @@ class Region:
         return image.crop((x, y, x + width, y + height))
 
     def cover(self, rows: int, columns: int) -> Floats:
-        """How much of each cell of a grid over the box the region covers, 0 to 1, shape (rows, columns); somewhere it
-        does."""
+        """Return the share of each cell of a grid over the box that the region covers, 0 to 1, shape (rows, columns).
+
+        At least one share is above 0.
+        """
         if self.mask is None:
             return np.ones((rows, columns), dtype=np.float32)
         height, width = self.mask.shape

@@ -30,7 +30,7 @@ _decoders: list[Decoders] = []
 
 
 def open_image(source: ImageSource, *, apart: bool = False) -> Image.Image:
-    """See `images.read.open_image`; `apart` decodes also ordinary pictures elsewhere, as suits a run of many."""
+    """Open an image as `images.read.open_image` does; `apart` decodes ordinary pictures elsewhere too, in long runs."""
     if isinstance(source, (Image.Image, np.ndarray)):
         return image_in_memory(source)
     content = open_source(source)
@@ -38,18 +38,18 @@ def open_image(source: ImageSource, *, apart: bool = False) -> Image.Image:
 
 
 def decode(data: bytes, *, name: str, apart: bool = False) -> Image.Image:
-    """See `images.read.decode`."""
+    """Decode as `images.read.decode` does."""
     return _decode(data, name, None, apart)[0]
 
 
 def decode_reduced(data: bytes, *, name: str, at_least: int) -> tuple[Image.Image, Extent]:
-    """See `images.read.decode_reduced`."""
+    """Decode as `images.read.decode_reduced` does."""
     image, box, _ = _decode(data, name, at_least)
     return image, box
 
 
 def read_thumbnail(data: bytes, side: int, *, name: str) -> tuple[Image.Image, tuple[int, int]]:
-    """See `images.read.read_thumbnail`."""
+    """Read a thumbnail as `images.read.read_thumbnail` does."""
     return read.thumbnail_of(*_decode(data, name, side), side)
 
 

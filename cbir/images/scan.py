@@ -31,7 +31,7 @@ class FoundFile(NamedTuple):
 
 @dataclass
 class Scan:
-    """What a walk found.
+    """The findings of a walk.
 
     `files` are those that look like pictures by their names, sorted by path; `doubtful` are files whose names tell
     nothing, until `look_into` has decided about them. `problems` are (path, reason) of names that look like pictures
@@ -51,7 +51,7 @@ class Scan:
 
     @property
     def excluded(self) -> int:
-        """How many names a pattern matched."""
+        """The number of names that a pattern matched."""
         return self.left_out["excluded"]
 
 

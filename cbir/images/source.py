@@ -1,4 +1,4 @@
-"""What images are given as: files, their bytes, streams, and images in memory."""
+"""Sources of images: files, their bytes, streams, and images in memory."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Watch:
 
 
 class Used:
-    """What a process has used: seconds of processors; and its `state`, a letter of Linux's."""
+    """A process's use so far: seconds of processors; and its `state`, a letter of Linux's."""
 
     def __init__(self, seconds: float, state: str) -> None:
         self.seconds = seconds
@@ -70,7 +70,7 @@ class Used:
 
 
 def used(process: int) -> Used | None:
-    """What a process has used so far; None where the system does not tell."""
+    """Return a process's use so far; None where the system does not tell."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return Used((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0])

@@ -1,4 +1,4 @@
-"""What shows where a picture is transparent, and which pictures only seem to be."""
+"""Transparency: the colour laid behind it, and pictures that only seem to have it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _SAMPLE = 512  # pixels of each side that are looked at for this
 
 
 def has_alpha(image: Image.Image) -> bool:
-    """Whether pixels of `image` may be transparent."""
+    """Tell whether pixels of `image` may be transparent."""
     return image.mode in MODES or "transparency" in image.info
 
 
 def is_no_transparency(image: Image.Image, data: bytes) -> bool:
-    """Whether the fourth channel of a loaded picture, `data` its file, is none of transparency.
+    """Tell whether the fourth channel of a loaded picture is something else than transparency; `data` is its file.
 
-    So says the file, or all of it is 0 in a format in which that is usual: a picture of which nothing at all can be
-    seen is nobody's.
+    Either the file says so, or the channel is all 0 in a format in which that is usual: nobody keeps a picture of which
+    nothing can be seen.
     """
     if image.format not in _OFTEN_UNUSED or image.mode not in MODES:
         return False
@@ -76,7 +76,7 @@ def sample_of(image: Image.Image) -> Image.Image:
 
 
 def is_opaque(image: Image.Image) -> bool:
-    """Whether a loaded picture has a channel of transparency that hides nothing, as screenshots do."""
+    """Tell whether a loaded picture has a channel of transparency that hides nothing, as screenshots do."""
     return image.mode in ("RGBA", "LA") and image.getchannel("A").getextrema() == (255, 255)
 
 
@@ -92,7 +92,7 @@ def lay_on(image: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
 
 
 def _psd_is_transparent(data: bytes) -> bool:
-    """Whether the fourth channel of a Photoshop file's picture is its transparency, and not a saved selection.
+    """Tell whether the fourth channel of a Photoshop file's picture is its transparency, and not a saved selection.
 
     It is where the number of layers is negative.
     """

@@ -26,7 +26,7 @@ _COUNTED = 1 << 18  # numbers that are looked at, evenly spread, to know the sha
 
 
 class Survey(NamedTuple):
-    """What there is among the numbers of a picture, those left out that are not finite."""
+    """The range of a picture's finite numbers, and a sample of them."""
 
     low: float
     high: float
@@ -57,12 +57,13 @@ def survey(bands: Iterable[Numbers], total: int) -> Survey:
 
 
 def to_bytes(seen: Survey, dtype: np.dtype[Any], declared: float | None = None) -> Callable[[Numbers], Bytes]:
-    """How numbers of this type become bytes, by what was seen of them or by the largest that the file declares.
+    """Choose the conversion of numbers of this type to bytes, by a survey of them or by the largest that the file
+    declares.
 
-    Whole numbers use all of their type's range, or the lower 8, 10, 12 or 14 bits of it: what white is, is told by the
-    largest there is, and a picture of which 15/16 of the range are empty is no dark photo. Fractions reach from 0 to 1,
-    with stray highlights, or are taken like whole numbers. What has no such range is stretched between its extremes,
-    the outermost 0.1 % left out. What is not finite counts as 0.
+    Whole numbers use all of their type's range, or the lower 8, 10, 12 or 14 bits of it: the largest number tells
+    which, since no picture, not even a dark photo, leaves 15/16 of its range empty. Fractions reach from 0 to 1, with
+    stray highlights, or are taken like whole numbers. Numbers without such a range are stretched between their
+    extremes, the outermost 0.1 % left out. Those that are not finite count as 0.
     """
     low, high = _range(seen, dtype, declared)
     if (low, high) == (0, 65535) and dtype == np.uint16:

@@ -1,4 +1,4 @@
-"""What the numbers of a picture mean as colours, and the way from there to sRGB."""
+"""The meaning of a picture's numbers as colours, and their conversion to sRGB."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _png_profile(image: Image.Image) -> bytes | None:
 
 
 def _is_adobe_rgb(image: Image.Image) -> bool:
-    """Whether a camera says of a JPEG that it is in Adobe RGB (DCF, optional colour space)."""
+    """Tell whether a camera says of a JPEG that it is in Adobe RGB (DCF, optional colour space)."""
     if b"R03" not in image.info.get("exif", b""):
         return False
     try:

@@ -92,7 +92,7 @@ class DeepTiff(ImageFile.ImageFile):
         return Image.Image.load(self)
 
     def _type_of_numbers(self) -> np.dtype[Any]:
-        """How a number is kept once it is unpacked."""
+        """Return the type of numbers once they are unpacked."""
         if self._kind == _UNSIGNED or (self._kind == _UNDEFINED and self._bits <= 32):
             if self._bits in (8, 16, 32):
                 return np.dtype(f"u{self._bits // 8}")
@@ -143,7 +143,7 @@ class DeepTiff(ImageFile.ImageFile):
         return Image.frombuffer(self.mode, size, np.ascontiguousarray(values).tobytes(), "raw", self.mode, 0, 1)
 
     def _scale(self, planes: list[Image.Image], channels: list[int]) -> Callable[[depth.Numbers, int], depth.Bytes]:
-        """What brings numbers of these channels to bytes, by the range that all of them have."""
+        """Choose the function that brings numbers of these channels to bytes, by the range of all of them."""
         if self._dtype == np.uint8 and self._bits == 8:
             return lambda numbers, channel: numbers
         seen = depth.survey(
@@ -215,7 +215,7 @@ class DeepTiff(ImageFile.ImageFile):
         return int(-(-self.width * channels * self._bits // 8))
 
     def _bands(self, planes: list[Image.Image]) -> Iterator[tuple[int, depth.Numbers]]:
-        """Where each band of rows begins, and its numbers, shape (rows, columns, channels)."""
+        """Yield each band of rows: its first row and its numbers, shape (rows, columns, channels)."""
         rows = max(1, _BAND // (self.width * self._channels))
         for top in range(0, self.height, rows):
             bottom = min(top + rows, self.height)
@@ -226,7 +226,7 @@ class DeepTiff(ImageFile.ImageFile):
             yield top, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def _numbers(self, raw: depth.Bytes, channels: int) -> depth.Numbers:
-        """What the bytes of some rows mean, shape (rows, columns, channels)."""
+        """Unpack the bytes of some rows to numbers, shape (rows, columns, channels)."""
         tags, rows = self.tag_v2, len(raw)
         side = one(tags, Tag.TILE_WIDTH, 0) if Tag.TILES in tags else self.width
         pieces = []

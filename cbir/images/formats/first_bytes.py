@@ -1,4 +1,4 @@
-"""What the first bytes of a file tell: whether it is a picture, where its name does not."""
+"""Recognising pictures by the first bytes of a file, where its name does not tell."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 
 def looks_like_picture(path: Path) -> bool:
-    """Whether a file begins as the pictures do that are read here. Raises OSError."""
+    """Tell whether a file begins like a picture in one of the formats read here. Raises OSError."""
     with open_regular(path) as file:
         return is_pictures(file.read(HEAD_BYTES))
 
 
 def is_picture_file(path: Path) -> bool:
-    """Whether a regular file, whatever names it, is a picture: by its first bytes, or else by its name and these.
+    """Tell whether a regular file, whatever names it, is a picture: by its first bytes, or else by its name and these.
 
     Raises OSError.
     """
@@ -53,7 +53,7 @@ def is_picture_file(path: Path) -> bool:
 
 
 def _is_what_it_is_called(path: Path, head: bytes) -> bool:
-    """Whether a file begins as the formats do whose names end so; some have no mark, and then the name has to do."""
+    """Tell whether a file begins as formats of its suffix do; some have no mark, and then the name has to do."""
     from PIL import Image
 
     from cbir.images.formats.known import FORMATS
@@ -67,7 +67,7 @@ def _is_what_it_is_called(path: Path, head: bytes) -> bool:
 
 
 def is_pictures(head: bytes) -> bool:
-    """Whether a file that begins with `head` is a picture, by marks that hardly another file begins with."""
+    """Tell whether a file that begins with `head` is a picture, by marks that hardly any other file begins with."""
     if head.startswith((*_STARTS, *JXL_STARTS, *RAW_STARTS)):
         return True
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":

@@ -1,4 +1,4 @@
-"""Which frame of an animation, or page of a document, stands for the picture: the first, unless it is blank."""
+"""Choosing the frame of an animation, or page of a document, that stands for the picture: the first, unless blank."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEAST_CONTRAST = 4.0
 
 
 def may_be_several(image: Image.Image) -> bool:
-    """Whether a file may hold other frames than `image`, its first, which could stand for the picture."""
+    """Tell whether a file may hold frames other than `image`, its first, that could stand for the picture."""
     if image.format not in _ANIMATED or image.width * image.height > _LARGE:
         return False
     return image.format in ("GIF", "TIFF") or bool(getattr(image, "is_animated", False))
@@ -39,7 +39,7 @@ def contrast(rgb: Image.Image) -> float:
 
 
 def is_blank(rgb: Image.Image) -> bool:
-    """Whether there is hardly anything on an RGB picture."""
+    """Tell whether there is hardly anything on an RGB picture."""
     return contrast(rgb) < LEAST_CONTRAST
 
 

@@ -23,7 +23,7 @@ _BYTES = 24
 
 
 def is_jxl(data: bytes) -> bool:
-    """Whether a file says of itself that it is JPEG XL."""
+    """Tell whether a file says that it is JPEG XL."""
     return data.startswith(JXL_STARTS)
 
 

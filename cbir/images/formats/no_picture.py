@@ -1,4 +1,4 @@
-"""What a file is that is no picture, and whether all of one is there: what downloads, copies and recovery leave."""
+"""Recognising files that are no pictures, or not whole ones, as downloads, copies and recovery leave them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB\x60\x82"
 
 
 def what_instead(data: bytes) -> str | None:
-    """What a file is that is no picture; None where nothing speaks against one."""
+    """Say why a file is no picture; None where nothing speaks against its being one."""
     for mark, reason in _MARKS.items():
         if data.startswith(mark):
             return reason
@@ -71,12 +71,12 @@ def _text(head: bytes) -> str | None:
 
 
 def jpeg_within(data: bytes) -> int:
-    """Where a JPEG begins behind a few bytes that do not belong to it, such as empty lines of a web server; else 0."""
+    """Find the start of a JPEG behind a few foreign bytes, such as empty lines of a web server; else return 0."""
     return max(0, data.find(b"\xff\xd8\xff", 1, 256))
 
 
 def promises_more(image: Image.Image, data: bytes) -> bool:
-    """Whether an opened picture has more pixels than its file has room for, as a slow decoder would notice late."""
+    """Tell whether an opened picture has more pixels than its file has room for; slow decoders would notice late."""
     codec, needed = next(((tile.codec_name, tile.args) for tile in getattr(image, "tile", ())), ("", None))
     pixels = image.width * image.height
     if codec == "ppm_plain":  # a digit and a blank each, but for those that are black or white
@@ -115,7 +115,7 @@ def missing_end(data: bytes, format_: str | None) -> str | None:
 
 
 def _first_scan(data: bytes) -> int:
-    """Where the pixels of a JPEG begin, behind all headers, one of which may hold a thumbnail with its own end."""
+    """Find where a JPEG's pixels begin, behind all headers; one of these may hold a thumbnail with its own end."""
     at = max(0, data.find(b"\xff\xd8"))
     at += 2
     while at + 4 <= len(data) and data[at] == 0xFF:
@@ -130,7 +130,7 @@ def _first_scan(data: bytes) -> int:
 
 
 def _bodies(data: bytes, format_: str) -> Iterator[tuple[int, int]]:
-    """Where the parts of a WebP, AVIF or HEIC begin and end that hold pixels."""
+    """Yield the start and end of each part of a WebP, AVIF or HEIC that holds pixels."""
     at = 12 if format_ == "WEBP" else 0
     while at + 8 <= len(data):
         if format_ == "WEBP":

@@ -136,13 +136,13 @@ def add_lower_bytes(image: Image.Image, data: bytes) -> None:
 
 
 def _reaches(image: Image.Image, level: int) -> bool:
-    """Whether red, green or blue are anywhere at that level or above."""
+    """Tell whether red, green or blue is anywhere at that level or above."""
     counts = image.histogram()
     return any(any(counts[256 * n + level : 256 * (n + 1)]) for n in range(3))
 
 
 def chunk(data: bytes, kind: bytes) -> bytes | None:
-    """What the first chunk of a kind before the pixels holds; None where there is none."""
+    """Return the content of the first chunk of a kind before the pixels; None where there is none."""
     for name, at, end in chunks(data):
         if name == kind:
             return data[at + 8 : end - 4]

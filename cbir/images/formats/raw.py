@@ -26,7 +26,7 @@ _BYTES = 8
 
 
 def is_raw(data: bytes, name: str) -> bool:
-    """Whether a file is a raw photo by its name or its first bytes."""
+    """Tell whether a file is a raw photo by its name or its first bytes."""
     return (
         suffix_of(name) in RAW_SUFFIXES
         or data.startswith(RAW_STARTS)
@@ -99,7 +99,7 @@ def _preview(photo: Any, refusals: tuple[type[Exception], ...]) -> RawPicture | 
 
 
 def _has_tag(data: bytes, tag: int) -> bool:
-    """Whether the first folder of a TIFF has a tag."""
+    """Tell whether the first folder of a TIFF has a tag."""
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(data[:4])
     if order is None:
         return False

@@ -1,4 +1,4 @@
-"""What reads pictures here: another version, or an extra more, may read what was refused before."""
+"""The readers of pictures on this machine: another version, or a further extra, may read what was refused before."""
 
 from __future__ import annotations
 

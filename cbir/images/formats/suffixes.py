@@ -1,4 +1,4 @@
-"""What names tell: which are pictures', which belong to systems, and what the others are."""
+"""Classifying files by their names: pictures, systems' files, and others."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def suffix_of(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is one that listings leave out."""
+    """Tell whether listings leave out a name."""
     return name.startswith(".")
 
 
 def is_systems(name: str) -> bool:
-    """Whether a file or folder belongs to a system, and not to whoever took the pictures."""
+    """Tell whether a file or folder belongs to a system, and not to whoever took the pictures."""
     lower = name.lower()
     return lower in _SYSTEM or lower.endswith(".lrdata")
 
 
 def is_below_systems(path: str) -> bool:
-    """Whether a part of a path relative to the root is hidden or a system's."""
+    """Tell whether a part of a path relative to the root is hidden or a system's."""
     return any(is_hidden(part) or is_systems(part) for part in path.split("/"))
 
 
@@ -92,17 +92,17 @@ def picture_suffixes() -> frozenset[str]:
 
 
 def reads_raw() -> bool:
-    """Whether the extra for raw photos is installed."""
+    """Tell whether the extra for raw photos is installed."""
     return find_spec("rawpy") is not None
 
 
 def reads_jxl() -> bool:
-    """Whether the extra for JPEG XL is installed."""
+    """Tell whether the extra for JPEG XL is installed."""
     return find_spec("pillow_jxl") is not None
 
 
 def kind_by_suffix(suffix: str) -> str | None:
-    """What a file is that is no picture by its ending, as `left_out` calls it; None where the ending tells nothing."""
+    """Name the kind of a file that is no picture by its ending, in `left_out`'s words; None where it tells nothing."""
     if suffix in _OTHERS:
         return "others"
     if suffix in _VIDEOS:

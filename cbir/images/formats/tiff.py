@@ -19,7 +19,7 @@ _THUMBNAIL = 320
 
 
 def pages(data: bytes) -> list[int]:
-    """Where the pages of a TIFF begin, the one that stands for the picture first, thumbnails left out.
+    """Find where the pages of a TIFF begin, the one that stands for the picture first, thumbnails left out.
 
     Raises SyntaxError where there are none.
     """
@@ -66,7 +66,7 @@ def tile_of(image: Image.Image) -> tuple[int, int]:
 
 
 def _is_for_pillow(directory: ImageFileDirectory_v2) -> bool:
-    """Whether Pillow reads a page as it is meant, so far as its header tells."""
+    """Tell whether Pillow reads a page as it is meant, so far as its header tells."""
     if set(directory.get(Tag.BITS, (1,))) - {1, 2, 4, 8} or set(directory.get(Tag.FORMAT, (1,))) - {1, 4}:
         return directory.get(Tag.COMPRESSION) in (6, 7)  # JPEG of 12 bits, which no one reads
     photometric = directory.get(Tag.PHOTOMETRIC, 0)

@@ -42,7 +42,7 @@ class Tag(IntEnum):
 
 
 class Meaning(IntEnum):
-    """What numbers stand for, as the tag PHOTOMETRIC says, where it can be read by hand."""
+    """The meanings of a page's numbers that can be read by hand, as the tag PHOTOMETRIC gives them."""
 
     WHITE_IS_ZERO = 0
     BLACK_IS_ZERO = 1
