@@ -77,12 +77,12 @@ class DataFile:
 
 
 def how_to_repair(directory: Path) -> str:
-    """What a user does about a damaged data file: only its block's pictures have to be read again."""
+    """Say how to mend a damaged data file: only its block's pictures have to be read again."""
     return f"`cbir index --index {directory} --repair` reads its pictures again."
 
 
 def of_doubles(directory: Path, count: int) -> str:
-    """What is wrong with an index that has so many files twice."""
+    """Say what is wrong with an index that has so many files twice."""
     return f"{directory} is damaged (it has {count:,} files twice). {how_to_repair(directory)}"
 
 

@@ -1,4 +1,4 @@
-"""How `meta.json` names data files: what each of its entries of them says."""
+"""The entries of `meta.json` for data files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class CandidatesEntry:
     backend: str = ANNOY
 
     def to_json(self) -> dict[str, Any]:
-        """What `meta.json` says of them."""
+        """Return the entry as `meta.json` has it."""
         kind = {} if self.backend == ANNOY else {"kind": self.backend}
         files = {key: asdict(file) for key, file in self.files.items()}
         return {"rows": self.rows, **files, **self.settings, "recall": self.recall, **kind}

@@ -18,7 +18,7 @@ class RowSource(Protocol):
 
     @property
     def rows(self) -> int:
-        """How many rows there are, invalid ones included."""
+        """The number of rows, invalid ones included."""
 
     @property
     def dimension(self) -> int:
@@ -26,7 +26,7 @@ class RowSource(Protocol):
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
-        """Which rows count, shape (rows,)."""
+        """A mask of the rows that count, shape (rows,)."""
 
     def features(self, rows: Sequence[int] | Rows) -> Floats:
         """Features of `rows`, shape (len(rows), dimension), of length 1."""

@@ -40,7 +40,7 @@ class FileRecord(NamedTuple):
 
 
 class Files(NamedTuple):
-    """What `FileRecord` says of one file, for many: item i of each belongs to row i."""
+    """The fields of many `FileRecord`s, each as a list: item i belongs to row i."""
 
     paths: Sequence[str] = ()
     sizes: Sequence[int] = ()
@@ -153,7 +153,7 @@ class FileTable:
 
 
 def _are_sound(files: Files) -> bool:
-    """Whether these are paths below the root, sizes, times and SHA-256s."""
+    """Tell whether these are paths below the root, sizes, times and SHA-256s."""
     if [set(map(type, values)) for values in files] != [{str}, {int}, {int}, {str}]:
         return False
     sizes, times, contents = files.sizes, files.mtimes_ns, "".join(files.sha256s)
@@ -168,7 +168,7 @@ def _are_sound(files: Files) -> bool:
 
 
 def are_inside(paths: Sequence[str]) -> bool:
-    """Whether relative paths can be those of files, and stay below the root: a forged index must not name others."""
+    """Tell whether relative paths can be those of files below the root: a forged index must not name others."""
     # all at once, which is many times as fast
     if not paths:
         return True

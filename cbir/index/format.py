@@ -42,7 +42,7 @@ _MOST_BYTES, _MOST_BLOCKS, _MOST_PASSED_OVER = 64 << 20, 100, 1_000_000
 
 
 def is_writers(name: str) -> bool:
-    """Whether a writer gives that name to a file that may be left over when it is killed."""
+    """Tell whether a name is one of a writer's files, which may be left over when it is killed."""
     beginning = beginning_of(name)
     known = _BEGINNINGS | file_beginnings() | {column.name for column in all_columns()}
     return name == f"{META}.new" or beginning in known
@@ -71,7 +71,7 @@ class BlockEntry:
         return replace(self, columns={name: entry for name, entry in merged.items() if entry is not None})
 
     def to_json(self) -> dict[str, Any]:
-        """What `meta.json` says of the block: of columns that it does not have, null."""
+        """Return the entry as `meta.json` has it; null for columns that the block does not have."""
         return {
             "rows": self.rows,
             "features": asdict(self.features),

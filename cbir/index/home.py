@@ -1,4 +1,4 @@
-"""Where indexes live, and which one is meant."""
+"""The folders that indexes live in, and the choice of one of them."""
 
 from __future__ import annotations
 

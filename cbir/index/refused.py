@@ -39,11 +39,11 @@ class Refused(NamedTuple):
 
     @classmethod
     def of(cls, file: FoundFile, kind: str, reason: str = "") -> Refused:
-        """What is to be remembered of a file."""
+        """Make the record of a refused file."""
         return cls(*file, kind, reason[:_LONGEST_REASON])
 
     def is_still(self, file: FoundFile) -> bool:
-        """Whether nothing about the file has changed since."""
+        """Tell whether nothing about the file has changed since."""
         return self[:4] == file
 
 

@@ -1,4 +1,4 @@
-"""How alike the pictures of an index are to each other: what a cosine means in this collection, with this network.
+"""The likeness of an index's pictures to each other: the meaning of a cosine in this collection, with this network.
 
 Networks differ: unrelated photos have a cosine of .1 in one and of .6 in another, so no threshold suits all. The
 index's own distribution says what is usual, and a match's percentile how unusual it is.
@@ -24,7 +24,7 @@ _SEED = 3
 
 
 def is_needed(rows: int, sampled: CosineQuantiles | None) -> bool:
-    """Whether an index of so many valid rows wants a (new) sample: it has changed by a tenth since the last."""
+    """Tell whether an index of so many valid rows wants a (new) sample: it has changed by a tenth since the last."""
     return rows >= 2 and (sampled is None or abs(rows - sampled.rows) * 10 > sampled.rows)
 
 

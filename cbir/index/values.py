@@ -1,4 +1,4 @@
-"""What stands in an index's JSON, held against what it can be: whoever made the index may have written anything there.
+"""Checks of the values in an index's JSON: whoever made the index may have written anything there.
 
 Python's JSON reader takes NaN, infinities, keys that come twice, and `true` for a whole number. None of these is what
 cbir writes.
@@ -26,7 +26,7 @@ _MOST_ITEMS, _DEEPEST = 200, 5
 
 
 def read_json(text: str) -> Any:
-    """What a text says in JSON; ValueError or RecursionError where it says it in none that cbir writes."""
+    """Parse a text as JSON. Raises ValueError or RecursionError where it is none that cbir writes."""
     return json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_not_finite)
 
 
@@ -66,7 +66,7 @@ def sha256(value: object) -> str:
 
 
 def is_encodable(value: str) -> bool:
-    """Whether it can be the name of a file: lone surrogates stand for bytes that are no UTF-8, and for nothing else."""
+    """Tell whether it can be a file's name: lone surrogates stand for bytes that are no UTF-8, and for nothing else."""
     try:
         value.encode("utf-8", sys.getfilesystemencodeerrors())
     except UnicodeEncodeError:

@@ -22,7 +22,7 @@ _MOST_BYTES = 4096
 
 
 def is_marked(path: Path, sha256: str, status: os.stat_result | None = None) -> bool:
-    """Whether `path` was found sound, with that checksum, and has not changed since.
+    """Tell whether `path` was found sound, with that checksum, and has not changed since.
 
     `status` is that of the file that was opened, where another may have taken its place since.
     """

@@ -16,7 +16,7 @@ from cbir.utils.hashing import file_sha256
 
 
 def find_problems(index: Index, *, verify: bool = False) -> list[str]:
-    """What is wrong with an open index, one sentence each. With `verify` all files are read and hashed."""
+    """Find the problems of an open index, one sentence each. With `verify` all files are read and hashed."""
     problems = []
     try:
         if doubles := index.doubles():
@@ -113,7 +113,7 @@ def without_damaged_columns(directory: Path, meta: Meta, *, verify: bool = False
 
 
 def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:
-    """What is wrong with a block: its files' checksums, or their structure."""
+    """Find the problems of a block: its files' checksums, or their structure."""
     mismatches = [_mismatch(directory, entry) for entry in (block.features, block.files)]
     problems = [problem for problem in mismatches if problem]
     if not problems:
@@ -127,7 +127,7 @@ def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:
 
 
 def _damaged_rows(index: Index) -> list[str]:
-    """What is wrong with features, all of which are read."""
+    """Read all features and find their problems."""
     for _ in index.chunks():
         pass
     return index.damage

@@ -82,7 +82,9 @@ class Writer:
         return feature if committed.is_sound(row) else None
 
     def stored(self, column: Column, row: int) -> Records | None:
-        """What a column has, or will have, of a row, numbered as in `feature`: shape (width,), or None."""
+        """Return a column's record of a row, numbered as in `feature`, even before it is written: shape (width,), or
+        None.
+        """
         if row >= self.meta.rows:
             return self._pending[row - self.meta.rows][2].get(column.name)
         if row in self._backfilled[column.name]:

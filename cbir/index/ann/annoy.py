@@ -44,15 +44,12 @@ class AnnoyCandidates:
     search_k: int
 
     def search(self, queries: Floats, count: int) -> list[Rows]:
-        """See `Candidates`."""
         return [self._near(query, count) for query in queries]
 
     def search_direction(self, direction: Floats, count: int) -> Rows:
-        """See `Candidates`."""
         return self._near(self.projection[0] + direction, count)
 
     def check(self) -> None:
-        """See `Candidates`."""
         self.trees.check()
 
     def _near(self, query: Floats, count: int) -> Rows:

@@ -32,7 +32,7 @@ class Candidates(Protocol):
 
     @property
     def rows(self) -> int:
-        """How many of the index's rows they cover, invalid ones included."""
+        """The number of the index's rows that they cover, invalid ones included."""
 
     def search(self, queries: Floats, count: int) -> Sequence[Rows]:
         """About `count` rows near each of `queries`, shape (n, dimension), best first; fewer if there are no more."""
@@ -71,7 +71,7 @@ class Backend(Protocol):
 
 
 def is_needed(rows: int, covered: int | None) -> bool:
-    """Whether an index of so many rows wants (new) candidates, of whose rows `covered` are in the old ones.
+    """Tell whether an index of so many rows wants (new) candidates; the old ones cover `covered` of its rows.
 
     Rows that they do not cover are compared exactly, so they need not follow each change: up to 5,000 rows or a tenth
     may wait.

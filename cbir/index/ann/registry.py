@@ -25,7 +25,7 @@ def builder() -> Backend:
 
 
 def file_beginnings() -> set[str]:
-    """What the names of backends' files begin with."""
+    """Return the prefixes of the names of backends' files."""
     return {beginning for backend in _BACKENDS.values() for beginning in backend.files.values()}
 
 

@@ -73,7 +73,7 @@ class Trees:
         return found
 
     def _path(self) -> str:
-        """Where Annoy finds the very file that is open, and not what another program may have put in its place."""
+        """Return a path by which Annoy finds the very file that is open, and not another program's in its place."""
         descriptor = self._file.descriptor if self._copy is None else self._copy.fileno()
         if sys.platform == "linux" and os.path.exists(path := f"/proc/self/fd/{descriptor}"):
             return path

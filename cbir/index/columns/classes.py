@@ -32,7 +32,7 @@ class RowClasses(NamedTuple):
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        """Which rows have classes, shape (rows,)."""
+        """A mask of the rows that have classes, shape (rows,)."""
         return np.asarray(self.probabilities[:, 0] > 0)
 
 
@@ -46,12 +46,12 @@ def pack(
 
 
 def unavailable() -> Records:
-    """What is stored, shape (COUNT,), for a row whose classes cannot be found."""
+    """Return the record, shape (COUNT,), of a row whose classes cannot be found."""
     return pack(np.full(COUNT, _UNAVAILABLE), np.zeros(COUNT))
 
 
 def unpack(records: Records) -> RowClasses:
-    """What is stored for rows, shape (rows, COUNT), checked; ValueError where it cannot be."""
+    """Check and unpack the records of rows, shape (rows, COUNT). Raises ValueError where they are unsound."""
     bits = records.view("<u2").reshape(*records.shape, 2)
     numbers, probabilities = np.ascontiguousarray(bits[..., 0]), np.ascontiguousarray(bits[..., 1])
     if probabilities.size and probabilities.max() > _BITS_OF_ONE:

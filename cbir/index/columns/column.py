@@ -55,7 +55,7 @@ class Column:
     offer: str = ""
 
     def blank(self, rows: int) -> Records:
-        """What is stored of rows that nobody has filled in, shape (rows, width)."""
+        """Return the records of rows that nobody has filled in, shape (rows, width)."""
         return np.zeros((rows, self.width), dtype=self.dtype)
 
     def open(self, directory: Path, entry: ColumnEntry, rows: int) -> RowFile:
@@ -87,18 +87,18 @@ class ColumnReader:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether the file could not be opened."""
+        """True if the file could not be opened."""
         return isinstance(self._file, IndexDamagedError)
 
     def between(self, first: int, stop: int) -> Records:
-        """What is stored for rows [first, stop), as many as there are of them: shape (n, width)."""
+        """Read the records of rows [first, stop), as far as there are such rows: shape (n, width)."""
         file = self._opened()
         if file is None:
             return self.column.blank(max(min(stop, self._rows) - first, 0))
         return file.between(first, stop)
 
     def take(self, wanted: npt.NDArray[np.int64]) -> Records:
-        """What is stored for the rows `wanted`, shape (n,), in that order: shape (n, width)."""
+        """Read the records of the rows `wanted`, shape (n,), in that order: shape (n, width)."""
         file = self._opened()
         return self.column.blank(len(wanted)) if file is None else file.take(wanted)
 
@@ -108,7 +108,7 @@ class ColumnReader:
         return np.zeros(len(rows), dtype=self.column.dtype) if file is None else file.items(rows, places)
 
     def parsed(self, parse: Callable[[Records], T]) -> T:
-        """What `parse` makes of all rows; IndexDamagedError where they cannot be read or it raises ValueError."""
+        """Parse the records of all rows. Raises IndexDamagedError where they cannot be read or parsed (ValueError)."""
         file, records = self._opened(), self.between(0, self._rows)
         try:
             return parse(records)
@@ -123,9 +123,9 @@ class ColumnReader:
             self.parsed(self.column.check)
 
     def missing(self, *, unavailable_too: bool = False) -> Mask:
-        """Which rows nobody has filled in, shape (rows,); all where the file is damaged.
+        """Return a mask of the rows that nobody has filled in, shape (rows,); all where the file is damaged.
 
-        With `unavailable_too`, those whose pictures could not be read for it are among them. Otherwise the file is not
+        With `unavailable_too`, rows whose pictures could not be read for it are among them. Otherwise the file is not
         read, if its entry tells.
         """
         if self._file is None or self.is_damaged:
@@ -144,7 +144,7 @@ class ColumnReader:
         return np.concatenate(parts)
 
     def chunks(self) -> Iterator[tuple[int, Records]]:
-        """What is stored for all rows, in order, as pairs of the chunk's first row and the chunk."""
+        """Yield the records of all rows, in order, as pairs of the chunk's first row and the chunk."""
         step = _step(self.column)
         for first in range(0, self._rows, step):
             yield first, self.between(first, first + step)
@@ -163,7 +163,7 @@ def noting_missing(column: Column, chunks: Iterable[Records], missing: list[Mask
 
 
 def mask_of(ranges: Iterable[tuple[int, int]], rows: int) -> Mask:
-    """Which of so many rows are in the `ranges` [start, stop), shape (rows,)."""
+    """Return a mask of the rows, of so many, that are in the `ranges` [start, stop), shape (rows,)."""
     mask = np.zeros(rows, dtype=np.bool_)
     for start, stop in ranges:
         mask[start:stop] = True

@@ -47,7 +47,7 @@ def pack(rows: PartRows) -> tuple[Records, Records]:
 
 
 def unpack_signs(records: Records) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
-    """Which of the windows of pictures there are, shape (pictures, MOST), and signs, (pictures, MOST, WORDS)."""
+    """Unpack the mask of the windows that pictures have, (pictures, MOST), and their signs, (pictures, MOST, WORDS)."""
     counts = np.where(records[:, 0] > MOST, 0, records[:, 0])
     return np.arange(MOST) < counts[:, np.newaxis], records[:, 1:].reshape(len(records), MOST, WORDS)
 

@@ -27,7 +27,7 @@ def pack(size: tuple[int, int], grey: npt.NDArray[np.uint8]) -> Records:
 
 
 def are_known(records: Records) -> npt.NDArray[np.bool_]:
-    """Which rows of `records`, shape (rows, 1), have a thumbnail."""
+    """Return a mask of the `records`, shape (rows, 1), that have a thumbnail."""
     width, height = records["width"][:, 0], records["height"][:, 0]
     # of others that cannot be, too, nothing is known
     return np.asarray((width != 0) & (width <= _LARGEST) & (height != 0) & (height <= _LARGEST))
