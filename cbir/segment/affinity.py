@@ -1,4 +1,4 @@
-"""How likely people are to see two places of a picture as one region: log-odds from distances of hypercolumns.
+"""The probability that people see two places of a picture as one region, as log-odds from distances of hypercolumns.
 
     log-odds = bias - slope · |z_i - z_j| - spatial · |p_i - p_j|
 
@@ -35,8 +35,11 @@ _GENERAL = (3.95, 3.95, 1.35)
 
 @dataclass(frozen=True)
 class Affinity:
-    """What was learnt for one backbone and so many stages: `means`, shape (channels,), of all stages' vectors one
-    after the other, `projection`, shape (channels + 3, dimension), of these and of the colour."""
+    """The parameters learnt for one backbone and so many stages.
+
+    `means`, shape (channels,), are those of all stages' vectors one after the other; `projection`, shape (channels + 3,
+    dimension), is that of these vectors and of the colour.
+    """
 
     means: Floats
     projection: Floats

@@ -1,4 +1,4 @@
-"""What the segments of a picture are called, by the head that a network was trained with.
+"""Classes of a picture's segments, by the head that a network was trained with.
 
 Where a network's features are the mean of its last map, a segment's features are the mean of the map where it is
 (masked pooling), and the head takes them as it takes a whole picture's. Where they are not, the segment is cut out, and
@@ -138,9 +138,10 @@ class SegmentClassifier:
 
 
 def cover(labels: Labels, grid: Sequence[int], count: int) -> Floats:
-    """How much of each cell of a grid (rows, columns) each segment covers, 0 to 1: shape (segments, rows, columns).
+    """Return the share of each cell of a grid (rows, columns) that each segment covers, 0 to 1: (segments, rows,
+    columns).
 
-    A segment that is too small for the points that are looked at has the one cell at its middle.
+    A segment too small for the points that are looked at has the one cell at its middle.
     """
     rows, columns = grid
     down = ((np.arange(rows * _POINTS) + 0.5) * labels.shape[0] / (rows * _POINTS)).astype(int)

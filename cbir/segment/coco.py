@@ -18,7 +18,7 @@ from cbir.utils.marks import Mark
 
 
 def segmentations(labels: Labels) -> list[dict[str, Any]]:
-    """Where each segment is, in the labels' order, as JSON objects.
+    """Return the outline of each segment as a JSON object, in the labels' order.
 
     `segmentation` is a list of polygons, [x1, y1, x2, y2, …] along the edges of pixels. COCO's polygons cannot have
     holes: for a segment with holes `segmentation` is the run lengths, and the polygons are in `outlines` and `holes`.

@@ -1,4 +1,4 @@
-"""What is known of each segment of a picture, from one pass over its label map."""
+"""Descriptions of a picture's segments, from one pass over its label map."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Hierarchy:
     costs: Floats
 
     def count_at(self, threshold: float) -> int:
-        """How many regions are left when merging stops before the first merge that costs more than `threshold`."""
+        """Count the regions left when merging stops before the first merge that costs more than `threshold`."""
         dear = np.flatnonzero(self.costs > threshold)
         return self.leaves - (int(dear[0]) if len(dear) else len(self.costs))
 

@@ -45,7 +45,7 @@ class StageMap:
     zoom: float
 
     def positions(self, places: npt.NDArray[np.floating], axis: int) -> tuple[npt.NDArray[np.int64], Floats]:
-        """Where `places`, in pixels of the picture along `axis` (0 down, 1 across), lie on the map.
+        """Find the positions on the map of `places`, in pixels of the picture along `axis` (0 down, 1 across).
 
         The cell before each, shape (n,), and the share of the cell after it, shape (n,): the weights of a linear
         interpolation.

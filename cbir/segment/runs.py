@@ -37,7 +37,7 @@ def column_runs(labels: npt.NDArray[np.uint8]) -> Runs:
 
 
 def neighbours(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Which labels touch along an edge of pixels: symmetric, shape (labels, labels), none its own neighbour."""
+    """Return the mask of pairs of labels that touch along an edge of pixels, shape (labels, labels), symmetric."""
     count = int(labels.max()) + 1
     touch = np.zeros((count, count), dtype=np.bool_)
     for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):

@@ -1,1 +1,1 @@
-"""What knows nothing of pictures or indexes, and everything may use."""
+"""Helpers that know nothing of pictures or indexes; everything may use them."""

@@ -37,7 +37,8 @@ def cache_folder(name: str) -> Path:
 
 
 def users_folder(find: Callable[[str], Path]) -> Path | None:
-    """What a function of platformdirs finds for cbir; None where nothing says where the user's home folder is."""
+    """Return the folder that a function of platformdirs finds for cbir; None where nothing says where the home folder
+    is."""
     try:
         folder = find("cbir")
     except RuntimeError:
@@ -85,9 +86,9 @@ def make_private(folder: Path) -> None:
 
 @functools.cache
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody else can change what is in a folder of the cache; a line says it, once, where somebody can.
+    """Tell whether nobody else can change a folder of the cache; a line says it, once, where somebody can.
 
-    What lies in the cache is run: whoever can write there decides what a search does.
+    The contents of the cache are run: whoever can write there decides what a search does.
     """
     real = Path(os.path.realpath(folder))
     for one in (real, *real.parents):
@@ -108,5 +109,5 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _only_adds(status: os.stat_result) -> bool:
-    """Whether others can only add to a folder, as to /tmp, and neither rename nor replace what is another's there."""
+    """Tell whether others can only add to a folder, as to /tmp, and neither rename nor replace other people's files."""
     return status.st_uid in (0, os.geteuid()) and bool(status.st_mode & stat.S_ISVTX)

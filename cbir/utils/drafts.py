@@ -131,7 +131,7 @@ def _is_running(number: int) -> bool:
 
 @functools.cache
 def _machine() -> str:
-    """What tells apart the machines, and the containers, whose processes have numbers of their own."""
+    """Return a short name that tells this machine or container, with process numbers of its own, from others."""
     name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
     with contextlib.suppress(OSError):
         name += os.readlink("/proc/self/ns/pid")

@@ -37,7 +37,7 @@ _COMMENT, _END_OF_HEAD = 0xFE, frozenset({0xD9, 0xDA})
 
 @dataclass(frozen=True)
 class Mark:
-    """What a mark says: the kind of file, and the `source_of` what it was made of, empty where that does not matter."""
+    """A mark's content: the kind of file, and the `source_of` what it was made of, empty where that does not matter."""
 
     kind: str
     source: str = ""
@@ -48,10 +48,10 @@ class Mark:
 
 
 def source_of(source: Path, folder: Path) -> str:
-    """What a file in `folder` that is made of `source` remembers of it: a hash of the way from one to the other.
+    """Return a hash of the way from a file in `folder` to the `source` that it is made of, to be kept in its mark.
 
-    So it stays when both are moved together; and of a picture that was changed it is the same, since what was made of
-    it before is out of date.
+    So it stays when both are moved together; it also stays when the picture is changed, since a file made of it before
+    is then out of date.
     """
     import hashlib
 
@@ -62,7 +62,7 @@ def source_of(source: Path, folder: Path) -> str:
 
 
 def picture_settings(format_: str, mark: Mark) -> dict[str, Any]:
-    """What Pillow's `save` takes to put a mark into a PNG, JPEG or WEBP."""
+    """Return the arguments by which Pillow's `save` puts a mark into a PNG, JPEG or WEBP."""
     if format_ == "JPEG":
         return {"comment": str(mark).encode("ascii")}
     if format_ == "WEBP":
@@ -79,7 +79,7 @@ def picture_settings(format_: str, mark: Mark) -> dict[str, Any]:
 
 
 def is_made_by_cbir(picture: Path | bytes) -> bool:
-    """Whether a picture, a file or its content, has a mark of cbir's. False for what cannot be opened."""
+    """Tell whether a picture, a file or its content, has a mark of cbir's. False for what cannot be opened."""
     if isinstance(picture, bytes):
         return find_mark(io.BytesIO(picture)) is not None
     try:

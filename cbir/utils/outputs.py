@@ -37,7 +37,7 @@ _OF_FOLDERS = ("--out", "--crops")
 
 @dataclass(frozen=True)
 class _Standing:
-    """What is at a path: whether there `is_file` at all, with something in it, and the mark of one of cbir's."""
+    """The file at a path: whether there `is_file` at all, with something in it, and its mark, if it is cbir's."""
 
     is_file: bool = False
     is_empty: bool = True
@@ -196,7 +196,7 @@ class Derived:
         return False
 
     def _may_replace(self, picture: Path, piece: Piece, path: Path, standing: _Standing) -> bool:
-        """Whether what is there is nothing, or was made of the same picture."""
+        """Tell whether the path is free, or its file was made of the same picture."""
         _check(path, standing, piece.option, piece.kind, force=self._force)
         mark = standing.mark
         return mark is None or mark.kind != piece.kind or mark.source == source_of(picture, piece.folder)
@@ -221,7 +221,7 @@ def real_name(path: Path) -> str:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from all others whatever it is called; None where nothing is there."""
+    """Return the identity of a file, whatever it is called; None where nothing is there."""
     try:
         status = path.stat()
     except OSError:
@@ -230,7 +230,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _look(path: Path, option: str) -> _Standing:
-    """What is at `path`; nothing is opened but regular files. CbirError where it is of another kind."""
+    """Look at the file at `path`, opening regular files only. Raises CbirError where it is of another kind."""
     try:
         mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -7,7 +7,7 @@ import stat
 
 
 def open_for_others(status: os.stat_result) -> str | None:
-    """What lets others than the user and the system change it, a phrase; None where nothing does.
+    """Say in a phrase what lets others than the user and the system change it; None where nothing does.
 
     Only systems with rights for owner, group and others tell; elsewhere nothing does.
     """
@@ -23,7 +23,7 @@ def open_for_others(status: os.stat_result) -> str | None:
 
 
 def _is_own_group(group: int) -> bool:
-    """Whether a group is the user's own, as many systems make one for each user: nobody else is in it."""
+    """Tell whether a group is the user's own, as many systems make one for each user: nobody else is in it."""
     import grp
     import pwd
 

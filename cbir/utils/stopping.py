@@ -62,7 +62,7 @@ def install() -> None:
 
 
 def was_asked() -> bool:
-    """Whether a signal has told this process to stop."""
+    """Tell whether a signal has told this process to stop."""
     return _asked.is_set()
 
 
@@ -82,13 +82,13 @@ def deferred() -> Iterator[None]:
 
 
 def is_over() -> bool:
-    """Whether nothing new is to be begun, because a signal came that is deferred."""
+    """Tell whether nothing new is to be begun, because a signal came that is deferred."""
     return _deferring.is_set() and _asked.is_set()
 
 
 @contextlib.contextmanager
 def at_forced_end(do: Callable[[], None]) -> Iterator[None]:
-    """What is to be done if the process has to be ended by force within this; the innermost is done first."""
+    """Call `do` if the process has to be ended by force within this; the innermost is called first."""
     _at_forced_end.append(do)
     try:
         yield
@@ -115,9 +115,10 @@ def _stop(number: int, frame: Any) -> None:
 
 
 def _stop_after_all(unraisable: sys.UnraisableHookArgs) -> None:
-    """Where a signal came in the middle of a finaliser, Python drops what its handler raises, and the run would go on.
+    """Send a signal again whose exception came in the middle of a finaliser, where Python drops it and the run would go
+    on.
 
-    So it is raised again in a moment. From a thread: within this function it would be dropped, too.
+    In a moment and from a thread: within this function it would be dropped, too.
     """
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)

@@ -13,7 +13,7 @@ _BYTES = re.compile("[\udc80-\udcff]")
 
 
 def utf16_of(start: bytes, *, may_have_nul: bool = False) -> str | None:
-    """Which UTF-16 a text is in that begins with the bytes `start`, as a name of Python's; None where it is in none.
+    """Return the UTF-16, as a name of Python's, that a text beginning with `start` is in; None where it is in none.
 
     Without a byte-order mark it is told by every other byte, which is 0 in most scripts' punctuation and all ASCII. Not
     where the text itself `may_have_nul`.

@@ -1,4 +1,4 @@
-"""Which of ImageNet's classes stand for a meaning: those it stands above, else those near it in WordNet's tree."""
+"""The classes of ImageNet that stand for a meaning: those it stands above, else those near it in WordNet's tree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def classes_below(synset: int) -> Positions:
 
 
 def similarities(synset: int) -> Floats:
-    """How near each class is to a synset in the tree, from 0 to 1, shape (1000,).
+    """Return the similarity of each class to a synset in the tree, from 0 to 1, shape (1000,).
 
     Twice the depth of the deepest synset that stands above both, over the sum of their depths (Wu and Palmer, "Verb
     Semantics and Lexical Selection", ACL 1994).
@@ -39,11 +39,11 @@ def similarities(synset: int) -> Floats:
 
 
 def class_weights(synsets: Sequence[int]) -> Floats:
-    """How much each class speaks for any of some synsets, from 0 to 1, shape (1000,).
+    """Return the weight by which each class speaks for any of some synsets, from 0 to 1, shape (1000,).
 
     1 for the classes that they are or stand above. Where there are none: the nearest have their similarity, the others
-    fall with its 20th power. So far away that nothing is like it in a picture, a meaning beside nearer ones counts
-    for nothing.
+    fall with its 20th power. A meaning so far away that nothing in a picture is like it counts for nothing beside
+    nearer ones.
     """
     weights = np.zeros(len(wordnet().classes), dtype=np.float32)
     for synset in synsets:

@@ -1,4 +1,4 @@
-"""How much the pictures of a collection have to do with words. docs/method/words.md has what the rules gain.
+"""Scoring the pictures of a collection against words. docs/method/words.md has what the rules gain.
 
 Pictures are known by their most probable classes: `classes` and `probabilities`, shape (rows, n), as an index keeps
 them (uint16 and float16), or any other integers and floats.
@@ -36,7 +36,7 @@ _AGAINST = 300
 
 @dataclass(frozen=True)
 class Scores:
-    """What words make of each picture.
+    """The scores of all pictures for words.
 
     `shown`, shape (rows,), is for people: the probability that the picture shows all the words and none of those
     that it should not; of an inexact word, how like it is, from 0 to 1. `evidence`, shape (rows,), not negative, is

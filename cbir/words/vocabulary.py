@@ -54,7 +54,7 @@ class Sense:
 
     @cached_property
     def gloss(self) -> str:
-        """What it means; it may be empty (`WordNet.gloss`)."""
+        """Its meaning in words; it may be empty (`WordNet.gloss`)."""
         return wordnet().gloss(self.place)
 
     @cached_property
@@ -70,11 +70,11 @@ class Sense:
 
     @property
     def exact(self) -> bool:
-        """Whether ImageNet has classes of just this."""
+        """True if ImageNet has classes of just this."""
         return bool(self.classes)
 
     def is_name(self, word: str) -> bool:
-        """Whether it has `word`, a plain one, only with capitals, as the name of a person or place."""
+        """Tell whether `word`, a plain one, is in it only with capitals, as the name of a person or place."""
         spellings = [lemma for lemma in self.lemmas if plain(lemma) == word]
         return bool(spellings) and all(lemma != lemma.lower() for lemma in spellings)
 
@@ -121,12 +121,12 @@ class Word:
 
     @property
     def exact(self) -> bool:
-        """Whether ImageNet has classes of just this: scores are then probabilities, else likenesses."""
+        """True if ImageNet has classes of just this: scores are then probabilities, else likenesses."""
         return self.used[0].exact
 
     @cached_property
     def weights(self) -> Floats:
-        """How much each class speaks for the word, from 0 to 1, shape (1000,); see `class_weights`."""
+        """The weights by which classes speak for the word, from 0 to 1, shape (1000,); see `class_weights`."""
         return class_weights([sense.place for sense in self.used])
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Word:
         return [names[place] for place in order.tolist()]
 
     def remarks(self) -> list[str]:
-        """What a user should know about how the word was taken: sentences, often none."""
+        """Return sentences for the user about how the word was taken, often none."""
         said = []
         if self.name != plain(self.text) and plain(self.text).endswith(f" {self.name}"):
             said.append(f"WordNet has no {self.text!r}: taken as {self.name!r}.")
@@ -201,7 +201,7 @@ def _known(wanted: str) -> tuple[str, list[int]] | None:
 
 
 def _singulars(plural: str) -> list[str]:
-    """What a word, of which the last part is a plural, may be the plural of, the likeliest first."""
+    """Return the words that one ending in a plural may be the plural of, the likeliest first."""
     if irregular := wordnet().singular(plural):
         return [irregular]
     start, space, last = plural.rpartition(" ")

@@ -88,7 +88,7 @@ class WordNet:
         return tuple(self._line("lemmas", synset).split("\t"))
 
     def gloss(self, synset: int) -> str:
-        """What a synset means; empty where none of its words has another meaning, unless classes are below it."""
+        """Return a synset's meaning; empty where none of its words has another meaning, unless classes are below it."""
         return self._line("glosses", synset)
 
     def wordnet_id(self, synset: int) -> str:
@@ -122,7 +122,7 @@ class WordNet:
         return sorted(found)
 
     def wholes(self, synset: int) -> list[int]:
-        """What a synset is a part of, as a minaret is of a mosque."""
+        """Return the synsets that a synset is a part of, as a minaret is of a mosque."""
         pairs = self._pairs("wholes")
         return [int(whole) for part, whole in pairs if part == synset]
 
@@ -132,7 +132,7 @@ class WordNet:
 
     @cached_property
     def depths(self) -> npt.NDArray[np.uint8]:
-        """How far each synset is below the root by the longest way, shape (synsets,); the root has 1."""
+        """The depth of each synset below the root by the longest way, shape (synsets,); the root has 1."""
         return np.frombuffer(self._section("depths"), dtype=np.uint8)
 
     @cached_property
