@@ -1,1 +1,1 @@
-"""How well pictures are found: leave-one-out retrieval, measured (`docs/measures.md` has the definitions)."""
+"""Measuring retrieval, leave one out (`docs/measures.md` has the definitions)."""

@@ -1,4 +1,4 @@
-"""Which pictures ought to be found by which: by their folders, or by a file that says so."""
+"""Ground truth: the pictures that each query ought to find, by their folders or by a file that says so."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAMED = 3
 
 
 class Judgement(NamedTuple):
-    """What ought to be found by one query. Pictures are numbers: their places in the list of paths."""
+    """The pictures that one query ought to find, as numbers: their places in the list of paths."""
 
     query: int
     relevant: Items
@@ -185,7 +185,7 @@ def _from_csv(file: Path, text: str) -> Iterator[_Entry]:
 
 
 def _delimiter(text: str) -> str:
-    """What stands between the fields: in some countries spreadsheets write semicolons, and may say so (`sep=;`)."""
+    """Return the delimiter of fields: in some countries spreadsheets write semicolons, and may say so (`sep=;`)."""
     first = text.lstrip().replace("\r", "\n").partition("\n")[0]
     return next((one for one in ";\t" if one in first), ",")
 

@@ -1,4 +1,4 @@
-"""What a ranking is worth: average precision, precision and recall. `docs/measures.md` has the definitions.
+"""Measures of a ranking: average precision, precision and recall. `docs/measures.md` has the definitions.
 
 A ranking is all pictures but the query (and those that its ground truth ignores), best first. Of it only the ranks of
 the relevant pictures matter, counted from 1.

@@ -25,7 +25,7 @@ Watch = Callable[[Iterator[Scores], int, str], Iterator[Scores]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one system achieved: over all queries, and in each class where there are classes."""
+    """The measures that one system reached: over all queries, and in each class where there are classes."""
 
     name: str
     model: str

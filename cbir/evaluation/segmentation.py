@@ -1,4 +1,4 @@
-"""How well a segmentation agrees with what people drew: the measures of BSDS500.
+"""The measures of BSDS500: a segmentation's agreement with what people drew.
 
 Arbeláez, Maire, Fowlkes and Malik, "Contour Detection and Hierarchical Image Segmentation" (PAMI 2011), section 3.1.
 """

@@ -1,4 +1,4 @@
-"""Where features come from: indexes that there are, temporary ones made for the occasion, the pictures themselves."""
+"""Sources of features: existing indexes, temporary ones made for the occasion, the pictures themselves."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WatchPictures = Callable[[Iterator[Any], int, str], Iterator[Any]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be evaluated: a folder, or an index by its name (without either, the only index there is).
+    """The subject of an evaluation: a folder, or an index by its name (without either, the only index there is).
 
     `models` are backbones; those of which there is no index make temporary ones. `weights` are files for them, the
     key None standing for the only one. Only to `compare`, an index is joined by backbones other than its own.

@@ -1,4 +1,4 @@
-"""What is compared: a network's features in cosine order or re-ranked, and classical features. Each ranks pictures."""
+"""The systems to compare: a network's features in cosine order or re-ranked, and classical features."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a search for the first ten takes, from a query's features on: medians in milliseconds.
+    """The time that a search for the first ten takes, from a query's features on: medians in milliseconds.
 
     `candidates` is the part of finding candidates in it; None where there are none and all rows are compared.
     """
@@ -60,7 +60,7 @@ class System(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """A name for people."""
 
     @property
     def model(self) -> str:
@@ -68,13 +68,13 @@ class System(Protocol):
 
     @property
     def method(self) -> str:
-        """How rows are put in order."""
+        """The method by which rows are put in order."""
 
     def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
         """For each query all pictures, best first, the query itself somewhere among them."""
 
     def timing(self, queries: Sequence[int]) -> Timing:
-        """How long searches by these queries take."""
+        """Measure searches by these queries."""
 
     def candidates_recall(self, queries: Sequence[int]) -> float | None:
         """The share of the exact first ten that a search finds; None where every search is exact."""
@@ -98,10 +98,11 @@ class IndexSystem:
         self._item_of[row_of] = np.arange(len(row_of))
 
     def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
-        """What a search for all pictures finds; among candidates, where there are such, as far as DEPTH.
+        """Yield a search's ranking of all pictures for each query; where there are candidates, from these as far as
+        DEPTH.
 
-        A search for so many looks at all rows, whatever the index's size, which is not how users search a large one.
-        So there a search for the first DEPTH comes first, and then what it did not bring, by exact cosine.
+        A search for so many looks at all rows, whatever the index's size, which is not how users search a large one. So
+        there a search for the first DEPTH comes first, and then what it did not bring, by exact cosine.
         """
         depth = DEPTH if self.has_candidates else self.index.rows
         for query, exact in self._exact(queries):
@@ -142,7 +143,7 @@ class IndexSystem:
 
     @cached_property
     def has_candidates(self) -> bool:
-        """Whether a search looks at a part of the rows only."""
+        """True if a search looks at a part of the rows only."""
         try:
             return self.index.candidates() is not None
         except IndexDamagedError:  # the searcher says so, and compares all rows
@@ -206,7 +207,7 @@ class _ClockedIndex(Index):
         self.spent: list[float] = []
 
     def candidates(self) -> Candidates | None:
-        """What finds candidates, with a clock in it."""
+        """Return the finder of candidates, with a clock in it."""
         candidates = super().candidates()
         return None if candidates is None else _Clocked(candidates, self.spent)
 
@@ -220,7 +221,7 @@ class _Clocked:
 
     @property
     def rows(self) -> int:
-        """How many rows they cover."""
+        """The number of rows that they cover."""
         return self.candidates.rows
 
     def search(self, queries: Floats, count: int) -> Sequence[Rows]:

@@ -1,1 +1,1 @@
-"""What is shown of results beside the shell: contact sheets and HTML pages."""
+"""Showing results beside the shell: contact sheets and HTML pages."""

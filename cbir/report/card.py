@@ -1,4 +1,4 @@
-"""What a sheet or a page shows: cards, each a picture and what is told of it, in groups."""
+"""The content of a sheet or a page: cards, each a picture and facts about it, in groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the names of sheets, pages and maps end.
+"""The endings of the names of sheets, pages and maps.
 
 Nothing here imports NumPy: names are checked while the command line is read, before NumPy may be imported.
 """

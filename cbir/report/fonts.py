@@ -45,7 +45,7 @@ class Lettering:
         self._known: dict[tuple[int, str], bool] = {}
 
     def length(self, text: str, size: int) -> float:
-        """How many pixels `text` is wide."""
+        """Return the width of `text` in pixels."""
         return sum(self._font(number, size).getlength(run) for number, run in self._runs(text))
 
     def draw(
@@ -142,7 +142,7 @@ class Lettering:
         return None
 
     def _has(self, number: int, char: str) -> bool:
-        """Whether a font has a letter, which is to say, shows something else for it than for one that no font has."""
+        """Tell whether a font has a letter: it shows something else for it than for one that no font has."""
         if char.isspace() or unicodedata.combining(char):
             return True
         if (number, char) not in self._known:

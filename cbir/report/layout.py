@@ -1,4 +1,4 @@
-"""Where pictures lie on a contact sheet: how large they are, and in how many columns."""
+"""The layout of a contact sheet: the sizes of pictures, and their places in columns."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Layout:
             column += 1
 
     def rows(self, count: int, *, led: bool) -> int:
-        """How many rows of tiles a block of `count` tiles has, as `places` puts them."""
+        """Count the rows of tiles in a block of `count` tiles, as `places` puts them."""
         beside = self.lead * (self.columns - self.lead) if led else 0
         if led and count <= beside:
             return self.lead

@@ -81,7 +81,7 @@ def draw_sheet(groups: Sequence[Group], *, most_side: int = 65_535, advice: str 
 
 
 class _Place(NamedTuple):
-    """Where a picture goes: a rectangle of pixels whose upper left corner is at `x`, `y`."""
+    """The place of a picture: a rectangle of pixels whose upper left corner is at `x`, `y`."""
 
     card: Card
     x: int
