@@ -48,7 +48,7 @@ class Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See `click.Command`. `--help` and `--version` write here."""
+        """Parse the arguments; `--help` and `--version` write here."""
         logfile.keep_arguments(ctx, args)
         with _in_sentences(ctx):
             return super().parse_args(ctx, args)
@@ -128,7 +128,6 @@ class _OneLine(logging.Formatter):
     """Writes each message on one line that is printable."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter`."""
         return output.as_line(super().format(record))
 
 

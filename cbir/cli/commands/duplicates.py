@@ -141,7 +141,7 @@ def _write_table(groups: list[Group]) -> None:
 
 
 def _say(found: Duplicates, name: str, *, exact: bool) -> None:
-    """What there is, and what was left out and why, on stderr."""
+    """Write to stderr what was found, and what was left out and why."""
     pictures = sum(len(group.members) - 1 for group in found.groups)
     if not found.groups:
         logger.info("There are no %s in %s.", "files of the same content" if exact else "duplicates", name)

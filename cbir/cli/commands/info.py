@@ -169,7 +169,7 @@ def _classes(index: Index) -> dict[str, Any]:
 
 
 def _covered(record: dict[str, Any], column: Column) -> str:
-    """What `_coverage` found, in words."""
+    """Put the findings of `_coverage` in words."""
     coverage, pictures = record[column.name], record["pictures"]
     if coverage is None:
         return column.offer.format(index=record["index"])

@@ -126,7 +126,7 @@ def _record(
     model: str,
     located: Located,
 ) -> dict[str, Any]:
-    """What is told of one picture."""
+    """Return the JSON record of one picture."""
     record: dict[str, Any] = {"query": str(query), **about}
     if region is not None:
         record["query_box"] = list(region.box)

@@ -120,7 +120,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
 
 @dataclass(eq=False, repr=False)  # which would take half a millisecond of each start
 class SearchOptions:
-    """What was typed, by the parameters of the command."""
+    """The options as typed, by the parameters of the command."""
 
     images: tuple[Path, ...]
     words: tuple[str, ...]
@@ -154,7 +154,7 @@ class SearchOptions:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether queries are by pictures, and not by words alone."""
+        """True if queries are by pictures, and not by words alone."""
         return bool(self.images) or self.files_from is not None or self.query_index is not None
 
 
@@ -283,12 +283,12 @@ class _Queries:
 
     @property
     def at_least(self) -> int:
-        """How many pictures there are, as far as that is known before a list has been read."""
+        """The least number of pictures, as far as it is known before a list has been read."""
         return self._named.at_least + len(set(self._unlike))
 
     @property
     def several(self) -> bool | None:
-        """Whether there are more queries than one; None where only a list's end will tell."""
+        """True if there are more queries than one; None where only a list's end will tell."""
         if self._options.query_index is not None:
             return True
         return False if self._group or not self._options.has_pictures else self._named.several

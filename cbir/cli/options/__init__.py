@@ -1,1 +1,1 @@
-"""What is typed: options and lists, and how they are understood."""
+"""Options and lists as they are typed, and how they are understood."""

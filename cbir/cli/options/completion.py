@@ -1,4 +1,4 @@
-"""What a shell offers on Tab that Click does not know by itself: indexes and networks. docs/completion.md.
+"""Completion on Tab of names that Click does not know by itself: indexes and networks. docs/completion.md.
 
 A shell starts cbir for each Tab, so nothing here may import anything heavy.
 """

@@ -90,16 +90,16 @@ class NamedPictures:
 
     @property
     def at_least(self) -> int:
-        """How many there are, as far as that is known before the whole list has been read."""
+        """The least number of pictures, as far as it is known before the whole list has been read."""
         return len(self._named) + (self._list.arrived if self._list else 0)
 
     @property
     def several(self) -> bool | None:
-        """Whether there are more than one; None where only the list's end will tell."""
+        """True if there are more than one; None where only the list's end will tell."""
         return None if self._list and len(self._named) < 2 else len(self._named) > 1
 
     def are_none(self) -> bool:
-        """Whether there is not even one, once the first has been waited for."""
+        """Wait for the first picture and tell whether there is none."""
         if not self._named:
             for batch in self._listed:
                 if (first := next(batch, None)) is not None:

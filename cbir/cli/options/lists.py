@@ -172,7 +172,7 @@ def names_in(line: str) -> list[str]:
 
 
 def _readings(line: str) -> Iterator[str]:
-    """What a line may mean, the likeliest first."""
+    """Yield the possible meanings of a line, the likeliest first."""
     yield from _readings_of(line)
     if (western := as_western(line)) != line:
         yield from _readings_of(western)

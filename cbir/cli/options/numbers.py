@@ -17,7 +17,6 @@ class Number(click.FloatRange):
     """A finite number within a range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See `click.ParamType.convert`."""
         if isinstance(value, str):
             try:
                 value = finite(value)
@@ -30,7 +29,6 @@ class WholeNumber(click.IntRange):
     """A whole number within a range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See `click.ParamType.convert`."""
         if isinstance(value, str):
             try:
                 value = whole(value)
@@ -45,7 +43,6 @@ class NumberList(click.ParamType):  # type: ignore[type-arg]  # which it takes f
     name = "numbers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """See `click.ParamType.convert`."""
         if isinstance(value, tuple):
             return value
         try:

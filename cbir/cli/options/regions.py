@@ -46,7 +46,7 @@ parts_option = click.option(
 
 
 def asked_region(region: str | None, segment: int | None) -> Asked | None:
-    """What the two options say, of which one may be given (`REGION_RULES`); a usage error where `region` is none."""
+    """Read the two options, of which one may be given (`REGION_RULES`); a usage error where `region` is none."""
     if region is None and segment is None:
         return None
     from cbir.images.regions import RegionOption, SegmentOption

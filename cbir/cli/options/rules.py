@@ -1,4 +1,4 @@
-"""Which options go together: rules as tables, which commands check before they begin."""
+"""Rules of options that go together: tables that commands check before they begin."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class SenseOption:
-    """What `--sense` says: to `list` senses, or the `number` of one, of the only word or of `word`."""
+    """The value of `--sense`: to `list` senses, or the `number` of one, of the only word or of `word`."""
 
     word: str | None = None
     number: int = 0
@@ -121,7 +121,7 @@ def _choose(query: WordQuery, sense: SenseOption) -> WordQuery:
 
 
 def write_senses(query: WordQuery, format_: str) -> None:
-    """What each word may mean: which senses are taken, how many of ImageNet's classes each has, words and gloss."""
+    """Write the senses of each word: whether taken, how many of ImageNet's classes they have, words and gloss."""
     if format_ == "paths":
         raise click.UsageError("Senses have no paths: choose another --format.")
     records = [

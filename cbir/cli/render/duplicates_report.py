@@ -1,4 +1,4 @@
-"""What `cbir duplicates` shows on a contact sheet and on a page: the picture to keep, and those that are the same."""
+"""The contact sheet and page of `cbir duplicates`: the picture to keep, and those that are the same."""
 
 from __future__ import annotations
 

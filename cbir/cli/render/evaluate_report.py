@@ -27,7 +27,7 @@ _OF_A_CLASS = {"best": 1, "worst": 3}
 
 
 class EvaluationPage:
-    """What a page shows beside the figures: the queries of one system, re-ranked if there is such a one."""
+    """The part of a page beside the figures: the queries of one system, the re-ranked one if there is one."""
 
     def __init__(self) -> None:
         self._precisions: dict[str, list[float]] = {}

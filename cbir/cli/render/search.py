@@ -1,4 +1,4 @@
-"""How `cbir search` writes its matches."""
+"""The output of `cbir search`: its matches."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class MatchWriter:
         return failed > 0
 
     def _is_there(self, path: Path) -> bool:
-        """Whether a match is still there; each file is looked for once, however many queries find it."""
+        """Tell whether a match is still there; each file is looked for once, however many queries find it."""
         if path not in self._exists:
             self._exists[path] = os.path.exists(path)
         return self._exists[path]
@@ -160,7 +160,7 @@ def _write_table(result: SearchResult) -> None:
 
 
 def _hint(name: str) -> str:
-    """What to say of the name of a file that is not there and looks like a word."""
+    """Return a hint about the name of a file that is not there and looks like a word."""
     is_a_word = name.replace(" ", "").isalpha() and not os.path.exists(name)
     return f' Pictures that show it: `cbir search --word "{name}"`.' if is_a_word else ""
 

@@ -91,7 +91,7 @@ def report_options(command: Command) -> Command:
 
 
 class SearchReports:
-    """What is to be shown of a search on a sheet, a page or both; without either it does nothing."""
+    """The sheet, the page or both of a search; without either it does nothing."""
 
     def __init__(self, searcher: Searcher, sheet: Path | None, html: Path | None, *, force: bool = False) -> None:
         self._searcher = searcher

@@ -1,4 +1,4 @@
-"""What `cbir segment` writes: files beside the pictures, and records of them on stdout."""
+"""The output of `cbir segment`: files beside the pictures, and records of them on stdout."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Files:
         return written
 
     def _images(self, segmentation: Segmentation, layers: Image.Image | None) -> Iterator[MarkedFill]:
-        """What writes each of `_pieces`, made one by one: the cut-outs of a large picture fill much memory."""
+        """Yield a writer of each of `_pieces`, made one by one: the cut-outs of a large picture fill much memory."""
         if "overlay" in self._kinds:
             yield png_of(segmentation.overlay())
         if "labels" in self._kinds:
@@ -88,7 +88,7 @@ class Files:
                 yield png_of(cut)
 
     def _pieces(self, segments: int = 1) -> list[Piece]:
-        """What is made of a picture that has so many segments."""
+        """List the files to make of a picture that has so many segments."""
         made = [Piece(self._folder, f".{_NAMES[kind]}.png", kind, "--out") for kind in _NAMES if kind in self._kinds]
         if "crops" in self._kinds:
             digits = max(2, len(str(segments - 1)))
@@ -168,7 +168,7 @@ class SegmentOutputs:
 
 
 def png_of(image: Image.Image) -> MarkedFill:
-    """What writes an image as a PNG."""
+    """Return a function that writes an image as a PNG."""
 
     def fill(file: IO[bytes], mark: Mark) -> None:
         # of 12 megapixels, level 1 is twice as quick as the default, and the file hardly larger
@@ -190,7 +190,7 @@ def write_coco(records: Iterable[Record], path: Path, pictures: Sequence[Path], 
 def describe(
     segmentation: Segmentation, image: Path, model: str, written: Record, classified: Classified | None, *, shapes: bool
 ) -> Record:
-    """What is told of one picture; with `shapes`, where its segments are in COCO's format."""
+    """Return the JSON record of one picture; with `shapes`, with its segments' places in COCO's format."""
     segments = [segment.to_json() for segment in segmentation.segments]
     crops = written.pop("crops", None)
     if crops is not None:

@@ -29,7 +29,7 @@ _OUTLINED = 450
 
 @dataclass(frozen=True)
 class _Row:
-    """What the table tells of a segment. `colour` is what the overlay gives it, `mean` what the picture shows there."""
+    """A segment's row of the table. `colour` is what the overlay gives it, `mean` what the picture shows there."""
 
     label: int
     share: float
@@ -124,7 +124,7 @@ def _likeliest(record: dict[str, Any], count: int = 1) -> str:
 
 
 def _paths(segmentation: Segmentation) -> tuple[tuple[int, int], list[Markup]]:
-    """Where each segment is, as a path of SVG, and the width and height of what these are drawn on."""
+    """Return width and height of the drawing, and each segment's outline in it, as a path of SVG."""
     map_ = segmentation.label_map()
     scale = min(1.0, _OUTLINED / max(map_.size))
     size = max(1, round(map_.width * scale)), max(1, round(map_.height * scale))

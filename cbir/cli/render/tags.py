@@ -1,4 +1,4 @@
-"""What `cbir tags` writes: tags on stdout, sidecar files, and a line about these."""
+"""The output of `cbir tags`: tags on stdout, sidecar files, and a line about these."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SidecarWriter:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a sidecar could not be written."""
+        """True if a sidecar could not be written."""
         return self._counts["failed"] > 0
 
     def write(self, tagged: Tagged) -> dict[str, Any] | None:
@@ -162,7 +162,7 @@ class TagWriter:
 
 
 def _is_picture_below(root: str, path: Path) -> bool:
-    """Whether a file is a picture, and its folder really below `root`: a scan follows no links to folders."""
+    """Tell whether a file is a picture, and its folder really below `root`: a scan follows no links to folders."""
     from cbir.images.formats.first_bytes import is_picture_file
 
     folder = os.path.realpath(path.parent)

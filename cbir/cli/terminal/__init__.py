@@ -1,1 +1,1 @@
-"""What a terminal, a pipe and a log get: messages, tables, thumbnails."""
+"""Output for terminals, pipes and logs: messages, tables, thumbnails."""

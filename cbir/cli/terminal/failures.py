@@ -22,7 +22,7 @@ _THREADS = re.compile(r"can't start new thread|resource temporarily unavailable|
 
 
 def sentence_of(error: BaseException) -> str | None:
-    """What the user reads of an error by which the system says that something is short; None for any other."""
+    """Return the sentence for an error by which the system says that something is short; None for any other."""
     number = error.errno if isinstance(error, OSError) else None
     text = str(error)
     if isinstance(error, MemoryError) or number == errno.ENOMEM or _MEMORY.search(text):

@@ -89,7 +89,6 @@ class LogFile(logging.Handler):
             self._is_failing = True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
         level = f"{record.levelname.capitalize()}: " if record.levelno >= logging.WARNING else ""
         self.write(level + record.getMessage())
 

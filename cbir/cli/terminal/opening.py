@@ -77,7 +77,7 @@ class Opener:
 
 
 def _is_picture(path: Path) -> bool:
-    """Whether a match may be handed to a viewer: what an index names may be a program, or a page that runs some.
+    """Tell whether a match may be handed to a viewer: an index may name a program, or a page that runs some.
 
     Viewers go by the name, so it has to be a picture's too, also where a link leads.
     """

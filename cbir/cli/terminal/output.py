@@ -1,4 +1,4 @@
-"""How results are written: tables for people, formats for programs. Data goes to stdout."""
+"""Writing results: tables for people, formats for programs. Data goes to stdout."""
 
 from __future__ import annotations
 

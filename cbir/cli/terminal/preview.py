@@ -113,7 +113,7 @@ def _way_to_draw() -> Way:
 
 
 def _can_ask() -> bool:
-    """Whether a terminal would answer: its answer comes on stdin, which must not be a list of names.
+    """Tell whether a terminal would answer: its answer comes on stdin, which must not be a list of names.
 
     A process in the background that asks would be stopped.
     """

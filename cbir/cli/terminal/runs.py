@@ -1,4 +1,4 @@
-"""What commands that run for long share: a progress bar, and one thread to multiply with."""
+"""Helpers of commands that run for long: a progress bar, and one thread to multiply with."""
 
 from __future__ import annotations
 

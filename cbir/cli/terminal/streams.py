@@ -52,7 +52,6 @@ class _Messages(io.TextIOWrapper):
     """
 
     def write(self, text: str, /) -> int:
-        """See `io.TextIOBase.write`."""
         bar, rest = ("\r", text[1:]) if text.startswith("\r") else ("", text)
         super().write(bar + "\n".join(map(printable, rest.split("\n"))))
         return len(text)
@@ -78,7 +77,6 @@ class _Checked(io.FileIO):
             return None
 
     def write(self, data: Any, /) -> int | None:  # type: ignore[override]  # what typeshed calls it differs
-        """See `io.RawIOBase.write`."""
         try:
             while (written := super().write(data)) is None:  # another program has made it non-blocking
                 select.select([], [self], [])

@@ -67,7 +67,7 @@ def terminal_width() -> int | None:
 
 
 def has_colour() -> bool:
-    """Whether stdout is a terminal, and nobody said that colours are not wanted (no-color.org)."""
+    """Tell whether stdout is a terminal, and nobody said that colours are not wanted (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
