@@ -104,7 +104,7 @@ def carry_out(
         raise
     writer.tidy()
     report.skipped.sort()
-    for problems in report.not_filled_in.values():
+    for problems in report.not_backfilled.values():
         problems.sort()
     report.total = writer.count_valid()
     report.seconds = time.monotonic() - started
@@ -177,10 +177,10 @@ def _stay(result: Extracted[FoundFile], known: Known, plan: Plan, writer: Writer
 def _complete(result: Extracted[FoundFile], content: str, plan: Plan, writer: Writer, report: Report) -> None:
     """Fill in what the index lacks of a content that it has, as far as one result tells."""
     for column in content_columns():
-        if content not in plan.missing.get(column.name, {}):
+        if content not in plan.backfill.get(column.name, {}):
             continue
         if result.error is not None:
-            report.not_filled_in.setdefault(column.name, []).append((result.key.path, result.error.reason))
+            report.not_backfilled.setdefault(column.name, []).append((result.key.path, result.error.reason))
         # of a file that could not be reached nothing is known, so the next run tries it again
         if result.error is None or not result.error.transient:
             _kept(column, result.records.get(column.name), content, plan, writer, report)
@@ -228,12 +228,12 @@ def _kept(
     column: Column, found: Records | None, sha256: str, plan: Plan, writer: Writer, report: Report
 ) -> Records | None:
     """What a column is to have of a content, of which so much was `found` now; None where nothing is known."""
-    missing = plan.missing.get(column.name, {})
+    missing = plan.backfill.get(column.name, {})
     if found is None and sha256 not in missing:
         known = plan.rows_by_content.get(sha256)
         return None if known is None else writer.stored(column, known)
     rows = missing.pop(sha256, [])
     writer.backfill(column, rows, column.unavailable if found is None else found)
     if found is not None:
-        report.filled_in[column.name] += len(rows)
+        report.backfilled[column.name] += len(rows)
     return column.unavailable if found is None else found

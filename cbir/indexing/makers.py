@@ -45,7 +45,7 @@ def make_makers(making: Making) -> list[RecordMaker]:
     """Make the record makers of a run; columns that nobody makes are left out of its plan."""
     for column in content_columns():
         if (column.group or column.name) not in _MAKERS:
-            making.plan.leave(column)
+            making.plan.skip(column)
     found = [factory(making) for factory in _MAKERS.values()]
     return [maker for maker in found if maker is not None]
 
@@ -75,7 +75,7 @@ def _classes(making: Making) -> ClassMaker | None:
         return None
     classifier = classifier_of(making.extractor.backbone)
     if classifier is None:
-        making.plan.leave(CLASSES)
+        making.plan.skip(CLASSES)
         return None
     return ClassMaker(classifier)
 

@@ -45,13 +45,13 @@ class KnownContents:
     """The contents that an index has, and those of each column that it lacks: see `Plan`. Plain data, to be pickled."""
 
     rows: Mapping[str, int]
-    missing: Mapping[str, Mapping[str, list[int]]]
+    backfill: Mapping[str, Mapping[str, list[int]]]
 
     def __call__(self, sha256: str) -> set[str] | None:
         """Return the columns that the index lacks of a content, None where it does not have the content itself."""
         if sha256 not in self.rows:
             return None
-        return {name for name, contents in self.missing.items() if sha256 in contents}
+        return {name for name, contents in self.backfill.items() if sha256 in contents}
 
 
 @dataclass
@@ -68,9 +68,8 @@ class Plan:
     count as pictures in `as_before`, and those that are no pictures by their first bytes. `refused_before` is what the
     plan was made with.
 
-    `missing` are, by the name of a column, the contents that the index has without what the column stores, each with
-    its rows that count and go on counting; `again` are their unchanged files, which can be read
-    again for it: by path, each one's row and content.
+    `backfill[column][sha256]` lists the valid rows of a content that lacks that column, and stays in the index; `again`
+    are their unchanged files, which can be read again for it: by path, each one's row and content.
     """
 
     scan: Scan
@@ -85,7 +84,7 @@ class Plan:
     as_before: list[tuple[str, str]] = field(default_factory=list)
     unchanged: int = 0
     rows_by_content: dict[str, int] = field(default_factory=dict)
-    missing: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    backfill: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     again: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
@@ -103,17 +102,17 @@ class Plan:
     @property
     def known(self) -> KnownContents:
         """The contents that the index has, now and as the plan is carried out."""
-        return KnownContents(self.rows_by_content, self.missing)
+        return KnownContents(self.rows_by_content, self.backfill)
 
     def again_for(self, column: Column) -> list[str]:
         """The files, of those in `again`, that would be read for a column."""
-        missing = self.missing.get(column.name, {})
+        missing = self.backfill.get(column.name, {})
         return [path for path, (_, content) in self.again.items() if content in missing]
 
-    def leave(self, column: Column) -> None:
+    def skip(self, column: Column) -> None:
         """Fill in a column of nothing that the index has already."""
-        self.missing.pop(column.name, None)
-        wanted = set().union(*self.missing.values())
+        self.backfill.pop(column.name, None)
+        wanted = set().union(*self.backfill.values())
         self.again = {path: (row, content) for path, (row, content) in self.again.items() if content in wanted}
 
 
@@ -227,9 +226,9 @@ def _compare(
     replaced = (known.row for known in plan.stale.values() if not known.stays)
     counting = incomplete.intersection(rows).difference(plan.gone, replaced)
     for name, its_rows in without.items():
-        plan.missing[name] = {files.sha256s[row]: [] for row in its_rows}
+        plan.backfill[name] = {files.sha256s[row]: [] for row in its_rows}
         for row in sorted(its_rows & counting):
-            plan.missing[name][files.sha256s[row]].append(row)
+            plan.backfill[name][files.sha256s[row]].append(row)
 
 
 def _changed(index: Index) -> list[int]:

@@ -18,8 +18,8 @@ class Report:
     `changed` files have another content, `touched` ones other times only. Of the former, `changed_unseen` have all
     their times as they were, so that only reading them told.
 
-    `filled_in` are, by the name of a column, pictures among them that were in the index without what it
-    stores and have it now; of those in `not_filled_in` it could not be had, for the reason given with each.
+    `backfilled` are, by the name of a column, pictures among them that were in the index without what it
+    stores and have it now; of those in `not_backfilled` it could not be had, for the reason given with each.
     """
 
     unchanged: int = 0
@@ -32,8 +32,8 @@ class Report:
     removed: int = 0
     kept: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
-    filled_in: Counter[str] = field(default_factory=Counter)
-    not_filled_in: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    backfilled: Counter[str] = field(default_factory=Counter)
+    not_backfilled: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     as_before: set[str] = field(default_factory=set)
     unreadable_folders: list[str] = field(default_factory=list)
@@ -55,12 +55,12 @@ class Report:
     @property
     def classified(self) -> int:
         """Pictures whose classes were filled in."""
-        return self.filled_in[CLASSES.name]
+        return self.backfilled[CLASSES.name]
 
     @property
     def without_classes(self) -> list[tuple[str, str]]:
         """Pictures whose classes could not be filled in, and why."""
-        return self.not_filled_in.get(CLASSES.name, [])
+        return self.not_backfilled.get(CLASSES.name, [])
 
     def summary(self, name: str) -> str:
         """One line for people."""
@@ -78,7 +78,7 @@ class Report:
             (len(self.skipped), f"skipped{before}"),
         ]
         parts = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "no change"
-        for what, count in self.filled_in.items():
+        for what, count in self.backfilled.items():
             if count:
                 parts += f"; {what} of {_pictures(count)} filled in"
         return f"{name}: {_pictures(self.total)} ({parts}) in {_duration(self.seconds)}."
@@ -115,13 +115,13 @@ class Report:
             "unchanged",
             "kept",
         )
-        not_filled_in = {
-            f"without_{column.name}": self.not_filled_in.get(column.name, []) for column in content_columns()
+        not_backfilled = {
+            f"without_{column.name}": self.not_backfilled.get(column.name, []) for column in content_columns()
         }
         return {
             **{name: getattr(self, name) for name in (*counts, "excluded", "classified")},
-            "filled_in": {column.name: self.filled_in[column.name] for column in content_columns()},
-            **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_filled_in.items()},
+            "filled_in": {column.name: self.backfilled[column.name] for column in content_columns()},
+            **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_backfilled.items()},
             "skipped": [
                 {"path": path, "reason": reason, "as_before": path in self.as_before} for path, reason in self.skipped
             ],

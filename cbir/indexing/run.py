@@ -85,7 +85,7 @@ def preview(target: Target, options: Options) -> Plan:
         and plan.again_for(CLASSES)
         and classifier_of(backbone_of(index, weights=options.weights)) is None
     ):
-        plan.leave(CLASSES)
+        plan.skip(CLASSES)
     return plan
 
 
@@ -191,9 +191,9 @@ def _extractor(
     parts = wanted.meta.parts if wanted is not None else _new_parts(options)
     making = Making(extractor, plan, writer, target.root, watch, parts)
     extractor = extractor.with_makers(make_makers(making))
-    lacking = plan.again_for(CLASSES) or (plan.fresh and plan.missing.get(CLASSES.name))
+    lacking = plan.again_for(CLASSES) or (plan.fresh and plan.backfill.get(CLASSES.name))
     if lacking and not _can_extract(extractor):
-        plan.leave(CLASSES)
+        plan.skip(CLASSES)
     return extractor, making.parts
 
 

@@ -299,7 +299,7 @@ def test_an_older_index_gets_thumbnails_without_the_network(
     os.utime(root / "img_002.jpg", ns=(1, 1))
     (root / "img_002.jpg").unlink()
     report, _ = build_index(choose_target(root, "photos"), Options())
-    assert (report.unchanged, report.removed, dict(report.filled_in)) == (2, 1, {"thumbnails": 2})
+    assert (report.unchanged, report.removed, dict(report.backfilled)) == (2, 1, {"thumbnails": 2})
     index = Index.open(directory)
     assert [block.features for block in index.meta.blocks] == [block.features for block in before]
     assert are_known(index.stored(THUMBNAILS, np.flatnonzero(index.valid))).all()
@@ -311,5 +311,5 @@ def test_an_older_index_gets_thumbnails_without_the_network(
     assert len(Index.open(directory).features([0])) == 1
     assert run("info", "-i", "photos").exit_code == 1
     report, _ = build_index(choose_target(root, "photos"), Options())
-    assert report.filled_in["thumbnails"] == 2
+    assert report.backfilled["thumbnails"] == 2
     assert find_problems(Index.open(directory), verify=True) == []

@@ -136,7 +136,7 @@ def test_an_index_has_it_and_loses_it_with_its_file(photo_folder: Folder, capfd:
     file.write_bytes(data)
     assert any("mean-" in problem for problem in find_problems(opened(root), verify=True))
     report = refresh(root, repair=True)
-    assert report.filled_in == {"mean": 9}  # of the rows of that block that still count
+    assert report.backfilled == {"mean": 9}  # of the rows of that block that still count
     check(root)
     assert run_cli(["info", "--index", "photos"]) == 0
     assert "mean" in capfd.readouterr().out
@@ -154,8 +154,8 @@ def test_an_older_index_gets_it_without_the_network(photo_folder: Folder, monkey
             with monkeypatch.context() as patch:
                 patch.setattr(select, "open_engine", lambda *_, **__: pytest.fail("a network"))
                 report = refresh(root)
-                assert refresh(root).filled_in == {}
-            assert report.filled_in == {"mean": 9}
+                assert refresh(root).backfilled == {}
+            assert report.backfilled == {"mean": 9}
             assert np.array_equal(opened(root).features(range(9)), before)
             check(root)
 

@@ -263,7 +263,7 @@ def test_what_an_index_lacks_is_found_when_its_files_are_read_anyway(photo_folde
     (index.directory / "meta.json").write_text(index.meta.but(blocks=blocks).dump())
     report = refresh(root, rehash=True)
     assert counts(report) == {"unchanged": 3}
-    assert report.filled_in["thumbnails"] == 3
+    assert report.backfilled["thumbnails"] == 3
 
 
 def test_the_command_tells_times_from_contents(padded: Path, photo_folder: Folder) -> None:

@@ -161,7 +161,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         _warn_of_patterns(report.idle_patterns)
     if not quiet:
         _name_skipped(report, every=verbose)
-        for name, files in report.not_filled_in.items():
+        for name, files in report.not_backfilled.items():
             _name_files(f"without {name}", files, every=verbose)
     if request.strict and not report.is_complete:
         ctx.exit(STRICT)
