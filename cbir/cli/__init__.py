@@ -61,7 +61,7 @@ class Commands(click.Group):
 
 @contextlib.contextmanager
 def _in_sentences(ctx: click.Context) -> Iterator[None]:
-    """Whatever goes wrong within becomes one or two lines, unless `--debug` wants the traceback."""
+    """Turn whatever goes wrong within into one or two lines, unless `--debug` wants the traceback."""
     try:
         yield
     except click.ClickException as error:

@@ -105,7 +105,7 @@ def moved(thumbnails: Prepared, places: Places) -> Floats:
 
 
 def starts(first: Floats, second: Floats) -> tuple[Places, Floats]:
-    """For each pair the best start and its correlation; `first` is the one's `plain`, `second` the other's `moved`."""
+    """Find each pair's best start and its correlation; `first` is the one's `plain`, `second` the other's `moved`."""
     found = np.matmul(second, first[:, :, np.newaxis])[..., 0]
     best = found.argmax(axis=1)
     return best, found[np.arange(len(first)), best]
@@ -240,8 +240,10 @@ def _sloped(grid: _Grid, pictures: Floats, maps: Floats) -> tuple[Floats, Floats
 def _between(
     grid: _Grid, pictures: Floats, maps: Floats
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats], Floats, Floats]:
-    """In the rows of pixels above and below each place: the value there, and how much it grows to the right. Then how
-    far the place is below the upper row, and whether it is inside."""
+    """Sample the rows of pixels above and below each place: the value there, and how much it grows to the right.
+
+    Returns also how far the place is below the upper row, and whether it is inside.
+    """
     side = grid.side
     across, down = maps[:, :3] @ grid.basis, maps[:, 3:] @ grid.basis
     inside = ((np.abs(across) <= 1) & (np.abs(down) <= 1)).astype(np.float32)

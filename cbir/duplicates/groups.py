@@ -1,4 +1,4 @@
-"""From pairs to groups, each around the picture to keep.
+"""Grouping pairs, each group around the picture to keep.
 
 Connected components would chain pictures together that are nothing to each other: of a film, frame by frame. Here a
 group grows around one picture: the best of those that are left takes all that are near to it, and those that are
@@ -24,7 +24,7 @@ class Comparison(Protocol):
 
     @property
     def near(self) -> Mapping[int, Mapping[int, float]]:
-        """From rows to those that their thumbnails take for the same picture, and the scores."""
+        """The rows that each row's thumbnail takes for the same picture, with their scores."""
         ...
 
     def compare(self, pairs: Collection[tuple[int, int]]) -> None:

@@ -149,7 +149,7 @@ def _candidates(index: Index, rows: Rows, same: Rows, least: float) -> tuple[Row
 
 
 def _first(rows: Rows, cosines: Floats) -> tuple[Rows, Floats]:
-    """Of rows and their cosines, shapes (queries, any), the NEAREST."""
+    """Keep the NEAREST of rows and their cosines, shapes (queries, any)."""
     if cosines.shape[1] <= NEAREST:
         return rows, cosines
     best = np.argpartition(-cosines, NEAREST - 1, axis=1)[:, :NEAREST]
@@ -159,7 +159,7 @@ def _first(rows: Rows, cosines: Floats) -> tuple[Rows, Floats]:
 def _compared(
     source: RowSource, queries: Floats, its: Rows, same: Rows, start: int, least: float
 ) -> tuple[Rows, Floats]:
-    """For each query the nearest contents from row `start` on, all of which are compared, and their cosines.
+    """Find each query's nearest contents from row `start` on, comparing all of them, and their cosines.
 
     Shapes (queries, at most NEAREST); what is below `least` has -1.
     """
@@ -185,7 +185,7 @@ def _compared(
 def _listed(
     source: RowSource, candidates: Candidates, queries: Floats, its: Rows, same: Rows, least: float
 ) -> tuple[Rows, Floats]:
-    """For each query the nearest contents of its candidates, and their cosines; what there is not has -1."""
+    """Find each query's nearest contents among its candidates, and their cosines; -1 where there are no more."""
     rows, cosines = np.zeros((len(its), NEAREST), dtype=np.int64), np.full((len(its), NEAREST), -1, dtype=np.float32)
     waiting, count = list(range(len(its))), ASKED_FOR
     while waiting and count <= MOST_ASKED_FOR:

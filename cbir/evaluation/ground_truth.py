@@ -51,7 +51,7 @@ class GroundTruth:
     without_relevant: int
 
     def sample(self, count: int) -> GroundTruth:
-        """With at most `count` of the queries, drawn at random, always the same ones."""
+        """Return the ground truth of at most `count` of the queries, drawn at random, always the same ones."""
         if count >= len(self.judgements):
             return self
         chosen = np.sort(np.random.default_rng(_SEED).choice(len(self.judgements), count, replace=False))

@@ -30,7 +30,7 @@ class Scores:
     recall: dict[int, float]
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`: figures to four digits."""
+        """Return the scores for `--json`: figures to four digits."""
         return {
             "queries": self.queries,
             "map": round(self.average_precision, 4),

@@ -36,7 +36,7 @@ class Evaluation:
     candidates_recall: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the evaluation for `--json`."""
         candidates, recall = self.timing.candidates, self.candidates_recall
         return {
             "system": self.name,
@@ -98,6 +98,6 @@ def ranks_of(judgement: Judgement, ranking: Items) -> tuple[Items, int]:
 
 
 def _spread(queries: Sequence[int], count: int) -> Sequence[int]:
-    """At most `count` of the queries, from all over."""
+    """Pick at most `count` of the queries, from all over."""
     places = np.unique(np.linspace(0, len(queries) - 1, min(count, len(queries))).round().astype(int))
     return [queries[place] for place in places]

@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one picture with all people who drew it.
+    """The agreement of one picture's segmentation with all people who drew it.
 
     `covered` and `pixels`: of people's regions, the pixels times the overlap (intersection over union) with the region
     that overlaps most, and the pixels, both summed over people; the probabilistic Rand `index`, the share of pairs of
@@ -31,7 +31,7 @@ class Agreement:
 
 
 def agreement(labels: Labels, people: Sequence[Labels]) -> Agreement:
-    """Of label maps of one shape, (height, width)."""
+    """Measure the agreement of label maps of one shape, (height, width)."""
     return of_counts([overlaps(labels, one) for one in people])
 
 

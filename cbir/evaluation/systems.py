@@ -71,7 +71,7 @@ class System(Protocol):
         """The method by which rows are put in order."""
 
     def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
-        """For each query all pictures, best first, the query itself somewhere among them."""
+        """Yield for each query all pictures, best first, the query itself somewhere among them."""
 
     def timing(self, queries: Sequence[int]) -> Timing:
         """Measure searches by these queries."""
@@ -128,7 +128,7 @@ class IndexSystem:
         return Timing(1000 * median(seconds[1:]), candidates)
 
     def candidates_recall(self, queries: Sequence[int]) -> float | None:
-        """By cosine, since re-ranking takes what candidates bring. What is as near as the tenth counts as it."""
+        """Measure recall by cosine, since re-ranking takes what candidates bring; rows as near as the tenth count."""
         if not self.has_candidates:
             return None
         shares = []
@@ -173,7 +173,7 @@ class ClassicalSystem:
         self._features = features
 
     def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
-        """By cosine; equal ones in the order of pictures."""
+        """Rank by cosine; equal ones in the order of pictures."""
         for query in queries:
             yield np.argsort(-(self._features @ self._features[query]), kind="stable")
 

@@ -24,7 +24,7 @@ _UNKNOWN = 4 << 30
 
 
 class Budget:
-    """So many bytes, of which several threads take their shares, waiting for each other."""
+    """A number of bytes that several threads share, waiting for each other."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -82,7 +82,7 @@ class Share:
 
 
 def budgets() -> tuple[Budget, Budget]:
-    """For decoding, and for the contents of files, as this machine has memory now."""
+    """Return the budgets for decoding, and for the contents of files, by the memory that this machine has now."""
     free = available()
     return Budget(min(DECODING, free // _PART_FOR_DECODING)), Budget(min(CONTENTS, free // _PART_FOR_CONTENTS))
 
@@ -102,7 +102,7 @@ def _of_machine() -> int | None:
 
 
 def _of_group() -> int | None:
-    """Of the control group that a container or a service has."""
+    """Return the memory that is left to the control group of a container or a service."""
     root = Path("/sys/fs/cgroup")
     places = [(root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes")]
     with contextlib.suppress(OSError, ValueError):
@@ -133,7 +133,7 @@ def _inactive(group: Path) -> int:
 
 
 def _of_process() -> int | None:
-    """Of the address space, which `ulimit -v` limits, of each process alone."""
+    """Return the limit of each process's own address space, which `ulimit -v` sets."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -55,7 +55,7 @@ class Preprocessing:
     rounding: str = "torchvision"
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object; `from_json` reads it back."""
+        """Return a JSON object; `from_json` reads it back."""
         return asdict(self)
 
     @classmethod

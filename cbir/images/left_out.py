@@ -79,7 +79,7 @@ class LeftOut:
         return f"{count:,} {_WORDS[kind][count != 1]}" + (f" ({': '.join(details)})" if details else "")
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`: of each kind the number and the first names."""
+        """Return the record for `--json`: of each kind the number and the first names."""
         return {
             kind: {"count": self._counts[kind], "examples": list(self._examples[kind])}
             for kind in _WORDS

@@ -69,7 +69,7 @@ class Wanted:
 
     @cached_property
     def encoded(self) -> bytes:
-        """For the process that decodes, which imports the modules of the views; `load` reads it."""
+        """The message to the process that decodes, which imports the modules of the views; `load` reads it."""
         return pickle.dumps((self.views, self.at_least, self.max_pixels))
 
     @classmethod
@@ -79,7 +79,7 @@ class Wanted:
 
 
 def read(stream: IO[bytes], length: int) -> bytes:
-    """So many bytes; EOFError where there are less."""
+    """Read `length` bytes. Raises EOFError where there are fewer."""
     data = stream.read(length)
     if len(data) < length:
         raise EOFError

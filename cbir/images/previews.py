@@ -86,7 +86,7 @@ def as_jpeg(image: Image.Image) -> bytes:
 
 
 def _outlined(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
-    """With a white line around the box, between dark ones: it stands out from light and from dark."""
+    """Draw a white line around the box, between dark ones: it stands out from light and from dark."""
     across, down = image.width / size[0], image.height / size[1]
     left, top, width, height = box
     line = max(1, round(max(image.size) / 120))

@@ -1,4 +1,4 @@
-"""From a file's bytes to an upright RGB picture."""
+"""Reading a file's bytes as an upright RGB picture."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
 
 
 def open_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Like `read_image`, as a Pillow image in mode RGB."""
+    """Read a picture as `read_image` does, as a Pillow image in mode RGB."""
     if isinstance(source, (Image.Image, np.ndarray)):
         return image_in_memory(source)
     content = open_source(source)
@@ -88,7 +88,7 @@ def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Ima
 def decode_reduced(
     data: bytes, *, name: str, at_least: int, max_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, Extent]:
-    """Like `decode`, but a JPEG may come at a half, a quarter or an eighth of its size: most of the work is skipped.
+    """Decode as `decode` does, but a JPEG may come at 1/2, 1/4 or 1/8 of its size, which saves most of the work.
 
     Both sides keep `at_least` pixels. Returns the image and the box within it that the picture fills, in pixels, left,
     top, right, bottom: where a side is not divided without a rest, the decoder's last pixel shows less than the others,

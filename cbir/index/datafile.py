@@ -46,7 +46,7 @@ class DataFile:
         weakref.finalize(self, os.close, self.descriptor)
 
     def read(self, position: int, count: int) -> bytes:
-        """So many bytes from a place in the file, fewer where it is to end before."""
+        """Read `count` bytes from a place in the file, fewer where it is to end before."""
         count = max(min(count, self.size - position), 0)
         if hasattr(os, "pread"):
             try:

@@ -96,7 +96,7 @@ class BlockEntry:
 
 @dataclass(frozen=True)
 class PartsEntry:
-    """That an index has parts of its pictures, or is to have them.
+    """The state of an index's parts, made or still to be made.
 
     `whitening` is the SHA-256 of what their rows were whitened with, None as long as there are none. Where that was
     learnt on `pictures` of the index, it is in `file`; where not, it came with cbir. `proposer` is where their boxes

@@ -110,7 +110,7 @@ def _say_who_holds_it(path: Path, rights: Rights) -> None:
 
 
 def _describe_holder(directory: Path) -> str:
-    """Who holds the lock, by its own account."""
+    """Say who holds the lock, by its own account."""
     try:
         content = read_regular(directory / HOLDER, most=_MOST_BYTES, follow=False)
         holder = read_json(content.decode("ascii"))

@@ -1,4 +1,4 @@
-"""Who may read an index: nobody who could not read the folder that it is of.
+"""Rights of an index's files: nobody may read it who could not read the folder that it is of.
 
 An index tells names, times, tiny pictures and what they show. Where a folder is for some only, so are its index's
 files, whatever the umask is. Systems without rights for owner, group and others have no such, and nothing is done.

@@ -62,7 +62,7 @@ class RowFile:
         return rows
 
     def items(self, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Of each of `rows`, shape (n,), what it has at its place, from 0 to dimension; shape (n,)."""
+        """Return one item of each of `rows`, shape (n,), the one at its place, from 0 to dimension; shape (n,)."""
         found = np.empty(len(rows), dtype=self._dtype)
         if found.size:
             into, length = _bytes_of(found), self._dtype.itemsize

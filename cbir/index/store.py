@@ -142,7 +142,7 @@ class Index:
             yield start, self._checked(np.arange(start, start + len(halves)), halves)
 
     def stored_features(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float16]]]:
-        """As `chunks`, but as they are stored, whether they are sound or not."""
+        """Yield what `chunks` does, but float16 as stored, whether sound or not."""
         step = max(1, SCAN_BYTES // (4 * self.meta.dimension))
         for start, block in zip(self._starts, self._blocks, strict=False):
             for offset in range(max(0, first - int(start)), len(block.features), step):

@@ -217,7 +217,7 @@ class Writer:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Whatever goes wrong while files are written, those that did not become part of the index are removed."""
+        """Remove the files written within that did not become part of the index, whatever goes wrong."""
         try:
             yield
         except (OSError, MemoryError) as error:

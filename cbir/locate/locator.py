@@ -164,7 +164,7 @@ class Locator:
         return np.asarray((np.asarray(enlarged) + fine) / 2, dtype=np.float32)
 
     def by_template(self, target: Target, cells: Floats, size: tuple[int, int]) -> list[Candidate]:
-        """For each template that fits, the place where it fits best.
+        """Find the place where each template fits best, of those that fit.
 
         `cells` are those of `_cells`, and `size` is the picture's width and height.
         """
@@ -277,7 +277,7 @@ def choose(heat: Floats, fitting: Sequence[Candidate]) -> Candidate:
 
 
 def above_chance(found: Candidate) -> float:
-    """By how much a template fits better than it does where its target is not: a small one fits somewhere anyway."""
+    """Return by how much a template fits better than without its target: a small one fits somewhere anyway."""
     chance, power = _CHANCE
     return float(found.score - chance * (TEMPLATE_SIDES[0] / found.side) ** power)
 

@@ -104,7 +104,7 @@ def _projected(source: RowSource) -> tuple[Rows, Floats]:
 
 
 def _nearest(vectors: Floats, centres: Floats) -> tuple[Rows, Floats]:
-    """For each vector the nearest centre and half of the squared distance, less half of its own squared length."""
+    """Find each vector's nearest centre, and half of the squared distance, less half of its own squared length."""
     half = (centres**2).sum(axis=1) / 2
     step = max(1, _CHUNK_NUMBERS // len(centres))
     nearest = np.empty(len(vectors), dtype=np.int64)

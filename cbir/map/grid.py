@@ -83,7 +83,7 @@ def _reassigned(vectors: Floats, held: Cells, smooth: Floats) -> Cells:
 
 
 def _smoothed(vectors: Floats, held: Cells, grid: Grid, radius: int) -> Floats:
-    """For each cell the mean of the vectors within `radius` columns and rows, shape (cells, dimension)."""
+    """Return each cell's mean of the vectors within `radius` columns and rows, shape (cells, dimension)."""
     from scipy.ndimage import uniform_filter1d
 
     is_taken = held >= 0

@@ -40,7 +40,7 @@ class Layout:
 
     @property
     def gap(self) -> int:
-        """Between tiles."""
+        """The gap between tiles, in pixels."""
         return max(8, self.side // 14)
 
     @property
@@ -60,12 +60,12 @@ class Layout:
 
     @property
     def across(self) -> int:
-        """From one tile to the next."""
+        """The step from one tile to the next, in pixels."""
         return self.side + self.gap
 
     @property
     def down(self) -> int:
-        """From one row of tiles to the next."""
+        """The step from one row of tiles to the next, in pixels."""
         return self.side + self.caption + self.gap
 
     @property
@@ -80,7 +80,7 @@ class Layout:
 
     @property
     def aside(self) -> int:
-        """Between columns of blocks."""
+        """The gap between columns of blocks, in pixels."""
         return 4 * self.gap
 
     @property
@@ -90,7 +90,7 @@ class Layout:
 
     @property
     def block_width(self) -> int:
-        """Of one column of blocks."""
+        """The width of one column of blocks, in pixels."""
         return self.columns * self.across - self.gap
 
     def places(self, count: int, *, led: bool) -> Iterator[tuple[int, int]]:
@@ -115,7 +115,7 @@ class Layout:
         return (self.lead if led else 0) + math.ceil((count - beside) / self.columns)
 
     def height(self, group: Group) -> int:
-        """Of a group's block."""
+        """Return the height of a group's block, in pixels."""
         led = bool(group.leads)
         rows = max(1, self.rows(len(group.cards), led=led))
         return (0 if led else self.heading) + rows * self.down - self.gap

@@ -48,7 +48,7 @@ class Affinity:
     spatial: float
 
     def log_odds(self, stages: Sequence[Floats], cut: Superpixels) -> Floats:
-        """Of each pair of n superpixels, (n, n); `stages` have shape (n, channels) each."""
+        """Return the log-odds of each pair of n superpixels, (n, n); `stages` have shape (n, channels) each."""
         vectors = np.concatenate([l2_normalize(stage, NOISE) for stage in stages], axis=1) - self.means
         projected = np.concatenate([vectors, cut.colours / COLOUR_UNIT], axis=1) @ self.projection
         return self.bias - self.slope * distances(projected) - self.spatial * distances(cut.centres)

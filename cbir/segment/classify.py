@@ -46,7 +46,7 @@ class Likely(NamedTuple):
     probability: float
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """Return a JSON object."""
         return {"name": self.name, "wordnet_id": self.wordnet_id, "probability": round(self.probability, 4)}
 
 

@@ -31,7 +31,7 @@ class Segment:
     colour: tuple[int, int, int]
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object. `bbox` is `box` by the name that COCO has for it."""
+        """Return a JSON object. `bbox` is `box` by the name that COCO has for it."""
         return {
             "label": self.label,
             "share": round(self.share, 6),

@@ -1,4 +1,4 @@
-"""From labels at the size in which a picture was segmented to labels at its own, with smooth borders."""
+"""Enlarging labels from the size in which a picture was segmented to its own, with smooth borders."""
 
 from __future__ import annotations
 

@@ -31,9 +31,9 @@ _PERCENTILES = (1, 99)
 
 
 def mean_activations(image: Image.Image, engine: Engine) -> list[tuple[Floats, int, int]]:
-    """For each stage, from fine to coarse: its mean over the channels, shape (rows, columns), their number, its stride.
+    """Return each stage, from fine to coarse: its mean over channels, shape (rows, columns), their number, its stride.
 
-    The stride is how many pixels of what entered the network a cell is wide.
+    The stride is the width of a cell in pixels of the network's input.
     """
     longer = max(image.size)
     width, height = (

@@ -61,7 +61,7 @@ def stages_of(image: Image.Image, engine: Engine, cut: Superpixels, sizes: int) 
 
 
 def log_odds(stages: list[list[Floats]], cut: Superpixels, backbone: Backbone) -> Floats:
-    """That people see two superpixels as one region, (n, n), by what was learnt for the backbone or in general."""
+    """Return the log-odds that people see two superpixels as one, (n, n), as learnt for the backbone or in general."""
     together = [stage for of_size in stages for stage in of_size]
     affinity = learnt(backbone, len(stages))
     if affinity is None:

@@ -96,7 +96,7 @@ def _corners(labels: Labels) -> _Corners:
 
 
 def _partners(order: Integers) -> Integers:
-    """For each corner the one at the other end of its edge, where `order` lists both ends of an edge side by side."""
+    """Return each corner's partner at the other end of its edge; `order` lists both ends of an edge side by side."""
     partners = np.empty_like(order)
     partners[order[0::2]] = order[1::2]
     partners[order[1::2]] = order[0::2]

@@ -164,7 +164,7 @@ def _rounds(
 
 @cache
 def _everyday(max_general: float) -> frozenset[int]:
-    """Of the synsets that may be tags and are no classes, those with an everyday word."""
+    """Return the synsets with an everyday word, of those that may be tags and are no classes."""
     return wordnet().familiar & frozenset(_candidates(max_general).synsets[_CLASSES:].tolist())
 
 

@@ -1,4 +1,4 @@
-"""Who else can change a file or a folder, by its owner and its rights."""
+"""Finding out who else can change a file or a folder, by its owner and its rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may read what is made of pictures: nobody who may not read the pictures themselves."""
+"""Rights of files made of pictures: nobody may read them who may not read the pictures themselves."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _rights_of_one(path: str, group: int, passed: set[str], folders: dict[str, i
 
 
 def _rights_of_way(folder: str, group: int, passed: set[str]) -> int:
-    """Who may list a folder, and pass through those above it, of what has not been `passed`."""
+    """Return who may list a folder and pass through those above it, but for those `passed`: `_GROUP` and `_OTHERS`."""
     rights = _GROUP | _OTHERS
     listing = stat.S_IRGRP, stat.S_IROTH
     for place in [folder, *_parents(folder)]:

@@ -20,7 +20,7 @@ _Job = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
 class Workers:
-    """At most so many threads, which do what they are given in order.
+    """A number of threads at most, which do what they are given in order.
 
     Unlike those of a ThreadPoolExecutor, no end waits for them: neither `stop` nor that of the process.
     """

@@ -21,7 +21,7 @@ def classes_of(index: Index) -> RowClasses:
 
 
 def why_without_classes(index: Index) -> str:
-    """Why pictures of an index have no classes, and what to do: sentences for people."""
+    """Say why pictures of an index have no classes, and what to do: sentences for people."""
     from cbir.backbones.head import open_classifier
 
     try:

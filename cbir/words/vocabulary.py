@@ -1,4 +1,4 @@
-"""From a word as a user types it to its meanings, and to the classes of ImageNet that stand for them."""
+"""The vocabulary: words as users type them, their meanings, and the classes of ImageNet that stand for these."""
 
 from __future__ import annotations
 

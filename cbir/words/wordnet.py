@@ -137,7 +137,7 @@ class WordNet:
 
     @cached_property
     def familiar(self) -> frozenset[int]:
-        """Of the synsets that are or stand above classes, those that have an everyday word."""
+        """The synsets with an everyday word, of those that are or stand above classes."""
         return frozenset(self._integers("familiar").tolist())
 
     @cached_property

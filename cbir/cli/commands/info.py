@@ -144,7 +144,7 @@ def _excluded(record: dict[str, Any]) -> str:
 
 
 def _coverage(index: Index, group: Sequence[Column]) -> dict[str, Any] | None:
-    """Of how many pictures the index has what a group of columns stores; None where it is not to have that."""
+    """Count the pictures that have what a group of columns stores; None where the index is not to have that."""
     import numpy as np
 
     from cbir.index.columns.classes import CLASSES
@@ -158,7 +158,7 @@ def _coverage(index: Index, group: Sequence[Column]) -> dict[str, Any] | None:
 
 
 def _classes(index: Index) -> dict[str, Any]:
-    """Of how many pictures the index knows the classes, and, unless of all, why: that is up to the network."""
+    """Count the pictures with classes, and, where others lack them, say why: that is up to the network."""
     from cbir.words.of_index import why_without_classes
 
     try:

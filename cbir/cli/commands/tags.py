@@ -172,7 +172,7 @@ def _of_index(index: Index, choice: Choice) -> tuple[Iterator[Tagged], list[str]
 
 
 def _say_why(index: Index, count: int) -> None:
-    """Why `count` pictures of an index have no tags."""
+    """Say why `count` pictures of an index have no tags."""
     from cbir.words.of_index import why_without_classes
 
     logger.warning(

@@ -1,1 +1,1 @@
-"""From results to what commands print and write."""
+"""Rendering results as commands print and write them."""

@@ -32,7 +32,7 @@ def _width_of(character: str) -> int:
 
 
 def first(text: str, cells: int) -> str:
-    """As much of the beginning of `text` as takes no more than `cells`."""
+    """Return as much of the beginning of `text` as takes no more than `cells`."""
     if width(text) <= cells:
         return text
     end = min(len(text), cells)

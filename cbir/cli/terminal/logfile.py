@@ -155,7 +155,7 @@ def keep_arguments(ctx: click.Context, arguments: Sequence[str]) -> None:
 
 @contextmanager
 def logged_end(ctx: click.Context) -> Iterator[None]:
-    """Whatever ends the run within, its error and its exit code become lines of its log."""
+    """Log the end of the run within, whatever ends it: its error and its exit code."""
     code = 0
 
     def end_by_force() -> None:

@@ -61,7 +61,7 @@ def write_json(value: Any) -> None:
 
 
 def _indented(value: Any, newline: str) -> str:
-    """Like `json.dumps` with `indent=2`, but a list of nothing but numbers, as a polygon is, stands on one line."""
+    """Write JSON like `json.dumps` with `indent=2`, but lists of nothing but numbers, as polygons are, on one line."""
     inner = newline + "  "
     if isinstance(value, dict) and value:
         pairs = (f"{json.dumps(str(key))}: {_indented(one, inner)}" for key, one in value.items())

@@ -95,7 +95,7 @@ def _caption(match: Match) -> str:
 
 
 def _way_to_draw() -> Way:
-    """In pixels where the terminal can, else in half blocks."""
+    """Choose pixels where the terminal can draw them, else half blocks."""
     if _can_ask():
         # it tells of a terminal that does not answer with a traceback
         logging.getLogger("textual_image").setLevel(logging.CRITICAL)

@@ -70,7 +70,7 @@ class _Checked(io.FileIO):
 
     @classmethod
     def over(cls, stream: IO[Any], *, is_heard: bool) -> _Checked | None:
-        """For the file of `stream`; None where it is none of the system's."""
+        """Make one for the file of `stream`; None where it is none of the system's."""
         try:
             return cls(stream.fileno(), is_heard=is_heard)
         except (AttributeError, OSError, ValueError):
@@ -91,7 +91,7 @@ class _Checked(io.FileIO):
 
 
 def _encoding(stream: TextIO) -> str:
-    """As Click has it, which takes ASCII for an environment that says nothing."""
+    """Return the encoding as Click has it, which takes ASCII for an environment that says nothing."""
     return "utf-8" if codecs.lookup(stream.encoding).name == "ascii" else stream.encoding
 
 

@@ -1,1 +1,1 @@
-"""From the numbers of a file to those of sRGB: alpha, depth, profiles."""
+"""Converting the numbers of a file to those of sRGB: alpha, depth, profiles."""

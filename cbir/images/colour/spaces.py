@@ -33,7 +33,7 @@ _HEAD = 1 << 16
 def transform_of(
     image: Image.Image, data: bytes, *, is_grey: bool
 ) -> tuple[str, Callable[[Image.Image], Image.Image]] | None:
-    """From which mode (RGB, L or CMYK) a picture is brought to sRGB, and by what; None where that changes nothing.
+    """Return the mode (RGB, L or CMYK) and the function that bring a picture to sRGB; None where nothing would change.
 
     An embedded profile of greys is for grey pictures only, one of inks for CMYK only, one of RGB for all others.
     """
@@ -76,7 +76,7 @@ def _profile_of(image: Image.Image, data: bytes) -> bytes | None:
 
 
 def _png_profile(image: Image.Image) -> bytes | None:
-    """By the chunks gAMA and cHRM; without the first the second says nothing."""
+    """Make a profile from the chunks gAMA and cHRM; without the first the second says nothing."""
     gamma, chromaticity = image.info.get("gamma"), image.info.get("chromaticity")
     if not gamma:
         return None
@@ -98,7 +98,7 @@ def _is_adobe_rgb(image: Image.Image) -> bool:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a mode (RGB, L or CMYK) in the colours of `profile` to RGB in those of sRGB.
+    """Make the transform from a mode (RGB, L or CMYK) in the colours of `profile` to RGB in those of sRGB.
 
     None where that changes nothing to speak of, or where the profile is broken or belongs to another mode. Most
     photos come with one of a handful of profiles, so that this is worked out once for each of them.

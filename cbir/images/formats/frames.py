@@ -33,7 +33,7 @@ def may_be_several(image: Image.Image) -> bool:
 
 
 def contrast(rgb: Image.Image) -> float:
-    """By how many levels the pixels of an RGB picture differ, looked at from afar."""
+    """Return by how many levels the pixels of an RGB picture differ, looked at from afar."""
     small = np.asarray(rgb.resize((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=4.0), dtype=np.float64)
     return float(small.reshape(-1, 3).std(axis=0).max())
 

@@ -88,7 +88,7 @@ def promises_more(image: Image.Image, data: bytes) -> bool:
 
 
 def missing_end(data: bytes, format_: str | None) -> str | None:
-    """That a picture's end never arrived and was filled up, for which decoders find some colour; None where it did.
+    """Say that a picture's end never arrived, though decoders find some colour for it; None where it did arrive.
 
     Formats without compression can end in zeros: they are black there.
     """

@@ -98,7 +98,7 @@ class Trees:
 
 
 def find_problem(file: IO[bytes], directions: int, rows: int, valid: npt.NDArray[np.bool_]) -> str | None:
-    """Why an Annoy file would lead Annoy out of its mapping, round in circles, or to rows beyond `rows`, if it would.
+    """Say why an Annoy file would lead Annoy out of its mapping, round in circles, or beyond `rows`, if it would.
 
     A checksum does not help where someone forged it too. The file is an array of nodes: number of descendants, two
     children (for an item: unused), then `directions` floats. Items come first, in the order of their numbers, then

@@ -35,7 +35,7 @@ class PartRows(NamedTuple):
 
 
 def pack(rows: PartRows) -> tuple[Records, Records]:
-    """As they are stored: the parts, shape (MOST,), and the signs, shape (1 + MOST * WORDS,)."""
+    """Pack rows as they are stored: the parts, shape (MOST,), and the signs, shape (1 + MOST * WORDS,)."""
     count, dimension = rows.numbers.shape
     parts = np.zeros(MOST, dtype=RECORD)
     parts["box"][:count] = rows.boxes

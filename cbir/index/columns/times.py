@@ -1,6 +1,6 @@
-"""When each row's file changed last, as a block's `changed-….npy` has it: whatever a program sets its other time to.
+"""The time at which each row's file changed last, whatever programs set its other time to: a block's `changed-….npy`.
 
-A row of which that is not known is 0: an older cbir wrote none. It is then noted without a look at the picture.
+A row whose time is not known is 0: an older cbir wrote none. It is then noted without a look at the picture.
 """
 
 from __future__ import annotations
