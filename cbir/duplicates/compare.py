@@ -18,8 +18,8 @@ from cbir.utils.vectors import Floats
 #: Looks that are kept, some 200 KB each with all that was made of them.
 MOST_LOOKS = 1000
 
-#: How much agreement at a closer look makes up for thumbnails that are not quite alike, and how much that is worth: in
-#: the weighted sum that makes the score.
+#: The agreement at a closer look that makes up for thumbnails that are not quite alike, and its worth in the weighted
+#: sum that makes the score.
 AGREEING, WORTH = 0.5, 4.0
 
 

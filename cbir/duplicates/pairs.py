@@ -26,8 +26,8 @@ Rows = npt.NDArray[np.int64]
 S = TypeVar("S")
 T = TypeVar("T")
 
-#: How cosine, correlation and detail make a score: the logistic function of their weighted sum. Fitted to half of the
-#: photos of docs/method/duplicates.md; the other half was to judge it.
+#: Weights of cosine, correlation and detail: the logistic function of their weighted sum is the score. Fitted to half
+#: of the photos of docs/method/duplicates.md; the other half was to judge it.
 WEIGHTS = (21.0, 29.0, 32.5)
 BIAS = -70.5
 

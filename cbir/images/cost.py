@@ -14,8 +14,8 @@ from cbir.images.formats import png, tiff
 #: A picture that needs more bytes than this is refused before it is decoded. Its file's own bytes do not count.
 MAX_BYTES = 2 << 30
 
-#: What is called with the bytes that a picture will take, before it is decoded: whoever runs several decoders at once
-#: may set it, to have them wait for each other.
+#: A function to call with the bytes that a picture will take, before it is decoded: whoever runs several decoders at
+#: once may set it, to have them wait for each other.
 reserve: Callable[[int], None] | None = None
 
 # Bytes of a pixel that Pillow holds, by mode; all others take 4.

@@ -28,7 +28,7 @@ _WORDS = {
     "own_outputs": ("picture that cbir made", "pictures that cbir made"),
 }
 
-#: What has to be installed to have a kind read.
+#: Extras to install to have a kind read.
 _EXTRAS = {"raw": "cbir[raw]", "jpeg_xl": "cbir[jxl]"}
 
 _WITH_SUFFIXES = ("videos", "raw", "others")

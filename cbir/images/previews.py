@@ -17,7 +17,7 @@ from cbir.images.contents import read_bytes
 from cbir.images.regions import Box
 from cbir.images.safely import read_thumbnail
 
-#: Where a picture is: a file, or its content where it came without one.
+#: The source of a picture: a file, or its content where it came without one.
 Source = Path | bytes
 
 # More would hold as many decoded pictures at a time, and wait for the disk.

@@ -23,7 +23,7 @@ from cbir.utils.stopping import at_forced_end
 
 LOCK = "lock"
 
-#: Who holds the lock, beside it and not in it: taking a lock may empty the file that is locked.
+#: The file that names the lock's holder, beside the lock and not in it: taking a lock may empty the locked file.
 HOLDER = "lock.json"
 
 # Bytes of HOLDER at most, and characters of what it says that are told.

@@ -17,7 +17,7 @@ from cbir.index.datafile import DataFile
 from cbir.index.files import are_inside
 from cbir.index.format import RefusedEntry
 
-#: What a refused file is: a picture that could not be read, a file whose first bytes are no picture's, and a picture
+#: Kinds of refused files: a picture that could not be read, a file whose first bytes are no picture's, and a picture
 #: that cbir made.
 SKIPPED, OTHER, OWN = "skipped", "others", "own_outputs"
 

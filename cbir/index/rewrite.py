@@ -20,7 +20,7 @@ from cbir.index.store import Index
 
 Feature = npt.NDArray[np.floating]
 
-#: What is stored of one row in columns, by their names: shapes (width,).
+#: Records of one row, by the names of their columns: shapes (width,).
 Stored = Mapping[str, Records]
 
 Ranges = tuple[tuple[int, int], ...]

@@ -28,10 +28,10 @@ logger = logging.getLogger("cbir")
 
 Rows = npt.NDArray[np.int64]
 
-#: What a scan has of the features at a time, in float32. More is no faster, and counts in each run's memory.
+#: Bytes of features, in float32, that a scan has at a time. More is no faster, and counts in each run's memory.
 SCAN_BYTES = 8_000_000
 
-#: How far the square of a row's length may be from 1: float16 is off by a thousandth at most.
+#: The most that the square of a row's length may be from 1: float16 is off by a thousandth at most.
 MOST_OFF = 0.02
 
 
@@ -52,7 +52,7 @@ class Index:
         self._valid: npt.NDArray[np.bool_] | None = None
         self._damaged_rows: set[int] = set()
         self._told: set[int] = set()
-        #: What is wrong with features that were read, one sentence a file.
+        #: Damage of features that were read, one sentence a file.
         self.damage: list[str] = []
         self._candidates: Candidates | None = None
         self._candidates_are_gone = False

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-#: What fits into 64 bits with a sign: sizes, times, numbers of rows.
+#: The largest number that fits into 64 bits with a sign: sizes, times, numbers of rows.
 LARGEST = 2**63 - 1
 
 #: Characters of a path, and of each of its parts, at most: what the systems allow that allow most.

@@ -32,18 +32,18 @@ TEMPLATE_SIDES = (64, 96, 128, 160, 192, 224, 256, 320, 448)
 #: Components of the coarse map, and the power of their variances that they are multiplied by: -0.5 would be whitening.
 _COMPONENTS, _POWER = 256, -0.25
 
-#: What stands out is above the median by this part of the way to the peak.
+#: Heat stands out that is above the median by this part of the way to the peak.
 _ABOVE = 0.3
 
 #: Pixels that a template's cell is wide at least.
 _CELL = 16
 
-#: How well the smallest template fits at its best place in pictures without its target, and the power of sides by which
+#: The fit of the smallest template at its best place in pictures without its target, and the power of sides by which
 #: larger ones fit less.
 _CHANCE = (0.375, 0.43)
 
-#: What it counts for a template's place that likeness speaks for it, against its fit; and how well one fits at least
-#: whose place is as likely as likeness's own box, which is taken otherwise.
+#: The weight of likeness at a template's place, against its fit; and the least fit of a template whose place is as
+#: likely as likeness's own box, which is taken otherwise.
 _SUPPORT, _LEAST_FIT = 0.1, -0.05
 
 #: The log-odds that the target is there at all: bias, and what fit and heat count.

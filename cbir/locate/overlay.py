@@ -9,7 +9,7 @@ from cbir.locate.locator import Located
 from cbir.segment.layers import colour_map
 from cbir.segment.overlay import OVERLAY_SIDE
 
-#: How much the heat covers where it is greatest, and nowhere else as much.
+#: The opacity of the heat where it is greatest.
 _OPACITY = 0.6
 
 #: Heat of this much, and less, leaves the picture as it is; of this much and more it is drawn the brightest.

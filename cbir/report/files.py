@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cbir.errors import CbirError
 
-#: How the names of sheets and of pages may end.
+#: Endings of the names of sheets and of pages.
 SHEET_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 PAGE_ENDINGS = (".html", ".htm")
 

@@ -19,7 +19,7 @@ from cbir.tags.tagger import RowTags
 from cbir.utils.marks import Mark, picture_settings, source_of
 from cbir.utils.outputs import Derived, Fill, Piece, check_not_shown, write_output
 
-#: What regions may be called by.
+#: Sources of the names of regions.
 WORDS = ("tags", "folders", "none")
 
 

@@ -25,7 +25,7 @@ from cbir.utils.printable import printable
 if TYPE_CHECKING:
     from PIL import Image
 
-#: How large thumbnails are, by how many a page has: (at most so many, pixels of the longer side).
+#: The sizes of thumbnails, by how many a page has: (at most so many, pixels of the longer side).
 _SIDES = ((300, 400), (1_500, 280), (6_000, 200), (20_000, 140))
 
 _ADVICE = "Ask for fewer (-k), or make several pages."

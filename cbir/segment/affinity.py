@@ -26,7 +26,8 @@ from cbir.utils.vectors import Floats, l2_normalize
 #: Lab's lightness goes to 100: colours are brought to the size of the stages.
 COLOUR_UNIT = 100
 
-#: Where nothing was learnt: components of each stage, what colours count, and bias, slope and spatial as above.
+#: Numbers for networks of which nothing was learnt: components of each stage, what colours count, and bias, slope and
+#: spatial as above.
 _COMPONENTS = 32
 _COLOUR = 1.0
 #: The bias is a quarter more than the script finds, which agrees better with people at the same threshold.

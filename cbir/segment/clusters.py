@@ -28,7 +28,7 @@ _CELL = 4
 #: Principal components that are kept of each stage.
 _COMPONENTS = 32
 
-#: How often distances to the clusters are averaged over 3 × 3 cells.
+#: Times that distances to the clusters are averaged over 3 × 3 cells.
 _SMOOTHING = 3
 
 

@@ -14,8 +14,8 @@ from cbir.segment.runs import neighbours
 
 Floats = npt.NDArray[np.float64]
 
-#: What a distance in Lab from the colours of segments that do not touch counts for, and one from what the picture
-#: itself shows there, where one from segments that touch counts 1; and up to which distance either counts.
+#: Weights of a distance in Lab, and the most that counts of it: from the colours of segments that do not touch, and
+#: from what the picture itself shows there. The distance from segments that touch weighs 1.
 _APART, _OVER_PICTURE = (0.3, 40.0), (0.3, 50.0)
 
 

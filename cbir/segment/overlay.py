@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from cbir.segment.describe import Labels, Segment
 
-#: How much of a segment's own colour the overlay lays over the picture.
+#: The share of a segment's own colour that the overlay lays over the picture.
 OPACITY = 0.42
 
 #: Pixels of the overlay's longer side, at most: it is for the eye, and writing 12 megapixels as a PNG takes a second.
@@ -26,7 +26,7 @@ _ROOMY = 0.85
 #: The height of numbers, in pixels: below it none is written. The largest are a part of the overlay's longer side.
 _LEAST_FONT, _LARGEST_FONT = 9, 1 / 26
 
-#: How high a number may be, by its digits, in radii of the largest circle within its segment.
+#: The greatest height of a number, by its digits, in radii of the largest circle within its segment.
 _FONT_OF_RADIUS = (1.5, 1.25, 0.95)
 
 

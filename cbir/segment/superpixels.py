@@ -21,7 +21,7 @@ Integers = npt.NDArray[np.int64]
 #: About how many. With 600, the best choice of superpixels for each region that people drew covers 0.92 of it.
 COUNT = 600
 
-#: What a step of colour weighs against one of space, in SLIC's own units.
+#: The weight of a step of space against one of colour, in SLIC's own units.
 _COMPACTNESS = 10
 
 

@@ -24,7 +24,7 @@ from cbir.utils.opening import OddFileError, read_regular
 from cbir.utils.rights import rights_of
 from cbir.words.tag import Tag
 
-#: How sidecars of `photo.jpg` are called: `photo.jpg.xmp`, as darktable and digiKam do, or `photo.xmp`, as Adobe does.
+#: Names of the sidecars of `photo.jpg`: `photo.jpg.xmp`, as darktable and digiKam do, or `photo.xmp`, as Adobe does.
 NAMINGS = ("append", "replace")
 
 _NAMESPACES = {

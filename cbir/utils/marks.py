@@ -17,7 +17,7 @@ from typing import IO, Any
 from cbir._version import __version__
 from cbir.utils.opening import open_regular
 
-#: Why a picture that cbir made is not indexed.
+#: The reason for which a picture that cbir made is not indexed.
 MADE_BY_CBIR = "cbir made it"
 
 _MARK = re.compile(rb"cbir [0-9][0-9A-Za-z.+-]{0,40} \(([a-z]{1,20})(?: of ([0-9a-f]{16}))?\)")

@@ -9,7 +9,7 @@ import re
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
-#: What a whole number may have at most: more is no count of anything, and Python reads no more than 4,300.
+#: Digits of a whole number at most: more is no count of anything, and Python reads no more than 4,300.
 _DIGITS = 100
 
 

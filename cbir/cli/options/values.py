@@ -10,7 +10,7 @@ import click
 from cbir.utils.numbers import finite
 from cbir.utils.printable import shortened
 
-#: What weighs more than that weighs alone, and leaves what numbers of 32 bits can hold.
+#: The largest weight: a larger one leaves the others no say, and what numbers of 32 bits can hold.
 MOST = 1_000_000
 
 

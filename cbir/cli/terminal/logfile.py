@@ -43,7 +43,7 @@ class LogFile(logging.Handler):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = Path(os.path.abspath(path.expanduser()))
-        #: What the run is about, such as an index's name, and what it brought: for its last line.
+        #: The run's subject, such as an index's name, and its outcome: for its last line.
         self.subject = self.outcome = ""
         self._started = time.monotonic()
         self._is_failing = False

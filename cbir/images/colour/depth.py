@@ -11,7 +11,7 @@ import numpy.typing as npt
 Numbers = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
-#: What the largest number of a picture may stand for, by how many bits were used of those that it has.
+#: Candidates for a picture's white, by how many bits were used of those that it has.
 _LADDER = (255.0, 1023.0, 4095.0, 16383.0, 65535.0, 4294967295.0)
 
 # Cameras of 13 and 14 bits leave up to three quarters of a 16-bit picture's range empty, and so do dark photos. Only a

@@ -24,7 +24,7 @@ _VIDEOS = _suffixes(
     "rm rmvb tod vob webm wmv"
 )
 
-#: What browsers and other programs call a file that is not whole yet.
+#: Suffixes that browsers and other programs give a file that is not whole yet.
 _UNFINISHED = _suffixes("!qb !ut aria2 crdownload download filepart opdownload part partial temp tmp")
 
 # Files that lie about in great numbers and are never pictures: they need not be opened. `.thm` are pictures of videos.

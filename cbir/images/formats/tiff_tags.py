@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-#: What stands in a file's third or fourth byte if its offsets have 64 bits.
+#: The third or fourth byte of a file whose offsets have 64 bits.
 BIG = b"+"
 
 
@@ -52,7 +52,7 @@ class Meaning(IntEnum):
     ICC_LAB = 9
 
 
-#: How many channels that takes.
+#: Channels that a meaning takes.
 CHANNELS_OF: dict[int, int] = {
     Meaning.WHITE_IS_ZERO: 1,
     Meaning.BLACK_IS_ZERO: 1,

@@ -19,7 +19,7 @@ from cbir.errors import IndexDamagedError
 from cbir.index.entries import ColumnEntry
 from cbir.index.rowfile import RowFile, npy_bytes
 
-#: What a column stores: of one row, shape (width,), or of several, shape (rows, width).
+#: Records of a column: of one row, shape (width,), or of several, shape (rows, width).
 Records = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 T = TypeVar("T")
