@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
 from cbir.errors import ModelError
@@ -27,6 +25,8 @@ class ImageNetClass(NamedTuple):
 @cache
 def classes() -> tuple[ImageNetClass, ...]:
     """Return all classes in order. `scripts/imagenet_classes.py` made the list."""
+    from importlib.resources import files
+
     text = files("cbir.backbones").joinpath("imagenet_classes.txt").read_text(encoding="ascii")
     return tuple(ImageNetClass(number, *line.split(" ", 1)) for number, line in enumerate(text.splitlines()))
 
@@ -51,6 +51,8 @@ def find_class(name: str) -> ImageNetClass:
 
 
 def _hint(name: str) -> str:
+    import difflib
+
     wanted = _plain(name)
     by_name = {_plain(one.name): one.name for one in reversed(classes())}
     # "dog" is a word of some names, "acordion" nearly a name, "panda-bear" has a word that is nearly one of a name's

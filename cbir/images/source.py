@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image
 
 from cbir.errors import ImageReadError, reason_of
 
@@ -90,6 +90,8 @@ def image_in_memory(source: Image.Image | npt.NDArray[Any]) -> Image.Image:
             )
         source = Image.fromarray(source[..., 0] if source.ndim == 3 and channels == 1 else source)
     # what is imported here decodes, and a command that reads files alone may need none of it
+    from PIL import ImageFile
+
     from cbir.images.convert import to_rgb
     from cbir.images.orientation import turn_of
 
