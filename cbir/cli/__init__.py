@@ -41,7 +41,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command of that name."""
+        """Return the command of that name."""
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"cbir.cli.commands.{name}").command

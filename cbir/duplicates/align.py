@@ -57,7 +57,7 @@ _PRODUCTS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])  # which of the monomial
 
 
 def _start(zoom: float = 1.0, degrees: float = 0.0, mirrored: bool = False) -> Floats:
-    """An affine map as (u0, ux, uy, v0, vx, vy): from (x, y) to (u0 + ux x + uy y, v0 + vx x + vy y)."""
+    """Return an affine map as (u0, ux, uy, v0, vx, vy): from (x, y) to (u0 + ux x + uy y, v0 + vx x + vy y)."""
     angle = np.deg2rad(degrees)
     cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
     side = -1.0 if mirrored else 1.0
@@ -99,7 +99,7 @@ def plain(thumbnails: Prepared) -> Floats:
 
 
 def moved(thumbnails: Prepared, places: Places) -> Floats:
-    """The same of those at `places` as they look from each start, shape (places, starts, cells)."""
+    """Return the same of those at `places` as they look from each start, shape (places, starts, cells)."""
     cells = thumbnails.coarse[places].reshape(len(places), -1)
     return _normalised((cells @ _MOVES).reshape(len(places), len(_STARTS), -1))
 
@@ -205,7 +205,7 @@ def _correlated(grid: _Grid, first: Floats, second: Floats, inside: Floats) -> _
 
 
 def _step(grid: _Grid, found: _Correlated, across: Floats, down: Floats) -> Floats:
-    """The Gauss-Newton step of affine maps, shape (pairs, 6), from gradients in units of a half side."""
+    """Return the Gauss-Newton step of affine maps, shape (pairs, 6), from gradients in units of a half side."""
     across, down = across / found.length, down / found.length
     rest = found.first - found.second
     basis = grid.basis.T

@@ -50,7 +50,7 @@ class Look:
 
     @classmethod
     def of(cls, image: Image.Image) -> Look:
-        """A picture of any size."""
+        """Return a picture of any size."""
         grey = image.convert("L")
         return cls(grey).scaled(min(1.0, SIDE / max(grey.size)))
 
@@ -76,7 +76,7 @@ class Look:
         return [_Level(self.image, smaller) for smaller, _, _ in _LEVELS]
 
     def scaled(self, factor: float) -> Look:
-        """The picture in another size."""
+        """Return the picture in another size."""
         if factor == 1:
             return self
         size = max(1, round(self.width * factor)), max(1, round(self.height * factor))
@@ -156,7 +156,7 @@ def agreement(one: Look, other: Look, map_: Floats) -> float | None:
 
 
 def _differing(one: Look, other: Look, map_: Floats, agrees: float) -> float | None:
-    """The share of blocks with detail in which two pictures differ; None where there are too few."""
+    """Return the share of blocks with detail in which two pictures differ; None where there are too few."""
     width, height = one.width // _BLOCK, one.height // _BLOCK
     if width * height < _FEWEST_BLOCKS:
         return None
@@ -191,7 +191,7 @@ def _inside(one: Look, map_: Floats, width: int, height: int) -> npt.NDArray[np.
 
 
 def _moved(other: Look, map_: Floats, one: Look) -> Image.Image:
-    """The detail of a picture where it lies over another one."""
+    """Return the detail of a picture where it lies over another one."""
     u, ux, uy, v, vx, vy = map(float, map_)
     size = one.width, one.height
     if (other.width, other.height) == size and (u, uy, v, vx, vy) == (0, 0, 0, 0, 1) and abs(ux) == 1:
@@ -210,7 +210,7 @@ def _inverse(map_: Floats) -> Floats:
 
 
 def _laid(one: Look, other: Look, map_: Floats) -> Floats:
-    """A map made exact by Gauss-Newton steps on the points of `one` (Baker and Matthews 2004).
+    """Return a map made exact by Gauss-Newton steps on the points of `one` (Baker and Matthews 2004).
 
     Points that do not fit, as those under a mark that somebody laid over a picture, count little.
     """
@@ -228,7 +228,7 @@ def _laid(one: Look, other: Look, map_: Floats) -> Floats:
 
 
 def _step(one: _Level, other: _Level, map_: Floats) -> tuple[Floats, float] | None:
-    """A better map, and how far it is from the last; None where nothing comes of it."""
+    """Return a better map, and how far it is from the last; None where nothing comes of it."""
     across = map_[0] + map_[1] * one.across + map_[2] * one.down
     down = map_[3] + map_[4] * one.across + map_[5] * one.down
     values, inside = other.at(across, down)

@@ -38,7 +38,7 @@ class Looks:
         self._lock = threading.Lock()
 
     def read(self, rows: Iterable[int]) -> dict[int, Look]:
-        """The pictures of `rows`, but for those that cannot be read."""
+        """Return the pictures of `rows`, but for those that cannot be read."""
         with self._lock:
             rows = dict.fromkeys(rows)
             found = {row: self._looks[row] for row in rows if row in self._looks}

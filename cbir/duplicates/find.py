@@ -180,7 +180,7 @@ def _up_to(most: int, lists: Iterable[list[int]]) -> Iterator[list[list[int]]]:
 
 
 def _as_indexed(index: Index, indexed: Files, rows_of: dict[str, list[int]], row: int) -> Path | None:
-    """A file with the content of a row that is as it was indexed, None where there is none."""
+    """Return a file with the content of a row that is as it was indexed, None where there is none."""
     for one in rows_of[indexed.sha256s[row]]:
         path = index.root / indexed.paths[one]
         try:
@@ -250,7 +250,7 @@ def _group(
     files: _Files,
     sizes: dict[int, tuple[int, int]],
 ) -> Group | None:
-    """A group of contents with all their files; None where fewer than two are left."""
+    """Return a group of contents with all their files; None where fewer than two are left."""
     score_of = {row: score for first, score in scores.items() for row in rows_of[indexed.sha256s[first]]}
     rows = sorted(files.own(score_of), key=lambda row: _merit(row, indexed, sizes), reverse=True)
     if len(rows) < 2:

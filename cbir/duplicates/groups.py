@@ -57,7 +57,7 @@ def grouped(comparison: Comparison, rows: Iterable[int], merit: Mapping[int, Any
 
 
 def _around(row: int, comparison: Comparison, taken: set[int]) -> dict[int, float]:
-    """A row and all that are the same as it: its neighbours, and the neighbours of those that are."""
+    """Return a row and all that are the same as it: its neighbours, and the neighbours of those that are."""
     group, asked = {row: 1.0}, {row}
     joined = [row]
     while joined:

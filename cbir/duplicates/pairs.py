@@ -61,14 +61,14 @@ def score(cosines: Floats, correlations: Floats, details: Floats) -> Floats:
 
 
 def raised(score: float, by: float) -> float:
-    """A score whose weighted sum is larger by that much, or smaller."""
+    """Return a score whose weighted sum is larger by that much, or smaller."""
     if not 0 < score < 1:
         return score
     return 1 / (1 + (1 - score) / score * math.exp(-by))
 
 
 def least_cosine(min_score: float) -> float:
-    """The cosine below which no thumbnails, however alike, make a score of `min_score`."""
+    """Return the cosine below which no thumbnails, however alike, make a score of `min_score`."""
     if min_score <= 0:
         return -1.0
     logit = math.log(min_score / (1 - min_score)) if min_score < 1 else math.inf
@@ -76,7 +76,7 @@ def least_cosine(min_score: float) -> float:
 
 
 def find_pairs(index: Index, rows: Rows, same: Rows, min_score: float) -> Pairs:
-    """The pairs of `rows`, shape (n,), ascending, that have a score of at least `min_score`.
+    """Return the pairs of `rows`, shape (n,), ascending, that have a score of at least `min_score`.
 
     `same`, shape (index.rows,), leads from each row to the one of `rows` that stands for its content, or to -1.
     """

@@ -25,7 +25,7 @@ _THREADS = 4
 
 
 def hsv(picture: Image.Image) -> Floats:
-    """A histogram of hue, saturation and value in 8 × 4 × 4 bins, square roots of the counts; shape (128,).
+    """Return a histogram of hue, saturation and value in 8 × 4 × 4 bins, square roots of the counts; shape (128,).
 
     The cosine of two square roots is the Bhattacharyya coefficient of the histograms.
     """
@@ -65,7 +65,7 @@ CLASSICAL: dict[str, Callable[[Image.Image], Floats]] = {"hsv": hsv, "hog": hog}
 
 
 def extract(names: Sequence[str], paths: Sequence[Path]) -> Iterator[dict[str, Floats] | ImageReadError]:
-    """The features `names` of the pictures `paths`, in order, each of length 1; or why one cannot be read."""
+    """Yield the features `names` of the pictures `paths`, in order, each of length 1; or why one cannot be read."""
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="classical") as pool:
         yield from pool.map(partial(_extract_one, names), paths)
 

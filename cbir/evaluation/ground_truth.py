@@ -199,7 +199,7 @@ def _array(items: Iterable[int]) -> Items:
 
 
 def _find(name: str, items: Mapping[str, int], root: Path) -> int | None:
-    """The number of the picture of that name; also where a program wrote it with backslashes, or in Windows-1252."""
+    """Find the number of the picture of a name; even where a program wrote it with backslashes, or in Windows-1252."""
     for one in (name, name.strip(), name.strip().replace("\\", "/"), as_western(name).strip().replace("\\", "/")):
         if one and (item := items.get(_relative(one, root))) is not None:
             return item
@@ -207,5 +207,5 @@ def _find(name: str, items: Mapping[str, int], root: Path) -> int | None:
 
 
 def _relative(name: str, root: Path) -> str:
-    """A picture's name as the index has it: relative to the root, whether it was given so or in full."""
+    """Return a picture's name as the index has it: relative to the root, whether it was given so or in full."""
     return os.path.relpath(name, root) if os.path.isabs(name) else os.path.normpath(name)

@@ -45,12 +45,12 @@ def average_precision(ranks: Ranks) -> float:
 
 
 def precision_at(count: int, ranks: Ranks, ranked: int) -> float:
-    """The share of relevant pictures among the first `count` of `ranked` (among all, where there are fewer)."""
+    """Return the share of relevant pictures among the first `count` of `ranked` (among all, where there are fewer)."""
     return int((ranks <= count).sum()) / min(count, ranked)
 
 
 def recall_at(count: int, ranks: Ranks) -> float:
-    """The share of the relevant pictures that is among the first `count`."""
+    """Return the share of the relevant pictures that is among the first `count`."""
     return float((ranks <= count).mean())
 
 
@@ -65,7 +65,7 @@ def score(ranks: Ranks, ranked: int, recall_ranks: Sequence[int]) -> Scores:
 
 
 def mean(scores: Iterable[Scores]) -> Scores:
-    """The means over queries, of which there is at least one."""
+    """Return the means over queries, of which there is at least one."""
     listed = list(scores)
     first = listed[0]
     return Scores(

@@ -84,7 +84,7 @@ def _scores(system: System, judgements: Sequence[Judgement], recall_at: Sequence
 
 
 def ranks_of(judgement: Judgement, ranking: Items) -> tuple[Items, int]:
-    """The ranks of the relevant pictures, from 1, and how many pictures are ranked.
+    """Return the ranks of the relevant pictures, from 1, and how many pictures are ranked.
 
     The query and what the judgement ignores is taken out of `ranking`, which has every picture once, first.
     """

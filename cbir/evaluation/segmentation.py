@@ -36,14 +36,14 @@ def agreement(labels: Labels, people: Sequence[Labels]) -> Agreement:
 
 
 def overlaps(labels: Labels, other: Labels) -> Floats:
-    """The pixels that each region shares with each of the other's, (regions, other's regions)."""
+    """Return the pixels that each region shares with each of the other's, (regions, other's regions)."""
     regions, others = (np.unique(one, return_inverse=True)[1].ravel() for one in (labels, other))
     shape = int(regions.max()) + 1, int(others.max()) + 1
     return np.bincount(regions * shape[1] + others, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
 
 
 def of_counts(people: Sequence[Floats]) -> Agreement:
-    """The same from the `overlaps` with each person's regions."""
+    """Return the same from the `overlaps` with each person's regions."""
     covered = pixels = index = variation = 0.0
     for shared in people:
         regions, drawn, count = shared.sum(axis=1), shared.sum(axis=0), shared.sum()

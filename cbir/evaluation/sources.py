@@ -145,7 +145,7 @@ def open_collection(wanted: Wanted, watch: WatchIndex = lambda results, total: r
 
 
 def _backbone_for(root: Path, weights: str | None) -> Backbone:
-    """The backbone of an index that the folder has; without one, what a new index would take."""
+    """Return the backbone of an index that the folder has; without one, what a new index would take."""
     made = [backbone for _, backbone in _indexes_of(root)] if weights is None else []
     if len(made) == 1:
         return made[0]
@@ -164,7 +164,7 @@ def _existing(root: Path, backbone: Backbone) -> Index | None:
 
 
 def _indexes_of(root: Path) -> list[tuple[Path, Backbone]]:
-    """The indexes of a folder in the home of indexes, and what they were made with."""
+    """Return the indexes of a folder in the home of indexes, and what they were made with."""
     found = []
     for directory in all_directories():
         # one that is damaged concerns nobody here

@@ -77,7 +77,7 @@ class System(Protocol):
         """Measure searches by these queries."""
 
     def candidates_recall(self, queries: Sequence[int]) -> float | None:
-        """The share of the exact first ten that a search finds; None where every search is exact."""
+        """Return the share of the exact first ten that a search finds; None where every search is exact."""
 
 
 class IndexSystem:
@@ -194,7 +194,7 @@ class ClassicalSystem:
 
 
 def _ranked(searcher: Searcher, feature: Floats, count: int, reranked: bool) -> Rows:
-    """The rows that a search by a feature finds, best first: the one place that knows how a search is made."""
+    """Return the rows that a search by a feature finds, best first: the one place that knows how a search is made."""
     rows, _ = searcher.ranked(feature, count, reranked=reranked)
     return rows
 
@@ -225,12 +225,12 @@ class _Clocked:
         return self.candidates.rows
 
     def search(self, queries: Floats, count: int) -> Sequence[Rows]:
-        """The same rows, and the time that they took."""
+        """Return the same rows, and the time that they took."""
         with self._clock():
             return self.candidates.search(queries, count)
 
     def search_direction(self, direction: Floats, count: int) -> Rows:
-        """The same rows, and the time that they took."""
+        """Return the same rows, and the time that they took."""
         with self._clock():
             return self.candidates.search_direction(direction, count)
 

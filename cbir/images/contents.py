@@ -30,7 +30,7 @@ _UNMARKED = (
 
 
 def read_bytes(path: Path, share: Share | None = None) -> bytes:
-    """The content of a regular file; ImageReadError where it cannot be had, or is no picture's.
+    """Return the content of a regular file; ImageReadError where it cannot be had, or is no picture's.
 
     Devices and pipes are refused before they are opened, since opening a pipe waits for its other end. Of a `share` of
     the memory for contents, what a large file takes is taken first; whoever has it gives it back.

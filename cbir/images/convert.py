@@ -14,7 +14,7 @@ _GREYS = ("1", "L", "LA", "La", "I", "F")
 
 
 def to_rgb(image: Image.Image, data: bytes = b"") -> Image.Image:
-    """A loaded picture in mode RGB and sRGB colours: transparency laid on a ground, deep greys scaled to 8 bits.
+    """Return a loaded picture in mode RGB and sRGB colours: transparency laid on a ground, deep greys scaled to 8 bits.
 
     Colours are those that the file says, `data`, by an embedded profile (perceptual intent) where it is sound and fits
     the picture's mode, or by what its format has instead. `image` may not be used any more.

@@ -113,6 +113,6 @@ def fit(image: Image.Image, preprocessing: Preprocessing, box: Extent | None = N
 
 
 def _rows(top: float, bottom: float, interpolation: str, scale: float, height: int) -> tuple[int, int]:
-    """The first row, and the one after the last, that matter for resizing those from `top` to `bottom` by `scale`."""
+    """Find the first row, and the one after the last, for resizing those from `top` to `bottom` by `scale`."""
     reach = _REACH[interpolation] * max(scale, 1.0) + 1
     return max(0, math.floor(top - reach)), min(height, math.ceil(bottom + reach))

@@ -49,7 +49,7 @@ class Patterns:
         return bool(self) and any(self.match("/".join(parts[: i + 1])) for i in range(len(parts)))
 
     def unmatched(self) -> list[str]:
-        """The patterns that matched nothing so far."""
+        """Return the patterns that matched nothing so far."""
         return [self.patterns[number] for number in sorted(self._unmatched)]
 
     def _comparable(self, text: str) -> str:
@@ -109,7 +109,7 @@ class _Piece:
         return self._expression.match(text, place) is not None
 
     def find(self, text: str, start: int, end: int) -> int:
-        """The first place of the piece in `text` from `start` to before `end`; -1 where there is none."""
+        """Return the first place of the piece in `text` from `start` to before `end`; -1 where there is none."""
         if self._literal is not None:
             return text.find(self._literal, start, end)
         found = self._expression.search(text, start, end)
@@ -122,7 +122,7 @@ class _Piece:
 
 
 def _split(pattern: str) -> list[list[_Token]]:
-    """The tokens of a pattern, in pieces between its stars; a row of stars counts as one."""
+    """Return the tokens of a pattern, in pieces between its stars; a row of stars counts as one."""
     pieces: list[list[_Token]] = [[]]
     last_bracket = pattern.rfind("]")
     place = 0
@@ -150,7 +150,7 @@ def _end_of_set(pattern: str, start: int, last: int) -> int:
 
 
 def _set(content: str) -> str:
-    """The regular expression of what stands between the brackets of a set."""
+    """Return the regular expression of what stands between the brackets of a set."""
     is_other = content.startswith("!")
     content = content[is_other:]
     ranges: dict[str, None] = {}

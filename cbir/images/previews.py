@@ -39,7 +39,7 @@ class Preview:
     problem: str = ""
 
     def with_box(self, box: Box | None) -> Image.Image:
-        """The image with the outline of `box`, which is in pixels of the large picture, drawn on it."""
+        """Return the image with the outline of `box`, which is in pixels of the large picture, drawn on it."""
         assert self.image is not None
         if box is None:
             return self.image
@@ -47,7 +47,7 @@ class Preview:
 
 
 def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, Preview]]:
-    """A thumbnail of at most `side` pixels in width and height for each of `sources`, each once, in order.
+    """Yield a thumbnail of at most `side` pixels in width and height for each of `sources`, each once, in order.
 
     A file that is gone or no picture has a thumbnail without an image.
     """
@@ -79,7 +79,7 @@ def _thumbnail(source: Source, side: int) -> Preview:
 
 
 def as_jpeg(image: Image.Image) -> bytes:
-    """An RGB image as the bytes of a JPEG."""
+    """Return an RGB image as the bytes of a JPEG."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return buffer.getvalue()

@@ -225,7 +225,7 @@ def _load(
 
 
 def _best_frame(first: _Decoded, image: ImageFile.ImageFile, data: bytes, name: str, max_pixels: int) -> _Decoded:
-    """The frame with the most on it of those that are looked at, `first` where there is nothing on any."""
+    """Return the frame with the most on it of those that are looked at, `first` where there is nothing on any."""
     best, most = first._replace(image=first.image.copy()), frames.LEAST_CONTRAST
     try:
         for frame in frames.others(image, data):
@@ -238,7 +238,7 @@ def _best_frame(first: _Decoded, image: ImageFile.ImageFile, data: bytes, name: 
 
 
 def _open(data: bytes, name: str) -> ImageFile.ImageFile:
-    """The picture in `data`, its pixels not decoded yet, whatever its file's name ends in.
+    """Return the picture in `data`, its pixels not decoded yet, whatever its file's name ends in.
 
     Does what `Image.open(formats=FORMATS)` does, which however neither says what is wrong with a file whose format
     it recognises, nor lets a picture's size be known where it is above Pillow's own limit.
@@ -324,7 +324,7 @@ def _is_in_scans(image: Image.Image, data: bytes) -> bool:
 
 
 def _damage(error: Exception, data: bytes) -> str:
-    """The reason for which a file could not be decoded."""
+    """Return the reason for which a file could not be decoded."""
     words = _one_line(error)
     is_short = data[:4] == b"RIFF" and len(data) < 8 + int.from_bytes(data[4:8], "little")
     if is_short or any(word in words.lower() for word in _ENDS_EARLY):

@@ -38,7 +38,7 @@ class Region:
     mask: Mask | None = None
 
     def crop(self, image: Image.Image) -> Image.Image:
-        """The region's box, cut out of its picture."""
+        """Return the region's box, cut out of its picture."""
         x, y, width, height = self.box
         return image.crop((x, y, x + width, y + height))
 
@@ -88,7 +88,7 @@ class RegionOption:
         return cls(text, (x, y, width, height), (percent[0], percent[1], percent[2], percent[3]))
 
     def of(self, image: Image.Image, name: str) -> Region:
-        """The region of a picture, in whole pixels. RegionError where the picture, called `name`, does not have it."""
+        """Return the region of a picture, in whole pixels. RegionError where that picture, `name`, does not have it."""
         sides = (image.width, image.height, image.width, image.height)
         x, y, width, height = (
             number * side / 100 if share else number
@@ -113,7 +113,7 @@ class RegionOption:
 
 
 def of_label(labels: npt.NDArray[np.uint8], label: int, name: str) -> Region:
-    """A part of a segmentation, of which `labels`, shape (height, width), is the label map.
+    """Return a part of a segmentation, of which `labels`, shape (height, width), is the label map.
 
     RegionError where the picture, called `name`, has no such part.
     """

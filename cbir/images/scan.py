@@ -144,7 +144,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _device(entry: os.DirEntry[str], parents: int) -> int:
-    """The number of the file system that a folder is on; its parent's where that cannot be had."""
+    """Return the number of the file system that a folder is on; its parent's where that cannot be had."""
     try:
         return entry.stat(follow_symlinks=False).st_dev or parents  # Windows tells none in a listing
     except OSError:

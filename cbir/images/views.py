@@ -69,7 +69,7 @@ class Viewed:
 
 
 def distinct(views: Sequence[View]) -> tuple[View, ...]:
-    """The views without repetitions, in order; ValueError where two that differ have one name."""
+    """Return the views without repetitions, in order; ValueError where two that differ have one name."""
     found: dict[str, View] = {}
     for view in views:
         if found.setdefault(view.name, view) != view:

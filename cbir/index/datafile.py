@@ -72,7 +72,7 @@ class DataFile:
             raise self.damaged("ends too early")
 
     def damaged(self, problem: str) -> IndexDamagedError:
-        """The error that says what is wrong with the file."""
+        """Return the error that says what is wrong with the file."""
         return IndexDamagedError(f"{self.path} {problem}. {how_to_repair(self.path.parent)}")
 
 

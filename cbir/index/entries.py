@@ -18,7 +18,7 @@ _FILE_NAME = re.compile(r"([a-z][a-z0-9_]*)-([0-9]{6,})\.(npy|npz|json|ann)")
 
 
 def beginning_of(name: str) -> str | None:
-    """The part of a data file's name before its number, which tells its content; None where it is no such name."""
+    """Return the part of a data file's name before its number, which tells its content; None for other names."""
     match = _FILE_NAME.fullmatch(name)
     return None if match is None else match[1]
 

@@ -36,7 +36,7 @@ class RowSource(Protocol):
 
 
 def exact_first(source: RowSource, queries: Floats, count: int) -> tuple[Rows, Floats]:
-    """The first `count` valid rows by cosine, in no order, and their cosines; both of shape (queries, count).
+    """Return the first `count` valid rows by cosine, in no order, and their cosines; both of shape (queries, count).
 
     `queries` has shape (queries, dimension), all rows are compared, and there are at least `count`.
     """

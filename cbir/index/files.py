@@ -53,7 +53,7 @@ class Files(NamedTuple):
 
 
 def dump_records(records: Iterable[FileRecord]) -> bytes:
-    """The content of a `files-….json`. Pure ASCII: bytes of a name that are no UTF-8 become `\\udcXX`."""
+    """Return the content of a `files-….json`. Pure ASCII: bytes of a name that are no UTF-8 become `\\udcXX`."""
     return b"[\n" + b",\n".join(json.dumps(record).encode("ascii") for record in records) + b"\n]\n"
 
 
@@ -69,7 +69,7 @@ class FileTable:
             raise self._damaged(f"it should hold {rows} rows")
 
     def record(self, row: int) -> FileRecord:
-        """The record of one row."""
+        """Return the record of one row."""
         ends = self._line_ends()
         start, stop = int(ends[row]) + 1, int(ends[row + 1])
         if stop - start > _LONGEST_LINE:
@@ -97,7 +97,7 @@ class FileTable:
         raise self._damaged("a row is no path, size, time and SHA-256")
 
     def find(self, sha256: str) -> list[int]:
-        """The rows whose content has that hash."""
+        """Return the rows whose content has that hash."""
         rows = []
         needle = f'"{sha256}"]'.encode()
         for start, part, count in self._parts(len(needle) - 1):
@@ -125,7 +125,7 @@ class FileTable:
         return self._newlines
 
     def _parts(self, overlap: int = 0) -> Iterator[tuple[int, bytearray, int]]:
-        """The file in parts: where each starts, and its bytes, which are so many of those in a buffer.
+        """Yield the file in parts: where each starts, and its bytes, which are so many of those in a buffer.
 
         It is the same buffer each time, which stays in the processor's cache. Each part repeats `overlap` bytes of the
         one before it.

@@ -66,7 +66,7 @@ class BlockEntry:
         return [self.features, self.files, *self.columns.values()]
 
     def with_columns(self, entries: Mapping[str, ColumnEntry | None]) -> BlockEntry:
-        """A copy that has those files of columns, by their names, and none of those that are None."""
+        """Return a copy that has those files of columns, by their names, and none of those that are None."""
         merged = {**self.columns, **entries}
         return replace(self, columns={name: entry for name, entry in merged.items() if entry is not None})
 
@@ -181,7 +181,7 @@ class Meta:
         return entries
 
     def dump(self) -> str:
-        """The text of `meta.json`, with a checksum of itself."""
+        """Return the text of `meta.json`, with a checksum of itself."""
         record = asdict(self.but(blocks=(), candidates=None))
         del record["candidates"]
         if self.parts is not None and self.parts.proposer is None:
@@ -191,11 +191,11 @@ class Meta:
         return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
 
     def but(self, **changes: Any) -> Meta:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)
 
     def without_parts(self) -> Meta:
-        """The same state without parts of pictures and their files."""
+        """Return the same state without parts of pictures and their files."""
         gone = dict.fromkeys(column.name for column in content_columns() if column.group == PARTS.group)
         return self.but(parts=None, blocks=tuple(block.with_columns(gone) for block in self.blocks))
 

@@ -19,7 +19,7 @@ CHECKOUT_HOME = Path("indexes")
 
 
 def home() -> Path:
-    """The folder of named indexes: `$CBIR_HOME`, else `./indexes` if it exists, else the user's data folder."""
+    """Return the folder of named indexes: `$CBIR_HOME`, else `./indexes` if it exists, else the user's data folder."""
     chosen = os.environ.get("CBIR_HOME")
     if chosen:
         return Path(chosen).expanduser()
@@ -44,7 +44,7 @@ def make_folder_of(directory: Path) -> None:
 
 
 def index_directory(name: str) -> Path:
-    """The directory that `--index NAME` means: a path if it has a slash or is an index here, else a name in `home`."""
+    """Find the directory of `--index NAME`: a path if it has a slash or is an index here, else a name in `home`."""
     separators = {"/", os.sep, os.altsep} - {None}
     if any(separator in name for separator in separators if separator) or os.path.isfile(os.path.join(name, META)):
         return Path(name).expanduser()
@@ -52,13 +52,13 @@ def index_directory(name: str) -> Path:
 
 
 def name_for(root: Path) -> str:
-    """The name that the index of a folder gets: the folder's own."""
+    """Return the name that the index of a folder gets: the folder's own."""
     name = re.sub(r"[\x00-\x1f/\\]", "_", root.name).strip() or "root"
     return name if not name.startswith(".") else f"_{name[1:]}"
 
 
 def all_directories() -> list[Path]:
-    """The directories of all indexes in `home`, by name."""
+    """Return the directories of all indexes in `home`, by name."""
     folder = home()
     if not os.path.isdir(folder):
         return []
@@ -66,7 +66,7 @@ def all_directories() -> list[Path]:
 
 
 def the_only_directory() -> Path:
-    """The index that is meant where none is named: the only one there is.
+    """Return the index that is meant where none is named: the only one there is.
 
     Raises IndexNotFoundError that lists them where there are several, or says how to make the first.
     """

@@ -61,7 +61,7 @@ def exclusive(directory: Path, wait: float = 0, rights: Rights | None = None) ->
 
 
 def now() -> str:
-    """The present moment for people and for files: ISO 8601, UTC, seconds."""
+    """Return the present moment for people and for files: ISO 8601, UTC, seconds."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -94,7 +94,7 @@ def _acquire(lock: filelock.BaseFileLock, directory: Path) -> None:
 
 
 def _of_writers(directory: Path) -> int:
-    """The rights of a file that whoever may write to the folder may lock; filelock passes over the umask."""
+    """Return the rights of a file that whoever may write to the folder may lock; filelock passes over the umask."""
     try:
         return 0o644 | directory.stat().st_mode & 0o022
     except OSError:
@@ -121,5 +121,5 @@ def _describe_holder(directory: Path) -> str:
 
 
 def _told(name: str) -> str:
-    """A name that anybody may have written, harmless for a terminal."""
+    """Return a name that anybody may have written, harmless for a terminal."""
     return printable(name[:_MOST_TOLD])

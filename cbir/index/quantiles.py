@@ -27,11 +27,11 @@ class CosineQuantiles:
     nearest: tuple[float, ...]
 
     def percentile(self, cosine: float) -> float:
-        """The share of random pairs that are less alike than `cosine`, in percent."""
+        """Return the share of random pairs that are less alike than `cosine`, in percent."""
         return 100 * float(np.interp(cosine, self.random, self.probabilities, left=0.0, right=1.0))
 
     def cosine(self, percentile: float) -> float:
-        """The cosine below which so many percent of random pairs are: the reverse of `percentile`."""
+        """Return the cosine below which so many percent of random pairs are: the reverse of `percentile`."""
         return float(np.interp(percentile / 100, self.probabilities, self.random))
 
     @classmethod

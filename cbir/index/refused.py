@@ -48,12 +48,12 @@ class Refused(NamedTuple):
 
 
 def dump(rows: Iterable[Refused]) -> bytes:
-    """The content of a `refused-….json`. Pure ASCII: bytes of a name that are no UTF-8 become `\\udcXX`."""
+    """Return the content of a `refused-….json`. Pure ASCII: bytes of a name that are no UTF-8 become `\\udcXX`."""
     return b"[\n" + b",\n".join(json.dumps(row).encode("ascii") for row in rows) + b"\n]\n"
 
 
 def load(directory: Path, entry: RefusedEntry) -> dict[str, Refused]:
-    """The refused files of an index by their paths; IndexDamagedError where its file is not what was written."""
+    """Return the refused files of an index by their paths; IndexDamagedError where its file is not what was written."""
     file = DataFile(directory, entry.file)
     if file.size > _MOST_BYTES:
         raise file.damaged(f"is damaged ({file.size:,} bytes are more than it may have)")

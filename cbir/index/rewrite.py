@@ -113,7 +113,7 @@ def _filled_in(block: Index, column: Column, records: Mapping[int, Records]) -> 
 
 
 def _columns_of(source: Index) -> list[Column]:
-    """The columns that some of its blocks have."""
+    """Return the columns that some of its blocks have."""
     return [column for column in all_columns() if any(column.name in block.columns for block in source.meta.blocks)]
 
 

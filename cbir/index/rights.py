@@ -73,5 +73,5 @@ def _narrow(path: Path, most: int) -> None:
 
 
 def _nearest(directory: Path) -> Path:
-    """The folder that a new one is made in, or the first above that is there."""
+    """Return the folder that a new one is made in, or the first above that is there."""
     return next(folder for folder in directory.absolute().parents if folder.is_dir())

@@ -53,7 +53,7 @@ class RowFile:
         return rows
 
     def take(self, wanted: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """The rows `wanted`, shape (n,), in that order; shape (n, dimension)."""
+        """Return the rows `wanted`, shape (n,), in that order; shape (n, dimension)."""
         rows = np.empty((len(wanted), self.shape[1]), dtype=self._dtype)
         if rows.size:
             into, length = _bytes_of(rows), self._row_bytes
@@ -75,12 +75,12 @@ class RowFile:
         self._data.read_into(into, self._start + row * self._row_bytes + offset)
 
     def damaged(self, problem: str) -> IndexDamagedError:
-        """The error that says what is wrong with the file."""
+        """Return the error that says what is wrong with the file."""
         return self._data.damaged(problem)
 
 
 def _bytes_of(rows: npt.NDArray[Any]) -> memoryview:
-    """The memory of an array, to be written into."""
+    """Return the memory of an array, to be written into."""
     return rows.reshape(-1).view(np.uint8).data
 
 
@@ -99,7 +99,7 @@ def npy_header(beginning: bytes) -> tuple[tuple[int, ...], bytes, int] | None:
 
 
 def npy_bytes(shape: tuple[int, int], dtype: np.dtype[Any], chunks: Iterator[npt.NDArray[Any]]) -> Iterator[bytes]:
-    """The content of an `.npy` file, whose rows come in chunks."""
+    """Yield the content of an `.npy` file, whose rows come in chunks."""
     header = io.BytesIO()
     described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, described)

@@ -29,7 +29,7 @@ def is_needed(rows: int, sampled: CosineQuantiles | None) -> bool:
 
 
 def sample(source: RowSource) -> CosineQuantiles | None:
-    """The distribution of `source`'s rows, from a sample of its valid rows; None where there are no two."""
+    """Return the distribution of `source`'s rows, from a sample of its valid rows; None where there are no two."""
     rng = np.random.default_rng(_SEED)
     rows = np.flatnonzero(source.valid)
     if len(rows) < 2:

@@ -125,7 +125,7 @@ class Index:
         return row not in self._damaged_rows
 
     def __len__(self) -> int:
-        """The number of files in the index."""
+        """Return the number of files in the index."""
         return int(self.valid.sum())
 
     def features(self, rows: Sequence[int] | Rows) -> npt.NDArray[np.float32]:
@@ -166,7 +166,7 @@ class Index:
         return features
 
     def classes(self) -> RowClasses:
-        """The most probable classes of all rows, as the network saw them, in the rows' order; read when asked for.
+        """Read the most probable classes of all rows, as the network saw them, in the rows' order.
 
         Rows have none (zeros) where the network knows no classes, an older cbir wrote them, or the picture could not
         be read any more. IndexDamagedError where a block's are unsound: nothing else than they needs their file.
@@ -233,7 +233,7 @@ class Index:
                 yield int(start) + first, chunk
 
     def record(self, row: int) -> FileRecord:
-        """The file that a row belongs to."""
+        """Return the file that a row belongs to."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         return self._blocks[number].files.record(row - int(self._starts[number]))
 
@@ -242,7 +242,7 @@ class Index:
         return enumerate(self.files().records())
 
     def files(self) -> Files:
-        """The fields of `records`, each as a list in the rows' order."""
+        """Return the fields of `records`, each as a list in the rows' order."""
         if len(self._blocks) == 1:
             return self._blocks[0].files.all()
         parts = [block.files.all() for block in self._blocks]

@@ -31,14 +31,14 @@ def read_json(text: str) -> Any:
 
 
 def whole(value: object, least: int = 0, most: int = LARGEST) -> int:
-    """A whole number within bounds; ValueError for anything else."""
+    """Return a whole number within bounds; ValueError for anything else."""
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"not a whole number from {least} to {most}: {reprlib.repr(value)}")
     return value
 
 
 def number(value: object, least: float, most: float) -> float:
-    """A number within bounds; ValueError for anything else."""
+    """Return a number within bounds; ValueError for anything else."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"not a number from {least} to {most}: {reprlib.repr(value)}")
     return float(value)
@@ -59,7 +59,7 @@ def text(value: object, most: int = LONGEST_PATH) -> str:
 
 
 def sha256(value: object) -> str:
-    """A SHA-256 in hexadecimal; ValueError for anything else."""
+    """Return a SHA-256 in hexadecimal; ValueError for anything else."""
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
         raise ValueError(f"not a SHA-256: {reprlib.repr(value)}")
     return value
@@ -87,14 +87,14 @@ def ranges(value: object, rows: int) -> tuple[tuple[int, int], ...]:
 
 
 def sequence(value: object, most: int) -> Sequence[Any]:
-    """A list of at most so many; ValueError for anything else."""
+    """Return a list of at most so many; ValueError for anything else."""
     if not isinstance(value, (list, tuple)) or len(value) > most:
         raise ValueError(f"not a list of at most {most}: {reprlib.repr(value)}")
     return value
 
 
 def small_object(value: object) -> dict[str, Any]:
-    """An object of few values, of whatever kinds, that are not deep in each other; ValueError for anything else."""
+    """Return an object of few values, of any kinds, that are not deep in each other; ValueError for anything else."""
     if not isinstance(value, dict):
         raise ValueError(f"not an object: {reprlib.repr(value)}")
     left: list[tuple[object, int]] = [(value, 1)]

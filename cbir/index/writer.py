@@ -74,7 +74,7 @@ class Writer:
         return self.meta.rows + self.pending - sum(int(mask.sum()) for mask in self._invalid)
 
     def feature(self, row: int) -> Feature | None:
-        """The feature of a row, committed or pending, valid or not, shape (dimension,); None where it is damaged."""
+        """Read a row's feature, committed or pending, valid or not, shape (dimension,); None where it is damaged."""
         if row >= self.meta.rows:
             return self._pending[row - self.meta.rows][1]
         committed = self._committed()

@@ -224,7 +224,7 @@ class Locator:
         return l2_normalize((vectors - self._whitening.fine_mean) @ (self._whitening.fine_directions * scales))
 
     def _cells(self, maps: Maps, side: int) -> Floats:
-        """The fine map's cells, shape (rows, columns, components), of length 1; the picture entered with that `side`.
+        """Return the fine map's cells, shape (rows, columns, components), of length 1; `side` is the picture's there.
 
         Cells of less than _CELL pixels are taken together: a network's map may be so fine that it would take seconds.
         """
@@ -239,7 +239,7 @@ class Locator:
 
 
 def by_likeness(heat: Floats) -> Candidate:
-    """The box that holds most of what stands out of `heat`, shape (rows, columns)."""
+    """Return the box that holds most of what stands out of `heat`, shape (rows, columns)."""
     excess = standing_out(heat)
     # of each pair of lines the sums down, and of these the best run across: the largest prefix less the least before
     prefix = np.zeros((excess.shape[0] + 1, excess.shape[1] + 1), dtype=np.float32)
@@ -283,7 +283,7 @@ def above_chance(found: Candidate) -> float:
 
 
 def _inside(excess: Floats, box: tuple[float, float, float, float]) -> float:
-    """The sum of `excess`, shape (rows, columns), over the cells whose centres are in a box of shares."""
+    """Return the sum of `excess`, shape (rows, columns), over the cells whose centres are in a box of shares."""
     x, y, width, height = box
     down = (np.arange(excess.shape[0]) + 0.5) / excess.shape[0]
     across = (np.arange(excess.shape[1]) + 0.5) / excess.shape[1]

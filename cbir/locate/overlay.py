@@ -17,7 +17,7 @@ _COLD, _HOT = 0.05, 0.6
 
 
 def overlay(image: Image.Image, located: Located) -> Image.Image:
-    """The picture, darker where nothing was found, under the heat, with the box in white between black lines.
+    """Return the picture, darker where nothing was found, under the heat, with the box in white between black lines.
 
     It has the picture's size, but at most `segment.overlay.OVERLAY_SIDE` pixels a side.
     """

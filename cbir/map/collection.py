@@ -97,7 +97,7 @@ def representatives(vectors: Floats, count: int, seed: int = _SEED) -> tuple[Row
 
 
 def _projected(source: RowSource) -> tuple[Rows, Floats]:
-    """The valid rows, and what layout and groups see of them: shape (n, at most 50), each of length 1."""
+    """Return the valid rows, and what layout and groups see of them: shape (n, at most 50), each of length 1."""
     projection = principal_directions(source)[: 1 + DIMENSION]
     parts = [project(chunk, projection)[source.valid[start : start + len(chunk)]] for start, chunk in source.chunks()]
     return np.flatnonzero(source.valid), l2_normalize(np.concatenate(parts))

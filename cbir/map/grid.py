@@ -36,13 +36,13 @@ class Grid(NamedTuple):
 
 
 def grid_for(count: int, aspect: float) -> Grid:
-    """The smallest grid of at least `count` cells, about `aspect` times as wide as high."""
+    """Return the smallest grid of at least `count` cells, about `aspect` times as wide as high."""
     columns = max(1, min(count, math.ceil(math.sqrt(count * aspect))))
     return Grid(columns, max(1, math.ceil(count / columns)))
 
 
 def arrange(vectors: Floats, grid: Grid, seed: int = _SEED) -> Cells:
-    """A cell of its own for each of `vectors` so that neighbours are alike: shape (n,).
+    """Return a cell of its own for each of `vectors` so that neighbours are alike: shape (n,).
 
     `vectors`, shape (n, dimension), are of length 1, their first dimensions those in which they differ most; some 50
     are enough. The same on every run with one `seed`. ValueError where the grid has too few cells.
@@ -98,7 +98,7 @@ def _smoothed(vectors: Floats, held: Cells, grid: Grid, radius: int) -> Floats:
 
 
 def by_median_splits(points: Floats, grid: Grid) -> Cells:
-    """A cell for each of `points`, shape (n, 2): the grid is halved across its longer side, and the points with it."""
+    """Give a cell to each of `points`, shape (n, 2), halving the grid across its longer side, and the points too."""
     place = np.empty(len(points), dtype=np.int64)
     todo = [(np.arange(len(points)), 0, grid.columns, 0, grid.rows)]
     while todo:

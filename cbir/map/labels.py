@@ -39,7 +39,7 @@ class MapLabel:
 
 
 def find_labels(words: Mapping[Place, str], grid: Grid) -> list[MapLabel]:
-    """The words that enough neighbouring cells have in common, largest region first.
+    """Return the words that enough neighbouring cells have in common, largest region first.
 
     `words` has the word of each picture of which one is known, by its column and line. A word that would cover one of a
     larger region is left out.

@@ -126,7 +126,7 @@ class Lettering:
             yield of_run, run
 
     def _number(self, char: str) -> int | None:
-        """The number of the first font that has a letter; None where none has it."""
+        """Return the number of the first font that has a letter; None where none has it."""
         if char not in self._font_of:
             self._font_of[char] = self._find(char)
         return self._font_of[char]
@@ -172,7 +172,7 @@ def _picture(font: Font, char: str) -> bytes:
 
 
 def _end(text: str, count: int) -> str:
-    """The last `count` letters, without marks whose letter is cut off."""
+    """Return the last `count` letters, without marks whose letter is cut off."""
     end = text[len(text) - count :] if count else ""
     while end and unicodedata.combining(end[0]):
         end = end[1:]
@@ -180,7 +180,7 @@ def _end(text: str, count: int) -> str:
 
 
 def _system_fonts() -> Iterator[str]:
-    """The files of the system's fonts, those with many letters first."""
+    """Yield the files of the system's fonts, those with many letters first."""
 
     def place(file: str) -> tuple[int, str]:
         name = os.path.basename(file)

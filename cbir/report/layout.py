@@ -94,7 +94,7 @@ class Layout:
         return self.columns * self.across - self.gap
 
     def places(self, count: int, *, led: bool) -> Iterator[tuple[int, int]]:
-        """The column and row of each of `count` tiles, around the lead in the upper left corner if there is one."""
+        """Yield column and row of each of `count` tiles, around the lead in the upper left corner if there is one."""
         column = row = 0
         for _ in range(count):
             while True:
@@ -121,7 +121,7 @@ class Layout:
         return (0 if led else self.heading) + rows * self.down - self.gap
 
     def columns_of_blocks(self, groups: Sequence[Group]) -> list[list[Group]]:
-        """The groups of each column of blocks, filled one after the other to about the same height."""
+        """Return the groups of each column of blocks, filled one after the other to about the same height."""
         heights = [self.height(group) + self.margin for group in groups]
         share = sum(heights) / self.beside
         filled: list[list[Group]] = [[]]
@@ -143,7 +143,7 @@ class Layout:
 
 
 def choose_layout(groups: Sequence[Group], most_side: int, *, advice: str) -> Layout:
-    """The layout with the largest pictures that is no larger than one can look at, of a good shape.
+    """Return the layout with the largest pictures that is no larger than one can look at, of a good shape.
 
     `most_side` is the most pixels that a side of the sheet may have. CbirError, with `advice`, where there are too many
     pictures.

@@ -93,7 +93,7 @@ def _draw(
 
 
 def map_names(index: Path, *, force: bool = False) -> tuple[Path, Path]:
-    """The page and the picture of an index's map in the current folder: free names, or those of its map there.
+    """Return the page and the picture of an index's map in the current folder: free names, or those of its map there.
 
     CbirError where they are files that cbir did not make, unless `force`.
     """
@@ -104,12 +104,12 @@ def map_names(index: Path, *, force: bool = False) -> tuple[Path, Path]:
 
 
 def _square(image: Image.Image | None, side: int) -> Image.Image | None:
-    """The middle of a picture, `side` pixels wide and high."""
+    """Return the middle of a picture, `side` pixels wide and high."""
     return None if image is None else ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
 
 
 def _words(whole: CollectionMap, tags: Sequence[Sequence[str]], by: str) -> dict[tuple[int, int], str]:
-    """The word of each cell that has one, by its column and line: its first tag, or its folder's name."""
+    """Return the word of each cell that has one, by its column and line: its first tag, or its folder's name."""
     found = {}
     for cell, its in zip(whole.cells, tags, strict=True):
         folder = cell.path.relative_to(whole.index.root).parent.name

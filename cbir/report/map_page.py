@@ -49,7 +49,7 @@ class MapPage:
         )
 
     def finish(self, labels: Sequence[MapLabel], mark: Mark) -> str:
-        """The page's HTML."""
+        """Return the page's HTML."""
         templates = environment()
         script = Markup(templates.get_template("map.js").render())
         return templates.get_template("map.html").render(

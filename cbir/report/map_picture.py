@@ -41,7 +41,7 @@ class MapPicture:
             draw.line([(left + near, top + first), (left + far, top + last)], _GONE, max(1, self.cell // 24))
 
     def finish(self, labels: Sequence[MapLabel]) -> Image.Image:
-        """The picture with its words."""
+        """Return the picture with its words."""
         lettering = Lettering()
         draw = ImageDraw.Draw(self._image)
         for label in labels:

@@ -59,7 +59,7 @@ class Pictures:
                 self._shown[source, box] = _shown(thumbnail, box)
 
     def __call__(self, card: Card) -> Shown:
-        """The thumbnail of a card that has a source."""
+        """Return the thumbnail of a card that has a source."""
         assert card.source is not None
         return self._shown[card.source, card.box]
 
@@ -97,7 +97,7 @@ def write_page(
 
 @cache
 def environment() -> Environment:
-    """The templates. Whatever text a template is given is escaped, and made printable, wherever it stands."""
+    """Return the templates. Whatever text a template is given is escaped, and made printable, wherever it stands."""
     made = Environment(
         loader=PackageLoader("cbir.report"),
         autoescape=True,
@@ -112,7 +112,7 @@ def environment() -> Environment:
 
 
 def file_uri(path: Path) -> Markup:
-    """The address of a file, in which every byte of its name but the plainest is escaped as `%` and two digits.
+    """Return the address of a file, in which every byte of its name but the plainest is escaped as `%` and two digits.
 
     Bytes that are no UTF-8 are kept as such. A link stays a link: it is not followed.
     """
@@ -120,12 +120,12 @@ def file_uri(path: Path) -> Markup:
 
 
 def data_uri(content: bytes, kind: str) -> Markup:
-    """A file's content as an address, `kind` being its media type."""
+    """Return a file's content as an address, `kind` being its media type."""
     return Markup(f"data:{kind};base64,{base64.b64encode(content).decode()}")
 
 
 def jpeg_uri(image: Image.Image) -> Markup:
-    """An RGB image as an address."""
+    """Return an RGB image as an address."""
     return data_uri(as_jpeg(image), "image/jpeg")
 
 

@@ -56,7 +56,7 @@ class Affinity:
 
 
 def general_log_odds(stages: Sequence[Floats], cut: Superpixels) -> Floats:
-    """The same for a backbone that nothing was learnt for."""
+    """Return the same for a backbone that nothing was learnt for."""
     bias, slope, spatial = _GENERAL
     return bias - slope * distances(general_points(stages, cut)) - spatial * distances(cut.centres)
 

@@ -70,7 +70,7 @@ class SegmentClassifier:
         self._has_map = True
 
     def classify(self, segmentation: Segmentation, count: int = TOP) -> Classified:
-        """The `count` likeliest classes of the picture and of each segment."""
+        """Return the `count` likeliest classes of the picture and of each segment."""
         whole, segments = self._features(segmentation)
         return Classified(self._likeliest(whole[np.newaxis], count)[0], self._likeliest(segments, count))
 
@@ -114,7 +114,7 @@ class SegmentClassifier:
         return whole, segments
 
     def _of_cut_outs(self, segmentation: Segmentation) -> tuple[Floats, Floats]:
-        """The same by cut-outs, for networks whose features are no mean of a map."""
+        """Return the same by cut-outs, for networks whose features are no mean of a map."""
         whole = self._segmenter.engine.features(fit(segmentation.image, self._preprocessing)[np.newaxis])[0]
         pictures = [fit(cut, self._preprocessing) for cut in self._squares(segmentation)]
         size = max(1, self._segmenter.engine.batch)
@@ -157,14 +157,14 @@ def cover(labels: Labels, grid: Sequence[int], count: int) -> Floats:
 
 
 def masked_means(map_: Floats, shares: Floats) -> Floats:
-    """The mean of a map, shape (channels, rows, columns), under each of the masks (n, rows, columns): (n, channels)."""
+    """Average a map, shape (channels, rows, columns), under each of the masks (n, rows, columns): (n, channels)."""
     flat = shares.reshape(len(shares), -1)
     means: Floats = flat @ map_.reshape(len(map_), -1).T / flat.sum(axis=1, keepdims=True)
     return means
 
 
 def _scale_for(segment: Segment, size: tuple[int, int]) -> float:
-    """The scale at which a segment is nearest to _SEGMENT_SIDE, if it were a square."""
+    """Return the scale at which a segment is nearest to _SEGMENT_SIDE, if it were a square."""
     side = segment.area**0.5 / min(size)
     return min(_SCALES, key=lambda scale: abs(np.log(scale * side / _SEGMENT_SIDE)))
 

@@ -24,7 +24,7 @@ _FAR = 90.0
 
 
 def distinct_colours(labels: Labels, segments: Sequence[Segment]) -> npt.NDArray[np.uint8]:
-    """A colour for each segment, shape (segments, 3), the same for the same labels.
+    """Return a colour for each segment, shape (segments, 3), the same for the same labels.
 
     The largest segment chooses first, each the colour that is farthest in CIELAB from those of its neighbours, farther
     segments and the picture's own mean colour there counting for less.

@@ -14,7 +14,7 @@ Labels = npt.NDArray[np.uint8]
 
 
 def enlarged(likelihoods: Floats, size: tuple[int, int]) -> Labels:
-    """The label that is most likely at each pixel: (height, width) from (rows, columns, labels).
+    """Return the label that is most likely at each pixel: (height, width) from (rows, columns, labels).
 
     The likelihoods are enlarged and not the labels, one after another, so that memory stays at two numbers a pixel.
     """
@@ -61,6 +61,6 @@ def enlarged_labels(labels: Labels, size: tuple[int, int]) -> Labels:
 
 
 def _span(cells: npt.NDArray[np.intp], reach: int, factor: float, most: int) -> tuple[int, int]:
-    """The pixels, from and to, that `cells` and `reach` more on either side cover when enlarged by `factor`."""
+    """Return the pixels, from and to, that `cells` and `reach` more on either side cover when enlarged by `factor`."""
     start = max(0, math.floor((cells[0] - reach) * factor))
     return start, min(most, math.ceil((cells[-1] + 1 + reach) * factor))

@@ -38,7 +38,7 @@ class Hierarchy:
         return self.leaves - (int(dear[0]) if len(dear) else len(self.costs))
 
     def regions(self, count: int) -> Integers:
-        """The region of each superpixel, shape (leaves,), numbered from 0, where merging has left `count` regions.
+        """Find the region of each superpixel, shape (leaves,), numbered from 0, where merging has left `count` regions.
 
         There are more where not all superpixels touch, and fewer where there are fewer superpixels.
         """

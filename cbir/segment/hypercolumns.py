@@ -58,7 +58,7 @@ class StageMap:
 
 
 def stage_maps(image: Image.Image, engine: Engine, zoom: int = 1) -> list[StageMap]:
-    """The maps of an RGB picture's stages, fine to coarse, the picture enlarged `zoom` times before."""
+    """Return the maps of an RGB picture's stages, fine to coarse, the picture enlarged `zoom` times before."""
     if zoom != 1:
         image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.BICUBIC)
     margin = MARGIN * zoom
@@ -71,7 +71,7 @@ def stage_maps(image: Image.Image, engine: Engine, zoom: int = 1) -> list[StageM
 
 
 def on_regions(stage: StageMap, labels: npt.NDArray[np.integer]) -> Floats:
-    """A stage's mean over each region, shape (regions, channels); `labels`, shape (height, width), are from 0.
+    """Return a stage's mean over each region, shape (regions, channels); `labels`, shape (height, width), are from 0.
 
     The map is read at every pixel by linear interpolation and averaged, as one product with a sparse matrix.
     """
@@ -97,7 +97,7 @@ def on_regions(stage: StageMap, labels: npt.NDArray[np.integer]) -> Floats:
 
 
 def on_grid(stage: StageMap, cell: int, grid: tuple[int, int]) -> Floats:
-    """A stage read at the centres of square cells of `cell` pixels: (rows, columns, channels) for that `grid`."""
+    """Read a stage at the centres of square cells of `cell` pixels: (rows, columns, channels) for that `grid`."""
     down = _interpolation(stage, cell, grid[0], 0)
     across = _interpolation(stage, cell, grid[1], 1)
     return np.ascontiguousarray(np.moveaxis(down @ stage.values @ across.T, 0, 2), dtype=np.float32)
@@ -111,7 +111,7 @@ def principal(vectors: Floats, count: int) -> Floats:
 
 
 def _interpolation(stage: StageMap, cell: int, count: int, axis: int) -> Floats:
-    """The matrix, shape (count, cells of the map), that reads a map at the centres of a grid's cells."""
+    """Return the matrix, shape (count, cells of the map), that reads a map at the centres of a grid's cells."""
     before, share = stage.positions(cell * (np.arange(count) + 0.5), axis)
     matrix = np.zeros((count, stage.values.shape[1 + axis]), dtype=np.float32)
     matrix[np.arange(count), before] = 1 - share

@@ -14,8 +14,7 @@ _ROUNDS = 50
 
 
 def kmeans(points: Floats, count: int, seed: int = SEED) -> Floats:
-    """The centres, shape (at most count, dimension), of `points`, shape (n, dimension); the same on every run with one
-    `seed`.
+    """Find the centres, shape (at most count, dimension), of `points`, shape (n, dimension); one `seed`, one result.
 
     The best of three starts by the sum of squared distances. Fewer centres come back where there are fewer
     different points.

@@ -50,7 +50,7 @@ def mean_activations(image: Image.Image, engine: Engine) -> list[tuple[Floats, i
 
 
 def layers_picture(image: Image.Image, engine: Engine) -> Image.Image:
-    """The picture and the mean activation of each stage, side by side, with titles.
+    """Return the picture and the mean activation of each stage, side by side, with titles.
 
     The brighter, the more a stage's channels respond there on average; each stage has its own scale.
     """

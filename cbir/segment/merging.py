@@ -30,7 +30,7 @@ THRESHOLD = 0.45
 
 
 def working_copy(image: Image.Image) -> Image.Image:
-    """The picture at the size in which it is segmented, its shape kept."""
+    """Return the picture at the size in which it is segmented, its shape kept."""
     factor = math.sqrt(WORKING_PIXELS / (image.width * image.height))
     factor = min(factor, _LONGEST / max(image.size))
     size = tuple(max(1, round(side * factor)) for side in image.size)
@@ -42,7 +42,7 @@ def working_copy(image: Image.Image) -> Image.Image:
 def hierarchy(
     image: Image.Image, engine: Engine, backbone: Backbone, *, fast: bool = False
 ) -> tuple[Superpixels, Hierarchy]:
-    """The superpixels of an RGB picture of working size, and how they merge.
+    """Return the superpixels of an RGB picture of working size, and how they merge.
 
     The network reads the picture at its own and at twice its size; with `fast`, or where nothing was learnt for the
     backbone, only at its own: there the second gains little, and networks with large maps would need much memory.
@@ -54,7 +54,7 @@ def hierarchy(
 
 
 def stages_of(image: Image.Image, engine: Engine, cut: Superpixels, sizes: int) -> list[list[Floats]]:
-    """The stages' means over the superpixels, the picture read at its own size and, for two `sizes`, at twice that."""
+    """Average stages over the superpixels, the picture read at its own size and, for two `sizes`, at twice that."""
     return [
         [on_regions(stage, cut.labels) for stage in stage_maps(image, engine, zoom)] for zoom in range(1, sizes + 1)
     ]
@@ -70,7 +70,7 @@ def log_odds(stages: list[list[Floats]], cut: Superpixels, backbone: Backbone) -
 
 
 def threshold_at(scale: float) -> float:
-    """The threshold for coarser (above 1) or finer (below 1) regions.
+    """Return the threshold for coarser (above 1) or finer (below 1) regions.
 
     The odds at the threshold are multiplied, so that it stays a probability; one hierarchy serves all scales, and
     coarser regions are unions of finer ones.

@@ -28,7 +28,7 @@ class Outline(NamedTuple):
 
 
 def outlines(labels: Labels) -> list[Outline]:
-    """The outline of each segment, in the labels' order.
+    """Return the outline of each segment, in the labels' order.
 
     A corner (x, y) lies between pixels: (0, 0) is the picture's upper left corner, (width, height) its lower right one.
     There are corners only where an edge turns. A polygon is one connected piece of a segment (through edges, not

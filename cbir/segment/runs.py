@@ -20,7 +20,7 @@ class Runs(NamedTuple):
 
 
 def row_runs(labels: npt.NDArray[np.uint8]) -> Runs:
-    """The runs along the rows of `labels`, shape (height, width)."""
+    """Return the runs along the rows of `labels`, shape (height, width)."""
     width = labels.shape[1]
     begins = np.empty(labels.shape, dtype=np.bool_)
     begins[:, 0] = True
@@ -32,7 +32,7 @@ def row_runs(labels: npt.NDArray[np.uint8]) -> Runs:
 
 
 def column_runs(labels: npt.NDArray[np.uint8]) -> Runs:
-    """The runs down the columns of `labels`, from the first column on; a line is a column."""
+    """Return the runs down the columns of `labels`, from the first column on; a line is a column."""
     return row_runs(np.ascontiguousarray(labels.T))
 
 

@@ -88,7 +88,7 @@ class Segmenter:
 
 
 def _by_size(labels: Labels) -> Labels:
-    """The same segments numbered by size, the largest 0, without gaps."""
+    """Return the same segments numbered by size, the largest 0, without gaps."""
     counts = np.array(Image.fromarray(labels).histogram())  # of 12 megapixels, many times quicker than NumPy's
     order = np.argsort(-counts, kind="stable")
     numbers = np.zeros(MOST_SEGMENTS, dtype=np.uint8)

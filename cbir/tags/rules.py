@@ -127,7 +127,7 @@ def tags(
 
 
 def words_above(tag: Tag) -> list[str]:
-    """The everyday words above a tag that could be tags themselves, the most general first, by the first way up."""
+    """List the everyday words above a tag that could be tags, the most general first, by the first way up."""
     words = wordnet()
     might_be = _everyday(MAX_GENERAL)
     found = []
@@ -143,7 +143,7 @@ def words_above(tag: Tag) -> list[str]:
 def _rounds(
     candidates: _Candidates, classes: Integers, probabilities: Reals, count: int, min_probability: float
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-    """The rows that get another tag, its place among the candidates and its probability, `count` times."""
+    """Yield the rows that get another tag, its place among the candidates and its probability, `count` times."""
     size = len(candidates.synsets)
     above = candidates.above[classes]
     cells = above + np.arange(len(classes))[:, np.newaxis, np.newaxis] * (size + 1)

@@ -94,7 +94,7 @@ class Sidecars:
 
 
 def packet(picture: Path, tags: Sequence[Tag]) -> bytes:
-    """The content of a picture's sidecar; the same for the same tags and the same version of cbir."""
+    """Return the content of a picture's sidecar; the same for the same tags and the same version of cbir."""
     for prefix, uri in _NAMESPACES.items():
         ElementTree.register_namespace(prefix, uri)
     root = ElementTree.Element(_name("x:xmpmeta"))

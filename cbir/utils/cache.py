@@ -20,7 +20,7 @@ logger = logging.getLogger("cbir")
 
 
 def cache_folder(name: str) -> Path:
-    """The folder of that name in cbir's part of the cache. It need not be there yet.
+    """Return the folder of that name in cbir's part of the cache. It need not be there yet.
 
     For an account without a home folder, as some services have, it is beside the indexes in `$CBIR_HOME`; CbirError
     where nothing says where that is either.
@@ -47,7 +47,7 @@ def users_folder(find: Callable[[str], Path]) -> Path | None:
 
 
 def kept(path: Path, most: int) -> bytes | None:
-    """The content of a file of the cache, of at most so many bytes; None where there is none that can be trusted."""
+    """Read a file of the cache, of at most so many bytes; None where there is none that can be trusted."""
     # `Path.exists` raises where it is not told, as in a folder that may not be entered
     if not os.path.exists(path) or not _is_ours(path.parent):
         return None

@@ -90,7 +90,7 @@ def is_made_by_cbir(picture: Path | bytes) -> bool:
 
 
 def find_mark(file: IO[bytes]) -> Mark | None:
-    """The mark of a file that stands at its beginning, None where it has none; of pictures the pixels are not read."""
+    """Read the mark at the beginning of a file, None where it has none; of pictures the pixels are not read."""
     head = file.read(16)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         found = _in_png(file)

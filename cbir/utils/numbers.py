@@ -14,14 +14,14 @@ _DIGITS = 100
 
 
 def finite(text: str) -> float:
-    """A finite number, written in digits with a point and an exponent or without; ValueError for anything else."""
+    """Parse a finite number in digits with a point and an exponent or without; ValueError for anything else."""
     if _NUMBER.fullmatch(text) is None or not math.isfinite(number := float(text)):
         raise ValueError(f"no finite number: {text[:_DIGITS]}")
     return number
 
 
 def whole(text: str) -> int:
-    """A whole number in digits; ValueError for anything else."""
+    """Return a whole number in digits; ValueError for anything else."""
     if _WHOLE.fullmatch(text) is None or len(text) > _DIGITS:
         raise ValueError(f"no whole number: {text[:_DIGITS]}")
     return int(text)

@@ -122,7 +122,7 @@ class Derived:
         self._of_others: set[str] = set()
 
     def stem(self, picture: Path, pieces: Sequence[Piece], *, name: str = "") -> str:
-        """The start of the names of a picture's files: that of an earlier run's for the same picture, or a free one.
+        """Choose the start of names for a picture's files: that of an earlier run for the same picture, or a free one.
 
         It begins with `name`, by default the picture's without its ending. OutputRefusedError where one of them is a
         file that cbir did not make.
@@ -216,7 +216,7 @@ def _plain(file: IO[bytes]) -> IO[bytes]:
 
 
 def real_name(path: Path) -> str:
-    """A path without `.`, `..` and links of folders on its way; its last part may be a link."""
+    """Return a path without `.`, `..` and links of folders on its way; its last part may be a link."""
     return os.path.join(os.path.realpath(path.parent), path.name)
 
 
@@ -279,7 +279,7 @@ def _check_folder(path: Path, option: str) -> None:
 
 
 def _draft(folder: Path, shown: Sequence[Path | None]) -> Draft:
-    """A draft in a folder, which is made if need be, and from which other drafts are swept."""
+    """Return a draft in a folder, which is made if need be, and from which other drafts are swept."""
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     return Draft(folder, rights_of(shown, folder))
@@ -298,7 +298,7 @@ def _put(draft: Draft, path: Path, standing: _Standing) -> bool:
 
 
 def _fitting(stem: str, number: str, pieces: Sequence[Piece]) -> str:
-    """The start of names that are not too long for a file system; what is cut off is its end."""
+    """Return the start of names that are not too long for a file system; what is cut off is its end."""
     room = _LONGEST - max((len(piece.ending) for piece in pieces), default=0) - len(number)
     name = os.fsencode(stem)
     if len(name) > room:

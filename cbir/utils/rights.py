@@ -11,7 +11,7 @@ _GROUP, _OTHERS = 0o060, 0o006
 
 
 def rights_of(shown: Iterable[Path | None], folder: Path) -> int:
-    """The permissions that a new file in `folder` may have at most, given the files that it shows: of 0o666.
+    """Return the permissions that a new file in `folder` may have at most, given the files that it shows: of 0o666.
 
     What guards `folder` as well, such as the user's home, guards the new file, too. None are no pictures.
     """

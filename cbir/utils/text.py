@@ -31,7 +31,7 @@ def utf16_of(start: bytes, *, may_have_nul: bool = False) -> str | None:
 
 
 def decode(content: bytes) -> str:
-    """The text of a file without its byte-order mark; bytes of names that are no UTF-8 as `os.fsdecode` has them.
+    """Read the text of a file without its byte-order mark; bytes of names that are no UTF-8 as `os.fsdecode` has them.
 
     UnicodeDecodeError where it begins as UTF-16 and goes on as something else.
     """
@@ -41,7 +41,7 @@ def decode(content: bytes) -> str:
 
 
 def as_western(text: str) -> str:
-    """A text that turned out to be no UTF-8 as it is in Windows-1252; the same where it is UTF-8."""
+    """Return a text that turned out to be no UTF-8 as it is in Windows-1252; the same where it is UTF-8."""
     if not _BYTES.search(text):
         return text
     return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")

@@ -58,7 +58,7 @@ class Workers:
 
 
 def result_of(future: Future[Result]) -> Iterator[Result]:
-    """The result of `future`, which is waited for; nothing where the run is over before (`stopping.is_over`)."""
+    """Yield the result of `future`, which is waited for; nothing where the run is over before (`stopping.is_over`)."""
     while not future.done():
         if stopping.is_over():
             return

@@ -17,7 +17,7 @@ _POWER = 20
 
 
 def classes_below(synset: int) -> Positions:
-    """The classes that a synset is or stands above, in ascending order; none for most synsets."""
+    """Return the classes that a synset is or stands above, in ascending order; none for most synsets."""
     path, starts = wordnet().paths
     return np.asarray(np.searchsorted(starts, np.flatnonzero(path == synset), side="right") - 1, dtype=np.int64)
 

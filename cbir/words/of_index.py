@@ -10,7 +10,7 @@ from cbir.index.store import Index
 
 
 def classes_of(index: Index) -> RowClasses:
-    """The most probable classes of an index's rows; those of some may be unknown (see `RowClasses.known`).
+    """Return the most probable classes of an index's rows; those of some may be unknown (see `RowClasses.known`).
 
     CbirError, which says why and what to do, where no picture has any; IndexDamagedError where they are unsound.
     """

@@ -72,7 +72,7 @@ def score_words(words: Sequence[Word], without: Sequence[Word], classes: Integer
 
 
 def with_likeness(evidence: Floats, likeness: Floats) -> Floats:
-    """The evidence of words and a picture together, shape (rows,).
+    """Return the evidence of words and a picture together, shape (rows,).
 
     `likeness`, shape (rows,), are the cosines of pictures with that picture's feature, both with the collection's mean
     taken off (`Centre.centred`).
@@ -81,7 +81,7 @@ def with_likeness(evidence: Floats, likeness: Floats) -> Floats:
 
 
 def weighted_sums(weights: Floats, classes: Integers, probabilities: Reals) -> Floats:
-    """The sum of the classes' probabilities, each times its weight, shape (rows,), at most 1."""
+    """Return the sum of the classes' probabilities, each times its weight, shape (rows,), at most 1."""
     sums = np.empty(len(classes), dtype=np.float32)
     for start in range(0, len(classes), _PART):
         part = slice(start, start + _PART)
@@ -93,7 +93,7 @@ def weighted_sums(weights: Floats, classes: Integers, probabilities: Reals) -> F
 
 
 def class_shares(classes: Integers, probabilities: Reals) -> Floats:
-    """The mean probability of each class in a collection, shape (1000,), from some thousand of its pictures."""
+    """Return the mean probability of each class in a collection, shape (1000,), from some thousand of its pictures."""
     step = max(1, -(-len(classes) // _SAMPLE))
     some = classes[::step].ravel()
     sums = np.bincount(some, weights=probabilities[::step].ravel(), minlength=len(wordnet().classes))

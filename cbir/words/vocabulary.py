@@ -79,7 +79,7 @@ class Sense:
         return bool(spellings) and all(lemma != lemma.lower() for lemma in spellings)
 
     def describe(self) -> str:
-        """The meaning in a line: words and gloss."""
+        """Return the meaning in a line: words and gloss."""
         return f"{', '.join(self.lemmas)}: {self.gloss or f'a kind of {self.kind}'}"
 
 
@@ -96,7 +96,7 @@ class Word:
     chosen: int | None = None
 
     def choose(self, number: int) -> Word:
-        """The same word in one sense only. WordError where it has no sense of that number."""
+        """Return the same word in one sense only. WordError where it has no sense of that number."""
         if not 1 <= number <= len(self.senses):
             how_many = "one sense" if len(self.senses) == 1 else f"{len(self.senses)} senses"
             raise WordError(
@@ -134,7 +134,7 @@ class Word:
         return {"word": self.text, "exact": self.exact, "synsets": [sense.synset for sense in self.used]}
 
     def relatives(self, count: int = 3) -> list[str]:
-        """The names of the classes that count most for an inexact word."""
+        """Return the names of the classes that count most for an inexact word."""
         order = np.argsort(-self.weights, kind="stable")[:count]
         names = wordnet().class_names
         return [names[place] for place in order.tolist()]
@@ -158,7 +158,7 @@ class Word:
 
 
 def look_up(text: str, sense: int | None = None) -> Word:
-    """The word that a user typed: in any case, with spaces, hyphens or underscores, in the singular or plural.
+    """Return the word that a user typed: in any case, with spaces, hyphens or underscores, in the singular or plural.
 
     An irregular or regular plural is taken for its singular, unless it is a word of its own that has classes
     ("sunglasses"). A compound that WordNet lacks, of words that it has, is taken for its last part: a ceiling fan is
@@ -187,7 +187,7 @@ def look_up(text: str, sense: int | None = None) -> Word:
 
 
 def _known(wanted: str) -> tuple[str, list[int]] | None:
-    """A plain word or its singular, and its synsets; None where there is none.
+    """Return a plain word or its singular, and its synsets; None where there is none.
 
     Where the word and its singular both are words (glasses), the word itself counts if a sense has classes, else both.
     """

@@ -65,11 +65,11 @@ class WordNet:
         self._blocks: dict[tuple[str, int], list[str]] = {}
 
     def __len__(self) -> int:
-        """The number of synsets."""
+        """Return the number of synsets."""
         return self._count
 
     def synsets(self, word: str) -> list[int]:
-        """The meanings of a word, written in any case, with spaces, hyphens or underscores; the most usual first."""
+        """Find the meanings of a word in any case, with spaces, hyphens or underscores; the most usual first."""
         wanted = plain(word)
         bucket, tag = hashed(wanted)
         counts = self._buckets
@@ -84,7 +84,7 @@ class WordNet:
         return found
 
     def lemmas(self, synset: int) -> tuple[str, ...]:
-        """The words for a synset, the most usual first, as they are written, with spaces."""
+        """Return the words for a synset, the most usual first, as they are written, with spaces."""
         return tuple(self._line("lemmas", synset).split("\t"))
 
     def gloss(self, synset: int) -> str:
@@ -96,7 +96,7 @@ class WordNet:
         return f"n{int(self._offsets[synset]):08d}"
 
     def find(self, wordnet_id: str) -> int:
-        """The synset of such a name; ValueError where there is none."""
+        """Return the synset of such a name; ValueError where there is none."""
         offset = int(wordnet_id[1:])
         synset = int(np.searchsorted(self._offsets, offset))
         if synset == self._count or self._offsets[synset] != offset:
@@ -104,14 +104,14 @@ class WordNet:
         return synset
 
     def parents(self, synset: int) -> list[int]:
-        """The synsets next above (hypernyms, also of instances); none above the root."""
+        """Return the synsets next above (hypernyms, also of instances); none above the root."""
         first = int(self._parents[synset])
         more = self._more_parents
         others = more[np.searchsorted(more[:, 0], synset) : np.searchsorted(more[:, 0], synset, side="right"), 1]
         return [] if first == synset else [first, *others.tolist()]
 
     def above(self, synset: int) -> list[int]:
-        """The synset itself and all that stand above it, in ascending order."""
+        """Return the synset itself and all that stand above it, in ascending order."""
         found: set[int] = set()
         left = [synset]
         while left:
@@ -127,7 +127,7 @@ class WordNet:
         return [int(whole) for part, whole in pairs if part == synset]
 
     def singular(self, plural: str) -> str | None:
-        """The singular of an irregular plural, plainly written."""
+        """Return the singular of an irregular plural, plainly written."""
         return self._exceptions.get(plural)
 
     @cached_property
@@ -204,7 +204,7 @@ class WordNet:
         return lines[synset % BLOCK]
 
     def _text(self, name: str, number: int) -> str:
-        """The lines of a block."""
+        """Return the lines of a block."""
         starts = self._start + self._sections[f"{name}_starts"][0] + 4 * number
         begin, end = (int.from_bytes(self._bytes[at : at + 4], "little") for at in (starts, starts + 4))
         first = self._start + self._sections[name][0]
@@ -213,18 +213,18 @@ class WordNet:
 
 @cache
 def wordnet() -> WordNet:
-    """The nouns that come with cbir, opened once."""
+    """Return the nouns that come with cbir, opened once."""
     return WordNet()
 
 
 def plain(word: str) -> str:
-    """A word without its case, accents, and what joins its parts: `Sea_Horse` and `sea-horse` are `sea horse`."""
+    """Strip a word of its case, accents, and what joins its parts: `Sea_Horse` and `sea-horse` are `sea horse`."""
     if not word.isascii():
         word = "".join(one for one in unicodedata.normalize("NFKD", word) if not unicodedata.combining(one))
     return " ".join(word.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def hashed(word: str) -> tuple[int, int]:
-    """The bucket of a plain word in the hash table, and the tag that tells it from most others there."""
+    """Return the bucket of a plain word in the hash table, and the tag that tells it from most others there."""
     checksum = zlib.crc32(word.encode())
     return checksum & ((1 << BUCKET_BITS) - 1), checksum >> BUCKET_BITS & ((1 << TAG_BITS) - 1)

@@ -85,7 +85,7 @@ def command(
 
 
 def _open(name: str | None, *, exact: bool) -> tuple[Index, bool]:
-    """The index, and whether its features are damaged, of which it then is opened without."""
+    """Return the index, and whether its features are damaged, of which it then is opened without."""
     from cbir.index.home import index_directory, the_only_directory
     from cbir.index.store import Index
 

@@ -152,7 +152,7 @@ def _page() -> EvaluationPage:
 
 
 def _weights(values: Sequence[str], models: Sequence[str]) -> dict[str | None, str]:
-    """The files by their backbones; None is the only backbone."""
+    """Return the files by their backbones; None is the only backbone."""
     files: dict[str | None, str] = {}
     for value in values:
         name, equals, file = value.partition("=")

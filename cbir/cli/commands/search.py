@@ -248,7 +248,7 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
 def _results(
     searcher: Searcher, batches: Iterable[Iterable[AnyQuery]], options: SearchOptions
 ) -> Iterator[SearchResult]:
-    """The results of all queries; those of a batch come before the next is waited for."""
+    """Yield the results of all queries; those of a batch come before the next is waited for."""
     for batch in batches:
         yield from searcher.search(
             batch,
@@ -294,7 +294,7 @@ class _Queries:
         return False if self._group or not self._options.has_pictures else self._named.several
 
     def batches(self, searcher: Searcher) -> Iterator[Iterable[AnyQuery]]:
-        """The queries, once: a batch ends where the next picture is not named yet."""
+        """Yield the queries, once: a batch ends where the next picture is not named yet."""
         if self._words is not None and not self._options.has_pictures:
             yield [self._words]
         elif self._group:
@@ -316,7 +316,7 @@ class _Queries:
         return self._worded(self._combined((picture,), group=False) if self._unlike else picture)
 
     def _regional(self, picture: ImageQuery) -> ImageQuery:
-        """The same picture, or its region that was asked for."""
+        """Return the same picture, or its region that was asked for."""
         if self._region is None and self._options.parts is None:
             return picture
         return replace(picture, region=self._region, parts=self._options.parts)
@@ -329,5 +329,5 @@ class _Queries:
         return CombinedQuery(like, self._unlike, self._options.shares, strength, group=group)
 
     def _worded(self, query: ImageQuery | CombinedQuery) -> AnyQuery:
-        """The same query, with words if there are any."""
+        """Return the same query, with words if there are any."""
         return query if self._words is None else replace(self._words, picture=query)

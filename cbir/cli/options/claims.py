@@ -22,7 +22,7 @@ def claim(ctx: click.Context, path: Path, option: str) -> None:
 
 
 def claimed(ctx: click.Context) -> dict[Path, str]:
-    """The files that options name, and by which of them."""
+    """Return the files that options name, and by which of them."""
     found: dict[Path, str] = ctx.meta.setdefault(_CLAIMED, {})
     return found
 

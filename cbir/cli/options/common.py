@@ -31,7 +31,7 @@ class FilePath(click.Path):
 
 
 def given_options(ctx: click.Context) -> set[str]:
-    """The parameters that somebody gave, on the command line or otherwise; the others have their defaults."""
+    """Return the parameters that somebody gave, on the command line or otherwise; the others have their defaults."""
     default = click.core.ParameterSource.DEFAULT
     return {name for name in ctx.params if ctx.get_parameter_source(name) not in (None, default)}
 

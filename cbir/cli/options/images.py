@@ -52,7 +52,7 @@ class Stdin:
         self._is_taken = True
 
     def query(self, path: Path) -> ImageQuery:
-        """A query by a file, or by stdin's picture."""
+        """Return a query by a file, or by stdin's picture."""
         from cbir.search.queries import ImageQuery
 
         if str(path) != "-":
@@ -126,5 +126,5 @@ class NamedPictures:
 
 
 def listed_paths(files_from: Path | None, *, null: bool) -> list[Path]:
-    """The files that a list names, when the whole of it has been read; none without a list."""
+    """Return the files that a list names, when the whole of it has been read; none without a list."""
     return [] if files_from is None else [Path(name) for name in NameList(files_from, null=null)]

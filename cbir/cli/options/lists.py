@@ -51,12 +51,12 @@ class NameList:
         return self._arrived.qsize()
 
     def __iter__(self) -> Iterator[str]:
-        """The names in order, once."""
+        """Yield the names in order, once."""
         for batch in self.batches():
             yield from batch
 
     def batches(self) -> Iterator[Iterator[str]]:
-        """The names in order, once: a batch ends where the next name has not been written yet.
+        """Yield the names in order, once: a batch ends where the next name has not been written yet.
 
         Each is to be read to its end before the next is asked for, which waits for a name.
         """
@@ -105,7 +105,7 @@ class NameList:
         self._take([rest])
 
     def _pieces(self, file: IO[bytes]) -> Iterator[bytes]:
-        """The list's bytes as they are written, in UTF-8 where it is in UTF-16, as none that ends names in NUL is."""
+        """Yield the list's bytes as written, in UTF-8 where it is in UTF-16, as none that ends names in NUL is."""
         pieces = _read_from(file)
         if self._separator == b"\0":
             yield from pieces
@@ -137,7 +137,7 @@ class NameList:
         return found
 
     def _open(self) -> IO[bytes]:
-        """The list, without a buffer, which would wait until it is full."""
+        """Return the list, without a buffer, which would wait until it is full."""
         if str(self._file) != "-":
             return self._file.open("rb", buffering=0)
         if sys.stdin is None:
@@ -159,7 +159,7 @@ def _read_from(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def names_in(line: str) -> list[str]:
-    """The name of a picture in a line of a list: as it stands if there is a file of that name, else as it is meant.
+    """Read a picture's name from a line of a list: as it stands if there is a file of that name, else as it is meant.
 
     Programs put quotes and blanks around names, a byte-order mark before the first, write them as `file://` addresses,
     with backslashes or in Windows-1252. Where no file has such a name either, the line is the name, without the mark.

@@ -24,7 +24,7 @@ class Rule(NamedTuple):
 
 
 def said_options(ctx: click.Context) -> set[str]:
-    """The parameters that somebody gave with a value; of a pair such as --parts/--no-parts, `parts=True` as well."""
+    """List the parameters given with a value; of a pair such as --parts/--no-parts, `parts=True` as well."""
     said = {name for name in given_options(ctx) if ctx.params[name] not in (None, ())}
     return said | {f"{name}=True" for name in said if ctx.params[name] is True}
 

@@ -53,7 +53,7 @@ def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 
 def strength(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A number from 0 to a million; None where the option was not given."""
+    """Return a number from 0 to a million; None where the option was not given."""
     if value is None:
         return None
     amount = _number(value)
@@ -64,7 +64,7 @@ def strength(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 
 def _number(text: str) -> float:
-    """A finite number; not a number where it is none."""
+    """Return a finite number; not a number where it is none."""
     try:
         return finite(text)
     except ValueError:

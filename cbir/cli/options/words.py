@@ -82,7 +82,7 @@ def word_options(command: Command) -> Command:
 
 
 def find_words(wanted: Sequence[str], unwanted: Sequence[str], senses: Sequence[SenseOption]) -> WordQuery | None:
-    """The query by words, looked up in the senses that were chosen; None without words.
+    """Return the query by words, looked up in the senses that were chosen; None without words.
 
     WordError where one is unknown; a usage error by `--sense`.
     """
@@ -100,7 +100,7 @@ def find_words(wanted: Sequence[str], unwanted: Sequence[str], senses: Sequence[
 
 
 def _choose(query: WordQuery, sense: SenseOption) -> WordQuery:
-    """The words, of which one is in one sense only."""
+    """Return the words, of which one is in one sense only."""
     from cbir.words.wordnet import plain
 
     words = query.all_words

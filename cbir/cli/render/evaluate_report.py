@@ -36,7 +36,7 @@ class EvaluationPage:
         self._worst: list[Group] = []
 
     def noting(self, watch: Watch) -> Watch:
-        """The same as `watch`, and the average precision of each query is kept."""
+        """Return the same as `watch`, and the average precision of each query is kept."""
 
         def noted(scores: Iterator[Scores], total: int, name: str) -> Iterator[Scores]:
             kept = self._precisions[name] = []
@@ -89,7 +89,7 @@ class EvaluationPage:
 
 
 def _spread(order: Sequence[int], truth: GroundTruth, most: int, count: int) -> list[int]:
-    """The first `count` of `order`, but no more than `most` of a class while there are others."""
+    """Return the first `count` of `order`, but no more than `most` of a class while there are others."""
     of_class: Counter[Any] = Counter()
     chosen = []
     for one in order:
@@ -108,7 +108,7 @@ def _spread(order: Sequence[int], truth: GroundTruth, most: int, count: int) -> 
 
 
 def _group(collection: Collection, truth: GroundTruth, system: System, number: int, precision: float) -> Group:
-    """A query and its first matches, which are marked as right or wrong."""
+    """Return a query and its first matches, which are marked as right or wrong."""
     judgement = truth.judgements[number]
     ranking = next(iter(system.rankings([judgement.query])))
     left_out = {judgement.query, *judgement.ignored.tolist()}

@@ -23,7 +23,7 @@ _BOLD, _STYLES = {"bold": True}, {"percentile": {"dim": True}}
 
 
 def noted(results: Iterable[SearchResult], *, tags_of: Index | None) -> Iterator[SearchResult]:
-    """The same results, whose notices are told on stderr, each once, with the tags that an index has for them."""
+    """Yield the same results, whose notices are told on stderr, each once, with the tags that an index has for them."""
     told: set[str] = set()
     find_tags = None
     for result in results:
@@ -119,7 +119,7 @@ class MatchWriter:
         return ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error", "relevance"]
 
     def _rows(self, result: SearchResult) -> list[list[Any]]:
-        """The lines of a query in CSV: one a match, and one with the reason of a query that could not be read."""
+        """Make the lines of a query in CSV: one a match, and one with the reason of a query that could not be read."""
         name = result.query.name
         if result.error is not None:
             return [[name, *[""] * (len(self._header()) - 3), str(result.error), ""]]
@@ -166,5 +166,5 @@ def _hint(name: str) -> str:
 
 
 def _tag(match: Match) -> str:
-    """The first tag of a match; empty where there is none."""
+    """Return the first tag of a match; empty where there is none."""
     return match.tags[0].word if match.tags else ""

@@ -32,22 +32,22 @@ _NAMED = 3
 
 
 def sheet_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """A sheet's name, checked before anything is done; a usage error where it has another ending."""
+    """Return a sheet's name, checked before anything is done; a usage error where it has another ending."""
     return _checked(ctx, value, "--sheet", "sheet", check_sheet_ending)
 
 
 def html_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """A page's name, checked before anything is done; a usage error where it has another ending."""
+    """Return a page's name, checked before anything is done; a usage error where it has another ending."""
     return _checked(ctx, value, "--html", "page", check_page_ending)
 
 
 def png_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """The name of a map's picture, checked before anything is done; a usage error where it has another ending."""
+    """Check the name of a map's picture before anything is done; a usage error where it has another ending."""
     return _checked(ctx, value, "--png", "map", check_png_ending)
 
 
 def coco_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """The name of a COCO document, checked before anything is done."""
+    """Return the name of a COCO document, checked before anything is done."""
     return _checked(ctx, value, "--coco", "coco")
 
 
@@ -175,7 +175,7 @@ class SearchReports:
         return Group(title, cards, leads, problem=problem, notes=notes)
 
     def _describe(self, query: AnyQuery) -> tuple[str, list[Card], list[str]]:
-        """A query's title, its images or words as cards, and what else there is to say of it."""
+        """Return a query's title, its images or words as cards, and what else there is to say of it."""
         from cbir.report.card import Card
 
         if not query.like:
@@ -191,7 +191,7 @@ class SearchReports:
         return " + ".join(names), leads, notes
 
     def _short(self, path: Path) -> str:
-        """A match's name as the index has it."""
+        """Return a match's name as the index has it."""
         try:
             return str(path.relative_to(self._searcher.index.root))
         except ValueError:

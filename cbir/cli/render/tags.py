@@ -69,7 +69,7 @@ class SidecarWriter:
         return {"path": str(path), "outcome": outcome.value}
 
     def summary(self) -> str:
-        """A line about all of them."""
+        """Return a line about all of them."""
         counts = self._counts
         parts = [f"{counts['written']:,} written"]
         parts += [f"{counts[name]:,} {name}" for name in ("refreshed", "unchanged") if counts[name]]

@@ -12,7 +12,7 @@ _AS_EMOJI = "\ufe0f"
 
 
 def width(text: str) -> int:
-    """The cells that `text`, without control characters, takes: two for a wide character, none for a combining one.
+    """Count the cells that `text`, without control characters, takes: 2 for a wide character, 0 for a combining one.
 
     A sequence of emoji that is drawn as one counts as all of its parts, which is what many terminals make of it.
     """

@@ -130,7 +130,7 @@ def about_index(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def current_log() -> LogFile | None:
-    """The log of the run, if it has one."""
+    """Return the log of the run, if it has one."""
     ctx = click.get_current_context(silent=True)
     return None if ctx is None else ctx.meta.get(_LOG)
 

@@ -38,7 +38,7 @@ def tell(text: str, *, logged: bool = True) -> None:
 
 
 def as_line(text: str) -> str:
-    """A message as it may be shown: printable, on one line, and without its middle where no path makes it so long."""
+    """Make a message fit to be shown: printable, on one line, and without its middle where no path makes it so long."""
     line = printable(text)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 4 :]}"
 
@@ -139,7 +139,7 @@ class JsonDocument:
 
 
 def short_path(path: Path) -> str:
-    """A path as seen from the current folder where it lies below it, else as it is."""
+    """Return a path as seen from the current folder where it lies below it, else as it is."""
     try:
         return os.fspath(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -147,7 +147,7 @@ def short_path(path: Path) -> str:
 
 
 def human_bytes(size: float) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes for people."""
     for unit in ("B", "KB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"

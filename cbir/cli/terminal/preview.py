@@ -50,7 +50,7 @@ class Preview:
 
     @classmethod
     def checked(cls, format_: str) -> Preview:
-        """A usage error unless tables are written, and to a terminal."""
+        """Make one for tables on a terminal; a usage error elsewhere."""
         if format_ != "table" or not sys.stdout.isatty():
             raise click.UsageError("--preview is for tables on a terminal, and this is none.")
         return cls()

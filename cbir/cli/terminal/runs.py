@@ -18,7 +18,7 @@ def use_one_blas_thread() -> None:
 
 
 def progress(*, disable: bool) -> Callable[..., Iterator[Any]]:
-    """A function (items, total, what="") that passes items on, with a progress bar on stderr if that is a terminal."""
+    """Return a function (items, total, what="") that passes items on, with a progress bar if stderr is a terminal."""
 
     def watch(items: Iterator[Any], total: int, what: str = "", *, unit: str = " pictures") -> Iterator[Any]:
         if disable or not total or not sys.stderr.isatty():

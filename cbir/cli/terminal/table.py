@@ -62,7 +62,7 @@ def write(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal, if stdout is one; a pipe or a file takes lines of any length."""
+    """Return the columns of the terminal, if stdout is one; a pipe or a file takes lines of any length."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -80,7 +80,7 @@ def _lines(column: Column, text: str, width: int) -> list[str]:
 
 
 def _chosen(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    """The places of the columns that are shown."""
+    """Return the places of the columns that are shown."""
     shown = list(range(len(columns)))
 
     def at_least() -> int:
@@ -93,7 +93,7 @@ def _chosen(columns: Sequence[Column], widths: Sequence[int], room: int) -> list
 
 
 def _narrowed(columns: Sequence[Column], widths: Sequence[int], shown: Sequence[int], room: int) -> list[int]:
-    """The widths with which the columns that are shown fit, the widest ones that can be cut narrowed."""
+    """Return the widths with which the columns that are shown fit, the widest ones that can be cut narrowed."""
     narrowed = list(widths)
     room -= len(_GAP) * (len(shown) - 1)
     while sum(narrowed[i] for i in shown) > room:

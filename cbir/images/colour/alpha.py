@@ -59,7 +59,7 @@ def without_alpha(image: Image.Image) -> Image.Image:
 
 
 def ground_of(image: Image.Image) -> tuple[int, int, int]:
-    """The grey on which a picture with transparent pixels shows: white, unless it is itself nearly white all over."""
+    """Choose the grey on which transparent pixels show: white, unless the picture is itself nearly white."""
     pixels = np.asarray(to_rgba(sample_of(image)))
     alpha = pixels[..., 3].astype(np.float64)
     seen = alpha.sum()

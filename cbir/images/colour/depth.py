@@ -90,7 +90,7 @@ def _scaled(numbers: Numbers, low: float, spread: float) -> Bytes:
 
 
 def _range(seen: Survey, dtype: np.dtype[Any], declared: float | None) -> tuple[float, float]:
-    """The numbers that stand for black and white."""
+    """Return the numbers that stand for black and white."""
     low, high, sample = seen.low, seen.high, seen.sample
     if dtype == np.uint8:
         return 0.0, 255.0

@@ -49,7 +49,7 @@ _SAME, _SAME_GAMMA = 0.003, 0.05
 
 @lru_cache(maxsize=16)
 def of_codes(primaries: int, transfer: int) -> bytes | None:
-    """The profile for H.273's codes of primaries and transfer; None where they are sRGB's, unknown or not told."""
+    """Make the profile for H.273's codes of primaries and transfer; None where they are sRGB's, unknown or not told."""
     shares = np.arange(256) / 255
     if transfer == _PQ:
         power = shares ** (1 / 78.84375)
@@ -69,7 +69,7 @@ def of_codes(primaries: int, transfer: int) -> bytes | None:
 
 @lru_cache(maxsize=16)
 def of_gamma(gamma: float, primaries: Primaries = SRGB) -> bytes | None:
-    """The profile of numbers that are the `gamma`-th roots of light; None for sRGB's, and for what makes no sense.
+    """Make the profile of numbers that are the `gamma`-th roots of light; None for sRGB's, and for what makes no sense.
 
     An exponent of 2.2 with the primaries of sRGB is what programs write that mean sRGB.
     """
@@ -89,7 +89,7 @@ def _srgb_light(shares: Numbers) -> Numbers:
 
 
 def _made(primaries: Primaries, curve: Numbers) -> bytes | None:
-    """An ICC profile of version 2; None where there are no such colours."""
+    """Return an ICC profile of version 2; None where there are no such colours."""
     points = np.array(primaries, dtype=np.float64)
     if not np.isfinite(points).all() or (points[:, 1] <= 0).any() or (np.abs(points) > 10).any():
         return None

@@ -50,7 +50,7 @@ def transform_of(
 
 
 def _profile_of(image: Image.Image, data: bytes) -> bytes | None:
-    """The profile of a picture's colours: what its file embeds, else one made of what it says in other ways."""
+    """Return the profile of a picture's colours: what its file embeds, else one made of what it says in other ways."""
     format_, embedded = image.format, image.info.get("icc_profile")
     if format_ == "PNG":
         if (codes := png.chunk(data, b"cICP")) is not None and len(codes) == 4:  # goes before an embedded one

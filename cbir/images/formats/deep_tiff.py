@@ -153,7 +153,7 @@ class DeepTiff(ImageFile.ImageFile):
         return lambda numbers, channel: scale(numbers)
 
     def _declared(self) -> float | None:
-        """The largest number that the file says there may be, where that is less than would fit."""
+        """Return the largest number that the file says there may be, where that is less than would fit."""
         if self._bits not in (8, 16, 32, 64):
             return float(2**self._bits - 1)
         most = self.tag_v2.get(Tag.MOST)
@@ -171,7 +171,7 @@ class DeepTiff(ImageFile.ImageFile):
     # unpacking
 
     def _planes(self) -> list[Image.Image]:
-        """The unpacked bytes of each plane as a picture of greys: a row of it is a row, or one of all tiles abreast."""
+        """Unpack the bytes of each plane to a picture of greys: a row of it is a row, or one of all tiles abreast."""
         apart = self.tag_v2.get(Tag.PLANES, 1) == 2 and self._channels > 1
         count = self._channels if apart else 1
         is_tiled = Tag.TILES in self.tag_v2
@@ -275,7 +275,7 @@ class _Greys(TiffImageFile):
 
 
 def _with_directory(data: bytes, entries: dict[int, list[int]]) -> bytes:
-    """A TIFF whose only page has these entries, and its pixels where those of `data` are."""
+    """Return a TIFF whose only page has these entries, and its pixels where those of `data` are."""
     order = "<" if data[:1] == b"I" else ">"
     is_big = BIG in data[2:4]
     place, count, room = ("Q", "Q", 8) if is_big else ("I", "H", 4)

@@ -44,7 +44,7 @@ def is_blank(rgb: Image.Image) -> bool:
 
 
 def others(image: ImageFile.ImageFile, data: bytes) -> Iterator[ImageFile.ImageFile]:
-    """The frames or pages after the first, not loaded yet, as far as they are looked at; a broken one ends them."""
+    """Yield the frames or pages after the first, as far as they are looked at, not loaded; a broken one ends them."""
     pixels = image.width * image.height
     most = min(_FRAMES, _PIXELS // pixels)
     if image.format == "TIFF":

@@ -28,7 +28,7 @@ def is_jxl(data: bytes) -> bool:
 
 
 def open_jxl(data: bytes, name: str) -> ImageFile.ImageFile:
-    """The picture of a JPEG XL file. Its pixels are decoded at once, so it is refused before if there are too many.
+    """Open a JPEG XL file. Its pixels are decoded at once, so it is refused before if there are too many.
 
     Raises ImageReadError, and what Pillow does of pictures that are too large.
     """
@@ -72,7 +72,7 @@ class _Bits:
         self._value, self._left = int.from_bytes(header, "little"), 8 * len(header)
 
     def take(self, count: int) -> int:
-        """The number that the next so many bits make; ValueError where there are fewer."""
+        """Return the number that the next so many bits make; ValueError where there are fewer."""
         if count > self._left:
             raise ValueError("its header ends too early")
         found = self._value & ((1 << count) - 1)
@@ -82,7 +82,7 @@ class _Bits:
 
 
 def _codestream(data: bytes) -> bytes:
-    """The first bytes of the picture itself, behind its mark."""
+    """Return the first bytes of the picture itself, behind its mark."""
     if data.startswith(JXL_STARTS[0]):
         return data[2:16]
     place = 0

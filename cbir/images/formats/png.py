@@ -70,7 +70,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def without_words(data: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG without chunks that say nothing of its pixels, where those are many, large or packed.
+    """Return a PNG without chunks that say nothing of its pixels, where those are many, large or packed.
 
     With it comes a profile that Pillow would not unpack. What is no PNG, or damaged, is returned as it is.
     """
@@ -94,7 +94,7 @@ def without_words(data: bytes) -> tuple[bytes, bytes | None]:
 
 
 def open_png(data: bytes) -> PngImageFile:
-    """A PNG, its pixels not decoded yet, whatever its words are."""
+    """Return a PNG, its pixels not decoded yet, whatever its words are."""
     lean, profile = without_words(data)
     image = PngImageFile(io.BytesIO(lean), "")
     if profile is not None:
@@ -152,7 +152,7 @@ def chunk(data: bytes, kind: bytes) -> bytes | None:
 
 
 def _large_profile(content: bytes) -> bytes | None:
-    """The profile of an iCCP chunk that Pillow would not unpack; empty where it is larger than any, or broken."""
+    """Unpack the profile of an iCCP chunk that Pillow would not; empty where it is larger than any, or broken."""
     name, _, packed = content.partition(b"\0")
     if len(name) > 79 or not packed or packed[0]:
         return b""

@@ -12,7 +12,7 @@ _LONG = 1 << 10
 
 
 def without_comments(data: bytes) -> bytes:
-    """A PPM, PGM or PBM whose header is short; what is not understood is returned as it is."""
+    """Return a PPM, PGM or PBM whose header is short; what is not understood is returned as it is."""
     numbers, at = [], 2
     if b"#" not in data[:_LONG]:
         return data

@@ -44,7 +44,7 @@ class RawPicture(NamedTuple):
 
 
 def open_raw(data: bytes, name: str) -> RawPicture | None:
-    """The picture of a raw photo.
+    """Return the picture of a raw photo.
 
     None where the extra is missing, or the file is no raw photo that it reads. Raises what Pillow does of pictures that
     are too large, and ImageReadError where it takes too much memory.
@@ -74,7 +74,7 @@ def open_raw(data: bytes, name: str) -> RawPicture | None:
 
 
 def _preview(photo: Any, refusals: tuple[type[Exception], ...]) -> RawPicture | None:
-    """The picture that a camera put beside a raw photo; None where there is none that can be read."""
+    """Return the picture that a camera put beside a raw photo; None where there is none that can be read."""
     try:
         found = photo.extract_thumb()
         image: Image.Image

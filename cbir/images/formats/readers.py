@@ -8,7 +8,7 @@ _PACKAGES = ("pillow", "pillow-heif", "pillow-jxl-plugin", "rawpy")
 
 
 def describe_readers(max_pixels: int) -> str:
-    """The versions of all that reads pictures, and the largest that are read, on one line."""
+    """Return the versions of all that reads pictures, and the largest that are read, on one line."""
     versions = (f"{name} {_version(name)}" for name in _PACKAGES)
     return ", ".join([f"cbir {__version__}", *versions, f"{max_pixels} pixels"])
 

@@ -50,7 +50,7 @@ _SYSTEM = frozenset(
 
 
 def suffix_of(name: str) -> str:
-    """A name's ending, in lower case, with the dot; empty where it has none."""
+    """Return a name's ending, in lower case, with the dot; empty where it has none."""
     dot = name.rfind(".")
     return name[dot:].lower() if dot > 0 else ""
 
@@ -73,7 +73,7 @@ def is_below_systems(path: str) -> bool:
 
 @cache
 def picture_suffixes() -> frozenset[str]:
-    """The file-name endings of the formats that `images.read` reads, in lower case, with the dot.
+    """Return the file-name endings of the formats that `images.read` reads, in lower case, with the dot.
 
     Those of HEIC are among them, so that the missing extra is told of each file; those of raw photos and JPEG XL only
     where their extras are installed.

@@ -52,7 +52,7 @@ def pages(data: bytes) -> list[int]:
 
 
 def open_page(data: bytes, at: int) -> ImageFile.ImageFile:
-    """The page of a TIFF that begins `at`, not decoded yet."""
+    """Return the page of a TIFF that begins `at`, not decoded yet."""
     directory = load(data, at)
     if _is_for_pillow(directory):
         return TiffImageFile(io.BytesIO(beginning_at(data, at)))
@@ -60,7 +60,7 @@ def open_page(data: bytes, at: int) -> ImageFile.ImageFile:
 
 
 def tile_of(image: Image.Image) -> tuple[int, int]:
-    """The sides of a TIFF's tiles, which may be larger than the picture, and are decoded as a whole; else 0, 0."""
+    """Return the sides of a TIFF's tiles, decoded as a whole even if larger than the picture; else 0, 0."""
     tags = getattr(image, "tag_v2", {})
     return int(tags.get(Tag.TILE_WIDTH, 0)), int(tags.get(Tag.TILE_HEIGHT, 0))
 

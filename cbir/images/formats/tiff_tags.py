@@ -67,7 +67,7 @@ MAX_CHANNELS = 64
 
 
 def load(data: bytes, at: int) -> ImageFileDirectory_v2:
-    """The directory that begins `at`."""
+    """Return the directory that begins `at`."""
     directory = ImageFileDirectory_v2(data[: 16 if BIG in data[2:4] else 8])
     file = io.BytesIO(data)
     file.seek(at)
@@ -76,7 +76,7 @@ def load(data: bytes, at: int) -> ImageFileDirectory_v2:
 
 
 def beginning_at(data: bytes, at: int) -> bytes:
-    """A TIFF whose first page is the one that begins `at`."""
+    """Return a TIFF whose first page is the one that begins `at`."""
     order = "<" if data[:1] == b"I" else ">"
     if BIG in data[2:4]:
         head, place = data[:8], struct.pack(order + "Q", at)
@@ -86,7 +86,7 @@ def beginning_at(data: bytes, at: int) -> bytes:
 
 
 def one(directory: ImageFileDirectory_v2, tag: int, default: int) -> int:
-    """A tag's number; the first of several."""
+    """Return a tag's number; the first of several."""
     value = directory.get(tag, default)
     return int(next(itertools.chain(value), default) if isinstance(value, tuple) else value)
 

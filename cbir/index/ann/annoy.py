@@ -92,7 +92,7 @@ class Annoy:
 
 
 def _grow(source: RowSource, projection: Floats, path: Path) -> AnnoyIndex:
-    """The trees of all valid rows, in the file `path`; OSError where they cannot be written.
+    """Return the trees of all valid rows, in the file `path`; OSError where they cannot be written.
 
     They grow in the file, which is there already, and not in memory, of which a million rows would take a gigabyte.
     """
@@ -112,7 +112,7 @@ def _grow(source: RowSource, projection: Floats, path: Path) -> AnnoyIndex:
 
 
 def _calibrate(source: RowSource, trees: AnnoyIndex, projection: Floats) -> tuple[int, float]:
-    """The least `search_k` with TARGET_RECALL of the exact first ten, on sampled rows, and its recall."""
+    """Return the least `search_k` with TARGET_RECALL of the exact first ten, on sampled rows, and its recall."""
     rng = np.random.default_rng(_SEED)
     rows = np.flatnonzero(source.valid)
     queries = source.features(rng.choice(rows, min(_PROBES, len(rows)), replace=False))

@@ -19,7 +19,7 @@ _ITERATIONS = 3
 
 
 def principal_directions(source: RowSource) -> Floats:
-    """The mean and about the first principal directions of a sample of rows, shape (1 + directions, dimension).
+    """Return the mean and about the first principal directions of a sample of rows, shape (1 + directions, dimension).
 
     By subspace iteration with a random start (Halko, Martinsson and Tropp 2011, algorithm 4.4), which reads the sample
     a chunk at a time: its covariance alone would be 64 MB in 4,096 dimensions, and its eigenvectors take seconds.

@@ -15,12 +15,12 @@ _BACKENDS: dict[str, Backend] = {ANNOY: Annoy()}
 
 
 def backend_of(entry: CandidatesEntry) -> Backend:
-    """The backend that made them."""
+    """Return the backend that made them."""
     return _BACKENDS[entry.backend]
 
 
 def builder() -> Backend:
-    """The backend that makes new candidates: the one that was registered last."""
+    """Return the backend that makes new candidates: the one that was registered last."""
     return list(_BACKENDS.values())[-1]
 
 

@@ -68,7 +68,7 @@ class Trees:
             raise self._damaged("was changed while it was in use")
 
     def nearest(self, vector: list[float], count: int, search_k: int) -> list[int]:
-        """The items nearest to a vector, about `count` of them, best first, found by looking at so many nodes."""
+        """Find about `count` items nearest to a vector, best first, by looking at so many nodes."""
         found: list[int] = self._annoy.get_nns_by_vector(vector, count, search_k=search_k)
         return found
 
@@ -80,7 +80,7 @@ class Trees:
         return str(self._file.path if self._copy is None else self._copy.name)
 
     def _copied(self) -> IO[bytes]:
-        """A copy of the file that no other user can reach, gone with the process."""
+        """Return a copy of the file that no other user can reach, gone with the process."""
         try:
             if hasattr(os, "memfd_create"):
                 copy: IO[bytes] = os.fdopen(os.memfd_create("cbir"), "r+b")

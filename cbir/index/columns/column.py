@@ -59,11 +59,11 @@ class Column:
         return np.zeros((rows, self.width), dtype=self.dtype)
 
     def open(self, directory: Path, entry: ColumnEntry, rows: int) -> RowFile:
-        """The file of a block of so many rows; IndexDamagedError where it is another than it should be."""
+        """Return the file of a block of so many rows; IndexDamagedError where it is another than it should be."""
         return RowFile(directory, entry, (rows, self.width), self.dtype)
 
     def content(self, rows: int, chunks: Iterator[Records]) -> Iterator[bytes]:
-        """The bytes of a file of so many rows, which come in chunks."""
+        """Yield the bytes of a file of so many rows, which come in chunks."""
         return npy_bytes((rows, self.width), self.dtype, chunks)
 
 
@@ -171,7 +171,7 @@ def mask_of(ranges: Iterable[tuple[int, int]], rows: int) -> Mask:
 
 
 def ranges_of(mask: Mask) -> tuple[tuple[int, int], ...]:
-    """The runs of True in `mask` as ranges [start, stop)."""
+    """Return the runs of True in `mask` as ranges [start, stop)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
 

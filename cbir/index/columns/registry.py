@@ -21,7 +21,7 @@ _TAKEN = frozenset(("rows", "invalid", "features", "files", "index", "projection
 
 
 def all_columns() -> tuple[Column, ...]:
-    """The columns that are known, those of plug-ins last."""
+    """Return the columns that are known, those of plug-ins last."""
     return tuple(_COLUMNS.values())
 
 
@@ -31,7 +31,7 @@ def content_columns() -> tuple[Column, ...]:
 
 
 def content_groups() -> list[list[Column]]:
-    """The columns that follow from a picture's content, those together that are made and counted together."""
+    """Return the columns that follow from a picture's content, those together that are made and counted together."""
     groups: dict[str, list[Column]] = {}
     for column in content_columns():
         groups.setdefault(column.group or column.name, []).append(column)

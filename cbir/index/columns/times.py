@@ -13,12 +13,12 @@ _MOST = np.iinfo(np.int64)
 
 
 def noted(ctime_ns: int) -> int:
-    """A time in nanoseconds since 1970 as it is stored: never 0, and what no int64 has is the last that one has."""
+    """Convert nanoseconds since 1970 as they are stored: never 0, and what no int64 has is the last that one has."""
     return min(max(ctime_ns, int(_MOST.min)), int(_MOST.max)) or 1
 
 
 def pack(ctime_ns: int) -> Records:
-    """A time as it is stored of one row, shape (1,)."""
+    """Return a time as it is stored of one row, shape (1,)."""
     return np.array([noted(ctime_ns)], dtype="<i8")
 
 
