@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from cbir.cli.options.common import (
     weights_option,
 )
 from cbir.cli.options.completion import complete_folder
+from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import Number
 from cbir.cli.terminal.logfile import describe_run, write_log
 from cbir.cli.terminal.output import printable, say, tell, write_json
@@ -38,8 +38,7 @@ NAMED = 20
 STRICT = 4
 
 
-@dataclass(frozen=True)
-class Request:
+class IndexOptions(Given):
     """The options of one call, by their names."""
 
     folder: Path | None
@@ -143,7 +142,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from cbir.indexing.run import build_index, preview
     from cbir.indexing.target import choose_target
 
-    request = Request(**options)
+    request = IndexOptions(**options)
     target = choose_target(request.folder, request.index_name, request.root)
     describe_run(subject=target.name)
     if request.dry_run:

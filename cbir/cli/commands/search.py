@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from cbir.cli.options.common import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.options.given import Given
 from cbir.cli.options.images import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.regions import REGION_RULES, asked_region, parts_option, region_options
@@ -118,8 +119,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
         ctx.exit(CbirError.exit_code)
 
 
-@dataclass(eq=False, repr=False)  # which would take half a millisecond of each start
-class SearchOptions:
+class SearchOptions(Given):
     """The options as typed, by the parameters of the command."""
 
     images: tuple[Path, ...]

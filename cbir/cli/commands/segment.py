@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from cbir.cli.options.common import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.options.given import Given
 from cbir.cli.options.images import list_options, listed_paths
 from cbir.cli.options.numbers import Number, NumberList, WholeNumber
 from cbir.cli.render import segment as rendering
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cbir")
 
 
-@dataclass(frozen=True)
-class Request:
+class SegmentOptions(Given):
     """The options of one call, by their names."""
 
     images: tuple[Path, ...]
@@ -140,7 +139,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir segment *.jpg --out segments/ --html segments/segments.html
       find new/ -name '*.jpg' -print0 | cbir segment --files-from - -0 --out segments/
     """
-    request = Request(**options)
+    request = SegmentOptions(**options)
     _check_options(ctx, request.method)
     images = (*request.images, *listed_paths(request.files_from, null=request.null))
     if not images:
@@ -168,7 +167,7 @@ def _segment(
     segmenter: Segmenter,
     classifier: SegmentClassifier | None,
     outputs: SegmentOutputs,
-    request: Request,
+    request: SegmentOptions,
     *,
     apart: bool,
 ) -> None:
@@ -187,7 +186,7 @@ def _segment(
     outputs.add(segmentation, image, written, classifier.classify(segmentation) if classifier else None)
 
 
-def _segmenter(backbone: Backbone, request: Request) -> Segmenter:
+def _segmenter(backbone: Backbone, request: SegmentOptions) -> Segmenter:
     from cbir.segment.kmeans import SEED
     from cbir.segment.segmenter import Segmenter
 
@@ -201,7 +200,9 @@ def _segmenter(backbone: Backbone, request: Request) -> Segmenter:
     )
 
 
-def _outputs(request: Request, images: Sequence[Path], model: str, claimed: Mapping[Path, str]) -> SegmentOutputs:
+def _outputs(
+    request: SegmentOptions, images: Sequence[Path], model: str, claimed: Mapping[Path, str]
+) -> SegmentOutputs:
     kinds = {
         "overlay": not request.no_overlay,
         "labels": not request.no_labels,
