@@ -1,1 +1,1 @@
-"""From files to features: reading ahead, decoding, batches for the network. Knows no index."""
+"""Extracting features from files: reading ahead, decoding, batches for the network. Knows no index."""

@@ -21,7 +21,7 @@ Chunk = Sequence[tuple[Key, Path]]
 
 @dataclass(frozen=True)
 class Work(Generic[Key]):
-    """What is done with each file: the extractor's work, but for the contents that are `known`.
+    """The work to do with each file: the extractor's, but for the contents that are `known`.
 
     It can be pickled, as can chunks of files and their results: the engine is opened where it arrives.
     """

@@ -1,4 +1,4 @@
-"""From picture files to features, and to whatever else is made of them: batch by batch, read ahead."""
+"""Extracting features from picture files, and whatever else is made of them: batch by batch, read ahead."""
 
 from __future__ import annotations
 

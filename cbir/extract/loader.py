@@ -164,7 +164,7 @@ def view_safely(data: bytes, name: str, wanted: Wanted) -> Viewed:
 
 
 def _bytes(views: Sequence[View]) -> int:
-    """The bytes of an image's views at most."""
+    """Return the bytes of an image's views at most."""
     layouts = [layout for view in views for layout in view.layouts.values()]
     return sum(np.dtype(layout.dtype).itemsize * math.prod(layout.most) for layout in layouts)
 

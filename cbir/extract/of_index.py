@@ -10,7 +10,7 @@ from cbir.index.store import Index
 
 
 def backbone_of(index: Index, *, weights: str | None = None) -> Backbone:
-    """The network that made an index.
+    """Return the network that made an index.
 
     `weights` names the file that holds its weights now, if they are not where they were; IndexConflictError where
     that file holds others.

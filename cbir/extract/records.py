@@ -44,7 +44,7 @@ class RecordMaker(Protocol):
 
     @property
     def needs_features(self) -> bool:
-        """Whether it needs an image's feature."""
+        """True if it needs an image's feature."""
 
     def run(self, items: Iterable[Item], engine: LazyEngine) -> Iterator[Mapping[str, Records]]:
         """Make the records of each of `items`, in order, by column, of shape (width,).

@@ -1,1 +1,1 @@
-"""What writes an index: which files are new or gone, what is made of them, when it is committed."""
+"""Writing an index: finding files that are new or gone, making records of them, committing."""

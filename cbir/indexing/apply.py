@@ -214,7 +214,7 @@ def _take(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Repo
 
 
 def _stored(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Report) -> Stored:
-    """What columns are to have of a result's row; rows of the same content that lack it are given it too."""
+    """Return the columns' records for a result's row; rows of the same content that lack them are given them too."""
     kept = {
         column.name: _kept(column, result.records.get(column.name), result.sha256, plan, writer, report)
         for column in content_columns()
@@ -227,7 +227,7 @@ def _stored(result: Extracted[FoundFile], plan: Plan, writer: Writer, report: Re
 def _kept(
     column: Column, found: Records | None, sha256: str, plan: Plan, writer: Writer, report: Report
 ) -> Records | None:
-    """What a column is to have of a content, of which so much was `found` now; None where nothing is known."""
+    """Return a column's record of a content, the one `found` now or one from before; None where nothing is known."""
     missing = plan.backfill.get(column.name, {})
     if found is None and sha256 not in missing:
         known = plan.rows_by_content.get(sha256)

@@ -24,9 +24,9 @@ from cbir.indexing.plan import Plan
 
 @dataclass
 class Making:
-    """What a run knows when its makers are chosen.
+    """The facts by which a run's makers are chosen.
 
-    `extractor` can read images already; `parts` is what the index is to say of parts, None where it is to have none.
+    `extractor` can read images already; `parts` is the index's entry for parts, None where it is to have none.
     """
 
     extractor: Extractor
@@ -70,7 +70,7 @@ def registered(name: str, factory: Factory) -> Iterator[None]:
 
 
 def _classes(making: Making) -> ClassMaker | None:
-    """The classes, where the network has a classifier."""
+    """Return the classes, where the network has a classifier."""
     if not making.plan.fresh and not making.plan.again_for(CLASSES):
         return None
     classifier = classifier_of(making.extractor.backbone)
@@ -85,8 +85,7 @@ def _thumbnails(making: Making) -> ThumbnailMaker:
 
 
 def _parts(making: Making) -> RecordMaker | None:
-    """The parts, where the index is to have them: first of all, their whitening is chosen, or learnt on the images that
-    are to be read."""
+    """Make the maker of parts, if there are to be any; choose their whitening, or learn it on images to be read."""
     entry, plan, writer = making.parts, making.plan, making.writer
     if entry is None or not (plan.fresh or any(plan.again_for(column) for column in (PARTS, SIGNS))):
         return None

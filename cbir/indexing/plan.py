@@ -56,7 +56,7 @@ class KnownContents:
 
 @dataclass
 class Plan:
-    """What a run has to do. Rows are the index's.
+    """The work that a run has to do. Rows are the index's.
 
     `fresh` are files to be read: new ones, and those whose size or times differ from what was indexed; of the latter
     `stale` has what is known. `undated` are rows of which the index did not say when their files changed last, and the
@@ -105,7 +105,7 @@ class Plan:
         return KnownContents(self.rows_by_content, self.backfill)
 
     def again_for(self, column: Column) -> list[str]:
-        """The files, of those in `again`, that would be read for a column."""
+        """Return the files, of those in `again`, that would be read for a column."""
         missing = self.backfill.get(column.name, {})
         return [path for path, (_, content) in self.again.items() if content in missing]
 
@@ -232,7 +232,7 @@ def _compare(
 
 
 def _changed(index: Index) -> list[int]:
-    """When the files of all rows changed last, as `times.noted` has it; 0 where nobody knows."""
+    """Return the times at which the files of all rows changed last, as `times.noted` has them; 0 where nobody knows."""
     times = np.zeros(index.rows, dtype=np.int64)
     try:
         for first, chunk in index.stored_chunks(CHANGED):
@@ -243,7 +243,7 @@ def _changed(index: Index) -> list[int]:
 
 
 def _unmounted(plan: Plan, mounts: Iterable[str], root: Path, exclude: Patterns) -> list[str]:
-    """The folders in which another file system began once, had pictures, and now are empty or not there."""
+    """Return the folders in which another file system began once, had pictures, and now are empty or not there."""
     now = set(plan.scan.mounts)
     away = []
     for folder in mounts:

@@ -1,4 +1,4 @@
-"""When a run commits what it has done so far."""
+"""The rule by which a run commits what it has done so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of `cbir index` found and did: its counts, in words and for programs."""
+"""The report of a run of `cbir index`: its counts, in words and for programs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cbir.index.columns.registry import content_columns
 
 @dataclass
 class Report:
-    """What a run found and did; every file that was found is counted once, under what became of it.
+    """The outcome of a run; every file that was found is counted once, under what became of it.
 
     `changed` files have another content, `touched` ones other times only. Of the former, `changed_unseen` have all
     their times as they were, so that only reading them told.
 
-    `backfilled` are, by the name of a column, pictures among them that were in the index without what it
-    stores and have it now; of those in `not_backfilled` it could not be had, for the reason given with each.
+    `backfilled[column]` counts pictures that were in the index without the column and have it now; `not_backfilled`
+    lists those that could not be given it, with the reasons.
     """
 
     unchanged: int = 0
@@ -134,7 +134,7 @@ class Report:
 
 
 def _share(count: int, total: int, what: str) -> str:
-    """How many of those that were just counted are so."""
+    """Say how many of those that were just counted are so."""
     if not count:
         return ""
     return f" {what}" if count == total else f" ({count:,} {what})"

@@ -48,7 +48,7 @@ WORTH_TELLING = 100
 
 @dataclass(frozen=True)
 class Options:
-    """How to make or refresh an index.
+    """The options for making or refreshing an index.
 
     `model`, `weights` and `engine` are as in `registry.choose` and `open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
@@ -76,7 +76,7 @@ class Options:
 
 
 def preview(target: Target, options: Options) -> Plan:
-    """What `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
+    """Plan what `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
     wanted = _with_or_without_parts(index, options)
     plan = _plan(target, _exclude(options, index), wanted, options)
@@ -227,7 +227,7 @@ def _plan(target: Target, exclude: Patterns, index: Index | None, options: Optio
 
 
 def _refused(index: Index | None, options: Options) -> dict[str, refused.Refused]:
-    """What was refused before and is not to be tried again."""
+    """Return the files that were refused before and are not to be tried again."""
     entry = None if index is None else index.meta.refused
     if index is None or entry is None or options.retry_skipped or options.repair:
         return {}
@@ -287,7 +287,7 @@ def _drop_damaged(directory: Path, *, everything: bool) -> None:
 
 
 def _with_or_without_parts(index: Index | None, options: Options) -> Index | None:
-    """The index as it is to be as for parts of its pictures; nothing is written."""
+    """Return the index with or without parts, as the options ask; nothing is written."""
     if index is None or options.parts is None or options.parts is (index.meta.parts is not None):
         return index
     meta = index.meta.but(parts=_new_parts(options)) if options.parts else index.meta.without_parts()
@@ -295,7 +295,7 @@ def _with_or_without_parts(index: Index | None, options: Options) -> Index | Non
 
 
 def _new_parts(options: Options) -> PartsEntry | None:
-    """What an index that has no parts yet is to say of them."""
+    """Return the entry for parts of an index that has none yet."""
     if not options.parts:
         return None
     from cbir.parts.proposals import remembered
@@ -316,7 +316,7 @@ def _warn_of_growth(parts: PartsEntry, pictures: int, name: str) -> None:
 
 
 def _can_extract(extractor: Extractor) -> bool:
-    """Whether the network can be had here; a run that has nothing else to do for it does not fail for classes."""
+    """Tell whether the network can be had here; a run that needs it for old pictures' classes only does not fail."""
     try:
         return extractor.engine is not None
     except CbirError as error:

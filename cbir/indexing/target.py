@@ -1,4 +1,4 @@
-"""Which folder goes into which index directory."""
+"""Choosing the index directory that a folder goes into."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cbir.index.lock import HOLDER, LOCK
 
 @dataclass(frozen=True)
 class Target:
-    """Which folder goes into which index directory."""
+    """A folder and the index directory that it goes into."""
 
     directory: Path
     root: Path

@@ -1,4 +1,4 @@
-"""How rows of parts are kept and compared: 8-bit numbers for the score, and their signs for candidates.
+"""Codes of parts: 8-bit numbers for the score, and their signs for candidates.
 
 Whitened numbers are alike in size and as often positive as negative, so that signs alone tell much: rows whose signs
 agree with a query's most are candidates (880 bits a row are read), and of these the numbers decide.
@@ -14,7 +14,7 @@ from cbir.utils.vectors import Floats
 Quantised = npt.NDArray[np.int8]
 Signs = npt.NDArray[np.uint64]
 
-#: What a row's numbers, of length 1, are multiplied by before they are rounded. In 880 numbers few are above 0.2.
+#: The factor of a row's numbers, of length 1, before they are rounded. In 880 numbers few are above 0.2.
 SCALE = 635
 
 #: Rows whose numbers are compared, at least, and as a part of all.
@@ -30,7 +30,7 @@ def quantised(rows: Floats) -> Quantised:
 
 
 def signs(rows: npt.NDArray[np.floating] | Quantised) -> Signs:
-    """Which of the numbers are above 0, 64 a word, the last filled up with zeros: shape (n, words)."""
+    """Pack the signs of numbers, 1 where above 0, 64 a word, the last filled up with zeros: shape (n, words)."""
     bits = np.packbits(rows > 0, axis=1)
     padded = np.zeros((len(bits), -(-bits.shape[1] // 8) * 8), dtype=np.uint8)
     padded[:, : bits.shape[1]] = bits
@@ -38,12 +38,12 @@ def signs(rows: npt.NDArray[np.floating] | Quantised) -> Signs:
 
 
 def candidate_count(rows: int) -> int:
-    """Of how many rows the numbers are read, of so many."""
+    """Return how many of so many rows have their numbers read."""
     return max(CANDIDATES, int(rows * _SHARE))
 
 
 def within(apart: npt.NDArray[np.uint16], wanted: int) -> npt.NDArray[np.int64]:
-    """The rows that differ least, at least `wanted` of them: those that are as far apart as the last all count."""
+    """Find the rows that differ least, `wanted` or more: those that are as far apart as the last all count."""
     if not wanted:
         return np.zeros(0, dtype=np.int64)
     # counts are small whole numbers: how many rows have each tells the bound, without sorting
@@ -56,7 +56,7 @@ def within(apart: npt.NDArray[np.uint16], wanted: int) -> npt.NDArray[np.int64]:
 
 
 def differing(query: Signs, row_signs: Signs) -> npt.NDArray[np.uint16]:
-    """In how many bits each row differs from `query`, shape (words,): of `row_signs` (…, words) the shape (…)."""
+    """Count the bits in which rows differ from `query`, shape (words,): of `row_signs` (…, words) the shape (…)."""
     found = np.empty(row_signs.shape[:-1], dtype=np.uint16)
     step = max(1, _CHUNK * len(row_signs) // max(found.size, 1))
     for start in range(0, len(row_signs), step):

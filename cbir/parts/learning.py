@@ -96,7 +96,7 @@ def check_parts(index: Index, backbone: Backbone) -> None:
 
 
 def whitening_of_index(index: Index, backbone: Backbone) -> Whitening:
-    """What an index's parts were whitened with. Raises what `check_parts` does; IndexDamagedError."""
+    """Return the whitening of an index's parts. Raises IndexDamagedError, and what `check_parts` does."""
     check_parts(index, backbone)
     entry = index.meta.parts
     assert entry is not None

@@ -1,4 +1,4 @@
-"""What a network's maps say of the parts of a picture, and of a region that is searched by."""
+"""Reading a network's maps for the parts of a picture, and for a region that is searched by."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ class PartReader:
         return self._engine.opened()
 
     def maps(self, image: Image.Image, side: int = SIDE) -> Maps:
-        """The maps of an RGB picture whose longer side is brought to about `side` pixels."""
+        """Return the maps of an RGB picture whose longer side is brought to about `side` pixels."""
         size = network_size(image.size, side)
         pixels = np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BICUBIC))
         coarse, fine = self.engine.place_maps(pixels[np.newaxis])
         return Maps(coarse[0], fine[0])
 
     def parts(self, image: Image.Image) -> tuple[Grid, Means]:
-        """The windows of an upright RGB picture, and their means, of the same length, by one pass of the network."""
+        """Read windows of an upright RGB picture, and as many means, by one pass of the network."""
         windows, maps = grid(*image.size), self.maps(image)
         return windows, means_of(windows, maps)
 
     def region(self, image: Image.Image, region: Region | None = None) -> Means:
-        """The means of a region as a query, of one row; without one, of the whole picture, more of its middle."""
+        """Read the means of a region as a query, of one row; without one, of the whole picture, more of its middle."""
         crop = image if region is None else region.crop(image)
         found = []
         for side in _WHOLE_SIDES if region is None else QUERY_SIDES:
@@ -92,17 +92,17 @@ def means_of(regions: Regions, maps: Maps) -> Means:
 
 
 def rooted(vectors: Floats) -> Floats:
-    """The roots of a coarse map's numbers at length 1, so that a few strong channels do not decide alone."""
+    """Return the roots of a coarse map's numbers at length 1, so that a few strong channels do not decide alone."""
     return l2_normalize(np.asarray(np.copysign(np.sqrt(np.abs(vectors)), vectors), dtype=np.float32))
 
 
 def mean_of(map_: Floats, region: Region) -> Floats:
-    """The mean of a map of a region's box, shape (channels, rows, columns), where the region is: (channels,)."""
+    """Return the mean of a map of a region's box, shape (channels, rows, columns), where the region is: (channels,)."""
     return _weighted_mean(map_, region.cover(*map_.shape[1:]))
 
 
 def _central_mean(map_: Floats) -> Floats:
-    """The mean of a picture's map, shape (channels, rows, columns), that counts its middle most: (channels,)."""
+    """Return the mean of a picture's map, shape (channels, rows, columns), that counts its middle most: (channels,)."""
     rows, columns = (
         np.exp(-(((np.arange(cells) + 0.5) / cells - 0.5) ** 2) / (2 * _CENTRE**2)) for cells in map_.shape[1:]
     )
@@ -110,5 +110,5 @@ def _central_mean(map_: Floats) -> Floats:
 
 
 def _weighted_mean(map_: Floats, weights: Floats) -> Floats:
-    """The mean of a map, shape (channels, rows, columns), with a weight for each cell, shape (rows, columns)."""
+    """Return the mean of a map, shape (channels, rows, columns), with a weight for each cell, shape (rows, columns)."""
     return np.asarray(map_.reshape(len(map_), -1) @ weights.ravel() / weights.sum(), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""From the means of maps to the rows of an index of parts: principal components, all made alike in size.
+"""Whitening the means of maps to the rows of an index of parts: principal components, all made alike in size.
 
 After Jégou and Chum, "Negative evidences and co-occurences in image retrieval: the benefit of PCA and whitening"
 (ECCV 2012). What all windows have in common says little of any one of them.
@@ -27,11 +27,11 @@ from cbir.utils.vectors import Floats, l2_normalize
 #: Principal components that are kept of the coarse map, and of the fine one, at most.
 COARSE, FINE = 768, 128
 
-#: What the fine map counts, the coarse one being 1.
+#: The weight of the fine map, that of the coarse one being 1.
 FINE_WEIGHT = 0.8
 
-#: What is known beforehand counts as much as so many pictures: a general whitening; or, where there is none, that
-#: nothing tells one direction from another.
+#: Pictures that prior knowledge counts as much as: a general whitening; or, where there is none, that nothing tells
+#: one direction from another.
 _PRIOR_PICTURES, _ISOTROPIC_PICTURES = 500, 5
 
 #: Rows that are gathered before their products are added up.
@@ -45,7 +45,7 @@ MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Whitening:
-    """For each map the mean, shape (channels,), the principal directions, (channels, n), and the variances along them.
+    """The mean of each map, shape (channels,), the principal directions, (channels, n), and the variances along them.
 
     Rows have `dimension` numbers: those of the coarse map first.
     """
@@ -79,7 +79,7 @@ class Whitening:
         return np.asarray(self.fine_directions * self.fine_variances**-0.5, dtype=np.float32)
 
     def arrays(self) -> dict[str, npt.NDArray[np.floating]]:
-        """As arrays for an .npz; `from_arrays` reads them back. Directions are kept in half precision."""
+        """Return arrays for an .npz; `from_arrays` reads them back. Directions are kept in half precision."""
         return {
             name: value.astype(np.float16 if name.endswith("directions") else np.float32)
             for name, value in vars(self).items()
@@ -105,7 +105,7 @@ class Whitening:
         return found
 
     def to_bytes(self) -> bytes:
-        """As an .npz file, the same each time."""
+        """Return an .npz file, the same each time."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = dict(self.arrays())
         np.savez(buffer, **arrays)
@@ -126,7 +126,7 @@ class Whitening:
 
 
 def _array(content: bytes) -> npt.NDArray[np.floating]:
-    """The numbers of an `.npy` file; ValueError where it has none of 16 or 32 bits, or another number of them."""
+    """Read the numbers of an `.npy` file; ValueError where it has none of 16 or 32 bits, or another number of them."""
     header = npy_header(content)
     if header is None or header[1] not in (b"'<f2'", b"'<f4'"):
         raise ValueError("an array of it is none of numbers")
@@ -155,7 +155,7 @@ class Learner:
             self._add_up()
 
     def learn(self, prior: Whitening | None = None) -> Whitening:
-        """The whitening of what was added, at least one picture. The fewer they are, the more a `prior` counts."""
+        """Make the whitening of what was added, at least one picture. The fewer they are, the more a `prior` counts."""
         self._add_up()
         coarse, fine = (sums.mean_and_covariance() for sums in self._sums)
         if prior is None:
@@ -179,7 +179,7 @@ class Learner:
 
 
 class _Moments:
-    """How many vectors there were, their sum and that of their products."""
+    """The number of vectors, their sum and that of their products."""
 
     def __init__(self, channels: int) -> None:
         self._count = 0
@@ -223,14 +223,14 @@ def _shipped(network: str, weights: str) -> Whitening | None:
 
 
 def _isotropic(found: tuple[Floats, Floats], share: float) -> tuple[Floats, Floats]:
-    """A mean and a covariance, of which a share is the same in all directions."""
+    """Return a mean and a covariance, of which a share is the same in all directions."""
     mean, covariance = found
     same = np.float32(np.trace(covariance) / len(mean)) * np.eye(len(mean), dtype=np.float32)
     return mean, np.asarray((1 - share) * covariance + share * same, dtype=np.float32)
 
 
 def _mixed(found: tuple[Floats, Floats], prior: tuple[Floats, Floats, Floats], share: float) -> tuple[Floats, Floats]:
-    """A mean and a covariance, mixed with those of a map's whitening, which count so large a share."""
+    """Return a mean and a covariance, mixed with those of a map's whitening, which count so large a share."""
     mean, covariance = found
     known_mean, directions, variances = prior
     known = (directions * variances) @ directions.T
@@ -241,7 +241,7 @@ def _mixed(found: tuple[Floats, Floats], prior: tuple[Floats, Floats, Floats], s
 
 
 def _principal(mean: Floats, covariance: Floats, count: int) -> tuple[Floats, Floats, Floats]:
-    """The mean, up to `count` principal directions, and the variances along them."""
+    """Return the mean, up to `count` principal directions, and the variances along them."""
     variances, directions = np.linalg.eigh(covariance)
     kept = max(min(count, int((variances > _LEAST_VARIANCE).sum())), 1)
     order = slice(None, -kept - 1, -1)

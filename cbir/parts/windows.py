@@ -1,4 +1,4 @@
-"""Where a picture's parts are: windows that overlap, and what a network's maps say of each."""
+"""The windows of a picture that are its parts: they overlap, and a map's cells count in them by their shares."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_ROWS = MOST
 #: so that MOST_ROWS of them still cover the picture.
 _SIDE, _AREA = 1 / 3, 1 / 16
 
-#: How far a window is from the next, in its sides.
+#: The step from a window to the next, in its sides.
 _STEP = 1 / 2
 
 
@@ -35,7 +35,7 @@ class Grid:
     down: Floats
 
     def __len__(self) -> int:
-        """The windows, and the whole picture."""
+        """Return the windows, and the whole picture."""
         return len(self.across) * len(self.down) + 1
 
     def boxes(self) -> npt.NDArray[np.int32]:
@@ -51,7 +51,7 @@ class Grid:
         return np.array(found, dtype=np.int32)
 
     def means(self, map_: Floats) -> Floats:
-        """The mean of a map of the picture, shape (channels, rows, columns), in each of `boxes`: (len(self), channels).
+        """Average a map of the picture, shape (channels, rows, columns), in each of `boxes`: (len(self), channels).
 
         Cells that a window covers in part count by that part.
         """
@@ -59,7 +59,7 @@ class Grid:
         return np.ascontiguousarray((map_.reshape(channels, -1) @ _weights(self.width, self.height, rows, columns)).T)
 
     def weights(self, rows: int, columns: int) -> Floats:
-        """What each cell of a map counts in each mean: shape (rows * columns, len(self))."""
+        """Return the weight of each cell of a map in each mean: shape (rows * columns, len(self))."""
         down = shares(self.down, self.side, self.height, rows)
         across = shares(self.across, self.side, self.width, columns)
         windows = np.einsum("ij,kl->jlik", down, across).reshape(rows * columns, -1)
@@ -69,7 +69,7 @@ class Grid:
 
 @functools.lru_cache(maxsize=64)
 def grid(width: int, height: int) -> Grid:
-    """The windows of a picture of that size, with the whole at most MOST_ROWS."""
+    """Return the windows of a picture of that size, with the whole at most MOST_ROWS."""
     shorter = min(width, height)
     side = min(max(_SIDE * shorter, math.sqrt(_AREA * width * height)), shorter)
     counts = [round((length - side) / (_STEP * side)) + 1 for length in (width, height)]

@@ -1,1 +1,1 @@
-"""What reads an index for queries: by image, part or word; candidates, order, results."""
+"""Reading an index for queries, by image, part or word: candidates, order, results."""

@@ -1,4 +1,4 @@
-"""What a search by parts finds in an index."""
+"""Searching an index by parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SCORED, _READERS, _WORTH_READERS = 1024, 8, 16_384
 # The square of the length of a window's numbers, which is 1 but for their rounding; pixels of its box.
 _LONGEST, _LARGEST = 1.1, 1 << 28
 
-#: What no window of a picture can differ in.
+#: Bits in which no window of a picture can differ.
 _NOWHERE = 64 * WORDS + 1
 
 
@@ -42,7 +42,7 @@ class PartsFound(NamedTuple):
 
 
 def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> PartsFound:
-    """The first `count` pictures of an index by their best window, the rows `own` left out.
+    """Return the first `count` pictures of an index by their best window, the rows `own` left out.
 
     `query`, shape (dimension,), has length 1. IndexDamagedError where files of parts are damaged.
     """

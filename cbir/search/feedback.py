@@ -32,7 +32,7 @@ _TINY = 1e-12
 def rerank_by_evidence(
     evidence: Floats, features: Callable[[Rows], Floats], near: Callable[[Floats], Rows], centre: Centre
 ) -> Rows:
-    """The rows of the shortlist in their new order, best first; empty where there is no evidence for any row.
+    """Return the rows of the shortlist in their new order, best first; empty where there is no evidence for any row.
 
     `evidence`, shape (rows,), is not negative, and 0 for rows that do not count. `features` gives rows of the
     collection, shape (n, dimension), each of length 1; `near` some hundred rows near a centred direction of length 1,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cbir.images.source import ImageSource, NamedImage
     from cbir.words.vocabulary import Word
 
-#: How far a query moves away from what it is to be unlike: docs/method/queries.md has what others give.
+#: The strength by which a query moves away from what it is to be unlike: docs/method/queries.md has what others give.
 STRENGTH = 0.3
 
 
@@ -42,7 +42,7 @@ class ImageQuery:
     def from_path(
         cls, path: str | Path, *, region: str | None = None, segment: int | None = None, parts: bool | None = None
     ) -> ImageQuery:
-        """A query by a file, or by a part of it: a box such as "40,30,80,60", or its segment of that number.
+        """Return a query by a file, or by a part of it: a box such as "40,30,80,60", or its segment of that number.
 
         ValueError where `region` is no box, or both are given.
         """
@@ -167,7 +167,7 @@ class WordQuery:
     def from_text(
         cls, *words: str, without: Iterable[str] = (), picture: ImageQuery | CombinedQuery | None = None
     ) -> WordQuery:
-        """A query by words as people type them. WordError where WordNet does not know one."""
+        """Return a query by words as people type them. WordError where WordNet does not know one."""
         from cbir.words.vocabulary import look_up
 
         return cls(tuple(map(look_up, words)), tuple(map(look_up, without)), picture)

@@ -1,4 +1,4 @@
-"""From a feature to the rows of an index in order: by cosine, or re-ranked; or from evidence for each row."""
+"""Ranking the rows of an index for a feature, by cosine or re-ranked, or by evidence for each row."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Ranker:
         self._is_scaled = scale is not None
 
     def ranked(self, feature: Floats, count: int, *, reranked: bool) -> Ranking:
-        """At least the first `count` valid rows (fewer if there are no more).
+        """Rank at least the first `count` valid rows (fewer if there are no more).
 
         `feature`, shape (dimension,), has length 1. Re-ranking concerns up to SHORTLIST rows, the same ones whatever
         `count` is; the others follow by cosine.
@@ -53,14 +53,14 @@ class Ranker:
         return Ranking(rows, scores, evidence)
 
     def relevance(self, ranking: Ranking) -> Floats | None:
-        """The relevance of each row of a ranking by one feature, shape (n,); None where the index cannot tell it."""
+        """Rate each row of a ranking by one feature for relevance, shape (n,); None where the index cannot tell it."""
         quantiles = self.index.meta.cosines
         if quantiles is None or self._is_scaled:
             return None
         return relevance_of(ranking.cosines, ranking.evidence, quantiles)
 
     def by_evidence(self, evidence: Floats, count: int, *, reranked: bool) -> Rows:
-        """The first `count` valid rows for which there is evidence (fewer if there are no more), best first.
+        """Return the first `count` valid rows for which there is evidence (fewer if there are no more), best first.
 
         `evidence`, shape (index.rows,), is not negative. Re-ranking concerns some hundred rows, the same ones whatever
         `count` is, and can bring rows without evidence among them; the others follow by evidence.
@@ -80,7 +80,7 @@ class Ranker:
         return rows[:count]
 
     def _reranked(self, feature: Floats) -> tuple[Rows, Floats, Floats | None]:
-        """The re-ranked rows: up to SHORTLIST of them, their cosines, and what they were re-ranked by."""
+        """Return the re-ranked rows: up to SHORTLIST of them, their cosines, and what they were re-ranked by."""
         rows, scores, features = self.scanner.look(feature, SHORTLIST)
         if not len(rows):
             return rows, scores, None

@@ -1,4 +1,4 @@
-"""Which region of a picture a query is, and its features, to be compared with those of whole pictures."""
+"""The region of a picture that a query is, and its features, to be compared with those of whole pictures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RegionFinder:
         self._segmenter: Segmenter | None = None
 
     def find(self, image: Image.Image, asked: Asked | None, name: str) -> Region:
-        """The region of an upright RGB picture, or all. RegionError where it, called `name`, does not have that one."""
+        """Find the region of an upright RGB picture called `name`, or all. RegionError where it has no such region."""
         if asked is None:
             return whole(image)
         if isinstance(asked, RegionOption):
@@ -61,7 +61,7 @@ class RegionExtractor:
         self._has_map = True
 
     def feature(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
-        """The feature, shape (dimension,), of length 1, and the region. ImageReadError, RegionError.
+        """Return the feature, shape (dimension,), of length 1, and the region. ImageReadError, RegionError.
 
         The mean of the network's last map where the region is; where features are no such mean, those of its box.
         """
@@ -78,9 +78,9 @@ class RegionExtractor:
         return l2_normalize(self._engine.opened().features(fitted[np.newaxis])[0]), region
 
     def part(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
-        """What is compared with rows of parts, shape (dimension,), of length 1, and the region, the whole if None.
+        """Return a region's feature for comparison with rows of parts, shape (dimension,), of length 1, and the region.
 
-        ImageReadError, RegionError; what finding the whitening raises.
+        The whole picture if `asked` is None. Raises ImageReadError, RegionError, and what finding the whitening raises.
         """
         with self._finding:
             if self._whitening is None:

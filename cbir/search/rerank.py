@@ -56,7 +56,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Centre:
-    """What all pictures of a collection share, which says nothing when two of them are compared.
+    """The mean of a collection's pictures, which says nothing when two of them are compared.
 
     `mean`, shape (dimension,), is the mean of the rows, `root_mean`, of the same shape, that of the rows' square
     roots (see `roots`). Both are shrunk towards zero where they are of few rows, of which one is much of the mean.
@@ -67,7 +67,7 @@ class Centre:
 
     @classmethod
     def of(cls, sample: Floats, count: int) -> Centre:
-        """The centre of a collection of `count` rows from some of them (or all), shape (n, dimension)."""
+        """Return the centre of a collection of `count` rows from some of them (or all), shape (n, dimension)."""
         weight = np.float32(count / (count + _PRIOR_ROWS) / max(len(sample), 1))
         return cls(sample.sum(axis=0) * weight, roots(sample).sum(axis=0) * weight)
 
@@ -86,7 +86,7 @@ class Centre:
         return np.asarray((rows @ direction - self.mean @ direction) / lengths, dtype=np.float32)
 
     def centred(self, cosines: Floats, lengths: Floats, query: Floats) -> Floats:
-        """The same of rows whose raw cosines with `query`, shape (dimension,) and of length 1, are known."""
+        """Return the same of rows whose raw cosines with `query`, shape (dimension,) and of length 1, are known."""
         square = self.mean @ self.mean
         with_mean = (1 + square - lengths**2) / 2
         length = max(float(np.linalg.norm(query - self.mean)), _TINY)
@@ -109,7 +109,7 @@ def roots(rows: Floats, out: Floats | None = None) -> Floats:
 
 
 def expand(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre) -> Floats:
-    """The centred query, shape (dimension,), of length 1, moved towards its nearest among `rows`, twice.
+    """Return the centred query, shape (dimension,), of length 1, moved towards its nearest among `rows`, twice.
 
     `rows`, shape (n, dimension), are candidates, `cosines` and `lengths`, shape (n,), their raw cosines with `query`
     and lengths about the centre. Rows that are the query itself move nothing.
@@ -129,7 +129,7 @@ def expand(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre
 
 
 def select(rows: Floats, cosines: Floats, lengths: Floats, centre: Centre, direction: Floats) -> Positions:
-    """Which SHORTLIST of the candidates `rows` to re-rank: positions, in no useful order.
+    """Select SHORTLIST of the candidates `rows` to re-rank: positions, in no useful order.
 
     They are the copies of the query and the nearest to the expanded `direction`, shape (dimension,). The other
     arguments are those of `expand`.
@@ -141,7 +141,7 @@ def select(rows: Floats, cosines: Floats, lengths: Floats, centre: Centre, direc
 def rerank(
     query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre
 ) -> tuple[Positions, Floats | None]:
-    """The new order of a query's shortlist, as positions in `rows`, best first, and their evidence in that order.
+    """Order a query's shortlist anew: positions in `rows`, best first, and their evidence in that order.
 
     `rows` are in descending order of `cosines`; the arguments are those of `expand`. The evidence, shape (n,), is
     what reaches a row and its likeness, on one scale; it falls but for copies and a first place that was kept. Those
@@ -182,7 +182,7 @@ def largest(values: Floats, count: int) -> Positions:
 
 
 def reach(rows: Floats, source: Floats, centre: Centre) -> Floats:
-    """What reaches each of `rows`, shape (n, dimension), from all of them, each as much a source as `source` says.
+    """Spread `source` over the graph of `rows`, shape (n, dimension), and return how much reaches each of them.
 
     `source`, shape (n,), is not negative. The largest of the result, shape (n,), is 1, unless nothing reaches any row.
     """
@@ -203,7 +203,7 @@ def _affinities(rooted: Floats, centre: Centre) -> Floats:
 
 
 def _nodes(affinity: Floats) -> tuple[Floats, Positions]:
-    """The affinities of the graph's nodes, shape (m, m), and the node of each row, shape (n,).
+    """Return the affinities of the graph's nodes, shape (m, m), and the node of each row, shape (n,).
 
     A row that is the same as one before it goes where that goes, and is no neighbour of its own.
     """
@@ -218,7 +218,7 @@ def _nodes(affinity: Floats) -> tuple[Floats, Positions]:
 
 
 def _diffuse(affinity: Floats) -> Floats:
-    """What reaches each node, shape (n,), from node 0, the query. `affinity`, shape (n, n), has ones on its diagonal.
+    """Return what reaches each node, shape (n,), from node 0, the query; `affinity`, shape (n, n), has unit diagonal.
 
     The largest, the query's own aside, is 1.
     """
@@ -247,7 +247,7 @@ def _smoothed(affinity: Floats) -> Floats:
 
 
 def _graph(affinity: Floats) -> Floats:
-    """The graph in which likeness spreads, shape (n, n): symmetric, normalised by degrees, times _SPREAD.
+    """Return the graph in which likeness spreads, shape (n, n): symmetric, normalised by degrees, times _SPREAD.
 
     An edge is strong where two nodes are alike, compared with the most alike that either has; where one is early
     among the other's neighbours; and where they have neighbours in common, which is what k-reciprocal encoding
@@ -298,14 +298,14 @@ def _solve(spread: Floats, source: Floats) -> Floats:
 
 
 def _nearest(affinity: Floats, count: int) -> Positions:
-    """The `count` largest of each row of `affinity`, shape (n, n): their columns, shape (n, count), unordered."""
+    """Find the `count` largest of each row of `affinity`, shape (n, n): their columns, shape (n, count), unordered."""
     if count >= len(affinity):
         return np.broadcast_to(np.arange(len(affinity)), affinity.shape)
     return np.argpartition(-affinity, count - 1, axis=1)[:, :count]
 
 
 def _scaled(gram: Floats) -> Floats:
-    """The cosines of vectors from their dot products, shape (n, n); 0 for those of a vector of no length, itself 1."""
+    """Make cosines of vectors from their dot products, shape (n, n); 0 for those of a vector of no length, itself 1."""
     squares = np.diag(gram).copy()
     lengths = np.sqrt(np.maximum(squares, np.float32(1e-8)))
     gram /= lengths

@@ -31,10 +31,10 @@ _GATHERED = 64
 
 @dataclass(frozen=True)
 class QueryPicture:
-    """What is known of one picture of a query: its feature, of length 1, or where the index has its content.
+    """One picture of a query, resolved: its feature, of length 1, or the rows of the index that have its content.
 
-    Of a picture of which only a region counts, the feature is that region's, which is in the `box`, in its pixels.
-    Where pictures are to be found by parts, it has `part` instead, of length 1, and no feature.
+    Where only a region of it counts, the feature is that region's, and `box` is its place in pixels. Where pictures are
+    to be found by parts, it has `part` instead, of length 1, and no feature.
     """
 
     rows: list[int]
@@ -145,7 +145,7 @@ class QueryPictures:
             yield from batch.answered()
 
     def known(self, picture: ImageQuery) -> QueryPicture | None:
-        """What is known of a picture whose file is not to be read ahead; None of one whose is."""
+        """Resolve a picture whose file is not to be read ahead; None of one whose is."""
         if isinstance(picture, IndexedQuery):
             return QueryPicture(self._rows_of(picture.sha256), picture.feature)
         return self._look_at_region(picture) if picture.region is not None or picture.parts else None
@@ -181,7 +181,7 @@ class QueryPictures:
             yield result.key, QueryPicture(rows, None if self._has_feature(rows) else features.get(result.sha256))
 
     def _look_at_region(self, picture: ImageQuery) -> QueryPicture:
-        """What is known of a picture that is asked by a region or for parts: that is always computed."""
+        """Resolve a picture that is asked by a region or for parts: that is always computed."""
         from cbir.parts.learning import whitening_of_index
         from cbir.search.regions import RegionExtractor
 
@@ -202,7 +202,7 @@ class QueryPictures:
         return QueryPicture(rows, None, None, box, made) if picture.parts else QueryPicture(rows, made, box=box)
 
     def _rows_with(self, sha256: str) -> list[int]:
-        """The rows of a content, those with sound features first."""
+        """Return the rows of a content, those with sound features first."""
         rows = self._index.find(sha256)
         if rows:
             self._index.features(rows)  # which tells whether they are

@@ -118,7 +118,7 @@ class SearchResult:
         return record
 
     def _region(self) -> dict[str, Any]:
-        """Which region of its images the query is: of all the same one, or a list."""
+        """Return the region of the query's images: the one that all share, or a list."""
         regions = [{} if image.region is None else image.region.to_dict() for image in self.query.like]
         if all(region == regions[0] for region in regions):
             return regions[0] if regions else {}

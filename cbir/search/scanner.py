@@ -44,20 +44,20 @@ class Scanner:
         self._has_candidates = scale is None
 
     def likenesses(self, feature: Floats) -> Floats:
-        """The cosines of `feature`, shape (dimension,), and all rows after the collection's mean is taken off."""
+        """Compute cosines of `feature`, shape (dimension,), and all rows, each less the collection's mean."""
         centre = self.centre()
         direction = centre.direction(self.scaled(feature))
         parts = [centre.cosines(rows, centre.lengths(rows), direction) for _, rows in self._chunks()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
     def nearest(self, feature: Floats, count: int) -> tuple[Rows, Floats]:
-        """The first `count` valid rows by exact cosine, from candidates where these go so far."""
+        """Return the first `count` valid rows by exact cosine, from candidates where these go so far."""
         goes_so_far = count * 10 <= self.index.rows
         candidates = self._candidates() if goes_so_far else None
         return self._compared(feature, count, candidates, max(USUAL, count + count // 2))[:2]
 
     def look(self, feature: Floats, count: int) -> tuple[Rows, Floats, Floats]:
-        """About the first `count` valid rows by cosine, their cosines and their features."""
+        """Find about the first `count` valid rows by cosine, with their cosines and their features."""
         return self._compared(feature, count, self._candidates(), count, keep=True)
 
     def look_again(self, direction: Floats, centre: Centre) -> Rows:
@@ -77,7 +77,7 @@ class Scanner:
     def _compared(
         self, feature: Floats, count: int, candidates: Candidates | None, among: int, keep: bool = False
     ) -> tuple[Rows, Floats, Floats]:
-        """The first `count` valid rows by exact cosine, `among` so many candidates and all rows beyond these.
+        """Return the first `count` valid rows by exact cosine, `among` so many candidates and all rows beyond these.
 
         Without candidates, all rows are compared. The features are empty unless they are to be kept.
         """
@@ -141,7 +141,7 @@ class Scanner:
             return self._cached
 
     def _candidates(self) -> Candidates | None:
-        """What finds the index's candidates; where it is damaged, all rows are compared, and a line says so."""
+        """Return the finder of candidates; where it is damaged, None, and a line says that all rows are compared."""
         if self._has_candidates:
             try:
                 return self.index.candidates()
@@ -153,7 +153,7 @@ class Scanner:
         return None
 
     def centre(self) -> Centre:
-        """The mean of a small index's features, and about that of a large one's."""
+        """Return the mean of a small index's features, and about that of a large one's."""
         with self._remembering:
             if self._centre is None:
                 cached = self._cache()

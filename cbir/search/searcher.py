@@ -1,4 +1,4 @@
-"""From queries to the pictures of an index that they find."""
+"""Searching an index for pictures, by queries of any type."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Searcher:
         )
 
     def _own_rows(self, query: AnyQuery, pictures: list[QueryPicture]) -> list[int]:
-        """The rows of the query's own files, of each at most one."""
+        """Return the rows of the query's own files, of each at most one."""
         found = []
         for image, known in zip(query.images, pictures, strict=True):
             if isinstance(image.source, Path) and known.rows:
@@ -148,7 +148,7 @@ class Searcher:
 
 
 def _class_called(name: str | None) -> str | None:
-    """The name of the class of ImageNet that somebody called so."""
+    """Return the name of the class of ImageNet that somebody called so."""
     if name is None:
         return None
     from cbir.backbones.imagenet import find_class

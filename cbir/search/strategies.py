@@ -46,7 +46,7 @@ NO_LIMITS = SearchLimits()
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """Which matches of each query are wanted, and how they are ordered: see `Searcher.search`."""
+    """The matches wanted of each query, and their order: see `Searcher.search`."""
 
     count: int = 10
     reranked: bool = True
@@ -100,7 +100,7 @@ class Strategy(ABC, Generic[Of]):
 
 
 class ByVector(Strategy[ImageQuery | CombinedQuery | VectorQuery]):
-    """By the features of whole pictures, or of a region that is compared with whole pictures."""
+    """Search by the features of whole pictures, or of a region that is compared with whole pictures."""
 
     def check(self, query: ImageQuery | CombinedQuery | VectorQuery, request: SearchRequest) -> None:
         """Raise ValueError where a vector is no feature of the index's network."""
@@ -130,7 +130,7 @@ class ByVector(Strategy[ImageQuery | CombinedQuery | VectorQuery]):
 
 
 class ByParts(Strategy[ImageQuery]):
-    """By the window of each picture that is most like the image or its region."""
+    """Search by the window of each picture that is most like the image or its region."""
 
     def check(self, query: ImageQuery, request: SearchRequest) -> None:
         """Raise CbirError where the index has no such parts, or the request speaks of whole pictures."""
@@ -142,7 +142,7 @@ class ByParts(Strategy[ImageQuery]):
 
     @staticmethod
     def suits(request: SearchRequest) -> bool:
-        """Whether a request asks for nothing that parts do not have."""
+        """Tell whether a request asks for nothing that parts do not have."""
         return request.class_name is None and request.limits.min_percentile is None
 
     def notices(self) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ class ByParts(Strategy[ImageQuery]):
 
 
 class ByWords(Strategy[WordQuery]):
-    """By the classes of rows, and by a picture too if there is one."""
+    """Search by the classes of rows, and by a picture too if there is one."""
 
     def __init__(self, searched: SearchedIndex) -> None:
         super().__init__(searched)
@@ -207,7 +207,7 @@ class ByWords(Strategy[WordQuery]):
         return self._matches(rows[keep], cosines[keep], probability=shown[keep].tolist())
 
     def _scores(self, words: WordQuery) -> Scores:
-        """What words make of each row, nothing of one without classes; kept for the next query by the same."""
+        """Score each row for words, 0 where it has no classes; kept for the next query by the same words."""
         last = self._last  # which other threads replace
         if last is not None and last[0] == words:
             return last[1]
@@ -220,7 +220,7 @@ class ByWords(Strategy[WordQuery]):
 
 
 class ByText(Strategy[TextQuery]):
-    """By the feature that the network's encoder of texts makes."""
+    """Search by the feature that the network's encoder of texts makes."""
 
     def check(self, query: TextQuery, request: SearchRequest) -> None:
         """Raise ModelError where the network has no encoder of texts; ValueError where a percentile is asked for."""
@@ -282,5 +282,5 @@ def _combine(query: ImageQuery | CombinedQuery | VectorQuery, features: Sequence
 
 
 def _is_plain(query: ImageQuery | CombinedQuery | VectorQuery) -> bool:
-    """Whether relevance is known of a query's matches: of whole pictures, and nothing to be unlike."""
+    """Tell whether relevance is known of a query's matches: of whole pictures, and nothing to be unlike."""
     return query.images == query.like and all(image.region is None for image in query.like)

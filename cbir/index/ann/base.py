@@ -35,10 +35,10 @@ class Candidates(Protocol):
         """The number of the index's rows that they cover, invalid ones included."""
 
     def search(self, queries: Floats, count: int) -> Sequence[Rows]:
-        """About `count` rows near each of `queries`, shape (n, dimension), best first; fewer if there are no more."""
+        """Return about `count` rows near each of `queries`, shape (n, dimension), best first; fewer if that is all."""
 
     def search_direction(self, direction: Floats, count: int) -> Rows:
-        """About `count` rows far along a `direction`, shape (dimension,), from the mean of all rows, best first."""
+        """Return about `count` rows far along `direction`, shape (dimension,), from the rows' mean, best first."""
 
     def check(self) -> None:
         """Raise IndexDamagedError where a file has been changed since it was opened; asked before each search."""
