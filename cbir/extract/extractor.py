@@ -105,9 +105,9 @@ class Extractor:
         return l2_normalize(feature)
 
     def views(self, paths: Iterable[Path], view: View) -> Iterator[tuple[str, Viewed | None]]:
-        """Make a view of images, without the network: the SHA-256 of their contents, and the view, in order.
+        """Make a view of images, without the network: yield the SHA-256 of each content, and the view, in order.
 
-        Of those that cannot be read there is nothing.
+        Images that cannot be read are left out.
         """
         with self._loader([view]) as loader:
             for one in loader.load(((path, path) for path in paths), nothing_known):
@@ -122,9 +122,9 @@ class Extractor:
     ) -> Iterator[Extracted[Key]]:
         """Extract the features and records of many images, in order, each given with a key.
 
-        Where `known` tells that of a content, by its SHA-256, the feature is known already, only the records of such
-        columns are made as it lacks, and nothing is decoded where there are none. Of contents that came earlier in this
-        run nothing is made either. With `remember`, only that many of these are remembered, the latest.
+        Where `known` says, by its SHA-256, that a content's feature is known already, only the records of the columns
+        that it lacks are made; where it lacks none, nothing is decoded. Nothing is made of contents that came earlier
+        in this run either. With `remember`, only the latest so many of these are remembered.
         """
         return self._run(files, known, remember, None)
 

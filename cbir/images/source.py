@@ -48,10 +48,10 @@ def name_of(source: ImageSource | NamedImage) -> str:
 
 
 def open_source(source: ImageSource | NamedImage) -> Path | bytes:
-    """Return the path of an image, which is not read, or the bytes of a file of it.
+    """Return the path of an image, which is not read, or the bytes of its file, a PNG for an image in memory.
 
-    Of an image in memory that is a PNG file. Raises ImageReadError where that is none, or a stream cannot be read;
-    TypeError for anything else than an ImageSource.
+    Raises ImageReadError where an image in memory is none, or a stream cannot be read; TypeError where `source` is no
+    ImageSource.
     """
     if isinstance(source, NamedImage):
         source = source.source

@@ -254,10 +254,10 @@ def index_folder(
     parts: bool | None = None,
     watch: Watch = lambda results, total: results,
 ) -> tuple[Index, Report]:
-    """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does; the index, and what was done.
+    """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does.
 
     `name` is the index's name or path, and the folder's own by default; the others are as in `Options` and
-    `build_index`, which also says what is raised.
+    `build_index`. Returns the index and the report; raises what `build_index` raises.
     """
     target = choose_target(Path(folder), name)
     options = Options(

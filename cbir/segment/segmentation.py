@@ -28,7 +28,7 @@ class Segmentation:
 
     @cached_property
     def colours(self) -> npt.NDArray[np.uint8]:
-        """A colour for each segment that stands out from its neighbours', shape (segments, 3)."""
+        """A colour for each segment that stands out from its neighbours', RGB, uint8, shape (segments, 3)."""
         return distinct_colours(self.labels, self.segments)
 
     def label_map(self) -> Image.Image:

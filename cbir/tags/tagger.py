@@ -95,7 +95,7 @@ class Tagger:
         )
 
     def tag(self, pictures: Iterable[ImageSource | NamedImage]) -> Iterator[Tagged]:
-        """Yield the tags of each picture, in order."""
+        """Yield the tags of each picture, in order; one that cannot be read has its `error`."""
         found: dict[str, list[Tag]] = {}
         for result in self._extractor.run((picture, picture) for picture in pictures):
             source, name, error = result.key, name_of(result.key), result.error
