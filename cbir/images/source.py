@@ -64,7 +64,9 @@ def open_source(source: ImageSource | NamedImage) -> Path | bytes:
         image_in_memory(source).save(file, "PNG", compress_level=0)
         return file.getvalue()
     if not hasattr(source, "read"):
-        raise TypeError(f"an image is a path, bytes, a stream, a Pillow image or an array, and no {type(source)}")
+        raise TypeError(
+            f"an image is a path, bytes, a stream, a Pillow image or an array, and no {type(source).__name__}"
+        )
     try:
         data = source.read()
     except OSError as error:

@@ -109,8 +109,8 @@ class Searcher:
         def accepted() -> Iterator[AnyQuery]:
             nonlocal refused
             for one in queries:
-                query = self._strategies.settled(as_query(one), request)
                 try:
+                    query = self._strategies.settled(as_query(one), request)
                     self._strategies.of(query).check(query, request)
                 except (CbirError, ValueError, TypeError) as error:
                     refused = error  # those before it are answered first

@@ -117,7 +117,7 @@ def test_search_in_every_format(photos: Path) -> None:
         assert {row["query"] for row in rows} == {query}
         assert [float(row["score"]) for row in rows] == [match["score"] for match in record["matches"]]
     table = run("search", query, "-k", "4", "--format", "table").stdout.splitlines()
-    assert [name for name in table[0].split() if name != "tag"] == ["rank", "score", "percentile", "path"]
+    assert [name for name in table[0].split() if name != "tag"] == ["rank", "relevance", "score", "percentile", "path"]
     assert len(table) == 5
 
 
@@ -128,10 +128,10 @@ def test_percentiles_in_every_format(photos: Path) -> None:
     assert all(0 <= percentile <= 100 for percentile in percentiles)
     assert max(percentiles) > 50
     rows = list(csv.reader(io.StringIO(run("search", query, "-k", "21", "--format", "csv").stdout)))
-    assert rows[0] == ["query", "rank", "score", "path", "percentile", "tag", "error"]
+    assert rows[0] == ["query", "rank", "score", "path", "percentile", "tag", "error", "relevance"]
     assert [float(row[4]) for row in rows[1:]] == percentiles
     table = run("search", query, "-k", "21", "--format", "table").stdout.splitlines()
-    assert [float(line.split()[2]) for line in table[1:]] == percentiles
+    assert [float(line.split()[3]) for line in table[1:]] == percentiles
     shown = run("search", query, "-k", "21", "--min-score", "50%").stdout.splitlines()
     assert shown == [match["path"] for match in matches if match["percentile"] >= 50]
     index = open_index("photos")

@@ -92,6 +92,7 @@ def _without_what_changes(text: str) -> str:
     text = re.sub(r"\bin \d+(\.\d+)? (ms|s)\b", "in <time>", text)
     text = re.sub(r" *\d[\d,.]* ?(bytes|KB|MB|GB)\b", " <size>", text)
     text = re.sub(r"\d+\.\d\d(?=  exact$)", "<ms>", text, flags=re.MULTILINE)
+    text = re.sub(r"^Try '.*' for help\.\n", "", text, flags=re.MULTILINE)  # versions of Click name other options
     return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
 
 

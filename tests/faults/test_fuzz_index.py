@@ -254,6 +254,7 @@ class Fuzzer:
         import numpy as np
 
         from cbir.index.store import Index
+        from cbir.search.queries import VectorQuery
         from cbir.search.searcher import Searcher
 
         index = Index.open(self.directory)
@@ -265,7 +266,7 @@ class Fuzzer:
         probes = sorted({0, index.rows // 2, index.rows - 1} & set(range(index.rows)))
         return [
             [(rows.tolist(), scores.tolist()) for rows, scores in found],
-            [searcher._matches(rows, scores) for rows, scores in found],
+            [one.matches for one in searcher.search([VectorQuery(query)], count=150)],
             records,
             [index.record(row) for row in probes],
             [index.find(f"{row:064x}") for row in (0, 7, 350)],

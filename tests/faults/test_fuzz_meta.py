@@ -90,6 +90,7 @@ def ask(directory: Path) -> None:
     from cbir.index.store import Index
     from cbir.index.verify import find_problems, without_damage
     from cbir.index.writer import Writer
+    from cbir.search.queries import VectorQuery
     from cbir.search.searcher import Searcher
 
     meta = load_meta(directory)
@@ -102,10 +103,10 @@ def ask(directory: Path) -> None:
     query = np.random.default_rng(5).random(index.meta.dimension, dtype=np.float32)
     query /= np.linalg.norm(query)
     for reranked in (True, False):
-        rows, scores = searcher.ranked(query, 10, reranked=reranked)
+        _, scores = searcher.ranked(query, 10, reranked=reranked)
         assert np.isfinite(scores).all()
         assert (scores < 1.02).all()
-        searcher._matches(rows, scores)
+        list(searcher.search([VectorQuery(query)], reranked=reranked))
     index.files()
     index.find("0" * 64)
     find_problems(index, verify=True)

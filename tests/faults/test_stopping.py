@@ -26,7 +26,7 @@ Folder = Callable[..., Path]
 
 # A file that cannot be opened before somebody writes to it, as on a disk that hangs.
 HANGING_READ = """
-import cbir.extract.extractor as extract
+import cbir.extract.loader as extract
 real = extract.read_bytes
 def read(path, share):
     if path.name != "zzz.jpg":

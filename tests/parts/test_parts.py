@@ -287,7 +287,7 @@ def test_a_region_is_drawn_on_the_querys_card(photo_folder: Callable, tmp_path: 
     part = Query(folder / "img_000.jpg", "a part", region=region)
     both = CombinedQuery((Query.from_path(folder / "img_001.jpg"), part))
     reports = SearchReports(searcher, tmp_path / "sheet.png", None)
-    results = list(reports.watch(searcher.search([part, None, both])))
+    results = list(reports.watch(searcher.search([part, both])))
     box = region.of(Image.open(folder / "img_000.jpg"), "").box
     assert [result.boxes for result in results] == [(box,), (None, box)]
     assert [[card.box for card in group.leads] for group in reports._groups] == [[box], [None, box]]

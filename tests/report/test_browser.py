@@ -213,20 +213,20 @@ def test_a_row_shows_its_part_when_pointed_at_or_tabbed_to_or_followed(
             )
 
         assert shown() == []
-        page.hover("#picture-1-part-1")
+        page.hover("#picture-1-segment-1")
         assert shown() == [1]
-        page.hover("#picture-2-part-2")
+        page.hover("#picture-2-segment-2")
         assert shown() == [3 + 2]
         page.hover("h1")
         assert shown() == []
-        page.focus("#picture-1-part-2 a")
+        page.focus("#picture-1-segment-2 a")
         assert shown() == [2]
-        page.hover("#picture-1-part-0")
+        page.hover("#picture-1-segment-0")
         assert shown() == [0]
         page.hover("h1")
         page.keyboard.press("Enter")
         page.evaluate("document.activeElement.blur()")
-        assert page.url.endswith("#picture-1-part-2")
+        assert page.url.endswith("#picture-1-segment-2")
         assert shown() == [2]
 
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cbir.cli import cli
-from cbir.extract import extractor
+from cbir.extract import loader
 from cbir.index.open import open_index
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
@@ -153,13 +153,13 @@ def test_combined_and_single_queries_come_back_in_order(photos: Path, tmp_path: 
 
 def test_a_picture_of_many_queries_is_read_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    original = extractor.read_bytes
+    original = loader.read_bytes
 
     def counted(path: Path, *share: object) -> bytes:
         read.append(path.name)
         return original(path, *share)
 
-    monkeypatch.setattr(extractor, "read_bytes", counted)
+    monkeypatch.setattr(loader, "read_bytes", counted)
     queries = [CombinedQuery((picture(photos, number),), (picture(photos, 9),)) for number in range(4)]
     assert len(list(Searcher(open_index("photos")).search(queries))) == 4
     assert sorted(read) == ["img_000.jpg", "img_001.jpg", "img_002.jpg", "img_003.jpg", "img_009.jpg"]

@@ -447,7 +447,7 @@ def test_a_signal_while_a_sheet_is_written_leaves_nothing(photos: Path, tmp_path
     out = tmp_path / "out"
     out.mkdir()
     code = "from cbir.cli import main; main()"
-    search = [sys.executable, "-c", code, "search", *sorted(photos.rglob("*.jpg")) * 4, "--sheet", out / "s.webp"]
+    search = [sys.executable, "-c", code, "search", *sorted(photos.rglob("*.jpg")) * 12, "--sheet", out / "s.webp"]
     for _ in range(10):
         # what runs the tests may have SIGINT ignored
         process = subprocess.Popen(

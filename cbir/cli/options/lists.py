@@ -42,13 +42,13 @@ class NameList:
         self._separator = b"\0" if null else b"\n"
         # a name, why there are no more, or None at the end
         self._arrived: queue.Queue[bytes | CbirError | None] = queue.Queue(_AHEAD)
-        self._has_ended = False
+        self._has_ended = self._is_read = False
         threading.Thread(target=self._read, name="names", daemon=True).start()
 
     @property
     def arrived(self) -> int:
         """About how many names have been read and not yet been asked for."""
-        return self._arrived.qsize()
+        return max(0, self._arrived.qsize() - self._is_read)  # its last item is no name, but the end
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names in order, once."""
@@ -89,6 +89,7 @@ class NameList:
         except MemoryError:
             problem = CbirError(f"Cannot read the list {self._file}: there is not enough memory.")
         finally:  # nobody must wait for ever
+            self._is_read = True
             self._arrived.put(problem)
 
     def _split(self, pieces: Iterator[bytes]) -> None:

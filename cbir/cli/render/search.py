@@ -69,8 +69,7 @@ class MatchWriter:
         """Write all results; True if a query could not be read."""
         failed = missing = shown = 0
         document = output.JsonDocument(several=self._several)
-        if self._format in ("csv", "tsv"):
-            output.write_separated([self._header()], tabs=self._format == "tsv")
+        rows = [self._header()]  # nothing is written before what the index, or the request, cannot answer is refused
         for result in results:
             if result.error is not None:
                 failed += 1
@@ -82,11 +81,14 @@ class MatchWriter:
             elif self._format == "jsonl":
                 output.write_json_line(result.to_dict())
             elif self._format in ("csv", "tsv"):
-                output.write_separated(self._rows(result), tabs=self._format == "tsv")
+                output.write_separated([*rows, *self._rows(result)], tabs=self._format == "tsv")
+                rows = []
             elif result.error is None:
                 self._write_matches(result)
         if self._format == "json":
             document.close()
+        elif self._format in ("csv", "tsv"):
+            output.write_separated(rows, tabs=self._format == "tsv")
         if missing:
             output.tell(
                 f"{missing} of {shown} matches are not below {self._index.root} any more: refresh the index with "

@@ -21,6 +21,7 @@ from cbir.extract.extractor import Extractor
 from cbir.images.formats import jxl, suffixes
 from cbir.images.formats.raw import is_raw
 from cbir.images.read import open_image, read_image
+from cbir.images.source import NamedImage
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 
@@ -127,7 +128,7 @@ def jpeg_xl(picture: Image.Image, **settings: Any) -> bytes:
 def alike(extractor: Extractor, one: bytes, other: Image.Image, name: str = "a") -> float:
     twin = io.BytesIO()
     other.save(twin, "PNG")
-    return float(extractor.feature(one, name) @ extractor.feature(twin.getvalue()))
+    return float(extractor.feature(NamedImage(one, name)) @ extractor.feature(twin.getvalue()))
 
 
 @pytest.fixture
