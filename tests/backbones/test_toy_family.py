@@ -246,6 +246,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
+@pytest.mark.faults
 def test_a_run_that_is_killed_leaves_a_committed_state(photos: Path, tmp_path: Path, server: Server) -> None:
     def index(where: str, kill_at: int = 0) -> tuple[int, list[str], str]:
         arguments = ("index", photos, "--index", tmp_path / where, "--model", NAME)

@@ -174,6 +174,7 @@ def server() -> Iterator[Server]:
 
 @pytest.mark.usefixtures("plugged")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps")
+@pytest.mark.faults
 def test_whenever_a_run_is_killed_the_next_goes_on(
     server: Server, tmp_path: Path, draw_picture: Callable[..., Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
+from tests.helpers.signals import default_signals
 from tests.helpers.waiting import wait_for
 
 Folder = Callable[..., Path]
@@ -141,7 +142,8 @@ def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: sign
     root = photo_folder(200, size=(320, 240))
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-c", SLOW_COMMITS, "index", str(root)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, preexec_fn=default_signals, **pipes) as process:
         directory = Path(os.environ["CBIR_HOME"]) / "photos"
         wait_for((directory / "meta.json").exists)
         process.send_signal(number)

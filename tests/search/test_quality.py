@@ -26,7 +26,7 @@ def class_of(path: str) -> str:
 
 
 #: Every so-manieth photo is a query; all of them take a minute and a half.
-EVERY = 5
+EVERY = 20
 
 
 def reference_map(shared: Shared, every: int = 1) -> float:

@@ -29,6 +29,7 @@ from cbir.utils.opening import open_regular
 from cbir.utils.outputs import Derived, Piece, check_output, write_output
 from cbir.utils.rights import rights_of
 from tests.helpers.photo_index import index_photos
+from tests.helpers.signals import default_signals
 
 CONTENT = b"whoever made this wants to keep it\n"
 
@@ -449,13 +450,13 @@ def test_a_signal_while_a_sheet_is_written_leaves_nothing(photos: Path, tmp_path
     code = "from cbir.cli import main; main()"
     search = [sys.executable, "-c", code, "search", *sorted(photos.rglob("*.jpg")) * 12, "--sheet", out / "s.webp"]
     for _ in range(10):
-        # what runs the tests may have SIGINT ignored
+        # what runs the tests may have signals ignored
         process = subprocess.Popen(
             search,
             text=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+            preexec_fn=default_signals,
         )
         if wait_for_draft(out, process):
             process.send_signal(number)

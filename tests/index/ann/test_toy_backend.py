@@ -234,6 +234,7 @@ def test_commands_work_with_it(photos: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
+@pytest.mark.faults
 def test_a_run_killed_while_it_writes_leaves_a_committed_state_and_the_next_goes_on(
     photos: Path, tmp_path: Path
 ) -> None:
