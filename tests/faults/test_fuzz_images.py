@@ -197,4 +197,5 @@ def test_mutations_are_the_same_each_time_and_differ():
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
     fuzz(int(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -17,11 +17,6 @@ import pytest
 from cbir.index import lock as lock_module
 from cbir.index.lock import exclusive
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there"),
-]
-
 _FILELOCK = str(Path(filelock.__file__).parent)
 
 
