@@ -56,6 +56,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable) -> 
     (folder / f"link{EVIL}.jpg").symlink_to("nowhere")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CBIR_HOME", str(root / "indexes"))
+        patch.setenv("CBIR_MODEL", "fake")
         assert run("index", folder, "--index", "photos", "-q").exit_code == 0
     return folder
 
@@ -63,6 +64,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable) -> 
 @pytest.fixture(autouse=True)
 def _home(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBIR_HOME", str(photos.parent / "indexes"))
+    monkeypatch.setenv("CBIR_MODEL", "fake")  # what is shown is the same, and sixty starts are quicker
 
 
 @given(st.text(st.characters(codec=None, categories=("Cc", "Cf", "Cs", "Co", "Zl", "Zp", "L"))))
