@@ -55,7 +55,7 @@ class Collection:
         self._engine = LazyEngine(self.backbone, engine)
         self._extractor = Extractor(self.backbone, engine=self._engine)
         self._going_on = threading.Lock()
-        self._state = self._answering(index)
+        self._state = _State(index, self._searcher_of(index))
 
     def __repr__(self) -> str:
         return f"<Collection {self.name}: {len(self):,} images by {self.backbone.name}>"
@@ -149,7 +149,7 @@ class Collection:
             directory = f"{self.index.directory.absolute()}/"
             given = {"engine": self._engine_name, "weights": self._weights, **options}
             index, report = index_folder(self.root, directory, **given)
-            self._state = self._answering(index)
+            self._state = _State(index, self._searcher_of(index))
         return report
 
     def reload(self) -> bool:
@@ -160,16 +160,19 @@ class Collection:
         with self._going_on:
             if load_meta(self.index.directory) == self.index.meta:
                 return False
-            self._state = self._answering(Index.open(self.index.directory))
+            index = Index.open(self.index.directory)
+            self._state = _State(index, self._searcher_of(index))
         return True
 
-    def _answering(self, index: Index) -> _State:
-        backbone = backbone_of(index, weights=self._weights)
-        if (backbone.name, backbone.weights.identity) != (self.backbone.name, self.backbone.weights.identity):
+    def _searcher_of(self, index: Index) -> Searcher:
+        # by the collection's engine, so that the file of its weights is not read and hashed once more
+        searcher = Searcher(index, engine=self._engine)
+        own, its = self.backbone, searcher.backbone
+        if its.name != own.name or not its.weights.matches(own.weights):
             raise IndexConflictError(
-                f"The index {index.directory} is by {backbone.name} now, not by {self.backbone.name}: open it again."
+                f"The index {index.directory} is by {its.name} now, not by {own.name}: open it again."
             )
-        return _State(index, Searcher(index, engine=self._engine, weights=self._weights))
+        return searcher
 
 
 @dataclass(frozen=True)
