@@ -72,4 +72,4 @@ def _are_unavailable(records: Records) -> npt.NDArray[np.bool_]:
     return np.asarray((first["probability"] == 0) & (first["class"] == _UNAVAILABLE))
 
 
-CLASSES = Column("classes", RECORD, COUNT, unavailable(), _are_missing, _are_unavailable, unpack, needs_network=True)
+CLASSES = Column("classes", RECORD, COUNT, unavailable(), _are_missing, _are_unavailable, unpack)

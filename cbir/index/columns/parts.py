@@ -72,7 +72,6 @@ PARTS = Column(
     _unavailable_parts(),
     is_missing=lambda records: np.asarray(records["box"][:, 0, 2] == 0),
     is_unavailable=lambda records: np.asarray(records["box"][:, 0, 2] == _UNAVAILABLE),
-    needs_network=True,
     group="parts",
     advice="`cbir index --index {index}` reads the others",
     offer="none: `cbir index --index {index} --parts` reads them",
@@ -86,6 +85,5 @@ SIGNS = Column(
     _unavailable_signs(),
     is_missing=lambda records: np.asarray(records[:, 0] == 0),
     is_unavailable=lambda records: np.asarray(records[:, 0] == _UNAVAILABLE),
-    needs_network=True,
     group="parts",
 )
