@@ -17,7 +17,8 @@ from cbir.images.views import Arrays, Layout, Size
 SIDE = 608
 _AREA = 608 * 400
 
-_MULTIPLE = 32  # of the sides that engines take
+#: The sides of images of which engines make maps are multiples of this.
+MULTIPLE = 32
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Large:
     """The view of an image whose longer side is SIDE or a little less: `pixels`, shape (rows, columns, 3), uint8."""
 
     name = "large"
-    layouts = {"pixels": Layout("u1", (SIDE, SIDE, 3), (_MULTIPLE, _MULTIPLE, 3))}  # noqa: RUF012
+    layouts = {"pixels": Layout("u1", (SIDE, SIDE, 3), (MULTIPLE, MULTIPLE, 3))}  # noqa: RUF012
 
     def at_least(self, size: Size | None) -> int | None:
         """Keep as many pixels as the network sees."""
@@ -47,5 +48,5 @@ def size_for_parts(size: tuple[int, int]) -> tuple[int, int]:
 
 def network_size(size: tuple[int, int], side: float) -> tuple[int, int]:
     """Width and height with that longer side, as multiples of 32."""
-    width, height = (max(round(length * side / max(size) / _MULTIPLE), 1) * _MULTIPLE for length in size)
+    width, height = (max(round(length * side / max(size) / MULTIPLE), 1) * MULTIPLE for length in size)
     return width, height

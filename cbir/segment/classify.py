@@ -17,6 +17,7 @@ from cbir.backbones.head import open_classifier
 from cbir.backbones.imagenet import classes
 from cbir.errors import ModelError
 from cbir.images.fit import fit
+from cbir.images.large import MULTIPLE
 from cbir.segment.describe import Labels, Segment
 from cbir.segment.segmentation import Segmentation
 from cbir.segment.segmenter import Segmenter
@@ -34,7 +35,6 @@ _SEGMENT_SIDE = 0.65
 #: Points of the label map on each side of a map's cell, by which it is told how much of the cell a segment covers.
 _POINTS = 8
 
-_MULTIPLE = 32  # of an engine's sides
 _LONGEST = 2048  # pixels of a side that enters the network, for pictures that are all width
 
 
@@ -171,5 +171,5 @@ def _scale_for(segment: Segment, size: tuple[int, int]) -> float:
 
 def _network_size(size: tuple[int, int], shorter: float) -> tuple[int, int]:
     """Width and height with that shorter side, as multiples of 32."""
-    width, height = (min(max(round(side * shorter / min(size) / _MULTIPLE), 2) * _MULTIPLE, _LONGEST) for side in size)
+    width, height = (min(max(round(side * shorter / min(size) / MULTIPLE), 2) * MULTIPLE, _LONGEST) for side in size)
     return width, height

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import sparse
 
 from cbir.errors import ModelError
+from cbir.images.large import MULTIPLE
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ MARGIN = 64
 
 #: Vectors of maps that are shorter than this are noise, and must not count as much as the others.
 NOISE = 1e-6
-
-_MULTIPLE = 32  # of an engine's sides
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def stage_maps(image: Image.Image, engine: Engine, zoom: int = 1) -> list[StageM
     margin = MARGIN * zoom
     pixels = np.asarray(image)
     height, width = pixels.shape[:2]
-    padding = [(margin, margin + (-(side + 2 * margin)) % _MULTIPLE) for side in (height, width)]
+    padding = [(margin, margin + (-(side + 2 * margin)) % MULTIPLE) for side in (height, width)]
     padded = np.pad(pixels, [*padding, (0, 0)], mode="reflect")
     size = (padded.shape[0], padded.shape[1])
     return [StageMap(stage[0], size, margin, zoom) for stage in engine.stages(padded[np.newaxis])]

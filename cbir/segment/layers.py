@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from cbir.engines.engine import Engine
+from cbir.images.large import network_size
 from cbir.utils.vectors import Floats
 
 #: Pixels of the longer side when the picture enters the network, of each panel's, and what lies around a panel.
@@ -24,8 +25,6 @@ _FONT, _LINE = 17, 10
 #: Mirrored around the picture, so that its border does not show up; a whole number of cells in every stage.
 _MARGIN = 64
 
-_MULTIPLE = 32  # of an engine's sides
-
 #: The darkest and brightest are a hundredth of the cells each, so that a single one does not dim all others.
 _PERCENTILES = (1, 99)
 
@@ -35,11 +34,8 @@ def mean_activations(image: Image.Image, engine: Engine) -> list[tuple[Floats, i
 
     The stride is the width of a cell in pixels of the network's input.
     """
-    longer = max(image.size)
-    width, height = (
-        max(round(side * min(_WORKING_SIDE, longer) / longer / _MULTIPLE), 1) * _MULTIPLE for side in image.size
-    )
-    pixels = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    size = network_size(image.size, min(_WORKING_SIDE, max(image.size)))
+    pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
     padded = np.pad(pixels, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="symmetric")
     found = []
     for (stage,) in engine.stages(padded[np.newaxis]):
