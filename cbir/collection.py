@@ -22,14 +22,12 @@ from cbir.index.store import Index
 from cbir.search.queries import AnyQuery, VectorQuery
 from cbir.search.results import Match, SearchResult
 from cbir.search.searcher import Searcher
-from cbir.utils.vectors import Floats
+from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.backbones.backbone import Backbone
     from cbir.images.source import ImageSource, NamedImage
     from cbir.indexing.report import Report
-
-Rows = npt.NDArray[np.int64]
 
 
 def open(name: str | Path | None = None, *, engine: str | None = None, weights: str | None = None) -> Collection:

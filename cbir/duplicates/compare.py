@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from cbir.duplicates.closer import SIDE, Look, agreement
-from cbir.duplicates.pairs import Pairs, Rows, find_pairs, raised, score_pairs
+from cbir.duplicates.pairs import Pairs, find_pairs, raised, score_pairs
 from cbir.images.previews import thumbnails
 from cbir.index.store import Index
-from cbir.utils.vectors import Floats
+from cbir.utils.vectors import Floats, Rows
 
 #: Looks that are kept, some 200 KB each with all that was made of them.
 MOST_LOOKS = 1000

@@ -7,22 +7,20 @@ decide. The memory needed does not grow with the index, but for the pairs themse
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.duplicates.align import PROMISING, align, moved, plain, prepared, starts
 from cbir.index.ann.base import Candidates
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.exact import RowSource
 from cbir.index.store import Index
-from cbir.utils.vectors import Floats
+from cbir.utils.vectors import Floats, Rows
+from cbir.utils.workers import usable_cores
 
-Rows = npt.NDArray[np.int64]
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -211,6 +209,5 @@ def _listed(
 
 def in_threads(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
     """Yield the results of `work` for the items, in order, computed in threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(max(1, min(cores, 8)), thread_name_prefix="pairs") as pool:
+    with ThreadPoolExecutor(max(1, min(usable_cores(), 8)), thread_name_prefix="pairs") as pool:
         yield from pool.map(work, items)

@@ -12,7 +12,6 @@ from statistics import fmean, median
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.evaluation.ground_truth import Items
@@ -22,9 +21,7 @@ from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.search.rerank import SHORTLIST
 from cbir.search.searcher import Searcher
-from cbir.utils.vectors import Floats
-
-Rows = npt.NDArray[np.int64]
+from cbir.utils.vectors import Floats, Rows
 
 COSINE, RERANKED = "cosine", "re-ranked"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -28,7 +27,7 @@ from cbir.images.views import Arrays, Size, View, Viewed
 from cbir.utils import stopping
 from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
 from cbir.utils.vectors import Floats
-from cbir.utils.workers import Workers, result_of
+from cbir.utils.workers import Workers, result_of, usable_cores
 
 if TYPE_CHECKING:
     from cbir.index.columns.column import Records
@@ -92,7 +91,7 @@ class Loader:
         self._wanted = Wanted(tuple(views), max_pixels=max_pixels)
         self._leave_own = leave_own
         self._ahead = AHEAD_OF_LARGE if _bytes(views) > _LARGE_BYTES else AHEAD_OF_CUDA if for_cuda else AHEAD
-        threads = max(2, _cores())
+        threads = max(2, usable_cores())
         for_decoding, self._for_contents = budgets()
         self._decoders = Decoders(threads, for_decoding)
         self._view = self._decoders.view if isolated else view_safely
@@ -167,10 +166,3 @@ def _bytes(views: Sequence[View]) -> int:
     """Return the bytes of an image's views at most."""
     layouts = [layout for view in views for layout in view.layouts.values()]
     return sum(np.dtype(layout.dtype).itemsize * math.prod(layout.most) for layout in layouts)
-
-
-def _cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

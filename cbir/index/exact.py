@@ -8,9 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cbir.utils.vectors import Floats
-
-Rows = npt.NDArray[np.int64]
+from cbir.utils.vectors import Floats, Rows
 
 
 class RowSource(Protocol):

@@ -23,10 +23,9 @@ from cbir.index.files import FileRecord, Files, FileTable
 from cbir.index.format import BlockEntry, Meta, load_meta
 from cbir.index.rowfile import RowFile
 from cbir.utils.half import to_float32
+from cbir.utils.vectors import Rows
 
 logger = logging.getLogger("cbir")
-
-Rows = npt.NDArray[np.int64]
 
 #: Bytes of features, in float32, that a scan has at a time. More is no faster, and counts in each run's memory.
 SCAN_BYTES = 8_000_000

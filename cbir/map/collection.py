@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.errors import CbirError
 from cbir.index.ann.projection import principal_directions, project
 from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
-from cbir.utils.vectors import Floats, l2_normalize
+from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 if TYPE_CHECKING:
     from cbir.index.exact import RowSource
     from cbir.index.store import Index
-
-Rows = npt.NDArray[np.int64]
 
 #: Pictures on a map, unless somebody asks for others: what a page still shows smoothly, and an eye takes in.
 MOST = 2500

@@ -7,21 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.images.regions import Box
 from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, unpack_signs
 from cbir.index.datafile import how_to_repair
 from cbir.parts.codes import SCALE, candidate_count, differing, signs, within
-from cbir.utils.vectors import Floats
+from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
 
 logger = logging.getLogger("cbir")
-
-Rows = npt.NDArray[np.int64]
 
 #: Windows whose numbers are read at a time, by how many threads, and from how many of all on.
 _SCORED, _READERS, _WORTH_READERS = 1024, 8, 16_384

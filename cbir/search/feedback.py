@@ -12,12 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.search.rerank import LEAST_ROWS, Centre, largest, reach
-from cbir.utils.vectors import Floats
-
-Rows = npt.NDArray[np.int64]
+from cbir.utils.vectors import Floats, Rows
 
 #: Rows that are re-ranked for their evidence; about as many as `near` gives are for their features.
 CANDIDATES = 200

@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.index.store import Index
 from cbir.search.feedback import rerank_by_evidence
 from cbir.search.relevance import relevance_of
 from cbir.search.rerank import SHORTLIST, expand, largest, rerank, select
 from cbir.search.scanner import Scanner
-from cbir.utils.vectors import Floats
-
-Rows = npt.NDArray[np.int64]
+from cbir.utils.vectors import Floats, Rows
 
 
 class Ranking(NamedTuple):

@@ -7,13 +7,12 @@ import threading
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.index.ann.base import SMALL, USUAL, Candidates
 from cbir.index.store import Index
 from cbir.search.rerank import SHORTLIST, Centre, largest
-from cbir.utils.vectors import Floats, l2_normalize
+from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 logger = logging.getLogger("cbir")
 
@@ -22,8 +21,6 @@ CENTRE_ROWS = 512
 
 #: Features of a small index that are kept in memory, as float32, from the first search on.
 CACHE_BYTES = 128 << 20
-
-Rows = npt.NDArray[np.int64]
 
 
 class Scanner:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.errors import CbirError
@@ -21,12 +20,10 @@ from cbir.search.resolve import QueryPicture, QueryPictures
 from cbir.search.results import SearchResult
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategies import SearchLimits, SearchRequest, Strategies
-from cbir.utils.vectors import Floats
+from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.images.source import ImageSource, NamedImage
-
-Rows = npt.NDArray[np.int64]
 
 
 class Searcher:

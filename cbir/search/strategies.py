@@ -16,10 +16,9 @@ from cbir.search.queries import AnyQuery, Combination, CombinedQuery, ImageQuery
 from cbir.search.resolve import QueryPicture
 from cbir.search.results import Match
 from cbir.search.searched import SearchedIndex
-from cbir.utils.vectors import Floats, l2_normalize
+from cbir.utils.vectors import Floats, Rows, l2_normalize
 from cbir.words.score import Scores, score_words, with_likeness
 
-Rows = npt.NDArray[np.int64]
 Of = TypeVar("Of", bound=AnyQuery)
 
 

@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
+#: Numbers of rows, of an index say.
+Rows = npt.NDArray[np.int64]
+
 
 def l2_normalize(vectors: Floats, floor: float = float(np.finfo(np.float32).tiny)) -> Floats:
     """Bring `vectors`, whose last axis is the dimension, to length 1; zeros stay zeros.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,11 @@ Result = TypeVar("Result")
 _LOOK = 0.1
 
 _Job = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
+
+
+def usable_cores() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workers:

@@ -16,9 +16,9 @@ from cbir.index.ann.base import USUAL
 from cbir.index.ann.projection import DIRECTIONS, principal_directions, project
 from cbir.index.ann.trees import Trees
 from cbir.index.entries import ANNOY, CandidatesEntry
-from cbir.index.exact import Rows, RowSource, exact_first
+from cbir.index.exact import RowSource, exact_first
 from cbir.index.rowfile import RowFile
-from cbir.utils.vectors import Floats
+from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.index.newfiles import NewFiles

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.index.entries import CandidatesEntry
-from cbir.index.exact import Rows, RowSource
-from cbir.utils.vectors import Floats
+from cbir.index.exact import RowSource
+from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.index.newfiles import NewFiles
