@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cbir.backbones.weights import Weights, WeightsFile, bundled_weights
+from cbir.backbones.weights import PACKAGES, Weights, WeightsFile, WeightsPackage
 from cbir.images.fit import Preprocessing
 
 BUNDLED = "efficientnet_lite0"
@@ -32,28 +32,33 @@ _TORCHVISION_PRESET = Preprocessing(256, 224, "bilinear", _IMAGENET_MEAN, _IMAGE
 class Known:
     """A description of a backbone, before it is built.
 
-    `features` says for people where they come from. `weights` are its own: a published file, or a function that finds
-    those that come with cbir.
+    `features` says for people where they come from. `weights` are its own: a published file, a package that has them,
+    or a function that finds those that come with cbir.
     """
 
     dimension: int
     preprocessing: Preprocessing
     features: str
-    weights: WeightsFile | Callable[[], Weights]
+    weights: WeightsFile | WeightsPackage | Callable[[], Weights]
     modalities: tuple[str, ...] = ("image",)
 
     def own_weights(self) -> Weights:
         """Find its own weights, and download those that are published. WeightsError, ModelError where that fails."""
-        return Weights.from_hub(self.weights) if isinstance(self.weights, WeightsFile) else self.weights()
+        if isinstance(self.weights, WeightsFile):
+            return Weights.from_hub(self.weights)
+        return self.weights.find() if isinstance(self.weights, WeightsPackage) else self.weights()
+
+
+def _efficientnet_lite(side: int, package: WeightsPackage) -> Known:
+    """Return one of the family, all of which crop pictures by 32 pixels, to `side`."""
+    preprocessing = Preprocessing(side + 32, side, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest")
+    return Known(1280, preprocessing, "global average pool", package)
 
 
 KNOWN = {
-    "efficientnet_lite0": Known(
-        1280,
-        Preprocessing(256, 224, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest"),
-        "global average pool",
-        bundled_weights,
-    ),
+    "efficientnet_lite0": _efficientnet_lite(224, PACKAGES["efficientnet_lite0"]),
+    "efficientnet_lite1": _efficientnet_lite(240, PACKAGES["efficientnet_lite1"]),
+    "efficientnet_lite2": _efficientnet_lite(260, PACKAGES["efficientnet_lite2"]),
     "resnet50": Known(
         2048,
         _TORCHVISION_PRESET,

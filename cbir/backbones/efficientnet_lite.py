@@ -1,12 +1,13 @@
-"""EfficientNet-Lite0, after Google's description (tensorflow/tpu, models/official/efficientnet/lite).
+"""EfficientNet-Lite0, Lite1 and Lite2, after Google's description (tensorflow/tpu, models/official/efficientnet/lite).
 
-EfficientNet-B0 without squeeze-and-excite, with ReLU6 in place of swish, its stem and head at fixed width. The
-weights that come with it were trained in TensorFlow, hence BatchNorm's epsilon and the asymmetric padding.
+EfficientNets without squeeze-and-excite, with ReLU6 in place of swish, stem and head at fixed width and the first and
+last group at fixed depth. The weights were trained in TensorFlow, hence BatchNorm's epsilon and the asymmetric padding.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
+from itertools import accumulate, pairwise
 
 import torch
 from torch import nn
@@ -16,6 +17,9 @@ from cbir.backbones.network import Network
 from cbir.backbones.weights import UNTRAINED_SEED, Weights, fill, head_in, load_state_dict
 from cbir.images.fit import Preprocessing
 from cbir.utils.vectors import Floats
+
+# Factors of the channels and of the blocks of each group
+_SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite1": (1.0, 1.1), "efficientnet_lite2": (1.1, 1.2)}
 
 # (blocks, kernel, stride of the first, expansion, channels): the groups of Tan and Le 2019, table 1
 _GROUPS = (
@@ -28,31 +32,37 @@ _GROUPS = (
     (1, 3, 1, 6, 320),
 )
 _STEM_CHANNELS, _FEATURES, _CLASSES = 32, 1280, 1000
+_CHANNELS_MULTIPLE = 8
 _EPSILON = 1e-3
+
+_Groups = tuple[tuple[int, int, int, int, int], ...]
 
 
 class _SamePadConv(nn.Module):
-    """A convolution with TensorFlow's "same" padding, for inputs whose sides its stride divides.
+    """A convolution with TensorFlow's "same" padding.
 
-    At stride 2 that padding is one pixel larger at the bottom and right: (0, 1) for a 3 × 3 kernel, (1, 2) for
-    5 × 5. The sizes being multiples of 32 throughout the network, these are constants.
+    At stride 2 and an even side that padding is one pixel larger at the bottom and right: (0, 1) for a 3 × 3 kernel,
+    (1, 2) for 5 × 5. Tracing makes it a constant of the graph, which holds for all sides that are multiples of 32, and
+    else for the side that was traced.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
-        total = kernel - stride
-        self.padding = (total // 2, total - total // 2) * 2
-        symmetric = stride == 1
-        self.asymmetric = not symmetric
+        self.asymmetric = stride != 1
+        self.kernel, self.stride = kernel, stride
         self.conv = nn.Conv2d(
-            inputs, outputs, kernel, stride, padding=total // 2 if symmetric else 0, groups=groups, bias=False
+            inputs, outputs, kernel, stride, padding=0 if self.asymmetric else kernel // 2, groups=groups, bias=False
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.asymmetric:
-            x = nn.functional.pad(x, self.padding)
+            x = nn.functional.pad(x, (*self._padding(int(x.shape[3])), *self._padding(int(x.shape[2]))))
         result: torch.Tensor = self.conv(x)
         return result
+
+    def _padding(self, side: int) -> tuple[int, int]:
+        total = max(self.kernel - (side % self.stride or self.stride), 0)
+        return total // 2, total - total // 2
 
 
 class _Block(nn.Module):
@@ -81,22 +91,22 @@ class _Block(nn.Module):
         return result
 
 
-class EfficientNetLite0(nn.Module):
-    """The whole network; `forward` stops at the 1280 pooled features, `classify` goes on to 1,000 logits.
+class EfficientNetLite(nn.Module):
+    """The whole network of that name; `forward` stops at the 1280 pooled features, `classify` goes on to 1,000 logits.
 
-    Takes normalised pictures of shape (n, 3, height, width), sides multiples of 32.
+    Takes normalised pictures of shape (n, 3, height, width).
     """
 
-    #: The last block of each resolution; the head after them widens to 1280 channels for the classifier's sake.
-    stage_units = ("blocks.0", "blocks.2", "blocks.4", "blocks.10", "blocks.15")
-
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
+        groups = _groups(*_SCALES[name])
+        #: The last block of each resolution; the head after them widens to 1280 channels for the classifier's sake.
+        self.stage_units = _last_of_resolutions(groups)
         self.conv_stem = _SamePadConv(3, _STEM_CHANNELS, 3, stride=2)
         self.bn0 = nn.BatchNorm2d(_STEM_CHANNELS, eps=_EPSILON)
         blocks: list[nn.Module] = []
-        widths = [_STEM_CHANNELS, *(group[-1] for group in _GROUPS)]
-        for (inputs, outputs), (repeats, kernel, stride, expansion, _) in zip(pairwise(widths), _GROUPS, strict=True):
+        widths = [_STEM_CHANNELS, *(group[-1] for group in groups)]
+        for (inputs, outputs), (repeats, kernel, stride, expansion, _) in zip(pairwise(widths), groups, strict=True):
             blocks.append(_Block(inputs, outputs, kernel, stride, expansion))
             blocks += [_Block(outputs, outputs, kernel, 1, expansion) for _ in range(repeats - 1)]
         self.blocks = nn.Sequential(*blocks)
@@ -125,9 +135,9 @@ def build(name: str, weights: Weights, preprocessing: Preprocessing) -> Network:
     """Build the network with `weights`, float32, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(UNTRAINED_SEED)
-        model = EfficientNetLite0()
+        model = EfficientNetLite(name)
     if weights.source != "untrained":
-        path = weights.locate()
+        path = weights.locate(name)
         state = {_translate(key): value for key, value in load_state_dict(path).items()}
         fill(model, state, network=name, origin=str(path), head="fc.")
     return Network(model, preprocessing).eval()
@@ -135,7 +145,29 @@ def build(name: str, weights: Weights, preprocessing: Preprocessing) -> Network:
 
 def read_head(name: str, weights: Weights, dimension: int) -> Floats | str:
     """Read the last layer, as of `weights.head_in`."""
-    return head_in(load_state_dict(weights.locate()), "_fc", dimension)
+    return head_in(load_state_dict(weights.locate(name)), "_fc", dimension)
+
+
+def _groups(width: float, depth: float) -> _Groups:
+    """Scale the groups of blocks, which have the form of _GROUPS."""
+    last = len(_GROUPS) - 1
+    return tuple(
+        (
+            repeats if number in (0, last) else math.ceil(depth * repeats),
+            kernel,
+            stride,
+            expansion,
+            round(width * channels / _CHANNELS_MULTIPLE) * _CHANNELS_MULTIPLE,
+        )
+        for number, (repeats, kernel, stride, expansion, channels) in enumerate(_GROUPS)
+    )
+
+
+def _last_of_resolutions(groups: _Groups) -> tuple[str, ...]:
+    """Name the blocks after which the resolution falls, and the last one."""
+    ends = list(accumulate(group[0] for group in groups))
+    falls = [following[2] > 1 for following in groups[1:]] + [True]
+    return tuple(f"blocks.{end - 1}" for end, falls_now in zip(ends, falls, strict=True) if falls_now)
 
 
 def _translate(key: str) -> str:

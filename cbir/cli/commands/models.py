@@ -61,7 +61,7 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
             str(record["dimension"]),
             record["features"],
             *([", ".join(record["modalities"])] if has_text else []),
-            "come with cbir" if record["url"] is None else f"{record['megabytes']} MB" if record["megabytes"] else "",
+            _whence(record),
             "yes" if record["present"] else "no",
             f"{record['pictures_per_second']:.0f}/s in {record['precision']}" if record["precision"] else "not tried",
             output.short_path(Path(record["path"])) if record["path"] else "",
@@ -84,14 +84,29 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
         output.say("Any other classification network of torchvision works too: `cbir models --all`.")
 
 
+def _whence(record: dict[str, Any]) -> str:
+    """Tell where the weights come from."""
+    if record["extra"] is not None:
+        return f"cbir[{record['extra']}]"
+    if record["url"] is None:
+        return "come with cbir"
+    return f"{record['megabytes']} MB" if record["megabytes"] else ""
+
+
 def _describe(name: str) -> dict[str, Any]:
     from cbir.backbones.backbone import known_of
-    from cbir.backbones.weights import WeightsFile, hub_file
+    from cbir.backbones.weights import WeightsFile, WeightsPackage, hub_file
     from cbir.engines.precision import last_measured
+    from cbir.errors import ModelError
 
     known = known_of(name)
     published = known.weights if isinstance(known.weights, WeightsFile) else None
-    path = hub_file(published) if published else known.own_weights().path
+    package = known.weights if isinstance(known.weights, WeightsPackage) else None
+    try:
+        path = hub_file(published) if published else package.file() if package else None
+        is_present = path is None or os.path.isfile(path)
+    except ModelError:  # the package of an extra that is not installed
+        path, is_present = None, False
     measured = last_measured(name)
     return {
         "name": name,
@@ -102,8 +117,9 @@ def _describe(name: str) -> dict[str, Any]:
         "crop": known.preprocessing.crop,
         "megabytes": published.megabytes if published else None,
         "url": published.url if published else None,
+        "extra": package.extra if package else None,
         "path": None if path is None else str(path),
-        "present": path is None or os.path.isfile(path),
+        "present": is_present,
         "precision": measured.precision if measured else None,
         "pictures_per_second": measured.trials[measured.precision].pictures_per_second if measured else None,
     }

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from cbir.errors import CbirError
 
 #: The networks that are known without torch: the names in `cbir.backbones.catalog.KNOWN`, which imports NumPy.
-MODELS = ("efficientnet_lite0", "resnet50", "vgg16")
+MODELS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet50", "vgg16")
 
 Items: TypeAlias = "list[CompletionItem[str]]"  # a text, as CompletionItem takes a type from Click 8.5 on only
 
