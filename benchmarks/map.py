@@ -1,4 +1,4 @@
-"""Point 13: how long the map of 2,000 photos takes, and how well its grid keeps like pictures together.
+"""Point 13: how long maps of 2,000 photos and of 100,000 rows take, and how well a grid keeps like pictures together.
 
 Of a picture's neighbours on the grid, across corners too, the share of its own class is told for cbir's layout, for
 random cells and for t-SNE whose plane is cut into cells by median splits, as cbir's layout starts.
@@ -14,7 +14,8 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.harness import Settings, cbir_command, run_command, timed
+from benchmarks import collection
+from benchmarks.harness import Settings, Worker, alone, cbir_command, run_command, timed
 from benchmarks.results import Result, measured, noted
 from cbir.backbones.catalog import BUNDLED
 from cbir.index.store import Index
@@ -25,7 +26,8 @@ ASPECT = 1.4
 
 
 def run(settings: Settings) -> Iterator[Result]:
-    """Index the photos of `shared/photos`, map them, and look at the neighbours."""
+    """Lay out many rows; index the photos of `shared/photos`, map them, and look at the neighbours."""
+    yield _large(settings)
     photos = settings.shared / "photos"
     if not photos.is_dir():
         return
@@ -44,6 +46,23 @@ def run(settings: Settings) -> Iterator[Result]:
     share = same_class([cell.path for cell in whole.cells], cells, whole.grid)
     yield measured("map-neighbours", share, f"layout {layout:.1f} s")
     yield from _others(index)
+
+
+def _large(settings: Settings) -> Result:
+    rows = settings.pick(100_000, 10_000)
+    directory = settings.scratch / "indexes" / "to-lay-out"
+    alone(collection.write, directory, rows, Path("/nowhere"))
+    with Worker() as worker:
+        seconds = [worker.call(lay_out, directory) for _ in range(settings.pick(3, 1))]
+    return measured("map-layout", median(seconds), f"{rows:,} rows", seconds=seconds)
+
+
+def lay_out(directory: Path) -> float:
+    """Seconds in which the pictures of an index are chosen and given their places."""
+    index = Index.open(directory)
+    started = time.perf_counter()
+    map_index(index, aspect=ASPECT)
+    return time.perf_counter() - started
 
 
 def _others(index: Index) -> Iterator[Result]:

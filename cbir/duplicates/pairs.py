@@ -15,6 +15,7 @@ import numpy as np
 
 from cbir.duplicates.align import PROMISING, align, moved, plain, prepared, starts
 from cbir.index.ann.base import Candidates
+from cbir.index.ann.projection import principal_directions, project
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.exact import RowSource
 from cbir.index.store import Index
@@ -37,6 +38,10 @@ ASKED_FOR, MOST_ASKED_FOR = 60, 4000
 # rows whose candidates are looked for at a time: with candidates of the index, whose features are read, and without
 _QUERIES, _QUERIES_OF_ALL = 64, 512
 _PAIRS = 4096  # pairs whose thumbnails are compared at a time
+
+# of what brings like rows together: principal directions that are looked at, rows a pivot, and the most pivots
+_DIRECTIONS, _ROWS_A_PIVOT, _PIVOTS = 32, 80, 4096
+_SEED = 1
 
 
 class Pairs(NamedTuple):
@@ -86,7 +91,10 @@ def find_pairs(index: Index, rows: Rows, same: Rows, min_score: float) -> Pairs:
 
 
 def score_pairs(index: Index, first: Rows, second: Rows, cosines: Floats, min_score: float) -> Pairs:
-    """Those of the given pairs that have a score of at least `min_score`."""
+    """Those of the given pairs that have a score of at least `min_score`, in their order.
+
+    The quicker, the more of them that follow each other are of the same rows.
+    """
 
     def scored(start: int) -> Pairs:
         part = slice(start, start + _PAIRS)
@@ -122,10 +130,12 @@ def _scores(index: Index, first: Rows, second: Rows, cosines: Floats) -> tuple[F
 
 
 def _candidates(index: Index, rows: Rows, same: Rows, least: float) -> tuple[Rows, Rows, Floats]:
-    """Pairs of `rows` that are among each other's nearest, each once, and their cosines."""
+    """Pairs of `rows` that are among each other's nearest, each once, like beside like, and their cosines."""
     candidates = index.candidates()
     covered = candidates.rows if candidates is not None else 0
     step = _QUERIES_OF_ALL if candidates is None else _QUERIES
+    if candidates is not None:
+        rows = _like_beside_like(index, rows)
 
     def nearest(start: int) -> tuple[Rows, Floats]:
         """Pairs as one number each."""
@@ -142,8 +152,23 @@ def _candidates(index: Index, rows: Rows, same: Rows, least: float) -> tuple[Row
 
     parts = list(in_threads(nearest, range(0, len(rows), step)))
     numbers, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
-    numbers, once = np.unique(numbers, return_index=True)
-    return numbers // index.rows, numbers % index.rows, cosines[once]
+    # as they were first come upon: a pair's rows are near to those of the next
+    once = np.sort(np.unique(numbers, return_index=True)[1])
+    return numbers[once] // index.rows, numbers[once] % index.rows, cosines[once]
+
+
+def _like_beside_like(source: RowSource, rows: Rows) -> Rows:
+    """Order `rows` by which of some of them, drawn at random, they are nearest to.
+
+    So the candidates of rows that follow each other are the same ones: they are read from the disk, and compared, once.
+    """
+    directions = principal_directions(source)[: 1 + _DIRECTIONS]
+    count = min(_PIVOTS, max(1, len(rows) // _ROWS_A_PIVOT))
+    drawn = np.random.default_rng(_SEED).choice(rows, count, replace=False)
+    pivots = project(source.features(np.sort(drawn)), directions)
+    half = (pivots**2).sum(axis=1) / 2
+    nearest = [(project(chunk, directions) @ pivots.T - half).argmax(axis=1) for _, chunk in source.chunks()]
+    return rows[np.argsort(np.concatenate(nearest)[rows], kind="stable")]
 
 
 def _first(rows: Rows, cosines: Floats) -> tuple[Rows, Floats]:

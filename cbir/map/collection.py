@@ -108,6 +108,7 @@ def _nearest(vectors: Floats, centres: Floats) -> tuple[Rows, Floats]:
     distances = np.empty(len(vectors), dtype=np.float32)
     for start in range(0, len(vectors), step):
         found = half - vectors[start : start + step] @ centres.T
-        nearest[start : start + step] = found.argmin(axis=1)
-        distances[start : start + step] = found.min(axis=1)
+        best = found.argmin(axis=1)
+        nearest[start : start + step] = best
+        distances[start : start + step] = found[np.arange(len(best)), best]
     return nearest, distances
