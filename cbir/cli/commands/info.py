@@ -78,6 +78,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "modalities": meta.model.get("modalities", ["image"]),
         "weights": meta.model.get("weights"),
         "dimension": meta.dimension,
+        "precisions": list(meta.precisions),
         "preprocessing": meta.model.get("preprocessing"),
         "exclude": list(meta.exclude),
         "ignore_case": meta.ignore_case,
@@ -111,6 +112,7 @@ def _print(record: dict[str, Any]) -> None:
             ("root", root),
             ("directory", record["directory"]),
             ("backbone", f"{record['model']}, {record['dimension']} features{of}, weights {weights.get('source')}"),
+            ("precision", _precisions(record)),
             ("updated", record["updated"] + ("" if record["complete"] else "  (the last run was interrupted)")),
             (
                 "size",
@@ -136,6 +138,15 @@ def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
     lines = cells.wrap(text, max(width - len(start), 1)) if width is not None and wraps else [text]
     for number, line in enumerate(lines):
         output.say((" " * len(start) if number else start) + line)
+
+
+def _precisions(record: dict[str, Any]) -> str:
+    from cbir.index.format import UNKNOWN
+
+    noted = [one for one in record["precisions"] if one != UNKNOWN]
+    if not noted:
+        return "not noted by the cbir that made it"
+    return " and ".join(noted) + (", and not noted of older pictures" if UNKNOWN in record["precisions"] else "")
 
 
 def _excluded(record: dict[str, Any]) -> str:
