@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from cbir.backbones.families import FAMILIES, TextFamily, Tokens, family_of
 from cbir.backbones.weights import Weights, WeightsFile, hub_file, is_remembered, remember
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
+from cbir.images.fitted import Fitted, Framing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,12 +27,23 @@ if TYPE_CHECKING:
 # Names are parts of those of files in the cache.
 _NAME = re.compile("[a-z0-9_]{1,64}")
 
+#: Between the names of networks whose features are joined.
+JOINT = "+"
+
+#: Networks of one backbone at most: each has to see every picture, and its numbers are kept of each.
+MOST_NETWORKS = 4
+
+#: Views of a picture that a network may see: the usual crop, and the whole squashed to a square.
+MOST_VIEWS = 2
+
 
 @dataclass(frozen=True)
 class Backbone:
     """A network up to its features, with its weights and preprocessing: what makes two indexes comparable.
 
     `modalities` are what it turns into features that can be compared with each other: ("image",) or ("image", "text").
+    The network sees so many `views` of a picture. With `members`, it is several networks as one: `dimension` is that of
+    their features joined, `preprocessing` is the first one's, and `weights` stand for all of theirs.
     """
 
     name: str
@@ -38,20 +51,72 @@ class Backbone:
     preprocessing: Preprocessing
     weights: Weights
     modalities: tuple[str, ...] = ("image",)
+    views: int = 1
+    members: tuple[Backbone, ...] = ()
+
+    @property
+    def networks(self) -> tuple[Backbone, ...]:
+        """Its networks, each as a backbone that sees one view."""
+        return self.members or (replace(self, views=1),)
+
+    @property
+    def first(self) -> Backbone:
+        """The first network, which knows maps and classes."""
+        return self.networks[0]
+
+    @property
+    def is_plain(self) -> bool:
+        """True if it is one network that sees one view."""
+        return not self.members and self.views == 1
+
+    @property
+    def view(self) -> Fitted:
+        """The view of an image that it takes."""
+        framings = [
+            Framing(network.preprocessing, is_squashed)
+            for network in self.networks
+            for is_squashed in (False, True)[: self.views]
+        ]
+        return Fitted(self.preprocessing, tuple(framings[1:]))
+
+    @property
+    def label(self) -> str:
+        """Its name for people, with the number of views where there are several."""
+        return self.name if self.views == 1 else f"{self.name}, {self.views} views"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object that `meta.json` keeps; it names modalities where there are others than images."""
-        record = {
-            "name": self.name,
-            "dimension": self.dimension,
-            "preprocessing": self.preprocessing.to_json(),
-            "weights": self.weights.to_json(),
-        }
-        return record if self.modalities == ("image",) else {**record, "modalities": list(self.modalities)}
+        """Return the JSON object that `meta.json` keeps, with modalities, views and members only where they matter."""
+        record: dict[str, Any] = {"name": self.name, "dimension": self.dimension}
+        if self.members:
+            record["members"] = [member.to_json() for member in self.members]
+        else:
+            record |= {"preprocessing": self.preprocessing.to_json(), "weights": self.weights.to_json()}
+        if self.modalities != ("image",):
+            record["modalities"] = list(self.modalities)
+        return record if self.views == 1 else {**record, "views": self.views}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Backbone:
         """Read what `to_json` wrote; ValueError, TypeError or KeyError where it is something else."""
+        views = record.get("views", 1)
+        if type(views) is not int or not 1 <= views <= MOST_VIEWS:
+            raise ValueError(f"impossible number of views: {reprlib.repr(views)}")
+        members = record.get("members")
+        if members is None:
+            return replace(cls._one_from_json(record), views=views)
+        if not isinstance(members, list) or len(members) > MOST_NETWORKS:
+            raise ValueError(f"impossible networks: {reprlib.repr(members)}")
+        try:
+            joined = _joined([cls._one_from_json(member) for member in members])
+        except ModelError as error:
+            raise ValueError(str(error)) from error
+        if (record["name"], record["dimension"]) != (joined.name, joined.dimension):
+            raise ValueError(f"it is not {reprlib.repr(record['name'])}, but {joined.name}")
+        return replace(joined, views=views)
+
+    @classmethod
+    def _one_from_json(cls, record: dict[str, Any]) -> Backbone:
+        """Read one network, of one view."""
         name, dimension = record["name"], record["dimension"]
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(f"no backbone is called {reprlib.repr(name)}")
@@ -98,12 +163,13 @@ class Backbone:
         return cast(TextFamily, family)
 
 
-def choose(name: str | None = None, weights: str | None = None) -> tuple[Backbone, str | None]:
+def choose(name: str | None = None, weights: str | None = None, views: int = 1) -> tuple[Backbone, str | None]:
     """Choose the backbone for a new index; with it comes a line for stderr where the choice was not the user's.
 
     `name` is `--model`; without it `$CBIR_MODEL`, then `resnet50` if its weights are already in torch's hub
     cache, then the bundled `efficientnet_lite0`. `weights` is `--weights`: a file, or "untrained". A network
-    that was asked for and whose weights are missing has them downloaded later, by `Weights.locate`.
+    that was asked for and whose weights are missing has them downloaded later, by `Weights.locate`. `views` is as in
+    `describe`.
     """
     name = name or os.environ.get("CBIR_MODEL") or None
     remark = None
@@ -115,14 +181,45 @@ def choose(name: str | None = None, weights: str | None = None) -> tuple[Backbon
         else:
             name = BUNDLED
             remark = f"Using {name}, which comes with cbir. Another network: --model {PREFERRED}."
-    return describe(name, weights), remark
+    return describe(name, weights, views), remark
 
 
-def describe(name: str, weights: str | None = None) -> Backbone:
+def describe(name: str, weights: str | None = None, views: int = 1) -> Backbone:
     """Describe the backbone `name` with weights as in `choose`; its own where `weights` is None.
 
-    Raises ModelError where there is no such network, WeightsError where the weights' file cannot be read.
+    Names with JOINT between them are several networks as one, each with its own weights; they see so many `views`.
+    Raises ModelError where there is no such network, WeightsError where the weights' file cannot be read, or is to be
+    that of several networks.
     """
+    names = name.split(JOINT)
+    if len(names) == 1:
+        return replace(_describe_one(name, weights), views=views)
+    if weights is not None:
+        raise WeightsError(f"{name} are {len(names)} networks, each with its own weights: leave --weights out.")
+    return replace(_joined([_describe_one(one) for one in names]), views=views)
+
+
+def _joined(members: Sequence[Backbone]) -> Backbone:
+    """Join networks into one backbone. ModelError where one comes twice, or there are too few or too many."""
+    names = [member.name for member in members]
+    name = JOINT.join(names)
+    if not 2 <= len(members) <= MOST_NETWORKS:
+        raise ModelError(f"{name or 'Nothing'} cannot be joined: name 2 to {MOST_NETWORKS} networks.")
+    twice = [one for one in names if names.count(one) > 1]
+    if twice:
+        raise ModelError(f"{name} has {twice[0]} twice, which would tell no more of a picture: name it once.")
+    identities = " ".join(member.weights.identity for member in members)
+    return Backbone(
+        name,
+        sum(member.dimension for member in members),
+        members[0].preprocessing,
+        Weights(hashlib.sha256(identities.encode("ascii")).hexdigest(), "several"),
+        members=tuple(members),
+    )
+
+
+def _describe_one(name: str, weights: str | None = None) -> Backbone:
+    """Describe one network that sees one view."""
     known = known_of(name)
     chosen = known.own_weights() if weights is None else named_by_user(weights, name)
     return Backbone(name, known.dimension, known.preprocessing, chosen, known.modalities)

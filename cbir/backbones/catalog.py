@@ -13,8 +13,8 @@ BUNDLED = "efficientnet_lite0"
 #: Preferred to the bundled network where its weights are at hand: twice as many classes apart, ten times the work.
 PREFERRED = "resnet50"
 
-#: The network without training, for tests and for trying things out; `backbones.fake` is its family.
-FAKE = "fake"
+#: The networks without training, for tests and for trying things out; `backbones.fake` is their family.
+FAKE, FAKE_SMALL = FAKES = "fake", "fake_small"
 
 #: Networks whose classifier sees places and not features: a ReLU comes between it and the mean.
 PLACE_CLASSIFIERS = frozenset({"squeezenet1_0", "squeezenet1_1"})

@@ -1,8 +1,9 @@
-"""A network that was never trained, in NumPy: it opens at once, for tests and for trying things out.
+"""Two networks that were never trained, in NumPy: they open at once, for tests and for trying things out.
 
 A map holds, for each cell of a picture, what a fixed random projection makes of its patch; features are the mean of the
-coarsest map. So pictures of alike colours and edges have alike features, and their classes mean nothing. Numbers are
-whole or have few binary digits, and their sums are exact: every machine computes the same.
+coarsest map; `fake_small` sees smaller pictures, and does without that one. So pictures of alike colours and edges have
+alike features, and their classes mean nothing. Numbers are whole or have few binary digits, and their sums are exact:
+every machine computes the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.catalog import Known
+from cbir.backbones.catalog import FAKE, FAKE_SMALL, Known
 from cbir.backbones.imagenet import CLASSES
 from cbir.backbones.weights import Weights
 from cbir.errors import ModelError
@@ -25,6 +26,9 @@ STAGES = {8: 32, 16: 64, 32: 128}
 
 #: Squares that a cell's patch is divided into, along each side; their mean colours are projected.
 _SQUARES = 4
+
+#: Pixels of the side of a cell of the map whose mean are a network's features.
+SIDES = {FAKE: 32, FAKE_SMALL: 16}
 
 _DIMENSION = STAGES[32]
 
@@ -41,17 +45,20 @@ _PROJECTION = _numbers("projection", 3 * _SQUARES**2, _DIMENSION) / 2**13
 _HEAD = _numbers("head", CLASSES, _DIMENSION) / 2**8
 _HEAD -= _HEAD.mean(axis=1, keepdims=True)  # else what all features have in common decides
 _WEIGHTS = Weights(hashlib.sha256(np.vstack([_PROJECTION, _HEAD]).astype("<f8").tobytes()).hexdigest(), "bundled")
-_KNOWN = Known(
-    _DIMENSION,
-    Preprocessing(256, 224, "bilinear", (128.0, 128.0, 128.0), (1.0, 1.0, 1.0)),
-    "mean of a fixed projection of patches",
-    lambda: _WEIGHTS,
-)
+_KNOWN = {
+    name: Known(
+        STAGES[SIDES[name]],
+        Preprocessing(crop + 32, crop, "bilinear", (128.0, 128.0, 128.0), (1.0, 1.0, 1.0)),
+        "mean of a fixed projection of patches",
+        lambda: _WEIGHTS,
+    )
+    for name, crop in ((FAKE, 224), (FAKE_SMALL, 160))
+}
 
 
 def describe(name: str) -> Known:
     """Describe the network."""
-    return _KNOWN
+    return _KNOWN[name]
 
 
 def build(name: str, weights: Weights, preprocessing: Preprocessing) -> NoReturn:
@@ -60,8 +67,8 @@ def build(name: str, weights: Weights, preprocessing: Preprocessing) -> NoReturn
 
 
 def read_head(name: str, weights: Weights, dimension: int) -> Floats:
-    """Return the layer that classifies features, shape (1000, 129), biases last."""
-    return np.pad(_HEAD, ((0, 0), (0, 1))).astype(np.float32)
+    """Return the layer that classifies features, shape (1000, dimension + 1), biases last."""
+    return np.pad(_HEAD[:, :dimension], ((0, 0), (0, 1))).astype(np.float32)
 
 
 def map_of(images: npt.NDArray[np.uint8], side: int) -> Floats:
@@ -78,6 +85,6 @@ def map_of(images: npt.NDArray[np.uint8], side: int) -> Floats:
     return np.asarray(np.maximum(projected, 0).transpose(0, 3, 1, 2), dtype=np.float32, order="C")
 
 
-def features_of(images: npt.NDArray[np.uint8]) -> Floats:
-    """Compute features of images that are as for `map_of`: shape (n, dimension), not normalised."""
-    return np.asarray(map_of(images, 32).mean(axis=(2, 3), dtype=np.float64), dtype=np.float32)
+def features_of(images: npt.NDArray[np.uint8], side: int) -> Floats:
+    """Compute features of images, by the map that `map_of` makes: shape (n, channels), not normalised."""
+    return np.asarray(map_of(images, side).mean(axis=(2, 3), dtype=np.float64), dtype=np.float32)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from cbir.backbones.catalog import FAKE, Known
+from cbir.backbones.catalog import FAKES, Known
 from cbir.backbones.weights import PACKAGES, Weights
 from cbir.images.fit import Preprocessing
 from cbir.utils.vectors import Floats
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from cbir.backbones.network import Network
 
 #: The modules of networks by name. Names in an index are a stranger's: nothing but this table says what is imported.
-FAMILIES = {**dict.fromkeys(PACKAGES, "cbir.backbones.efficientnet_lite"), FAKE: "cbir.backbones.fake"}
+FAMILIES = {
+    **dict.fromkeys(PACKAGES, "cbir.backbones.efficientnet_lite"),
+    **dict.fromkeys(FAKES, "cbir.backbones.fake"),
+}
 
 #: The family of all other names.
 _OTHERS = "cbir.backbones.torchvision"

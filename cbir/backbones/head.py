@@ -47,7 +47,8 @@ class TopClasses(NamedTuple):
 class Classifier:
     """The last layer of a network: from features, as the network makes them, to ImageNet's 1,000 classes.
 
-    `weights` have shape (CLASSES, dimension), `bias` (CLASSES,).
+    `weights` have shape (CLASSES, dimension), `bias` (CLASSES,). Features may have more numbers at their end, of other
+    networks, which do not count.
     """
 
     def __init__(self, weights: Floats, bias: Floats) -> None:
@@ -59,7 +60,7 @@ class Classifier:
 
         `features`, shape (n, dimension), are finite and not normalised: their lengths say how sure the network is.
         """
-        logits = features @ self._weights.T
+        logits = features[:, : self._weights.shape[1]] @ self._weights.T
         logits += self._bias
         logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)
@@ -90,11 +91,12 @@ class Classifier:
 
 
 def open_classifier(backbone: Backbone) -> Classifier:
-    """Open the classifier of a network.
+    """Open the classifier of a backbone's first network.
 
     ModelError, which says why, where it has none of ImageNet's classes, or where it does not classify by a layer that
     is linear in the features; WeightsError where its weights are not on this machine.
     """
+    backbone = backbone.first
     if backbone.name in PLACE_CLASSIFIERS:
         raise ModelError(
             f"{backbone.name} finds the classes of each place of a picture and not of its features: "
@@ -119,14 +121,15 @@ def class_weights(backbone: Backbone, name: str) -> Floats:
     """Weigh each feature by how much it has to do with the class `name` of ImageNet: shape (dimension,), not negative.
 
     These are the absolute weights in the last layer: in a cosine of features that both are multiplied with them,
-    signs make no difference. ModelError where there is no such class or the network's classifier has others;
-    WeightsError where its weights are not on this machine.
+    signs make no difference. Of several networks the first one's features count alone. ModelError where there is no
+    such class or the network's classifier has others; WeightsError where its weights are not on this machine.
     """
     number = find_class(name).number
-    weights = np.abs(_head(backbone)[number, :-1])
+    network = backbone.first
+    weights = np.abs(_head(network)[number, :-1])
     if not (np.isfinite(weights).all() and weights.any()):
-        raise ModelError(f"The weights of {backbone.name} know nothing of the class {name!r}.")
-    return weights
+        raise ModelError(f"The weights of {network.name} know nothing of the class {name!r}.")
+    return np.pad(weights, (0, backbone.dimension - len(weights)))
 
 
 def heads_folder() -> Path:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from cbir.backbones import fake
 from cbir.backbones.backbone import Backbone, describe
-from cbir.backbones.catalog import FAKE
 from cbir.engines.engine import Engine, Features, Images
 from cbir.errors import ModelError
 
@@ -20,25 +19,27 @@ class FakeEngine(Engine):
     depth = 1
 
     def __init__(self, backbone: Backbone) -> None:
-        if backbone != describe(FAKE):
+        if backbone != describe(backbone.name):
             raise ModelError(
                 f"The network {backbone.name} has its own weights and preprocessing and no others: "
                 "leave --weights out, or index the folder again."
             )
+        self._name = backbone.name
+        self._side = fake.SIDES[backbone.name]
 
     def start(self, images: Images) -> Callable[[], Features]:
-        features = fake.features_of(images)
+        features = fake.features_of(images, self._side)
         return lambda: features
 
     def text(self, texts: Sequence[str]) -> Features:
-        raise ModelError(f"The network {FAKE} knows images only, and no text.")
+        raise ModelError(f"The network {self._name} knows images only, and no text.")
 
     def stages(self, images: Images) -> list[Features]:
         return [fake.map_of(images, side) for side in fake.STAGES]
 
     def last_map(self, images: Images) -> Features:
-        return fake.map_of(images, 32)
+        return fake.map_of(images, self._side)
 
     def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
-        maps = fake.map_of(images, 32), fake.map_of(images, 16)
+        maps = fake.map_of(images, self._side), fake.map_of(images, self._side // 2)
         return lambda: maps

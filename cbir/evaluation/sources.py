@@ -157,10 +157,14 @@ def _backbone_for(root: Path, weights: str | None) -> Backbone:
 
 def _existing(root: Path, backbone: Backbone) -> Index | None:
     for directory, made_with in _indexes_of(root):
-        if made_with.name == backbone.name and made_with.weights.matches(backbone.weights):
+        if _is_same(made_with, backbone):
             logger.info("Using the features of the index %s.", directory.name)
             return Index.open(directory)
     return None
+
+
+def _is_same(one: Backbone, other: Backbone) -> bool:
+    return (one.name, one.views) == (other.name, other.views) and one.weights.matches(other.weights)
 
 
 def _indexes_of(root: Path) -> list[tuple[Path, Backbone]]:
@@ -191,7 +195,9 @@ def _temporary(directory: Path, root: Path, backbone: Backbone, engine: str | No
         *(root, backbone.name, shlex.join(keep)),
     )
     target = Target(directory / name, root, is_new=True)
-    report, _ = build_index(target, Options(model=backbone.name, weights=weights, engine=engine), watch)
+    report, _ = build_index(
+        target, Options(model=backbone.name, weights=weights, engine=engine, views=backbone.views), watch
+    )
     for path, reason in report.skipped[:_NAMED]:
         logger.warning("  skipped: %s: %s", path, reason)
     if len(report.skipped) > _NAMED:

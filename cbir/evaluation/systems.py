@@ -86,7 +86,7 @@ class IndexSystem:
     def __init__(self, index: Index, row_of: Rows, *, reranked: bool) -> None:
         self.index = _ClockedIndex(index.directory, index.meta)
         self._searcher = Searcher(self.index)
-        self.model = self._searcher.backbone.name
+        self.model = self._searcher.backbone.label
         self.method = RERANKED if reranked else COSINE
         self.name = f"{self.model} {self.method}"
         self._reranked = reranked

@@ -99,7 +99,7 @@ class Extractor:
         """Make the feature of one image, shape (dimension,), of length 1. Raises ImageReadError."""
         content, name = open_source(image), name_of(image)
         data = read_bytes(content) if isinstance(content, Path) else content
-        wanted = Wanted((Fitted(self.backbone.preprocessing),), max_pixels=self._max_pixels)
+        wanted = Wanted((self.backbone.view,), max_pixels=self._max_pixels)
         pixels = view_safely(data, name, wanted).arrays[Fitted.name]["pixels"]
         feature: Floats = self.engine.features(pixels[np.newaxis])[0]
         return l2_normalize(feature)
@@ -142,8 +142,7 @@ class Extractor:
 
         with self._loader([maker.view for maker in self._makers if maker.view is not None]) as loader:
             for one in self._made(once(loader.load(files, lacking), remember), batch):
-                precision = None if one.feature is None else self.engine.precision
-                yield Extracted(one.key, one.sha256, one.feature, one.error, one.records, precision)
+                yield Extracted(one.key, one.sha256, one.feature, one.error, one.records)
 
     def _made(self, stream: Iterator[Loaded[Key]], batch: int | None) -> Iterator[Loaded[Key]]:
         """Add features and records to what was loaded, in order."""
@@ -165,7 +164,7 @@ class Extractor:
 
     def _loader(self, views: Sequence[View]) -> Loader:
         return Loader(
-            distinct([Fitted(self.backbone.preprocessing), *views]),
+            distinct([self.backbone.view, *views]),
             isolated=self._isolated,
             max_pixels=self._max_pixels,
             leave_own=self._leave_own,

@@ -28,6 +28,11 @@ def backbone_of(index: Index, *, weights: str | None = None) -> Backbone:
         )
     if weights is None:
         return backbone
+    if backbone.members:
+        raise IndexConflictError(
+            f"The index {index.directory} was made by {len(backbone.members)} networks ({backbone.name}), each with "
+            "its own weights: leave --weights out."
+        )
     chosen = named_by_user(weights, backbone.name)
     if not chosen.matches(backbone.weights):
         raise IndexConflictError(

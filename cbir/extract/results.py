@@ -21,8 +21,7 @@ class Extracted(Generic[Key]):
 
     Exactly one holds: `feature`, shape (dimension,), not normalised; `error`, where it could not be read; or
     neither, where the network was not run because something was known of the content (`sha256`). `records` are what
-    the extractor's makers made of it, by the names of columns, and `precision` is what a feature was computed in, as in
-    `Engine`.
+    the extractor's makers made of it, by the names of columns.
     """
 
     key: Key
@@ -30,4 +29,3 @@ class Extracted(Generic[Key]):
     feature: Floats | None = None
     error: ImageReadError | None = None
     records: Mapping[str, Records] = field(default_factory=dict)
-    precision: str | None = None

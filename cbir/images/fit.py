@@ -112,6 +112,12 @@ def fit(image: Image.Image, preprocessing: Preprocessing, box: Extent | None = N
     return np.asarray(band.resize((crop, crop), resampling, box=rows))
 
 
+def squash(image: Image.Image, preprocessing: Preprocessing, box: Extent | None = None) -> npt.NDArray[np.uint8]:
+    """Resize a whole RGB picture to a square, whatever its shape; else as `fit`."""
+    resampling = _RESAMPLING[preprocessing.interpolation]
+    return np.asarray(image.resize((preprocessing.crop, preprocessing.crop), resampling, box=box))
+
+
 def _rows(top: float, bottom: float, interpolation: str, scale: float, height: int) -> tuple[int, int]:
     """Find the first row, and the one after the last, for resizing those from `top` to `bottom` by `scale`."""
     reach = _REACH[interpolation] * max(scale, 1.0) + 1

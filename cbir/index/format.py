@@ -31,7 +31,8 @@ from cbir.index.values import (
 )
 from cbir.utils.opening import read_regular
 
-FORMAT = 1
+#: The format of an index, and of one by several networks or views, which an older cbir would search wrongly.
+FORMAT, FORMAT_OF_SEVERAL = 1, 2
 
 # What names of data files begin with, beside those of columns and of candidates.
 _BEGINNINGS = frozenset(("features", "files", "whitening", "refused"))
@@ -39,11 +40,6 @@ _BEGINNINGS = frozenset(("features", "files", "whitening", "refused"))
 # `meta.json` of seven million pictures, of which every fourth has gone, is as large; as many blocks as an index of a
 # billion billion pictures would have; numbers that a writer may have passed over since the last file that is there.
 _MOST_BYTES, _MOST_BLOCKS, _MOST_PASSED_OVER = 64 << 20, 100, 1_000_000
-
-#: The precision of features of which it was not noted, or of which this cbir does not know it.
-UNKNOWN = "unknown"
-
-_PRECISIONS = ("f16", "bf16", "f32", "f64")
 
 
 def is_writers(name: str) -> bool:
@@ -144,8 +140,7 @@ class Meta:
     again, so that a reader of an older state cannot mistake a file. `complete` is false between the commits of a
     run that has not come to its end. `ignore_case` is how `exclude` is meant; `mounts` are the folders below the
     root in which another file system began. `cosines` tells how alike the rows are, where that was sampled. `parts` is
-    None where nobody wanted any, `refused` where all could be taken. `precisions` are those that its features were
-    computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older cbir), as far as that was noted.
+    None where nobody wanted any, `refused` where all could be taken.
     """
 
     model: dict[str, Any]
@@ -163,7 +158,6 @@ class Meta:
     ignore_case: bool = False
     mounts: tuple[str, ...] = ()
     refused: RefusedEntry | None = None
-    precisions: tuple[str, ...] = ()
     format: int = field(default=FORMAT)
 
     @property
@@ -224,9 +218,10 @@ def load_meta(directory: Path) -> Meta:
     try:
         record = read_json(content)
         written_in = whole(record["format"])
-        if written_in > FORMAT:
+        if written_in > FORMAT_OF_SEVERAL:
             raise IndexDamagedError(
-                f"The index {directory} has format {written_in}, made by a newer cbir (this one reads up to {FORMAT}): "
+                f"The index {directory} has format {written_in}, made by a newer cbir (this one reads up to "
+                f"{FORMAT_OF_SEVERAL}): "
                 "upgrade cbir."
             )
         checksum = record.pop("checksum")
@@ -240,7 +235,7 @@ def load_meta(directory: Path) -> Meta:
 
 
 def _parse(record: dict[str, Any]) -> Meta:
-    if record["format"] != FORMAT:
+    if record["format"] not in (FORMAT, FORMAT_OF_SEVERAL):
         raise ValueError(f"unknown format {record['format']}")
     shortlist = record["shortlist"]
     # an older index has none of these
@@ -261,7 +256,7 @@ def _parse(record: dict[str, Any]) -> Meta:
         ignore_case=flag(record.get("ignore_case", False)),
         mounts=tuple(text(folder) for folder in sequence(record.get("mounts", ()), 100_000)),
         refused=None if refused is None else RefusedEntry.from_json(refused),
-        precisions=tuple(dict.fromkeys(map(_precision, sequence(record.get("precisions", ()), 100)))),
+        format=record["format"],
     )
     if meta.candidates and meta.candidates.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")
@@ -273,10 +268,6 @@ def _parse(record: dict[str, Any]) -> Meta:
     if not last < meta.next_number <= last + _MOST_PASSED_OVER:
         meta = meta.but(next_number=last + 1)
     return meta
-
-
-def _precision(name: object) -> str:
-    return name if isinstance(name, str) and name in _PRECISIONS else UNKNOWN
 
 
 def _checksum(record: dict[str, Any]) -> str:

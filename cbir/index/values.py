@@ -22,7 +22,7 @@ LONGEST_PATH, LONGEST_NAME = 32_767, 255
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 # What a description of a network holds is not looked into here, but has to be small and flat.
-_MOST_ITEMS, _DEEPEST = 200, 5
+_MOST_ITEMS, _DEEPEST = 300, 6
 
 
 def read_json(text: str) -> Any:

@@ -24,7 +24,7 @@ from cbir.images.scan import FoundFile
 from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.registry import content_columns
-from cbir.index.format import META, Meta, PartsEntry, load_meta
+from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, META, Meta, PartsEntry, load_meta
 from cbir.index.home import make_folder_of
 from cbir.index.lock import LOCK, exclusive, now
 from cbir.index.rights import Rights
@@ -50,7 +50,7 @@ WORTH_TELLING = 100
 class Options:
     """The options for making or refreshing an index.
 
-    `model`, `weights` and `engine` are as in `registry.choose` and `open_engine`; None leaves them to the
+    `model`, `weights`, `views` and `engine` are as in `backbone.choose` and `open_engine`; None leaves them to the
     index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
     says whether they take upper and lower case for the same, None that this stays as it was with these patterns.
     `repair` drops blocks, or their files of columns, that are damaged, so that their pictures are read again, and looks
@@ -62,6 +62,7 @@ class Options:
 
     model: str | None = None
     weights: str | None = None
+    views: int | None = None
     engine: str | None = None
     exclude: Sequence[str] | None = None
     ignore_case: bool | None = None
@@ -245,6 +246,7 @@ def index_folder(
     *,
     model: str | None = None,
     weights: str | None = None,
+    views: int | None = None,
     engine: str | None = None,
     exclude: Sequence[str] | None = None,
     ignore_case: bool | None = None,
@@ -263,6 +265,7 @@ def index_folder(
     options = Options(
         model=model,
         weights=weights,
+        views=views,
         engine=engine,
         exclude=exclude,
         ignore_case=ignore_case,
@@ -326,7 +329,7 @@ def _can_extract(extractor: Extractor) -> bool:
 
 def _backbone(index: Index | None, options: Options) -> Backbone:
     if index is None:
-        backbone, remark = choose(options.model, options.weights)
+        backbone, remark = choose(options.model, options.weights, options.views or 1)
         if remark:
             logger.info("%s", remark)
         if backbone.weights.source == "untrained":
@@ -338,12 +341,25 @@ def _backbone(index: Index | None, options: Options) -> Backbone:
             f"The index {index.directory} was made with {backbone.name}, not {options.model}: leave --model out, "
             "or make another index with --index NAME."
         )
+    if options.views not in (None, backbone.views):
+        raise IndexConflictError(
+            f"The index {index.directory} was made with --views {backbone.views}, not {options.views}: leave --views "
+            "out, or make another index with --index NAME."
+        )
     return backbone
 
 
 def _first_state(backbone: Backbone, root: Path) -> Meta:
     moment = now()
-    return Meta(backbone.to_json(), backbone.dimension, str(root), created=moment, updated=moment, complete=False)
+    return Meta(
+        backbone.to_json(),
+        backbone.dimension,
+        str(root),
+        created=moment,
+        updated=moment,
+        complete=False,
+        format=FORMAT if backbone.is_plain else FORMAT_OF_SEVERAL,
+    )
 
 
 def _exclude(options: Options, index: Index | None) -> Patterns:

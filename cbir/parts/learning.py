@@ -35,7 +35,7 @@ _GROWN = 10
 
 def general_name(backbone: Backbone) -> str | None:
     """Return what an index calls the whitening that comes with cbir; None where the network has none."""
-    return None if general(backbone) is None else _shipped_digest(backbone.name)
+    return None if general(backbone) is None else _shipped_digest(backbone.first.name)
 
 
 @functools.cache

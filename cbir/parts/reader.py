@@ -45,14 +45,14 @@ class Means:
 
 
 class PartReader:
-    """Reads parts of pictures with one backbone, which is loaded when the first picture needs it.
+    """Reads parts of pictures with a backbone's first network, which is loaded when the first picture needs it.
 
     `engine` is as in `open_engine`, or one that is shared. Its methods raise ModelError where the backbone has no
     maps of what is where in a picture.
     """
 
     def __init__(self, backbone: Backbone | str, *, engine: LazyEngine | str | None = None) -> None:
-        self._engine = lazy_engine(backbone, engine)
+        self._engine = lazy_engine(backbone, engine).first
         self.backbone = self._engine.backbone
 
     @property

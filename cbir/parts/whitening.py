@@ -202,7 +202,8 @@ def general(backbone: Backbone) -> Whitening | None:
 
     `scripts/learn_parts.py` makes it.
     """
-    return _shipped(backbone.name, backbone.weights.identity)
+    network = backbone.first
+    return _shipped(network.name, network.weights.identity)
 
 
 def shipped_content(network: str) -> bytes | None:

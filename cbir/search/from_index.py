@@ -26,7 +26,7 @@ def indexed_queries(index: Index, backbone: Backbone) -> Iterator[IndexedQuery]:
         f"network ({theirs.name}, not {backbone.name})": theirs.name == backbone.name,
         "number of features": theirs.dimension == backbone.dimension,
         "weights": theirs.weights.matches(backbone.weights),
-        "preprocessing": theirs.preprocessing == backbone.preprocessing,
+        "preprocessing, or other views": theirs.view == backbone.view,
     }
     for what, is_same in differences.items():
         if not is_same:

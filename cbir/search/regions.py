@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cbir.engines.joined import join
 from cbir.errors import ModelError
-from cbir.images.fit import fit
 from cbir.images.regions import Asked, Region, RegionOption, of_label, whole
 from cbir.parts.reader import PartReader, mean_of, network_size
 from cbir.utils.vectors import Floats, l2_normalize
@@ -71,10 +71,11 @@ class RegionExtractor:
         if self._has_map:
             try:
                 pixels = np.asarray(crop.resize(network_size(crop.size, _SIDE), Image.Resampling.BICUBIC))
-                return l2_normalize(mean_of(self._engine.opened().last_map(pixels[np.newaxis])[0], region)), region
+                maps = [one.opened().last_map(pixels[np.newaxis])[0] for one in self._engine.members]
+                return l2_normalize(join([mean_of(map_, region)[np.newaxis] for map_ in maps])[0]), region
             except ModelError:
                 self._has_map = False
-        fitted = fit(crop, self._engine.backbone.preprocessing)
+        fitted = self._engine.backbone.view.make(crop, (0, 0, *crop.size), crop.size)["pixels"]
         return l2_normalize(self._engine.opened().features(fitted[np.newaxis])[0]), region
 
     def part(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:

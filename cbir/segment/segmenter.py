@@ -29,7 +29,7 @@ MOST_SEGMENTS = 256
 
 
 class Segmenter:
-    """Segments pictures with one backbone, which is loaded once, when the first picture needs it.
+    """Segments pictures with a backbone's first network, which is loaded once, when the first picture needs it.
 
     `engine` is as in `open_engine`, or one that is shared. `method` is one of METHODS: "regions" merges superpixels,
     "kmeans" clusters hypercolumns. With `fast`, "regions" reads the picture at one size instead of two.
@@ -48,7 +48,7 @@ class Segmenter:
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"there is no method {method!r}: choose from {', '.join(METHODS)}")
-        self._engine = lazy_engine(backbone, engine)
+        self._engine = lazy_engine(backbone, engine).first
         self.backbone = self._engine.backbone
         self.method = method
         self._fast = fast

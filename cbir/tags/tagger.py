@@ -83,7 +83,7 @@ class Tagger:
         from cbir.backbones.head import open_classifier
         from cbir.extract.classes import EXACT, ClassMaker
 
-        backbone = describe(backbone) if isinstance(backbone, str) else backbone
+        backbone = (describe(backbone) if isinstance(backbone, str) else backbone).first
         self._choice = choice or Choice()
         # a single picture is not worth a process of its own to be decoded in; of many, one must not end the run
         self._extractor = Extractor(

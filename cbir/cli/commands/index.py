@@ -46,6 +46,7 @@ class IndexOptions(Given):
     root: Path | None
     model: str | None
     weights: str | None
+    views: int | None
     engine: str | None
     exclude: tuple[str, ...]
     ignore_case: bool | None
@@ -73,6 +74,7 @@ class IndexOptions(Given):
         return Options(
             model=self.model,
             weights=self.weights,
+            views=self.views,
             engine=self.engine,
             exclude=self.patterns,
             ignore_case=self.ignore_case,
@@ -92,6 +94,11 @@ class IndexOptions(Given):
 @click.option("--root", type=FilePath(), help="Where the pictures of an existing index are now, if they have moved.")
 @model_option
 @weights_option
+@click.option(
+    "--views",
+    type=click.IntRange(1, 2),
+    help="2: let the network see each picture twice, as usual and the whole squashed to a square. Remembered.",
+)
 @engine_option
 @click.option("--exclude", "-x", metavar="GLOB", multiple=True, help="Leave out names or paths that match. Remembered.")
 @click.option(
@@ -136,6 +143,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir index --index photos        # again, from cron
       cbir index photos/ --rehash      # has a disk changed something in silence?
       cbir index photos/ --parts       # pictures are found by parts, too
+      cbir index photos/ --views 2 --index better   # better matches, in twice the time
     """
     # between two batches of a network, a second thread would wait for work as busily as if it had some
     use_one_blas_thread()

@@ -76,10 +76,11 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "pictures": len(index),
         "model": meta.model.get("name"),
         "modalities": meta.model.get("modalities", ["image"]),
+        "views": meta.model.get("views", 1),
         "weights": meta.model.get("weights"),
         "dimension": meta.dimension,
-        "precisions": list(meta.precisions),
         "preprocessing": meta.model.get("preprocessing"),
+        **({"members": meta.model["members"]} if "members" in meta.model else {}),
         "exclude": list(meta.exclude),
         "ignore_case": meta.ignore_case,
         "created": meta.created,
@@ -104,15 +105,14 @@ def _print(record: dict[str, Any]) -> None:
     if "pictures" not in record:
         output.say(f"{record['index']}: damaged")
     else:
-        weights = record["weights"] if isinstance(record["weights"], dict) else {}
         root = record["root"] + ("" if record["root_exists"] else "  (not there now)")
         output.say(f"{record['index']}: {record['pictures']:,} pictures")
         of = "" if record["modalities"] == ["image"] else " of images and text"
+        views = "" if record["views"] == 1 else f", {record['views']} views"
         lines = [
             ("root", root),
             ("directory", record["directory"]),
-            ("backbone", f"{record['model']}, {record['dimension']} features{of}, weights {weights.get('source')}"),
-            ("precision", _precisions(record)),
+            ("backbone", f"{record['model']}{views}, {record['dimension']} features{of}, weights {_sources(record)}"),
             ("updated", record["updated"] + ("" if record["complete"] else "  (the last run was interrupted)")),
             (
                 "size",
@@ -131,6 +131,12 @@ def _print(record: dict[str, Any]) -> None:
         _print_line("  problem: ", problem)
 
 
+def _sources(record: dict[str, Any]) -> str:
+    """Tell where the weights of an index's networks came from."""
+    every = [record["weights"], *(one.get("weights") for one in record.get("members", ()) if isinstance(one, dict))]
+    return " and ".join(dict.fromkeys(str(one.get("source")) for one in every if isinstance(one, dict))) or "None"
+
+
 def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
     """A line that goes on below itself where the terminal ends."""
     text = output.printable(text)
@@ -138,15 +144,6 @@ def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
     lines = cells.wrap(text, max(width - len(start), 1)) if width is not None and wraps else [text]
     for number, line in enumerate(lines):
         output.say((" " * len(start) if number else start) + line)
-
-
-def _precisions(record: dict[str, Any]) -> str:
-    from cbir.index.format import UNKNOWN
-
-    noted = [one for one in record["precisions"] if one != UNKNOWN]
-    if not noted:
-        return "not noted by the cbir that made it"
-    return " and ".join(noted) + (", and not noted of older pictures" if UNKNOWN in record["precisions"] else "")
 
 
 def _excluded(record: dict[str, Any]) -> str:

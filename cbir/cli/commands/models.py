@@ -21,7 +21,12 @@ from cbir.cli.terminal.table import Column
     shell_complete=complete_model,
     help="Fetch the weights of a backbone now, for a machine that is offline later.",
 )
-@click.option("--all", "everything", is_flag=True, help="List `fake` too, and all of torchvision's (imports torch).")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="List `fake` and `fake_small` too, and all of torchvision's (imports torch).",
+)
 @json_option
 @verbosity_options
 def command(download: str | None, everything: bool, as_json: bool) -> None:
@@ -42,8 +47,9 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
 
     if download is not None:
         backbone = describe(download)
-        where = f"are in {backbone.weights.path}" if backbone.weights.path else "come with cbir"
-        output.say(f"The weights of {backbone.name} {where}.")
+        for network in backbone.networks:
+            where = f"are in {network.weights.path}" if network.weights.path else "come with cbir"
+            output.say(f"The weights of {network.name} {where}.")
         return
     names = list(KNOWN)
     if everything:

@@ -31,8 +31,9 @@ def complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """Names of networks."""
-    return _that_begin(MODELS, incomplete)
+    """Names of networks, also of one more after a plus."""
+    others, plus, _ = incomplete.rpartition("+")
+    return _that_begin([f"{others}{plus}{name}" for name in MODELS if name not in others.split("+")], incomplete)
 
 
 def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
