@@ -46,6 +46,19 @@ def _extraction() -> dict[str, Target]:
     return targets
 
 
+def _precision() -> dict[str, Target]:
+    targets = {}
+    for key, name in (("lite0", "efficientnet_lite0"), ("squeezenet", "squeezenet1_0")):
+
+        def bound(what: str, least: float, unit: str, at_least: bool = True, name: str = name) -> Target:
+            return Target(3, "precision", f"{name} against float32: {what}", least, unit, at_least)
+
+        targets[f"precision-{key}"] = bound("mean cosine", 0.999, "cosine")
+        targets[f"precision-{key}-ten"] = bound("the ten nearest that stay so", 0.96, "")
+        targets[f"precision-{key}-map"] = bound("change of photos' mean average precision", 0.002, "", False)
+    return targets
+
+
 def _segmentation() -> dict[str, Target]:
     def quality(what: str, bound: float, unit: str = "") -> Target:
         return Target(11, "segmentation", what, bound, unit, at_least=unit != "bits")
@@ -121,12 +134,7 @@ TARGETS: dict[str, Target] = {
     "large-rate": Target(2, "large", "resnet50, 12 megapixels: against the plain loop", 6.0, at_least=True),
     "large-mean": Target(2, "large", "features against a full decode's, mean", 0.999, "cosine", at_least=True),
     "large-worst": Target(2, "large", "features against a full decode's, worst", 0.995, "cosine", at_least=True),
-    "precision-lite0": Target(
-        3, "precision", "efficientnet_lite0 against float32, worst picture", 0.999, "cosine", at_least=True
-    ),
-    "precision-squeezenet": Target(
-        3, "precision", "squeezenet1_0 against float32, worst picture", 0.999, "cosine", at_least=True
-    ),
+    **_precision(),
     "start-help": Target(4, "startup", "cbir --help against import torch", 0.12),
     "start-known": Target(4, "startup", "search by an indexed picture against import torch", 0.25),
     "start-word": Target(4, "startup", "search by a word against search by an indexed picture", 2.0),

@@ -42,6 +42,8 @@ ENVIRONMENT = (
      "user's data folder (`$XDG_DATA_HOME`, else `~/.local/share` on Linux)."),
     ("CBIR_MODEL", "The backbone of new indexes, and of what needs no index, unless `--model` names one."),
     ("CBIR_ENGINE", "What runs networks, unless `--engine` says it: `auto`, `openvino` or `torch`."),
+    ("CBIR_PRECISION", "The numbers that networks are computed in, unless `--precision` says it: `auto`, `f32`, "
+     "`bf16` or `f16`."),
     ("CBIR_WEIGHTS_MIRROR", "The address of a folder that weights are downloaded from, in place of torchvision's own."),
     ("XDG_CACHE_HOME", "Where `cbir/`, the folder of compiled networks and what else can be made again, is kept. "
      "Default: `~/.cache` on Linux."),

@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +24,14 @@ import openvino
 from cbir.backbones.backbone import Backbone
 from cbir.engines.engine import Engine, Features, Images
 from cbir.engines.precision import (
-    LEAST_COSINE,
-    LEAST_COSINE_OF_MAPS,
     Choice,
+    Trial,
     choose,
     compiled_folder,
     drawn_images,
     read_choice,
 )
+from cbir.errors import EngineError
 from cbir.utils.cache import keep, kept
 from cbir.utils.vectors import l2_normalize
 
@@ -50,8 +51,14 @@ _MOST_BYTES = 16 << 30
 #: The largest batch. Larger ones gain nothing, and their maps do not fit into the processor's cache.
 _MOST = 16
 
-#: Graphs whose precision is measured, and how near float32 they must stay; the others are computed as features are.
-_LEAST_COSINES = {"features": LEAST_COSINE, "place_maps": LEAST_COSINE_OF_MAPS}
+#: Graphs whose precision is measured, and when one is near enough to float32.
+_IS_ENOUGH: dict[str, Callable[[Trial], bool]] = {
+    "features": lambda trial: trial.finds_the_same,
+    "place_maps": lambda trial: trial.keeps_maps,
+}
+
+#: Images that features are tried on: each has 31 others to be near to.
+_TRIED = 32
 
 #: Images that the maps of places are tried on, and their sides.
 _LARGER = (4, 320)
@@ -64,25 +71,32 @@ class OpenVINOEngine(Engine):
     """An engine that compiles a backbone for this processor, graph by graph as they are asked for.
 
     With `many`, several batches are computed side by side, each on a part of the cores: these then never wait for each
-    other in the middle of a layer, also while pictures are decoded on them. A single batch is slower for it.
+    other in the middle of a layer, also while pictures are decoded on them. A single batch is slower for it. Images are
+    computed in the `precision` of that name, by default the fastest in which searches find the same; EngineError where
+    this processor has it not.
     """
 
-    def __init__(self, backbone: Backbone, *, many: bool = False) -> None:
+    def __init__(self, backbone: Backbone, *, many: bool = False, precision: str | None = None) -> None:
         self._backbone = backbone
         self._core = openvino.Core()
-        self._capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-        self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {self._capabilities}"
+        capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        self._precisions = ["f32", *(name for name, known_as in _CAPABILITIES.items() if known_as in capabilities)]
+        if precision is not None and precision not in self._precisions:
+            there = " and ".join(self._precisions)
+            raise EngineError(f"This processor does not compute in {precision} with OpenVINO, only in {there}.")
+        self._insisted = precision
+        self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {capabilities}"
         self._hint = "THROUGHPUT" if many else "LATENCY"
         self._loading = threading.Lock()
         self._graphs: dict[str, _Requests] = {}
-        self._choices = {graph: read_choice(self._choice_file(graph)) for graph in _LEAST_COSINES}
+        self._choices = {graph: read_choice(self._choice_file(graph)) for graph in _IS_ENOUGH}
         compiled = self._load("features")
         # one more than are computed, so that the next is there when one is done
         self.depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
         self._graphs["features"] = _Requests(compiled, self.depth)
         choice = self._choices["features"]
         assert choice is not None  # made when the graph was loaded, at the latest
-        self.precision, self.batch = choice.precision, choice.batch
+        self.precision, self.batch = self._precision_of("features"), choice.batch
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self.precision}"
 
     def start(self, images: Images) -> Callable[[], Features]:
@@ -141,14 +155,15 @@ class OpenVINOEngine(Engine):
         return compiled
 
     def _precision_of(self, graph: str) -> str:
-        if graph == "text":
-            return "f32"  # texts are few and short
         choice = self._choices[_chosen_by(graph)]
-        return choice.precision if choice else "f32"
+        if graph == "text" or choice is None:
+            return "f32"  # texts are few and short
+        if self._insisted is not None:
+            return self._insisted
+        return choice.precision if graph in _IS_ENOUGH else choice.exact
 
     def _choose_precision(self, graph: str, model: openvino.Model) -> Choice:
         """Measure the precisions of this processor with `model`, the graph of that name, and note the choice."""
-        tried = ["f32", *(name for name, known_as in _CAPABILITIES.items() if known_as in self._capabilities)]
 
         def runner(name: str) -> Callable[[Images], Features]:
             request = self._core.compile_model(model, "CPU", _settings(name, "LATENCY")).create_infer_request()
@@ -160,9 +175,9 @@ class OpenVINOEngine(Engine):
 
             return run
 
-        run = {name: runner(name) for name in tried}
-        images = drawn_images(*((_MOST, self._backbone.preprocessing.crop) if graph == "features" else _LARGER))
-        choice = choose(run, images, _LEAST_COSINES[graph])
+        run = {name: partial(runner, name) for name in self._precisions}
+        images = drawn_images(*((_TRIED, self._backbone.preprocessing.crop) if graph == "features" else _LARGER))
+        choice = choose(run, images, _IS_ENOUGH[graph])
         with contextlib.suppress(OSError):  # what cannot be kept is told where the compiled model is
             keep(self._choice_file(graph), json.dumps(choice.to_json()).encode("ascii"))
         logger.debug("Tried on this processor: %s", choice)
@@ -179,7 +194,7 @@ class OpenVINOEngine(Engine):
 
 def _chosen_by(graph: str) -> str:
     """Return the graph by which the precision of `graph` is chosen."""
-    return graph if graph in _LEAST_COSINES else "features"
+    return graph if graph in _IS_ENOUGH else "features"
 
 
 def _settings(precision: str, hint: str) -> dict[str, str]:

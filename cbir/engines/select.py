@@ -26,21 +26,31 @@ WORTH_STREAMS = 16
 
 NAMES = ("auto", "openvino", "torch")
 
+#: Numbers that images may be computed in.
+PRECISIONS = ("auto", "f32", "bf16", "f16")
+
 
 def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int = 1) -> Engine:
     """Open the best engine here for `backbone` and about `expected` images.
 
-    `engine` is one of NAMES (default: `$CBIR_ENGINE`, else "auto"). "auto" takes torch where there is a CUDA
-    device and enough to do, else OpenVINO; where the device fails, OpenVINO does the work, where OpenVINO is missing or
-    fails, torch, and a line says so. "openvino" and "torch" insist.
+    `engine` is one of NAMES (default: `$CBIR_ENGINE`, else "auto"), and may end in a precision, ":f32", say, of
+    PRECISIONS (default: `$CBIR_PRECISION`, else "auto", the fastest in which searches find the same). "auto" takes
+    torch where there is a CUDA device and enough to do, else OpenVINO; where the device fails, OpenVINO does the work,
+    where OpenVINO is missing or fails, torch, and a line says so. "openvino" and "torch" insist, and so does a
+    precision.
     """
+    engine, _, ending = (engine or "").partition(":")
     engine = engine or os.environ.get("CBIR_ENGINE") or "auto"
     if engine not in NAMES:
         raise EngineError(f"There is no engine {engine!r}: choose from {', '.join(NAMES)}.")
+    numbers = ending or os.environ.get("CBIR_PRECISION") or "auto"
+    if numbers not in PRECISIONS:
+        raise EngineError(f"There is no precision {numbers!r}: choose from {', '.join(PRECISIONS)}.")
+    precision = None if numbers == "auto" else numbers
     if not backbone.is_plain:
         from cbir.engines.joined import JoinedEngine
 
-        engines = [open_engine(one, engine=engine, expected=expected) for one in backbone.networks]
+        engines = [open_engine(one, engine=f"{engine}:{numbers}", expected=expected) for one in backbone.networks]
         return JoinedEngine(backbone, engines)
     if backbone.name in FAKES:
         if engine != "auto":
@@ -49,20 +59,20 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
 
         return FakeEngine(backbone)
     if engine == "torch":
-        return _torch_engine(backbone)
+        return _torch_engine(backbone, precision)
     if engine == "auto" and expected >= WORTH_CUDA and has_cuda():
         try:
-            on_torch = _torch_engine(backbone)
+            on_torch = _torch_engine(backbone, precision)
             if on_torch.device.type == "cuda":  # a driver may be there, and a torch without CUDA
                 on_torch.try_out()
                 return on_torch
-        except RuntimeError as error:  # its memory is taken by others, or it is too old for this torch
+        except (RuntimeError, EngineError) as error:  # its memory is taken by others, or it is too old for this torch
             reason = _first_line(error)
             logger.warning("The graphics card cannot run %s here (%s); the processor does it.", backbone.name, reason)
     try:
         from cbir.engines.openvino_engine import OpenVINOEngine
 
-        return OpenVINOEngine(backbone, many=expected >= WORTH_STREAMS)
+        return OpenVINOEngine(backbone, many=expected >= WORTH_STREAMS, precision=precision)
     except CbirError:
         raise  # of weights, not of OpenVINO: torch would fail alike
     except Exception as error:
@@ -71,7 +81,7 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
         logger.warning(
             "OpenVINO cannot run %s here (%s); torch does it, more slowly.", backbone.name, _first_line(error)
         )
-        return _torch_engine(backbone)
+        return _torch_engine(backbone, precision)
 
 
 def has_cuda() -> bool:
@@ -84,10 +94,10 @@ def has_cuda() -> bool:
     return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
 
 
-def _torch_engine(backbone: Backbone) -> TorchEngine:
+def _torch_engine(backbone: Backbone, precision: str | None) -> TorchEngine:
     from cbir.engines.torch_engine import TorchEngine
 
-    return TorchEngine(backbone)
+    return TorchEngine(backbone, precision)
 
 
 def _first_line(error: Exception) -> str:

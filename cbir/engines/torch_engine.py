@@ -11,27 +11,40 @@ import torch
 from cbir.backbones.backbone import Backbone
 from cbir.backbones.network import LastMap, Network, PlaceMaps, Stages
 from cbir.engines.engine import Engine, Features, Images
+from cbir.errors import EngineError
+
+# How torch and people call precisions.
+_PRECISIONS = {
+    "f32": (torch.float32, "float32"),
+    "bf16": (torch.bfloat16, "bfloat16"),
+    "f16": (torch.float16, "half precision"),
+}
 
 
 class TorchEngine(Engine):
-    """An engine that runs a backbone in torch. On CUDA in half precision and channels-last, fed from pinned memory."""
+    """An engine that runs a backbone in torch, on CUDA channels-last, fed from pinned memory.
 
-    def __init__(self, backbone: Backbone) -> None:
+    It computes in the `precision` of that name, by default in half precision on CUDA; EngineError on a CPU, where it
+    computes in float32, if that is another.
+    """
+
+    def __init__(self, backbone: Backbone, precision: str | None = None) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.depth = 2
         self.batch = 128 if self.device.type == "cuda" else 16
         self._backbone = backbone
         self.network = backbone.build()
-        if self.device.type == "cuda":
-            # only the network proper: its input is normalised in float32 before it is cast
-            self.network.headless.half()
+        self.precision = precision or ("f16" if self.device.type == "cuda" else "f32")
+        if self.device.type == "cpu" and self.precision != "f32":
+            raise EngineError(f"torch computes in f32 on a processor, not in {self.precision}.")
+        # only the network proper: its input is normalised in float32 before it is cast
+        dtype, name = _PRECISIONS[self.precision]
+        self.network.headless.to(dtype)
         self.network = self.network.to(self.device).to(memory_format=torch.channels_last)
         self._making = threading.Lock()
         self._made: dict[Callable[[Network], torch.nn.Module], torch.nn.Module] = {}
         device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
-        self.precision = "f16" if self.device.type == "cuda" else "f32"
-        precision = "half precision" if self.device.type == "cuda" else "float32"
-        self.description = f"torch {torch.__version__}, {device}, {precision}"
+        self.description = f"torch {torch.__version__}, {device}, {name}"
 
     def try_out(self) -> None:
         """Compute a whole batch, halved until the card has memory for it; RuntimeError where it can do none."""

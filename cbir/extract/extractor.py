@@ -142,7 +142,8 @@ class Extractor:
 
         with self._loader([maker.view for maker in self._makers if maker.view is not None]) as loader:
             for one in self._made(once(loader.load(files, lacking), remember), batch):
-                yield Extracted(one.key, one.sha256, one.feature, one.error, one.records)
+                precision = None if one.feature is None else self.engine.precision
+                yield Extracted(one.key, one.sha256, one.feature, one.error, one.records, precision)
 
     def _made(self, stream: Iterator[Loaded[Key]], batch: int | None) -> Iterator[Loaded[Key]]:
         """Add features and records to what was loaded, in order."""

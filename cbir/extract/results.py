@@ -21,7 +21,8 @@ class Extracted(Generic[Key]):
 
     Exactly one holds: `feature`, shape (dimension,), not normalised; `error`, where it could not be read; or
     neither, where the network was not run because something was known of the content (`sha256`). `records` are what
-    the extractor's makers made of it, by the names of columns.
+    the extractor's makers made of it, by the names of columns, and `precision` is what a feature was computed in, as in
+    `Engine`.
     """
 
     key: Key
@@ -29,3 +30,4 @@ class Extracted(Generic[Key]):
     feature: Floats | None = None
     error: ImageReadError | None = None
     records: Mapping[str, Records] = field(default_factory=dict)
+    precision: str | None = None

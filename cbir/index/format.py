@@ -41,6 +41,11 @@ _BEGINNINGS = frozenset(("features", "files", "whitening", "refused"))
 # billion billion pictures would have; numbers that a writer may have passed over since the last file that is there.
 _MOST_BYTES, _MOST_BLOCKS, _MOST_PASSED_OVER = 64 << 20, 100, 1_000_000
 
+#: The precision of features of which it was not noted, or of which this cbir does not know it.
+UNKNOWN = "unknown"
+
+_PRECISIONS = ("f16", "bf16", "f32", "f64")
+
 
 def is_writers(name: str) -> bool:
     """Tell whether a name is one of a writer's files, which may be left over when it is killed."""
@@ -140,7 +145,8 @@ class Meta:
     again, so that a reader of an older state cannot mistake a file. `complete` is false between the commits of a
     run that has not come to its end. `ignore_case` is how `exclude` is meant; `mounts` are the folders below the
     root in which another file system began. `cosines` tells how alike the rows are, where that was sampled. `parts` is
-    None where nobody wanted any, `refused` where all could be taken.
+    None where nobody wanted any, `refused` where all could be taken. `precisions` are those that its features were
+    computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older cbir), as far as that was noted.
     """
 
     model: dict[str, Any]
@@ -158,6 +164,7 @@ class Meta:
     ignore_case: bool = False
     mounts: tuple[str, ...] = ()
     refused: RefusedEntry | None = None
+    precisions: tuple[str, ...] = ()
     format: int = field(default=FORMAT)
 
     @property
@@ -256,6 +263,7 @@ def _parse(record: dict[str, Any]) -> Meta:
         ignore_case=flag(record.get("ignore_case", False)),
         mounts=tuple(text(folder) for folder in sequence(record.get("mounts", ()), 100_000)),
         refused=None if refused is None else RefusedEntry.from_json(refused),
+        precisions=tuple(dict.fromkeys(map(_precision, sequence(record.get("precisions", ()), 100)))),
         format=record["format"],
     )
     if meta.candidates and meta.candidates.rows > meta.rows:
@@ -268,6 +276,14 @@ def _parse(record: dict[str, Any]) -> Meta:
     if not last < meta.next_number <= last + _MOST_PASSED_OVER:
         meta = meta.but(next_number=last + 1)
     return meta
+
+
+def _precision(name: object) -> str:
+    """Check one precision, or those of several networks with `+` between them."""
+    if not isinstance(name, str):
+        return UNKNOWN
+    parts = name.split("+", len(_PRECISIONS))
+    return name if len(set(parts)) == len(parts) and set(parts) <= set(_PRECISIONS) else UNKNOWN
 
 
 def _checksum(record: dict[str, Any]) -> str:

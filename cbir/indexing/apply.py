@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cbir.errors import DecodersError, IndexDamagedError, OwnOutputError
 from cbir.extract.results import Extracted
@@ -16,7 +17,7 @@ from cbir.index.columns.column import Column, Records
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.times import CHANGED
 from cbir.index.files import FileRecord
-from cbir.index.format import PartsEntry
+from cbir.index.format import UNKNOWN, PartsEntry
 from cbir.index.refused import OWN, SKIPPED, Refused
 from cbir.index.rewrite import Stored
 from cbir.index.writer import Writer
@@ -55,12 +56,13 @@ def carry_out(
     report.as_before = {path for path, _ in plan.as_before}
     report.unreadable_folders = list(plan.scan.unreadable)
     report.unmounted_folders = plan.unmounted
-    remembered = {
+    remembered: dict[str, Any] = {
         "root": str(root),
         "exclude": exclude.patterns,
         "ignore_case": exclude.ignore_case,
         "mounts": plan.mounts,
         "parts": parts,
+        "precisions": writer.meta.precisions or ((UNKNOWN,) if writer.meta.rows else ()),
     }
     # None where what is stored is not to be held against
     noted = plan.refused_before if plan.refused_before or writer.meta.refused is None else None
@@ -89,6 +91,8 @@ def carry_out(
                         writer.invalidate(plan.gone)
                         has_come_to_again = True
                     _settle(result, plan, writer, report, missing)
+                    if result.precision not in (None, *remembered["precisions"]):
+                        remembered["precisions"] = (*remembered["precisions"], result.precision)
                     if commits.is_due(writer.uncommitted):
                         with commits.committing():
                             keep()

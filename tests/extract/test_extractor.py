@@ -36,7 +36,7 @@ def sha256(data):
 class MeanColour:
     """An engine whose features are a picture's mean colour; it remembers how many pictures each call had."""
 
-    description, batch, depth = "mean colour", 4, 2
+    description, precision, batch, depth = "mean colour", "f32", 4, 2
 
     def __init__(self):
         self.calls = []
@@ -205,8 +205,8 @@ def test_the_engine_is_opened_once_with_what_was_asked_for(bundled, monkeypatch)
 # --- with the network
 
 
-def test_features_are_those_of_torch(extractor, bundled, photo_folder):
-    root = photo_folder(20)
+def test_features_are_those_of_torch(bundled, photo_folder):
+    root, extractor = photo_folder(20), Extractor(bundled, engine="auto:f32")
     paths = sorted(root.iterdir())
     results = list(extractor.run((path.name, path) for path in paths))
     pictures = np.stack([fit(decode(path.read_bytes(), name=""), bundled.preprocessing) for path in paths])
@@ -244,11 +244,12 @@ def test_different_pictures_have_different_features(extractor, draw_picture):
         ((1100, 2400), (550, 1200)),
     ],
 )
-def test_a_reduced_decode_keeps_the_feature(extractor, bundled, draw_picture, size, decoded):
+def test_a_reduced_decode_keeps_the_feature(bundled, draw_picture, size, decoded):
     data = jpeg(draw_picture(3, (400, 300)).resize(size, Image.Resampling.BICUBIC), quality=90)
     reduced, _ = decode_reduced(data, name="", at_least=bundled.preprocessing.decode_at_least)
     assert reduced.size == decoded
     whole = fit(decode(data, name=""), bundled.preprocessing)
+    extractor = Extractor(bundled, engine="auto:f32")
     expected = l2_normalize(extractor.engine.features(whole[np.newaxis])[0])
     assert extractor.feature(data) @ expected >= 0.999
 

@@ -38,6 +38,7 @@ class ToyEngine:
     """Features without a network: a random projection of the coarse picture, one by one, whatever the batch."""
 
     description = "random projection"
+    precision = "f32"
     batch = 4
     depth = 1
 

@@ -79,6 +79,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "views": meta.model.get("views", 1),
         "weights": meta.model.get("weights"),
         "dimension": meta.dimension,
+        "precisions": list(meta.precisions),
         "preprocessing": meta.model.get("preprocessing"),
         **({"members": meta.model["members"]} if "members" in meta.model else {}),
         "exclude": list(meta.exclude),
@@ -113,6 +114,7 @@ def _print(record: dict[str, Any]) -> None:
             ("root", root),
             ("directory", record["directory"]),
             ("backbone", f"{record['model']}{views}, {record['dimension']} features{of}, weights {_sources(record)}"),
+            ("precision", _precisions(record)),
             ("updated", record["updated"] + ("" if record["complete"] else "  (the last run was interrupted)")),
             (
                 "size",
@@ -144,6 +146,15 @@ def _print_line(start: str, text: str, *, wraps: bool = True) -> None:
     lines = cells.wrap(text, max(width - len(start), 1)) if width is not None and wraps else [text]
     for number, line in enumerate(lines):
         output.say((" " * len(start) if number else start) + line)
+
+
+def _precisions(record: dict[str, Any]) -> str:
+    from cbir.index.format import UNKNOWN
+
+    noted = [one for one in record["precisions"] if one != UNKNOWN]
+    if not noted:
+        return "not noted by the cbir that made it"
+    return " and ".join(noted) + (", and not noted of older pictures" if UNKNOWN in record["precisions"] else "")
 
 
 def _excluded(record: dict[str, Any]) -> str:

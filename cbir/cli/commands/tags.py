@@ -37,7 +37,7 @@ logger = logging.getLogger("cbir")
 
 RULES = (
     Rule(
-        ("engine", "model", "weights"),
+        ("engine", "precision", "model", "weights"),
         "{said} cannot be used with --index, which needs no network.",
         beside=("index_name",),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -62,11 +63,26 @@ weights_option = click.option(
     help="A state dict for the backbone, or `untrained` for seeded random numbers.",
 )
 
-engine_option = click.option(
-    "--engine",
-    type=click.Choice(["auto", "openvino", "torch"]),
-    help="What runs the network. Default: $CBIR_ENGINE, else auto (CUDA if it pays, else OpenVINO).",
-)
+
+def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--engine` and `--precision`; the command is given both as `engine`, as `engines.select.open_engine` takes it."""
+
+    @functools.wraps(command)
+    def with_engine(*args: Any, engine: str | None, precision: str | None, **options: Any) -> Any:
+        return command(*args, engine=f"{engine or ''}:{precision}" if precision else engine, **options)
+
+    with_precision = click.option(
+        "--precision",
+        type=click.Choice(["auto", "f32", "bf16", "f16"]),
+        help="The numbers that a network is computed in. Default: $CBIR_PRECISION, else auto (the fastest in which "
+        "searches find the same).",
+    )(with_engine)
+    return click.option(
+        "--engine",
+        type=click.Choice(["auto", "openvino", "torch"]),
+        help="What runs the network. Default: $CBIR_ENGINE, else auto (CUDA if it pays, else OpenVINO).",
+    )(with_precision)
+
 
 force_option = click.option(
     "--force", is_flag=True, is_eager=True, help="Write over files that cbir did not make, too."
