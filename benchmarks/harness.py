@@ -69,10 +69,10 @@ def take_turns(first: Callable[[], float], second: Callable[[], float], rounds: 
     return pair
 
 
-def timed(function: Callable[..., object], *arguments: object) -> float:
+def timed(function: Callable[..., object], *arguments: object, **options: object) -> float:
     """The seconds that one call takes."""
     started = time.perf_counter()
-    function(*arguments)
+    function(*arguments, **options)
     return time.perf_counter() - started
 
 
@@ -82,9 +82,13 @@ def cbir_command() -> list[str]:
     return [script] if script else [sys.executable, "-m", "cbir"]
 
 
-def run_command(arguments: Sequence[str | Path]) -> str:
-    """Run a command to its end and return what it prints; RuntimeError, with its last words, where it fails."""
-    done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, check=False)
+def run_command(arguments: Sequence[str | Path], **variables: str) -> str:
+    """Run a command to its end and return what it prints; RuntimeError, with its last words, where it fails.
+
+    Its environment is this process's, with `variables`.
+    """
+    environment = {**os.environ, **variables}
+    done = subprocess.run(list(map(str, arguments)), env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, arguments))} exited with {done.returncode}: {done.stderr[-800:]}")
     return done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from benchmarks import collection, pictures, plain
 from benchmarks.extraction import weights_of
 from benchmarks.harness import Settings, alone, cbir_command, run_command, take_turns, timed
 from benchmarks.results import Result, measured
+from cbir.backbones.catalog import BUNDLED
 
 PLAIN = Path(plain.__file__)
 
@@ -37,6 +39,25 @@ def run(settings: Settings) -> Iterator[Result]:
     run_command(new)  # compiles the network if this machine has not yet
     bare: list[str | Path] = [sys.executable, PLAIN, collection.BACKBONE, str(weights), files[15]]
     yield _pair("start-new", new, bare, settings.pick(7, 2), f"{rows:,} rows")
+    yield from _first_use(settings, files[0])
+
+
+def _first_use(settings: Settings, picture: Path) -> Iterator[Result]:
+    """Index one picture by the bundled network, which is prepared for that, and by one that is ready, by turns."""
+    folder = pictures.folder_of([picture], settings.scratch / "one")
+    directory = settings.scratch / "indexes" / "first"
+    command: list[str | Path] = [*cbir_command(), "index", folder, "--index", directory, "--model", BUNDLED]
+
+    def index(cache: Path, is_empty: bool) -> float:
+        for made in (directory, *([cache] if is_empty else [])):
+            shutil.rmtree(made, ignore_errors=True)
+        return timed(run_command, command, XDG_CACHE_HOME=str(cache))
+
+    empty, full = (settings.scratch / f"cache-{name}" for name in ("empty", "full"))
+    pair = take_turns(partial(index, empty, True), partial(index, full, False), settings.pick(9, 3))
+    seconds = f"{median(pair.first):.3f} s with an empty cache, {median(pair.second):.3f} s with a full one"
+    yield measured("start-first", median(pair.first), seconds, seconds=pair.to_json())
+    yield measured("start-first-ratio", pair.ratio, seconds, seconds=pair.to_json())
 
 
 def _pair(key: str, ours: Sequence[str | Path], theirs: Sequence[str | Path], rounds: int, details: str = "") -> Result:

@@ -46,6 +46,10 @@ class ModelError(CbirError):
     """There is no such backbone, or it cannot do what was asked of it."""
 
 
+class TorchMissingError(ModelError):
+    """Something needs torch and torchvision, which are not installed."""
+
+
 class WeightsError(CbirError):
     """A backbone's weights are missing, cannot be downloaded or do not fit."""
 

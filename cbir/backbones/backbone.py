@@ -12,13 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from cbir.backbones.catalog import BUNDLED, KNOWN, MODALITIES, PREFERRED, Known
-from cbir.backbones.families import FAMILIES, TextFamily, Tokens, family_of
+from cbir.backbones.families import (
+    FAMILIES,
+    Family,
+    GraphFamily,
+    TextFamily,
+    Tokens,
+    check_family,
+    family_of,
+)
 from cbir.backbones.weights import Weights, WeightsFile, hub_file, is_remembered, remember
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
 from cbir.images.fitted import Fitted, Framing
+from cbir.utils.packages import has_torch
 
 if TYPE_CHECKING:
+    import openvino
     from torch import nn
 
     from cbir.backbones.network import Network
@@ -133,12 +143,25 @@ class Backbone:
             raise ValueError(f"impossible modalities of {name}: {reprlib.repr(modalities)}")
         return cls(name, dimension, preprocessing, weights, tuple(modalities))
 
+    def build_graph(self, graph: str) -> openvino.Model | None:
+        """Build a graph for OpenVINO, as of `GraphFamily`; None where the network has to be converted from torch.
+
+        Errors as of `build`.
+        """
+        family = self._checked_family()
+        if not hasattr(family, "build_graph"):
+            return None
+        return cast(GraphFamily, family).build_graph(self.name, self.weights, self.preprocessing, graph)
+
     def build(self) -> Network:
         """Build the network in torch, float32, in evaluation mode, with its weights (read and checked).
 
         WeightsError where they are not to be had, or only an index wants random ones in a network that may be of any
         size; ModelError where its preprocessing is another network's.
         """
+        return self._checked_family().build(self.name, self.weights, self.preprocessing)
+
+    def _checked_family(self) -> Family:
         weights = self.weights
         is_wanted = self.name in KNOWN or weights.is_chosen or is_remembered(weights.identity, self.name)
         if weights.source == "untrained" and not is_wanted:
@@ -146,7 +169,7 @@ class Backbone:
                 f"The index says that it was made by an untrained {self.name}, which was not used here before. "
                 "If you want that, say so once with --weights untrained."
             )
-        return family_of(self.name).build(self.name, weights, self.preprocessing)
+        return family_of(self.name)
 
     def build_text(self) -> nn.Module:
         """Build the text encoder in torch, from `tokens` to features (n, dimension). ModelError where there is none."""
@@ -175,7 +198,8 @@ def choose(name: str | None = None, weights: str | None = None, views: int = 1) 
     remark = None
     if name is None:
         preferred = KNOWN[PREFERRED].weights
-        if weights is None and isinstance(preferred, WeightsFile) and os.path.isfile(hub_file(preferred)):
+        is_here = isinstance(preferred, WeightsFile) and os.path.isfile(hub_file(preferred))
+        if weights is None and is_here and has_torch():
             name = PREFERRED
             remark = f"Using {name}, whose weights are on this machine. Another network: --model {BUNDLED}."
         else:
@@ -220,6 +244,7 @@ def _joined(members: Sequence[Backbone]) -> Backbone:
 
 def _describe_one(name: str, weights: str | None = None) -> Backbone:
     """Describe one network that sees one view."""
+    check_family(name)  # before anything is downloaded
     known = known_of(name)
     chosen = known.own_weights() if weights is None else named_by_user(weights, name)
     return Backbone(name, known.dimension, known.preprocessing, chosen, known.modalities)

@@ -1,129 +1,23 @@
-"""EfficientNet-Lite0, Lite1 and Lite2, after Google's description (tensorflow/tpu, models/official/efficientnet/lite).
-
-EfficientNets without squeeze-and-excite, with ReLU6 in place of swish, stem and head at fixed width and the first and
-last group at fixed depth. The weights were trained in TensorFlow, hence BatchNorm's epsilon and the asymmetric padding.
-"""
+"""The family of EfficientNet-Lite. Neither its weights nor its graphs for OpenVINO need torch."""
 
 from __future__ import annotations
 
-import math
-from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+import numpy as np
 
 from cbir.backbones.catalog import KNOWN, Known
-from cbir.backbones.network import Network
-from cbir.backbones.weights import UNTRAINED_SEED, Weights, fill, head_in, load_state_dict
+from cbir.backbones.efficientnet_lite_plan import shapes
+from cbir.backbones.state_dict import StateDict, read_state_dict
+from cbir.backbones.weights import Weights, check_fit, head_in
 from cbir.images.fit import Preprocessing
+from cbir.utils.packages import check_torch
 from cbir.utils.vectors import Floats
 
-# Factors of the channels and of the blocks of each group
-_SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite1": (1.0, 1.1), "efficientnet_lite2": (1.1, 1.2)}
+if TYPE_CHECKING:
+    import openvino
 
-# (blocks, kernel, stride of the first, expansion, channels): the groups of Tan and Le 2019, table 1
-_GROUPS = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
-_STEM_CHANNELS, _FEATURES, _CLASSES = 32, 1280, 1000
-_CHANNELS_MULTIPLE = 8
-_EPSILON = 1e-3
-
-_Groups = tuple[tuple[int, int, int, int, int], ...]
-
-
-class _SamePadConv(nn.Module):
-    """A convolution with TensorFlow's "same" padding.
-
-    At stride 2 and an even side that padding is one pixel larger at the bottom and right: (0, 1) for a 3 × 3 kernel,
-    (1, 2) for 5 × 5. Tracing makes it a constant of the graph, which holds for all sides that are multiples of 32, and
-    else for the side that was traced.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.asymmetric = stride != 1
-        self.kernel, self.stride = kernel, stride
-        self.conv = nn.Conv2d(
-            inputs, outputs, kernel, stride, padding=0 if self.asymmetric else kernel // 2, groups=groups, bias=False
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.asymmetric:
-            x = nn.functional.pad(x, (*self._padding(int(x.shape[3])), *self._padding(int(x.shape[2]))))
-        result: torch.Tensor = self.conv(x)
-        return result
-
-    def _padding(self, side: int) -> tuple[int, int]:
-        total = max(self.kernel - (side % self.stride or self.stride), 0)
-        return total // 2, total - total // 2
-
-
-class _Block(nn.Module):
-    """An inverted residual: widen by 1 × 1, filter each channel, narrow by 1 × 1; plus the input where it fits."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        wide = inputs * expansion
-        self.widens = expansion != 1
-        if self.widens:
-            self.expand_conv = _SamePadConv(inputs, wide, 1)
-            self.bn0 = nn.BatchNorm2d(wide, eps=_EPSILON)
-        self.depthwise_conv = _SamePadConv(wide, wide, kernel, stride, groups=wide)
-        self.bn1 = nn.BatchNorm2d(wide, eps=_EPSILON)
-        self.project_conv = _SamePadConv(wide, outputs, 1)
-        self.bn2 = nn.BatchNorm2d(outputs, eps=_EPSILON)
-        self.is_residual = stride == 1 and inputs == outputs
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x
-        if self.widens:
-            y = nn.functional.relu6(self.bn0(self.expand_conv(y)))
-        y = nn.functional.relu6(self.bn1(self.depthwise_conv(y)))
-        y = self.bn2(self.project_conv(y))
-        result: torch.Tensor = x + y if self.is_residual else y
-        return result
-
-
-class EfficientNetLite(nn.Module):
-    """The whole network of that name; `forward` stops at the 1280 pooled features, `classify` goes on to 1,000 logits.
-
-    Takes normalised pictures of shape (n, 3, height, width).
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        groups = _groups(*_SCALES[name])
-        #: The last block of each resolution; the head after them widens to 1280 channels for the classifier's sake.
-        self.stage_units = _last_of_resolutions(groups)
-        self.conv_stem = _SamePadConv(3, _STEM_CHANNELS, 3, stride=2)
-        self.bn0 = nn.BatchNorm2d(_STEM_CHANNELS, eps=_EPSILON)
-        blocks: list[nn.Module] = []
-        widths = [_STEM_CHANNELS, *(group[-1] for group in groups)]
-        for (inputs, outputs), (repeats, kernel, stride, expansion, _) in zip(pairwise(widths), groups, strict=True):
-            blocks.append(_Block(inputs, outputs, kernel, stride, expansion))
-            blocks += [_Block(outputs, outputs, kernel, 1, expansion) for _ in range(repeats - 1)]
-        self.blocks = nn.Sequential(*blocks)
-        self.conv_head = _SamePadConv(widths[-1], _FEATURES, 1)
-        self.bn1 = nn.BatchNorm2d(_FEATURES, eps=_EPSILON)
-        self.activation = nn.ReLU6()
-        self.fc = nn.Linear(_FEATURES, _CLASSES)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = nn.functional.relu6(self.bn0(self.conv_stem(x)))
-        x = self.activation(self.bn1(self.conv_head(self.blocks(x))))
-        return x.mean((2, 3))
-
-    def classify(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of ImageNet's 1,000 classes, shape (n, 1000)."""
-        logits: torch.Tensor = self.fc(self(x))
-        return logits
+    from cbir.backbones.network import Network
 
 
 def describe(name: str) -> Known:
@@ -132,46 +26,52 @@ def describe(name: str) -> Known:
 
 
 def build(name: str, weights: Weights, preprocessing: Preprocessing) -> Network:
-    """Build the network with `weights`, float32, in evaluation mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(UNTRAINED_SEED)
-        model = EfficientNetLite(name)
-    if weights.source != "untrained":
-        path = weights.locate(name)
-        state = {_translate(key): value for key, value in load_state_dict(path).items()}
-        fill(model, state, network=name, origin=str(path), head="fc.")
-    return Network(model, preprocessing).eval()
+    """Build the network in torch with `weights`, float32, in evaluation mode."""
+    check_torch(f"{name} in torch")
+    from cbir.backbones import efficientnet_lite_torch
+    from cbir.backbones.network import Network
+
+    state = None if weights.source == "untrained" else _read(name, weights)
+    return Network(efficientnet_lite_torch.build(name, state), preprocessing).eval()
+
+
+def build_graph(name: str, weights: Weights, preprocessing: Preprocessing, graph: str) -> openvino.Model:
+    """Build what `Family.build` builds, or its maps, for OpenVINO. Random weights come from torch."""
+    from cbir.backbones import efficientnet_lite_graph
+
+    return efficientnet_lite_graph.build(name, _state(name, weights), preprocessing, graph)
 
 
 def read_head(name: str, weights: Weights, dimension: int) -> Floats | str:
     """Read the last layer, as of `weights.head_in`."""
-    return head_in(load_state_dict(weights.locate(name)), "_fc", dimension)
+    return head_in(read_state_dict(weights.locate(name)), "_fc", dimension)
 
 
-def _groups(width: float, depth: float) -> _Groups:
-    """Scale the groups of blocks, which have the form of _GROUPS."""
-    last = len(_GROUPS) - 1
-    return tuple(
-        (
-            repeats if number in (0, last) else math.ceil(depth * repeats),
-            kernel,
-            stride,
-            expansion,
-            round(width * channels / _CHANNELS_MULTIPLE) * _CHANNELS_MULTIPLE,
-        )
-        for number, (repeats, kernel, stride, expansion, channels) in enumerate(_GROUPS)
-    )
+def _state(name: str, weights: Weights) -> StateDict:
+    if weights.source != "untrained":
+        return _read(name, weights)
+    check_torch(f"{name} with random weights")
+    from cbir.backbones import efficientnet_lite_torch
+
+    return {key: value.numpy() for key, value in efficientnet_lite_torch.build(name, None).state_dict().items()}
 
 
-def _last_of_resolutions(groups: _Groups) -> tuple[str, ...]:
-    """Name the blocks after which the resolution falls, and the last one."""
-    ends = list(accumulate(group[0] for group in groups))
-    falls = [following[2] > 1 for following in groups[1:]] + [True]
-    return tuple(f"blocks.{end - 1}" for end, falls_now in zip(ends, falls, strict=True) if falls_now)
+def _read(name: str, weights: Weights) -> StateDict:
+    """Read weights, all but the classifier's checked, by the names of `efficientnet_lite_plan.shapes`."""
+    path = weights.locate(name)
+    state = {_translate(key): value for key, value in read_state_dict(path).items()}
+    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    wanted = {key: shape for key, shape in shapes(name).items() if not key.startswith("fc.")}
+    # of training, and of no use
+    counters = {key.replace("running_var", "num_batches_tracked") for key in wanted if key.endswith("running_var")}
+    found = {key: value.shape for key, value in state.items() if key not in counters}
+    is_finite = all(bool(np.isfinite(value).all()) for value in state.values())
+    check_fit(found, wanted, is_finite=is_finite, network=name, origin=str(path))
+    return {key: value.astype(np.float32) for key, value in state.items() if key in wanted}
 
 
 def _translate(key: str) -> str:
-    """Translate a published key into this module's names: `_blocks.0._bn1.bias` is `blocks.0.bn1.bias`."""
+    """Translate a published key into this project's names: `_blocks.0._bn1.bias` is `blocks.0.bn1.bias`."""
     parts = [part.removeprefix("_") for part in key.split(".")]
     if len(parts) >= 2 and "conv" in parts[-2] and parts[-1] == "weight":
         parts.insert(-1, "conv")

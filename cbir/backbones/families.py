@@ -15,9 +15,12 @@ import numpy.typing as npt
 from cbir.backbones.catalog import FAKES, Known
 from cbir.backbones.weights import PACKAGES, Weights
 from cbir.images.fit import Preprocessing
+from cbir.utils.packages import check_torch
+from cbir.utils.printable import shortened
 from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
+    import openvino
     from torch import nn
 
     from cbir.backbones.network import Network
@@ -53,6 +56,16 @@ class Family(Protocol):
         """
 
 
+class GraphFamily(Family, Protocol):
+    """A family whose networks are built for OpenVINO without torch; those of others are converted from torch."""
+
+    def build_graph(self, name: str, weights: Weights, preprocessing: Preprocessing, graph: str) -> openvino.Model:
+        """Build "features", "stages", "last_map" or "place_maps", as the methods of an engine. Errors as of `build`.
+
+        It takes any number of images: uint8 (n, height, width, 3), of the network's crop for "features".
+        """
+
+
 class TextFamily(Family, Protocol):
     """A family whose networks have a text encoder as well: "text" is among their modalities."""
 
@@ -63,6 +76,13 @@ class TextFamily(Family, Protocol):
         """Build the text encoder in torch, float32: from tokens (n, length) to features (n, dimension)."""
 
 
+def check_family(name: str) -> None:
+    """Raise TorchMissingError where a network is torchvision's, and that is not installed."""
+    if name not in FAMILIES:
+        check_torch(f"The network {shortened(name)}")
+
+
 def family_of(name: str) -> Family:
-    """Import the family of a network; torchvision's for a name that no other has."""
+    """Import the family of a network; torchvision's for a name that no other has. TorchMissingError as of that."""
+    check_family(name)
     return cast(Family, importlib.import_module(FAMILIES.get(name, _OTHERS)))

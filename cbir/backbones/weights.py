@@ -11,18 +11,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.backbones.imagenet import CLASSES
 from cbir.errors import CbirError, ModelError, WeightsError, reason_of
 from cbir.utils.cache import cache_folder, keep, kept
 from cbir.utils.hashing import file_sha256
 from cbir.utils.vectors import Floats
-
-if TYPE_CHECKING:
-    import torch
 
 UNTRAINED_SEED = 20
 
@@ -237,40 +235,24 @@ def download(published: WeightsFile) -> Path:
     return path
 
 
-def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict, without running code that a file may carry; WeightsError where it is none."""
-    import torch
+def check_fit(
+    found: Mapping[str, tuple[int, ...]],
+    wanted: Mapping[str, tuple[int, ...]],
+    *,
+    is_finite: bool,
+    network: str,
+    origin: str,
+) -> None:
+    """Hold the shapes of weights, by their names, against those that a network has. WeightsError names what is wrong.
 
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a pickle error, a zip error, EOFError, OSError: whatever a wrong file makes of it
-        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f"{path} is no file of weights that can be read safely ({detail[:160]}). "
-            "Save one with torch.save(model.state_dict(), …)."
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise WeightsError(f"{path} holds no state dict: save one with torch.save(model.state_dict(), …).")
-    return {str(key): value for key, value in content.items()}
-
-
-def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, network: str, origin: str, head: str) -> None:
-    """Load `state` into `model`, every key and shape checked, but for the classifier under the prefix `head`.
-
-    Features do not use the classifier, so weights that were fine-tuned to other classes fit as well. Raises
-    WeightsError that names the first keys that are wrong.
+    `is_finite` tells whether all numbers are; `origin` is the file for people.
     """
-    wanted = model.state_dict()
-    state = {key: value for key, value in state.items() if not key.startswith(head)}
-    needed = {key for key in wanted if not key.startswith(head) and not key.endswith("num_batches_tracked")}
-    missing = sorted(needed - set(state))
-    unexpected = sorted(set(state) - set(wanted))
+    missing = sorted(set(wanted) - set(found))
+    unexpected = sorted(set(found) - set(wanted))
     shapes = [
-        f"{key} is {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
+        f"{key} is {found[key]} instead of {wanted[key]}"
         for key in wanted
-        if key in state and state[key].shape != wanted[key].shape
+        if key in found and found[key] != wanted[key]
     ]
     complaints = []
     if missing:
@@ -281,29 +263,28 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, network: 
         complaints.append(_first(shapes))
     if complaints:
         raise WeightsError(f"The weights in {origin} do not fit {network}: {'; '.join(complaints)}.")
-    if not all(bool(value.isfinite().all()) for value in state.values() if value.is_floating_point()):
+    if not is_finite:
         raise WeightsError(f"The weights in {origin} hold numbers that are not finite.")
-    model.load_state_dict(state, strict=False)
 
 
-def head_in(state: Mapping[str, torch.Tensor], layer: str, dimension: int) -> Floats | str:
+def head_in(state: Mapping[str, npt.NDArray[Any]], layer: str, dimension: int) -> Floats | str:
     """Take a network's last layer out of its weights: shape (1000, dimension + 1), a row a class, biases at the end.
 
     `layer` is its name in them. Where it has not ImageNet's classes, return what the weights have instead, to follow
     "The weights of NAME".
     """
-    tensor, bias = state.get(f"{layer}.weight"), state.get(f"{layer}.bias")
-    if tensor is None:
+    weight, bias = state.get(f"{layer}.weight"), state.get(f"{layer}.bias")
+    if weight is None:
         return "are without a classifier"
-    shape = tuple(tensor.shape)
+    shape = weight.shape
     if shape[:2] != (CLASSES, dimension) or any(n != 1 for n in shape[2:]):
         return f"have a classifier of shape {shape}"
     head = np.zeros((CLASSES, dimension + 1), dtype=np.float32)
-    head[:, :-1] = tensor.float().numpy().reshape(CLASSES, dimension)
+    head[:, :-1] = weight.reshape(CLASSES, dimension)
     if bias is not None:  # MaxViT's has none
-        if tuple(bias.shape) != (CLASSES,):
-            return f"have a classifier with a bias of shape {tuple(bias.shape)}"
-        head[:, -1] = bias.float().numpy()
+        if bias.shape != (CLASSES,):
+            return f"have a classifier with a bias of shape {bias.shape}"
+        head[:, -1] = bias
     return head
 
 

@@ -1,4 +1,4 @@
-"""The CPU engine: the torch network converted once by OpenVINO, the compiled model kept in the user's cache.
+"""The CPU engine: a network built for OpenVINO or converted from torch once, and kept compiled in the user's cache.
 
 From the second use on neither torch nor torchvision is imported.
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cbir")
 
 #: Counts changes of the converted graph, so that compiled models of older ones are not used any more.
-GRAPH_VERSION = 2
+GRAPH_VERSION = 3
 
 # A compiled network: the largest of torchvision's has 5 GB.
 _MOST_BYTES = 16 << 30
@@ -73,10 +73,12 @@ class OpenVINOEngine(Engine):
     With `many`, several batches are computed side by side, each on a part of the cores: these then never wait for each
     other in the middle of a layer, also while pictures are decoded on them. A single batch is slower for it. Images are
     computed in the `precision` of that name, by default the fastest in which searches find the same; EngineError where
-    this processor has it not.
+    this processor has it not. With `tries` that is found out if it was not yet; without, such images are in float32.
     """
 
-    def __init__(self, backbone: Backbone, *, many: bool = False, precision: str | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, *, many: bool = False, precision: str | None = None, tries: bool = True
+    ) -> None:
         self._backbone = backbone
         self._core = openvino.Core()
         capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
@@ -87,6 +89,7 @@ class OpenVINOEngine(Engine):
         self._insisted = precision
         self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {capabilities}"
         self._hint = "THROUGHPUT" if many else "LATENCY"
+        self._tries = tries
         self._loading = threading.Lock()
         self._graphs: dict[str, _Requests] = {}
         self._choices = {graph: read_choice(self._choice_file(graph)) for graph in _IS_ENOUGH}
@@ -95,8 +98,7 @@ class OpenVINOEngine(Engine):
         self.depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
         self._graphs["features"] = _Requests(compiled, self.depth)
         choice = self._choices["features"]
-        assert choice is not None  # made when the graph was loaded, at the latest
-        self.precision, self.batch = self._precision_of("features"), choice.batch
+        self.precision, self.batch = self._precision_of("features"), choice.batch if choice else _MOST
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self.precision}"
 
     def start(self, images: Images) -> Callable[[], Features]:
@@ -134,15 +136,16 @@ class OpenVINOEngine(Engine):
         # of the others, the maps of one picture at a time are wanted
         hint = self._hint if graph in ("features", "place_maps") else "LATENCY"
         chosen_by = _chosen_by(graph)
-        if self._choices[chosen_by] is not None:
+        is_untried = self._tries and self._choices[chosen_by] is None
+        if not is_untried:
             stored = kept(self._cache_file(graph), _MOST_BYTES) or b""
             blob = stored[32:]
             if hashlib.sha256(blob).digest() == stored[:32]:  # a damaged blob could crash the process
                 with contextlib.suppress(RuntimeError):  # of no use any more: it is made anew
                     return self._core.import_model(blob, "CPU", _settings(self._precision_of(graph), hint))
         logger.info("Preparing %s for this processor (once) …", self._backbone.name)
-        model = _convert(self._backbone, graph)
-        if self._choices[chosen_by] is None:
+        model = (None if graph == "text" else self._backbone.build_graph(graph)) or _convert(self._backbone, graph)
+        if is_untried:
             self._choices[chosen_by] = self._choose_precision(graph, model)
         compiled = self._core.compile_model(model, "CPU", _settings(self._precision_of(graph), hint))
         exported = compiled.export_model()
@@ -156,10 +159,12 @@ class OpenVINOEngine(Engine):
 
     def _precision_of(self, graph: str) -> str:
         choice = self._choices[_chosen_by(graph)]
-        if graph == "text" or choice is None:
+        if graph == "text":
             return "f32"  # texts are few and short
         if self._insisted is not None:
             return self._insisted
+        if choice is None:
+            return "f32"  # not tried yet
         return choice.precision if graph in _IS_ENOUGH else choice.exact
 
     def _choose_precision(self, graph: str, model: openvino.Model) -> Choice:

@@ -12,6 +12,7 @@ from cbir.backbones.backbone import Backbone
 from cbir.backbones.catalog import FAKES
 from cbir.engines.engine import Engine
 from cbir.errors import CbirError, EngineError
+from cbir.utils.packages import check_torch, has_torch
 
 if TYPE_CHECKING:
     from cbir.engines.torch_engine import TorchEngine
@@ -23,6 +24,9 @@ WORTH_CUDA = 64
 
 #: From so many images on, a CPU does several batches side by side, each on some of its cores.
 WORTH_STREAMS = 16
+
+#: From so many images on, precisions are tried: that takes as long as some hundred images in float32.
+WORTH_TRIAL = 256
 
 NAMES = ("auto", "openvino", "torch")
 
@@ -60,7 +64,7 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
         return FakeEngine(backbone)
     if engine == "torch":
         return _torch_engine(backbone, precision)
-    if engine == "auto" and expected >= WORTH_CUDA and has_cuda():
+    if engine == "auto" and expected >= WORTH_CUDA and has_cuda() and has_torch():
         try:
             on_torch = _torch_engine(backbone, precision)
             if on_torch.device.type == "cuda":  # a driver may be there, and a torch without CUDA
@@ -72,11 +76,12 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
     try:
         from cbir.engines.openvino_engine import OpenVINOEngine
 
-        return OpenVINOEngine(backbone, many=expected >= WORTH_STREAMS, precision=precision)
+        many, tries = expected >= WORTH_STREAMS, expected >= WORTH_TRIAL
+        return OpenVINOEngine(backbone, many=many, precision=precision, tries=tries)
     except CbirError:
         raise  # of weights, not of OpenVINO: torch would fail alike
     except Exception as error:
-        if engine == "openvino":
+        if engine == "openvino" or not has_torch():
             raise EngineError(f"OpenVINO cannot run {backbone.name} here: {_first_line(error)}.") from error
         logger.warning(
             "OpenVINO cannot run %s here (%s); torch does it, more slowly.", backbone.name, _first_line(error)
@@ -95,6 +100,7 @@ def has_cuda() -> bool:
 
 
 def _torch_engine(backbone: Backbone, precision: str | None) -> TorchEngine:
+    check_torch("The engine torch")
     from cbir.engines.torch_engine import TorchEngine
 
     return TorchEngine(backbone, precision)

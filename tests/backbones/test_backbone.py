@@ -18,7 +18,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 import cbir.backbones.weights
 from cbir.backbones.backbone import Backbone, choose, describe
 from cbir.backbones.catalog import KNOWN
-from cbir.backbones.efficientnet_lite import _SamePadConv
+from cbir.backbones.efficientnet_lite_torch import _SamePadConv
 from cbir.backbones.network import Network, Stages
 from cbir.backbones.weights import Weights, WeightsFile
 from cbir.errors import ModelError

@@ -16,8 +16,9 @@ import torch
 
 from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import KNOWN
-from cbir.backbones.efficientnet_lite import EfficientNetLite
-from cbir.backbones.weights import Weights, WeightsFile, download, fill, hub_file, load_state_dict
+from cbir.backbones.efficientnet_lite_torch import EfficientNetLite
+from cbir.backbones.torchvision import fill, load_state_dict
+from cbir.backbones.weights import Weights, WeightsFile, download, hub_file
 from cbir.errors import WeightsError
 
 CONTENT = b"a small file of weights" * 100

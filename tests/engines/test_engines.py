@@ -16,13 +16,14 @@ import pytest
 import torch
 
 import cbir.engines.select
+import cbir.utils.packages
 from cbir.backbones.backbone import Backbone
 from cbir.backbones.network import Network, Stages
 from cbir.backbones.weights import Weights
 from cbir.engines.openvino_engine import OpenVINOEngine
-from cbir.engines.select import NAMES, WORTH_CUDA, has_cuda, open_engine
+from cbir.engines.select import NAMES, WORTH_CUDA, WORTH_TRIAL, has_cuda, open_engine
 from cbir.engines.torch_engine import TorchEngine
-from cbir.errors import EngineError, WeightsError
+from cbir.errors import EngineError, TorchMissingError, WeightsError
 from cbir.images.fit import Preprocessing, fit
 from cbir.images.read import decode
 
@@ -397,7 +398,7 @@ def test_a_gpu_is_worth_it_from_some_pictures_on(small, monkeypatch):
     on_gpu, asked = SimpleNamespace(device=torch.device("cuda"), try_out=lambda: None), []
     monkeypatch.setattr(cbir.engines.select, "has_cuda", lambda: True)
     monkeypatch.setattr(cbir.engines.select, "_torch_engine", lambda backbone, precision: on_gpu)
-    monkeypatch.setattr(OpenVINOEngine, "__init__", lambda self, backbone, many, precision: asked.append(backbone))
+    monkeypatch.setattr(OpenVINOEngine, "__init__", lambda self, backbone, **_: asked.append(backbone))
     assert open_engine(small, expected=WORTH_CUDA) is on_gpu
     assert not asked
     assert isinstance(open_engine(small, expected=WORTH_CUDA - 1), OpenVINOEngine)
@@ -469,3 +470,37 @@ def test_whether_there_is_cuda(monkeypatch, visible, device, expected):
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert has_cuda() is expected
+
+
+def test_precisions_are_tried_where_there_is_enough_to_do(small, pictures, builds, cache):
+    few = open_engine(small, engine="openvino", expected=WORTH_TRIAL - 1)
+    assert (few.precision, few.batch) == ("f32", 16)
+    assert list(cache.glob("*.json")) == []
+    many = open_engine(small, engine="openvino", expected=WORTH_TRIAL)
+    assert len(list(cache.glob("*.json"))) == 1
+    again = open_engine(small, engine="openvino", expected=1)
+    assert (again.precision, again.batch) == (many.precision, many.batch)
+    assert cosines(few.features(pictures), many.features(pictures)).min() >= 0.999
+    assert len(builds) == 2
+
+
+def test_a_network_in_float32_is_kept_without_a_trial(small, pictures, builds, cache):
+    for _ in range(2):
+        assert open_engine(small, engine="openvino").features(pictures).shape == (3, 8)
+    assert len(builds) == 1
+
+
+@pytest.mark.usefixtures("builds", "cache")
+def test_without_torch_the_engine_says_what_to_install(small, bundled, monkeypatch):
+    monkeypatch.setattr(cbir.utils.packages, "find_spec", lambda name: None)
+    monkeypatch.setattr(cbir.engines.select, "has_cuda", lambda: True)
+    with pytest.raises(TorchMissingError, match=r"The engine torch needs .* `pip install torch torchvision`"):
+        open_engine(small, engine="torch")
+    assert isinstance(open_engine(bundled, expected=WORTH_CUDA), OpenVINOEngine)
+
+    def fail(self, *arguments, **options):
+        raise RuntimeError("no such CPU")
+
+    monkeypatch.setattr(OpenVINOEngine, "__init__", fail)
+    with pytest.raises(EngineError, match=r"OpenVINO cannot run small here: no such CPU\."):
+        open_engine(small)

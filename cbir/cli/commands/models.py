@@ -44,6 +44,7 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
     from cbir.backbones.backbone import describe
     from cbir.backbones.catalog import KNOWN
     from cbir.backbones.families import FAMILIES
+    from cbir.utils.packages import INSTALL, check_torch, has_torch
 
     if download is not None:
         backbone = describe(download)
@@ -53,6 +54,7 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
         return
     names = list(KNOWN)
     if everything:
+        check_torch("A list of torchvision's networks")
         from cbir.backbones.torchvision import names as torchvision_names
 
         names += [name for name in (*FAMILIES, *torchvision_names()) if name not in KNOWN]
@@ -87,7 +89,10 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
     table.write(columns, rows)
     if not everything:
         output.say()
-        output.say("Any other classification network of torchvision works too: `cbir models --all`.")
+        if has_torch():
+            output.say("Any other classification network of torchvision works too: `cbir models --all`.")
+        else:
+            output.say(f"resnet50, vgg16 and torchvision's others need torch: {INSTALL}.")
 
 
 def _whence(record: dict[str, Any]) -> str:
