@@ -93,19 +93,23 @@ class Centre:
         return np.asarray((cosines - with_mean - query @ self.mean + square) / (lengths * length), dtype=np.float32)
 
 
-def roots(rows: Floats, out: Floats | None = None) -> Floats:
-    """Square roots of `rows`, shape (n, dimension), signs kept, at length 1; in `out` where it is given.
+def roots(rows: Floats) -> Floats:
+    """Square roots of `rows`, shape (n, dimension), signs kept, at length 1.
 
     Their dot product is the Bhattacharyya coefficient of two rows, in which no strong channel outvotes all others
     ("RootSIFT" in Arandjelovic and Zisserman, CVPR 2012).
     """
-    if rows.size and rows.min() < 0:
-        result = np.sqrt(np.abs(rows), out=out)
-        np.copysign(result, rows, out=result)
-    else:
-        result = np.sqrt(rows, out=out)
+    result = square_roots(rows)
     result /= np.sqrt(np.maximum(np.einsum("ij,ij->i", result, result), _TINY))[:, np.newaxis]
     return result
+
+
+def square_roots(rows: Floats, out: Floats | None = None) -> Floats:
+    """Square roots of `rows`, shape (n, dimension), signs kept, of whatever length; in `out` where it is given."""
+    if rows.size and rows.min() < 0:
+        result = np.sqrt(np.abs(rows), out=out)
+        return np.copysign(result, rows, out=result)
+    return np.sqrt(rows, out=out)
 
 
 def expand(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre) -> Floats:
@@ -152,8 +156,8 @@ def rerank(
     if count - own < LEAST_ROWS:
         return np.arange(count), None
     rooted = np.empty((count - own + 1, len(query)), dtype=np.float32)
-    rooted[:1] = roots(query[np.newaxis])
-    roots(rows[own:], out=rooted[1:])
+    square_roots(query[np.newaxis], out=rooted[:1])
+    square_roots(rows[own:], out=rooted[1:])
     affinity, place = _nodes(_affinities(rooted, centre))
     reached = _diffuse(affinity)[place][1:]
     likeness = centre.centred(cosines[own:], lengths[own:], query)
@@ -186,7 +190,7 @@ def reach(rows: Floats, source: Floats, centre: Centre) -> Floats:
 
     `source`, shape (n,), is not negative. The largest of the result, shape (n,), is 1, unless nothing reaches any row.
     """
-    affinity, place = _nodes(_affinities(roots(rows), centre))
+    affinity, place = _nodes(_affinities(square_roots(rows), centre))
     of_node = np.zeros(len(affinity), dtype=np.float32)
     np.maximum.at(of_node, place, source)
     reached = np.maximum(_solve(_graph(_smoothed(affinity)), of_node), 0)
@@ -195,11 +199,20 @@ def reach(rows: Floats, source: Floats, centre: Centre) -> Floats:
 
 
 def _affinities(rooted: Floats, centre: Centre) -> Floats:
-    """Centred cosines of rows of which the square roots are given, shape (n, dimension): shape (n, n)."""
-    shared = rooted @ centre.root_mean
+    """Centred cosines, shape (n, n), of rows of which the square roots are given, shape (n, dimension).
+
+    The roots may have any length: lengths and mean are taken off their dot products, which are fewer than they.
+    """
     gram = rooted @ rooted.T
-    gram += centre.root_mean @ centre.root_mean - shared - shared[:, np.newaxis]
-    return _scaled(gram)
+    squares = np.diag(gram)
+    lengths = np.sqrt(np.maximum(squares, _TINY))
+    with_mean = rooted @ centre.root_mean / lengths
+    square = centre.root_mean @ centre.root_mean
+    centred = np.sqrt(np.maximum(squares / lengths**2 - 2 * with_mean + square, np.float32(1e-8)))
+    inverse, rest = 1 / centred, (with_mean - square / 2) / centred
+    _scale(gram, inverse / lengths)
+    gram -= np.stack([rest, inverse], axis=1) @ np.stack([inverse, rest])
+    return _as_cosines(gram)
 
 
 def _nodes(affinity: Floats) -> tuple[Floats, Positions]:
@@ -207,7 +220,10 @@ def _nodes(affinity: Floats) -> tuple[Floats, Positions]:
 
     A row that is the same as one before it goes where that goes, and is no neighbour of its own.
     """
-    same = np.argmax(affinity >= _SAME, axis=1)
+    alike = affinity >= _SAME
+    if np.count_nonzero(alike) == len(alike):
+        return affinity, np.arange(len(alike))
+    same = np.argmax(alike, axis=1)
     nodes = np.flatnonzero(same == np.arange(len(same)))
     place = np.zeros(len(same), dtype=np.int64)
     place[nodes] = np.arange(len(nodes))
@@ -239,11 +255,13 @@ def _diffuse(affinity: Floats) -> Floats:
 
 def _smoothed(affinity: Floats) -> Floats:
     """`affinity`, shape (n, n), after each node moved to the weighted mean of itself and its nearest."""
-    near = _nearest(affinity, _SMOOTHING_ROWS + 1)
-    weights: Floats = np.zeros(affinity.shape, dtype=np.float32)
-    kept = np.maximum(np.take_along_axis(affinity, near, axis=1), 0)
-    np.put_along_axis(weights, near, kept * kept * kept, axis=1)
-    return _scaled(np.asarray(weights @ affinity @ weights.T, dtype=np.float32))
+    near, nearness = _nearest(np.maximum(affinity, 0), _SMOOTHING_ROWS + 1)
+    weights = (nearness * nearness * nearness)[:, np.newaxis]
+    # weights @ affinity @ weights.T, of which each row of weights has but a few
+    moved = np.asarray(weights @ affinity[near], dtype=np.float32)[:, 0]
+    smooth = np.asarray(weights @ np.ascontiguousarray(moved.T)[near], dtype=np.float32)[:, 0]
+    _scale(smooth, np.float32(1) / np.sqrt(np.maximum(np.diag(smooth), np.float32(1e-8))))
+    return _as_cosines(smooth)
 
 
 def _graph(affinity: Floats) -> Floats:
@@ -255,25 +273,24 @@ def _graph(affinity: Floats) -> Floats:
     """
     nearness = np.maximum(affinity, 0)
     np.fill_diagonal(nearness, 2)  # a node is the first in its own neighbourhood
-    ranked = _nearest(nearness, _NEIGHBOURS + 1)
-    ranked = np.take_along_axis(ranked, np.argsort(-np.take_along_axis(nearness, ranked, axis=1), axis=1), axis=1)
+    columns, strength = _nearest(nearness, _NEIGHBOURS + 1)
+    places = columns + len(affinity) * np.arange(len(affinity))[:, np.newaxis]
+    decay = np.float32(_RANK_DECAY) ** np.arange(columns.shape[1], dtype=np.float32)
     near = np.zeros_like(affinity)
-    decay = np.float32(_RANK_DECAY) ** np.arange(ranked.shape[1], dtype=np.float32)
-    np.put_along_axis(near, ranked, np.broadcast_to(decay, ranked.shape), axis=1)
-    np.fill_diagonal(nearness, 0)
-    scale = np.sqrt(np.maximum(nearness.max(axis=1), np.float32(1e-3)))
-    nearness /= scale
-    nearness /= scale[:, np.newaxis]
-    np.minimum(nearness, np.float32(1.5), out=nearness)
+    near.reshape(-1)[places] = decay
+    strength[:, 0] = 0
+    scale = np.sqrt(np.maximum(strength[:, :2].max(axis=1), np.float32(1e-3)))
+    strength /= scale[:, np.newaxis] * scale[columns]
+    np.minimum(strength, np.float32(1.5), out=strength)
     # the fourth power of an affinity: `** 4` takes fifty times as long
-    nearness *= nearness
-    nearness *= nearness
-    nearness *= near @ near.T
-    nearness *= np.maximum(near, near.T)
-    degrees = np.sqrt(np.maximum(nearness.sum(axis=1), _TINY))
-    nearness /= degrees
-    nearness *= np.float32(_SPREAD) / degrees[:, np.newaxis]
-    return nearness
+    strength *= strength
+    strength *= strength
+    strength *= (near @ near.T).reshape(-1)[places] * decay
+    edges = np.zeros_like(affinity)
+    edges.reshape(-1)[places] = strength
+    edges = np.maximum(edges, edges.T)
+    _scale(edges, np.sqrt(np.float32(_SPREAD) / np.maximum(edges.sum(axis=1), _TINY)))
+    return edges
 
 
 def _solve(spread: Floats, source: Floats) -> Floats:
@@ -297,19 +314,31 @@ def _solve(spread: Floats, source: Floats) -> Floats:
     return solution
 
 
-def _nearest(affinity: Floats, count: int) -> Positions:
-    """Find the `count` largest of each row of `affinity`, shape (n, n): their columns, shape (n, count), unordered."""
-    if count >= len(affinity):
-        return np.broadcast_to(np.arange(len(affinity)), affinity.shape)
-    return np.argpartition(-affinity, count - 1, axis=1)[:, :count]
+def _nearest(nearness: Floats, count: int) -> tuple[Positions, Floats]:
+    """Find the `count` largest of each row of `nearness`, shape (n, n), which is not negative, largest first.
+
+    Returned are their columns and they themselves, both of shape (n, count); of equal ones, those that come first.
+    """
+    last = len(nearness) - 1
+    # a float64 has 29 bits more than a float32, which have room for the column: to sort is quicker than to argsort
+    keys = nearness.astype(np.float64)
+    bits = keys.view(np.int64)
+    bits |= np.arange(last, -1, -1)
+    if count <= last:
+        keys.partition(last + 1 - count, axis=1)
+        keys = keys[:, last + 1 - count :]
+    keys = np.sort(keys, axis=1)[:, ::-1]
+    return last - (keys.view(np.int64) & ((1 << 29) - 1)), keys.astype(np.float32)
 
 
-def _scaled(gram: Floats) -> Floats:
-    """Make cosines of vectors from their dot products, shape (n, n); 0 for those of a vector of no length, itself 1."""
-    squares = np.diag(gram).copy()
-    lengths = np.sqrt(np.maximum(squares, np.float32(1e-8)))
-    gram /= lengths
-    gram /= lengths[:, np.newaxis]
-    np.clip(gram, -1, 1, out=gram)
-    np.fill_diagonal(gram, 1)
-    return gram
+def _scale(matrix: Floats, factors: Floats) -> None:
+    """Multiply the rows of `matrix`, shape (n, n), and its columns too, by `factors`, shape (n,)."""
+    matrix *= factors
+    matrix *= factors[:, np.newaxis]
+
+
+def _as_cosines(values: Floats) -> Floats:
+    """`values`, shape (n, n), within what cosines may be; that of each with itself is 1."""
+    np.clip(values, -1, 1, out=values)
+    np.fill_diagonal(values, 1)
+    return values

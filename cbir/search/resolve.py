@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
@@ -42,6 +42,17 @@ class QueryPicture:
     error: ImageReadError | RegionError | None = None
     box: Box | None = None
     part: Floats | None = None
+
+
+class Resolved(NamedTuple):
+    """A query with what is known of its images, in order.
+
+    `others_follow` where images of other queries are being looked at.
+    """
+
+    query: AnyQuery
+    pictures: list[QueryPicture]
+    others_follow: bool
 
 
 class _Memory:
@@ -108,11 +119,12 @@ class _Batch:
         self._found[picture] = what
         self._looked += 1
 
-    def answered(self) -> Iterator[tuple[AnyQuery, list[QueryPicture]]]:
+    def answered(self) -> Iterator[Resolved]:
         """Yield the queries of whose images all is known, in order."""
         while self._waiting and self._waiting[0][1] <= self._looked:
             query, _ = self._waiting.popleft()
-            yield query, [self._found[one] for one in query.images]
+            others_follow = bool(self._waiting) or self._needed > self._looked
+            yield Resolved(query, [self._found[one] for one in query.images], others_follow)
         if len(self._found) > self._most:
             self._asked.intersection_update([one for query, _ in self._waiting for one in query.images])
             for one in [one for one in self._found if one not in self._asked]:
@@ -135,7 +147,7 @@ class QueryPictures:
         self._regions: RegionExtractor | None = None
         self._rows_by_content: dict[str, list[int]] | None = None
 
-    def of(self, queries: Iterable[AnyQuery]) -> Iterator[tuple[AnyQuery, list[QueryPicture]]]:
+    def of(self, queries: Iterable[AnyQuery]) -> Iterator[Resolved]:
         """Yield each query with what is known of its images, in order."""
         batch = _Batch(self, queries)
         while not batch.is_over:

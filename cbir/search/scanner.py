@@ -19,7 +19,8 @@ logger = logging.getLogger("cbir")
 #: Rows whose mean stands for that of all rows of a large index.
 CENTRE_ROWS = 512
 
-#: Features of a small index that are kept in memory, as float32, from the first search on.
+#: Features that are kept in memory, as float32: a small index's from the first search on, those of one that has no
+#: more than so many bytes of them as they are asked for.
 CACHE_BYTES = 128 << 20
 
 
@@ -37,6 +38,8 @@ class Scanner:
         self._remembering = threading.RLock()  # what is read of the index once, for all threads
         self._centre: Centre | None = None
         self._cached: Floats | None = None
+        self._kept: Floats | None = None
+        self._is_kept = np.zeros(index.rows, dtype=np.bool_)
         self._lengths: Floats | None = None
         self._has_candidates = scale is None
 
@@ -51,11 +54,25 @@ class Scanner:
         """Return the first `count` valid rows by exact cosine, from candidates where these go so far."""
         goes_so_far = count * 10 <= self.index.rows
         candidates = self._candidates() if goes_so_far else None
-        return self._compared(feature, count, candidates, max(USUAL, count + count // 2))[:2]
+        found = list(self._compared(feature, count, candidates, max(USUAL, count + count // 2)))
+        rows = np.concatenate([some for some, _, _ in found]) if found else np.empty(0, dtype=np.int64)
+        scores = np.concatenate([cosines for _, cosines, _ in found]) if found else np.empty(0, dtype=np.float32)
+        # equal scores in the order of rows, so that results do not depend on the way they were found
+        order = np.lexsort((rows, -scores))[:count]
+        return rows[order], scores[order]
 
     def look(self, feature: Floats, count: int) -> tuple[Rows, Floats, Floats]:
-        """Find about the first `count` valid rows by cosine, with their cosines and their features."""
-        return self._compared(feature, count, self._candidates(), count, keep=True)
+        """Find about the first `count` valid rows by cosine, with their cosines and their features, in no order."""
+        found = list(self._compared(feature, count, self._candidates(), count))
+        if not found:
+            nothing = np.empty((0, self.index.dimension), dtype=np.float32)
+            return np.empty(0, dtype=np.int64), nothing[:, 0], nothing
+        rows, scores, features = found[0]
+        if len(found) > 1:
+            rows, scores, features = map(np.concatenate, zip(*found, strict=True))
+            best = largest(scores, count)
+            rows, scores, features = rows[best], scores[best], features[best]
+        return rows, scores, features
 
     def look_again(self, direction: Floats, centre: Centre) -> Rows:
         """Valid rows near a centred `direction`, by the way of `look`, without a second scan of a large index."""
@@ -72,50 +89,32 @@ class Scanner:
         return largest(cosines, min(SHORTLIST, len(self.index)))
 
     def _compared(
-        self, feature: Floats, count: int, candidates: Candidates | None, among: int, keep: bool = False
-    ) -> tuple[Rows, Floats, Floats]:
-        """Return the first `count` valid rows by exact cosine, `among` so many candidates and all rows beyond these.
+        self, feature: Floats, count: int, candidates: Candidates | None, among: int
+    ) -> Iterator[tuple[Rows, Floats, Floats]]:
+        """Yield the first `count` valid rows, `among` so many candidates, then of each chunk beyond these.
 
-        Without candidates, all rows are compared. The features are empty unless they are to be kept.
+        With them come their exact cosines and their features. Without candidates, all rows are compared.
         """
-        index = self.index
-        first = 0
-        rows: list[Rows] = []
-        scores: list[Floats] = []
-        features: list[Floats] = []
-
-        def add(some: Rows, their: Floats) -> None:
-            cosines = their @ feature
-            valid = index.comparable[some]
-            if len(some) > count:
-                best = largest(np.where(valid, cosines, -2), count)
-                best = best[valid[best]]
-            else:
-                best = np.flatnonzero(valid)
-            rows.append(some[best])
-            scores.append(cosines[best])
-            if keep:
-                features.append(their if len(best) == len(their) else their[best])
-
         if candidates is None and (cached := self._cache()) is not None:
-            add(np.arange(len(cached)), cached)
-        else:
-            if candidates is not None:
-                first = candidates.rows
-                near = candidates.search(feature[np.newaxis], among)[0]
-                add(near, self.features(near))
-            for start, chunk in self._chunks(first):
-                add(np.arange(start, start + len(chunk)), chunk)
-        if not rows:
-            nothing = np.empty(0, dtype=np.float32)
-            return np.empty(0, dtype=np.int64), nothing, nothing
-        all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
-        # equal scores in the order of rows, so that results do not depend on the way they were found
-        order = np.lexsort((all_rows, -all_scores))[:count]
-        if not keep:
-            return all_rows[order], all_scores[order], all_scores[:0]
-        kept = (features[0] if len(features) == 1 else np.concatenate(features))[order]
-        return all_rows[order], all_scores[order], kept
+            yield self._first(feature, count, np.arange(len(cached)), cached)
+            return
+        first = 0
+        if candidates is not None:
+            first = candidates.rows
+            near = np.sort(candidates.search(feature[np.newaxis], among)[0])  # which are read in the file's order
+            yield self._first(feature, count, near, self.features(near))
+        for start, chunk in self._chunks(first):
+            yield self._first(feature, count, np.arange(start, start + len(chunk)), chunk)
+
+    def _first(self, feature: Floats, count: int, rows: Rows, features: Floats) -> tuple[Rows, Floats, Floats]:
+        """Choose the first `count` of `rows` that are valid; of equal ones, those that come first."""
+        cosines = features @ feature
+        valid = self.index.comparable[rows]
+        if len(rows) <= count and valid.all():
+            return rows, cosines, features
+        best = largest(np.where(valid, cosines, -2), count)
+        best = best[valid[best]]
+        return rows[best], cosines[best], features[best]
 
     def scaled(self, features: Floats) -> Floats:
         """`features`, the last axis being the dimension, by the scale."""
@@ -125,7 +124,19 @@ class Scanner:
         return ((start, self.scaled(chunk)) for start, chunk in self.index.chunks(first))
 
     def features(self, rows: Rows) -> Floats:
-        return self._cached[rows] if self._cached is not None else self.scaled(self.index.features(rows))
+        """Read the features of `rows`, shape (n, dimension); from memory, where many queries have asked for them."""
+        if self._cached is not None:
+            return self._cached[rows]
+        if 4 * self.index.rows * self.index.dimension > CACHE_BYTES:
+            return self.scaled(self.index.features(rows))
+        with self._remembering:
+            if self._kept is None:
+                self._kept = np.empty((self.index.rows, self.index.dimension), dtype=np.float32)
+        new = rows[~self._is_kept[rows]]
+        if len(new):
+            self._kept[new] = self.scaled(self.index.features(new))
+            self._is_kept[new] = True  # only now: other threads may be asking
+        return self._kept[rows]
 
     def _cache(self) -> Floats | None:
         """All features of a small index, kept from the first call on; None if it is none."""

@@ -15,8 +15,9 @@ from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
 from cbir.index.store import Index
+from cbir.search.aside import while_others_follow
 from cbir.search.queries import AnyQuery, as_query
-from cbir.search.resolve import QueryPicture, QueryPictures
+from cbir.search.resolve import QueryPicture, QueryPictures, Resolved
 from cbir.search.results import SearchResult
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategies import SearchLimits, SearchRequest, Strategies
@@ -114,8 +115,11 @@ class Searcher:
                     return
                 yield query
 
-        for query, pictures in self._pictures.of(accepted()):
-            yield replace(self._result(query, pictures, request), class_weights=class_weights)
+        def result(resolved: Resolved) -> SearchResult:
+            found = self._result(resolved.query, resolved.pictures, request)
+            return replace(found, class_weights=class_weights)
+
+        yield from while_others_follow(result, self._pictures.of(accepted()))
         if refused is not None:
             raise refused
 
