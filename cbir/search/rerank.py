@@ -260,7 +260,7 @@ def _smoothed(affinity: Floats) -> Floats:
     # weights @ affinity @ weights.T, of which each row of weights has but a few
     moved = np.asarray(weights @ affinity[near], dtype=np.float32)[:, 0]
     smooth = np.asarray(weights @ np.ascontiguousarray(moved.T)[near], dtype=np.float32)[:, 0]
-    _scale(smooth, np.float32(1) / np.sqrt(np.maximum(np.diag(smooth), np.float32(1e-8))))
+    _scale(smooth, np.asarray(1 / np.sqrt(np.maximum(np.diag(smooth), 1e-8)), dtype=np.float32))
     return _as_cosines(smooth)
 
 

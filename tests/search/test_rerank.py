@@ -11,7 +11,21 @@ import pytest
 
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.search.rerank import COPY, IDENTICAL, LEAST_ROWS, SHORTLIST, Centre, _diffuse, largest, rerank, roots
+from cbir.search.rerank import (
+    COPY,
+    IDENTICAL,
+    LEAST_ROWS,
+    SHORTLIST,
+    Centre,
+    _affinities,
+    _diffuse,
+    _nearest,
+    _smoothed,
+    largest,
+    rerank,
+    roots,
+    square_roots,
+)
 from cbir.search.searcher import Searcher
 from tests.helpers.feature_index import make_index
 
@@ -276,6 +290,35 @@ def test_signed_features_are_compared_too() -> None:
     assert np.allclose(roots(rows), unit(np.sign(rows) * np.sqrt(np.abs(rows))))
 
 
+def test_affinities_are_the_cosines_of_centred_roots() -> None:
+    rows, _ = classes(12, 5, 0.6, seed=15)
+    rows[7] = 0
+    centre = Centre.of(rows, len(rows))
+    centred = roots(rows).astype(np.float64) - centre.root_mean
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    assert np.allclose(_affinities(square_roots(rows), centre), centred @ centred.T, atol=2e-6)
+
+
+def test_smoothing_is_the_mean_of_a_row_and_its_nearest() -> None:
+    rng = np.random.default_rng(16)
+    rows = rng.normal(0, 1, (60, 20))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    affinity = rows @ rows.T
+    near = np.argsort(-affinity, axis=1)[:, :6]
+    weights = np.maximum(np.take_along_axis(affinity, near, axis=1), 0) ** 3
+    moved = np.einsum("nk,nkd->nd", weights, rows[near])
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    assert np.allclose(_smoothed(affinity.astype(np.float32)), moved @ moved.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [6, 31, 300, 400])
+def test_the_nearest_of_each_row_come_in_order_and_of_equal_ones_the_first(count: int) -> None:
+    values = np.random.default_rng(17).integers(0, 90, (300, 300)).astype(np.float32) / 90
+    columns, nearest = _nearest(values, count)
+    assert columns.tolist() == np.argsort(-values, axis=1, kind="stable")[:, :count].tolist()
+    assert nearest.tolist() == np.take_along_axis(values, columns, axis=1).tolist()
+
+
 def test_the_centre_of_few_rows_is_shrunk() -> None:
     rows = unit(np.random.default_rng(10).random((2000, 16)))
     assert np.allclose(Centre.of(rows, 2000).mean, rows.mean(axis=0), rtol=0.01)
@@ -302,6 +345,20 @@ def test_a_large_index_is_reranked_by_its_candidates(index_of: MakeIndex, monkey
         for found in (plain, new)
     )
     assert after >= before + 0.02
+
+
+def test_features_are_read_once_for_many_queries(index_of: MakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, _ = classes(260, 20, 1.1, seed=11)
+    index = index_of(features)
+    assert index.meta.candidates is not None
+    read: list[int] = []
+    stored = Index.features
+    monkeypatch.setattr(Index, "features", lambda self, rows: read.extend(rows) or stored(self, rows))
+    searcher = Searcher(index)
+    found = [searcher.ranked(features[query], 20, reranked=True) for query in (0, 1, 0)]
+    assert len(read) == len(set(read))
+    assert found[0][0].tolist() == found[2][0].tolist()
+    assert found[0][1].tolist() == found[2][1].tolist()
 
 
 def test_the_order_does_not_depend_on_how_many_are_wanted(index_of: MakeIndex) -> None:
