@@ -39,7 +39,7 @@ WITHOUT: dict[str, dict[str, object]] = {
     "re-ranked": {},
     "without query expansion": {"_EXPANSIONS": 0},
     "without smoothing": {"_SMOOTHING_ROWS": 0},
-    "without square roots": {"roots": rerank.roots},
+    "without square roots": {"square_roots": rerank.square_roots},
     "without cosine in the final order": {"_COSINE_SHARE": 0.001},
     "diffusion from the query alone": {"_SOURCES": 1},
     "without the guard of the first place": {"_THIN": -1.0, "_BARREN": -1.0},
@@ -96,10 +96,10 @@ def report(scratch: Path, features: Floats, labels: Labels, every: int) -> None:
 
 @contextlib.contextmanager
 def changed(changes: dict[str, object]) -> Iterator[None]:
-    """cbir.search.rerank with other constants; `roots` stands for rows as they are."""
+    """cbir.search.rerank with other constants; `square_roots` stands for rows as they are."""
     with contextlib.ExitStack() as stack:
         for name, value in changes.items():
-            stack.enter_context(mock.patch.object(rerank, name, unrooted if name == "roots" else value))
+            stack.enter_context(mock.patch.object(rerank, name, unrooted if name == "square_roots" else value))
         yield
 
 
