@@ -41,9 +41,10 @@ test-pythons: $(VENV)/installed-nox
 test-lowest: $(VENV)/installed-nox
 	$(BIN)/nox --session lowest
 
-# what would be published, in dist/; and `make demo` with it in empty environments of the oldest and the newest Python
+# what would be published, in dist/; and `make demo` with it in empty environments of the oldest and the newest Python,
+# and in one without torch
 package: $(VENV)/installed-nox
-	$(BIN)/nox --session smoke
+	$(BIN)/nox --session smoke light
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

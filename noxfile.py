@@ -73,10 +73,25 @@ def smoke(session: nox.Session) -> None:
     if not INSTALLED:
         session.skip(f"none of Python {', '.join(PYTHONS)} is installed")
     session.install(*map(str, DIST.glob("*.whl")))
+    _demo(session, "installed")
+
+
+@nox.session(python=INSTALLED[-1:] or False, requires=["package"])
+def light(session: nox.Session) -> None:
+    """The wheel without torch, in an empty environment of the newest Python: the demo, and what is said of resnet50."""
+    if not INSTALLED:
+        session.skip(f"none of Python {', '.join(PYTHONS)} is installed")
+    session.install("--requirement", "requirements-light.txt")
+    session.install("--no-deps", *map(str, DIST.glob("*.whl")))
+    _demo(session, "light")
+
+
+def _demo(session: nox.Session, checked: str) -> None:
+    """Check what is installed, and run the demo with it."""
     folder = session.create_tmp()
     # nothing of the checkout is found before the wheel, nothing of an earlier run is there
     environment = {"PYTHONPATH": None, "CBIR_HOME": f"{folder}/indexes", "XDG_CACHE_HOME": f"{folder}/cache"}
-    session.run("python", "scripts/check_package.py", "installed", env=environment)
+    session.run("python", "scripts/check_package.py", checked, env=environment)
     installed = f"{session.virtualenv.location}/installed"
     session.run(
         *("make", "demo", f"VENV={session.virtualenv.location}", f"--assume-old={installed}"),

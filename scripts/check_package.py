@@ -1,5 +1,5 @@
 """Hold what is packed against the checkout: `archives DIST` for the files that were built, `installed` for the wheel
-in the environment that runs this. Ends with 1, and says what is wrong.
+in the environment that runs this, `light` for one without torch. Ends with 1, and says what is wrong.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import sysconfig
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 #: What the source archive has beside the package itself.
 BESIDE = ("LICENSE", "README.md", "THIRD_PARTY_NOTICES.md", "docs/man/*.1", "pyproject.toml", "setup.cfg")
+
+#: What README promises of an environment without torch.
+MOST_MEGABYTES = 700
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -54,6 +58,19 @@ def check_installed() -> Iterator[str]:
             yield f"`cbir sea` is not completed in {shell}: {words!r}"
 
 
+def check_light() -> Iterator[str]:
+    """What is wrong with an environment without torch: torch, its size, what is said of a network that needs it."""
+    yield from check_installed()
+    yield from (f"{name} is installed" for name in ("torch", "torchvision") if find_spec(name) is not None)
+    megabytes = sum(path.lstat().st_size for path in Path(sys.prefix).rglob("*")) >> 20
+    if megabytes > MOST_MEGABYTES:
+        yield f"the environment has {megabytes} MB, and not at most {MOST_MEGABYTES}"
+    command = [Path(sysconfig.get_path("scripts"), "cbir"), "index", CHECKOUT / "dataset", "--model", "resnet50"]
+    refused = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    if refused.returncode != 1 or "`pip install torch torchvision`" not in refused.stderr:
+        yield f"resnet50 is not refused with what to install: {refused.stderr!r}"
+
+
 def _typed(shell: str) -> str:
     """What Click's script hands over as the word under the cursor: in fish the word itself, else its number."""
     return "sea" if shell == "fish" else "1"
@@ -84,8 +101,10 @@ def main() -> None:
     what = parser.add_subparsers(dest="what", required=True)
     what.add_parser("archives").add_argument("folder", type=Path)
     what.add_parser("installed")
+    what.add_parser("light")
     arguments = parser.parse_args()
-    problems = list(check_archives(arguments.folder) if arguments.what == "archives" else check_installed())
+    checks = {"archives": lambda: check_archives(arguments.folder), "installed": check_installed, "light": check_light}
+    problems = list(checks[arguments.what]())
     sys.exit("\n".join(problems) or None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import click
 import pytest
 
 from cbir.cli import cli
-from tests.helpers.examples import DATASET
+from tests.helpers.examples import CHECKOUT, DATASET
 
 #: A process that has neither: as where they are not installed, none can be imported and none is found.
 WITHOUT = "import sys; sys.modules.update(torch=None, torchvision=None); from cbir.cli import main; main()"
@@ -49,6 +50,16 @@ REFUSED = [
     ("index {folder} --index other --engine torch", "The engine torch"),
     ("index {folder} --index other --model efficientnet_lite0 --weights untrained", "random weights"),
 ]
+
+
+def test_the_light_requirements_are_those_of_setup_cfg_without_torch() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg", encoding="utf-8")
+    needed = setup["options"]["install_requires"].split()
+    light = (CHECKOUT / "requirements-light.txt").read_text(encoding="utf-8").splitlines()
+    left_out = [one for one in needed if one.startswith(("torch>", "torchvision>"))]
+    assert len(left_out) == 2
+    assert [one for one in light if not one.startswith("#")] == [one for one in needed if one not in left_out]
 
 
 @pytest.fixture(scope="module")
