@@ -26,6 +26,7 @@ BENCHMARKS = (
     "extraction",
     "large",
     "precision",
+    "joined",
     "startup",
     "search",
     "reindex",

@@ -26,12 +26,18 @@ from cbir.utils.vectors import Floats, l2_normalize
 
 
 def index(
-    folder: Path, directory: Path, name: str, weights: Path | None, engine: str | None, parts: bool | None = None
+    folder: Path,
+    directory: Path,
+    name: str,
+    weights: Path | None,
+    engine: str | None,
+    parts: bool | None = None,
+    views: int = 1,
 ) -> float:
     """Seconds of a whole run of `cbir index` into a new index, but for importing and opening the engine."""
     keep_engine()
     shutil.rmtree(directory, ignore_errors=True)
-    options = Options(model=name, weights=str(weights) if weights else None, engine=engine, parts=parts)
+    options = Options(model=name, weights=str(weights) if weights else None, engine=engine, parts=parts, views=views)
     started = time.perf_counter()
     report, _ = build_index(Target(directory, folder, is_new=True), options)
     seconds = time.perf_counter() - started

@@ -113,6 +113,20 @@ def _parts() -> dict[str, Target]:
     }
 
 
+def _joined() -> dict[str, Target]:
+    def better(what: str, bound: float) -> Target:
+        return Target(17, "joined", what, bound, "mAP", at_least=True)
+
+    return {
+        "joined-plain": better("Lite0 and Lite1 joined: more than Lite0", 0.020),
+        "joined-reranked": better("the same, re-ranked", 0.004),
+        "views-plain": better("two views: more than one", 0.014),
+        "views-reranked": better("the same, re-ranked", 0.007),
+        "joined-cost": Target(17, "joined", "indexing with Lite0 and Lite1 against Lite0", 2.4),
+        "views-cost": Target(17, "joined", "indexing with two views against one", 2.0),
+    }
+
+
 def _gpu() -> dict[str, Target]:
     def cosine(what: str) -> Target:
         return Target(16, "gpu", what, 0.999, "cosine", at_least=True)
@@ -181,5 +195,6 @@ TARGETS: dict[str, Target] = {
     "duplicates-time": Target(14, "duplicates", "100,000 synthetic rows", 60.0, "s"),
     "duplicates-memory": Target(14, "duplicates", "100,000 synthetic rows: resident at the peak", 1000.0, "MB"),
     **_parts(),
+    **_joined(),
     **_gpu(),
 }
