@@ -223,9 +223,9 @@ def searched(scratch: Path, made: Sequence[Composite], kind: str, step: int) -> 
     """For each query the rank of its own composite, and the share of the exact first ten."""
     from cbir.extract.of_index import backbone_of
     from cbir.images.regions import Region
+    from cbir.index.ann.codes import SCALE
     from cbir.index.columns.parts import PARTS
     from cbir.index.store import Index
-    from cbir.parts.codes import SCALE
     from cbir.parts.learning import whitening_of_index
     from cbir.parts.reader import PartReader
     from cbir.search.by_parts import find_parts

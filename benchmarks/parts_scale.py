@@ -14,10 +14,10 @@ import numpy as np
 
 from benchmarks import processes
 from benchmarks.collection import made_up
+from cbir.index.ann.codes import SCALE, signs
 from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, PartRows, pack
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.parts.codes import SCALE, signs
 from cbir.search.by_parts import find_parts
 
 #: Pictures that are committed at a time.

@@ -11,9 +11,9 @@ import numpy as np
 from cbir.engines.lazy import LazyEngine
 from cbir.extract.records import Item
 from cbir.images.large import Large
+from cbir.index.ann.codes import quantised, signs
 from cbir.index.columns.column import Records
 from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
-from cbir.parts.codes import quantised, signs
 from cbir.parts.proposals import WINDOWS, Proposer, Regions, checked
 from cbir.parts.reader import Maps, Means, means_of
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from cbir.errors import IndexDamagedError
 from cbir.images.regions import Box
+from cbir.index.ann.codes import SCALE, candidate_count, differing, signs, within
 from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, unpack_signs
 from cbir.index.datafile import how_to_repair
-from cbir.parts.codes import SCALE, candidate_count, differing, signs, within
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:

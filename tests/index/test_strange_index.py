@@ -21,6 +21,7 @@ from cbir.cli.render import tags
 from cbir.cli.terminal import opening
 from cbir.errors import IndexDamagedError, IndexLockedError, IndexWriteError, ModelError, WeightsError
 from cbir.index import verified
+from cbir.index.ann.codes import quantised, signs
 from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import META, PartsEntry, load_meta
@@ -29,7 +30,6 @@ from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.index.verify import find_problems, without_damage
 from cbir.index.writer import Writer
-from cbir.parts.codes import quantised, signs
 from cbir.search.by_parts import find_parts
 from cbir.search.searcher import Searcher
 from cbir.utils import cache

@@ -17,11 +17,11 @@ from cbir.cli.render.search_report import SearchReports
 from cbir.engines.select import open_engine
 from cbir.errors import RegionError
 from cbir.images.regions import Region, RegionOption, of_label
+from cbir.index.ann.codes import SCALE, differing, quantised, signs
 from cbir.index.columns.parts import MOST, PARTS, SIGNS, PartRows, pack
 from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.parts.codes import SCALE, differing, quantised, signs
 from cbir.parts.reader import Means, PartReader
 from cbir.parts.whitening import Learner, Whitening, general
 from cbir.parts.windows import MOST_ROWS, grid

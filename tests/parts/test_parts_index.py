@@ -23,6 +23,8 @@ from cbir.images.fit import Preprocessing
 from cbir.images.fitted import Fitted
 from cbir.images.large import Large, size_for_parts
 from cbir.images.read import open_image, read_views
+from cbir.index.ann.codes import SCALE
+from cbir.index.ann.codes import signs as signs_of
 from cbir.index.columns.parts import PARTS, SIGNS, unpack_signs
 from cbir.index.format import load_meta
 from cbir.index.open import open_index
@@ -30,8 +32,6 @@ from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
 from cbir.parts import learning, maker
-from cbir.parts.codes import SCALE
-from cbir.parts.codes import signs as signs_of
 from cbir.parts.learning import whitening_of_index
 from cbir.parts.maker import PartMaker
 from cbir.parts.whitening import general

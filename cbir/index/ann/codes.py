@@ -1,4 +1,4 @@
-"""Codes of parts: 8-bit numbers for the score, and their signs for candidates.
+"""Codes of windows: 8-bit numbers for the score, and their signs for candidates.
 
 Whitened numbers are alike in size and as often positive as negative, so that signs alone tell much: rows whose signs
 agree with a query's most are candidates (880 bits a row are read), and of these the numbers decide.
