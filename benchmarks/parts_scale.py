@@ -14,11 +14,13 @@ import numpy as np
 
 from benchmarks import processes
 from benchmarks.collection import made_up
-from cbir.index.ann.codes import SCALE, signs
+from cbir.index.ann.codes import SCALE, quantised, signs
 from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, PartRows, pack
+from cbir.index.format import load_meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.search.by_parts import find_parts
+from cbir.utils.vectors import Floats, l2_normalize
 
 #: Pictures that are committed at a time.
 _COMMIT = 2048
@@ -30,12 +32,23 @@ _SEED = 3
 
 
 class Cost(NamedTuple):
-    """Of searches by parts: milliseconds each in the middle, megabytes of private memory before them and at the peak of
-    them, and the share of an exact scan's first ten pictures that they find."""
+    """Of searches by parts: milliseconds each in the middle, and of scans of all signs; megabytes of private memory
+    before them and at the peak of them, and the shares that they find of the first ten pictures of a scan of signs, and
+    of an exact one."""
 
     milliseconds: float
+    scan: float
     before: float
     peak: float
+    of_scan: float
+    recall: float
+
+
+class Built(NamedTuple):
+    """Of lists of windows: seconds, the share of them that a search reads, and the recall that was measured."""
+
+    seconds: float
+    share: float
     recall: float
 
 
@@ -54,9 +67,9 @@ def write(directory: Path, real: Path, pictures: int) -> int:
     if entry is not None and entry.file is not None:
         entry = writer.keep_whitening((real / entry.file.name).read_bytes(), entry.pictures)
     for number, record in enumerate(islice(made_up(), pictures)):
-        numbers = windows[random.integers(0, len(windows), MOST)].astype(np.int16)
-        numbers += random.normal(0, _NOISE, numbers.shape).astype(np.int16)
-        rows = np.clip(numbers, -127, 127).astype(np.int8)
+        numbers = windows[random.integers(0, len(windows), MOST)].astype(np.float32)
+        numbers[numbers != 0] += random.normal(0, _NOISE, int((numbers != 0).sum()))
+        rows = quantised(l2_normalize(numbers))
         parts, its_signs = pack(PartRows(boxes, rows, signs(rows)))
         feature = features[number % len(features)] + np.float32(0.1) * random.normal(size=features.shape[1])
         writer.add(record, feature, {PARTS.name: parts, SIGNS.name: its_signs})
@@ -64,6 +77,20 @@ def write(directory: Path, real: Path, pictures: int) -> int:
             writer.commit(parts=entry)
     writer.commit(parts=entry)
     return sum(block.columns[column.name].bytes for block in writer.meta.blocks for column in (PARTS, SIGNS))
+
+
+def build(directory: Path) -> Built:
+    """Build the lists of an index's windows, and before what else it has of its rows."""
+    writer = Writer(directory, load_meta(directory))
+    parts = writer.meta.parts
+    writer.replace(writer.meta.but(parts=None))
+    writer.tidy()
+    writer.replace(writer.meta.but(parts=parts))
+    began = time.perf_counter()
+    writer.tidy()
+    seconds, entry = time.perf_counter() - began, writer.meta.part_lists
+    assert entry is not None
+    return Built(seconds, entry.settings["probed"] / entry.settings["lists"], entry.recall)
 
 
 def search(directory: Path, queries: int) -> Cost:
@@ -75,20 +102,29 @@ def search(directory: Path, queries: int) -> Cost:
         numbers = index.stored(PARTS, [row])["numbers"][0, 5].astype(np.float32)
         numbers[numbers != 0] += random.normal(0, _NOISE, int((numbers != 0).sum()))
         asked.append(numbers / np.linalg.norm(numbers))
-    seconds, found = [], []
+    scanned = Index(directory, index.meta.but(part_lists=None))
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    found: dict[bool, list[set[int]]] = {True: [], False: []}
 
-    def ask() -> None:
-        for query in asked:
+    def ask(is_scan: bool, queries: list[Floats]) -> None:
+        for query in queries:
             began = time.perf_counter()
-            answer = find_parts(index, query, 10, [])
-            seconds.append(time.perf_counter() - began)
-            found.append(set(answer.rows.tolist()))
+            answer = find_parts(scanned if is_scan else index, query, 10, [])
+            seconds[is_scan].append(time.perf_counter() - began)
+            found[is_scan].append(set(answer.rows.tolist()))
 
-    before, most = processes.peak_while(os.getpid(), ask)
+    before, most = processes.peak_while(os.getpid(), lambda: ask(False, asked))
+    seconds[False], found[False] = [], []
+    for query in asked:  # by turns
+        ask(True, [query])
+        ask(False, [query])
     best = np.full((len(asked), index.rows), -2, dtype=np.float32)
     for start, chunk in index.stored_chunks(PARTS):
         scores = chunk["numbers"].reshape(-1, NUMBERS).astype(np.float32) @ np.stack(asked).T / np.float32(SCALE)
         best[:, start : start + len(chunk)] = scores.reshape(len(chunk), MOST, -1).max(axis=1).T
     wanted = [set(np.argsort(-scores, kind="stable")[:10].tolist()) for scores in best]
-    recall = np.mean([len(one & other) / 10 for one, other in zip(found, wanted, strict=True)])
-    return Cost(1000 * median(seconds[1:]), before, most, float(recall))
+    of_scan, recall = (
+        float(np.mean([len(one & other) / 10 for one, other in zip(found[False], others, strict=True)]))
+        for others in (found[True], wanted)
+    )
+    return Cost(1000 * median(seconds[False]), 1000 * median(seconds[True]), before, most, of_scan, recall)

@@ -109,6 +109,12 @@ def _parts() -> dict[str, Target]:
         "parts-mask-ten": share("the same: among the first ten", 0.86),
         "parts-same": share("searches by whole pictures that have the same matches without parts", 1.0),
         "parts-private": Target(15, "parts", "a tenth of 4,000,000 rows: private memory of a search", 300.0, "MB"),
+        "parts-lists-build": Target(15, "parts_many", "4,000,000 windows: building lists against making them", 0.1),
+        "parts-lists-query": Target(15, "parts_many", "the same: a query", 0.1, "s"),
+        "parts-lists-recall": Target(
+            15, "parts_many", "the same: of the first ten of a scan of all signs", 0.98, "", at_least=True
+        ),
+        "parts-lists-private": Target(15, "parts_many", "the same: private memory of a search", 300.0, "MB"),
         "parts-query": Target(15, "parts", "a query by parts beyond one without, among 2,000 pictures", 60.0, "ms"),
     }
 

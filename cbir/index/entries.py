@@ -13,6 +13,9 @@ from cbir.index.values import LONGEST_NAME, ranges, sha256, text, whole
 #: The backend that needs no word in `meta.json`.
 ANNOY = "annoy"
 
+#: The kind of the candidates among windows (`cbir.index.ann.lists`).
+LISTS = "lists"
+
 # Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
 _FILE_NAME = re.compile(r"([a-z][a-z0-9_]*)-([0-9]{6,})\.(npy|npz|json|ann)")
 

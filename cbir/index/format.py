@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError, reason_of
-from cbir.index.ann.registry import file_beginnings, read_entry
+from cbir.index.ann.registry import file_beginnings, read_entry, read_lists_entry
 from cbir.index.columns.column import Column
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns, content_columns
@@ -147,6 +147,7 @@ class Meta:
     root in which another file system began. `cosines` tells how alike the rows are, where that was sampled. `parts` is
     None where nobody wanted any, `refused` where all could be taken. `precisions` are those that its features were
     computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older cbir), as far as that was noted.
+    None where nobody wanted any; `part_lists` has its windows where they are many; `refused` where all could be taken.
     """
 
     model: dict[str, Any]
@@ -165,6 +166,7 @@ class Meta:
     mounts: tuple[str, ...] = ()
     refused: RefusedEntry | None = None
     precisions: tuple[str, ...] = ()
+    part_lists: CandidatesEntry | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -182,6 +184,8 @@ class Meta:
         entries = [entry for block in self.blocks for entry in block.data_files()]
         if self.candidates:
             entries += self.candidates.files.values()
+        if self.part_lists:
+            entries += self.part_lists.files.values()
         if self.parts and self.parts.file:
             entries.append(self.parts.file)
         if self.refused:
@@ -190,8 +194,10 @@ class Meta:
 
     def dump(self) -> str:
         """Return the text of `meta.json`, with a checksum of itself."""
-        record = asdict(self.but(blocks=(), candidates=None))
-        del record["candidates"]
+        record = asdict(self.but(blocks=(), candidates=None, part_lists=None))
+        del record["candidates"], record["part_lists"]
+        if self.part_lists is not None:
+            record["part_lists"] = self.part_lists.to_json()
         if self.parts is not None and self.parts.proposer is None:
             del record["parts"]["proposer"]
         record["blocks"] = [block.to_json() for block in self.blocks]
@@ -205,7 +211,7 @@ class Meta:
     def without_parts(self) -> Meta:
         """Return the same state without parts of pictures and their files."""
         gone = dict.fromkeys(column.name for column in content_columns() if column.group == PARTS.group)
-        return self.but(parts=None, blocks=tuple(block.with_columns(gone) for block in self.blocks))
+        return self.but(parts=None, part_lists=None, blocks=tuple(block.with_columns(gone) for block in self.blocks))
 
 
 def load_meta(directory: Path) -> Meta:
@@ -247,6 +253,7 @@ def _parse(record: dict[str, Any]) -> Meta:
     shortlist = record["shortlist"]
     # an older index has none of these
     cosines, parts, refused = record.get("cosines"), record.get("parts"), record.get("refused")
+    lists = record.get("part_lists")
     meta = Meta(
         model=small_object(record["model"]),
         dimension=whole(record["dimension"], 1, 100_000),
@@ -265,9 +272,12 @@ def _parse(record: dict[str, Any]) -> Meta:
         refused=None if refused is None else RefusedEntry.from_json(refused),
         precisions=tuple(dict.fromkeys(map(_precision, sequence(record.get("precisions", ()), 100)))),
         format=record["format"],
+        part_lists=None if lists is None else read_lists_entry(lists),
     )
     if meta.candidates and meta.candidates.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")
+    if meta.part_lists and meta.part_lists.rows > meta.rows:
+        raise ValueError("the lists of windows have more rows than the blocks")
     files = meta.files()
     if len({entry.name for entry in files}) < len(files):
         raise ValueError("it names a data file twice")

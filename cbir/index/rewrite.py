@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cbir.index.ann.registry import builder
 from cbir.index.columns.column import Column, Records, noting_missing, ranges_of
+from cbir.index.columns.parts import SIGNS
 from cbir.index.columns.registry import all_columns
 from cbir.index.entries import ColumnEntry
 from cbir.index.files import FileRecord, dump_records
@@ -63,11 +64,11 @@ def merged(new: NewFiles, meta: Meta) -> Meta:
 
 
 def compacted(new: NewFiles, meta: Meta) -> Meta:
-    """Write one block of the valid rows only. They get new numbers, so the candidates go."""
+    """Write one block of the valid rows only. They get new numbers, so all candidates go."""
     source = Index(new.directory, meta)
     valid = source.valid
     if not valid.any():
-        return meta.but(blocks=(), candidates=None)
+        return meta.but(blocks=(), candidates=None, part_lists=None)
 
     def kept(chunks: Iterable[tuple[int, npt.NDArray[Any]]]) -> Iterator[npt.NDArray[Any]]:
         return (chunk[valid[start : start + len(chunk)]] for start, chunk in chunks)
@@ -75,7 +76,7 @@ def compacted(new: NewFiles, meta: Meta) -> Meta:
     columns = {column: kept(source.stored_chunks(column)) for column in _columns_of(source)}
     files = (record for row, record in source.records() if valid[row])
     block = _write_block(new, meta, int(valid.sum()), kept(source.stored_features()), files, columns)
-    return meta.but(blocks=(block,), candidates=None, next_number=meta.next_number + 1)
+    return meta.but(blocks=(block,), candidates=None, part_lists=None, next_number=meta.next_number + 1)
 
 
 def with_candidates(new: NewFiles, meta: Meta) -> Meta:
@@ -84,11 +85,21 @@ def with_candidates(new: NewFiles, meta: Meta) -> Meta:
     return meta.but(candidates=entry, next_number=meta.next_number + 1)
 
 
+def with_part_lists(new: NewFiles, meta: Meta) -> Meta:
+    """Write lists of the windows of all rows."""
+    from cbir.index.ann.listing import build_part_lists
+
+    entry = build_part_lists(Index(new.directory, meta), new, meta.next_number)
+    return meta.but(part_lists=entry, next_number=meta.next_number + 1)
+
+
 def backfilled(new: NewFiles, meta: Meta, records: Mapping[str, Mapping[int, Records]]) -> Meta:
     """Write the files of columns anew in whose blocks rows are filled in: `records` of these, by column and row.
 
-    All else of a block stays as it is.
+    All else of a block stays as it is. Lists of windows go where they are to have others.
     """
+    if meta.part_lists and any(row < meta.part_lists.rows for row in records.get(SIGNS.name, ())):
+        meta = meta.but(part_lists=None)
     start = 0
     for number, block in enumerate(meta.blocks):
         for column in all_columns():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from cbir.index.ann.base import Candidates
 from cbir.index.ann.registry import backend_of
 from cbir.index.columns.classes import CLASSES, COUNT, RowClasses, unpack
 from cbir.index.columns.column import Column, ColumnReader, Records
+from cbir.index.columns.parts import SIGNS, count_windows
 from cbir.index.columns.registry import all_columns
 from cbir.index.entries import CandidatesEntry
 from cbir.index.files import FileRecord, Files, FileTable
@@ -24,6 +25,9 @@ from cbir.index.format import BlockEntry, Meta, load_meta
 from cbir.index.rowfile import RowFile
 from cbir.utils.half import to_float32
 from cbir.utils.vectors import Rows
+
+if TYPE_CHECKING:
+    from cbir.index.ann.lists import PartLists
 
 logger = logging.getLogger("cbir")
 
@@ -55,6 +59,8 @@ class Index:
         self.damage: list[str] = []
         self._candidates: Candidates | None = None
         self._candidates_are_gone = False
+        self._part_lists: PartLists | None = None
+        self._leaves_part_lists = meta.part_lists is None
 
     @classmethod
     def open(cls, directory: Path, *, features: bool = True) -> Index:
@@ -227,9 +233,13 @@ class Index:
 
     def stored_chunks(self, column: Column) -> Iterator[tuple[int, Records]]:
         """Yield a column's records of all rows, in order, as pairs of the chunk's first row and the chunk."""
-        for start, block in zip(self._starts, self._blocks, strict=False):
-            for first, chunk in block.columns[column.name].chunks():
-                yield int(start) + first, chunk
+        return ((start, read()) for start, read in self.stored_pieces(column))
+
+    def stored_pieces(self, column: Column, first: int = 0) -> Iterator[tuple[int, Callable[[], Records]]]:
+        """Yield what reads the chunks of a column from row `first` on, with the first row of each, for threads."""
+        for start, block in zip(self._starts.tolist(), self._blocks, strict=False):
+            for offset, read in block.columns[column.name].pieces(max(0, first - start)):
+                yield start + offset, read
 
     def record(self, row: int) -> FileRecord:
         """Return the file that a row belongs to."""
@@ -288,6 +298,39 @@ class Index:
             if load_meta(self.directory).candidates == entry:
                 raise
             self._candidates_are_gone = True
+
+    def part_counts(self) -> npt.NDArray[np.int64]:
+        """Return how many windows each row has, shape (rows,). IndexDamagedError where their signs cannot be read."""
+        return np.concatenate(
+            [np.zeros(0, np.int64), *(count_windows(chunk) for _, chunk in self.stored_chunks(SIGNS))]
+        )
+
+    def part_lists(self) -> PartLists | None:
+        """Return the lists of the windows of the first rows, or None. Raises IndexDamagedError where they are unsound.
+
+        None also where a writer has replaced them since this state was opened, or after `leave_part_lists`.
+        """
+        with self._remembering:
+            entry = self.meta.part_lists
+            if self._part_lists is None and not self._leaves_part_lists and entry is not None:
+                from cbir.index.ann.lists import PartLists
+
+                try:
+                    lists = PartLists(self.directory, entry)
+                    lists.check(entry, self.part_counts, self.valid)
+                    self._part_lists = lists
+                except IndexDamagedError:
+                    if load_meta(self.directory).part_lists == entry:
+                        raise
+                    self._leaves_part_lists = True
+            return self._part_lists
+
+    def leave_part_lists(self, error: IndexDamagedError) -> None:
+        """Use the lists of windows no more, because of an error, and tell of it once."""
+        with self._remembering:
+            if not self._leaves_part_lists:
+                logger.warning("%s All parts are compared instead.", error)
+            self._leaves_part_lists, self._part_lists = True, None
 
 
 class _Block:

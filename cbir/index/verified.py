@@ -13,6 +13,7 @@ import os
 import time
 from pathlib import Path
 
+from cbir.index.entries import beginning_of
 from cbir.utils.cache import cache_folder, keep, kept
 
 #: A file that changed less than this ago gets no mark: it might change again without its times showing that.
@@ -42,9 +43,9 @@ def mark(path: Path, sha256: str, status: os.stat_result | None = None) -> None:
 
 
 def _mark_file(path: Path) -> Path:
-    """One mark an index directory, so that they do not pile up with each new file."""
-    directory = hashlib.sha256(os.fsencode(os.path.realpath(path.parent))).hexdigest()[:20]
-    return cache_folder("checked") / directory
+    """One mark an index directory and kind of file, so that they do not pile up with each new file."""
+    kind = Path(os.path.realpath(path.parent)) / (beginning_of(path.name) or path.name)
+    return cache_folder("checked") / hashlib.sha256(os.fsencode(kind)).hexdigest()[:20]
 
 
 def _state(path: Path, sha256: str, status: os.stat_result) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from cbir.errors import CbirError, reason_of
 from cbir.index import refused
 from cbir.index.columns.column import ColumnReader
+from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns
 from cbir.index.datafile import DataFile, of_doubles
 from cbir.index.entries import FileEntry
@@ -24,6 +25,7 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
         if index.rows:
             index.record(0)
         index.candidates()
+        index.part_lists()
     except CbirError as error:
         problems.append(str(error))
     if index.meta.parts is not None and index.meta.parts.file is not None:
@@ -72,7 +74,7 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
         if not found:
             kept.append(block)
     if problems:
-        meta = meta.but(blocks=tuple(kept), candidates=None, complete=False)
+        meta = meta.but(blocks=tuple(kept), candidates=None, part_lists=None, complete=False)
     sound, damaged_files = without_damaged_columns(directory, meta, verify=True)
     return sound, problems + damaged_files
 
@@ -108,6 +110,8 @@ def without_damaged_columns(directory: Path, meta: Meta, *, verify: bool = False
             if problem:
                 problems.append(problem)
                 block = block.with_columns({column.name: None})
+                if column.group == PARTS.group:
+                    meta = meta.but(part_lists=None)
         blocks.append(block)
     return (meta.but(blocks=tuple(blocks)) if problems else meta), problems
 

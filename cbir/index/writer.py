@@ -163,6 +163,8 @@ class Writer:
             covered = self.meta.candidates.rows if self.meta.candidates and self._candidates_are_sound() else None
             if ann.is_needed(self.meta.rows, covered):
                 self._replace(rewrite.with_candidates(self._new, self.meta))
+            if self.meta.parts is not None and ann.is_needed(self.meta.rows, self._rows_in_part_lists()):
+                self._replace(rewrite.with_part_lists(self._new, self.meta))
             if similarity.is_needed(self.count_valid(), self.meta.cosines):
                 sampled = similarity.sample(Index(self.directory, self.meta.but(candidates=None)))
                 self._replace(self.meta.but(cosines=sampled))
@@ -178,6 +180,14 @@ class Writer:
         except IndexDamagedError:
             return False
         return True
+
+    def _rows_in_part_lists(self) -> int | None:
+        """Return how many rows the lists of windows cover; None where there are none, or none that are sound."""
+        try:
+            lists = Index(self.directory, self.meta).part_lists()
+        except IndexDamagedError:
+            return None
+        return None if lists is None else lists.rows
 
     def _with_invalid(self) -> Meta:
         pairs = zip(self.meta.blocks, self._invalid, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from cbir.errors import IndexDamagedError
 from cbir.images.regions import Box
-from cbir.index.ann.codes import SCALE, candidate_count, differing, signs, within
-from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, unpack_signs
+from cbir.index.ann.codes import SCALE, differing
+from cbir.index.ann.sieve import NOWHERE, Sieve, side_by_side, whole_query
+from cbir.index.columns.parts import MOST, PARTS, SIGNS, WORDS, unpack_signs
 from cbir.index.datafile import how_to_repair
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
+    from cbir.index.columns.column import Records
     from cbir.index.store import Index
 
 logger = logging.getLogger("cbir")
@@ -25,9 +28,6 @@ _SCORED, _READERS, _WORTH_READERS = 1024, 8, 16_384
 
 # The square of the length of a window's numbers, which is 1 but for their rounding; pixels of its box.
 _LONGEST, _LARGEST = 1.1, 1 << 28
-
-#: Bits in which no window of a picture can differ.
-_NOWHERE = 64 * WORDS + 1
 
 
 class PartsFound(NamedTuple):
@@ -43,20 +43,8 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
 
     `query`, shape (dimension,), has length 1. IndexDamagedError where files of parts are damaged.
     """
-    whole = np.zeros(NUMBERS, dtype=np.float32)
-    whole[: len(query)] = query
-    apart = np.full((index.rows, MOST), _NOWHERE, dtype=np.uint16)
-    asked = signs(whole[np.newaxis])[0]
-    for start, chunk in index.stored_chunks(SIGNS):
-        there, its_signs = unpack_signs(chunk)
-        apart[start : start + len(chunk)] = np.where(there, differing(asked, its_signs), _NOWHERE)
-    apart[~index.valid] = _NOWHERE
-    apart[own] = _NOWHERE
-    flat = apart.reshape(-1)
-    total = int((flat < _NOWHERE).sum())
-    # each picture has at most MOST windows, so that there are enough pictures among so many of them
-    near = within(flat, min(max(candidate_count(total), MOST * count), total))
-    rows, places = np.divmod(near, MOST)
+    whole = whole_query(query)
+    rows, places = np.divmod(_candidates(index, whole, count, own), MOST)
     scores, found_boxes = np.empty(len(rows), dtype=np.float32), np.empty((len(rows), 4), dtype=np.uint32)
     is_sound = np.ones(len(rows), dtype=np.bool_)
 
@@ -88,3 +76,31 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
     best = order[np.sort(first)[:count]]
     boxes = [Box(*numbers) for numbers in found_boxes[best].tolist()]
     return PartsFound(rows[best], scores[best], boxes)
+
+
+def _candidates(index: Index, query: Floats, count: int, own: list[int]) -> Rows:
+    """Return the numbers of the windows whose numbers are to be read, row * MOST + place, in ascending order.
+
+    They are found by the lists of windows, as far as there are such, and beyond by the signs of all.
+    """
+    wanted = index.valid.copy()
+    wanted[own] = False
+    sieve, first = Sieve(query, wanted, count), 0
+    try:
+        if (lists := index.part_lists()) is not None:
+            lists.add_to(sieve, count)
+            first = lists.rows
+    except IndexDamagedError as error:
+        index.leave_part_lists(error)
+        sieve = Sieve(query, wanted, count)
+
+    def scan(piece: tuple[int, Callable[[], Records]]) -> None:
+        start, read = piece
+        there, its_signs = unpack_signs(read())
+        there &= wanted[start : start + len(there), np.newaxis]
+        apart = np.where(there, differing(sieve.signs, its_signs), np.uint16(NOWHERE)).reshape(-1)
+        flat = its_signs.reshape(-1, WORDS)
+        sieve.add(apart, MOST * start + np.arange(len(apart)), lambda chosen: flat[chosen])
+
+    side_by_side(scan, index.stored_pieces(SIGNS, first))
+    return sieve.best()

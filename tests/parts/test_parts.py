@@ -17,6 +17,7 @@ from cbir.cli.render.search_report import SearchReports
 from cbir.engines.select import open_engine
 from cbir.errors import RegionError
 from cbir.images.regions import Region, RegionOption, of_label
+from cbir.index.ann import sieve
 from cbir.index.ann.codes import SCALE, differing, quantised, signs
 from cbir.index.columns.parts import MOST, PARTS, SIGNS, PartRows, pack
 from cbir.index.open import open_index
@@ -25,7 +26,6 @@ from cbir.index.writer import Writer
 from cbir.parts.reader import Means, PartReader
 from cbir.parts.whitening import Learner, Whitening, general
 from cbir.parts.windows import MOST_ROWS, grid
-from cbir.search import by_parts
 from cbir.search.by_parts import find_parts
 from cbir.search.queries import CombinedQuery, Query
 from cbir.search.searcher import Searcher
@@ -132,7 +132,8 @@ def test_the_candidates_of_signs_hold_the_best_windows_and_those_of_gone_picture
     kept = quantised(rows)
     apart = differing(signs(query[np.newaxis])[0], signs(kept))
     assert apart.tolist() == ((query > 0) != (kept > 0)).sum(axis=1).tolist()
-    monkeypatch.setattr(by_parts, "candidate_count", lambda total: 50)
+    monkeypatch.setattr(sieve, "candidate_count", lambda total: 50)
+    monkeypatch.setattr(sieve, "CANDIDATES", 50)
     boxes = np.tile(np.array([0, 0, 10, 10], dtype=np.int32), (MOST, 1))
     whose = kept.reshape(100, MOST, 200)
     index = index_of_parts(tmp_path / "index", [PartRows(boxes, one, signs(one)) for one in whose])

@@ -93,6 +93,9 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "shortlist": None
         if candidates is None
         else {key: value for key, value in candidates.to_json().items() if key not in candidates.files},
+        "part_lists": None
+        if meta.part_lists is None
+        else {key: value for key, value in meta.part_lists.to_json().items() if key not in meta.part_lists.files},
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
         **{group[0].name: _coverage(index, group) for group in content_groups()},
         "verified": verify,
@@ -123,6 +126,7 @@ def _print(record: dict[str, Any]) -> None:
             ("shortlist", _candidates(record["shortlist"])),
             ("cosines", _cosines(record["cosines"])),
             *((group[0].name, _covered(record, group[0])) for group in content_groups()),
+            *([("part lists", _candidates(record["part_lists"]))] if record["part_lists"] else []),
             ("exclude", _excluded(record)),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]

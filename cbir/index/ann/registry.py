@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from cbir.index.ann import lists
 from cbir.index.ann.annoy import Annoy
 from cbir.index.ann.base import Backend
-from cbir.index.entries import ANNOY, CandidatesEntry, FileEntry
+from cbir.index.entries import ANNOY, LISTS, CandidatesEntry, FileEntry
 from cbir.index.values import LONGEST_NAME, number, text, whole
 
 _BACKENDS: dict[str, Backend] = {ANNOY: Annoy()}
@@ -25,8 +26,8 @@ def builder() -> Backend:
 
 
 def file_beginnings() -> set[str]:
-    """Return the prefixes of the names of backends' files."""
-    return {beginning for backend in _BACKENDS.values() for beginning in backend.files.values()}
+    """Return the prefixes of the names of backends' files, and of those of lists of windows."""
+    return {*lists.FILES.values(), *(name for backend in _BACKENDS.values() for name in backend.files.values())}
 
 
 def register(backend: Backend) -> None:
@@ -57,7 +58,17 @@ def read_entry(record: Any) -> CandidatesEntry | None:
     name = text(record.get("kind", ANNOY), LONGEST_NAME)
     if name not in _BACKENDS:
         return None
-    backend = _BACKENDS[name]
-    files = {key: FileEntry.from_json(record[key], beginning) for key, beginning in backend.files.items()}
-    settings = {key: whole(record[key], *bounds) for key, bounds in backend.settings.items()}
-    return CandidatesEntry(whole(record["rows"], 1), files, settings, number(record["recall"], 0, 1), name)
+    return _entry(record, name, _BACKENDS[name].files, _BACKENDS[name].settings)
+
+
+def read_lists_entry(record: Any) -> CandidatesEntry | None:
+    """Read what `meta.json` says of lists of windows, as `read_entry` does; None where they are of another kind."""
+    return _entry(record, LISTS, lists.FILES, lists.SETTINGS) if record["kind"] == LISTS else None
+
+
+def _entry(
+    record: Any, name: str, beginnings: Mapping[str, str], settings: Mapping[str, tuple[int, int]]
+) -> CandidatesEntry:
+    files = {key: FileEntry.from_json(record[key], beginning) for key, beginning in beginnings.items()}
+    values = {key: whole(record[key], *bounds) for key, bounds in settings.items()}
+    return CandidatesEntry(whole(record["rows"], 1), files, values, number(record["recall"], 0, 1), name)

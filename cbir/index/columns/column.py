@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -141,11 +142,11 @@ class ColumnReader:
             return np.ones(self._rows, dtype=np.bool_)
         return np.concatenate(parts)
 
-    def chunks(self) -> Iterator[tuple[int, Records]]:
-        """Yield the records of all rows, in order, as pairs of the chunk's first row and the chunk."""
+    def pieces(self, first: int = 0) -> Iterator[tuple[int, Callable[[], Records]]]:
+        """Yield what reads the records of all rows from `first` on, with the first row of each, in order."""
         step = _step(self.column)
-        for first in range(0, self._rows, step):
-            yield first, self.between(first, first + step)
+        for start in range(first, self._rows, step):
+            yield start, partial(self.between, start, start + step)
 
     def _opened(self) -> RowFile | None:
         if isinstance(self._file, IndexDamagedError):

@@ -48,8 +48,12 @@ def pack(rows: PartRows) -> tuple[Records, Records]:
 
 def unpack_signs(records: Records) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
     """Unpack the mask of the windows that pictures have, (pictures, MOST), and their signs, (pictures, MOST, WORDS)."""
-    counts = np.where(records[:, 0] > MOST, 0, records[:, 0])
-    return np.arange(MOST) < counts[:, np.newaxis], records[:, 1:].reshape(len(records), MOST, WORDS)
+    return np.arange(MOST) < count_windows(records)[:, np.newaxis], records[:, 1:].reshape(len(records), MOST, WORDS)
+
+
+def count_windows(records: Records) -> npt.NDArray[np.int64]:
+    """Return how many windows pictures have, by their records of signs: shape (pictures,)."""
+    return np.where(records[:, 0] > MOST, 0, records[:, 0]).astype(np.int64)
 
 
 def _unavailable_parts() -> Records:
