@@ -18,9 +18,11 @@ Signs = npt.NDArray[np.uint64]
 #: The factor of a row's numbers, of length 1, before they are rounded. In 880 numbers few are above 0.2.
 SCALE = 635
 
-#: Rows whose numbers are compared; those that are chosen by the bits that differ are as many at least, and this part
-#: of all.
-CANDIDATES, _SHARE = 4000, 1 / 100
+#: Rows whose numbers are compared.
+CANDIDATES = 4000
+
+# Rows that are chosen by the bits that differ, at least, and as a part of all.
+_COARSE, _SHARE = 16_000, 1 / 100
 
 #: Rows whose signs are compared at a time, so that what is computed of them stays in the processor's cache.
 _CHUNK = 1 << 13
@@ -41,7 +43,7 @@ def signs(rows: npt.NDArray[np.floating] | Quantised) -> Signs:
 
 def candidate_count(rows: int) -> int:
     """Return how many of so many rows are candidates by the bits that differ."""
-    return max(CANDIDATES, int(rows * _SHARE))
+    return max(_COARSE, int(rows * _SHARE))
 
 
 def differing(query: Signs, row_signs: Signs) -> npt.NDArray[np.uint16]:

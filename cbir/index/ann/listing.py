@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 #: The share of the first ten pictures that lists are to bring of the queries that the number of lists is chosen by, and
 #: of others, which have a little less.
-TARGET_RECALL, LEAST_RECALL = 0.985, 0.98
+TARGET_RECALL, LEAST_RECALL = 0.99, 0.98
 _PROBES = 128
 _FIRST = 10
 
 # Lists in roots of the number of windows; sampled windows a list; of these, those that the first step is learnt on;
 # rounds of k-means.
-_LISTS, _SAMPLE, _SAMPLE_FIRST, _ROUNDS = 2, 16, 16_384, 6
+_LISTS, _SAMPLE, _SAMPLE_FIRST, _ROUNDS = 4, 10, 16_384, 6
 
 # Pictures whose numbers are read at a time (40 MB as float32), and tiles that are written at a time (64 MB).
 _PICTURES, _TILES = 256, 8192
