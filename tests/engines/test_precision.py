@@ -15,6 +15,7 @@ from cbir.cli import cli
 from cbir.engines.lazy import LazyEngine
 from cbir.engines.openvino_engine import OpenVINOEngine
 from cbir.engines.precision import LEAST_COSINE, Choice, Trial, choose, drawn_images, last_measured
+from cbir.engines.select import WORTH_TRIAL
 from cbir.engines.torch_engine import TorchEngine
 from cbir.errors import EngineError
 from cbir.extract.extractor import Extractor
@@ -26,6 +27,12 @@ from cbir.indexing.run import index_folder
 from cbir.search.queries import VectorQuery
 from cbir.search.searcher import Searcher
 from cbir.utils.vectors import l2_normalize
+
+
+@pytest.fixture(scope="module")
+def extractor(bundled):
+    """An extractor of so many pictures that precisions are tried."""
+    return Extractor(bundled, expected=WORTH_TRIAL)
 
 
 @pytest.fixture(scope="module")
