@@ -8,7 +8,17 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import pictures, plain, product
-from benchmarks.harness import Pair, Settings, Worker, alone, cbir_command, run_command, take_turns, timed
+from benchmarks.harness import (
+    Pair,
+    Settings,
+    Worker,
+    alone,
+    cbir_command,
+    one_blas_thread,
+    run_command,
+    take_turns,
+    timed,
+)
 from benchmarks.machine import cores, gpu
 from benchmarks.results import Result, measured, noted
 
@@ -62,7 +72,7 @@ def compare(job: Job) -> Rates:
     directory = job.scratch / "index"
     forward: list[float] = []
     decode: list[float] = []
-    with Worker() as ours, Worker() as theirs:
+    with Worker() as theirs, one_blas_thread(), Worker() as ours:
         engine = ours.call(product.engine_name, job.name, job.weights, job.engine, len(job.files))
 
         def cbir() -> float:

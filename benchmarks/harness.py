@@ -120,7 +120,7 @@ class Worker:
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Workers that are started within this multiply on one core, as `cbir search` does."""
+    """Workers that are started within this multiply on one core, as cbir's commands do."""
     before = os.environ.get("OPENBLAS_NUM_THREADS")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     try:
