@@ -116,7 +116,8 @@ def keep_engine() -> None:
         @wraps(cbir.engines.select.open_engine)
         def open_once(backbone: Backbone, *, engine: str | None = None, expected: int = 1) -> Engine:
             # all that the number decides is which of these it reaches
-            bounds = (1, cbir.engines.select.WORTH_STREAMS, cbir.engines.select.WORTH_CUDA)
+            select = cbir.engines.select
+            bounds = (1, select.WORTH_STREAMS, select.WORTH_CUDA, select.WORTH_TRIAL)
             return really_open(backbone, engine=engine, expected=max(bound for bound in bounds if bound <= expected))
 
         cbir.engines.select.open_engine = open_once
