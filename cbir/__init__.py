@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cbir.errors import RefusedToForgetError as RefusedToForgetError
     from cbir.errors import RegionError as RegionError
     from cbir.errors import StdoutError as StdoutError
+    from cbir.errors import TorchMissingError as TorchMissingError
     from cbir.errors import WeightsError as WeightsError
     from cbir.errors import WordError as WordError
     from cbir.extract.extractor import Extractor as Extractor
@@ -86,6 +87,7 @@ _HOMES = {
     "Segmentation": "cbir.segment.segmentation",
     "Segmenter": "cbir.segment.segmenter",
     "StdoutError": "cbir.errors",
+    "TorchMissingError": "cbir.errors",
     "Tagged": "cbir.tags.tagger",
     "Tagger": "cbir.tags.tagger",
     "TextQuery": "cbir.search.queries",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     directory = tmp_path_factory.mktemp("pairs") / "index"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base, "SMALL", request.param)
+        level = logging.getLogger("cbir").level
         collection.write(directory, ROWS, Path("/nowhere"), thumbnails=True)
+        logging.getLogger("cbir").setLevel(level)  # which a benchmark has in a process of its own
     return Index.open(directory)
 
 

@@ -230,15 +230,15 @@ def test_another_network_has_a_compiled_model_of_its_own(small, builds, cache, c
     assert np.allclose(engine.features(pictures), expected, atol=1e-2)
 
 
-def test_a_kept_model_needs_neither_torch_nor_torchvision(extractor, drawn, tmp_path):
-    expected = extractor.engine.features(drawn[:2])
+def test_a_kept_model_needs_neither_torch_nor_torchvision(in_float32, drawn, tmp_path):
+    expected = in_float32.features(drawn[:2])
     np.save(tmp_path / "pictures.npy", drawn[:2])
     code = (
         "import sys, numpy as np\n"
         "from cbir.backbones.backbone import describe\n"
         "from cbir.engines.select import open_engine\n"
         f"pictures = np.load({str(tmp_path / 'pictures.npy')!r})\n"
-        "engine = open_engine(describe('efficientnet_lite0'))\n"
+        "engine = open_engine(describe('efficientnet_lite0'), engine='openvino:f32')\n"
         f"np.save({str(tmp_path / 'features.npy')!r}, engine.features(pictures))\n"
         "print(type(engine).__name__, [name for name in ('torch', 'torchvision') if name in sys.modules])\n"
     )

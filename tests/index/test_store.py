@@ -12,7 +12,7 @@ import pytest
 
 from cbir.errors import IndexDamagedError, IndexLockedError, IndexNotFoundError, IndexWriteError
 from cbir.index.files import FileRecord
-from cbir.index.format import META, Meta, load_meta
+from cbir.index.format import FORMAT_OF_SEVERAL, META, Meta, load_meta
 from cbir.index.lock import exclusive
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
@@ -234,7 +234,7 @@ def test_damage_is_a_clear_error(committed: Path, damage: str, message: str) -> 
     elif what == "edit":
         file.write_text(file.read_text().replace("/photos", "/photoz"))
     elif what == "newer":
-        file.write_text(json.dumps({**json.loads(file.read_text()), "format": 2}))
+        file.write_text(json.dumps({**json.loads(file.read_text()), "format": FORMAT_OF_SEVERAL + 1}))
     elif what == "outside":
         file.write_text(file.read_text().replace("features-000001.npy", "../../../etc/passwd"))
     with pytest.raises(IndexDamagedError, match=message) as caught:

@@ -352,7 +352,7 @@ def test_a_run_does_not_fail_for_classes_alone(
     # weights that are gone, and no classifier in the cache either
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(head, "heads_folder", lambda: root.parent / "heads")
-        patch.setattr(Weights, "locate", lambda self: fail())
+        patch.setattr(Weights, "locate", fail)
         assert (refresh(root).unchanged, refresh(root).classified) == (3, 0)
     assert refresh(root).classified == 3
 

@@ -19,7 +19,7 @@ from cbir.cli.options.common import (
 )
 from cbir.cli.options.completion import complete_folder
 from cbir.cli.options.given import Given
-from cbir.cli.options.numbers import Number
+from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.terminal.logfile import describe_run, write_log
 from cbir.cli.terminal.output import printable, say, tell, write_json
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
@@ -96,7 +96,7 @@ class IndexOptions(Given):
 @weights_option
 @click.option(
     "--views",
-    type=click.IntRange(1, 2),
+    type=WholeNumber(1, 2),
     help="2: let the network see each picture twice, as usual and the whole squashed to a square. Remembered.",
 )
 @engine_option

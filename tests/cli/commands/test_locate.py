@@ -116,7 +116,7 @@ def test_a_template_that_fits_decides_and_one_that_does_not_is_left() -> None:
 def test_every_option_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "locate.md").read_text()
     command = cli.get_command(None, "locate")  # type: ignore[arg-type]
-    shared_by_all = {"--model", "--weights", "--engine", "--log-file", "--verbose", "--quiet", "--help"}
+    shared_by_all = {"--model", "--weights", "--engine", "--precision", "--log-file", "--verbose", "--quiet", "--help"}
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}  # type: ignore[union-attr]
     assert not {name for name in options - shared_by_all if name not in text}
 

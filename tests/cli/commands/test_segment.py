@@ -159,7 +159,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 def test_every_option_is_documented() -> None:
     command = cli.get_command(None, "segment")  # type: ignore[arg-type]
-    shared_by_all = {"--model", "--weights", "--engine", "--verbose", "--quiet", "--log-file", "--help"}
+    shared_by_all = {"--model", "--weights", "--engine", "--precision", "--verbose", "--quiet", "--log-file", "--help"}
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}  # type: ignore[union-attr]
     text = "".join(page.read_text() for page in DOCS.glob("segment*.md"))
     assert not {name for name in options - shared_by_all if name not in text}
