@@ -143,6 +143,12 @@ class Backbone:
             raise ValueError(f"impossible modalities of {name}: {reprlib.repr(modalities)}")
         return cls(name, dimension, preprocessing, weights, tuple(modalities))
 
+    @property
+    def has_graph(self) -> bool:
+        """True if `build_graph` builds it, and it needs no conversion from torch."""
+        # torchvision's, which all other names are, would be imported with torch
+        return self.name in FAMILIES and hasattr(family_of(self.name), "build_graph")
+
     def build_graph(self, graph: str) -> openvino.Model | None:
         """Build a graph for OpenVINO, as of `GraphFamily`; None where the network has to be converted from torch.
 

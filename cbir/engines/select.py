@@ -25,7 +25,8 @@ WORTH_CUDA = 64
 #: From so many images on, a CPU does several batches side by side, each on some of its cores.
 WORTH_STREAMS = 16
 
-#: From so many images on, precisions are tried: that takes as long as some hundred images in float32.
+#: From so many images on, precisions of a network that is ready within a second are tried: that takes as long as some
+#: hundred images in float32. Others have to be converted first, which takes longer than trying them.
 WORTH_TRIAL = 256
 
 NAMES = ("auto", "openvino", "torch")
@@ -76,8 +77,8 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
     try:
         from cbir.engines.openvino_engine import OpenVINOEngine
 
-        many, tries = expected >= WORTH_STREAMS, expected >= WORTH_TRIAL
-        return OpenVINOEngine(backbone, many=many, precision=precision, tries=tries)
+        tries = expected >= WORTH_TRIAL or not backbone.has_graph
+        return OpenVINOEngine(backbone, many=expected >= WORTH_STREAMS, precision=precision, tries=tries)
     except CbirError:
         raise  # of weights, not of OpenVINO: torch would fail alike
     except Exception as error:

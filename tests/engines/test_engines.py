@@ -472,7 +472,13 @@ def test_whether_there_is_cuda(monkeypatch, visible, device, expected):
     assert has_cuda() is expected
 
 
-def test_precisions_are_tried_where_there_is_enough_to_do(small, pictures, builds, cache):
+def test_precisions_of_what_is_converted_are_tried_at_once(small, builds, cache):
+    open_engine(small, engine="openvino", expected=1)
+    assert len(list(cache.glob("*.json"))) == 1
+
+
+def test_precisions_are_tried_where_there_is_enough_to_do(small, pictures, builds, cache, monkeypatch):
+    monkeypatch.setattr(Backbone, "has_graph", True)
     few = open_engine(small, engine="openvino", expected=WORTH_TRIAL - 1)
     assert (few.precision, few.batch) == ("f32", 16)
     assert list(cache.glob("*.json")) == []
@@ -484,7 +490,8 @@ def test_precisions_are_tried_where_there_is_enough_to_do(small, pictures, build
     assert len(builds) == 2
 
 
-def test_a_network_in_float32_is_kept_without_a_trial(small, pictures, builds, cache):
+def test_a_network_in_float32_is_kept_without_a_trial(small, pictures, builds, cache, monkeypatch):
+    monkeypatch.setattr(Backbone, "has_graph", True)
     for _ in range(2):
         assert open_engine(small, engine="openvino").features(pictures).shape == (3, 8)
     assert len(builds) == 1
