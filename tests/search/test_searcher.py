@@ -63,7 +63,7 @@ def test_scores_are_cosines_in_descending_order(photos: Path, extractor: Extract
     query = extractor.feature(photos / "img_000.jpg")
     for match in result.matches[::6]:
         # the two may have been computed in different precisions
-        assert match.score == pytest.approx(float(query @ extractor.feature(match.path)), abs=1e-2)
+        assert match.score == pytest.approx(float(query @ extractor.feature(match.path)), abs=3e-2)
 
 
 def test_a_new_picture_finds_what_it_was_made_from(photos: Path, draw_picture: Callable, tmp_path: Path) -> None:
