@@ -165,7 +165,7 @@ def test_an_error_in_the_middle_takes_nothing_away(
 class Failing:
     """An engine that begins a few batches and no more."""
 
-    description, batch, depth = "failing", 4, 2
+    description, batch, depth, precision = "failing", 4, 2, "f32"
 
     def __init__(self) -> None:
         self.left = 3
