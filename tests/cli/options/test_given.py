@@ -16,7 +16,6 @@ from cbir.cli.options.given import Given
 def test_a_class_of_options_names_the_parameters_of_its_command(options: type[Given]) -> None:
     command = importlib.import_module(options.__module__).command
     # --engine and --precision are handed over as one
-    parameters = {one.name for one in command.params if one.expose_value} - {"precision"}
-    assert set(options.__annotations__) == parameters
+    assert {*options.__annotations__, "precision"} == {one.name for one in command.params if one.expose_value}
     given = options(**dict.fromkeys(options.__annotations__))
     assert vars(given) == dict.fromkeys(options.__annotations__)
