@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks import pictures, plain, product
 from benchmarks.harness import Settings, alone
 from benchmarks.results import Result, measured
+from cbir.evaluation.metrics import average_precision
 from cbir.utils.vectors import Floats
 
 SQUEEZENET = "squeezenet1_0"
@@ -59,5 +60,4 @@ def _ranking(features: Floats) -> np.ndarray:
 
 def _mean_average_precision(ranking: np.ndarray, classes: np.ndarray) -> float:
     right = classes[ranking] == classes[:, np.newaxis]
-    precisions = np.cumsum(right, axis=1) / np.arange(1, right.shape[1] + 1)
-    return float(((precisions * right).sum(axis=1) / right.sum(axis=1)).mean())
+    return float(np.mean([average_precision(1 + np.flatnonzero(one)) for one in right]))

@@ -166,7 +166,7 @@ class Collection:
         # by the collection's engine, so that the file of its weights is not read and hashed once more
         searcher = Searcher(index, engine=self._engine)
         own, its = self.backbone, searcher.backbone
-        if (its.name, its.views) != (own.name, own.views) or not its.weights.matches(own.weights):
+        if not its.matches(own):
             raise IndexConflictError(
                 f"The index {index.directory} is by {its.label} now, not by {own.label}: open it again."
             )

@@ -94,6 +94,10 @@ class Backbone:
         """Its name for people, with the number of views where there are several."""
         return self.name if self.views == 1 else f"{self.name}, {self.views} views"
 
+    def matches(self, other: Backbone) -> bool:
+        """Tell whether features made by the two can be compared."""
+        return (self.name, self.views) == (other.name, other.views) and self.weights.matches(other.weights)
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `meta.json` keeps, with modalities, views and members only where they matter."""
         record: dict[str, Any] = {"name": self.name, "dimension": self.dimension}

@@ -134,7 +134,8 @@ def _near_groups(
     from cbir.duplicates.closer import SIDE
     from cbir.duplicates.compare import MOST_LOOKS, Looks, PairComparison
     from cbir.duplicates.groups import connected, grouped
-    from cbir.duplicates.pairs import in_threads
+    from cbir.duplicates.pairs import threads
+    from cbir.utils.threads import in_threads
 
     known = np.zeros(index.rows, dtype=np.bool_)
     for start, records in index.stored_chunks(THUMBNAILS):
@@ -158,7 +159,7 @@ def _near_groups(
     for together in _up_to(MOST_LOOKS, connected(comparison.near)):
         if looks is not None:
             looks.read(row for members in together for row in members[:MOST_LOOKS])
-        for some in in_threads(lambda members: grouped(comparison, members, merit), together):
+        for some in in_threads(lambda members: grouped(comparison, members, merit), together, threads()):
             groups += some
     if looks is not None:
         found.unread = len(looks.unread & {row for group in groups for row in group})

@@ -7,9 +7,7 @@ decide. The memory needed does not grow with the index, but for the pairs themse
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,11 +17,9 @@ from cbir.index.ann.projection import principal_directions, project
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.exact import RowSource
 from cbir.index.store import Index
-from cbir.utils.vectors import Floats, Rows
+from cbir.utils.threads import in_threads
+from cbir.utils.vectors import Floats, Rows, nearest_of
 from cbir.utils.workers import usable_cores
-
-S = TypeVar("S")
-T = TypeVar("T")
 
 #: Weights of cosine, correlation and detail: the logistic function of their weighted sum is the score. Fitted to half
 #: of the photos of docs/method/duplicates.md; the other half was to judge it.
@@ -42,6 +38,11 @@ _PAIRS = 4096  # pairs whose thumbnails are compared at a time
 # of what brings like rows together: principal directions that are looked at, rows a pivot, and the most pivots
 _DIRECTIONS, _ROWS_A_PIVOT, _PIVOTS = 32, 80, 4096
 _SEED = 1
+
+
+def threads() -> int:
+    """Count the threads that compare pairs; each of more than eight would take its memory, too."""
+    return min(usable_cores(), 8)
 
 
 class Pairs(NamedTuple):
@@ -102,7 +103,7 @@ def score_pairs(index: Index, first: Rows, second: Rows, cosines: Floats, min_sc
         kept = scores >= min_score
         return Pairs(first[part][kept], second[part][kept], scores[kept], maps[kept])
 
-    found = list(in_threads(scored, range(0, len(first), _PAIRS)))
+    found = list(in_threads(scored, range(0, len(first), _PAIRS), threads()))
     if not found:
         return Pairs(first, second, cosines, np.empty((0, 6), dtype=np.float32))
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
@@ -150,7 +151,7 @@ def _candidates(index: Index, rows: Rows, same: Rows, least: float) -> tuple[Row
         one, other = its[place], among[place, column]
         return np.minimum(one, other) * index.rows + np.maximum(one, other), found[place, column]
 
-    parts = list(in_threads(nearest, range(0, len(rows), step)))
+    parts = list(in_threads(nearest, range(0, len(rows), step), threads()))
     numbers, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
     # as they were first come upon: a pair's rows are near to those of the next
     once = np.sort(np.unique(numbers, return_index=True)[1])
@@ -166,8 +167,7 @@ def _like_beside_like(source: RowSource, rows: Rows) -> Rows:
     count = min(_PIVOTS, max(1, len(rows) // _ROWS_A_PIVOT))
     drawn = np.random.default_rng(_SEED).choice(rows, count, replace=False)
     pivots = project(source.features(np.sort(drawn)), directions)
-    half = (pivots**2).sum(axis=1) / 2
-    nearest = [(project(chunk, directions) @ pivots.T - half).argmax(axis=1) for _, chunk in source.chunks()]
+    nearest = [nearest_of(project(chunk, directions), pivots)[0] for _, chunk in source.chunks()]
     return rows[np.argsort(np.concatenate(nearest)[rows], kind="stable")]
 
 
@@ -230,9 +230,3 @@ def _listed(
                     again.append(place)
         waiting, count = again, count * 4
     return rows, cosines
-
-
-def in_threads(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """Yield the results of `work` for the items, in order, computed in threads."""
-    with ThreadPoolExecutor(max(1, min(usable_cores(), 8)), thread_name_prefix="pairs") as pool:
-        yield from pool.map(work, items)

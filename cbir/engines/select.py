@@ -36,8 +36,9 @@ PRECISIONS = ("auto", "f32", "bf16", "f16")
 
 
 def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int = 1) -> Engine:
-    """Open the best engine here for `backbone` and about `expected` images.
+    """Open the best engine here for `backbone`, one network on one view, and about `expected` images.
 
+    `LazyEngine` opens those of several.
     `engine` is one of NAMES (default: `$CBIR_ENGINE`, else "auto"), and may end in a precision, ":f32", say, of
     PRECISIONS (default: `$CBIR_PRECISION`, else "auto", the fastest in which searches find the same). "auto" takes
     torch where there is a CUDA device and enough to do, else OpenVINO; where the device fails, OpenVINO does the work,
@@ -52,11 +53,6 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
     if numbers not in PRECISIONS:
         raise EngineError(f"There is no precision {numbers!r}: choose from {', '.join(PRECISIONS)}.")
     precision = None if numbers == "auto" else numbers
-    if not backbone.is_plain:
-        from cbir.engines.joined import JoinedEngine
-
-        engines = [open_engine(one, engine=f"{engine}:{numbers}", expected=expected) for one in backbone.networks]
-        return JoinedEngine(backbone, engines)
     if backbone.name in FAKES:
         if engine != "auto":
             raise EngineError(f"The network {backbone.name} is none for {engine}: leave --engine or $CBIR_ENGINE out.")

@@ -157,14 +157,10 @@ def _backbone_for(root: Path, weights: str | None) -> Backbone:
 
 def _existing(root: Path, backbone: Backbone) -> Index | None:
     for directory, made_with in _indexes_of(root):
-        if _is_same(made_with, backbone):
+        if made_with.matches(backbone):
             logger.info("Using the features of the index %s.", directory.name)
             return Index.open(directory)
     return None
-
-
-def _is_same(one: Backbone, other: Backbone) -> bool:
-    return (one.name, one.views) == (other.name, other.views) and one.weights.matches(other.weights)
 
 
 def _indexes_of(root: Path) -> list[tuple[Path, Backbone]]:

@@ -234,8 +234,7 @@ def load_meta(directory: Path) -> Meta:
         if written_in > FORMAT_OF_SEVERAL:
             raise IndexDamagedError(
                 f"The index {directory} has format {written_in}, made by a newer cbir (this one reads up to "
-                f"{FORMAT_OF_SEVERAL}): "
-                "upgrade cbir."
+                f"{FORMAT_OF_SEVERAL}): upgrade cbir."
             )
         checksum = record.pop("checksum")
         if checksum != _checksum(record):

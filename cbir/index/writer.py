@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,10 @@ from cbir.index.rewrite import Feature, Stored
 from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.utils.interrupts import uninterrupted
+
+if TYPE_CHECKING:
+    from cbir.index.ann.base import Candidates
+    from cbir.index.ann.lists import PartLists
 
 #: Invalid rows that a small index may keep; a large one keeps up to a quarter.
 WORTH_COMPACTING = 1000
@@ -160,10 +165,10 @@ class Writer:
         with self._guarded():
             if invalid > max(WORTH_COMPACTING, rows // 4) or (rows and invalid == rows):
                 self._replace(rewrite.compacted(self._new, self.meta))
-            covered = self.meta.candidates.rows if self.meta.candidates and self._candidates_are_sound() else None
-            if ann.is_needed(self.meta.rows, covered):
+            if ann.is_needed(self.meta.rows, self._covered(Index.candidates) if self.meta.candidates else None):
                 self._replace(rewrite.with_candidates(self._new, self.meta))
-            if self.meta.parts is not None and ann.is_needed(self.meta.rows, self._rows_in_part_lists()):
+            covered = self._covered(Index.part_lists) if self.meta.part_lists else None
+            if self.meta.parts is not None and ann.is_needed(self.meta.rows, covered):
                 self._replace(rewrite.with_part_lists(self._new, self.meta))
             if similarity.is_needed(self.count_valid(), self.meta.cosines):
                 sampled = similarity.sample(Index(self.directory, self.meta.but(candidates=None)))
@@ -174,20 +179,13 @@ class Writer:
         with self._guarded():
             self._replace(meta.but(updated=now()))
 
-    def _candidates_are_sound(self) -> bool:
+    def _covered(self, opened: Callable[[Index], Candidates | PartLists | None]) -> int | None:
+        """Return how many rows the index's candidates of a kind cover; None where they are not there and sound."""
         try:
-            Index(self.directory, self.meta).candidates()
-        except IndexDamagedError:
-            return False
-        return True
-
-    def _rows_in_part_lists(self) -> int | None:
-        """Return how many rows the lists of windows cover; None where there are none, or none that are sound."""
-        try:
-            lists = Index(self.directory, self.meta).part_lists()
+            found = opened(Index(self.directory, self.meta))
         except IndexDamagedError:
             return None
-        return None if lists is None else lists.rows
+        return None if found is None else found.rows
 
     def _with_invalid(self) -> Meta:
         pairs = zip(self.meta.blocks, self._invalid, strict=True)

@@ -11,7 +11,7 @@ import numpy as np
 from cbir.errors import CbirError
 from cbir.index.ann.projection import principal_directions, project
 from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
-from cbir.utils.vectors import Floats, Rows, l2_normalize
+from cbir.utils.vectors import Floats, Rows, l2_normalize, nearest_of
 
 if TYPE_CHECKING:
     from cbir.index.exact import RowSource
@@ -25,7 +25,6 @@ ASPECT = 1.4
 
 _SEED = 1
 _ROUNDS = 8
-_CHUNK_NUMBERS = 4_000_000  # distances at a time, 16 MB
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,13 @@ def representatives(vectors: Floats, count: int, seed: int = _SEED) -> tuple[Row
     """
     random = np.random.default_rng(seed)
     centres = vectors[np.sort(random.choice(len(vectors), count, replace=False))]
-    nearest, distances = _nearest(vectors, centres)
+    nearest, distances = nearest_of(vectors, centres)
     for _ in range(_ROUNDS):
         used, nearest = np.unique(nearest, return_inverse=True)
         sums = np.zeros((len(used), vectors.shape[1]), dtype=np.float32)
         np.add.at(sums, nearest, vectors)
         centres = sums / np.bincount(nearest).astype(np.float32)[:, np.newaxis]
-        nearest, distances = _nearest(vectors, centres)
+        nearest, distances = nearest_of(vectors, centres)
     order = np.lexsort((distances, nearest))  # by group, the nearest to its centre first
     _, first, sizes = np.unique(nearest[order], return_index=True, return_counts=True)
     return order[first], sizes
@@ -98,17 +97,3 @@ def _projected(source: RowSource) -> tuple[Rows, Floats]:
     projection = principal_directions(source)[: 1 + DIMENSION]
     parts = [project(chunk, projection)[source.valid[start : start + len(chunk)]] for start, chunk in source.chunks()]
     return np.flatnonzero(source.valid), l2_normalize(np.concatenate(parts))
-
-
-def _nearest(vectors: Floats, centres: Floats) -> tuple[Rows, Floats]:
-    """Find each vector's nearest centre, and half of the squared distance, less half of its own squared length."""
-    half = (centres**2).sum(axis=1) / 2
-    step = max(1, _CHUNK_NUMBERS // len(centres))
-    nearest = np.empty(len(vectors), dtype=np.int64)
-    distances = np.empty(len(vectors), dtype=np.float32)
-    for start in range(0, len(vectors), step):
-        found = half - vectors[start : start + step] @ centres.T
-        best = found.argmin(axis=1)
-        nearest[start : start + step] = best
-        distances[start : start + step] = found[np.arange(len(best)), best]
-    return nearest, distances

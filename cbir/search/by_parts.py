@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,9 +11,10 @@ import numpy as np
 from cbir.errors import IndexDamagedError
 from cbir.images.regions import Box
 from cbir.index.ann.codes import SCALE, differing
-from cbir.index.ann.sieve import NOWHERE, Sieve, side_by_side, whole_query
+from cbir.index.ann.sieve import NOWHERE, Sieve, whole_query
 from cbir.index.columns.parts import MOST, PARTS, SIGNS, WORDS, unpack_signs
 from cbir.index.datafile import how_to_repair
+from cbir.utils.threads import side_by_side
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
 
     # in a large index they lie here and there: a disk that is asked for several at once answers sooner. In a small one,
     # threads would only take turns
-    with ThreadPoolExecutor(_READERS if len(rows) > _WORTH_READERS else 1) as pool:
-        for _ in pool.map(score, range(0, len(rows), _SCORED)):
-            pass
+    side_by_side(score, range(0, len(rows), _SCORED), _READERS if len(rows) > _WORTH_READERS else 1)
     if (found_boxes[:, 2] == 0).any():
         raise IndexDamagedError(
             f"{index.directory} has signs of parts that it does not have: `cbir index --index {index.directory.name} "

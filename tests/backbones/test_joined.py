@@ -390,7 +390,7 @@ def test_real_networks_are_joined_each_in_its_own_precision(photo_folder: Folder
     assert (plain.stored(CLASSES, range(20))["class"][:, 0] == joined.stored(CLASSES, range(20))["class"][:, 0]).all()
     parts = [index.stored(PARTS, range(20))["numbers"].astype(int) for index in (plain, joined)]
     assert np.abs(parts[0] - parts[1]).max() <= 2
-    engine = open_engine(describe(lites))
+    engine = LazyEngine(describe(lites)).opened()
     assert isinstance(engine, JoinedEngine)
     assert engine.precision in {"f32", "bf16", "f16", "f32+bf16", "bf16+f32", "f32+f16", "f16+f32"}
     new = tmp_path / "new.png"

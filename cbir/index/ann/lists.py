@@ -19,11 +19,12 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError
 from cbir.index import verified
 from cbir.index.ann.codes import Signs, differing_in_tiles
-from cbir.index.ann.sieve import NOWHERE, Sieve, side_by_side
+from cbir.index.ann.sieve import NOWHERE, Sieve
 from cbir.index.columns.parts import MOST, NUMBERS, WORDS
 from cbir.index.entries import CandidatesEntry
 from cbir.index.rowfile import RowFile
 from cbir.utils.hashing import file_sha256
+from cbir.utils.threads import side_by_side
 from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:

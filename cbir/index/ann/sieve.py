@@ -8,9 +8,7 @@ computed of those that differ in few.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +16,12 @@ import numpy.typing as npt
 from cbir.index.ann.codes import CANDIDATES, Signs, candidate_count, signs
 from cbir.index.columns.parts import MOST, NUMBERS, WORDS
 from cbir.utils.vectors import Floats, Rows
-from cbir.utils.workers import usable_cores
 
 #: Bits in which no window can differ.
 NOWHERE = 64 * WORDS + 1
 
 # Windows whose bits are unpacked at a time, so that they stay in the processor's cache.
 _STEP = 512
-
-T = TypeVar("T")
 
 
 class Sieve:
@@ -92,13 +87,6 @@ class Sieve:
             bits = np.unpackbits(of_bytes[start : start + _STEP], axis=1)
             sums[start : start + _STEP] = bits.astype(np.float32) @ self.query
         return sums
-
-
-def side_by_side(work: Callable[[T], object], items: Iterable[T]) -> None:
-    """Do the work on all items, on as many threads as there are processors; the first error is raised."""
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        for _ in pool.map(work, items):
-            pass
 
 
 def whole_query(query: Floats) -> Floats:
