@@ -169,7 +169,7 @@ def _differs(path: Path, before: bytes) -> bool:
 
 def test_kills_at_random_moments_with_the_real_network_and_decoders(photo_folder: Folder) -> None:
     """The same promise as in test_kills.py, where a toy network makes room for hundreds of kills."""
-    root = photo_folder(120)
+    root = photo_folder(240)  # some sixty are indexed until a kill
     directory = Path(os.environ["CBIR_HOME"]) / "photos"
     random = np.random.default_rng(5)
     command = [sys.executable, "-c", SLOW_COMMITS, "index", str(root), "-q"]
