@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from cbir.locate.locator import Located as Located
     from cbir.locate.locator import Locator as Locator
     from cbir.map.collection import map_index as map_index
+    from cbir.search.filters import RowFilter as RowFilter
     from cbir.search.queries import CombinedQuery as CombinedQuery
+    from cbir.search.queries import FeedbackQuery as FeedbackQuery
     from cbir.search.queries import Query as Query
     from cbir.search.queries import TextQuery as TextQuery
     from cbir.search.queries import VectorQuery as VectorQuery
@@ -66,6 +68,7 @@ _HOMES = {
     "EngineError": "cbir.errors",
     "Extractor": "cbir.extract.extractor",
     "ImageReadError": "cbir.errors",
+    "FeedbackQuery": "cbir.search.queries",
     "Index": "cbir.index.store",
     "IndexConflictError": "cbir.errors",
     "IndexDamagedError": "cbir.errors",
@@ -82,6 +85,7 @@ _HOMES = {
     "RefusedToForgetError": "cbir.errors",
     "RegionError": "cbir.errors",
     "Report": "cbir.indexing.report",
+    "RowFilter": "cbir.search.filters",
     "SearchResult": "cbir.search.results",
     "Searcher": "cbir.search.searcher",
     "Segmentation": "cbir.segment.segmentation",

@@ -20,6 +20,7 @@ from cbir.utils.vectors import Floats, Rows
 if TYPE_CHECKING:
     from cbir.index.columns.column import Records
     from cbir.index.store import Index
+    from cbir.search.filters import Among
 
 logger = logging.getLogger("cbir")
 
@@ -38,13 +39,14 @@ class PartsFound(NamedTuple):
     boxes: list[Box]
 
 
-def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> PartsFound:
+def find_parts(index: Index, query: Floats, count: int, own: list[int], among: Among | None = None) -> PartsFound:
     """Return the first `count` pictures of an index by their best window, the rows `own` left out.
 
-    `query`, shape (dimension,), has length 1. IndexDamagedError where files of parts are damaged.
+    `query`, shape (dimension,), has length 1; `among` are the rows that are looked at. IndexDamagedError where files of
+    parts are damaged.
     """
     whole = whole_query(query)
-    rows, places = np.divmod(_candidates(index, whole, count, own), MOST)
+    rows, places = np.divmod(_candidates(index, whole, count, own, among), MOST)
     scores, found_boxes = np.empty(len(rows), dtype=np.float32), np.empty((len(rows), 4), dtype=np.uint32)
     is_sound = np.ones(len(rows), dtype=np.bool_)
 
@@ -76,16 +78,18 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int]) -> Parts
     return PartsFound(rows[best], scores[best], boxes)
 
 
-def _candidates(index: Index, query: Floats, count: int, own: list[int]) -> Rows:
+def _candidates(index: Index, query: Floats, count: int, own: list[int], among: Among | None) -> Rows:
     """Return the numbers of the windows whose numbers are to be read, row * MOST + place, in ascending order.
 
-    They are found by the lists of windows, as far as there are such, and beyond by the signs of all.
+    They are found by the lists of windows, as far as there are such, and beyond by the signs of all. Where less than
+    half of the rows are wanted, lists may have too few of these: then by the signs of all.
     """
-    wanted = index.valid.copy()
+    wanted = index.valid.copy() if among is None else index.valid & among.mask
     wanted[own] = False
+    by_lists = among is None or 2 * len(among.rows) >= len(index)
     sieve, first = Sieve(query, wanted, count), 0
     try:
-        if (lists := index.part_lists()) is not None:
+        if by_lists and (lists := index.part_lists()) is not None:
             lists.add_to(sieve, count)
             first = lists.rows
     except IndexDamagedError as error:

@@ -1,4 +1,4 @@
-"""Types of queries: one image, several combined, words, or a text. docs/queries.md and docs/words.md."""
+"""Types of queries: one image, several combined, words, a text, judgements. docs/queries.md and docs/words.md."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cbir.search.combination import Combination, judged
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class ImageQuery:
         """Return the query's own keys of a result's JSON record."""
         return {"query": self.name}
 
+    def combine(self, features: Sequence[Floats]) -> Combination:
+        """Return its own feature of those of its images: the only one."""
+        return Combination(features[0], features[0])
+
 
 #: The name that users type.
 Query = ImageQuery
@@ -76,7 +81,7 @@ Query = ImageQuery
 
 @dataclass(frozen=True, eq=False)
 class IndexedQuery(ImageQuery):
-    """A picture of an index, by what that index knows of it: the picture itself is not read.
+    """A picture of an index, by what that index knows of it: the picture itself is read for a region alone.
 
     `source` is where it is, or was; `feature`, shape (dimension,), has length 1.
     """
@@ -84,6 +89,48 @@ class IndexedQuery(ImageQuery):
     source: Path
     sha256: str
     feature: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class VectorQuery:
+    """A feature to search by, wherever a picture may stand: `vector`, float32 of shape (dimension,), of any length.
+
+    ValueError where it is zero, or not finite.
+    """
+
+    vector: Floats
+    name: str = "the vector"
+
+    region: ClassVar[None] = None
+    parts: ClassVar[None] = None
+    spoken: ClassVar[str] = ""
+    figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.vector).all() or not self.vector.any():
+            raise ValueError("a vector to search by has a direction: it is neither zero nor infinite")
+
+    @property
+    def images(self) -> tuple[VectorQuery, ...]:
+        """The vector itself, which stands for an image."""
+        return (self,)
+
+    @property
+    def like(self) -> tuple[VectorQuery, ...]:
+        """The vector itself: matches are to be like it."""
+        return (self,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the query's own keys of a result's JSON record."""
+        return {"query": self.name}
+
+    def combine(self, features: Sequence[Floats]) -> Combination:
+        """Return its own feature of those of its images: the only one."""
+        return Combination(features[0], features[0])
+
+
+#: Whatever may stand for a picture in a query.
+Picture = ImageQuery | VectorQuery
 
 
 @dataclass(frozen=True)
@@ -96,8 +143,8 @@ class CombinedQuery:
     there is nothing to be like, or numbers are impossible.
     """
 
-    like: tuple[ImageQuery, ...]
-    unlike: tuple[ImageQuery, ...] = ()
+    like: tuple[Picture, ...]
+    unlike: tuple[Picture, ...] = ()
     shares: tuple[float, ...] = ()
     strength: float = STRENGTH
     group: bool = field(default=True, kw_only=True)
@@ -123,7 +170,7 @@ class CombinedQuery:
         return " + ".join(query.name for query in self.like)
 
     @property
-    def images(self) -> tuple[ImageQuery, ...]:
+    def images(self) -> tuple[Picture, ...]:
         """All images, those to be like first."""
         return self.like + self.unlike
 
@@ -155,7 +202,7 @@ class WordQuery:
 
     words: tuple[Word, ...]
     without: tuple[Word, ...] = ()
-    picture: ImageQuery | CombinedQuery | None = None
+    picture: Picture | CombinedQuery | None = None
 
     def __post_init__(self) -> None:
         if not self.words and not self.without:
@@ -165,7 +212,7 @@ class WordQuery:
 
     @classmethod
     def from_text(
-        cls, *words: str, without: Iterable[str] = (), picture: ImageQuery | CombinedQuery | None = None
+        cls, *words: str, without: Iterable[str] = (), picture: Picture | CombinedQuery | None = None
     ) -> WordQuery:
         """Return a query by words as people type them. WordError where WordNet does not know one."""
         from cbir.words.vocabulary import look_up
@@ -189,12 +236,12 @@ class WordQuery:
         return self if self.picture is None else WordQuery(self.words, self.without)
 
     @property
-    def images(self) -> tuple[ImageQuery, ...]:
+    def images(self) -> tuple[Picture, ...]:
         """All images of its picture; of words alone none."""
         return () if self.picture is None else self.picture.images
 
     @property
-    def like(self) -> tuple[ImageQuery, ...]:
+    def like(self) -> tuple[Picture, ...]:
         """The images that matches are to be like; of words alone none."""
         return () if self.picture is None else self.picture.like
 
@@ -251,31 +298,83 @@ class TextQuery:
         return {"query": self.text, "text": self.text}
 
 
-@dataclass(frozen=True, eq=False)
-class VectorQuery:
-    """A feature to search by: `vector`, float32 of shape (dimension,) and of any length.
+@dataclass(frozen=True)
+class FeedbackQuery:
+    """A query with pictures that were judged since it was asked: `more` like these, `less` like those.
 
-    ValueError where it is zero, or not finite.
+    `start` is what was asked: any other query, or None for nothing. By Rocchio's rule the query moves towards the mean
+    of `more` and away from that of `less` (`Judgement`). Matches are without those judged `less`; those judged `more`
+    are pictures like others, and stay. With nothing asked and nothing judged, a query for all pictures, newest first.
+    ValueError where pictures are to be found by parts.
     """
 
-    vector: Floats
-    name: str = "the vector"
-
-    images: ClassVar[tuple[ImageQuery, ...]] = ()
-    like: ClassVar[tuple[ImageQuery, ...]] = ()
-    spoken: ClassVar[str] = ""
-    figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
+    start: ImageQuery | VectorQuery | CombinedQuery | WordQuery | TextQuery | None = None
+    more: tuple[Picture, ...] = ()
+    less: tuple[Picture, ...] = ()
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.vector).all() or not self.vector.any():
-            raise ValueError("a vector to search by has a direction: it is neither zero nor infinite")
+        if isinstance(self.start, FeedbackQuery):
+            raise TypeError("judgements are of one query, and not of another one's judgements: join their pictures")
+        if any(query.parts for query in self.images):
+            raise ValueError("pictures are found by parts of one picture, and not with judgements too")
+
+    @property
+    def name(self) -> str:
+        """The name of what was asked; without it, that of the pictures that matches are to be like."""
+        if self.start is not None:
+            return self.start.name
+        return " + ".join(query.name for query in self.more) or "all pictures"
+
+    @property
+    def spoken(self) -> str:
+        """The words of what was asked, as one text."""
+        return "" if self.start is None else self.start.spoken
+
+    @property
+    def asked(self) -> tuple[Picture, ...]:
+        """The images of what was asked."""
+        return () if self.start is None else self.start.images
+
+    @property
+    def images(self) -> tuple[Picture, ...]:
+        """All images: those of what was asked, then those judged `more`, then those judged `less`."""
+        return self.asked + self.more + self.less
+
+    @property
+    def like(self) -> tuple[Picture, ...]:
+        """The images that matches are to be like."""
+        return (() if self.start is None else self.start.like) + self.more
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The names of the figures that people are shown of a match."""
+        if isinstance(self.start, WordQuery):
+            own = self.start.alone.figures
+            return ("score", "percentile", *own) if self.like else own
+        if self.start is None:
+            return ("relevance", "score", "percentile") if self.images else ()
+        return self.start.figures
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the query's own keys of a result's JSON record."""
-        return {"query": self.name}
+        """Return the query's own keys of a result's JSON record; `query` is null where nothing was asked."""
+        about = {"query": None} if self.start is None else self.start.to_dict()
+        return about | {"more": [one.name for one in self.more], "less": [one.name for one in self.less]}
+
+    def combine(self, features: Sequence[Floats], asked: Combination | None = None) -> Combination | None:
+        """Return one feature of those of `images`, each of shape (dimension,) and of length 1.
+
+        `asked` is the feature of a text, or of words; without it, that of the pictures that were asked by. None where
+        there is nothing to be like or unlike.
+        """
+        own = len(self.asked)
+        if own and not isinstance(self.start, (WordQuery, TextQuery, type(None))):
+            asked = self.start.combine(features[:own])
+        elif isinstance(self.start, WordQuery) and self.start.picture is not None:
+            asked = self.start.picture.combine(features[:own])
+        return judged(asked, features[own : own + len(self.more)], features[own + len(self.more) :])
 
 
-AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery
+AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery | FeedbackQuery
 
 
 def as_query(query: AnyQuery | ImageSource | NamedImage) -> AnyQuery:
@@ -287,15 +386,3 @@ def as_query(query: AnyQuery | ImageSource | NamedImage) -> AnyQuery:
     from cbir.images.source import name_of, open_source  # which loads Pillow, and names of files need none of it
 
     return ImageQuery(open_source(query), name_of(query))
-
-
-@dataclass(frozen=True)
-class Combination:
-    """Several pictures' features as one.
-
-    Rows are ranked by `direction`, shape (dimension,), of length 1. The dot product of a row and `likeness`, of the
-    same shape, is the row's score: the mean of its cosines with the pictures that it is to be like, by their shares.
-    """
-
-    direction: Floats
-    likeness: Floats

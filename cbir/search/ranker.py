@@ -8,10 +8,14 @@ import numpy as np
 
 from cbir.index.store import Index
 from cbir.search.feedback import rerank_by_evidence
+from cbir.search.filters import Among
 from cbir.search.relevance import relevance_of
 from cbir.search.rerank import SHORTLIST, expand, largest, rerank, select
 from cbir.search.scanner import Scanner
-from cbir.utils.vectors import Floats, Rows
+from cbir.utils.vectors import Floats, Rows, l2_normalize
+
+# The rows whose mean stands for what words ask for, where pictures have been judged since.
+_EXAMPLES = 30
 
 
 class Ranking(NamedTuple):
@@ -33,18 +37,18 @@ class Ranker:
         self.scanner = Scanner(index, scale)
         self._is_scaled = scale is not None
 
-    def ranked(self, feature: Floats, count: int, *, reranked: bool) -> Ranking:
+    def ranked(self, feature: Floats, count: int, *, reranked: bool, among: Among | None = None) -> Ranking:
         """Rank at least the first `count` valid rows (fewer if there are no more).
 
         `feature`, shape (dimension,), has length 1. Re-ranking concerns up to SHORTLIST rows, the same ones whatever
-        `count` is; the others follow by cosine.
+        `count` is; the others follow by cosine. Where the rows are given that count, `among` them only.
         """
         feature = self.scanner.scaled(feature)
         if not reranked:
-            return Ranking(*self.scanner.nearest(feature, count))
-        rows, scores, evidence = self._reranked(feature)
+            return Ranking(*self.scanner.nearest(feature, count, among))
+        rows, scores, evidence = self._reranked(feature, among)
         if count > len(rows):
-            others, other_scores = self.scanner.nearest(feature, count)
+            others, other_scores = self.scanner.nearest(feature, count, among)
             new = ~np.isin(others, rows)
             rows, scores = np.concatenate([rows, others[new]]), np.concatenate([scores, other_scores[new]])
         return Ranking(rows, scores, evidence)
@@ -56,35 +60,45 @@ class Ranker:
             return None
         return relevance_of(ranking.cosines, ranking.evidence, quantiles)
 
-    def by_evidence(self, evidence: Floats, count: int, *, reranked: bool) -> Rows:
+    def by_evidence(self, evidence: Floats, count: int, *, reranked: bool, among: Among | None = None) -> Rows:
         """Return the first `count` valid rows for which there is evidence (fewer if there are no more), best first.
 
-        `evidence`, shape (index.rows,), is not negative. Re-ranking concerns some hundred rows, the same ones whatever
-        `count` is, and can bring rows without evidence among them; the others follow by evidence.
+        `evidence`, shape (index.rows,), is not negative; with `among`, only these rows count. Re-ranking concerns
+        some hundred rows, the same ones whatever `count` is, and can bring rows without evidence among them; the others
+        follow by evidence.
         """
-        evidence = np.where(self.index.comparable, evidence, np.float32(0))
+        counts = self.index.comparable if among is None else self.index.comparable & among.mask
+        evidence = np.where(counts, evidence, np.float32(0))
         rows = np.empty(0, dtype=np.int64)
         if reranked:
             centre = self.scanner.centre()
             rows = rerank_by_evidence(
-                evidence, self.scanner.features, lambda direction: self.scanner.look_again(direction, centre), centre
+                evidence,
+                self.scanner.features,
+                lambda direction: self.scanner.look_again(direction, centre, among),
+                centre,
             )
-            rows = rows[self.index.comparable[rows]]
+            rows = rows[counts[rows]]
         if count > len(rows):
             others = largest(evidence, count)
             others = others[(evidence[others] > 0) & ~np.isin(others, rows)]
             rows = np.concatenate([rows, others])
         return rows[:count]
 
-    def _reranked(self, feature: Floats) -> tuple[Rows, Floats, Floats | None]:
+    def examples(self, evidence: Floats) -> Floats:
+        """Return the mean of the rows with most evidence, shape (dimension,), of length 1: zeros where none has any."""
+        rows = largest(np.where(self.index.comparable, evidence, np.float32(0)), _EXAMPLES)
+        return l2_normalize(evidence[rows] @ self.scanner.features(rows))
+
+    def _reranked(self, feature: Floats, among: Among | None) -> tuple[Rows, Floats, Floats | None]:
         """Return the re-ranked rows: up to SHORTLIST of them, their cosines, and what they were re-ranked by."""
-        rows, scores, features = self.scanner.look(feature, SHORTLIST)
+        rows, scores, features = self.scanner.look(feature, SHORTLIST, among)
         if not len(rows):
             return rows, scores, None
         centre = self.scanner.centre()
         lengths = centre.lengths(features)
         direction = expand(feature, features, scores, lengths, centre)
-        more = self.scanner.look_again(direction, centre)
+        more = self.scanner.look_again(direction, centre, among)
         more = more[~np.isin(more, rows)]
         if len(more):
             fresh = self.scanner.features(more)

@@ -13,7 +13,7 @@ from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
 from cbir.images.contents import read_bytes
 from cbir.index.store import Index
-from cbir.search.queries import AnyQuery, ImageQuery, IndexedQuery
+from cbir.search.queries import AnyQuery, ImageQuery, IndexedQuery, Picture, VectorQuery
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ class _Batch:
         self._pictures = pictures
         self._queries = iter(queries)
         self._waiting: deque[tuple[AnyQuery, int]] = deque()  # with how many images are to be looked at until then
-        self._found: dict[ImageQuery, QueryPicture] = {}
-        self._asked: set[ImageQuery] = set()  # those that are found, and those under way
+        self._found: dict[Picture, QueryPicture] = {}
+        self._asked: set[Picture] = set()  # those that are found, and those under way
         self._needed = self._looked = 0
         self._most = REMEMBERED
         self.is_over = False
@@ -108,7 +108,7 @@ class _Batch:
                     new.remove(one)
             self._needed += len(new)
             self._waiting.append((query, self._needed))
-            yield from new
+            yield from (one for one in new if isinstance(one, ImageQuery))  # a vector is known
             gathered = 0 if new else gathered + 1
             if self._needed == self._looked or gathered == _GATHERED:
                 return
@@ -156,11 +156,15 @@ class QueryPictures:
                 yield from batch.answered()
             yield from batch.answered()
 
-    def known(self, picture: ImageQuery) -> QueryPicture | None:
+    def known(self, picture: Picture) -> QueryPicture | None:
         """Resolve a picture whose file is not to be read ahead; None of one whose is."""
+        if isinstance(picture, VectorQuery):
+            return QueryPicture([], l2_normalize(picture.vector))
+        if picture.region is not None or picture.parts:
+            return self._look_at_region(picture)
         if isinstance(picture, IndexedQuery):
             return QueryPicture(self._rows_of(picture.sha256), picture.feature)
-        return self._look_at_region(picture) if picture.region is not None or picture.parts else None
+        return None
 
     def _look_at(self, pictures: Iterable[ImageQuery]) -> Iterator[tuple[ImageQuery, QueryPicture]]:
         """Yield each picture with what is known of it, in order."""

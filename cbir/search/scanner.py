@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from cbir.errors import IndexDamagedError
 from cbir.index.ann.base import SMALL, USUAL, Candidates
-from cbir.index.store import Index
+from cbir.index.store import SCAN_BYTES, Index
+from cbir.search.filters import Among
 from cbir.search.rerank import SHORTLIST, Centre, largest
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
@@ -18,6 +19,9 @@ logger = logging.getLogger("cbir")
 
 #: Rows whose mean stands for that of all rows of a large index.
 CENTRE_ROWS = 512
+
+#: So many rows that a filter leaves are all compared; of more, candidates. Of these, so many times as many as wanted.
+FEW, _SPARE = 6000, 2
 
 #: Features that are kept in memory, as float32: a small index's from the first search on, those of one that has no
 #: more than so many bytes of them as they are asked for.
@@ -50,20 +54,29 @@ class Scanner:
         parts = [centre.cosines(rows, centre.lengths(rows), direction) for _, rows in self._chunks()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
-    def nearest(self, feature: Floats, count: int) -> tuple[Rows, Floats]:
-        """Return the first `count` valid rows by exact cosine, from candidates where these go so far."""
+    def nearest(self, feature: Floats, count: int, only: Among | None = None) -> tuple[Rows, Floats]:
+        """Return the first `count` valid rows by exact cosine, of all or `only` of some.
+
+        They are from candidates where these go so far.
+        """
         goes_so_far = count * 10 <= self.index.rows
         candidates = self._candidates() if goes_so_far else None
-        found = list(self._compared(feature, count, candidates, max(USUAL, count + count // 2)))
+        if only is None:
+            found = list(self._compared(feature, count, candidates, max(USUAL, count + count // 2)))
+        else:
+            found = list(self._compared_of(only, feature, count))
         rows = np.concatenate([some for some, _, _ in found]) if found else np.empty(0, dtype=np.int64)
         scores = np.concatenate([cosines for _, cosines, _ in found]) if found else np.empty(0, dtype=np.float32)
         # equal scores in the order of rows, so that results do not depend on the way they were found
         order = np.lexsort((rows, -scores))[:count]
         return rows[order], scores[order]
 
-    def look(self, feature: Floats, count: int) -> tuple[Rows, Floats, Floats]:
+    def look(self, feature: Floats, count: int, only: Among | None = None) -> tuple[Rows, Floats, Floats]:
         """Find about the first `count` valid rows by cosine, with their cosines and their features, in no order."""
-        found = list(self._compared(feature, count, self._candidates(), count))
+        if only is None:
+            found = list(self._compared(feature, count, self._candidates(), count))
+        else:
+            found = list(self._compared_of(only, feature, count))
         if not found:
             nothing = np.empty((0, self.index.dimension), dtype=np.float32)
             return np.empty(0, dtype=np.int64), nothing[:, 0], nothing
@@ -74,8 +87,11 @@ class Scanner:
             rows, scores, features = rows[best], scores[best], features[best]
         return rows, scores, features
 
-    def look_again(self, direction: Floats, centre: Centre) -> Rows:
+    def look_again(self, direction: Floats, centre: Centre, only: Among | None = None) -> Rows:
         """Valid rows near a centred `direction`, by the way of `look`, without a second scan of a large index."""
+        if only is not None and self._cache() is None:
+            near = self._proposed(only, lambda count: self._directed(direction, count), SHORTLIST)
+            return near if near is not None else self._along(direction, centre, only)
         if (candidates := self._candidates()) is not None:
             rows = candidates.search_direction(direction, SHORTLIST)
             return rows[self.index.comparable[rows]]
@@ -85,8 +101,61 @@ class Scanner:
             if self._lengths is None:
                 self._lengths = centre.lengths(cached)
         cosines = centre.cosines(cached, self._lengths, direction)
-        cosines[~self.index.comparable] = -2
-        return largest(cosines, min(SHORTLIST, len(self.index)))
+        counts = self.index.comparable if only is None else self.index.comparable & only.mask
+        cosines[~counts] = -2
+        return largest(cosines, min(SHORTLIST, int(counts.sum())))
+
+    def _directed(self, direction: Floats, count: int) -> Rows:
+        candidates = self._candidates()
+        return np.empty(0, dtype=np.int64) if candidates is None else candidates.search_direction(direction, count)
+
+    def _along(self, direction: Floats, centre: Centre, only: Among) -> Rows:
+        """Return the rows of a few that are nearest to a centred `direction`, exactly."""
+        if len(only.rows) <= SHORTLIST:  # which have been looked at
+            return np.empty(0, dtype=np.int64)
+        parts = []
+        for rows in self._pieces(only.rows):
+            features = self.features(rows)
+            parts.append(centre.cosines(features, centre.lengths(features), direction))
+        cosines = np.where(self.index.comparable[only.rows], np.concatenate(parts), np.float32(-2))
+        best = largest(cosines, SHORTLIST)
+        return only.rows[best[cosines[best] > -2]]
+
+    def _compared_of(self, only: Among, feature: Floats, count: int) -> Iterator[tuple[Rows, Floats, Floats]]:
+        """Yield the first `count` of some rows, of each chunk of those that are compared, as `_compared` does."""
+
+        def near(number: int) -> Rows:
+            candidates = self._candidates()
+            assert candidates is not None
+            return candidates.search(feature[np.newaxis], number)[0]
+
+        proposed = self._proposed(only, near, count)
+        rows = only.rows if proposed is None else np.sort(proposed)
+        for some in self._pieces(rows):
+            yield self._first(feature, count, some, self.features(some))
+
+    def _proposed(self, only: Among, near: Callable[[int], Rows], count: int) -> Rows | None:
+        """Return candidates among some rows, at least `count`; None where all of these are to be compared instead.
+
+        `near` gives so many candidates among all rows. Those that candidates do not cover come with them.
+        """
+        candidates = self._candidates() if len(only.rows) > FEW else None
+        if candidates is None:
+            return None
+        covered = int(np.searchsorted(only.rows, candidates.rows))
+        spare = max(USUAL, _SPARE * count)
+        number = spare * candidates.rows // max(covered, 1)
+        if number >= len(only.rows):
+            return None
+        rows = near(number)
+        rows = rows[only.mask[rows]]
+        if len(rows) < count:  # those near the query are mostly others
+            return None
+        return np.concatenate([rows[:spare], only.rows[covered:]])
+
+    def _pieces(self, rows: Rows) -> Iterator[Rows]:
+        step = max(1, SCAN_BYTES // (4 * self.index.dimension))
+        return (rows[start : start + step] for start in range(0, len(rows), step))
 
     def _compared(
         self, feature: Floats, count: int, candidates: Candidates | None, among: int

@@ -13,7 +13,9 @@ from cbir.errors import CbirError, IndexDamagedError
 from cbir.index.columns.classes import RowClasses
 from cbir.index.columns.parts import SIGNS
 from cbir.index.store import Index
+from cbir.search.filters import Among, Filters, RowFilter
 from cbir.search.ranker import Ranker
+from cbir.utils.vectors import Rows
 from cbir.words.of_index import classes_of
 
 
@@ -27,6 +29,7 @@ class SearchedIndex:
         self._remembering = threading.RLock()  # nobody holds it while a network works
         self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
         self._classes: RowClasses | None = None
+        self._filters = Filters(index, self.classes)
 
     def ranker(self, class_name: str | None = None) -> Ranker:
         """Return what ranks rows, by the weights of a class of ImageNet if one is named. ModelError."""
@@ -38,6 +41,18 @@ class SearchedIndex:
 
                 self._rankers[class_name] = Ranker(self.index, class_weights(self.backbone, class_name))
             return self._rankers[class_name]
+
+    def among(self, wanted: RowFilter | None) -> Among | None:
+        """Return the rows that a filter leaves; None without one. CbirError where the index cannot tell, WordError."""
+        return self._filters.among(wanted) if wanted else None
+
+    @cached_property
+    def newest(self) -> Rows:
+        """The rows that count, those whose photo was taken last first, by the file's time where that is not known."""
+        files = self.index.files()
+        moments = np.array([time // 10**9 for time in files.mtimes_ns], dtype=np.int64)
+        order = np.lexsort((np.arange(len(moments)), -moments))
+        return np.asarray(order[self.index.valid[order]])
 
     def percentile(self, score: float) -> float | None:
         """Return how many percent of random pairs have a smaller cosine; None where the index does not know."""

@@ -16,11 +16,13 @@ from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
 from cbir.index.store import Index
 from cbir.search.aside import while_others_follow
-from cbir.search.queries import AnyQuery, as_query
+from cbir.search.filters import RowFilter
+from cbir.search.queries import AnyQuery, FeedbackQuery, ImageQuery, as_query
 from cbir.search.resolve import QueryPicture, QueryPictures, Resolved
 from cbir.search.results import SearchResult
 from cbir.search.searched import SearchedIndex
-from cbir.search.strategies import SearchLimits, SearchRequest, Strategies
+from cbir.search.strategies import Strategies
+from cbir.search.strategy import SearchLimits, SearchRequest
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
@@ -54,14 +56,16 @@ class Searcher:
         queries: Iterable[AnyQuery | ImageSource | NamedImage],
         *,
         count: int = 10,
+        offset: int = 0,
         reranked: bool = True,
         include_self: bool = False,
+        among: RowFilter | None = None,
         min_score: float | None = None,
         min_percentile: float | None = None,
         min_probability: float | None = None,
         class_name: str | None = None,
     ) -> Iterator[SearchResult]:
-        """Return one result a query, in order, each with the first `count` matches.
+        """Return one result a query, in order, each with the first `count` matches after `offset` ones.
 
         Queries are taken as they come, some hundred of them ahead of their results. Where they come slowly, search by
         each batch of those that are there.
@@ -70,12 +74,15 @@ class Searcher:
         neighbourhood of the query (see `search.rerank`) and not by cosine alone; `min_score` is the least cosine that
         counts, `min_percentile` the least `Match.percentile`, `min_probability` the least `Match.probability`. With
         `class_name`, a class of ImageNet, features are ranked by what speaks for or against that class (see
-        `cbir.backbones.head`); scores stay as they are.
+        `cbir.backbones.head`); scores stay as they are. Only pictures that the filter `among` leaves are found, and
+        re-ranked among each other. Those that a query judges `less` are never found.
 
         Of queries by words, only those by one word alone are re-ranked: docs/words.md says why.
 
         Raises ModelError where there is no such class, or the network has none; CbirError where the index has no
-        percentiles to compare with. What concerns one query is raised at its turn: CbirError where the index has no
+        percentiles to compare with, or cannot tell what is left by the filter; WordError by its tags.
+
+        What concerns one query is raised at its turn: CbirError where the index has no
         classes to look for words in, or no parts; ModelError where its network has no encoder of texts; ValueError
         where words alone are to have a least cosine or percentile.
         """
@@ -83,7 +90,8 @@ class Searcher:
         if min_percentile is not None:
             self._searched.check_percentiles()
         self._searched.ranker(class_name)
-        return self._search(queries, SearchRequest(count, reranked, include_self, limits, class_name))
+        request = SearchRequest(count, reranked, include_self, limits, class_name, self._searched.among(among), offset)
+        return self._search(queries, request)
 
     def ranked(self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = ()) -> tuple[Rows, Floats]:
         """Return the first `count` valid rows (fewer if there are no more), best first, and their cosines.
@@ -126,7 +134,7 @@ class Searcher:
     def _result(self, query: AnyQuery, pictures: list[QueryPicture], request: SearchRequest) -> SearchResult:
         strategy = self._strategies.of(query)
         error = next((picture.error for picture in pictures if picture.error is not None), None)
-        own = [] if error or request.include_self else self._own_rows(query, pictures)
+        own = [] if error else self._left_out(query, pictures, request)
         return SearchResult(
             query,
             self.index.directory,
@@ -137,11 +145,13 @@ class Searcher:
             notices=strategy.notices(),
         )
 
-    def _own_rows(self, query: AnyQuery, pictures: list[QueryPicture]) -> list[int]:
-        """Return the rows of the query's own files, of each at most one."""
-        found = []
-        for image, known in zip(query.images, pictures, strict=True):
-            if isinstance(image.source, Path) and known.rows:
+    def _left_out(self, query: AnyQuery, pictures: list[QueryPicture], request: SearchRequest) -> list[int]:
+        """Return the rows of the query's own files, of each at most one, and those of all that was judged `less`."""
+        less = len(query.less) if isinstance(query, FeedbackQuery) else 0
+        found = [row for known in pictures[len(pictures) - less :] for row in known.rows]
+        asked = query.asked if isinstance(query, FeedbackQuery) else query.images
+        for image, known in zip(() if request.include_self else asked, pictures, strict=False):
+            if isinstance(image, ImageQuery) and isinstance(image.source, Path) and known.rows:
                 real = os.path.realpath(image.source)
                 files = ((row, self.index.root / self.index.record(row).path) for row in known.rows)
                 found += [row for row, path in files if os.path.realpath(path) == real][:1]

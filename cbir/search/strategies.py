@@ -2,130 +2,55 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from cbir.errors import CbirError, ModelError
-from cbir.index.quantiles import CosineQuantiles
-from cbir.search.queries import AnyQuery, Combination, CombinedQuery, ImageQuery, TextQuery, VectorQuery, WordQuery
+from cbir.search.by_words import ByWords
+from cbir.search.combination import Combination
+from cbir.search.queries import AnyQuery, CombinedQuery, FeedbackQuery, ImageQuery, TextQuery, VectorQuery, WordQuery
 from cbir.search.resolve import QueryPicture
 from cbir.search.results import Match
 from cbir.search.searched import SearchedIndex
-from cbir.utils.vectors import Floats, Rows, l2_normalize
-from cbir.words.score import Scores, score_words, with_likeness
-
-Of = TypeVar("Of", bound=AnyQuery)
+from cbir.search.strategy import SearchRequest, Strategy
+from cbir.utils.vectors import l2_normalize
 
 
-class SearchLimits(NamedTuple):
-    """Least numbers that matches must have: a cosine, a percentile, and with words a probability."""
-
-    min_score: float | None = None
-    min_percentile: float | None = None
-    min_probability: float | None = None
-
-    def keep(self, scores: Floats, quantiles: CosineQuantiles | None) -> npt.NDArray[np.bool_]:
-        """Return which of some cosines, shape (n,), are large enough. Without quantiles, none has a percentile."""
-        keep = np.ones(len(scores), dtype=np.bool_)
-        if self.min_score is not None:
-            keep &= scores >= self.min_score
-        if self.min_percentile is not None:
-            known = [0.0 if quantiles is None else quantiles.percentile(float(score)) for score in scores]
-            keep &= np.array(known, dtype=np.float64) >= self.min_percentile
-        return keep
-
-
-NO_LIMITS = SearchLimits()
-
-
-@dataclass(frozen=True)
-class SearchRequest:
-    """The matches wanted of each query, and their order: see `Searcher.search`."""
-
-    count: int = 10
-    reranked: bool = True
-    include_self: bool = False
-    limits: SearchLimits = NO_LIMITS
-    class_name: str | None = None
-
-
-class Strategy(ABC, Generic[Of]):
-    """Finds the matches of one type of query."""
-
-    def __init__(self, searched: SearchedIndex) -> None:
-        self.searched = searched
-
-    def check(self, query: Of, request: SearchRequest) -> None:
-        """Raise what this index, or this request, cannot answer: CbirError for users, ValueError for programmers."""
-
-    def notices(self) -> tuple[str, ...]:
-        """Return sentences about what no search of this kind finds in the index."""
-        return ()
-
-    @abstractmethod
-    def find(self, query: Of, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> list[Match]:
-        """Return the matches, best first; `images` are the query's, in order, rows `own` are left out."""
-
-    def _features(self, images: Sequence[QueryPicture]) -> list[Floats]:
-        index = self.searched.index
-        return [index.features(one.rows[:1])[0] if one.feature is None else one.feature for one in images]
-
-    def _keep(self, scores: Floats, request: SearchRequest) -> npt.NDArray[np.bool_]:
-        return request.limits.keep(scores, self.searched.index.meta.cosines)
-
-    def _matches(self, rows: Rows, scores: Floats, *, alike: bool = True, **more: Sequence[Any] | None) -> list[Match]:
-        """Matches in the order of `rows`, with percentiles if scores are of two images, and with `more` fields."""
-        index, percentile = self.searched.index, self.searched.percentile
-        # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
-        matches = [
-            Match(
-                rank,
-                index.root / index.record(row).path,
-                min(score, 1.0),
-                percentile(score) if alike else None,
-                row=row,
-            )
-            for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True), start=1)
-        ]
-        for name, values in more.items():
-            if values is not None:
-                matches = [replace(match, **{name: value}) for match, value in zip(matches, values, strict=True)]
-        return matches
-
-
-class ByVector(Strategy[ImageQuery | CombinedQuery | VectorQuery]):
+class ByVector(Strategy[AnyQuery]):
     """Search by the features of whole pictures, or of a region that is compared with whole pictures."""
-
-    def check(self, query: ImageQuery | CombinedQuery | VectorQuery, request: SearchRequest) -> None:
-        """Raise ValueError where a vector is no feature of the index's network."""
-        wanted = (self.searched.index.dimension,)
-        if isinstance(query, VectorQuery) and query.vector.shape != wanted:
-            raise ValueError(f"a vector to search by has shape {wanted} here, and not {query.vector.shape}")
 
     def find(
         self,
-        query: ImageQuery | CombinedQuery | VectorQuery,
+        query: AnyQuery,
         images: Sequence[QueryPicture],
         own: list[int],
         request: SearchRequest,
     ) -> list[Match]:
         """Return the matches nearest to one feature, that of the image or of all together."""
-        features = [l2_normalize(query.vector)] if isinstance(query, VectorQuery) else self._features(images)
-        feature, ranker = _combine(query, features), self.searched.ranker(request.class_name)
-        ranking = ranker.ranked(feature.direction, request.count + len(own), reranked=request.reranked)
-        relevance = ranker.relevance(ranking) if _is_plain(query) else None
-        rows, scores = ranking.rows, ranking.cosines
-        if isinstance(query, CombinedQuery) or request.class_name is not None:
-            scores = self.searched.index.features(rows) @ feature.likeness
-        chosen = np.flatnonzero(~np.isin(rows, own) & self._keep(scores, request))[: request.count]
-        return self._matches(
-            rows[chosen], scores[chosen], relevance=None if relevance is None else relevance[chosen].tolist()
+        assert not isinstance(query, (WordQuery, TextQuery))  # which have other strategies
+        feature = query.combine(self._features(images))
+        assert feature is not None  # as there are images
+        return self._found(feature, query, own, request)
+
+    def _found(
+        self, feature: Combination, query: AnyQuery, own: list[int], request: SearchRequest, *, alike: bool = True
+    ) -> list[Match]:
+        ranker = self.searched.ranker(request.class_name)
+        ranking = ranker.ranked(
+            feature.direction, request.last + len(own), reranked=request.reranked, among=request.among
         )
+        relevance = ranker.relevance(ranking) if alike and _is_plain(query) else None
+        rows, scores = ranking.rows, ranking.cosines
+        if feature.likeness is not None and (
+            feature.likeness is not feature.direction or request.class_name is not None
+        ):
+            scores = self.searched.index.features(rows) @ feature.likeness
+        chosen = np.flatnonzero(~np.isin(rows, own) & self._keep(scores, request))[: request.last]
+        its = None if relevance is None else relevance[chosen].tolist()
+        return self._matches(rows[chosen], scores[chosen], request, alike=alike, relevance=its)
 
 
 class ByParts(Strategy[ImageQuery]):
@@ -133,6 +58,7 @@ class ByParts(Strategy[ImageQuery]):
 
     def check(self, query: ImageQuery, request: SearchRequest) -> None:
         """Raise CbirError where the index has no such parts, or the request speaks of whole pictures."""
+        super().check(query, request)
         from cbir.parts.learning import check_parts
 
         if not self.suits(request):
@@ -156,73 +82,18 @@ class ByParts(Strategy[ImageQuery]):
 
         part = images[0].part
         assert part is not None
-        found = find_parts(self.searched.index, part, request.count, own)
+        found = find_parts(self.searched.index, part, request.last, own, request.among)
         keep = self._keep(found.scores, request)
         boxes = [box for box, is_kept in zip(found.boxes, keep.tolist(), strict=True) if is_kept]
-        return self._matches(found.rows[keep], found.scores[keep], alike=False, box=boxes)
+        return self._matches(found.rows[keep], found.scores[keep], request, alike=False, box=boxes)
 
 
-class ByWords(Strategy[WordQuery]):
-    """Search by the classes of rows, and by a picture too if there is one."""
+class ByText(ByVector):
+    """Search by the feature that the network's encoder of texts makes, moved by judgements if there are some."""
 
-    def __init__(self, searched: SearchedIndex) -> None:
-        super().__init__(searched)
-        self._last: tuple[WordQuery, Scores] | None = None
-
-    def check(self, query: WordQuery, request: SearchRequest) -> None:
-        """Raise CbirError where the index has no classes; ValueError where words alone are to have a least cosine."""
-        self.searched.classes()
-        limits = request.limits
-        if query.picture is None and (limits.min_score is not None or limits.min_percentile is not None):
-            raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
-
-    def notices(self) -> tuple[str, ...]:
-        """Return a sentence where the classes of some pictures are not there yet."""
-        return self.searched.without_classes
-
-    def find(
-        self, query: WordQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
-    ) -> list[Match]:
-        """Return the pictures with most evidence for the words, and for the picture."""
-        scores, ranker = self._scores(query.alone), self.searched.ranker(request.class_name)
-        evidence = scores.evidence
-        feature = None if query.picture is None else _combine(query.picture, self._features(images))
-        if feature is not None:
-            evidence = with_likeness(evidence, ranker.scanner.likenesses(feature.direction))
-            evidence[own] = 0
-        least = request.limits.min_probability
-        # the least probability may leave out any number of those that come first
-        count = request.count if least is None else self.searched.index.rows
-        reranked = request.reranked and feature is None and scores.of_one_word
-        rows = ranker.by_evidence(evidence, count, reranked=reranked)
-        if least is not None:
-            rows = rows[scores.shown[rows] >= least]
-        rows = rows[: request.count]
-        shown = scores.shown[rows]
-        if feature is None:
-            return self._matches(rows, shown, alike=False, probability=shown.tolist())
-        cosines = self.searched.index.features(rows) @ feature.likeness
-        keep = self._keep(cosines, request)
-        return self._matches(rows[keep], cosines[keep], probability=shown[keep].tolist())
-
-    def _scores(self, words: WordQuery) -> Scores:
-        """Score each row for words, 0 where it has no classes; kept for the next query by the same words."""
-        last = self._last  # which other threads replace
-        if last is not None and last[0] == words:
-            return last[1]
-        classes = self.searched.classes()
-        scores = score_words(words.words, words.without, *classes)
-        scores.shown[~classes.known] = 0
-        scores.evidence[~classes.known] = 0
-        self._last = words, scores
-        return scores
-
-
-class ByText(Strategy[TextQuery]):
-    """Search by the feature that the network's encoder of texts makes."""
-
-    def check(self, query: TextQuery, request: SearchRequest) -> None:
+    def check(self, query: AnyQuery, request: SearchRequest) -> None:
         """Raise ModelError where the network has no encoder of texts; ValueError where a percentile is asked for."""
+        super().check(query, request)
         backbone = self.searched.backbone
         if "text" not in backbone.modalities:
             raise ModelError(
@@ -233,13 +104,30 @@ class ByText(Strategy[TextQuery]):
             raise ValueError("a text has cosines with pictures, and no percentiles")
 
     def find(
-        self, query: TextQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
+        self, query: AnyQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
     ) -> list[Match]:
         """Return the matches nearest to the text."""
-        feature = l2_normalize(self.searched.engine.opened().text([query.text])[0])
-        ranking = self.searched.ranker(request.class_name).ranked(feature, request.count, reranked=request.reranked)
-        keep = np.flatnonzero(self._keep(ranking.cosines, request))[: request.count]
-        return self._matches(ranking.rows[keep], ranking.cosines[keep], alike=False)
+        text = query.start if isinstance(query, FeedbackQuery) else query
+        assert isinstance(text, TextQuery)
+        feature = l2_normalize(self.searched.engine.opened().text([text.text])[0])
+        asked: Combination | None = Combination(feature, feature)
+        if isinstance(query, FeedbackQuery):
+            asked = query.combine(self._features(images), asked)
+        assert asked is not None
+        return self._found(asked, query, own, request, alike=False)
+
+
+class Newest(Strategy[FeedbackQuery]):
+    """All pictures where nothing was asked, those that were taken last first."""
+
+    def find(
+        self, query: FeedbackQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
+    ) -> list[Match]:
+        """Return the newest pictures; their score is 0, as nothing was compared."""
+        rows = self.searched.newest
+        if request.among is not None:
+            rows = rows[request.among.mask[rows]]
+        return self._matches(rows, np.zeros(len(rows), dtype=np.float32), request, alike=False)
 
 
 class Strategies:
@@ -256,7 +144,7 @@ class Strategies:
     def __init__(self, searched: SearchedIndex) -> None:
         self._searched = searched
         self._by_type = {of: strategy(searched) for of, strategy in self._BY_TYPE.items()}
-        self._by_parts = ByParts(searched)
+        self._by_parts, self._newest = ByParts(searched), Newest(searched)
 
     def settled(self, query: AnyQuery, request: SearchRequest) -> AnyQuery:
         """Return the same query by parts, if it is by a region and says nothing of parts, and they suit."""
@@ -269,17 +157,16 @@ class Strategies:
         """Return the strategy of a query. TypeError where it is none."""
         if isinstance(query, ImageQuery) and query.parts:
             return self._by_parts
+        if isinstance(query, FeedbackQuery):
+            if query.start is None and not query.images:
+                return self._newest
+            return self._by_type[type(query.start) if isinstance(query.start, (WordQuery, TextQuery)) else VectorQuery]
         for one in type(query).__mro__:
             if one in self._by_type:
                 return self._by_type[one]
         raise TypeError(f"a query is a picture, words, a text or a combination, and no {type(query).__name__}")
 
 
-def _combine(query: ImageQuery | CombinedQuery | VectorQuery, features: Sequence[Floats]) -> Combination:
-    """One feature of those of a query's pictures."""
-    return query.combine(features) if isinstance(query, CombinedQuery) else Combination(features[0], features[0])
-
-
-def _is_plain(query: ImageQuery | CombinedQuery | VectorQuery) -> bool:
+def _is_plain(query: AnyQuery) -> bool:
     """Tell whether relevance is known of a query's matches: of whole pictures, and nothing to be unlike."""
     return query.images == query.like and all(image.region is None for image in query.like)

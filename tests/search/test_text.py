@@ -16,7 +16,8 @@ from cbir.errors import ModelError
 from cbir.search.queries import AnyQuery, TextQuery
 from cbir.search.searched import SearchedIndex
 from cbir.search.searcher import Searcher
-from cbir.search.strategies import SearchLimits, SearchRequest, Strategies
+from cbir.search.strategies import Strategies
+from cbir.search.strategy import SearchLimits, SearchRequest
 from tests.helpers.feature_index import make_index
 
 COLOURS = ("red", "green", "blue")

@@ -18,7 +18,7 @@ from cbir.utils.outputs import check_output
 
 if TYPE_CHECKING:
     from cbir.report.card import Card, Group
-    from cbir.search.queries import AnyQuery, Query
+    from cbir.search.queries import AnyQuery, Picture
     from cbir.search.results import SearchResult
     from cbir.search.searcher import Searcher
 
@@ -198,11 +198,18 @@ class SearchReports:
             return str(path)
 
 
-def _name(query: Query) -> str:
-    return "a picture from stdin" if isinstance(query.source, bytes) and query.name == "-" else query.name
+def _name(query: Picture) -> str:
+    from_stdin = isinstance(_source(query), bytes) and query.name == "-"
+    return "a picture from stdin" if from_stdin else query.name
 
 
-def _picture(query: Query, mark: str = "") -> Card:
+def _picture(query: Picture, mark: str = "") -> Card:
     from cbir.report.card import Card
 
-    return Card(_name(query), query.source, mark=mark)
+    return Card(_name(query), _source(query), mark=mark)
+
+
+def _source(query: Picture) -> Path | bytes | None:
+    """Return what a card shows of a query's picture; a vector has none."""
+    source: Path | bytes | None = getattr(query, "source", None)
+    return source

@@ -1,0 +1,93 @@
+"""Searching an index by words: by the classes of rows, and by pictures too where there are some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cbir.search.combination import Combination
+from cbir.search.queries import FeedbackQuery, WordQuery
+from cbir.search.ranker import Ranker
+from cbir.search.resolve import QueryPicture
+from cbir.search.results import Match
+from cbir.search.searched import SearchedIndex
+from cbir.search.strategy import SearchRequest, Strategy
+from cbir.utils.vectors import Floats
+from cbir.words.score import Scores, score_words, with_likeness
+
+
+class ByWords(Strategy[WordQuery | FeedbackQuery]):
+    """Search by the classes of rows, and by a picture and judged ones too if there are some."""
+
+    def __init__(self, searched: SearchedIndex) -> None:
+        super().__init__(searched)
+        self._last: tuple[WordQuery, Scores] | None = None
+
+    def check(self, query: WordQuery | FeedbackQuery, request: SearchRequest) -> None:
+        """Raise CbirError where the index has no classes; ValueError where words alone are to have a least cosine."""
+        super().check(query, request)
+        self.searched.classes()
+        limits = request.limits
+        if not query.like and (limits.min_score is not None or limits.min_percentile is not None):
+            raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
+
+    def notices(self) -> tuple[str, ...]:
+        """Return a sentence where the classes of some pictures are not there yet."""
+        return self.searched.without_classes
+
+    def find(
+        self,
+        query: WordQuery | FeedbackQuery,
+        images: Sequence[QueryPicture],
+        own: list[int],
+        request: SearchRequest,
+    ) -> list[Match]:
+        """Return the pictures with most evidence for the words, and for the pictures."""
+        words = query.start if isinstance(query, FeedbackQuery) else query
+        assert isinstance(words, WordQuery)
+        scores, ranker = self._scores(words.alone), self.searched.ranker(request.class_name)
+        evidence = scores.evidence
+        feature = self._feature(query, images, evidence, ranker)
+        if feature is not None:
+            evidence = with_likeness(evidence, ranker.scanner.likenesses(feature.direction))
+            evidence[own] = 0
+        least = request.limits.min_probability
+        # the least probability may leave out any number of those that come first
+        count = request.last if least is None else self.searched.index.rows
+        reranked = request.reranked and feature is None and scores.of_one_word
+        rows = ranker.by_evidence(evidence, count, reranked=reranked, among=request.among)
+        if least is not None:
+            rows = rows[scores.shown[rows] >= least]
+        rows = rows[: request.last]
+        shown = scores.shown[rows]
+        if feature is None or feature.likeness is None:
+            return self._matches(rows, shown, request, alike=False, probability=shown.tolist())
+        cosines = self.searched.index.features(rows) @ feature.likeness
+        keep = self._keep(cosines, request)
+        return self._matches(rows[keep], cosines[keep], request, probability=shown[keep].tolist())
+
+    def _feature(
+        self, query: WordQuery | FeedbackQuery, images: Sequence[QueryPicture], evidence: Floats, ranker: Ranker
+    ) -> Combination | None:
+        """Return one feature of a query's pictures; None without any.
+
+        Of words that have only been judged since, the pictures with most evidence stand for what was asked.
+        """
+        features = self._features(images)
+        if isinstance(query, WordQuery):
+            return None if query.picture is None else query.picture.combine(features)
+        asked = None
+        if not query.asked and query.images:
+            asked = Combination(ranker.examples(evidence), None)
+        return query.combine(features, asked)
+
+    def _scores(self, words: WordQuery) -> Scores:
+        """Score each row for words, 0 where it has no classes; kept for the next query by the same words."""
+        last = self._last  # which other threads replace
+        if last is not None and last[0] == words:
+            return last[1]
+        classes = self.searched.classes()
+        scores = score_words(words.words, words.without, *classes)
+        scores.shown[~classes.known] = 0
+        scores.evidence[~classes.known] = 0
+        self._last = words, scores
+        return scores

@@ -1,0 +1,156 @@
+"""Filters: which rows of an index a search is among, by folder and by tag."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.errors import CbirError
+from cbir.index.store import Index
+from cbir.utils.vectors import Rows
+
+if TYPE_CHECKING:
+    from cbir.index.columns.classes import RowClasses
+
+Mask = npt.NDArray[np.bool_]
+
+#: The least probability with which the network takes a picture for what its tag says: that of `cbir tags`.
+LEAST_PROBABILITY = 0.15
+
+# Filters whose rows are kept, so that those of a conversation are found once.
+_KEPT = 16
+
+# Folders that an unknown one may have been meant for.
+_NEAREST = 3
+
+
+@dataclass(frozen=True)
+class RowFilter:
+    """A choice of pictures of an index; one without anything takes all of them.
+
+    They lie in one of `folders`, names relative to the index's root or absolute, or below it; they have all of `tags`,
+    nouns in English. A tag takes what stands below it: `animal` a dog.
+    """
+
+    folders: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is asked of pictures."""
+        return self != RowFilter()
+
+
+@dataclass(frozen=True, eq=False)
+class Among:
+    """The rows that a search is among: `mask`, shape (rows,), and the same as numbers, ascending, shape (n,)."""
+
+    mask: Mask
+    rows: Rows
+
+    @classmethod
+    def of(cls, mask: Mask) -> Among:
+        """Return the rows of a mask."""
+        return cls(mask, np.flatnonzero(mask))
+
+
+class Filters:
+    """The filters of one index, with what is read of it for them once; `classes` gives its rows' classes."""
+
+    def __init__(self, index: Index, classes: Callable[[], RowClasses]) -> None:
+        self._index = index
+        self._classes = classes
+        self._remembering = threading.Lock()
+        self._folders: tuple[list[str], npt.NDArray[np.int64]] | None = None
+        self._kept: dict[RowFilter, Among] = {}  # the one that was asked for longest ago first
+
+    def among(self, wanted: RowFilter) -> Among:
+        """Find the rows that a filter leaves. CbirError, which says what to do, where the index cannot tell."""
+        with self._remembering:
+            found = self._kept.pop(wanted, None)
+            if found is None:
+                found = Among.of(self._mask(wanted))
+            self._kept[wanted] = found
+            if len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
+            return found
+
+    def _mask(self, wanted: RowFilter) -> Mask:
+        mask = self._index.valid.copy()
+        if wanted.folders:
+            names, numbers = self._all_folders()
+            inside = np.zeros(len(names), dtype=np.bool_)
+            for folder in wanted.folders:
+                inside |= self._inside(folder, names)
+            mask &= inside[numbers]
+        for tag in wanted.tags:
+            mask &= self._tagged(tag)
+        return mask
+
+    def _all_folders(self) -> tuple[list[str], npt.NDArray[np.int64]]:
+        """Return the folders of the index, relative to its root, and the number of each row's, shape (rows,)."""
+        if self._folders is None:
+            of_row = [path.rpartition("/")[0] for path in self._index.files().paths]
+            places = {name: number for number, name in enumerate(dict.fromkeys(of_row))}
+            numbers = np.fromiter((places[name] for name in of_row), dtype=np.int64, count=len(of_row))
+            self._folders = list(places), numbers
+        return self._folders
+
+    def _inside(self, folder: str, names: list[str]) -> Mask:
+        """Return which of some folders are the one that is asked for, or lie below it."""
+        for place in self._places(folder):
+            if place == "":
+                return np.ones(len(names), dtype=np.bool_)
+            found = np.array([name == place or name.startswith(f"{place}/") for name in names], dtype=np.bool_)
+            if found.any():
+                return found
+        raise CbirError(self._unknown(folder, names))
+
+    def _places(self, folder: str) -> list[str]:
+        """Return what a folder may be called in the index: relative to its root, else to the current folder."""
+        root = os.fspath(self._index.root)
+        found = [os.path.normpath(folder)] if not os.path.isabs(folder) else []
+        found.append(os.path.relpath(os.path.abspath(folder), root))
+        names = (one.replace(os.sep, "/") for one in found)
+        return ["" if name == "." else name for name in names if name != ".." and not name.startswith("../")]
+
+    def _unknown(self, folder: str, names: list[str]) -> str:
+        from difflib import get_close_matches
+
+        all_names = {
+            "/".join(parts[: end + 1]) for name in names for parts in [name.split("/")] for end in range(len(parts))
+        }
+        all_names.discard("")
+        # the last part of a folder's name may be all that is typed
+        ends: dict[str, str] = {}
+        for name in sorted(all_names):
+            ends.setdefault(name.rpartition("/")[2], name)
+        near = get_close_matches(folder, all_names, _NEAREST) or [
+            ends[end] for end in get_close_matches(folder.rpartition("/")[2], ends, _NEAREST)
+        ]
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        return f"The index {self._index.directory.name} has no pictures in a folder {folder!r}.{hint}"
+
+    def _tagged(self, tag: str) -> Mask:
+        """Return which rows the network takes for what a tag says, or for something below it."""
+        from cbir.words.score import weighted_sums
+        from cbir.words.vocabulary import look_up
+
+        word = look_up(tag)
+        if not word.exact:
+            raise CbirError(
+                f"No picture has the tag {tag!r}: the network knows no class of it. Those that are likeliest to show "
+                f'it come first with `--word "{word.name}"`.'
+            )
+        classes = self._classes()
+        return weighted_sums(word.weights, *classes) >= LEAST_PROBABILITY
+
+
+def _ends(folder: str) -> list[int]:
+    """Return where the names of a folder and of those above it end."""
+    return [place for place, letter in enumerate(folder) if letter == "/"] + [len(folder)]

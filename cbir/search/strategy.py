@@ -1,0 +1,117 @@
+"""The base of all strategies: what a search asks for, and the matches that are made of rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.index.quantiles import CosineQuantiles
+from cbir.search.filters import Among
+from cbir.search.queries import AnyQuery, VectorQuery
+from cbir.search.resolve import QueryPicture
+from cbir.search.results import Match
+from cbir.search.searched import SearchedIndex
+from cbir.utils.vectors import Floats, Rows
+
+Of = TypeVar("Of", bound=AnyQuery)
+
+
+class SearchLimits(NamedTuple):
+    """Least numbers that matches must have: a cosine, a percentile, and with words a probability."""
+
+    min_score: float | None = None
+    min_percentile: float | None = None
+    min_probability: float | None = None
+
+    def keep(self, scores: Floats, quantiles: CosineQuantiles | None) -> npt.NDArray[np.bool_]:
+        """Return which of some cosines, shape (n,), are large enough. Without quantiles, none has a percentile."""
+        keep = np.ones(len(scores), dtype=np.bool_)
+        if self.min_score is not None:
+            keep &= scores >= self.min_score
+        if self.min_percentile is not None:
+            known = [0.0 if quantiles is None else quantiles.percentile(float(score)) for score in scores]
+            keep &= np.array(known, dtype=np.float64) >= self.min_percentile
+        return keep
+
+
+NO_LIMITS = SearchLimits()
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """The matches wanted of each query, and their order: see `Searcher.search`."""
+
+    count: int = 10
+    reranked: bool = True
+    include_self: bool = False
+    limits: SearchLimits = NO_LIMITS
+    class_name: str | None = None
+    among: Among | None = None
+    offset: int = 0
+
+    @property
+    def last(self) -> int:
+        """The number of matches to be found, those before the offset included."""
+        return self.offset + self.count
+
+
+class Strategy(ABC, Generic[Of]):
+    """Finds the matches of one type of query."""
+
+    def __init__(self, searched: SearchedIndex) -> None:
+        self.searched = searched
+
+    def check(self, query: Of, request: SearchRequest) -> None:
+        """Raise what this index, or this request, cannot answer: CbirError for users, ValueError for programmers."""
+        wanted = (self.searched.index.dimension,)
+        for one in query.images:
+            if isinstance(one, VectorQuery) and one.vector.shape != wanted:
+                raise ValueError(f"a vector to search by has shape {wanted} here, and not {one.vector.shape}")
+
+    def notices(self) -> tuple[str, ...]:
+        """Return sentences about what no search of this kind finds in the index."""
+        return ()
+
+    @abstractmethod
+    def find(self, query: Of, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> list[Match]:
+        """Return the matches, best first; `images` are the query's, in order, rows `own` are left out."""
+
+    def _features(self, images: Sequence[QueryPicture]) -> list[Floats]:
+        index = self.searched.index
+        return [index.features(one.rows[:1])[0] if one.feature is None else one.feature for one in images]
+
+    def _keep(self, scores: Floats, request: SearchRequest) -> npt.NDArray[np.bool_]:
+        return request.limits.keep(scores, self.searched.index.meta.cosines)
+
+    def _matches(
+        self, rows: Rows, scores: Floats, request: SearchRequest, *, alike: bool = True, **more: Sequence[Any] | None
+    ) -> list[Match]:
+        """Make the matches that were asked for of `rows`, which begin with the first.
+
+        They have percentiles if scores are of two images, and `more` fields, of which each has a value a row.
+        """
+        index, percentile = self.searched.index, self.searched.percentile
+        asked = slice(request.offset, request.last)
+        # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
+        matches = [
+            Match(
+                rank,
+                index.root / index.record(row).path,
+                min(score, 1.0),
+                percentile(score) if alike else None,
+                row=row,
+            )
+            for rank, (row, score) in enumerate(
+                zip(rows[asked].tolist(), scores[asked].tolist(), strict=True), start=request.offset + 1
+            )
+        ]
+        for name, values in more.items():
+            if values is not None:
+                its = values[asked]
+                matches = [replace(match, **{name: value}) for match, value in zip(matches, its, strict=True)]
+        return matches

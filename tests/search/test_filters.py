@@ -1,0 +1,90 @@
+"""Filters: which rows they leave, what is found among these, and what an unknown folder or tag is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cbir.errors import CbirError, WordError
+from cbir.index.store import Index
+from cbir.search import scanner
+from cbir.search.filters import RowFilter
+from cbir.search.queries import VectorQuery
+from cbir.search.searcher import Searcher
+from tests.helpers.feature_index import make_index
+
+ROWS = 6000
+
+
+def name(row: int) -> str:
+    return f"{('trip/sea', 'trip/hills', 'tripod')[row % 3]}/{row}.jpg" if row >= 60 else f"few/{row}.jpg"
+
+
+@pytest.fixture(scope="module")
+def features() -> np.ndarray:
+    vectors = np.abs(np.random.default_rng(2).normal(size=(ROWS, 32))).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def index(features: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """6,000 rows, which have candidates, in folders of which one has sixty."""
+    made = make_index(tmp_path_factory.mktemp("filters") / "index", features, name=name)
+    assert made.candidates() is not None
+    return made
+
+
+def found(index: Index, vector: np.ndarray, **options: object) -> list[int]:
+    (result,) = Searcher(index).search([VectorQuery(vector)], **options)  # type: ignore[arg-type]
+    return [match.row for match in result.matches]
+
+
+@pytest.mark.parametrize("few", [0, 100_000], ids=["candidates", "exact"])
+@pytest.mark.parametrize("folder", ["trip", "few"])
+def test_a_filter_finds_the_nearest_of_what_it_leaves(
+    index: Index, features: np.ndarray, folder: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanner, "FEW", few)
+    inside = np.array([row for row in range(ROWS) if name(row).startswith(f"{folder}/")])
+    query = features[7] + features[100]
+    stored = index.features(inside) @ (query / np.linalg.norm(query))
+    expected = inside[np.argsort(-stored, kind="stable")][:20].tolist()
+    matches = found(index, query, count=20, reranked=False, among=RowFilter((folder,)))
+    assert len(matches) == 20
+    assert len(set(matches) & set(expected)) >= 19
+    reranked = found(index, query, count=20, among=RowFilter((folder,)))
+    assert len(reranked) == 20
+    assert set(reranked) <= set(inside.tolist())
+
+
+def test_more_than_a_filter_leaves_is_all_that_it_leaves(index: Index, features: np.ndarray) -> None:
+    for reranked in (True, False):
+        matches = found(index, features[9], count=200, reranked=reranked, among=RowFilter(("few",)))
+        assert sorted(matches) == list(range(60))
+
+
+def test_folders_are_with_those_below_and_not_with_namesakes(index: Index) -> None:
+    among = Searcher(index)._searched.among
+    sizes = {}
+    for folders in [("trip",), ("trip/sea",), ("tripod/",), ("few", "tripod"), (".",), (str(index.root / "few"),)]:
+        chosen = among(RowFilter(folders))
+        assert chosen is not None
+        sizes[folders] = len(chosen.rows)
+    assert list(sizes.values()) == [3960, 1980, 1980, 2040, 6000, 60]
+    assert among(RowFilter()) is None
+    assert among(RowFilter(("few",))) is among(RowFilter(("few",)))  # found once
+
+
+def test_an_unknown_folder_is_told_with_those_near_it(index: Index) -> None:
+    for typed, meant in (("trpi", "trip"), ("hils", "trip/hills")):
+        with pytest.raises(CbirError, match=f"no pictures in a folder '{typed}'.*{meant}"):
+            found(index, np.ones(32, np.float32), among=RowFilter((typed,)))
+    with pytest.raises(CbirError, match="no pictures in a folder"):
+        found(index, np.ones(32, np.float32), among=RowFilter(("../..",)))
+
+
+def test_tags_that_are_no_words_or_have_no_class_are_told(index: Index) -> None:
+    with pytest.raises(WordError, match="no word 'dgo'"):
+        found(index, np.ones(32, np.float32), among=RowFilter(tags=("dgo",)))
+    with pytest.raises(CbirError, match="No picture has the tag 'happiness'"):
+        found(index, np.ones(32, np.float32), among=RowFilter(tags=("happiness",)))
