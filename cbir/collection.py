@@ -53,7 +53,7 @@ class Collection:
         self._engine = LazyEngine(self.backbone, engine)
         self._extractor = Extractor(self.backbone, engine=self._engine)
         self._going_on = threading.Lock()
-        self._state = _State(index, self._searcher_of(index))
+        self._state = State(index, self._searcher_of(index))
 
     def __repr__(self) -> str:
         return f"<Collection {self.name}: {len(self):,} images by {self.backbone.name}>"
@@ -61,6 +61,16 @@ class Collection:
     def __len__(self) -> int:
         """Count its images."""
         return len(self.index)
+
+    @property
+    def engine(self) -> LazyEngine:
+        """The engine of its network, opened when it is first needed."""
+        return self._engine
+
+    @property
+    def state(self) -> State:
+        """The state that answers, for whoever has several things to ask of the same."""
+        return self._state
 
     @property
     def index(self) -> Index:
@@ -147,7 +157,7 @@ class Collection:
             directory = f"{self.index.directory.absolute()}/"
             given = {"engine": self._engine_name, "weights": self._weights, **options}
             index, report = index_folder(self.root, directory, **given)
-            self._state = _State(index, self._searcher_of(index))
+            self._state = State(index, self._searcher_of(index))
         return report
 
     def reload(self) -> bool:
@@ -159,7 +169,7 @@ class Collection:
             if load_meta(self.index.directory) == self.index.meta:
                 return False
             index = Index.open(self.index.directory)
-            self._state = _State(index, self._searcher_of(index))
+            self._state = State(index, self._searcher_of(index))
         return True
 
     def _searcher_of(self, index: Index) -> Searcher:
@@ -174,17 +184,19 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class _State:
-    """One committed state, and what searches it."""
+class State:
+    """One committed state of a collection, and what searches it: it stays the same while others follow it."""
 
     index: Index
     searcher: Searcher
 
     @cached_property
     def rows(self) -> Rows:
+        """The rows of its images, ascending, shape (n,)."""
         return np.flatnonzero(self.index.valid)
 
     @cached_property
     def paths(self) -> tuple[Path, ...]:
+        """The images' files, in the order of `rows`."""
         names = self.index.files().paths
         return tuple(self.index.root / names[row] for row in self.rows.tolist())

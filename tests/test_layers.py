@@ -12,7 +12,8 @@ CBIR = CHECKOUT / "cbir"
 
 #: From the top; parts on one line do not import each other.
 LAYERS = (
-    ("cli", "serve"),
+    ("cli",),
+    ("serve",),
     ("report",),
     ("collection", "evaluation"),
     ("tags", "indexing", "search", "duplicates", "map", "locate"),

@@ -27,6 +27,13 @@ _PROCESSES = 2
 
 _lock = threading.Lock()
 _decoders: list[Decoders] = []
+_all_apart: list[int] = []
+
+
+def decode_all_apart(processes: int) -> None:
+    """Decode ordinary photos elsewhere too, from now on, in up to so many processes: strangers may send them."""
+    with _lock:
+        _all_apart[:] = [processes]
 
 
 def open_image(source: ImageSource, *, apart: bool = False) -> Image.Image:
@@ -55,7 +62,7 @@ def read_thumbnail(data: bytes, side: int, *, name: str) -> tuple[Image.Image, t
 
 def view(data: bytes, name: str, wanted: Wanted) -> Viewed:
     """Make the views that are `wanted` of a picture file's bytes. Raises what `Decoders.view` does."""
-    if is_ordinary(data):
+    if not _all_apart and is_ordinary(data):
         return read.read_views(data, wanted.views, name=name, max_pixels=wanted.max_pixels)
     return _elsewhere().view(data, name, wanted)
 
@@ -63,7 +70,7 @@ def view(data: bytes, name: str, wanted: Wanted) -> Viewed:
 def _decode(
     data: bytes, name: str, at_least: int | None, apart: bool = False
 ) -> tuple[Image.Image, Extent, tuple[int, int]]:
-    if is_ordinary(data) and not apart:
+    if not apart and not _all_apart and is_ordinary(data):
         return read.decode_with_size(data, name=name, at_least=at_least)
     return _elsewhere().picture(data, name, Wanted(at_least=at_least, max_pixels=MAX_PIXELS))
 
@@ -71,5 +78,5 @@ def _decode(
 def _elsewhere() -> Decoders:
     with _lock:
         if not _decoders:
-            _decoders.append(Decoders(_PROCESSES, budgets()[0]))
+            _decoders.append(Decoders(_all_apart[0] if _all_apart else _PROCESSES, budgets()[0]))
         return _decoders[0]

@@ -143,6 +143,11 @@ def _force(signals: int) -> None:
     if not number:
         return
     time.sleep(SECONDS)
+    end_by_force(INTERRUPTED, b"\nInterrupted. What was committed is kept.\n")
+
+
+def end_by_force(code: int, message: bytes = b"") -> None:
+    """End this process from any thread, whatever the others do, once what is `kept` is done."""
     # whoever holds it may never let go of it, on a disk that hangs
     if kept.acquire(timeout=SECONDS_OF_COMMIT):
         for do in reversed(_at_forced_end):
@@ -153,8 +158,8 @@ def _force(signals: int) -> None:
     # not through Python's stream, which a thread that hangs may hold
     with contextlib.suppress(OSError, ValueError):
         if select.select([], [2], [], 0)[1]:
-            os.write(2, b"\nInterrupted. What was committed is kept.\n")
-    os._exit(INTERRUPTED)
+            os.write(2, message)
+    os._exit(code)
 
 
 def _end_children() -> None:

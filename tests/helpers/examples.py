@@ -13,6 +13,7 @@ fences marked `text`, `json`, `ini` and so on.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -20,6 +21,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +63,11 @@ PICTURES = {
 FILES = {
     "same.csv": "query,relevant\nsunset_seas/sunset_seas_03.jpg,sunset_seas/sunset_seas_04.jpg\n",
     "list.txt": "some.jpg\nother.jpg\n",
+    "token.txt": "a-secret-of-some-letters\n",
 }
+
+#: The address of the server in examples.
+_ADDRESS = "http://127.0.0.1:8580"
 
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
 
@@ -135,7 +141,11 @@ def run_line(line: str) -> None:
     data = b""
     for stage in _split(line):
         words = [word for raw in stage for word in _words(raw)]
-        if words[0] == "cbir":
+        if words[:2] == ["cbir", "serve"]:
+            _serve(words[2:])
+        elif words[0] == "curl":
+            data = _ask(words)
+        elif words[0] == "cbir":
             result = CliRunner().invoke(cli, words[1:], input=data, prog_name="cbir")
             what = "".join(getattr(result, "stderr", ""))
             if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -177,3 +187,36 @@ def _words(raw: str) -> list[str]:
     if glob.has_magic(raw) and "'" not in raw and '"' not in raw:
         return sorted(glob.glob(word))[:2] or [word]
     return [word]
+
+
+def _serve(words: list[str]) -> None:
+    """Start a server as an example says, have it answer once, and end it as a service is ended."""
+    with _served(words) as address:
+        if address is not None:
+            urllib.request.urlopen(address, timeout=10).close()
+
+
+def _ask(words: list[str]) -> bytes:
+    """Run curl as an example says, but with a server on a free port."""
+    with _served([]) as address:
+        assert address is not None
+        words = ["curl", "-sS", "--fail-with-body", *(word.replace(_ADDRESS, address) for word in words[1:])]
+        done = subprocess.run(words, capture_output=True, check=False)
+        assert done.returncode == 0, f"{words}: {done.stderr!r} {done.stdout!r}"
+        return done.stdout
+
+
+@contextlib.contextmanager
+def _served(words: list[str]) -> Iterator[str | None]:
+    """Run `cbir serve` on a free port; its address, None where only a proxy knows it."""
+    command = [sys.executable, "-m", "cbir", "serve", *(word for word in words if word != "--open"), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            line = server.stderr.readline()
+            port = re.search(r":(\d+)/ |https://", line)
+            assert port is not None, line
+            yield f"http://127.0.0.1:{port[1]}" if port[1] else None
+        finally:
+            server.terminate()
+    assert server.returncode == 0

@@ -1,0 +1,31 @@
+"""The application: routes, and what stands before them."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from cbir._version import __version__
+from cbir.serve.guard import Guard
+from cbir.serve.limits import Limits
+from cbir.serve.problems import add_handlers
+from cbir.serve.routes import health, indexes, page, pictures, search
+from cbir.serve.service import Service
+from cbir.serve.settings import Settings
+from cbir.serve.turns import Turns
+
+#: The routes below `/api/v1`.
+ROUTES = (health, indexes, search, pictures)
+
+
+def make_app(service: Service, settings: Settings | None = None) -> FastAPI:
+    """Return the application that serves some indexes."""
+    settings = settings or Settings()
+    app = FastAPI(title="cbir", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
+    app.state.service, app.state.settings = service, settings
+    for module in ROUTES:
+        app.include_router(module.router, prefix="/api/v1")
+    app.include_router(page.router)
+    add_handlers(app)
+    app.add_middleware(Limits, turns=Turns(settings))
+    app.add_middleware(Guard, settings=settings)
+    return app

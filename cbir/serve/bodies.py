@@ -1,0 +1,92 @@
+"""Requests as they are checked: the models of the OpenAPI document."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cbir.serve.settings import MOST_UPLOADS
+
+#: Results of one query at most, those that were passed over among them.
+MOST_RESULTS = 10_000
+
+Name = Annotated[str, Field(max_length=4096)]
+Word = Annotated[str, Field(max_length=200)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Ref(_Strict):
+    """A picture to search by: one of the index, a feature, or a picture of the request; or a part of it."""
+
+    picture: Name | None = None
+    sha256: Sha256 | None = None
+    path: Name | None = None
+    vector: Annotated[str, Field(max_length=200_000)] | None = None
+    upload: Annotated[int, Field(ge=0, lt=MOST_UPLOADS)] | None = None
+    name: Name | None = None
+    region: Annotated[str, Field(max_length=200)] | None = None
+    segment: Annotated[int, Field(ge=0, le=255)] | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Ref:
+        named = [self.picture, self.sha256, self.path, self.vector, self.upload]
+        if sum(one is not None for one in named) != 1:
+            raise ValueError("a picture is named by one of picture, sha256, path, vector and upload")
+        if self.region is not None and self.segment is not None:
+            raise ValueError("a picture is searched by a region or by a segment, and not by both")
+        if self.vector is not None and (self.region is not None or self.segment is not None):
+            raise ValueError("a vector has neither regions nor segments")
+        return self
+
+
+class Filter(_Strict):
+    """Limits of results to some pictures."""
+
+    folders: Annotated[list[Name], Field(max_length=100)] = []
+    tags: Annotated[list[Word], Field(max_length=100)] = []
+    since: date | None = None
+    until: date | None = None
+    min_score: Annotated[float, Field(ge=-1, le=1)] | None = None
+    min_percentile: Annotated[float, Field(ge=0, le=100)] | None = None
+    min_probability: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @property
+    def is_of_rows(self) -> bool:
+        """True if it is about pictures themselves, and not about their scores."""
+        return bool(self.folders or self.tags or self.since or self.until)
+
+
+class Search(_Strict):
+    """A search by pictures, by judgements of results, by words, or by all of them; without any, all pictures."""
+
+    like: Annotated[list[Ref], Field(max_length=100)] = []
+    more: Annotated[list[Ref], Field(max_length=1000)] = []
+    less: Annotated[list[Ref], Field(max_length=1000)] = []
+    words: Annotated[list[Word], Field(max_length=20)] = []
+    without: Annotated[list[Word], Field(max_length=20)] = []
+    text: Annotated[str, Field(max_length=2000)] | None = None
+    class_weights: Word | None = None
+    count: Annotated[int, Field(ge=1, le=MOST_RESULTS)] = 60
+    offset: Annotated[int, Field(ge=0, le=MOST_RESULTS)] = 0
+    reranked: bool = True
+    include_self: bool = False
+    tags: bool = True
+    filter: Filter = Filter()
+
+    @model_validator(mode="after")
+    def _is_within(self) -> Search:
+        if self.count + self.offset > MOST_RESULTS:
+            raise ValueError(f"offset and count are at most {MOST_RESULTS:,} together")
+        return self
+
+
+class Login(_Strict):
+    """The token that lets in."""
+
+    token: Annotated[str, Field(max_length=1000)]

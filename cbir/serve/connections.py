@@ -1,0 +1,62 @@
+"""Connections that end: half a request, a reader that does not read, and silence have their seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Seconds that the head of a request may take, that a reader may leave what is sent unread, and that a connection which
+# is closed may take for what was written.
+_HEAD, _READING, _LEAVING = 15.0, 30.0, 5.0
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """HTTP on one connection, for clients that are not trusted to go on."""
+
+    _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._head = self.loop.call_later(_HEAD, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        super().connection_lost(exc)
+        for timer in (self._head, self._unread):
+            if timer is not None:
+                timer.cancel()
+
+    def on_message_begin(self) -> None:
+        """Give the head of a request its seconds."""
+        super().on_message_begin()
+        if self._head is None:
+            self._head = self.loop.call_later(_HEAD, self.transport.abort)
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is there."""
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+        super().on_headers_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing more came, also where what was written is not read."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(_LEAVING, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """Note that what was written is not read."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(_READING, self.transport.abort)
+
+    def resume_writing(self, *arguments: Any) -> None:
+        """Note that it is read."""
+        super().resume_writing(*arguments)
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

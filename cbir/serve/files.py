@@ -1,0 +1,61 @@
+"""Files of an index's pictures: opened only within the index's root, also through links."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from cbir.errors import reason_of
+from cbir.images.contents import MAX_BYTES
+from cbir.serve.problems import ProblemError
+from cbir.utils.opening import open_regular
+
+
+@dataclass
+class OpenFile:
+    """A picture's file that is open, with its size in bytes and a tag of this content of it."""
+
+    file: IO[bytes]
+    size: int
+    etag: str
+
+
+def check_inside(root: Path, path: str) -> Path:
+    """Return where a file of an index is, links resolved. ProblemError where that is not within the root."""
+    real = Path(os.path.realpath(root / path))
+    if not real.is_relative_to(os.path.realpath(root)):
+        raise ProblemError(403, "outside", f"{path} is a link that leads out of the index's folder.")
+    return real
+
+
+def open_picture(root: Path, path: str) -> OpenFile:
+    """Open the file of a picture below `root`. ProblemError where it is gone, no regular file, or outside."""
+    real = check_inside(root, path)
+    try:
+        file = open_regular(real, most=MAX_BYTES, follow=False)
+    except (OSError, ValueError) as error:
+        raise ProblemError(404, "picture-gone", f"{path} cannot be read: {reason_of(error)}.") from error
+    try:
+        # a folder above it may have become a link since
+        descriptor = f"/proc/self/fd/{file.fileno()}"
+        if os.path.exists(descriptor) and os.path.realpath(descriptor) != str(real):
+            raise ProblemError(403, "outside", f"{path} is a link that leads out of the index's folder.")
+        status = os.fstat(file.fileno())
+    except BaseException:
+        file.close()
+        raise
+    tag = hashlib.sha256(f"{status.st_ino} {status.st_mtime_ns} {status.st_size}".encode()).hexdigest()[:24]
+    return OpenFile(file, status.st_size, f'"{tag}"')
+
+
+def read_picture(root: Path, path: str) -> bytes:
+    """Read the file of a picture below `root`, of at most 1 GB. Raises what `open_picture` does."""
+    opened = open_picture(root, path)
+    with opened.file as file:
+        try:
+            return file.read(opened.size)
+        except (OSError, MemoryError) as error:
+            raise ProblemError(404, "picture-gone", f"{path} cannot be read: {reason_of(error)}.") from error

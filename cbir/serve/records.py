@@ -1,0 +1,45 @@
+"""Pictures and matches as the server tells them: the shell's records, and how to get the picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from cbir.search.results import Match
+from cbir.serve.states import ServedState
+
+
+def pictures(state: ServedState, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what the contract calls a Picture of each row, in order."""
+    found = []
+    for row, size in zip(rows, state.sizes(list(rows)), strict=True):
+        record = state.record(row)
+        folder, _, name = record.path.rpartition("/")
+        width, height = size or (None, None)
+        found.append(
+            {
+                "id": state.picture_id(row),
+                "sha256": record.sha256,
+                "name": name,
+                "folder": folder,
+                "path": str(state.index.root / record.path),
+                "width": width,
+                "height": height,
+                "taken": None,
+            }
+        )
+    return found
+
+
+def records(state: ServedState, matches: Sequence[Match]) -> list[dict[str, Any]]:
+    """Return the records of matches, each with its picture."""
+    its = pictures(state, [match.row for match in matches])
+    return [{**match.to_dict(), "picture": one} for match, one in zip(matches, its, strict=True)]
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return an answer in JSON. It is ASCII: bytes of a name that are no UTF-8 are `\\udcXX`, as in the shell's."""
+    return Response(json.dumps(content, separators=(",", ":")), status, headers, "application/json")

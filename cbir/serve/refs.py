@@ -1,0 +1,101 @@
+"""Requests as queries: pictures by id, content, path, feature or upload, and what a search asks of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cbir.images.regions import RegionOption, SegmentOption
+from cbir.search.queries import AnyQuery, CombinedQuery, ImageQuery, IndexedQuery, TextQuery, WordQuery
+from cbir.serve.bodies import Ref, Search
+from cbir.serve.files import check_inside
+from cbir.serve.problems import ProblemError
+from cbir.serve.service import ServedIndex
+from cbir.serve.states import ServedState
+from cbir.utils.vectors import Floats, l2_normalize
+
+
+class Refs:
+    """Resolves the pictures that a request names: those of an index, and the request's own `uploads`."""
+
+    def __init__(self, served: ServedIndex, uploads: Sequence[tuple[str, bytes]] = ()) -> None:
+        self.state: ServedState = served.state
+        self._served = served
+        self._uploads = uploads
+
+    def row(self, ref: Ref) -> tuple[ServedState, int] | None:
+        """Return the state and row of a picture of the index; None of another one. ProblemError."""
+        if ref.picture is not None:
+            return self._served.picture(ref.picture)
+        if ref.sha256 is not None:
+            return self.state, self.state.row_of_content(ref.sha256)
+        if ref.path is not None:
+            return self.state, self.state.row_of_path(ref.path)
+        return None
+
+    def query(self, ref: Ref) -> ImageQuery:
+        """Return the query by one picture. ProblemError where there is none."""
+        asked = asked_of(ref)
+        if (found := self.row(ref)) is not None:
+            state, row = found
+            if asked is None:
+                return state.query(row)
+            path = check_inside(state.index.root, state.record(row).path)
+            return ImageQuery(path, str(path), region=asked)
+        if ref.vector is not None:
+            name = ref.name or "the picture"
+            return IndexedQuery(Path(name.replace("\0", "")), name, "", self._vector(ref.vector))
+        assert ref.upload is not None
+        if ref.upload >= len(self._uploads):
+            raise ProblemError(422, "no-such-upload", f"The request has no picture {ref.upload} in `files`.")
+        name, data = self._uploads[ref.upload]
+        return ImageQuery(data, ref.name or name, region=asked)
+
+    def search(self, search: Search) -> AnyQuery | None:
+        """Return the one query that a search is; None where it asks for nothing. ProblemError, WordError."""
+        if search.text is not None:
+            if search.like or search.more or search.less or search.words or search.without:
+                raise ProblemError(422, "invalid", "A text is a query by itself.")
+            return TextQuery(search.text)
+        like = tuple(self.query(ref) for ref in (*search.like, *search.more))
+        unlike = tuple(self.query(ref) for ref in search.less)
+        picture: ImageQuery | CombinedQuery | None = None
+        if len(like) == 1 and not unlike:
+            picture = like[0]
+        elif like:
+            picture = CombinedQuery(like, unlike)
+        elif unlike:
+            raise ProblemError(422, "invalid", "There is nothing that results are to be like: add a picture to `like`.")
+        if search.words or search.without:
+            if isinstance(picture, ImageQuery) and picture.region is not None:
+                picture = replace(picture, parts=False)
+            return WordQuery.from_text(*search.words, without=search.without, picture=picture)
+        return picture
+
+    def _vector(self, text: str) -> Floats:
+        try:
+            vector = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f2").astype(np.float32)
+        except (binascii.Error, ValueError) as error:
+            raise ProblemError(422, "invalid", "A vector is base64 of numbers in float16.") from error
+        if vector.shape != (self.state.index.dimension,):
+            raise ProblemError(422, "other-network", f"A vector has {self.state.index.dimension} numbers here.")
+        if not np.isfinite(vector).all() or not vector.any():
+            raise ProblemError(422, "invalid", "A vector is neither zero nor infinite.")
+        return l2_normalize(vector)
+
+
+def asked_of(ref: Ref) -> RegionOption | SegmentOption | None:
+    """Return the region that a picture is named with. ProblemError where it is none."""
+    if ref.segment is not None:
+        return SegmentOption(ref.segment)
+    if ref.region is None:
+        return None
+    try:
+        return RegionOption.parse(ref.region)
+    except ValueError as error:
+        raise ProblemError(422, "invalid", str(error)) from error

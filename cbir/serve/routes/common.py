@@ -1,0 +1,51 @@
+"""Parts that routes share: the service of the application, and the problems that each may answer with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+
+from cbir.serve.problems import MEDIA_TYPE
+from cbir.serve.service import ServedIndex, Service
+
+
+class Problem(BaseModel):
+    """An error, by RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    for status, description in {
+        401: "The token is missing",
+        403: "Another page's request, or a file outside the index's folder",
+        404: "No such index or picture",
+        405: "No such method here",
+        410: "The index has changed since",
+        413: "Too large",
+        422: "Not understood, or it cannot be answered by this index",
+        503: "Busy, or the index is gone; Retry-After tells when to ask again",
+    }.items()
+}
+
+
+def the_service(request: Request) -> Service:
+    """Return the service of the application that a request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+def the_index(request: Request, index: str) -> ServedIndex:
+    """Return the index that a path names. ProblemError where there is none."""
+    return the_service(request).index(index)
+
+
+#: Parameters of routes: the index of `/indexes/{index}/…`, and the service.
+AnIndex = Annotated[ServedIndex, Depends(the_index)]
+AService = Annotated[Service, Depends(the_service)]

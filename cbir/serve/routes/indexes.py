@@ -1,0 +1,59 @@
+"""The indexes that are served, and what is in each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from cbir.index.columns.classes import CLASSES
+from cbir.index.columns.registry import all_columns
+from cbir.serve.problems import ProblemError
+from cbir.serve.records import json_response
+from cbir.serve.routes.common import PROBLEMS, AnIndex, AService
+from cbir.serve.service import ServedIndex
+
+router = APIRouter(tags=["indexes"], responses=PROBLEMS)
+
+
+@router.get("/indexes", response_class=Response)
+def indexes(service: AService) -> Response:
+    """List the indexes; one that is gone has no state."""
+    found = []
+    for served in service.indexes.values():
+        try:
+            found.append(_about(served))
+        except ProblemError as error:
+            found.append({"name": served.name, "state": None, "problem": error.detail})
+    return json_response({"indexes": found})
+
+
+@router.get("/indexes/{index}", response_class=Response)
+def one_index(index: AnIndex) -> Response:
+    """Tell what an index has: folders, columns, and what it can be searched by."""
+    state = index.state
+    meta = state.index.meta
+    columns = [column.name for column in all_columns() if any(column.name in block.columns for block in meta.blocks)]
+    has = {
+        "words": CLASSES.name in columns,
+        "text": "text" in state.backbone.modalities,
+        "parts": meta.parts is not None,
+        "dates": False,
+    }
+    folders = [{"folder": folder, "pictures": count} for folder, count in state.folders.items()]
+    tags = [{"tag": tag, "pictures": count} for tag, count in state.frequent_tags]
+    more = {"folders": folders, "tags": tags, "dates": None, "columns": columns, "has": has}
+    return json_response({**_about(index), **more})
+
+
+def _about(served: ServedIndex) -> dict[str, Any]:
+    state = served.state
+    return {
+        "name": served.name,
+        "state": state.id,
+        "pictures": len(state.rows),
+        "model": state.backbone.name,
+        "root": str(state.index.root),
+        "watched": False,
+    }

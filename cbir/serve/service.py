@@ -1,0 +1,163 @@
+"""The indexes that are served: opened, warmed up, and followed as other runs change them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from cbir.collection import Collection
+from cbir.errors import CbirError, IndexConflictError
+from cbir.images.safely import decode_all_apart
+from cbir.index.home import META, index_directory
+from cbir.index.store import Index
+from cbir.serve.problems import ProblemError
+from cbir.serve.states import ServedState
+from cbir.serve.thumbnails import Thumbnails
+from cbir.utils.printable import printable
+from cbir.utils.workers import usable_cores
+
+logger = logging.getLogger("cbir")
+
+#: Seconds for which ids of the state before are still good.
+_KEPT = 60.0
+
+#: Seconds between two looks at whether an index has a new state.
+_PAUSE = 0.7
+
+
+class ServedIndex:
+    """One index that is served: the state that answers, and for a minute the one before it."""
+
+    def __init__(self, directory: Path, *, engine: str | None = None, weights: str | None = None) -> None:
+        self.directory = directory
+        self.name = printable(directory.absolute().name).replace("/", "_")
+        self.warm = False
+        self._engine, self._weights = engine, weights
+        self._seen = self._stat()
+        self.collection = self._open()
+        self._state = ServedState(self.collection)
+        self._before: tuple[ServedState, float] | None = None
+        self._problem: str | None = None
+        self._changing = threading.Lock()
+
+    @property
+    def state(self) -> ServedState:
+        """The state that answers. ProblemError, with 503, while the index is gone or cannot be read."""
+        if self._problem is not None:
+            raise ProblemError(
+                503, "index-gone", f"The index {self.name}: {self._problem}", headers={"Retry-After": "5"}
+            )
+        return self._state
+
+    def picture(self, id_: str) -> tuple[ServedState, int]:
+        """Find a picture by its id: its state and its row. ProblemError, with 410 where the state is long gone."""
+        current = self.state
+        name, _, number = id_.partition("-")
+        if name == current.id:
+            return current, current.row(number)
+        before = self._before
+        if before is not None and before[0].id == name and time.monotonic() < before[1]:
+            return before[0], before[0].row(number)
+        raise ProblemError(
+            410, "state-gone", f"The index {self.name} has changed since {id_} was its picture.", state=current.id
+        )
+
+    def look(self) -> None:
+        """Go on to the newest state of the index, if there is one that was not seen yet."""
+        with self._changing:
+            if self._before is not None and time.monotonic() > self._before[1]:
+                self._before = None
+            seen = self._stat()
+            if seen == self._seen and self._problem is None:
+                return
+            try:
+                self._go_on()
+                self._seen, self._problem = seen, None
+            except (CbirError, OSError) as error:
+                if self._problem is None:
+                    logger.warning("%s", error)
+                self._problem = str(error)
+
+    def warm_up(self) -> None:
+        """Do once what the first search would wait for: open the network, read what words and re-ranking need."""
+        state = self._state
+        try:
+            self.collection.encode([Image.new("RGB", (64, 64), "grey")])
+            if len(state.rows):
+                query = state.query(int(state.rows[0]))
+                next(iter(state.searcher.search([query], count=1)))
+                state.row_of_path(state.record(int(state.rows[0])).path)
+        except (CbirError, ProblemError, OSError) as error:
+            logger.warning("%s is served, but not all of it works: %s", self.name, error)
+        self.warm = True
+
+    def _go_on(self) -> None:
+        try:
+            self.collection.reload()
+        except IndexConflictError:  # another network made it anew
+            self.collection = self._open()
+        if self.collection.state.index is self._state.index:
+            return
+        self._before = self._state, time.monotonic() + _KEPT
+        self._state = ServedState(self.collection)
+
+    def _open(self) -> Collection:
+        return Collection(Index.open(self.directory), engine=self._engine, weights=self._weights)
+
+    def _stat(self) -> tuple[int, int, int] | None:
+        try:
+            status = os.stat(self.directory / META)
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@dataclass
+class Service:
+    """All indexes that are served, by name, and the work that is done for requests."""
+
+    indexes: dict[str, ServedIndex]
+    thumbnails: Thumbnails = field(default_factory=Thumbnails)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def open(cls, names: Iterable[str | Path], *, engine: str | None = None, weights: str | None = None) -> Service:
+        """Open indexes by their names or paths. Raises what opening a collection does."""
+        decode_all_apart(usable_cores())
+        found: dict[str, ServedIndex] = {}
+        for name in names:
+            served = ServedIndex(index_directory(str(name)), engine=engine, weights=weights)
+            plain, number = served.name, 1
+            while served.name in found:
+                number += 1
+                served.name = f"{plain}-{number}"
+            found[served.name] = served
+        return cls(found)
+
+    def index(self, name: str) -> ServedIndex:
+        """Return an index by its name. ProblemError where none of that name is served."""
+        served = self.indexes.get(name)
+        if served is None:
+            raise ProblemError(404, "no-such-index", f"No index {name} is served here.")
+        return served
+
+    def start(self) -> None:
+        """Warm the indexes up, and look for their new states, in threads of their own."""
+        for served in self.indexes.values():
+            for work in (served.warm_up, lambda served=served: self._follow(served)):
+                threading.Thread(target=work, name=f"serve {served.name}", daemon=True).start()
+
+    def end(self) -> None:
+        """Look for new states no more."""
+        self._ended.set()
+
+    def _follow(self, served: ServedIndex) -> None:
+        while not self._ended.wait(_PAUSE):
+            served.look()

@@ -1,0 +1,148 @@
+"""A state of an index as the server has it: its pictures by id, by content and by path."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from cbir.collection import Collection, State
+from cbir.index.columns.thumbnails import THUMBNAILS, are_known
+from cbir.index.files import FileRecord
+from cbir.index.store import Index
+from cbir.search.queries import IndexedQuery
+from cbir.search.searcher import Searcher
+from cbir.serve.problems import ProblemError
+from cbir.tags.tagger import RowTags
+from cbir.utils.vectors import Rows
+
+# Hexadecimal digits of a SHA-256 by which contents are looked for first.
+_PREFIX = 16
+
+
+class Contents(NamedTuple):
+    """The first 64 bits of contents' hashes, ascending, and the rows that they belong to: shape (n,) both."""
+
+    hashes: np.ndarray
+    rows: Rows
+
+
+class ServedState:
+    """One committed state of an index, what searches it, and what its rows are called; for many threads."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._state: State = collection.state
+        self.backbone = collection.backbone
+        content = self.index.meta.dump().encode()
+        #: The first part of all ids of its pictures.
+        self.id = hashlib.sha256(content).hexdigest()[:12]
+        self.tags = RowTags(self.index)
+
+    @property
+    def index(self) -> Index:
+        """The index itself."""
+        return self._state.index
+
+    @property
+    def searcher(self) -> Searcher:
+        """The searcher of this state."""
+        return self._state.searcher
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of its pictures, ascending, shape (n,)."""
+        return self._state.rows
+
+    def picture_id(self, row: int) -> str:
+        """Return the id of a row's picture."""
+        return f"{self.id}-{row}"
+
+    def row(self, number: str) -> int:
+        """Return the row that the second part of an id names. ProblemError where there is no such picture."""
+        if number.isascii() and number.isdigit() and len(number) < 16:
+            row = int(number)
+            if row < self.index.rows and self.index.valid[row]:
+                return row
+        raise no_picture(f"{self.id}-{number}")
+
+    def row_of_content(self, sha256: str) -> int:
+        """Return the first row of a content by the beginning of its SHA-256, of 16 digits at least. ProblemError."""
+        contents = self._contents
+        wanted = np.uint64(int(sha256[:_PREFIX], 16))
+        place = int(np.searchsorted(contents.hashes, wanted))
+        while place < len(contents.rows) and contents.hashes[place] == wanted:
+            row = int(contents.rows[place])
+            if self.index.record(row).sha256.startswith(sha256):
+                return row
+            place += 1
+        raise no_picture(sha256)
+
+    def row_of_path(self, path: str) -> int:
+        """Return the row of a file by its path below the root, as the index has it. ProblemError."""
+        row = self._by_path.get(path)
+        if row is None:
+            raise no_picture(path)
+        return row
+
+    def query(self, row: int) -> IndexedQuery:
+        """Return the query by a row's picture, of which no file is read."""
+        record = self.index.record(row)
+        path = self.index.root / record.path
+        return IndexedQuery(path, str(path), record.sha256, self.index.features([row])[0])
+
+    def sizes(self, rows: list[int]) -> list[tuple[int, int] | None]:
+        """Return the width and height of rows' pictures, upright, in pixels; None where they are not known."""
+        records = self.index.stored(THUMBNAILS, rows)
+        pairs = zip(records["width"][:, 0].tolist(), records["height"][:, 0].tolist(), strict=True)
+        return [pair if known else None for pair, known in zip(pairs, are_known(records).tolist(), strict=True)]
+
+    def record(self, row: int) -> FileRecord:
+        """Return the file of a row."""
+        return self.index.record(row)
+
+    @cached_property
+    def newest(self) -> Rows:
+        """The rows, those of the files that were changed last first, shape (n,)."""
+        times = np.array(self.index.files().mtimes_ns, dtype=np.float64)[self.rows]
+        return np.asarray(self.rows[np.argsort(-times, kind="stable")])
+
+    @cached_property
+    def folders(self) -> dict[str, int]:
+        """The number of pictures of each folder, by its path below the root, "" being the root."""
+        paths = self.index.files().paths
+        counts: dict[str, int] = {}
+        for row in self.rows.tolist():
+            folder = paths[row].rpartition("/")[0]
+            counts[folder] = counts.get(folder, 0) + 1
+        return dict(sorted(counts.items()))
+
+    @cached_property
+    def frequent_tags(self) -> list[tuple[str, int]]:
+        """The tags of most pictures, at most a hundred, and how many each has."""
+        counts: Counter[str] = Counter()
+        rows = self.rows.tolist()
+        for start in range(0, len(rows), 1000):
+            for its in self.tags.of(rows[start : start + 1000]):
+                counts.update(tag.word for tag in its or ())
+        return counts.most_common(100)
+
+    @cached_property
+    def _contents(self) -> Contents:
+        sha256s = self.index.files().sha256s
+        found = [int(sha256s[row][:_PREFIX], 16) for row in self.rows.tolist()]
+        hashes = np.array(found, dtype=np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        return Contents(hashes[order], self.rows[order])
+
+    @cached_property
+    def _by_path(self) -> dict[str, int]:
+        paths = self.index.files().paths
+        return {paths[row]: row for row in self.rows.tolist()}
+
+
+def no_picture(name: str) -> ProblemError:
+    """Return the problem of a picture that the index does not have."""
+    return ProblemError(404, "no-such-picture", f"The index has no picture {name}.")

@@ -1,0 +1,32 @@
+"""An index that is served: nine drawn pictures, by the fake network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+import cbir
+from cbir.serve.app import make_app
+from cbir.serve.service import Service
+
+
+@pytest.fixture
+def root(photo_folder: Callable[..., Path]) -> Path:
+    root = photo_folder(9, subfolders=["", "beach/2020"])
+    cbir.index_folder(root, "photos", model="fake")
+    return root
+
+
+@pytest.fixture
+def service(root: Path) -> Service:
+    return Service.open(["photos"])
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    """A client of the application, as a browser on this machine is one."""
+    with TestClient(make_app(service), base_url="http://127.0.0.1:8580") as client:
+        yield client

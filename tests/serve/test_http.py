@@ -1,0 +1,175 @@
+"""The HTTP interface: searches, pictures, uploads, errors."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import cbir
+from cbir.serve.service import Service
+
+API = "/api/v1/indexes/photos"
+
+
+def search(client: TestClient, **query: object) -> dict:
+    response = client.post(f"{API}/search", json=query)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def problem(response: object, status: int, kind: str) -> dict:
+    assert response.status_code == status, response.text  # type: ignore[attr-defined]
+    assert response.headers["content-type"] == "application/problem+json"  # type: ignore[attr-defined]
+    found: dict = response.json()  # type: ignore[attr-defined]
+    assert (found["type"], found["status"]) == (f"/problems/{kind}", status)
+    return found
+
+
+def test_health_and_indexes(client: TestClient, root: Path) -> None:
+    assert client.get("/api/v1/health").json()["indexes"][0]["pictures"] == 9
+    (one,) = client.get("/api/v1/indexes").json()["indexes"]
+    assert (one["name"], one["model"], one["root"]) == ("photos", "fake", str(root))
+    about = client.get(API).json()
+    assert {one["folder"]: one["pictures"] for one in about["folders"]} == {"": 5, "beach/2020": 4}
+    problem(client.get("/api/v1/indexes/others"), 404, "no-such-index")
+
+
+def test_a_search_finds_what_the_shell_finds_and_reads_no_file(client: TestClient, root: Path) -> None:
+    path = root / "img_000.jpg"
+    expected = [match.to_dict() for match in cbir.open("photos").search(path, count=4)]
+    found = search(client, like=[{"path": "img_000.jpg"}], count=4, tags=False)
+    for match in found["matches"]:
+        assert match.pop("picture")["path"] == match["path"]
+    assert found["matches"] == expected
+    path.unlink()
+    again = search(client, like=[{"path": "img_000.jpg"}], count=4, tags=False)
+    assert [match["path"] for match in again["matches"]] == [match["path"] for match in expected]
+
+
+def test_pictures_are_named_by_id_content_and_path(client: TestClient) -> None:
+    first = search(client, like=[{"path": "img_000.jpg"}])["matches"][0]["picture"]
+    names = [
+        {"picture": first["id"]},
+        {"sha256": first["sha256"][:16]},
+        {"path": f"{first['folder']}/{first['name']}".lstrip("/")},
+    ]
+    results = [search(client, like=[name])["matches"] for name in names]
+    assert results[0] == results[1] == results[2]
+    for name in (first["id"], f"by-sha256/{first['sha256'][:20]}"):
+        record = client.get(f"{API}/pictures/{name}").json()
+        assert (record["sha256"], record["width"], record["height"]) == (first["sha256"], 160, 120)
+    listed = client.get(f"{API}/search", params={"like": first["id"], "count": 3}).json()
+    assert listed["matches"] == results[0][:3]
+
+
+def test_nothing_asked_is_all_pictures_newest_first(client: TestClient, service: Service, root: Path) -> None:
+    os.utime(root / "img_004.jpg", (2e9, 2e9))
+    cbir.index_folder(root, "photos", model="fake")
+    service.index("photos").look()
+    found = search(client)
+    assert (found["total"], found["matches"][0]["picture"]["name"]) == (9, "img_004.jpg")
+    assert search(client, offset=7)["matches"] == found["matches"][7:]
+
+
+def test_an_upload_is_searched_by_and_its_feature_too(client: TestClient, root: Path) -> None:
+    data = (root / "img_002.jpg").read_bytes()
+    query = {"like": [{"upload": 0}], "count": 3}
+    form = {"data": {"query": json.dumps(query)}, "files": [("files", ("x.jpg", data, "image/jpeg"))]}
+    response = client.post(f"{API}/search", **form)
+    assert response.json()["matches"][0]["picture"]["name"] == "img_002.jpg"
+    encoded = client.post(f"{API}/encode", files={"file": ("x.jpg", data, "image/jpeg")}).json()
+    assert (encoded["width"], encoded["height"], encoded["dimension"]) == (160, 120, cbir.open("photos").dimension)
+    vector = np.frombuffer(base64.b64decode(encoded["vector"]), "<f2")
+    assert vector.shape == (encoded["dimension"],)
+    again = search(client, like=[{"vector": encoded["vector"], "name": "x"}], count=1)
+    assert again["matches"][0]["picture"]["name"] == "img_002.jpg"
+    bad = client.post(f"{API}/encode", files={"file": ("x.jpg", b"no picture", "image/jpeg")})
+    problem(bad, 422, "picture-unreadable")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"like": [{}]},
+        {"like": [{"upload": 0}]},
+        {"like": [{"vector": "AAAA"}]},
+        {"like": [{"path": "img_000.jpg", "region": "1,2"}]},
+        {"like": [{"path": "img_000.jpg", "region": "0,0,9999,9999"}]},
+        {"less": [{"path": "img_000.jpg"}]},
+        {"words": ["no such word at all"]},
+        {"count": 0},
+        {"offset": 9999, "count": 9999},
+        {"unknown": 1},
+    ],
+)
+def test_what_cannot_be_answered_is_a_problem(client: TestClient, query: dict) -> None:
+    response = client.post(f"{API}/search", json=query)
+    assert response.status_code == 422, response.text
+    assert response.json()["detail"]
+
+
+def test_small_pictures_are_upright_and_kept(client: TestClient, root: Path) -> None:
+    picture = search(client)["matches"][0]["picture"]
+    address = f"{API}/pictures/{picture['id']}/thumbnail?size=128"
+    response = client.get(address)
+    assert Image.open(io.BytesIO(response.content)).size == (128, 96)
+    assert "immutable" in response.headers["cache-control"]
+    Path(picture["path"]).unlink()
+    assert client.get(address).content == response.content
+    assert client.get(address, headers={"If-None-Match": response.headers["etag"]}).status_code == 304
+    problem(client.get(address.replace("128", "256")), 404, "picture-gone")
+
+
+def test_an_original_is_the_file_and_ranges_are_parts_of_it(client: TestClient) -> None:
+    picture = search(client)["matches"][0]["picture"]
+    data = Path(picture["path"]).read_bytes()
+    address = f"{API}/pictures/{picture['id']}/original"
+    whole = client.get(address)
+    assert (whole.content, whole.headers["content-type"]) == (data, "image/jpeg")
+    part = client.get(address, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, data[10:20])
+    assert client.get(address, headers={"Range": "bytes=-5"}).content == data[-5:]
+    problem(client.get(address, headers={"Range": f"bytes={len(data)}-"}), 416, "no-such-range")
+    assert client.get(address, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+
+
+def test_nothing_outside_the_root_is_served(client: TestClient, root: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jpg"
+    Image.new("RGB", (40, 30)).save(secret)
+    picture = search(client)["matches"][0]["picture"]
+    Path(picture["path"]).unlink()
+    Path(picture["path"]).symlink_to(secret)
+    for what in ("original", "thumbnail", "view"):
+        problem(client.get(f"{API}/pictures/{picture['id']}/{what}"), 403, "outside")
+
+
+def test_ids_of_the_state_before_are_good_for_a_minute(
+    client: TestClient, service: Service, root: Path, draw_picture: Callable[..., Image.Image]
+) -> None:
+    old = search(client)["matches"][0]["picture"]["id"]
+    draw_picture(77).save(root / "new.jpg")
+    cbir.index_folder(root, "photos", model="fake")
+    service.index("photos").look()
+    assert search(client)["total"] == 10
+    assert client.get(f"{API}/pictures/{old}").status_code == 200
+    service.index("photos")._before = None
+    assert problem(client.get(f"{API}/pictures/{old}"), 410, "state-gone")["state"] == search(client)["state"]
+
+
+def test_an_index_that_goes_away_comes_back(client: TestClient, service: Service, tmp_path: Path) -> None:
+    directory = service.index("photos").directory
+    directory.rename(tmp_path / "away")
+    service.index("photos").look()
+    assert "photos" in problem(client.get(API), 503, "index-gone")["detail"]
+    (tmp_path / "away").rename(directory)
+    service.index("photos").look()
+    assert client.get(API).status_code == 200
