@@ -13,6 +13,7 @@ from cbir.duplicates.closer import SIDE, Look, agreement
 from cbir.duplicates.pairs import Pairs, find_pairs, raised, score_pairs
 from cbir.images.previews import thumbnails
 from cbir.index.store import Index
+from cbir.utils.shares import Told, nobody
 from cbir.utils.vectors import Floats, Rows
 
 #: Looks that are kept, some 200 KB each with all that was made of them.
@@ -72,7 +73,9 @@ class PairComparison:
     `near` has what the thumbnails take for the same picture, or nearly so if there are `looks` to tell.
     """
 
-    def __init__(self, index: Index, rows: Rows, same: Rows, min_score: float, looks: Looks | None) -> None:
+    def __init__(
+        self, index: Index, rows: Rows, same: Rows, min_score: float, looks: Looks | None, told: Told = nobody
+    ) -> None:
         self.near: dict[int, dict[int, float]] = defaultdict(dict)
         self._index = index
         self._min_score = min_score
@@ -81,7 +84,7 @@ class PairComparison:
         self._maps: dict[tuple[int, int], Floats] = {}
         self._compared: set[tuple[int, int]] = set()
         self._scores: dict[tuple[int, int], float] = {}
-        self._add(find_pairs(index, rows, same, self._min_near))
+        self._add(find_pairs(index, rows, same, self._min_near, told))
 
     def _add(self, pairs: Pairs) -> None:
         for first, second, score, map_ in zip(

@@ -14,6 +14,7 @@ import numpy as np
 from cbir.errors import IndexDamagedError
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 from cbir.utils.moments import moment
+from cbir.utils.shares import Told, between, nobody
 
 if TYPE_CHECKING:
     from cbir.index.files import Files
@@ -94,13 +95,13 @@ class Duplicates:
 
 
 def find_duplicates(
-    index: Index, min_score: float = MIN_SCORE, *, exact: bool = False, quick: bool = False
+    index: Index, min_score: float = MIN_SCORE, *, exact: bool = False, quick: bool = False, told: Told = nobody
 ) -> Duplicates:
     """Find the groups of an index; `exact` compares contents only and reads no features.
 
     Files are looked at to leave out those that have changed or go by two names. Unless it is to be `quick`, those that
     their thumbnails take for the same picture are read and compared once more. Where their folder is not there, because
-    a disk is not, the index is believed.
+    a disk is not, the index is believed. `told` gets the share that is done, and may end it by an error of its own.
     """
     indexed, found = index.files(), Duplicates()
     rows_of: dict[str, list[int]] = defaultdict(list)
@@ -109,11 +110,13 @@ def find_duplicates(
     # what a group of rows of different contents is: from each content's first row to its score with the kept one
     alike: list[dict[int, float]] = []
     if not exact:
-        alike = _near_groups(index, indexed, rows_of, min_score, found, quick=quick)
+        alike = _near_groups(index, indexed, rows_of, min_score, found, quick=quick, told=told)
     grouped = {row for group in alike for row in group}
     alike += [{rows[0]: 1.0} for rows in rows_of.values() if len(rows) > 1 and rows[0] not in grouped]
     files = _Files(index.root, indexed, found)
-    sizes = _sizes(index, sorted(row for group in alike for first in group for row in rows_of[indexed.sha256s[first]]))
+    sizes = sizes_of(
+        index, sorted(row for group in alike for first in group for row in rows_of[indexed.sha256s[first]])
+    )
     for scores in alike:
         group = _group(scores, rows_of, indexed, files, sizes)
         if group is not None:
@@ -130,6 +133,7 @@ def _near_groups(
     found: Duplicates,
     *,
     quick: bool,
+    told: Told,
 ) -> list[dict[int, float]]:
     from cbir.duplicates.closer import SIDE
     from cbir.duplicates.compare import MOST_LOOKS, Looks, PairComparison
@@ -149,18 +153,21 @@ def _near_groups(
     looks = (
         None
         if quick
-        else Looks(lambda row: _as_indexed(index, indexed, rows_of, row), lambda row: sizes.get(row, (SIDE, SIDE)))
+        else Looks(lambda row: as_indexed(index, indexed, rows_of, row), lambda row: sizes.get(row, (SIDE, SIDE)))
     )
-    comparison = PairComparison(index, representatives, same, min_score, looks)
+    comparison = PairComparison(index, representatives, same, min_score, looks, between(told, 0, 0.5))
     rows = sorted(comparison.near)
-    sizes = _sizes(index, rows)
+    sizes = sizes_of(index, rows)
     merit = {row: _merit(row, indexed, sizes) for row in rows}
     groups: list[dict[int, float]] = []
+    done = 0
     for together in _up_to(MOST_LOOKS, connected(comparison.near)):
         if looks is not None:
             looks.read(row for members in together for row in members[:MOST_LOOKS])
         for some in in_threads(lambda members: grouped(comparison, members, merit), together, threads()):
             groups += some
+        done += sum(map(len, together))
+        told(0.5 + 0.5 * done / len(rows))
     if looks is not None:
         found.unread = len(looks.unread & {row for group in groups for row in group})
     return groups
@@ -180,7 +187,7 @@ def _up_to(most: int, lists: Iterable[list[int]]) -> Iterator[list[list[int]]]:
         yield some
 
 
-def _as_indexed(index: Index, indexed: Files, rows_of: dict[str, list[int]], row: int) -> Path | None:
+def as_indexed(index: Index, indexed: Files, rows_of: dict[str, list[int]], row: int) -> Path | None:
     """Return a file with the content of a row that is as it was indexed, None where there is none."""
     for one in rows_of[indexed.sha256s[row]]:
         path = index.root / indexed.paths[one]
@@ -199,7 +206,7 @@ def _merit(row: int, indexed: Files, sizes: dict[int, tuple[int, int]]) -> tuple
     return width * height, indexed.sizes[row], -indexed.mtimes_ns[row], -row
 
 
-def _sizes(index: Index, rows: list[int]) -> dict[int, tuple[int, int]]:
+def sizes_of(index: Index, rows: list[int]) -> dict[int, tuple[int, int]]:
     """Width and height of the pictures of `rows`, of those that the index has them of."""
     try:
         records = index.stored(THUMBNAILS, rows)

@@ -17,6 +17,7 @@ from cbir.index.ann.projection import principal_directions, project
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.exact import RowSource
 from cbir.index.store import Index
+from cbir.utils.shares import Told, between, nobody, telling
 from cbir.utils.threads import in_threads
 from cbir.utils.vectors import Floats, Rows, nearest_of
 from cbir.utils.workers import usable_cores
@@ -79,7 +80,7 @@ def least_cosine(min_score: float) -> float:
     return (logit - BIAS - WEIGHTS[1] - WEIGHTS[2]) / WEIGHTS[0]
 
 
-def find_pairs(index: Index, rows: Rows, same: Rows, min_score: float) -> Pairs:
+def find_pairs(index: Index, rows: Rows, same: Rows, min_score: float, told: Told = nobody) -> Pairs:
     """Return the pairs of `rows`, shape (n,), ascending, that have a score of at least `min_score`.
 
     `same`, shape (index.rows,), leads from each row to the one of `rows` that stands for its content, or to -1.
@@ -87,11 +88,13 @@ def find_pairs(index: Index, rows: Rows, same: Rows, min_score: float) -> Pairs:
     if len(rows) < 2:
         nothing = np.empty(0, dtype=np.int64)
         return Pairs(nothing, nothing, np.empty(0, dtype=np.float32), np.empty((0, 6), dtype=np.float32))
-    first, second, cosines = _candidates(index, rows, same, least_cosine(min_score))
-    return score_pairs(index, first, second, cosines, min_score)
+    first, second, cosines = _candidates(index, rows, same, least_cosine(min_score), between(told, 0, 0.8))
+    return score_pairs(index, first, second, cosines, min_score, between(told, 0.8, 1))
 
 
-def score_pairs(index: Index, first: Rows, second: Rows, cosines: Floats, min_score: float) -> Pairs:
+def score_pairs(
+    index: Index, first: Rows, second: Rows, cosines: Floats, min_score: float, told: Told = nobody
+) -> Pairs:
     """Those of the given pairs that have a score of at least `min_score`, in their order.
 
     The quicker, the more of them that follow each other are of the same rows.
@@ -103,7 +106,8 @@ def score_pairs(index: Index, first: Rows, second: Rows, cosines: Floats, min_sc
         kept = scores >= min_score
         return Pairs(first[part][kept], second[part][kept], scores[kept], maps[kept])
 
-    found = list(in_threads(scored, range(0, len(first), _PAIRS), threads()))
+    begins = range(0, len(first), _PAIRS)
+    found = list(telling(in_threads(scored, begins, threads()), told, len(begins)))
     if not found:
         return Pairs(first, second, cosines, np.empty((0, 6), dtype=np.float32))
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
@@ -130,7 +134,7 @@ def _scores(index: Index, first: Rows, second: Rows, cosines: Floats) -> tuple[F
     return scores, maps
 
 
-def _candidates(index: Index, rows: Rows, same: Rows, least: float) -> tuple[Rows, Rows, Floats]:
+def _candidates(index: Index, rows: Rows, same: Rows, least: float, told: Told) -> tuple[Rows, Rows, Floats]:
     """Pairs of `rows` that are among each other's nearest, each once, like beside like, and their cosines."""
     candidates = index.candidates()
     covered = candidates.rows if candidates is not None else 0
@@ -151,7 +155,8 @@ def _candidates(index: Index, rows: Rows, same: Rows, least: float) -> tuple[Row
         one, other = its[place], among[place, column]
         return np.minimum(one, other) * index.rows + np.maximum(one, other), found[place, column]
 
-    parts = list(in_threads(nearest, range(0, len(rows), step), threads()))
+    begins = range(0, len(rows), step)
+    parts = list(telling(in_threads(nearest, begins, threads()), told, len(begins)))
     numbers, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
     # as they were first come upon: a pair's rows are near to those of the next
     once = np.sort(np.unique(numbers, return_index=True)[1])

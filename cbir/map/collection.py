@@ -11,6 +11,7 @@ import numpy as np
 from cbir.errors import CbirError
 from cbir.index.ann.projection import principal_directions, project
 from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
+from cbir.utils.shares import Told, between, nobody
 from cbir.utils.vectors import Floats, Rows, l2_normalize, nearest_of
 
 if TYPE_CHECKING:
@@ -48,21 +49,23 @@ class CollectionMap:
     pictures: int
 
 
-def map_index(index: Index, *, most: int = MOST, aspect: float = ASPECT) -> CollectionMap:
+def map_index(index: Index, *, most: int = MOST, aspect: float = ASPECT, told: Told = nobody) -> CollectionMap:
     """Lay out the pictures of an index on a grid about `aspect` times as wide as high, like beside like.
 
     Of more than `most`, groups of like pictures are found and the picture in the middle of each stands for it. The same
-    index gives the same map. Raises CbirError where it is empty.
+    index gives the same map. `told` gets the share that is done, and may end it by an error of its own. Raises
+    CbirError where the index is empty.
     """
     if not len(index):
         raise CbirError(f"The index {index.directory.name} has no pictures: there is nothing to map.")
     rows, vectors = _projected(index)
+    told(0.1)
     counts = np.ones(len(rows), dtype=np.int64)
     if len(rows) > most:
-        chosen, counts = representatives(vectors, most)
+        chosen, counts = representatives(vectors, most, told=between(told, 0.1, 0.5))
         rows, vectors = rows[chosen], vectors[chosen]
     grid = grid_for(len(rows), aspect)
-    places = arrange(vectors, grid)
+    places = arrange(vectors, grid, told=between(told, 0.5, 1))
     cells = []
     for number in np.argsort(places).tolist():
         line, column = divmod(int(places[number]), grid.columns)
@@ -71,7 +74,7 @@ def map_index(index: Index, *, most: int = MOST, aspect: float = ASPECT) -> Coll
     return CollectionMap(index, grid, cells, len(index))
 
 
-def representatives(vectors: Floats, count: int, seed: int = _SEED) -> tuple[Rows, Rows]:
+def representatives(vectors: Floats, count: int, seed: int = _SEED, told: Told = nobody) -> tuple[Rows, Rows]:
     """Choose representatives of `vectors`, shape (n, dimension): the one in the middle of each of at most `count`
     groups.
 
@@ -81,7 +84,8 @@ def representatives(vectors: Floats, count: int, seed: int = _SEED) -> tuple[Row
     random = np.random.default_rng(seed)
     centres = vectors[np.sort(random.choice(len(vectors), count, replace=False))]
     nearest, distances = nearest_of(vectors, centres)
-    for _ in range(_ROUNDS):
+    for done in range(_ROUNDS):
+        told(done / _ROUNDS)
         used, nearest = np.unique(nearest, return_inverse=True)
         sums = np.zeros((len(used), vectors.shape[1]), dtype=np.float32)
         np.add.at(sums, nearest, vectors)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cbir.utils.shares import Told, nobody
 from cbir.utils.vectors import Floats
 
 Cells = npt.NDArray[np.int64]
@@ -41,7 +42,7 @@ def grid_for(count: int, aspect: float) -> Grid:
     return Grid(columns, max(1, math.ceil(count / columns)))
 
 
-def arrange(vectors: Floats, grid: Grid, seed: int = _SEED) -> Cells:
+def arrange(vectors: Floats, grid: Grid, seed: int = _SEED, told: Told = nobody) -> Cells:
     """Return a cell of its own for each of `vectors` so that neighbours are alike: shape (n,).
 
     `vectors`, shape (n, dimension), are of length 1, their first dimensions those in which they differ most; some 50
@@ -53,8 +54,9 @@ def arrange(vectors: Floats, grid: Grid, seed: int = _SEED) -> Cells:
     held = np.full(cells, -1)  # which vector stands in a cell; -1 for none
     held[by_median_splits(vectors[:, :2], grid)] = np.arange(len(vectors))
     random = np.random.default_rng(seed)
-    radius = max(grid) / 2
+    radius = widest = max(grid) / 2
     while radius > 1:
+        told(1 - math.log(radius) / math.log(widest))
         radius = max(1.0, radius * _NARROWER)
         smooth = _smoothed(vectors, held, grid, round(radius))
         for _ in range(_ROUNDS):

@@ -97,6 +97,21 @@ def test_all_pictures_of_an_index_are_on_its_map(tmp_path: Path) -> None:
     assert sum(cell.pictures for cell in some.cells) == some.pictures == 60
 
 
+def test_the_share_that_is_done_is_told_and_may_end_it(tmp_path: Path) -> None:
+    vectors, _ = _clusters([150, 150])
+    index = make_index(tmp_path / "index", vectors)
+    shares: list[float] = []
+    map_index(index, most=200, told=shares.append)
+    assert shares == sorted(shares)
+    assert shares[0] < 0.2 < 0.8 < shares[-1] <= 1
+
+    def refuse(share: float) -> None:
+        raise KeyError(share)
+
+    with pytest.raises(KeyError):
+        map_index(index, told=refuse)
+
+
 def test_an_empty_index_has_no_map(tmp_path: Path) -> None:
     index = make_index(tmp_path / "index", np.zeros((0, 8), dtype=np.float32))
     with pytest.raises(CbirError, match="has no pictures"):
