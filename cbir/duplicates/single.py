@@ -20,7 +20,7 @@ def duplicates_of(index: Index, row: int, among: Iterable[int], min_score: float
     They are compared as in `find_duplicates`; of the same content they have 1. Raises IndexDamagedError.
     """
     indexed = index.files()
-    others = sorted({one for one in among})
+    others = sorted({one for one in among if one != row})
     found = {one: 1.0 for one in others if indexed.sha256s[one] == indexed.sha256s[row]}
     others = [row, *(one for one in others if one not in found)]
     known = are_known(index.stored(THUMBNAILS, others)).tolist()
