@@ -33,6 +33,7 @@ BENCHMARKS = (
     "memory",
     "queries",
     "words",
+    "feedback",
     "map",
     "segmentation",
     "duplicates",

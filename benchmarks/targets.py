@@ -189,6 +189,10 @@ TARGETS: dict[str, Target] = {
     "words-rerank": Target(10, "words", "re-ranking a word's result", 50.0, "ms"),
     "words-tags-time": Target(10, "words", "tags of 100,000 pictures", 5.0, "s"),
     **_segmentation(),
+    "feedback-one": Target(
+        18, "feedback", "precision at 20 that one round of judgements gains", 0.03, "", at_least=True
+    ),
+    "feedback-three": Target(18, "feedback", "the same of three rounds", 0.04, "", at_least=True),
     "map-time": Target(13, "map", "the map of 2,000 photos, page and picture, the whole command", 20.0, "s"),
     "map-layout": Target(13, "map", "the layout of 100,000 synthetic rows", 10.0, "s"),
     "map-neighbours": Target(13, "map", "neighbours on the map that are of one class", 0.65, "", at_least=True),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
+from cbir.cli import cli
 from cbir.errors import CbirError, WordError
 from cbir.index.store import Index
+from cbir.indexing.run import build_index
+from cbir.indexing.target import choose_target
 from cbir.search import scanner
 from cbir.search.filters import RowFilter
 from cbir.search.queries import VectorQuery
@@ -88,3 +95,23 @@ def test_tags_that_are_no_words_or_have_no_class_are_told(index: Index) -> None:
         found(index, np.ones(32, np.float32), among=RowFilter(tags=("dgo",)))
     with pytest.raises(CbirError, match="No picture has the tag 'happiness'"):
         found(index, np.ones(32, np.float32), among=RowFilter(tags=("happiness",)))
+
+
+def test_the_shell_finds_among_a_folder_and_tells_an_unknown_one(photo_folder: Callable[..., Path]) -> None:
+    root = photo_folder(12)
+    (root / "trip").mkdir()
+    for number in (2, 5):
+        (root / f"img_{number:03d}.jpg").rename(root / "trip" / f"img_{number:03d}.jpg")
+    build_index(choose_target(root))
+
+    def search(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["search", str(root / "img_000.jpg"), *arguments])
+
+    for folder in ("trip", "trip/", str(root / "trip")):
+        result = search("--folder", folder)
+        assert result.exit_code == 0, result.output
+        assert sorted(Path(line).name for line in result.stdout.splitlines()) == ["img_002.jpg", "img_005.jpg"]
+    unknown = search("--folder", "tirp")
+    assert unknown.exit_code == 1
+    assert "no pictures in a folder 'tirp'. Did you mean trip?" in unknown.output
+    assert "No picture has the tag 'happiness'" in search("--tagged", "happiness").output

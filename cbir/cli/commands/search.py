@@ -55,6 +55,12 @@ logger = logging.getLogger("cbir")
     metavar="COSINE|PERCENT%",
     help="Only matches with at least this score (0.8), or percentile (99.9%).",
 )
+@click.option(
+    "--folder", "folders", multiple=True, metavar="DIR", help="Only pictures in this folder of the index. Repeatable."
+)
+@click.option(
+    "--tagged", "tags", multiple=True, metavar="WORD", help="Only pictures with this tag, or one below. Repeatable."
+)
 @click.option("--no-rerank", is_flag=True, help="Plain order: by cosine, or by a word's probability.")
 @click.option("--self", "include_self", is_flag=True, help="Keep the query's own files among its matches.")
 @click.option("--together", is_flag=True, help="One query from all pictures that are named, and one result.")
@@ -133,6 +139,8 @@ class SearchOptions(Given):
     index_name: str | None
     count: int
     min_score: values.LeastScore
+    folders: tuple[str, ...]
+    tags: tuple[str, ...]
     no_rerank: bool
     include_self: bool
     together: bool
@@ -249,12 +257,16 @@ def _results(
     searcher: Searcher, batches: Iterable[Iterable[AnyQuery]], options: SearchOptions
 ) -> Iterator[SearchResult]:
     """Yield the results of all queries; those of a batch come before the next is waited for."""
+    from cbir.search.filters import RowFilter
+
+    among = RowFilter(options.folders, options.tags)
     for batch in batches:
         yield from searcher.search(
             batch,
             count=options.count,
             reranked=not options.no_rerank,
             include_self=options.include_self,
+            among=among,
             min_score=options.min_score.cosine,
             min_percentile=options.min_score.percentile,
             min_probability=options.min_probability,
