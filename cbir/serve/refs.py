@@ -5,13 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from cbir.images.regions import RegionOption, SegmentOption
-from cbir.search.queries import AnyQuery, CombinedQuery, ImageQuery, IndexedQuery, TextQuery, WordQuery
+from cbir.search.queries import (
+    AnyQuery,
+    CombinedQuery,
+    FeedbackQuery,
+    ImageQuery,
+    TextQuery,
+    VectorQuery,
+    WordQuery,
+)
 from cbir.serve.bodies import Ref, Search
 from cbir.serve.files import check_inside
 from cbir.serve.problems import ProblemError
@@ -38,7 +44,7 @@ class Refs:
             return self.state, self.state.row_of_path(ref.path)
         return None
 
-    def query(self, ref: Ref) -> ImageQuery:
+    def query(self, ref: Ref) -> ImageQuery | VectorQuery:
         """Return the query by one picture. ProblemError where there is none."""
         asked = asked_of(ref)
         if (found := self.row(ref)) is not None:
@@ -48,34 +54,28 @@ class Refs:
             path = check_inside(state.index.root, state.record(row).path)
             return ImageQuery(path, str(path), region=asked)
         if ref.vector is not None:
-            name = ref.name or "the picture"
-            return IndexedQuery(Path(name.replace("\0", "")), name, "", self._vector(ref.vector))
+            return VectorQuery(self._vector(ref.vector), ref.name or "the picture")
         assert ref.upload is not None
         if ref.upload >= len(self._uploads):
             raise ProblemError(422, "no-such-upload", f"The request has no picture {ref.upload} in `files`.")
         name, data = self._uploads[ref.upload]
         return ImageQuery(data, ref.name or name, region=asked)
 
-    def search(self, search: Search) -> AnyQuery | None:
-        """Return the one query that a search is; None where it asks for nothing. ProblemError, WordError."""
+    def search(self, search: Search) -> AnyQuery:
+        """Return the one query that a search is. ProblemError, WordError; ValueError where it cannot be."""
+        like = tuple(self.query(ref) for ref in search.like)
+        picture = CombinedQuery(like) if len(like) > 1 else like[0] if like else None
+        start: ImageQuery | VectorQuery | CombinedQuery | WordQuery | TextQuery | None = picture
         if search.text is not None:
-            if search.like or search.more or search.less or search.words or search.without:
-                raise ProblemError(422, "invalid", "A text is a query by itself.")
-            return TextQuery(search.text)
-        like = tuple(self.query(ref) for ref in (*search.like, *search.more))
-        unlike = tuple(self.query(ref) for ref in search.less)
-        picture: ImageQuery | CombinedQuery | None = None
-        if len(like) == 1 and not unlike:
-            picture = like[0]
-        elif like:
-            picture = CombinedQuery(like, unlike)
-        elif unlike:
-            raise ProblemError(422, "invalid", "There is nothing that results are to be like: add a picture to `like`.")
-        if search.words or search.without:
-            if isinstance(picture, ImageQuery) and picture.region is not None:
-                picture = replace(picture, parts=False)
-            return WordQuery.from_text(*search.words, without=search.without, picture=picture)
-        return picture
+            if search.like or search.words or search.without:
+                raise ProblemError(422, "invalid", "A text is asked without pictures and words.")
+            start = TextQuery(search.text)
+        elif search.words or search.without:
+            start = WordQuery.from_text(*search.words, without=search.without, picture=picture)
+        if start is not None and not (search.more or search.less):
+            return start
+        more, less = (tuple(self.query(ref) for ref in refs) for refs in (search.more, search.less))
+        return FeedbackQuery(start, more, less)
 
     def _vector(self, text: str) -> Floats:
         try:

@@ -104,12 +104,6 @@ class ServedState:
         return self.index.record(row)
 
     @cached_property
-    def newest(self) -> Rows:
-        """The rows, those of the files that were changed last first, shape (n,)."""
-        times = np.array(self.index.files().mtimes_ns, dtype=np.float64)[self.rows]
-        return np.asarray(self.rows[np.argsort(-times, kind="stable")])
-
-    @cached_property
     def folders(self) -> dict[str, int]:
         """The number of pictures of each folder, by its path below the root, "" being the root."""
         paths = self.index.files().paths

@@ -104,7 +104,7 @@ def test_an_upload_is_searched_by_and_its_feature_too(client: TestClient, root: 
         {"like": [{"vector": "AAAA"}]},
         {"like": [{"path": "img_000.jpg", "region": "1,2"}]},
         {"like": [{"path": "img_000.jpg", "region": "0,0,9999,9999"}]},
-        {"less": [{"path": "img_000.jpg"}]},
+        {"filter": {"folders": ["no such folder"]}},
         {"words": ["no such word at all"]},
         {"count": 0},
         {"offset": 9999, "count": 9999},
@@ -173,3 +173,16 @@ def test_an_index_that_goes_away_comes_back(client: TestClient, service: Service
     (tmp_path / "away").rename(directory)
     service.index("photos").look()
     assert client.get(API).status_code == 200
+
+
+def test_judgements_and_filters_are_the_librarys(client: TestClient, root: Path) -> None:
+    judged = {"more": [{"path": "img_002.jpg"}], "less": [{"path": "img_004.jpg"}]}
+    found = search(client, like=[{"path": "img_000.jpg"}], **judged)
+    names = [match["picture"]["name"] for match in found["matches"]]
+    one, more, less = (cbir.Query.from_path(root / f"img_00{number}.jpg") for number in (0, 2, 4))
+    expected = cbir.open("photos").search(cbir.FeedbackQuery(one, (more,), (less,)), count=60)
+    assert names == [match.path.name for match in expected]
+    assert "img_004.jpg" not in names
+    within = search(client, like=[{"path": "img_000.jpg"}], filter={"folders": ["beach"]})
+    assert {match["picture"]["folder"] for match in within["matches"]} == {"beach/2020"}
+    assert within["total"] == 4
