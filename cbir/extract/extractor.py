@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from cbir.images.contents import read_bytes
 from cbir.images.fitted import Fitted
 from cbir.images.pipe import MAX_PIXELS, Wanted
 from cbir.images.source import ImageSource, NamedImage, is_one, name_of, open_source
-from cbir.images.views import View, Viewed, distinct
+from cbir.images.views import AnyView, View, Viewed, distinct, is_of_notes
 from cbir.utils.vectors import Floats, l2_normalize
 
 #: A function (items, total) that passes items on as they come: the place for a progress bar.
@@ -163,9 +163,18 @@ class Extractor:
             stream = with_records(stream, maker, self._engine, drop_view=False)
         return stream
 
-    def _loader(self, views: Sequence[View]) -> Loader:
+    def _views_for(self, lacking: Collection[str]) -> Sequence[AnyView]:
+        """Return the views of a content that lacks some columns: without pixels, if none of their makers needs any."""
+        makers = [maker for maker in self._makers if any(column in lacking for column in maker.columns)]
+        views = [maker.view for maker in makers if maker.view is not None]
+        if views and all(map(is_of_notes, views)) and not any(maker.needs_features for maker in makers):
+            return distinct(views)
+        return distinct([self.backbone.view, *views])
+
+    def _loader(self, views: Sequence[AnyView]) -> Loader:
         return Loader(
             distinct([self.backbone.view, *views]),
+            views_for=self._views_for,
             isolated=self._isolated,
             max_pixels=self._max_pixels,
             leave_own=self._leave_own,

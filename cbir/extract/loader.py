@@ -23,7 +23,7 @@ from cbir.images.contents import read_bytes
 from cbir.images.isolated import Decoders
 from cbir.images.pipe import MAX_PIXELS, Wanted
 from cbir.images.source import ImageSource, NamedImage, name_of, open_source
-from cbir.images.views import Arrays, Size, View, Viewed
+from cbir.images.views import AnyView, Arrays, Size, Viewed
 from cbir.utils import stopping
 from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
 from cbir.utils.vectors import Floats
@@ -76,19 +76,23 @@ class Loader:
     """Reads, hashes and decodes files in threads, in order, only so many of them ahead.
 
     With `isolated`, files are decoded in processes of their own; with `leave_own`, pictures that cbir made
-    (`utils.marks`) are refused. Within its `with`, for one run of `load`.
+    (`utils.marks`) are refused. Of contents that lack only some columns, `views_for` tells the views that are needed.
+    Within its `with`, for one run of `load`.
     """
 
     def __init__(
         self,
-        views: Sequence[View],
+        views: Sequence[AnyView],
         *,
+        views_for: Callable[[Collection[str]], Sequence[AnyView]] | None = None,
         isolated: bool = False,
         max_pixels: int = MAX_PIXELS,
         leave_own: bool = False,
         for_cuda: bool = False,
     ) -> None:
         self._wanted = Wanted(tuple(views), max_pixels=max_pixels)
+        self._views_for = views_for
+        self._wanted_for: dict[Collection[str], Wanted] = {}
         self._leave_own = leave_own
         self._ahead = AHEAD_OF_LARGE if _bytes(views) > _LARGE_BYTES else AHEAD_OF_CUDA if for_cuda else AHEAD
         threads = max(2, usable_cores())
@@ -132,7 +136,7 @@ class Loader:
                     return loaded
                 if self._leave_own and is_made_by_cbir(data):
                     raise OwnOutputError(name, MADE_BY_CBIR)
-                viewed = self._view(data, name, self._wanted)
+                viewed = self._view(data, name, self._wanted_of(loaded.lacking))
         except ImageReadError as error:
             loaded.error = error
         except MemoryError:
@@ -140,6 +144,16 @@ class Loader:
         else:
             loaded.size, loaded.arrays = viewed.size, dict(viewed.arrays)
         return loaded
+
+    def _wanted_of(self, lacking: Collection[str] | None) -> Wanted:
+        """Return what is wanted of a content that lacks some columns, or is new."""
+        if lacking is None or self._views_for is None:
+            return self._wanted
+        columns = frozenset(lacking)
+        if columns not in self._wanted_for:
+            views = tuple(self._views_for(columns))
+            self._wanted_for[columns] = Wanted(views, max_pixels=self._wanted.max_pixels)
+        return self._wanted_for[columns]
 
 
 def once(stream: Iterable[Loaded[Key]], remember: int | None) -> Iterator[Loaded[Key]]:
@@ -162,7 +176,7 @@ def view_safely(data: bytes, name: str, wanted: Wanted) -> Viewed:
     return safely.view(data, name, wanted)
 
 
-def _bytes(views: Sequence[View]) -> int:
+def _bytes(views: Sequence[AnyView]) -> int:
     """Return the bytes of an image's views at most."""
     layouts = [layout for view in views for layout in view.layouts.values()]
     return sum(np.dtype(layout.dtype).itemsize * math.prod(layout.most) for layout in layouts)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cbir.engines.lazy import LazyEngine
 from cbir.extract.loader import Key, Loaded
-from cbir.images.views import Arrays, Size, View
+from cbir.images.views import AnyView, Arrays, Size
 from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class RecordMaker(Protocol):
         """The names of the columns that it fills."""
 
     @property
-    def view(self) -> View | None:
+    def view(self) -> AnyView | None:
         """The view of an image that it needs, if it needs one."""
 
     @property

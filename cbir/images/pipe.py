@@ -24,7 +24,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cbir.images.fit import Extent
-from cbir.images.views import Layout, Size, View, Viewed
+from cbir.images.views import AnyView, Layout, Size, Viewed
 
 #: Above this a picture is refused before it is decoded; a photo of today's cameras has at most 200 megapixels.
 MAX_PIXELS = 250_000_000
@@ -63,7 +63,7 @@ class Wanted:
     Without any, the picture itself, reduced to `at_least` as by `decode_reduced`, or whole.
     """
 
-    views: tuple[View, ...] = ()
+    views: tuple[AnyView, ...] = ()
     at_least: int | None = None
     max_pixels: int = MAX_PIXELS
 
@@ -86,7 +86,7 @@ def read(stream: IO[bytes], length: int) -> bytes:
     return data
 
 
-def pieces(viewed: Viewed, views: Sequence[View]) -> Iterator[bytes | memoryview]:
+def pieces(viewed: Viewed, views: Sequence[AnyView]) -> Iterator[bytes | memoryview]:
     """Yield what `receive_views` reads, one after the other; large arrays are not copied."""
     yield _SIZE.pack(*viewed.size)
     for view in views:

@@ -26,10 +26,11 @@ from cbir.images.formats.jxl import is_jxl, open_jxl
 from cbir.images.formats.known import FORMATS
 from cbir.images.formats.raw import is_raw, open_raw
 from cbir.images.formats.suffixes import reads_raw
+from cbir.images.notes import notes_of
 from cbir.images.orientation import forget_other_turns, swaps_sides, turn_of, turn_upright
 from cbir.images.pipe import MAX_PIXELS as MAX_PIXELS
 from cbir.images.source import ImageSource, image_in_memory, name_of, open_source
-from cbir.images.views import Arrays, View, Viewed
+from cbir.images.views import AnyView, Arrays, Notes, Viewed, is_of_notes, needs_pixels
 
 logger = logging.getLogger("cbir")
 
@@ -117,7 +118,7 @@ def read_thumbnail(
     Returns it and the picture's own width and height, upright, in pixels. A smaller picture keeps its size. Raises
     ImageReadError.
     """
-    return thumbnail_of(*_decode(data, name, side, max_pixels), side)
+    return thumbnail_of(*decode_with_size(data, name=name, at_least=side, max_pixels=max_pixels), side)
 
 
 def thumbnail_of(
@@ -132,17 +133,18 @@ def thumbnail_of(
     return image, own_size
 
 
-def read_views(data: bytes, views: Sequence[View], *, name: str, max_pixels: int = MAX_PIXELS) -> Viewed:
+def read_views(data: bytes, views: Sequence[AnyView], *, name: str, max_pixels: int = MAX_PIXELS) -> Viewed:
     """Make `views`, of which there is one at least, of the bytes of a picture file. Raises ImageReadError.
 
     Each is made of the pixels that the first view had decoded, or, where a large JPEG's are too few for it, of pixels
-    decoded anew: so none depends on the others, nor the first on any.
+    decoded anew: so none depends on the others, nor the first on any. If all are of notes, nothing is decoded.
     """
-    first = views[0].at_least(None)
-    decoded = _decode(data, name, first, max_pixels)
+    of_pixels = [view for view in views if needs_pixels(view)]
+    first = of_pixels[0].at_least(None) if of_pixels else None
+    decoded = _decode(data, name, first, max_pixels, load=bool(of_pixels))
     at_least = {first: decoded}
-    arrays: dict[str, Arrays] = {}
-    for view in views:
+    arrays: dict[str, Arrays] = {view.name: view.read(decoded.notes) for view in views if is_of_notes(view)}
+    for view in of_pixels:
         wanted, size = view.at_least(decoded.size), decoded.size
         if wanted is None or min(decoded.image.size) >= min(wanted, *size):
             its = decoded
@@ -155,14 +157,16 @@ def read_views(data: bytes, views: Sequence[View], *, name: str, max_pixels: int
 
 
 class _Decoded(NamedTuple):
-    """A picture, perhaps reduced, the box within `image` that it fills, and its upright width and height."""
+    """A picture, perhaps reduced, the box of `image` that it fills, its upright width and height, and its notes."""
 
     image: Image.Image
     box: Extent
     size: tuple[int, int]
+    notes: Notes = Notes()
 
 
-def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> _Decoded:
+def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int, *, load: bool = True) -> _Decoded:
+    """Decode a picture; unless it is to `load`, its pixels are left out."""
     if not data:
         raise ImageReadError(name, "the file is empty")
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
@@ -171,9 +175,14 @@ def _decode(data: bytes, name: str, at_least: int | None, max_pixels: int) -> _D
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and palettes that it goes on to read well
             photo = open_raw(data, name) if is_raw(data, name) else None
+            if photo is not None and not load:
+                return _opened(photo.image, data, name, max_pixels)
             if photo is not None:
-                return _load(photo.image, photo.data, name, at_least, max_pixels)
+                notes = notes_of(photo.image, data)
+                return _load(photo.image, photo.data, name, at_least, max_pixels)._replace(notes=notes)
             with _open(data, name) as image:
+                if not load:
+                    return _opened(image, data, name, max_pixels)
                 several = frames.may_be_several(image)
                 decoded = _load(image, data, name, at_least, max_pixels, keep=several)
                 if several and frames.is_blank(decoded.image):
@@ -193,9 +202,7 @@ def _load(
     image: Image.Image, data: bytes, name: str, at_least: int | None, max_pixels: int, *, keep: bool = False
 ) -> _Decoded:
     """Decode what is opened, upright and in sRGB. Unless it is to `keep`, it may not be used any more."""
-    for width, height in (image.size, tiff.tile_of(image)):
-        if width * height > max_pixels:
-            raise ImageReadError(name, f"{width} x {height} pixels are more than {max_pixels / 10**6:g} megapixels")
+    _check_size(image, name, max_pixels)
     width, height = image.size
     extent = None
     if at_least is not None and image.format in ("JPEG", "MPO"):
@@ -211,8 +218,11 @@ def _load(
         raise ImageReadError(name, "it is damaged: it ends too early, as after a copy or download that broke off")
     if (missing := no_picture.missing_end(data, image.format)) is not None:
         raise ImageReadError(name, f"it is damaged: {missing}")
+    notes = notes_of(image, data)
     forget_other_turns(image)
     image.load()
+    if image.format == "PNG" and not notes.exif:  # it may come after the pixels
+        notes = notes._replace(exif=notes_of(image).exif)
     turn = turn_of(image)  # not before: Pillow turns some formats itself, and finds EXIF after the pixels
     box = (0.0, 0.0, *(extent or image.size))
     if image.format == "PNG":
@@ -221,7 +231,25 @@ def _load(
     if rgb is not image and not keep:
         image.close()  # as large as what was made of it
     rgb, box = turn_upright(rgb, box, turn)
-    return _Decoded(rgb, box, (height, width) if swaps_sides(turn) else (width, height))
+    return _Decoded(rgb, box, (height, width) if swaps_sides(turn) else (width, height), notes)
+
+
+def _opened(image: Image.Image, data: bytes, name: str, max_pixels: int) -> _Decoded:
+    """Return what can be told of an opened picture whose pixels are not decoded."""
+    _check_size(image, name, max_pixels)
+    if image.format == "PNG" and "exif" not in image.info:
+        image.info["exif"] = png.exif_of(data)
+    notes = notes_of(image, data)
+    width, height = image.size
+    return _Decoded(
+        image, (0.0, 0.0, width, height), (height, width) if swaps_sides(turn_of(image)) else (width, height), notes
+    )
+
+
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    for width, height in (image.size, tiff.tile_of(image)):
+        if width * height > max_pixels:
+            raise ImageReadError(name, f"{width} x {height} pixels are more than {max_pixels / 10**6:g} megapixels")
 
 
 def _best_frame(first: _Decoded, image: ImageFile.ImageFile, data: bytes, name: str, max_pixels: int) -> _Decoded:

@@ -60,9 +60,12 @@ def read_thumbnail(data: bytes, side: int, *, name: str) -> tuple[Image.Image, t
     return read.thumbnail_of(*_decode(data, name, side), side)
 
 
-def view(data: bytes, name: str, wanted: Wanted) -> Viewed:
-    """Make the views that are `wanted` of a picture file's bytes. Raises what `Decoders.view` does."""
-    if not _all_apart and is_ordinary(data):
+def view(data: bytes, name: str, wanted: Wanted, *, apart: bool = False) -> Viewed:
+    """Make the views that are `wanted` of a picture file's bytes, always elsewhere if `apart`.
+
+    Raises what `Decoders.view` does.
+    """
+    if not (apart or _all_apart) and is_ordinary(data):
         return read.read_views(data, wanted.views, name=name, max_pixels=wanted.max_pixels)
     return _elsewhere().view(data, name, wanted)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,43 @@ class View(Protocol):
         """Make the arrays of an upright RGB image of `size` pixels, which fills the `box` of `image`."""
 
 
+class Notes(NamedTuple):
+    """The parts of a picture's file that hold notes, as they are: EXIF, XMP, a text of its time, and its format."""
+
+    exif: bytes = b""
+    xmp: bytes = b""
+    text: str = ""
+    format: str = ""
+
+
+class NotesView(Protocol):
+    """Arrays that are made of what a picture's file says beside its pixels, which need not be decoded for them."""
+
+    @property
+    def name(self) -> str:
+        """The name by which `Viewed` has its arrays."""
+
+    @property
+    def layouts(self) -> Mapping[str, Layout]:
+        """The form of each of its arrays, as in `View`."""
+
+    def read(self, notes: Notes) -> Arrays:
+        """Make the arrays of the notes in a picture's file."""
+
+
+AnyView = View | NotesView
+
+
+def is_of_notes(view: AnyView) -> TypeGuard[NotesView]:
+    """Tell whether a view needs no pixels."""
+    return hasattr(view, "read")
+
+
+def needs_pixels(view: AnyView) -> TypeGuard[View]:
+    """Tell whether a view is made of pixels."""
+    return not is_of_notes(view)
+
+
 @dataclass(frozen=True)
 class Viewed:
     """An upright image's own width and height in pixels, and the arrays that were made of it, by their view's name."""
@@ -68,9 +105,9 @@ class Viewed:
     arrays: Mapping[str, Arrays]
 
 
-def distinct(views: Sequence[View]) -> tuple[View, ...]:
+def distinct(views: Sequence[AnyView]) -> tuple[AnyView, ...]:
     """Return the views without repetitions, in order; ValueError where two that differ have one name."""
-    found: dict[str, View] = {}
+    found: dict[str, AnyView] = {}
     for view in views:
         if found.setdefault(view.name, view) != view:
             raise ValueError(f"two views are called {view.name}")

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from cbir.backbones.head import classifier_of
 from cbir.extract.classes import ClassMaker
+from cbir.extract.dates import DateMaker
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.records import RecordMaker
 from cbir.extract.thumbnails import ThumbnailMaker
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.registry import content_columns
+from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.format import PartsEntry
 from cbir.index.store import Index
@@ -84,6 +86,10 @@ def _thumbnails(making: Making) -> ThumbnailMaker:
     return ThumbnailMaker()
 
 
+def _dates(making: Making) -> DateMaker:
+    return DateMaker()
+
+
 def _parts(making: Making) -> RecordMaker | None:
     """Make the maker of parts, if there are to be any; choose their whitening, or learn it on images to be read."""
     entry, plan, writer = making.parts, making.plan, making.writer
@@ -115,4 +121,5 @@ _MAKERS: dict[str, Factory] = {
     CLASSES.name: _classes,
     THUMBNAILS.name: _thumbnails,
     PARTS.group: _parts,
+    TAKEN.name: _dates,
 }

@@ -177,4 +177,4 @@ def test_an_index_of_today_is_read(tmp_path: Path) -> None:
     stored = content(directory)
     assert sorted(stored) == ["0.png", "1.png", "2.png", "3.png"]
     together = hashlib.sha256(b"".join(row + columns for _, (_, row, columns) in sorted(stored.items())))
-    assert together.hexdigest() == "7a880dcb54ca73640770dbf6d75fe737aedb0ea7eb38c0ff600012becf344477"
+    assert together.hexdigest() == "59732faeb3293168427003ed3cb70c4fcd319e851e01dbbfee25280162dfa3fc"

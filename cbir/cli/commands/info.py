@@ -171,11 +171,14 @@ def _coverage(index: Index, group: Sequence[Column]) -> dict[str, Any] | None:
     import numpy as np
 
     from cbir.index.columns.classes import CLASSES
+    from cbir.index.columns.taken import TAKEN
 
     if group[0] not in index.meta.wanted_columns:
         return None
     if group[0] is CLASSES:
         return _classes(index)
+    if group[0] is TAKEN:
+        return _dates(index)
     missing = np.any([index.missing(column) for column in group], axis=0)
     return {"pictures": int((~missing & index.valid).sum())}
 
@@ -191,6 +194,29 @@ def _classes(index: Index) -> dict[str, Any]:
     return {"pictures": known, "reason": why_without_classes(index) if known < len(index) else None}
 
 
+def _dates(index: Index) -> dict[str, Any]:
+    """Count the pictures that were looked at for a date, and those that have one, and name the first and the last."""
+    import numpy as np
+
+    from cbir.index.columns.taken import TAKEN
+    from cbir.index.dates import taken_of
+
+    missing, found = index.missing(TAKEN), taken_of(index)
+    dated = found[index.valid & ~missing & (found != 0)]
+    first, last = (
+        (str(np.datetime64(int(one), "s")) for one in (dated.min(), dated.max())) if dated.size else (None,) * 2
+    )
+    looked_at = int((~missing & index.valid).sum())
+    return {"pictures": looked_at, "dated": int(dated.size), "first": first, "last": last}
+
+
+def _dated(coverage: dict[str, Any]) -> str:
+    """Say how many of the pictures that were looked at have dates, and from when to when."""
+    if not coverage["dated"]:
+        return "none found"
+    return f"{coverage['dated']:,} found, from {coverage['first'][:10]} to {coverage['last'][:10]}"
+
+
 def _covered(record: dict[str, Any], column: Column) -> str:
     """Put the findings of `_coverage` in words."""
     coverage, pictures = record[column.name], record["pictures"]
@@ -199,7 +225,8 @@ def _covered(record: dict[str, Any], column: Column) -> str:
     known = coverage["pictures"]
     advice = column.advice.format(index=record["index"]) if known < pictures else None
     reason = coverage.get("reason", advice)
-    return "of all pictures" if reason is None else f"of {known:,} of {pictures:,} pictures: {reason}"
+    found = f"{_dated(coverage)}, looked for in " if "dated" in coverage else "of "
+    return f"{found}all pictures" if reason is None else f"{found}{known:,} of {pictures:,} pictures: {reason}"
 
 
 def _candidates(record: dict[str, Any] | None) -> str:

@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 from cbir.errors import ImageReadError
 from cbir.images import cost
 from cbir.images.formats.first_bytes import JXL_STARTS
+from cbir.images.notes import EXIF_OF_NOTES
 
 _FORMAT = "JXL"
 
@@ -49,7 +50,7 @@ def open_jxl(data: bytes, name: str) -> ImageFile.ImageFile:
         raise ImageReadError(name, "it is a damaged JPEG XL picture") from error
     if not getattr(image, "jpeg", False):
         # turned by its decoder already: what EXIF says of that does not count, as in browsers
-        image.info.pop("exif", None)
+        image.info[EXIF_OF_NOTES] = image.info.pop("exif", None)
     return image
 
 

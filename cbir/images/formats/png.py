@@ -151,6 +151,11 @@ def chunk(data: bytes, kind: bytes) -> bytes | None:
     return None
 
 
+def exif_of(data: bytes) -> bytes:
+    """Return the EXIF of a PNG, wherever it stands; empty where there is none."""
+    return next((data[at + 8 : end - 4] for kind, at, end in chunks(data) if kind == b"eXIf"), b"")
+
+
 def _large_profile(content: bytes) -> bytes | None:
     """Unpack the profile of an iCCP chunk that Pillow would not; empty where it is larger than any, or broken."""
     name, _, packed = content.partition(b"\0")
