@@ -38,13 +38,16 @@ BENCHMARKS = (
     "segmentation",
     "duplicates",
     "parts",
+    "serve",
     "million",
     "parts_many",
+    "serve_long",
     "gpu",
 )
 
-#: Only when they are named: they take a quarter of an hour, 10 GB of memory and as much of disk; 9 GB of disk; a card.
-ON_REQUEST = ("million", "parts_many", "gpu")
+#: Only when they are named: they take a quarter of an hour, 10 GB of memory and as much of disk; 9 GB of disk; half an
+#: hour; a card.
+ON_REQUEST = ("million", "parts_many", "serve_long", "gpu")
 
 
 def main() -> None:

@@ -28,16 +28,24 @@ def is_supported() -> bool:
     return memory("self", "RssAnon") > 0
 
 
-def memory(process: int | str, kind: str) -> float:
-    """A line of a process's status in MB, such as RssAnon (private), VmRSS (resident) or VmHWM (the most resident).
+def memory(process: int | str, kind: str, file: str = "status") -> float:
+    """A line of a process's status, or of another file, in MB.
+
+    Such as RssAnon (private), VmRSS (resident) or VmHWM (the most resident).
 
     Zero where there is no such process any more.
     """
     with contextlib.suppress(OSError, ValueError):
-        for line in (_PROC / str(process) / "status").read_text().splitlines():
+        for line in (_PROC / str(process) / file).read_text().splitlines():
             if line.startswith(f"{kind}:"):
                 return int(line.split()[1]) / 1024
     return 0.0
+
+
+def memory_of_tree(process: int, kind: str) -> float:
+    """Such a line of a process and of all below it, in MB, added up; Pss shares a page out among who has it mapped."""
+    file = "smaps_rollup" if kind == "Pss" else "status"
+    return sum(memory(one, kind, file) for one in (process, *_descendants(process)))
 
 
 def peak_memory(arguments: Sequence[str | Path], interval: float = 0.005) -> Peaks:

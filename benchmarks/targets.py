@@ -133,6 +133,26 @@ def _joined() -> dict[str, Target]:
     }
 
 
+def _serve() -> dict[str, Target]:
+    def bound(what: str, most: float, unit: str, benchmark: str = "serve") -> Target:
+        return Target(18, benchmark, f"serve: {what}", most, unit)
+
+    return {
+        "serve-ready": bound("ready after the start, 100,000 pictures", 1.0, "s"),
+        "serve-warm": bound("the network warm after the start", 3.0, "s"),
+        "serve-end": bound("ended after SIGTERM", 2.0, "s"),
+        "serve-known": bound("a search by an indexed picture, re-ranked, median", 15.0, "ms"),
+        "serve-known-most": bound("the same, 95 % within", 30.0, "ms"),
+        "serve-word": bound("a search by a word, median", 40.0, "ms"),
+        "serve-upload": bound("a search by a photo of 12 megapixels, median", 150.0, "ms"),
+        "serve-rate": Target(18, "serve", "serve: searches by 50 clients at once", 150.0, "a second", at_least=True),
+        "serve-errors": bound("the same: errors", 0.0, "errors"),
+        "serve-memory": bound("all processes after that, shared pages counted once", 700.0, "MB"),
+        "serve-growth": bound("private memory after 5,000 requests against 1,000", 1.0, "times"),
+        "serve-long-growth": bound("the same after 200,000", 1.0, "times", "serve_long"),
+    }
+
+
 def _gpu() -> dict[str, Target]:
     def cosine(what: str) -> Target:
         return Target(16, "gpu", what, 0.999, "cosine", at_least=True)
@@ -206,5 +226,6 @@ TARGETS: dict[str, Target] = {
     "duplicates-memory": Target(14, "duplicates", "100,000 synthetic rows: resident at the peak", 1000.0, "MB"),
     **_parts(),
     **_joined(),
+    **_serve(),
     **_gpu(),
 }
