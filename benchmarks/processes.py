@@ -29,11 +29,9 @@ def is_supported() -> bool:
 
 
 def memory(process: int | str, kind: str, file: str = "status") -> float:
-    """A line of a process's status, or of another file, in MB.
+    """A line of a process's status in MB, such as RssAnon (private), VmRSS (resident) or VmHWM (the most resident).
 
-    Such as RssAnon (private), VmRSS (resident) or VmHWM (the most resident).
-
-    Zero where there is no such process any more.
+    Another `file` may be named. Zero where there is no such process any more.
     """
     with contextlib.suppress(OSError, ValueError):
         for line in (_PROC / str(process) / file).read_text().splitlines():

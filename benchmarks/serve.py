@@ -1,4 +1,4 @@
-"""Point 18: `cbir serve` on 100,000 pictures: its start and end, searches over HTTP, many clients, memory."""
+"""Point 19: `cbir serve` on 100,000 pictures: its start and end, searches over HTTP, many clients, memory."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _one_client(settings: Settings, client: Worker, server: Server, rows: int) -
     each = client.call(clients.seconds_each, server.port, paths)
     yield measured("serve-word", 1000 * median(each[len(WORDS) :]), _spread(each[len(WORDS) :]), seconds=each)
     details = "each of these words for the first time"
-    yield noted(18, "serve: a search by a word, the first", 1000 * median(each[: len(WORDS)]), "ms", details)
+    yield noted(19, "serve: a search by a word, the first", 1000 * median(each[: len(WORDS)]), "ms", details)
     files = pictures.large(settings.work, settings.pick(24, 12))
     query = {"like": [{"upload": 0}]}
     path = "/api/v1/indexes/served/search"
@@ -155,7 +155,7 @@ def _one_client(settings: Settings, client: Worker, server: Server, rows: int) -
     wall = [f"/api/v1/indexes/served/pictures/{server.state}-{row}/thumbnail?size=256" for row in range(60)]
     first, again = (client.call(clients.seconds_together, server.port, wall, 6) for _ in range(2))
     details = f"by six connections; again {1000 * again:.0f} ms"
-    yield noted(18, "serve: 60 thumbnails of small photos, the first time", 1000 * first, "ms", details)
+    yield noted(19, "serve: 60 thumbnails of small photos, the first time", 1000 * first, "ms", details)
 
 
 def _many_clients(client: Worker, server: Server, rows: int) -> Iterator[Result]:

@@ -1,4 +1,4 @@
-"""Point 18, once more with 200,000 requests: whether `cbir serve` grows. Takes half an hour."""
+"""Point 19, once more with 200,000 requests: whether `cbir serve` grows. Takes half an hour."""
 
 from __future__ import annotations
 
