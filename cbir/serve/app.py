@@ -8,13 +8,13 @@ from cbir._version import __version__
 from cbir.serve.guard import Guard
 from cbir.serve.limits import Limits
 from cbir.serve.problems import add_handlers
-from cbir.serve.routes import health, indexes, page, pictures, search
+from cbir.serve.routes import duplicates, health, indexes, maps, page, pictures, search, words
 from cbir.serve.service import Service
 from cbir.serve.settings import Settings
 from cbir.serve.turns import Turns
 
 #: The routes below `/api/v1`.
-ROUTES = (health, indexes, search, pictures)
+ROUTES = (health, indexes, search, pictures, words, duplicates, maps)
 
 
 def make_app(service: Service, settings: Settings | None = None) -> FastAPI:

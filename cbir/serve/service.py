@@ -17,6 +17,7 @@ from cbir.errors import CbirError, IndexConflictError
 from cbir.images.safely import decode_all_apart
 from cbir.index.home import META, index_directory
 from cbir.index.store import Index
+from cbir.serve.jobs import Jobs
 from cbir.serve.problems import ProblemError
 from cbir.serve.states import ServedState
 from cbir.serve.thumbnails import Thumbnails
@@ -94,6 +95,8 @@ class ServedIndex:
                 query = state.query(int(state.rows[0]))
                 next(iter(state.searcher.search([query], count=1)))
                 state.row_of_path(state.record(int(state.rows[0])).path)
+                state.names.find("a", 1)
+            state.completion.complete("a", 1)
         except (CbirError, ProblemError, OSError) as error:
             logger.warning("%s is served, but not all of it works: %s", self.name, error)
         self.warm = True
@@ -125,6 +128,7 @@ class Service:
 
     indexes: dict[str, ServedIndex]
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
+    jobs: Jobs = field(default_factory=Jobs)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -155,8 +159,9 @@ class Service:
                 threading.Thread(target=work, name=f"serve {served.name}", daemon=True).start()
 
     def end(self) -> None:
-        """Look for new states no more."""
+        """End what is done in the background."""
         self._ended.set()
+        self.jobs.end()
 
     def _follow(self, served: ServedIndex) -> None:
         while not self._ended.wait(_PAUSE):

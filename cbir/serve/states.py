@@ -15,9 +15,13 @@ from cbir.index.files import FileRecord
 from cbir.index.store import Index
 from cbir.search.queries import IndexedQuery
 from cbir.search.searcher import Searcher
+from cbir.serve.names import Names
 from cbir.serve.problems import ProblemError
+from cbir.tags.rules import LEAST_PROBABILITY
 from cbir.tags.tagger import RowTags
 from cbir.utils.vectors import Rows
+from cbir.words.complete import Completion
+from cbir.words.of_index import classes_of
 
 # Hexadecimal digits of a SHA-256 by which contents are looked for first.
 _PREFIX = 16
@@ -122,6 +126,16 @@ class ServedState:
             for its in self.tags.of(rows[start : start + 1000]):
                 counts.update(tag.word for tag in its or ())
         return counts.most_common(100)
+
+    @cached_property
+    def completion(self) -> Completion:
+        """Words and how many pictures each finds. CbirError where no picture has classes."""
+        return Completion(classes_of(self.index), LEAST_PROBABILITY)
+
+    @cached_property
+    def names(self) -> Names:
+        """The pictures by pieces of their names."""
+        return Names(self.index.files().paths, self.rows)
 
     @cached_property
     def _contents(self) -> Contents:

@@ -6,8 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
+from starlette.responses import Response
 
+from cbir.serve.jobs import Job
 from cbir.serve.problems import MEDIA_TYPE
+from cbir.serve.records import json_response
 from cbir.serve.service import ServedIndex, Service
 
 
@@ -49,3 +52,27 @@ def the_index(request: Request, index: str) -> ServedIndex:
 #: Parameters of routes: the index of `/indexes/{index}/…`, and the service.
 AnIndex = Annotated[ServedIndex, Depends(the_index)]
 AService = Annotated[Service, Depends(the_service)]
+
+#: The answer of routes whose work is done in the background.
+WORKING: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "Not yet: Retry-After tells when to ask again",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["status", "done"],
+                    "properties": {
+                        "status": {"const": "working"},
+                        "done": {"type": "number", "minimum": 0, "maximum": 1},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def working(job: Job) -> Response:
+    """Return the answer while a job is not done yet."""
+    return json_response({"status": "working", "done": round(job.share, 3)}, 202, {"Retry-After": "1"})
