@@ -1,7 +1,8 @@
-"""The page's files, read once."""
+"""The page's files, read and compressed once."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from functools import cache
 from importlib.resources import files
@@ -18,12 +19,13 @@ _TYPES = {
 
 
 @cache
-def page_files() -> dict[str, tuple[bytes, str, str]]:
-    """Return the page's files by name: content, type, tag."""
+def page_files() -> dict[str, tuple[bytes, bytes, str, str]]:
+    """Return the page's files by name: content, the same compressed by gzip, type, tag."""
     found = {}
     for file in files("cbir.serve").joinpath("page").iterdir():
         ending = file.name.rpartition(".")[2]
         if file.is_file() and ending in _TYPES:
             content = file.read_bytes()
-            found[file.name] = content, _TYPES[ending], f'"{hashlib.sha256(content).hexdigest()[:24]}"'
+            tag = f'"{hashlib.sha256(content).hexdigest()[:24]}"'
+            found[file.name] = content, gzip.compress(content, mtime=0), _TYPES[ending], tag
     return found

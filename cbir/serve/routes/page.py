@@ -45,8 +45,10 @@ def _file(request: Request, name: str) -> Response:
     found = page_files().get(name)
     if found is None:
         raise ProblemError(404, "no-such-file", f"The page has no file {name}.")
-    content, kind, tag = found
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    content, compressed, kind, tag = found
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(compressed, headers=headers | {"Content-Encoding": "gzip"}, media_type=kind)
     return Response(content, headers=headers, media_type=kind)

@@ -1,0 +1,105 @@
+"""A server with its page in headless Chromium, as the tests of the page use them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+PHONE, TABLET, DESK = (
+    {"width": 360, "height": 740},
+    {"width": 820, "height": 1100},
+    {"width": 1280, "height": 850},
+)
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[str]:
+    """Run `cbir serve` with those arguments, on a free port unless they name one; give its address."""
+    port = [] if "--port" in arguments else ["--port", "0"]
+    command = [sys.executable, "-m", "cbir", "serve", *port, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    said = ""
+    try:
+        for line in process.stdout:
+            said += line
+            if found := re.search(r"http://\S+", line):
+                yield found[0]
+                break
+        else:
+            raise AssertionError(said)
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    """Start Chromium, the system's: nothing is downloaded for it."""
+    from playwright.sync_api import sync_playwright
+
+    # Chromium's own sandbox does not work for root, as which tests run in many a container
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(
+    browser: Any, address: str, fragment: str = "", size: dict[str, int] = DESK, allowed: str = "", **settings: Any
+) -> Iterator[Any]:
+    """Open the page in a window of its own, that no request leaves but to `address`.
+
+    It fails where anything else is asked for, or anything goes wrong but what matches `allowed`.
+    """
+    context = browser.new_context(viewport=size, **settings)
+    elsewhere: list[str] = []
+    problems: list[str] = []
+
+    def let_through(route: Any) -> None:
+        if route.request.url.startswith((address, "blob:")):
+            route.continue_()
+        else:
+            elsewhere.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", let_through)
+    page = context.new_page()
+    page.set_default_timeout(15000)
+    page.on("console", lambda message: problems.append(f"{message.text} {message.location['url']}"))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: (problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.goto(address + fragment)
+    yield page
+    left = [one for one in problems if not (allowed and re.search(allowed, one))]
+    assert not elsewhere, elsewhere
+    assert not left, left
+    context.close()
+
+
+def until(page: Any, expression: str, held: Any = None, seconds: float = 15) -> None:
+    """Wait until an expression of JavaScript is true, which may name `held`: the page's own policy forbids `eval`, and
+    with it Playwright's way to wait for one.
+    """
+    end = time.monotonic() + seconds
+    while not page.evaluate(f"held => {expression}", held):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(25)
+
+
+def ranks(page: Any) -> list[str]:
+    """Return the names of the pictures of the wall that are in the document, best first."""
+    found: list[str] = page.evaluate("[...document.querySelectorAll('#wall .card .place')].map(one => one.title)")
+    return found
