@@ -8,13 +8,13 @@ from cbir._version import __version__
 from cbir.serve.guard import Guard
 from cbir.serve.limits import Limits
 from cbir.serve.problems import add_handlers
-from cbir.serve.routes import duplicates, health, indexes, maps, page, pictures, search, words
+from cbir.serve.routes import duplicates, health, indexes, maps, page, pictures, search, segments, words
 from cbir.serve.service import Service
 from cbir.serve.settings import Settings
-from cbir.serve.turns import Turns
+from cbir.serve.turns import Turns, heavy_turns
 
 #: The routes below `/api/v1`.
-ROUTES = (health, indexes, search, pictures, words, duplicates, maps)
+ROUTES = (health, indexes, search, pictures, words, duplicates, maps, segments)
 
 
 def make_app(service: Service, settings: Settings | None = None) -> FastAPI:
@@ -22,6 +22,7 @@ def make_app(service: Service, settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     app = FastAPI(title="cbir", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
     app.state.service, app.state.settings = service, settings
+    app.state.heavy = heavy_turns(settings)
     for module in ROUTES:
         app.include_router(module.router, prefix="/api/v1")
     app.include_router(page.router)

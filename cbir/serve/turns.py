@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from cbir.serve.problems import ProblemError
 from cbir.serve.settings import Settings
@@ -24,7 +25,7 @@ class Turns:
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
         """Wait for a turn and have it. ProblemError, with 503, where too many wait, or it takes too long."""
-        if self._free.locked() and self.waiting >= self._settings.waiting:
+        if self.waiting + self.working >= self._settings.at_work + self._settings.waiting:
             raise _busy()
         self.waiting += 1
         try:
@@ -39,6 +40,14 @@ class Turns:
         finally:
             self.working -= 1
             self._free.release()
+
+
+def heavy_turns(settings: Settings) -> Turns:
+    """Return the turns of requests that compute for seconds, or take much memory: one at a time.
+
+    Few wait, since those that do have a turn among all requests, and searches are to be answered meanwhile.
+    """
+    return Turns(replace(settings, at_work=1, waiting=max(0, settings.at_work // 2 - 1)))
 
 
 def _busy() -> ProblemError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -12,6 +13,7 @@ from cbir.serve.jobs import Job
 from cbir.serve.problems import MEDIA_TYPE
 from cbir.serve.records import json_response
 from cbir.serve.service import ServedIndex, Service
+from cbir.serve.turns import Turns
 
 
 class Problem(BaseModel):
@@ -47,6 +49,12 @@ def the_service(request: Request) -> Service:
 def the_index(request: Request, index: str) -> ServedIndex:
     """Return the index that a path names. ProblemError where there is none."""
     return the_service(request).index(index)
+
+
+def heavily(request: Request) -> AbstractAsyncContextManager[None]:
+    """Wait for one of the turns of heavy requests and have it. ProblemError, with 503, where none comes."""
+    turns: Turns = request.app.state.heavy
+    return turns.one()
 
 
 #: Parameters of routes: the index of `/indexes/{index}/…`, and the service.
