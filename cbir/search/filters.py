@@ -1,7 +1,8 @@
-"""Filters: which rows of an index a search is among, by folder and by tag."""
+"""Filters: which rows of an index a search is among, by folder, by tag and by date."""
 
 from __future__ import annotations
 
+import datetime
 import os
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError
+from cbir.index.dates import taken_of
 from cbir.index.store import Index
 from cbir.utils.vectors import Rows
 
@@ -22,6 +24,9 @@ Mask = npt.NDArray[np.bool_]
 
 #: The least probability with which the network takes a picture for what its tag says: that of `cbir tags`.
 LEAST_PROBABILITY = 0.15
+
+# What dates are counted from, and the seconds of a day.
+_EPOCH, _DAY = datetime.date(1970, 1, 1), 86_400
 
 # Filters whose rows are kept, so that those of a conversation are found once.
 _KEPT = 16
@@ -35,11 +40,14 @@ class RowFilter:
     """A choice of pictures of an index; one without anything takes all of them.
 
     They lie in one of `folders`, names relative to the index's root or absolute, or below it; they have all of `tags`,
-    nouns in English. A tag takes what stands below it: `animal` a dog.
+    nouns in English. A tag takes what stands below it: `animal` a dog. They were taken from the day `since` to the day
+    `until`, both among them, by the camera's clock; photos without a date are left out where one is asked for.
     """
 
     folders: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    since: datetime.date | None = None
+    until: datetime.date | None = None
 
     def __bool__(self) -> bool:
         """Tell whether anything is asked of pictures."""
@@ -90,6 +98,8 @@ class Filters:
             mask &= inside[numbers]
         for tag in wanted.tags:
             mask &= self._tagged(tag)
+        if wanted.since or wanted.until:
+            mask &= self._taken(wanted.since, wanted.until)
         return mask
 
     def _all_folders(self) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -135,6 +145,16 @@ class Filters:
         ]
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         return f"The index {self._index.directory.name} has no pictures in a folder {folder!r}.{hint}"
+
+    def _taken(self, since: datetime.date | None, until: datetime.date | None) -> Mask:
+        """Return which rows have a date from the one day to the other."""
+        taken = taken_of(self._index)
+        mask: Mask = taken != 0
+        if since is not None:
+            mask &= taken >= (since - _EPOCH).days * _DAY
+        if until is not None:
+            mask &= taken < ((until - _EPOCH).days + 1) * _DAY
+        return mask
 
     def _tagged(self, tag: str) -> Mask:
         """Return which rows the network takes for what a tag says, or for something below it."""

@@ -12,6 +12,7 @@ from cbir.engines.lazy import LazyEngine
 from cbir.errors import CbirError, IndexDamagedError
 from cbir.index.columns.classes import RowClasses
 from cbir.index.columns.parts import SIGNS
+from cbir.index.dates import taken_of
 from cbir.index.store import Index
 from cbir.search.filters import Among, Filters, RowFilter
 from cbir.search.ranker import Ranker
@@ -49,8 +50,9 @@ class SearchedIndex:
     @cached_property
     def newest(self) -> Rows:
         """The rows that count, those whose photo was taken last first, by the file's time where that is not known."""
-        files = self.index.files()
-        moments = np.array([time // 10**9 for time in files.mtimes_ns], dtype=np.int64)
+        times = np.array([time // 10**9 for time in self.index.files().mtimes_ns], dtype=np.int64)
+        taken = taken_of(self.index)
+        moments = np.where(taken == 0, times, taken)
         order = np.lexsort((np.arange(len(moments)), -moments))
         return np.asarray(order[self.index.valid[order]])
 

@@ -93,6 +93,11 @@ class Searcher:
         request = SearchRequest(count, reranked, include_self, limits, class_name, self._searched.among(among), offset)
         return self._search(queries, request)
 
+    def left(self, among: RowFilter) -> int:
+        """Return how many pictures a filter leaves. Raises what `search` does of it."""
+        found = self._searched.among(among)
+        return len(self.index) if found is None else len(found.rows)
+
     def ranked(self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = ()) -> tuple[Rows, Floats]:
         """Return the first `count` valid rows (fewer if there are no more), best first, and their cosines.
 

@@ -39,7 +39,6 @@ _TITLES = {
     416: "There is no such range",
     422: "The request is not understood",
     500: "Something is wrong in cbir",
-    501: "Not yet",
     503: "Not now",
 }
 

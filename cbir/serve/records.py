@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +12,14 @@ from starlette.responses import Response
 from cbir.search.results import Match
 from cbir.serve.states import ServedState
 
+_EPOCH = datetime.datetime(1970, 1, 1)
+
 
 def pictures(state: ServedState, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return what the contract calls a Picture of each row, in order."""
     found = []
-    for row, size in zip(rows, state.sizes(list(rows)), strict=True):
+    taken = state.taken[list(rows)].tolist()
+    for row, size, seconds in zip(rows, state.sizes(list(rows)), taken, strict=True):
         record = state.record(row)
         folder, _, name = record.path.rpartition("/")
         width, height = size or (None, None)
@@ -28,10 +32,15 @@ def pictures(state: ServedState, rows: Sequence[int]) -> list[dict[str, Any]]:
                 "path": str(state.index.root / record.path),
                 "width": width,
                 "height": height,
-                "taken": None,
+                "taken": moment(seconds) if seconds else None,
             }
         )
     return found
+
+
+def moment(seconds: int) -> str:
+    """Return a photo's own local time, in seconds since 1970, by ISO 8601."""
+    return (_EPOCH + datetime.timedelta(seconds=seconds)).isoformat()
 
 
 def records(state: ServedState, matches: Sequence[Match]) -> list[dict[str, Any]]:

@@ -19,9 +19,7 @@ def search_index(refs: Refs, wanted: Search) -> dict[str, Any]:
     Raises ProblemError, and CbirError as `Searcher.search` does.
     """
     state, limits = refs.state, wanted.filter
-    if limits.since or limits.until:
-        raise ProblemError(501, "no-dates", "Results cannot be limited to dates yet.")
-    among = RowFilter(tuple(limits.folders), tuple(limits.tags))
+    among = RowFilter(tuple(limits.folders), tuple(limits.tags), limits.since, limits.until)
     try:
         query = refs.search(wanted)
         result = next(
@@ -44,14 +42,14 @@ def search_index(refs: Refs, wanted: Search) -> dict[str, Any]:
         raise ProblemError(422, "refused", str(error)) from error
     if result.error is not None:
         raise result.error
-    return _record(state, result, wanted)
+    return _record(state, result, wanted, state.searcher.left(among))
 
 
-def _record(state: ServedState, result: SearchResult, wanted: Search) -> dict[str, Any]:
+def _record(state: ServedState, result: SearchResult, wanted: Search, left: int) -> dict[str, Any]:
     shown = result.with_tags(state.tags.of) if wanted.tags else result
     found = wanted.offset + len(shown.matches)
-    # a page that is not full is the last; before it, only filters know how many follow
-    total = found if len(shown.matches) < wanted.count else max(found, min(MOST_RESULTS, len(state.rows)))
+    # a page that is not full is the last; before it, scores that are too small are counted as well
+    total = found if len(shown.matches) < wanted.count else max(found, min(MOST_RESULTS, left))
     return shown.to_dict() | {
         "matches": records(state, shown.matches),
         "state": state.id,

@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.collection import Collection, State
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
+from cbir.index.dates import taken_of
 from cbir.index.files import FileRecord
 from cbir.index.store import Index
 from cbir.search.queries import IndexedQuery
@@ -106,6 +108,11 @@ class ServedState:
     def record(self, row: int) -> FileRecord:
         """Return the file of a row."""
         return self.index.record(row)
+
+    @cached_property
+    def taken(self) -> npt.NDArray[np.int64]:
+        """The date of each row's photo, in seconds since 1970 of its local time, 0 without one: shape (rows,)."""
+        return taken_of(self.index)
 
     @cached_property
     def folders(self) -> dict[str, int]:

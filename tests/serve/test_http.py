@@ -186,3 +186,58 @@ def test_judgements_and_filters_are_the_librarys(client: TestClient, root: Path)
     within = search(client, like=[{"path": "img_000.jpg"}], filter={"folders": ["beach"]})
     assert {match["picture"]["folder"] for match in within["matches"]} == {"beach/2020"}
     assert within["total"] == 4
+
+
+@pytest.fixture
+def dated(root: Path, service: Service) -> None:
+    """Three of the nine pictures have a date, the newest the last by name."""
+    for number, year in ((2, 2019), (4, 2021), (6, 2021)):
+        with Image.open(root / f"img_00{number}.jpg") as picture:
+            picture.load()
+            exif = picture.getexif()
+            exif[0x0110] = "Spyglass 3"
+            exif.get_ifd(0x8769)[0x9003] = f"{year}:07:0{number} 23:59:59"
+            picture.save(root / f"img_00{number}.jpg", exif=exif)
+    cbir.index_folder(root, "photos", model="fake")
+    service.index("photos").look()
+
+
+@pytest.mark.usefixtures("dated")
+def test_photos_have_dates(client: TestClient, root: Path) -> None:
+    found = [match["picture"] for match in search(client, filter={"since": "2019-07-02"})["matches"]]
+    assert [picture["taken"] for picture in found] == [f"20{when} 23:59:59".replace(" ", "T") for when in NEWEST]
+    record = client.get(f"{API}/pictures/{found[0]['id']}").json()
+    assert (record["camera"], record["format"], record["taken"]) == ("Spyglass 3", "JPEG", "2021-07-06T23:59:59")
+    about = client.get(API).json()
+    assert about["has"]["dates"]
+    assert about["dates"] == {
+        "first": "2019-07-02T23:59:59",
+        "last": "2021-07-06T23:59:59",
+        "known": 3,
+        "by_year": [{"year": 2019, "pictures": 1}, {"year": 2021, "pictures": 2}],
+    }
+    (root / "img_006.jpg").unlink()
+    gone = client.get(f"{API}/pictures/{found[0]['id']}").json()
+    assert (gone["camera"], gone["format"]) == (None, None)
+
+
+NEWEST = ("21-07-06", "21-07-04", "19-07-02")
+
+
+@pytest.mark.usefixtures("dated")
+@pytest.mark.parametrize(
+    ("limits", "count"),
+    [
+        ({"until": "2019-07-01"}, 0),
+        ({"until": "2019-07-02"}, 1),
+        ({"since": "2019-07-03"}, 2),
+        ({"since": "2021-07-04", "until": "2021-07-05"}, 1),
+        ({"since": "2021-01-01", "folders": ["beach"]}, 0),
+        ({"since": "0001-01-01"}, 3),
+        ({"until": "9999-12-31"}, 3),
+    ],
+)
+def test_days_are_limits_and_the_total_is_what_they_leave(client: TestClient, limits: dict, count: int) -> None:
+    for like in ([], [{"path": "img_008.jpg"}]):
+        found = search(client, like=like, filter=limits, count=1)
+        assert (found["total"], len(found["matches"])) == (count, min(count, 1))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.registry import all_columns
 from cbir.serve.problems import ProblemError
-from cbir.serve.records import json_response
+from cbir.serve.records import json_response, moment
 from cbir.serve.routes.common import PROBLEMS, AnIndex, AService
 from cbir.serve.service import ServedIndex
+from cbir.serve.states import ServedState
 
 router = APIRouter(tags=["indexes"], responses=PROBLEMS)
 
@@ -35,16 +37,31 @@ def one_index(index: AnIndex) -> Response:
     state = index.state
     meta = state.index.meta
     columns = [column.name for column in all_columns() if any(column.name in block.columns for block in meta.blocks)]
+    dates = _dates(state)
     has = {
         "words": CLASSES.name in columns,
         "text": "text" in state.backbone.modalities,
         "parts": meta.parts is not None,
-        "dates": False,
+        "dates": dates is not None,
     }
     folders = [{"folder": folder, "pictures": count} for folder, count in state.folders.items()]
     tags = [{"tag": tag, "pictures": count} for tag, count in state.frequent_tags]
-    more = {"folders": folders, "tags": tags, "dates": None, "columns": columns, "has": has}
+    more = {"folders": folders, "tags": tags, "dates": dates, "columns": columns, "has": has}
     return json_response({**_about(index), **more})
+
+
+def _dates(state: ServedState) -> dict[str, Any] | None:
+    """Tell of how many photos the date is known, which is the first and the last, and how many each year has."""
+    taken = state.taken[state.rows]
+    known = taken[taken != 0]
+    if not len(known):
+        return None
+    years, counts = np.unique(
+        known.astype("datetime64[s]").astype("datetime64[Y]").astype(np.int64) + 1970, return_counts=True
+    )
+    by_year = [{"year": year, "pictures": count} for year, count in zip(years.tolist(), counts.tolist(), strict=True)]
+    first, last = moment(int(known.min())), moment(int(known.max()))
+    return {"first": first, "last": last, "known": len(known), "by_year": by_year}
 
 
 def _about(served: ServedIndex) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from cbir.errors import ImageReadError
+from cbir.errors import CbirError, ImageReadError
+from cbir.images.facts import Facts, facts_of
 from cbir.images.previews import as_jpeg
 from cbir.images.safely import read_thumbnail
 from cbir.serve.files import OpenFile, open_picture, read_picture
@@ -123,19 +124,19 @@ def _record(state: ServedState, row: int) -> Response:
     record = state.record(row)
     found: dict[str, Any] = pictures(state, [row])[0]
     tags = state.tags.of([row])[0]
-    changed = _moment(record.mtime_ns)
-    found |= {"bytes": record.size, "changed": changed, "camera": None, "format": _format_of(state, record.path)}
+    facts = _facts(state, record.path)
+    found |= {"bytes": record.size, "changed": _moment(record.mtime_ns)}
+    found |= {"camera": facts and (facts.camera or None), "format": facts and facts.format}
     found["tags"] = None if tags is None else [tag.to_dict() for tag in tags]
     return json_response(found)
 
 
-def _format_of(state: ServedState, path: str) -> str | None:
+def _facts(state: ServedState, path: str) -> Facts | None:
+    """Return what the file tells of itself; None where it is gone, or no picture any more."""
     try:
-        with open_picture(state.index.root, path).file as file:
-            kind = media_type(file.read(64))
-    except (ProblemError, OSError):
+        return facts_of(read_picture(state.index.root, path), path)
+    except (ProblemError, CbirError, OSError):
         return None
-    return kind.removeprefix("image/") if kind.startswith("image/") else None
 
 
 def _moment(nanoseconds: int) -> str | None:
