@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from cbir._version import __version__
 from cbir.serve.guard import Guard
 from cbir.serve.limits import Limits
+from cbir.serve.metrics import Requests
 from cbir.serve.problems import add_handlers
 from cbir.serve.routes import duplicates, health, indexes, maps, page, pictures, search, segments, words
 from cbir.serve.service import Service
@@ -27,6 +28,8 @@ def make_app(service: Service, settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router, prefix="/api/v1")
     app.include_router(page.router)
     add_handlers(app)
-    app.add_middleware(Limits, turns=Turns(settings))
+    turns = app.state.turns = Turns(settings)
+    app.add_middleware(Limits, turns=turns)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Requests)
     return app

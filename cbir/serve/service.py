@@ -40,6 +40,8 @@ class ServedIndex:
         self.directory = directory
         self.name = printable(directory.absolute().name).replace("/", "_")
         self.warm = False
+        #: States that were opened since the first.
+        self.changes = 0
         self._engine, self._weights = engine, weights
         self._seen = self._stat()
         self.collection = self._open()
@@ -56,6 +58,11 @@ class ServedIndex:
                 503, "index-gone", f"The index {self.name}: {self._problem}", headers={"Retry-After": "5"}
             )
         return self._state
+
+    @property
+    def is_there(self) -> bool:
+        """False while the index is gone or cannot be read."""
+        return self._problem is None
 
     def picture(self, id_: str) -> tuple[ServedState, int]:
         """Find a picture by its id: its state and its row. ProblemError, with 410 where the state is long gone."""
@@ -110,6 +117,7 @@ class ServedIndex:
             return
         self._before = self._state, time.monotonic() + _KEPT
         self._state = ServedState(self.collection)
+        self.changes += 1
 
     def _open(self) -> Collection:
         return Collection(Index.open(self.directory), engine=self._engine, weights=self._weights)

@@ -35,6 +35,8 @@ class Thumbnails:
         self._memory: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._bytes = 0
         self._written = 0
+        #: Small pictures that were decoded, and that were there.
+        self.made = self.found = 0
 
     def of(self, state: ServedState, row: int, size: int) -> tuple[bytes, bool]:
         """Return a JPEG of a row's picture, and whether it is of the content that the index knows.
@@ -43,12 +45,14 @@ class Thumbnails:
         """
         record = state.record(row)
         if (found := self._known(record.sha256, size)) is not None:
+            self.found += 1
             return found, True
         data = read_picture(state.index.root, record.path)
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 != record.sha256 and (found := self._known(sha256, size)) is not None:
             return found, False
         made = small_jpeg(data, size, record.path)
+        self.made += 1
         self._remember(sha256, size, made)
         return made, sha256 == record.sha256
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from cbir._version import __version__
+from cbir.serve.metrics import MEDIA_TYPE, metrics
 from cbir.serve.problems import ProblemError
 from cbir.serve.records import json_response
 from cbir.serve.routes.common import AService
@@ -29,3 +30,10 @@ async def health(service: AService) -> Response:
         found.append(about)
     content = {"status": "ok" if is_well else "degraded", "version": __version__, "indexes": found}
     return json_response(content)
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics_as_text(service: AService, request: Request) -> Response:
+    """Tell how many requests there were, how long they took, and what the server holds, as Prometheus reads it."""
+    text = metrics(service, request.app.state.turns, request.scope.get("cbir.requests"))
+    return Response(text, media_type=MEDIA_TYPE)
