@@ -11,11 +11,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 # is closed may take for what was written.
 _HEAD, _READING, _LEAVING = 15.0, 30.0, 5.0
 
+# Bytes of the head of a request at most, about: an address with a hundred paths, and a browser's headers.
+_HEAD_BYTES = 500_000
+
 
 class PatientProtocol(HttpToolsProtocol):
     """HTTP on one connection, for clients that are not trusted to go on."""
 
     _head: asyncio.TimerHandle | None = None
+    _head_bytes = 0
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -29,6 +33,13 @@ class PatientProtocol(HttpToolsProtocol):
         for timer in (self._head, self._unread):
             if timer is not None:
                 timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and end a connection whose head does not end."""
+        super().data_received(data)
+        self._head_bytes = 0 if self._head is None else self._head_bytes + len(data)
+        if self._head_bytes > _HEAD_BYTES:
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Give the head of a request its seconds."""

@@ -72,7 +72,8 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         headers, path = Headers(scope=scope), scope["path"]
-        host = headers.get("host", "").lower()
+        hosts = headers.getlist("host")
+        host = hosts[0].lower() if len(hosts) == 1 else ""
         if not self._may_be_called(host):
             raise ProblemError(
                 403, "other-host", "This server is not called so: name it with --url, or use its number."
