@@ -8,7 +8,7 @@ from cbir.search.filters import RowFilter
 from cbir.search.results import SearchResult
 from cbir.serve.bodies import MOST_RESULTS, Search
 from cbir.serve.problems import ProblemError
-from cbir.serve.records import records
+from cbir.serve.records import pictures
 from cbir.serve.refs import Refs
 from cbir.serve.states import ServedState
 
@@ -50,8 +50,10 @@ def _record(state: ServedState, result: SearchResult, wanted: Search, left: int)
     found = wanted.offset + len(shown.matches)
     # a page that is not full is the last; before it, scores that are too small are counted as well
     total = found if len(shown.matches) < wanted.count else max(found, min(MOST_RESULTS, left))
-    return shown.to_dict() | {
-        "matches": records(state, shown.matches),
+    record = shown.to_dict()
+    its = pictures(state, [match.row for match in shown.matches])
+    return record | {
+        "matches": [match | {"picture": one} for match, one in zip(record["matches"], its, strict=True)],
         "state": state.id,
         "total": total,
         "offset": wanted.offset,
