@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from cbir.serve.guard import HEADERS
+from cbir.serve.problems import problem
 
 # Seconds that the head of a request may take, that a reader may leave what is sent unread, and that a connection which
 # is closed may take for what was written.
@@ -13,6 +16,9 @@ _HEAD, _READING, _LEAVING = 15.0, 30.0, 5.0
 
 # Bytes of the head of a request at most, about: an address with a hundred paths, and a browser's headers.
 _HEAD_BYTES = 500_000
+
+# Connections at a time, those whose requests wait for their turn among them.
+_CONNECTIONS = 512
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -26,6 +32,8 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._head = self.loop.call_later(_HEAD, transport.abort)
+        if len(self.connections) > _CONNECTIONS:
+            self._refuse(503, "busy", "Too many connections are open: try again.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
@@ -71,3 +79,16 @@ class PatientProtocol(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request of HTTP with a problem."""
+        self._refuse(400, "no-request", "That is no request of HTTP.")
+
+    def _refuse(self, status: int, kind: str, detail: str) -> None:
+        """Answer before there is a request, with the headers that all answers have, and close the connection."""
+        answer = problem(status, kind, detail, headers={**HEADERS, "Connection": "close", "Cache-Control": "no-store"})
+        if status == 503:
+            answer.headers["Retry-After"] = "2"
+        head = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
+        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
+        self.transport.close()

@@ -23,9 +23,6 @@ from cbir.serve.service import Service
 from cbir.serve.settings import Settings
 from cbir.utils import stopping
 
-# Connections at a time, those that wait for their turn among them.
-_CONNECTIONS = 512
-
 # Seconds that requests at work have once a signal came, and after which the process ends in any case.
 _GRACE, _AT_MOST = 1, 1.6
 
@@ -44,7 +41,6 @@ def run(service: Service, settings: Settings, ready: Callable[[str], None]) -> N
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE,
         timeout_keep_alive=10,
     )

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -241,3 +242,39 @@ def test_days_are_limits_and_the_total_is_what_they_leave(client: TestClient, li
     for like in ([], [{"path": "img_008.jpg"}]):
         found = search(client, like=like, filter=limits, count=1)
         assert (found["total"], len(found["matches"])) == (count, min(count, 1))
+
+
+def test_a_file_that_has_changed_is_shown_and_not_kept_as_what_it_was(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where nothing is kept of what it was
+    picture = search(client)["matches"][0]["picture"]
+    Image.new("RGB", (160, 120), "green").save(picture["path"])
+    for address in ("view?size=1024", "thumbnail?size=128"):
+        response = client.get(f"{API}/pictures/{picture['id']}/{address}")
+        assert Image.open(io.BytesIO(response.content)).convert("RGB").getpixel((5, 5))[1] > 100  # type: ignore[index]
+        assert response.headers["cache-control"] == "no-store"
+        assert "etag" not in response.headers
+
+
+def test_what_is_no_file_any_more_is_gone_at_once(client: TestClient) -> None:
+    first, second = (match["picture"] for match in search(client, count=2)["matches"])
+    for picture, make in ((first, os.mkfifo), (second, os.mkdir)):
+        Path(picture["path"]).unlink()
+        make(picture["path"])
+        for what in ("original", "thumbnail", "view"):
+            problem(client.get(f"{API}/pictures/{picture['id']}/{what}"), 404, "picture-gone")
+
+
+def test_small_pictures_are_made_also_where_nothing_can_be_kept(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    first, second = (match["picture"]["id"] for match in search(client, count=2)["matches"])
+    assert client.get(f"{API}/pictures/{first}/thumbnail").status_code == 200
+    (folder,) = cache.rglob("thumbnails")
+    assert len([*folder.rglob("*.jpg")]) == 1
+    shutil.rmtree(folder)
+    folder.touch()  # from here on, nothing can be written below it
+    assert client.get(f"{API}/pictures/{second}/thumbnail").status_code == 200

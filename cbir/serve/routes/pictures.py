@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -70,17 +71,18 @@ def thumbnail(
 def view(index: AnIndex, picture: Id, request: Request, size: Literal["1024", "2048", "4096"] = "2048") -> Response:
     """Return a picture as a JPEG for the screen, upright and in sRGB."""
     state, row = index.picture(picture)
-    path = state.record(row).path
-    with open_picture(state.index.root, path).file:
-        pass  # which tells whether it is there, and within the root
-    tag = f'"{state.record(row).sha256[:24]}-{size}"'
+    record = state.record(row)
+    tag = f'"{record.sha256[:24]}-{size}"'
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=_forever(tag))
+    data = read_picture(state.index.root, record.path)
     try:
-        image, _ = read_thumbnail(read_picture(state.index.root, path), int(size), name=path)
+        image, _ = read_thumbnail(data, int(size), name=record.path)
     except ImageReadError as error:
         raise ProblemError(404, "picture-unreadable", str(error)) from error
-    return Response(as_jpeg(image), headers=_forever(tag), media_type="image/jpeg")
+    # a file that has changed since is shown as it is now, but not kept as what it was
+    is_known = hashlib.sha256(data).hexdigest() == record.sha256
+    return Response(as_jpeg(image), headers=_forever(tag) if is_known else {}, media_type="image/jpeg")
 
 
 @router.get("/indexes/{index}/pictures/{picture}/original", response_class=Response)
