@@ -50,7 +50,7 @@ def carry_out(
     committed before it passes on.
     """
     started = time.monotonic()
-    report = Report(unchanged=plan.unchanged, kept=plan.kept, left_out=plan.scan.left_out)
+    report = Report(unchanged=plan.unchanged, kept=plan.kept, unsettled=plan.unsettled, left_out=plan.scan.left_out)
     report.idle_patterns = exclude.unmatched()
     report.skipped = [*plan.scan.problems, *plan.as_before]
     report.as_before = {path for path, _ in plan.as_before}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ class Plan:
 
     `refused` are, by their paths, files that were refused before and have not changed, with the reasons for those that
     count as pictures in `as_before`, and those that are no pictures by their first bytes. `refused_before` is what the
-    plan was made with.
+    plan was made with. So many files are `unsettled`: they changed a moment ago, and perhaps still do.
 
     `backfill[column][sha256]` lists the valid rows of a content that lacks that column, and stays in the index; `again`
     are their unchanged files, which can be read again for it: by path, each one's row and content.
@@ -83,6 +84,7 @@ class Plan:
     refused_before: Mapping[str, Refused] = field(default_factory=dict)
     as_before: list[tuple[str, str]] = field(default_factory=list)
     unchanged: int = 0
+    unsettled: int = 0
     rows_by_content: dict[str, int] = field(default_factory=dict)
     backfill: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     again: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -125,13 +127,15 @@ def make_plan(
     repair: bool = False,
     rehash: bool = False,
     refused: Mapping[str, Refused] = EMPTY,
+    resting: float = 0,
 ) -> Plan:
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
     Raises RefusedToForgetError where the root is missing, cannot be listed, or has lost more than half of the
     indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, what columns
     should have and could not be had before is missing too. With `rehash`, every file is to be read.
-    Files that are `refused` are not read unless they have changed.
+    Files that are `refused` are not read unless they have changed. What has changed within the last `resting` seconds
+    is left as it is.
     """
     try:
         plan = Plan(scan(root, exclude))
@@ -144,13 +148,28 @@ def make_plan(
     plan.refused_before = refused
     if index is not None:
         _compare(plan, index, root, exclude, refused, prune=prune, repair=repair, rehash=rehash)
+        _leave_unsettled(plan, resting)
         if not prune:
             _guard(plan, index, root, exclude)
     else:
         opened = look_into(root, plan.scan, lambda file: None)
         plan.refused = {file.path: Refused.of(file, OTHER) for file in opened}
         plan.fresh = plan.scan.files
+        _leave_unsettled(plan, resting)
     return plan
+
+
+def _leave_unsettled(plan: Plan, resting: float) -> None:
+    """Take files off the fresh that changed within the last so many seconds; their rows stay."""
+    if not resting:
+        return
+    now = time.time_ns()
+    begin = now - int(resting * 10**9)
+    settled = [file for file in plan.fresh if not begin <= max(file.mtime_ns, file.ctime_ns) <= now]
+    plan.unsettled = len(plan.fresh) - len(settled)
+    for path in {file.path for file in plan.fresh} - {file.path for file in settled}:
+        plan.stale.pop(path, None)
+    plan.fresh = settled
 
 
 def _compare(

@@ -19,7 +19,8 @@ class Report:
     their times as they were, so that only reading them told.
 
     `backfilled[column]` counts pictures that were in the index without the column and have it now; `not_backfilled`
-    lists those that could not be given it, with the reasons.
+    lists those that could not be given it, with the reasons. So many files are `unsettled`: they are still being
+    written, and left for the next run.
     """
 
     unchanged: int = 0
@@ -31,6 +32,7 @@ class Report:
     copied: int = 0
     removed: int = 0
     kept: int = 0
+    unsettled: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
     backfilled: Counter[str] = field(default_factory=Counter)
     not_backfilled: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
@@ -46,6 +48,12 @@ class Report:
     def is_complete(self) -> bool:
         """True if every picture that was found is in the index."""
         return not self.skipped and not self.unreadable_folders and not self.unmounted_folders
+
+    @property
+    def has_changes(self) -> bool:
+        """True if the index is another than before, or a file was skipped that was not before."""
+        counts = self.added, self.changed, self.touched, self.moved, self.copied, self.removed, self.backfilled.total()
+        return any(counts) or len(self.skipped) > len(self.as_before)
 
     @property
     def excluded(self) -> int:
@@ -75,6 +83,7 @@ class Report:
             (self.removed, "removed"),
             (self.unchanged, "unchanged"),
             (self.kept, "kept unseen"),
+            (self.unsettled, "still being written"),
             (len(self.skipped), f"skipped{before}"),
         ]
         parts = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "no change"

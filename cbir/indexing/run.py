@@ -57,7 +57,8 @@ class Options:
     once more for what could not be found. `rehash` reads the contents of all files; `retry_skipped`, and `repair`, try
     those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
     pictures from now on (docs/parts.md), their boxes from the `proposer` of that name, by default windows; None leaves
-    that as it is. Pictures of more than `max_pixels` are skipped.
+    that as it is. Pictures of more than `max_pixels` are skipped. What has changed within the last `resting` seconds is
+    left for the next run.
     """
 
     model: str | None = None
@@ -74,6 +75,7 @@ class Options:
     wait: float = 0
     parts: bool | None = None
     proposer: str | None = None
+    resting: float = 0
 
 
 def preview(target: Target, options: Options) -> Plan:
@@ -224,6 +226,7 @@ def _plan(target: Target, exclude: Patterns, index: Index | None, options: Optio
         repair=options.repair,
         rehash=options.rehash,
         refused=_refused(index, options),
+        resting=options.resting,
     )
 
 

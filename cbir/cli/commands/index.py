@@ -60,6 +60,7 @@ class IndexOptions(Given):
     retry_skipped: bool
     strict: bool
     wait: float
+    watch: bool
     as_json: bool
 
     @property
@@ -126,6 +127,7 @@ class IndexOptions(Given):
 @click.option("--retry-skipped", is_flag=True, help="Try files again that could not be read before and are unchanged.")
 @click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
 @click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
+@click.option("--watch", is_flag=True, help="Go on: look again whenever something changes, until interrupted.")
 @json_option
 @verbosity_options
 @click.pass_context
@@ -141,6 +143,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir index photos/
       cbir index photos/ --exclude 'raw/*' --exclude '*.gif' --ignore-case
       cbir index --index photos        # again, from cron
+      cbir index photos/ --watch       # and again as pictures come and go
       cbir index photos/ --rehash      # has a disk changed something in silence?
       cbir index photos/ --parts       # pictures are found by parts, too
       cbir index photos/ --views 2 --index better   # better matches, in twice the time
@@ -151,18 +154,53 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from cbir.indexing.target import choose_target
 
     request = IndexOptions(**options)
+    if request.watch and (request.dry_run or request.strict):
+        raise click.UsageError("--watch goes with neither --dry-run nor --strict.")
     target = choose_target(request.folder, request.index_name, request.root)
     describe_run(subject=target.name)
     if request.dry_run:
         _show_plan(target, preview(target, request.options()), as_json=request.as_json)
         return
     quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
+    if request.watch:
+        _watch(target, request, quiet=quiet, verbose=verbose)
+        return
     report, backbone = build_index(target, request.options(), watch=progress(disable=quiet))
     if request.as_json:
-        record = {"index": str(target.directory), "root": str(target.root), "model": backbone.name}
-        write_json({**record, **report.to_dict()})
+        _write_record(target, report, backbone.name)
     else:
         say(report.summary(target.name))
+    _tell_details(request, report, quiet=quiet, verbose=verbose)
+    if request.strict and not report.is_complete:
+        ctx.exit(STRICT)
+
+
+def _watch(target: Target, request: IndexOptions, *, quiet: bool, verbose: bool) -> None:
+    """Run again and again. Of each run that changed something stderr has a line, or stdout a record of JSON."""
+    from cbir.indexing.run import build_index
+    from cbir.indexing.watch import keep_fresh
+
+    is_first = iter([True])
+
+    def run(options: Options) -> Report:
+        report, backbone = build_index(target, options, watch=progress(disable=quiet))
+        if next(is_first, False) or report.has_changes:
+            if request.as_json:
+                _write_record(target, report, backbone.name)
+            elif not quiet:
+                tell(report.summary(target.name), logged=False)
+            _tell_details(request, report, quiet=quiet, verbose=verbose)
+        return report
+
+    keep_fresh(target, request.options(), run)
+
+
+def _write_record(target: Target, report: Report, model: str) -> None:
+    write_json({"index": str(target.directory), "root": str(target.root), "model": model, **report.to_dict()})
+
+
+def _tell_details(request: IndexOptions, report: Report, *, quiet: bool, verbose: bool) -> None:
+    """Log a run, and name what it left out."""
     _log(report)
     if request.patterns is not None or verbose:
         _warn_of_patterns(report.idle_patterns)
@@ -170,8 +208,6 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         _name_skipped(report, every=verbose)
         for name, files in report.not_backfilled.items():
             _name_files(f"without {name}", files, every=verbose)
-    if request.strict and not report.is_complete:
-        ctx.exit(STRICT)
 
 
 def _log(report: Report) -> None:

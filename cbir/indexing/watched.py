@@ -1,0 +1,82 @@
+"""Indexes that are kept fresh beside this process, by a process for each: a run would slow down what a server answers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cbir.indexing.report import Report
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
+from cbir.indexing.watch import keep_fresh, require
+from cbir.utils import stopping
+
+# The child imports from where its parent does, as in `images.isolated`.
+_CHILD = (
+    "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.indexing.watched import main; main(sys.argv[2])"
+)
+
+# Seconds in which a child ends by itself.
+_PATIENCE = 2.0
+
+# A run beside a server does not get in its way.
+_NICENESS = 10
+
+
+@contextlib.contextmanager
+def kept_fresh(directories: Sequence[Path]) -> Iterator[None]:
+    """Keep these indexes fresh while the block runs, as `cbir index --watch` does; what is wrong is told on stderr.
+
+    The processes end with this one, however it ends. Raises CbirError where the extra is missing.
+    """
+    require()
+    children = [_start(directory) for directory in directories]
+    try:
+        yield
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_PATIENCE)
+            child.kill()
+            child.wait()
+            stopping.children.discard(child)
+
+
+def main(directory: str) -> None:
+    """Keep an index fresh until this process is told to stop, or its parent is gone."""
+    stopping.install()
+    os.nice(_NICENESS)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    target = choose_target(None, os.path.join(directory, ""))
+
+    def run(options: Options) -> Report:
+        return build_index(target, options)[0]
+
+    with contextlib.suppress(KeyboardInterrupt):
+        keep_fresh(target, Options(), run)
+
+
+def _start(directory: Path) -> subprocess.Popen[bytes]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, "\n".join(sys.path), str(directory.absolute())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    stopping.children.add(child)
+    return child
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of stdin, which nobody writes to: the parent has its other end."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
