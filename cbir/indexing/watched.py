@@ -1,4 +1,4 @@
-"""Indexes that are kept fresh beside this process, by a process for each: a run would slow down what a server answers."""
+"""Indexes that are kept fresh beside this process, by processes: a run in it would slow a server down."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from cbir.indexing.watch import keep_fresh, require
 from cbir.utils import stopping
 
 # The child imports from where its parent does, as in `images.isolated`.
-_CHILD = (
-    "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.indexing.watched import main; main(sys.argv[2])"
-)
+_CHILD = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.indexing.watched import main; main(sys.argv[2])"
 
 # Seconds in which a child ends by itself.
 _PATIENCE = 2.0

@@ -38,6 +38,7 @@ class ServedIndex:
 
     def __init__(self, directory: Path, *, engine: str | None = None, weights: str | None = None) -> None:
         self.directory = directory
+        self.watched = False
         self.name = printable(directory.absolute().name).replace("/", "_")
         self.warm = False
         #: States that were opened since the first.

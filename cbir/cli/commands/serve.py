@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from cbir.cli.terminal.runs import use_one_blas_thread
 from cbir.errors import CbirError, reason_of
 
 if TYPE_CHECKING:
+    from cbir.serve.service import Service
     from cbir.serve.settings import Settings
 
 # Of the extra.
@@ -45,6 +47,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option("--url", metavar="URL", help="Where browsers find it, if that is elsewhere, as behind a proxy.")
 @click.option("--token-file", type=FilePath(), metavar="FILE", help="A file with a secret: only who knows it gets in.")
 @click.option("--links", type=FilePath(), metavar="DIR", help="A folder in which the page may make folders of links.")
+@click.option("--watch", is_flag=True, help="Keep the indexes fresh meanwhile, as `cbir index --watch` does.")
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @weights_option
 @engine_option
@@ -56,6 +59,7 @@ def command(
     url: str | None,
     token_file: Path | None,
     links: Path | None,
+    watch: bool,
     opens: bool,
     weights: str | None,
     engine: str | None,
@@ -87,7 +91,19 @@ def command(
         if opens:
             webbrowser.open(address)
 
-    run(service, settings, ready)
+    with _kept_fresh(service, watch=watch):
+        run(service, settings, ready)
+
+
+def _kept_fresh(service: Service, *, watch: bool) -> AbstractContextManager[None]:
+    """Return what keeps the served indexes fresh, if they are to be."""
+    if not watch:
+        return nullcontext()
+    from cbir.indexing.watched import kept_fresh
+
+    for served in service.indexes.values():
+        served.watched = True
+    return kept_fresh([served.directory for served in service.indexes.values()])
 
 
 def _settings(host: str, port: int, url: str | None, token_file: Path | None, links: Path | None) -> Settings:

@@ -72,5 +72,5 @@ def _about(served: ServedIndex) -> dict[str, Any]:
         "pictures": len(state.rows),
         "model": state.backbone.name,
         "root": str(state.index.root),
-        "watched": False,
+        "watched": served.watched,
     }
