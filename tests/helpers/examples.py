@@ -143,6 +143,8 @@ def run_line(line: str) -> None:
         words = [word for raw in stage for word in _words(raw)]
         if words[:2] == ["cbir", "serve"]:
             _serve(words[2:])
+        elif "--watch" in words:
+            _watch(words[1:])
         elif words[0] == "curl":
             data = _ask(words)
         elif words[0] == "cbir":
@@ -194,6 +196,18 @@ def _serve(words: list[str]) -> None:
     with _served(words) as address:
         if address is not None:
             urllib.request.urlopen(address, timeout=10).close()
+
+
+def _watch(words: list[str]) -> None:
+    """Start what goes on until it is interrupted, wait for its first run, and end it as a service is ended."""
+    with subprocess.Popen([sys.executable, "-m", "cbir", *words], stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        try:
+            lines = iter(watching.stderr.readline, "")
+            assert any(re.search(r"\d pictures? \(", line) for line in lines)
+        finally:
+            watching.terminate()
+    assert watching.returncode == 130
 
 
 def _ask(words: list[str]) -> bytes:
