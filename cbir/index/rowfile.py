@@ -57,8 +57,11 @@ class RowFile:
         rows = np.empty((len(wanted), self.shape[1]), dtype=self._dtype)
         if rows.size:
             into, length = _bytes_of(rows), self._row_bytes
-            for place, row in zip(range(0, len(into), length), wanted.tolist(), strict=True):
-                self._read(into[place : place + length], row)
+            # rows that follow each other, such as a folder's, are read at once
+            starts = np.flatnonzero(np.diff(wanted, prepend=wanted[0] - 2) != 1)
+            ends = [*starts[1:].tolist(), len(wanted)]
+            for start, end, row in zip(starts.tolist(), ends, wanted[starts].tolist(), strict=True):
+                self._read(into[start * length : end * length], row)
         return rows
 
     def items(self, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:

@@ -20,8 +20,9 @@ logger = logging.getLogger("cbir")
 #: Rows whose mean stands for that of all rows of a large index.
 CENTRE_ROWS = 512
 
-#: So many rows that a filter leaves are all compared; of more, candidates. Of these, so many times as many as wanted.
-FEW, _SPARE = 6000, 2
+#: So many rows that a filter leaves are all compared, and their features kept; of more, candidates, so many times as
+#: many as wanted.
+FEW, _SPARE = 10_000, 1.25
 
 #: Features that are kept in memory, as float32: a small index's from the first search on, those of one that has no
 #: more than so many bytes of them as they are asked for.
@@ -45,6 +46,7 @@ class Scanner:
         self._kept: Floats | None = None
         self._is_kept = np.zeros(index.rows, dtype=np.bool_)
         self._lengths: Floats | None = None
+        self._few: dict[Among, tuple[Floats, Floats]] = {}  # the one that was asked for longest ago first
         self._has_candidates = scale is None
 
     def likenesses(self, feature: Floats) -> Floats:
@@ -113,10 +115,7 @@ class Scanner:
         """Return the rows of a few that are nearest to a centred `direction`, exactly."""
         if len(only.rows) <= SHORTLIST:  # which have been looked at
             return np.empty(0, dtype=np.int64)
-        parts = []
-        for rows in self._pieces(only.rows):
-            features = self.features(rows)
-            parts.append(centre.cosines(features, centre.lengths(features), direction))
+        parts = [centre.cosines(features, lengths, direction) for _, features, lengths in self._all_of(only)]
         cosines = np.where(self.index.comparable[only.rows], np.concatenate(parts), np.float32(-2))
         best = largest(cosines, SHORTLIST)
         return only.rows[best[cosines[best] > -2]]
@@ -130,9 +129,33 @@ class Scanner:
             return candidates.search(feature[np.newaxis], number)[0]
 
         proposed = self._proposed(only, near, count)
-        rows = only.rows if proposed is None else np.sort(proposed)
-        for some in self._pieces(rows):
-            yield self._first(feature, count, some, self.features(some))
+        if proposed is None:
+            for some, features, _ in self._all_of(only):
+                yield self._first(feature, count, some, features)
+        else:
+            for some in self._pieces(np.sort(proposed)):
+                yield self._first(feature, count, some, self.features(some))
+
+    def _all_of(self, only: Among) -> Iterator[tuple[Rows, Floats, Floats]]:
+        """Yield all of some rows in chunks, their features, and the lengths of these less the collection's mean.
+
+        Those of a few are kept, within CACHE_BYTES, as a conversation asks for the same again and again.
+        """
+        centre = self.centre()
+        if len(only.rows) > FEW or 4 * len(only.rows) * self.index.dimension > CACHE_BYTES:
+            for rows in self._pieces(only.rows):
+                features = self.features(rows)
+                yield rows, features, centre.lengths(features)
+            return
+        with self._remembering:
+            found = self._few.pop(only, None)
+            if found is None:
+                features = self.features(only.rows)
+                found = features, centre.lengths(features)
+            self._few[only] = found
+            while sum(features.nbytes for features, _ in self._few.values()) > CACHE_BYTES:
+                del self._few[next(iter(self._few))]
+        yield only.rows, *found
 
     def _proposed(self, only: Among, near: Callable[[int], Rows], count: int) -> Rows | None:
         """Return candidates among some rows, at least `count`; None where all of these are to be compared instead.
@@ -143,7 +166,7 @@ class Scanner:
         if candidates is None:
             return None
         covered = int(np.searchsorted(only.rows, candidates.rows))
-        spare = max(USUAL, _SPARE * count)
+        spare = max(USUAL, round(_SPARE * count))
         number = spare * candidates.rows // max(covered, 1)
         if number >= len(only.rows):
             return None
