@@ -22,7 +22,7 @@ CENTRE_ROWS = 512
 
 #: So many rows that a filter leaves are all compared, and their features kept; of more, candidates, so many times as
 #: many as wanted.
-FEW, _SPARE = 10_000, 1.25
+FEW, _SPARE = 12_500, 1.25
 
 #: Features that are kept in memory, as float32: a small index's from the first search on, those of one that has no
 #: more than so many bytes of them as they are asked for.

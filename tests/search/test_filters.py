@@ -15,7 +15,7 @@ from cbir.index.store import Index
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.search import scanner
-from cbir.search.filters import RowFilter
+from cbir.search.filters import Among, RowFilter
 from cbir.search.queries import VectorQuery
 from cbir.search.searcher import Searcher
 from tests.helpers.feature_index import make_index
@@ -115,3 +115,34 @@ def test_the_shell_finds_among_a_folder_and_tells_an_unknown_one(photo_folder: C
     assert unknown.exit_code == 1
     assert "no pictures in a folder 'tirp'. Did you mean trip?" in unknown.output
     assert "No picture has the tag 'happiness'" in search("--tagged", "happiness").output
+
+
+def test_where_candidates_find_too_few_all_that_are_left_are_compared(
+    index: Index, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanner, "FEW", 0)
+    query = features[100]
+    order = np.argsort(-(index.features(range(ROWS)) @ query), kind="stable")
+    far = np.sort(order[ROWS // 2 :])  # none of them is among the candidates near the query
+    nearest = [row for row in order if row in set(far.tolist())][:30]
+    rows, cosines = scanner.Scanner(index).nearest(query, 30, Among.of(np.isin(np.arange(ROWS), far)))
+    assert rows.tolist() == nearest
+    assert (np.diff(cosines) <= 0).all()
+
+
+def test_the_features_of_few_rows_are_kept_within_bounds(
+    index: Index, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanner, "CACHE_BYTES", 4 * 32 * 100)
+    finder = scanner.Scanner(index)
+    read = []
+    monkeypatch.setattr(finder, "features", lambda rows: read.append(len(rows)) or index.features(rows))
+    finder.centre()
+    some, others, many = (
+        Among.of(np.isin(np.arange(ROWS), np.arange(first, last))) for first, last in ((0, 60), (60, 150), (0, 300))
+    )
+    for only, expected in ((some, [60]), (some, []), (others, [90]), (some, [60]), (many, [300]), (many, [300])):
+        read.clear()
+        rows, _ = finder.nearest(features[70], 5, only)
+        assert read == expected
+        assert only.mask[rows].all()
