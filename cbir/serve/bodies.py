@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,7 @@ MOST_RESULTS = 10_000
 Name = Annotated[str, Field(max_length=4096)]
 Word = Annotated[str, Field(max_length=200)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
+Chosen = Annotated[str, Field(pattern=r"^([0-9a-f]{16,64}|[0-9a-f]{12}-[0-9]{1,15})$")]
 
 
 class _Strict(BaseModel):
@@ -84,6 +85,13 @@ class Search(_Strict):
         if self.count + self.offset > MOST_RESULTS:
             raise ValueError(f"offset and count are at most {MOST_RESULTS:,} together")
         return self
+
+
+class Basket(_Strict):
+    """Chosen pictures, by id or the beginning of their SHA-256, and what is to be made of them."""
+
+    pictures: Annotated[list[Chosen], Field(min_length=1, max_length=1000)]
+    format: Literal["paths", "csv", "json", "sheet", "zip", "links"]
 
 
 class Login(_Strict):
