@@ -42,11 +42,14 @@ _LONGEST = 180  # bytes of a name, to which a number may be added
 
 @dataclass
 class Chosen:
-    """Pictures of an index by state and row, and those that were left out: what they were called, and why."""
+    """Pictures of an index by state and row, and those that were left out: what they were called, and why.
+
+    `size` is the length of all their files, in bytes.
+    """
 
     found: list[tuple[ServedState, int]] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    bytes: int = 0
+    size: int = 0
 
     @classmethod
     def of(cls, index: ServedIndex, names: Sequence[str]) -> Chosen:
@@ -66,7 +69,7 @@ class Chosen:
                 continue
             if one not in chosen.found:
                 chosen.found.append(one)
-                chosen.bytes += opened.size
+                chosen.size += opened.size
         if not chosen.found:
             raise ProblemError(404, "nothing-left", f"None of the pictures is there: {chosen.left_out[0][1]}")
         return chosen
@@ -125,11 +128,11 @@ class Chosen:
 
         What is gone by the time when its turn comes is left out, too; `left-out.txt` in the archive tells.
         """
-        if self.bytes > _MOST_BYTES:
+        if self.size > _MOST_BYTES:
             raise ProblemError(
                 413,
                 "too-large",
-                f"These pictures have {self.bytes / 1e9:.1f} GB, and an archive at most 2: take fewer.",
+                f"These pictures have {self.size / 1e9:.1f} GB, and an archive at most 2: take fewer.",
             )
         return self._zipped()
 
