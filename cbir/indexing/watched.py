@@ -76,5 +76,5 @@ def _start(directory: Path) -> subprocess.Popen[bytes]:
 
 def _end_with_parent() -> None:
     """Wait for the end of stdin, which nobody writes to: the parent has its other end."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not through Python's stream, which could not be closed meanwhile
     os.kill(os.getpid(), signal.SIGTERM)

@@ -269,9 +269,12 @@ def test_without_the_extra_it_says_which_is_missing(monkeypatch: pytest.MonkeyPa
         watch.require()
 
 
-def test_a_server_has_its_indexes_kept_fresh_by_processes_that_end_with_it(root: Path) -> None:
+def test_a_server_has_its_indexes_kept_fresh_by_processes_that_end_with_it(
+    root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with kept_fresh([opened().directory]):
         picture(root / "new.png", 7)
         wait_for(lambda: "new.png" in paths())
         begin = time.monotonic()
     assert time.monotonic() - begin < 2.5
+    assert capfd.readouterr().err == ""
