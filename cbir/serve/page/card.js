@@ -4,6 +4,8 @@ import {has, toggle} from "./basket.js";
 import {day, iconButton, make, named, placeOf, printable} from "./dom.js";
 import {href, judge, judgement, refOf, state} from "./state.js";
 
+/** Figures that there is room for; the others are in the hint, and beside the large picture. */
+const SHOWN = 2;
 const DIGITS = {percentile: 2, relevance: 2};
 
 /** @returns {[string, string][]} the figures of a match that people are shown, with their names */
@@ -75,7 +77,8 @@ export function fillCard(card, record, {place, total, figures}) {
   if (card.record !== record) {
     card.record = record;
     const [, , numbers, words, folder] = card.children;
-    numbers.replaceChildren(make("span", {className: "rank"}, String(place + 1)), ...figureElements(record, figures));
+    numbers.replaceChildren(make("span", {className: "rank"}, String(place + 1)), ...figureElements(record, figures.slice(0, SHOWN)));
+    numbers.title = figuresOf(record, figures).map(pair => pair.join(" ")).join(", ");
     if (!figures.length) numbers.append(day(picture.taken));
     const tags = (record.tags ?? []).map(tag => tag.word).join(", ");
     words.textContent = tags;
