@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from PIL import Image
@@ -13,10 +13,6 @@ from cbir.errors import ModelError
 from cbir.images.safely import decode
 from cbir.locate.locator import Locator
 from cbir.search.regions import RegionFinder
-from cbir.segment.classify import Likely, SegmentClassifier
-from cbir.segment.polygons import Outline, outlines
-from cbir.segment.segmentation import Segmentation
-from cbir.segment.segmenter import MOST_SEGMENTS, Segmenter
 from cbir.serve.bodies import Search
 from cbir.serve.files import read_picture
 from cbir.serve.problems import ProblemError
@@ -27,7 +23,16 @@ from cbir.serve.routes.pictures import Id
 from cbir.serve.service import ServedIndex
 from cbir.serve.states import ServedState
 
+if TYPE_CHECKING:
+    from cbir.segment.classify import Likely
+    from cbir.segment.polygons import Outline
+    from cbir.segment.segmentation import Segmentation
+    from cbir.segment.segmenter import Segmenter
+
 router = APIRouter(tags=["parts"], responses=PROBLEMS)
+
+# Of one picture, as `segmenter.MOST_SEGMENTS`.
+_MOST_SEGMENTS = 256
 
 # The score from which what is looked for is probably there.
 _LEAST_SCORE = 0.5
@@ -38,7 +43,7 @@ async def segments(
     index: AnIndex,
     picture: Id,
     request: Request,
-    count: Annotated[int | None, Query(ge=1, le=MOST_SEGMENTS)] = None,
+    count: Annotated[int | None, Query(ge=1, le=_MOST_SEGMENTS)] = None,
 ) -> Response:
     """Return the segments of a picture as `cbir segment` finds them, the largest first, by the numbers to ask by.
 
@@ -59,6 +64,10 @@ async def locate(index: AnIndex, picture: Id, wanted: Search, request: Request) 
 
 
 def _segments(index: ServedIndex, id_: str, count: int | None) -> dict[str, Any]:
+    # only here: they take half a second to load, and a server is to be ready before
+    from cbir.segment.polygons import outlines
+    from cbir.segment.segmenter import Segmenter
+
     state, row = index.picture(id_)
     segmenter = Segmenter(state.backbone, engine=index.collection.engine)
     found = segmenter.segment(_opened(state, row), count)
@@ -77,6 +86,8 @@ def _opened(state: ServedState, row: int) -> Image.Image:
 
 
 def _classes(segmenter: Segmenter, found: Segmentation) -> list[list[Likely]]:
+    from cbir.segment.classify import SegmentClassifier
+
     try:
         return SegmentClassifier(segmenter).classify(found).segments
     except ModelError:  # a network that knows no classes
