@@ -174,3 +174,21 @@ def test_connections_beyond_the_most_are_told_so(running: Running) -> None:
         for connection in held:
             connection.close()
     assert running.get("/api/v1/health")[0] == 200
+
+
+def test_a_request_that_says_how_large_it_is_is_refused_before_it_comes(running: Running) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
+        connection.sendall(f"POST {API}/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000001\r\n\r\n".encode())
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert response.status == 413
+
+
+def test_the_example_in_the_documentation_works(running: Running, root: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/http.md").read_text("utf-8")
+    found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    code = found[1].replace("8580", str(running.port))
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2", "3"]
+    assert all(Path(line.split(maxsplit=1)[1]).parent in (root, root / "beach/2020") for line in lines)
