@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError
+from cbir.index.columns.taken import TAKEN
 from cbir.index.dates import taken_of
 from cbir.index.store import Index
 from cbir.utils.vectors import Rows
@@ -149,6 +150,11 @@ class Filters:
     def _taken(self, since: datetime.date | None, until: datetime.date | None) -> Mask:
         """Return which rows have a date from the one day to the other."""
         taken = taken_of(self._index)
+        if not taken.any() and (self._index.missing(TAKEN) & self._index.valid).any():
+            name = self._index.directory.name
+            raise CbirError(
+                f"The index {name} does not know when photos were taken. `cbir index --index {name}` adds that."
+            )
         mask: Mask = taken != 0
         if since is not None:
             mask &= taken >= (since - _EPOCH).days * _DAY

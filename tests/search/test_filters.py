@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from cbir.search.filters import Among, RowFilter
 from cbir.search.queries import VectorQuery
 from cbir.search.searcher import Searcher
 from tests.helpers.feature_index import make_index
+from tests.images.test_notes import photo
 
 ROWS = 6000
 
@@ -146,3 +148,38 @@ def test_the_features_of_few_rows_are_kept_within_bounds(
         rows, _ = finder.nearest(features[70], 5, only)
         assert read == expected
         assert only.mask[rows].all()
+
+
+def test_an_index_without_dates_says_how_to_get_them(index: Index) -> None:
+    with pytest.raises(CbirError, match=r"does not know when photos were taken\. `cbir index --index index` adds that"):
+        found(index, np.ones(32, np.float32), among=RowFilter(since=date(2019, 1, 1)))
+
+
+def test_the_shell_finds_photos_by_days_months_and_years(photo_folder: Callable[..., Path]) -> None:
+    root = photo_folder(4)
+    for number, taken in ((1, "2019:12:31 23:59:59"), (2, "2020:02:29 00:00:00"), (3, "2020:03:01 12:00:00")):
+        (root / f"img_{number:03d}.jpg").write_bytes(photo({}, {0x9003: taken}, quality=20 * number))
+    build_index(choose_target(root))
+
+    def search(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["search", str(root / "img_000.jpg"), *arguments])
+
+    for arguments, expected in {
+        ("--since", "2020"): [2, 3],
+        ("--until", "2020-02"): [1, 2],
+        ("--since", "2019-12-31", "--until", "2019"): [1],
+        ("--since", "2020-03-01", "--until", "2020-03-01"): [3],
+        ("--since", "2021"): [],
+        ("--until", "9999"): [1, 2, 3],
+    }.items():
+        result = search(*arguments)
+        assert result.exit_code == 0, result.output
+        assert sorted(int(Path(line).stem[-3:]) for line in result.stdout.splitlines()) == expected, arguments
+    for typed in ("yesterday", "2020-13", "2021-02-29", "20200101", "0000", "-2020", "2020-1-1", "２０２０-01-01x", ""):
+        result = search(f"--since={typed}")
+        assert result.exit_code == 2
+        assert "is no date such as 2024-05-17, 2024-05 or 2024." in " ".join(result.output.split())
+    assert (
+        "No day is from 2020-03-01 (--since) to 2020-02-29 (--until)."
+        in search("--since", "2020-03", "--until", "2020-02").output
+    )

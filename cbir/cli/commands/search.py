@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ logger = logging.getLogger("cbir")
 @click.option(
     "--tagged", "tags", multiple=True, metavar="WORD", help="Only pictures with this tag, or one below. Repeatable."
 )
+@click.option("--since", callback=values.day, metavar="DATE", help="Only photos taken on this day, or later.")
+@click.option("--until", callback=values.day, metavar="DATE", help="Only photos taken on this day, or before.")
 @click.option("--no-rerank", is_flag=True, help="Plain order: by cosine, or by a word's probability.")
 @click.option("--self", "include_self", is_flag=True, help="Keep the query's own files among its matches.")
 @click.option("--together", is_flag=True, help="One query from all pictures that are named, and one result.")
@@ -121,6 +124,8 @@ def command(ctx: click.Context, /, **params: Any) -> None:
         write_senses(words, options.format_ or "table")
         return
     check_rules(ctx, RULES)
+    if options.since and options.until and options.since > options.until:
+        raise click.UsageError(f"No day is from {options.since} (--since) to {options.until} (--until).")
     if _search(options, words):
         ctx.exit(CbirError.exit_code)
 
@@ -141,6 +146,8 @@ class SearchOptions(Given):
     min_score: values.LeastScore
     folders: tuple[str, ...]
     tags: tuple[str, ...]
+    since: date | None
+    until: date | None
     no_rerank: bool
     include_self: bool
     together: bool
@@ -259,7 +266,7 @@ def _results(
     """Yield the results of all queries; those of a batch come before the next is waited for."""
     from cbir.search.filters import RowFilter
 
-    among = RowFilter(options.folders, options.tags)
+    among = RowFilter(options.folders, options.tags, options.since, options.until)
     for batch in batches:
         yield from searcher.search(
             batch,

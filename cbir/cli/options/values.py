@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from calendar import monthrange
+from datetime import date
 from typing import NamedTuple
 
 import click
@@ -61,6 +63,24 @@ def strength(ctx: click.Context, param: click.Parameter, value: str | None) -> f
         typed = shortened(value)
         raise click.BadParameter(f"{typed} is no strength: these are numbers from 0 to {MOST:,}, such as 0.5.")
     return amount
+
+
+def day(ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:
+    """`2024-05-17`, or a month or year: its first day, for `--until` its last; None where the option was not given."""
+    if value is None:
+        return None
+    typed = value.strip()
+    parts = typed.split("-")
+    try:
+        if [len(part) for part in parts] not in ([4], [4, 2], [4, 2, 2]) or not typed.replace("-", "").isdecimal():
+            raise ValueError(typed)
+        year, month, number = (int(part) for part in (*parts, "1", "1")[:3])
+        if len(parts) < 3 and param.name == "until":
+            month = month if len(parts) == 2 else 12
+            number = monthrange(year, month)[1]
+        return date(year, month, number)
+    except ValueError:  # also of a month 13
+        raise click.BadParameter(f"{shortened(value)} is no date such as 2024-05-17, 2024-05 or 2024.") from None
 
 
 def _number(text: str) -> float:
