@@ -13,6 +13,12 @@ from cbir.serve.app import make_app
 from cbir.serve.service import Service
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pictures that another test made are not found: all draw the same ones."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def root(photo_folder: Callable[..., Path]) -> Path:
     root = photo_folder(9, subfolders=["", "beach/2020"])
