@@ -22,6 +22,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this system")
 
+CHECKOUT = Path(__file__).parents[2]
 SHOWN = "document.querySelectorAll('#wall .card').length > 2"
 
 
@@ -44,6 +45,16 @@ def address(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable[...
     result = CliRunner().invoke(cli, ["index", str(folder / "photos"), "--index", f"{folder / 'index'}/", "-q"])
     assert result.exit_code == 0, result.output
     with serving("--index", f"{folder / 'index'}/") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of the sample pictures."""
+    index = f"{tmp_path_factory.mktemp('tour') / 'tour'}/"
+    result = CliRunner().invoke(cli, ["index", str(CHECKOUT / "dataset/photos"), "--index", index, "-q"])
+    assert result.exit_code == 0, result.output
+    with serving("--index", index) as one:
         yield one
 
 
@@ -159,3 +170,47 @@ def test_ten_thousand_pictures_are_never_all_in_the_document(browser: Any, tmp_p
         assert page.get_attribute("#wall .card >> nth=-1", "aria-setsize") == "10000"
         assert int(page.get_attribute("#wall .card >> nth=-1", "aria-posinset")) > 500
         assert page.evaluate("document.documentElement.scrollHeight") == pytest.approx(height, rel=0.05)
+
+
+def test_a_segment_is_tapped_and_the_query_is_found_in_a_match(browser: Any, tour: str) -> None:
+    with opened(browser, f"{tour}", "#words=balloon") as page:
+        until(page, SHOWN)
+        page.click("#wall a.frame >> nth=0")
+        page.wait_for_selector("#facts dt:text-is('Size')")
+        page.click("[data-do=segments]")
+        page.wait_for_selector("#over .segment", state="attached", timeout=60000)
+        sound(page)
+        page.locator("#over .segment").last.focus()
+        assert "segment" in page.inner_text("#stage-note")
+        page.keyboard.press("Enter")
+        until(page, "!document.querySelector('#viewer').open", seconds=60)
+        assert page.inner_text(".chip").startswith("segment ")
+        until(page, "document.querySelector('#status').textContent.includes('most alike first')", seconds=60)
+        page.click("#wall a.frame >> nth=1")
+        page.wait_for_selector("#facts dt:text-is('Size')")
+        page.keyboard.press("w")
+        until(page, "/ound/.test(document.querySelector('#stage-note').textContent)", seconds=60)
+
+
+def test_the_basket_is_saved_in_each_form(browser: Any, tour: str) -> None:
+    with opened(browser, tour) as page:
+        until(page, SHOWN)
+        for place in range(3):
+            page.locator("#wall a.frame").nth(place).focus()
+            page.keyboard.press(" ")
+        page.click("nav [data-view=basket]")
+        sound(page)
+        for form in ("paths", "csv", "json", "sheet", "zip"):
+            with page.expect_download() as waiting:
+                page.click(f"[data-format={form}]")
+            content = Path(waiting.value.path()).read_bytes()
+            if form == "paths":
+                assert len(content.splitlines()) == 3
+            elif form == "zip":
+                assert content[:2] == b"PK"
+            else:
+                assert len(content) > 100
+        page.click("#empty")
+        assert page.locator("#basket .card").count() == 0
+        page.click(".notice button:text-is('Put all back')")
+        assert page.locator("#basket .card").count() == 3
