@@ -106,6 +106,7 @@ def test_links_are_made_in_a_folder_of_their_own_and_only_if_that_is_allowed(
 ) -> None:
     body = {"pictures": chosen_of(client), "format": "links"}
     problem(client.post(f"{API}/basket", json=body), 422, "no-links")
+    assert [one.get(API).json()["has"]["links"] for one in (client, linking)] == [False, True]
     assert not list(links.iterdir())
     made = [linking.post(f"{API}/basket", json=body) for _ in range(2)]
     assert [one.status_code for one in made] == [201, 201]

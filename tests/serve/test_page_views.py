@@ -52,9 +52,10 @@ def address(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable[...
 def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of the sample pictures."""
     index = f"{tmp_path_factory.mktemp('tour') / 'tour'}/"
+    links = tmp_path_factory.mktemp("links")
     result = CliRunner().invoke(cli, ["index", str(CHECKOUT / "dataset/photos"), "--index", index, "-q"])
     assert result.exit_code == 0, result.output
-    with serving("--index", index) as one:
+    with serving("--index", index, "--links", str(links)) as one:
         yield one
 
 
@@ -210,6 +211,8 @@ def test_the_basket_is_saved_in_each_form(browser: Any, tour: str) -> None:
                 assert content[:2] == b"PK"
             else:
                 assert len(content) > 100
+        page.click("[data-format=links]")
+        page.wait_for_selector(".notice:has-text('3 links made in')")
         page.click("#empty")
         assert page.locator("#basket .card").count() == 0
         page.click(".notice button:text-is('Put all back')")

@@ -127,6 +127,8 @@ async function open(name) {
     forget();
     completeFor(index);
     filtersFor(index);
+    // links are made only where the server was started with a folder for them
+    $("formats").querySelector("[data-format=links]").hidden = !index.has.links;
     readBasket();
     await step(state, null);
   } catch (error) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from cbir.index.columns.classes import CLASSES
@@ -14,6 +14,7 @@ from cbir.serve.problems import ProblemError
 from cbir.serve.records import json_response, moment
 from cbir.serve.routes.common import PROBLEMS, AnIndex, AService
 from cbir.serve.service import ServedIndex
+from cbir.serve.settings import Settings
 from cbir.serve.states import ServedState
 
 router = APIRouter(tags=["indexes"], responses=PROBLEMS)
@@ -32,9 +33,10 @@ def indexes(service: AService) -> Response:
 
 
 @router.get("/indexes/{index}", response_class=Response)
-def one_index(index: AnIndex) -> Response:
-    """Tell what an index has: folders, columns, and what it can be searched by."""
+def one_index(index: AnIndex, request: Request) -> Response:
+    """Tell what an index has: folders, columns, what it can be searched by, and whether links to it are made."""
     state = index.state
+    settings: Settings = request.app.state.settings
     meta = state.index.meta
     columns = [column.name for column in all_columns() if any(column.name in block.columns for block in meta.blocks)]
     dates = _dates(state)
@@ -43,6 +45,7 @@ def one_index(index: AnIndex) -> Response:
         "text": "text" in state.backbone.modalities,
         "parts": meta.parts is not None,
         "dates": dates is not None,
+        "links": settings.links is not None,
     }
     folders = [{"folder": folder, "pictures": count} for folder, count in state.folders.items()]
     tags = [{"tag": tag, "pictures": count} for tag, count in state.frequent_tags]
