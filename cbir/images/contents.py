@@ -29,6 +29,11 @@ _UNMARKED = (
 )
 
 
+def may_be_picture(head: bytes, path: Path) -> bool:
+    """Tell whether a file may be a picture's, by its first HEAD_BYTES or by an ending of formats without a mark."""
+    return is_pictures(head) or path.suffix.lower() in _UNMARKED
+
+
 def read_bytes(path: Path, share: Share | None = None) -> bytes:
     """Return the content of a regular file; ImageReadError where it cannot be had, or is no picture's.
 
@@ -52,7 +57,7 @@ def read_bytes(path: Path, share: Share | None = None) -> bytes:
             if size <= _LARGE:
                 return file.read(size)
             head = file.read(HEAD_BYTES)
-            if not is_pictures(head) and path.suffix.lower() not in _UNMARKED:
+            if not may_be_picture(head, path):
                 raise ImageReadError(str(path), "it is no picture in a known format")
             if share is not None:
                 share.take(size, str(path))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from cbir.errors import reason_of
-from cbir.images.contents import MAX_BYTES
+from cbir.images.contents import MAX_BYTES, may_be_picture
+from cbir.images.formats.first_bytes import HEAD_BYTES
 from cbir.serve.problems import ProblemError
 from cbir.utils.opening import open_regular
 
@@ -32,7 +33,10 @@ def check_inside(root: Path, path: str) -> Path:
 
 
 def open_picture(root: Path, path: str) -> OpenFile:
-    """Open the file of a picture below `root`. ProblemError where it is gone, no regular file, or outside."""
+    """Open the file of a picture below `root`. ProblemError where it is gone, outside, or no picture's.
+
+    An index is not trusted: one that a stranger made may name any file of its user's as a picture.
+    """
     real = check_inside(root, path)
     try:
         file = open_regular(real, most=MAX_BYTES, follow=False)
@@ -44,6 +48,12 @@ def open_picture(root: Path, path: str) -> OpenFile:
         if os.path.exists(descriptor) and os.path.realpath(descriptor) != str(real):
             raise ProblemError(403, "outside", f"{path} is a link that leads out of the index's folder.")
         status = os.fstat(file.fileno())
+        if not may_be_picture(file.read(HEAD_BYTES), real):
+            raise ProblemError(404, "picture-gone", f"{path} is no picture in a known format.")
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise ProblemError(404, "picture-gone", f"{path} cannot be read: {reason_of(error)}.") from error
     except BaseException:
         file.close()
         raise

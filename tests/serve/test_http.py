@@ -153,6 +153,17 @@ def test_nothing_outside_the_root_is_served(client: TestClient, root: Path, tmp_
         problem(client.get(f"{API}/pictures/{picture['id']}/{what}"), 403, "outside")
 
 
+def test_no_file_but_a_picture_is_served(client: TestClient) -> None:
+    """An index of a stranger's may name any file of its user's."""
+    picture = search(client)["matches"][0]["picture"]
+    Path(picture["path"]).write_text("-----BEGIN OPENSSH PRIVATE KEY-----")
+    for what in ("original", "thumbnail", "view"):
+        answer = client.get(f"{API}/pictures/{picture['id']}/{what}")
+        problem(answer, 404, "picture-gone")
+        assert "BEGIN" not in answer.text
+    problem(client.post(f"{API}/basket", json={"pictures": [picture["id"]], "format": "zip"}), 404, "nothing-left")
+
+
 def test_ids_of_the_state_before_are_good_for_a_minute(
     client: TestClient, service: Service, root: Path, draw_picture: Callable[..., Image.Image]
 ) -> None:
