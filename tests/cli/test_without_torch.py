@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import click
@@ -85,8 +87,37 @@ def test_every_command_works(here: Path) -> None:
         done = run(here, line)
         assert done.returncode == 0, (line, done.stderr)
         assert expected in done.stdout, (line, done.stdout)
-    assert {line.split()[0] for line, _ in COMMANDS} == set(cli.list_commands(click.Context(cli)))
+    # `serve` goes on until it is told to end: it has a test of its own
+    assert {"serve", *(line.split()[0] for line, _ in COMMANDS)} == set(cli.list_commands(click.Context(cli)))
     assert len(list((here / "cache" / "cbir" / "compiled").glob("*.blob"))) >= 4  # none was found, all were built
+
+
+def test_a_server_answers_by_the_network(here: Path) -> None:
+    pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
+    index = f"{here / 'served'}/"
+    assert run(here, f"index {{folder}} --index {index}").returncode == 0
+    environment = {**os.environ, "CBIR_HOME": str(here / "indexes"), "XDG_CACHE_HOME": str(here / "cache")}
+    command = [sys.executable, "-c", WITHOUT, "serve", "--port", "0", "--index", index]
+    process = subprocess.Popen(command, cwd=here, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "http://" in line)
+        address = said.partition("http://")[2].partition("/")[0]
+        asked = urllib.request.Request(
+            f"http://{address}/api/v1/indexes/served/search?word=balloon&count=3", headers={"Accept": "*/*"}
+        )
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            assert "hot_air_balloons" in json.load(answer)["matches"][0]["path"]
+        parts = (b"--x\r\n", b'Content-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n')
+        body = b"".join((*parts, BALLOON.read_bytes(), b"\r\n--x--\r\n"))
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        sent = urllib.request.Request(f"http://{address}/api/v1/indexes/served/encode", body, kind)
+        with urllib.request.urlopen(sent, timeout=60) as answer:
+            assert json.load(answer)["dimension"] == 1280
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(("line", "what"), REFUSED)
