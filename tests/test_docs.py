@@ -19,7 +19,7 @@ import pytest
 import cbir
 from cbir.engines.select import open_engine
 from scripts import reference
-from tests.helpers.examples import examples_in, prepare, run_line
+from tests.helpers.examples import examples_in, prepare, run_line, run_python
 
 CHECKOUT = Path(__file__).parents[1]
 DOCUMENTS = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md")]
@@ -236,7 +236,7 @@ def test_examples_run(document: Path, scratch: Path) -> None:
         if example.kind == "sh":
             run_lines(example.text, changes, anew=has_python)
         else:
-            exec(compile(example.text, str(example), "exec"), names)
+            run_python(example, names)
 
 
 def assert_same_keys(shown: Any, real: Any, where: str = "meta.json") -> None:

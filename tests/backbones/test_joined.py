@@ -357,9 +357,9 @@ def test_each_picture_is_decoded_once(photo_folder: Folder, monkeypatch: pytest.
     decoded: list[str] = []
     original = read._decode
 
-    def noting(data: bytes, name: str, at_least: int | None, max_pixels: int) -> object:
+    def noting(data: bytes, name: str, at_least: int | None, max_pixels: int, **options: bool) -> object:
         decoded.append(name)
-        return original(data, name, at_least, max_pixels)
+        return original(data, name, at_least, max_pixels, **options)
 
     monkeypatch.setattr(read, "_decode", noting)
     Extractor(describe(BOTH, views=2)).encode(paths)

@@ -25,6 +25,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner
 
@@ -165,6 +166,13 @@ def run_line(line: str) -> None:
             data = done.stdout
 
 
+def run_python(example: Example, names: dict[str, Any]) -> None:
+    """Run an example in Python with what those before it defined; a server that it asks is on a free port."""
+    with _served([]) if _ADDRESS in example.text else contextlib.nullcontext(_ADDRESS) as address:
+        assert address is not None
+        exec(compile(example.text.replace(_ADDRESS, address), str(example), "exec"), names)
+
+
 def _split(line: str) -> list[list[str]]:
     """The raw words, still quoted, of each stage of a pipe."""
     lexer = shlex.shlex(line, posix=False, punctuation_chars="|")
@@ -233,4 +241,4 @@ def _served(words: list[str]) -> Iterator[str | None]:
             yield f"http://127.0.0.1:{port[1]}" if port[1] else None
         finally:
             server.terminate()
-    assert server.returncode == 0
+    assert server.returncode == 0, (command, server.returncode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import webbrowser
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import use_one_blas_thread
 from cbir.errors import CbirError, reason_of
+from cbir.utils import stopping
 
 if TYPE_CHECKING:
     from cbir.serve.service import Service
@@ -93,6 +95,9 @@ def command(
 
     with _kept_fresh(service, watch=watch):
         run(service, settings, ready)
+    # not as Python ends: a thread that is taken out of a network's compilation would abort the process
+    logging.shutdown()
+    stopping.end_by_force(0)
 
 
 def _kept_fresh(service: Service, *, watch: bool) -> AbstractContextManager[None]:
