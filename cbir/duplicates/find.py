@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cbir.errors import IndexDamagedError
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
+from cbir.index.sizes import sizes_of
 from cbir.utils.moments import moment
 from cbir.utils.shares import Told, between, nobody
 
@@ -204,17 +204,6 @@ def _merit(row: int, indexed: Files, sizes: dict[int, tuple[int, int]]) -> tuple
     """Return a picture's merits, to be compared: many pixels, then a long file, then an old one, then a low row."""
     width, height = sizes.get(row, (0, 0))
     return width * height, indexed.sizes[row], -indexed.mtimes_ns[row], -row
-
-
-def sizes_of(index: Index, rows: list[int]) -> dict[int, tuple[int, int]]:
-    """Width and height of the pictures of `rows`, of those that the index has them of."""
-    try:
-        records = index.stored(THUMBNAILS, rows)
-    except IndexDamagedError:
-        return {}
-    known = are_known(records).tolist()
-    pairs = zip(records["width"][:, 0].tolist(), records["height"][:, 0].tolist(), strict=True)
-    return {row: pair for row, pair, is_known in zip(rows, pairs, known, strict=True) if is_known}
 
 
 class _Files:

@@ -9,8 +9,9 @@ import numpy as np
 
 from cbir.duplicates.closer import SIDE
 from cbir.duplicates.compare import Looks, PairComparison
-from cbir.duplicates.find import MIN_SCORE, as_indexed, sizes_of
+from cbir.duplicates.find import MIN_SCORE, as_indexed
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
+from cbir.index.sizes import sizes_of
 from cbir.index.store import Index
 
 

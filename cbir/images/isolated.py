@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -41,12 +40,12 @@ from cbir.images.pipe import (
 from cbir.images.views import Size, Viewed
 from cbir.images.watch import Watch
 from cbir.utils import stopping
+from cbir.utils.python_child import calling, python_child
 
 #: No picture of 250 megapixels takes that long.
 TIMEOUT_SECONDS = 60.0
 
-# The child imports from where its parent does: not from the current folder, which may hold a json.py of somebody's.
-_CHILD = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.images.child import main; main()"
+_CHILD = calling("cbir.images.child")
 
 # What glibc is to keep of the memory that a picture took, for the next one: given back and asked for again, it is empty
 # pages each time, which takes a tenth of the time of decoding. Other systems do not know these.
@@ -247,7 +246,7 @@ def _start_process() -> subprocess.Popen[bytes]:
     while True:
         try:
             return subprocess.Popen(
-                [sys.executable, "-c", _CHILD, "\n".join(sys.path)],
+                python_child(_CHILD),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # decoders print what they think of a file

@@ -29,6 +29,9 @@ _FURTHEST_NS = 2**63 * 10**9
 #: Bytes of a row: of the shortest path, and at most.
 _LEAST_BYTES, _LONGEST_LINE = 76, 12 * LONGEST_PATH + 256
 
+# Rows that were read last, which are kept: some MB of each table.
+_RECENT = 4096
+
 
 class FileRecord(NamedTuple):
     """A file as it was when it was indexed. `path` is relative to the root, with forward slashes."""
@@ -64,12 +67,21 @@ class FileTable:
         self._data = DataFile(directory, entry)
         self._rows = rows
         self._newlines: npt.NDArray[np.int64] | None = None
+        self._recent: dict[int, FileRecord] = {}
         size = self._data.size
         if size < _LEAST_BYTES * rows or self._data.read(0, 2) != b"[\n" or self._data.read(size - 3, 3) != b"\n]\n":
             raise self._damaged(f"it should hold {rows} rows")
 
     def record(self, row: int) -> FileRecord:
-        """Return the record of one row."""
+        """Return the record of one row: a search asks for those of its matches several times."""
+        if (found := self._recent.get(row)) is not None:
+            return found
+        if len(self._recent) >= _RECENT:
+            self._recent.clear()
+        found = self._recent[row] = self._read(row)
+        return found
+
+    def _read(self, row: int) -> FileRecord:
         ends = self._line_ends()
         start, stop = int(ends[row]) + 1, int(ends[row + 1])
         if stop - start > _LONGEST_LINE:

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +16,7 @@ from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 from cbir.indexing.watch import keep_fresh, require
 from cbir.utils import stopping
-
-# The child imports from where its parent does, as in `images.isolated`.
-_CHILD = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from cbir.indexing.watched import main; main(sys.argv[2])"
+from cbir.utils.python_child import calling, python_child
 
 # Seconds in which a child ends by itself.
 _PATIENCE = 2.0
@@ -66,7 +63,7 @@ def main(directory: str) -> None:
 
 def _start(directory: Path) -> subprocess.Popen[bytes]:
     child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, "\n".join(sys.path), str(directory.absolute())],
+        python_child(calling("cbir.indexing.watched"), str(directory.absolute())),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]
 
-#: The least probability with which the network takes a picture for what its tag says: that of `cbir tags`.
-LEAST_PROBABILITY = 0.15
-
 # What dates are counted from, and the seconds of a day.
 _EPOCH, _DAY = datetime.date(1970, 1, 1), 86_400
 
@@ -164,7 +161,7 @@ class Filters:
 
     def _tagged(self, tag: str) -> Mask:
         """Return which rows the network takes for what a tag says, or for something below it."""
-        from cbir.words.score import weighted_sums
+        from cbir.words.score import LEAST_PROBABILITY, weighted_sums
         from cbir.words.vocabulary import look_up
 
         word = look_up(tag)
@@ -175,8 +172,3 @@ class Filters:
             )
         classes = self._classes()
         return weighted_sums(word.weights, *classes) >= LEAST_PROBABILITY
-
-
-def _ends(folder: str) -> list[int]:
-    """Return where the names of a folder and of those above it end."""
-    return [place for place, letter in enumerate(folder) if letter == "/"] + [len(folder)]

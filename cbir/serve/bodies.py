@@ -57,11 +57,6 @@ class Filter(_Strict):
     min_percentile: Annotated[float, Field(ge=0, le=100)] | None = None
     min_probability: Annotated[float, Field(ge=0, le=1)] | None = None
 
-    @property
-    def is_of_rows(self) -> bool:
-        """True if it is about pictures themselves, and not about their scores."""
-        return bool(self.folders or self.tags or self.since or self.until)
-
 
 class Search(_Strict):
     """A search by pictures, by judgements of results, by words, or by all of them; without any, all pictures."""

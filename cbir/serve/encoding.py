@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbir.images.safely import read_thumbnail
+from cbir.images.facts import facts_of
 from cbir.images.source import NamedImage
 from cbir.parts.learning import whitening_of_index
 from cbir.search.regions import RegionExtractor
@@ -18,7 +18,7 @@ def encode(index: ServedIndex, ref: Ref, name: str, data: bytes) -> tuple[Floats
     Raises ImageReadError, RegionError, ProblemError.
     """
     state, asked = index.state, asked_of(ref)
-    _, size = read_thumbnail(data, 16, name=name)
+    size = facts_of(data, name).size
     if asked is None:
         return index.collection.encode([NamedImage(data, name)])[0], size
     regions = RegionExtractor(index.collection.engine, lambda: whitening_of_index(state.index, state.backbone))

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from cbir.index.sizes import sizes_of
 from cbir.search.results import Match
 from cbir.serve.states import ServedState
 
@@ -19,10 +20,11 @@ def pictures(state: ServedState, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return what the contract calls a Picture of each row, in order."""
     found = []
     taken = state.taken[list(rows)].tolist()
-    for row, size, seconds in zip(rows, state.sizes(list(rows)), taken, strict=True):
+    sizes = sizes_of(state.index, rows)
+    for row, seconds in zip(rows, taken, strict=True):
         record = state.record(row)
         folder, _, name = record.path.rpartition("/")
-        width, height = size or (None, None)
+        width, height = sizes.get(row, (None, None))
         found.append(
             {
                 "id": state.picture_id(row),

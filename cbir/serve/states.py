@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.collection import Collection, State
-from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 from cbir.index.dates import taken_of
 from cbir.index.files import FileRecord
 from cbir.index.store import Index
@@ -19,11 +18,11 @@ from cbir.search.queries import IndexedQuery
 from cbir.search.searcher import Searcher
 from cbir.serve.names import Names
 from cbir.serve.problems import ProblemError
-from cbir.tags.rules import LEAST_PROBABILITY
 from cbir.tags.tagger import RowTags
 from cbir.utils.vectors import Rows
 from cbir.words.complete import Completion
 from cbir.words.of_index import classes_of
+from cbir.words.score import LEAST_PROBABILITY
 
 # Hexadecimal digits of a SHA-256 by which contents are looked for first.
 _PREFIX = 16
@@ -98,12 +97,6 @@ class ServedState:
         record = self.index.record(row)
         path = self.index.root / record.path
         return IndexedQuery(path, str(path), record.sha256, self.index.features([row])[0])
-
-    def sizes(self, rows: list[int]) -> list[tuple[int, int] | None]:
-        """Return the width and height of rows' pictures, upright, in pixels; None where they are not known."""
-        records = self.index.stored(THUMBNAILS, rows)
-        pairs = zip(records["width"][:, 0].tolist(), records["height"][:, 0].tolist(), strict=True)
-        return [pair if known else None for pair, known in zip(pairs, are_known(records).tolist(), strict=True)]
 
     def record(self, row: int) -> FileRecord:
         """Return the file of a row."""

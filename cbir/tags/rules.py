@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbir.words.score import LEAST_PROBABILITY
 from cbir.words.tag import Tag
 from cbir.words.wordnet import wordnet
 
 Integers = npt.NDArray[np.integer[Any]]
 Reals = npt.NDArray[np.floating[Any]]
 
-#: Tags of a picture, their least probability, and the largest share of all classes that a tag may stand for.
-MOST_TAGS, LEAST_PROBABILITY, MAX_GENERAL = 5, 0.15, 0.4
+#: Tags of a picture, and the largest share of all classes that a tag may stand for.
+MOST_TAGS, MAX_GENERAL = 5, 0.4
 
 _CLASSES = 1000
 

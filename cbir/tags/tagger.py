@@ -18,8 +18,9 @@ from cbir.images.source import ImageSource, NamedImage, name_of
 from cbir.index.columns.classes import CLASSES, unpack
 from cbir.index.datafile import how_to_repair
 from cbir.index.store import Index
-from cbir.tags.rules import LEAST_PROBABILITY, MAX_GENERAL, MOST_TAGS, tags
+from cbir.tags.rules import MAX_GENERAL, MOST_TAGS, tags
 from cbir.words.of_index import classes_of
+from cbir.words.score import LEAST_PROBABILITY
 from cbir.words.tag import Tag
 
 if TYPE_CHECKING:

@@ -21,6 +21,9 @@ from cbir.words.wordnet import wordnet
 Integers = npt.NDArray[np.integer[Any]]
 Reals = npt.NDArray[np.floating[Any]]
 
+#: The probability from which a picture counts as one that shows a word: for tags, filters by tags, and completion.
+LEAST_PROBABILITY = 0.15
+
 # The share of each class in a collection is estimated from this many rows.
 _SAMPLE = 10_000
 

@@ -16,6 +16,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import cbir
+from cbir.index.home import index_directory
+from cbir.serve.app import make_app
 from cbir.serve.service import Service
 
 API = "/api/v1/indexes/photos"
@@ -151,6 +153,13 @@ def test_nothing_outside_the_root_is_served(client: TestClient, root: Path, tmp_
     Path(picture["path"]).symlink_to(secret)
     for what in ("original", "thumbnail", "view"):
         problem(client.get(f"{API}/pictures/{picture['id']}/{what}"), 403, "outside")
+
+
+def test_damaged_sizes_are_told_as_unknown(root: Path) -> None:
+    (damaged,) = index_directory("photos").glob("thumbnails-*.npy")
+    damaged.write_bytes(b"no column")
+    with TestClient(make_app(Service.open(["photos"])), base_url="http://127.0.0.1:8580") as client:
+        assert [match["picture"]["width"] for match in search(client)["matches"]] == [None] * 9
 
 
 def test_no_file_but_a_picture_is_served(client: TestClient) -> None:
