@@ -13,7 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.serve.browser import DESK, PHONE, launched, opened, serving, until
+from tests.helpers.chromium import launched
+from tests.serve.browser import DESK, PHONE, opened, serving, until
 
 CHECKOUT = Path(__file__).parents[1]
 IMAGES = CHECKOUT / "docs/images"

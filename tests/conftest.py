@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,3 +141,12 @@ def bundled() -> Backbone:
 def extractor(bundled: Backbone) -> Extractor:
     """An extractor of the bundled backbone; converting its network costs the first test that uses it a few seconds."""
     return Extractor(bundled)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, started for the tests of one file."""
+    from tests.helpers.chromium import launched
+
+    with launched() as one:
+        yield one

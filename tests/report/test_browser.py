@@ -6,7 +6,6 @@ The browser is the system's (Debian's package `chromium`, say): nothing is downl
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +20,14 @@ from cbir.cli.render.segment_report import SegmentPage
 from cbir.segment.describe import describe_segments
 from cbir.segment.segmentation import Segmentation
 from cbir.utils.vectors import l2_normalize
+from tests.helpers.chromium import needs_chromium
 from tests.helpers.feature_index import make_index
 from tests.helpers.photo_index import index_photos
 from tests.report.test_page import HOSTILE
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this system")
+pytestmark = needs_chromium
 
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 850}
 PAGES = ("search", "evaluate", "segment")
@@ -59,16 +57,6 @@ CONTRASTS = """() => {
   }
   return found;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    # Chromium's own sandbox does not work for root, as which tests run in many a container
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 PHONE, TABLET, DESK = (
     {"width": 360, "height": 740},
@@ -41,19 +37,6 @@ def serving(*arguments: str) -> Iterator[str]:
         process.terminate()
         process.wait(10)
         process.stdout.close()
-
-
-@contextmanager
-def launched() -> Iterator[Any]:
-    """Start Chromium, the system's: nothing is downloaded for it."""
-    from playwright.sync_api import sync_playwright
-
-    # Chromium's own sandbox does not work for root, as which tests run in many a container
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
 
 
 @contextmanager

@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from cbir.cli import cli
-from tests.serve.browser import CHROMIUM, DESK, PHONE, TABLET, launched, opened, ranks, serving, until
+from tests.helpers.chromium import needs_chromium
+from tests.serve.browser import DESK, PHONE, TABLET, opened, ranks, serving, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -25,16 +26,8 @@ CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "cbir/serve/page"
 MODULES = sorted(PAGE.glob("*.js"))
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this system")
-
 FIRST = "#wall .card >> nth=0"
 SHOWN = "document.querySelectorAll('#wall .card').length > 3"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

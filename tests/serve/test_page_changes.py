@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,13 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from cbir.cli import cli
+from tests.helpers.chromium import needs_chromium
 from tests.report.test_page import HOSTILE
-from tests.serve.browser import CHROMIUM, DESK, PHONE, launched, opened, ranks, serving, until
+from tests.serve.browser import DESK, PHONE, opened, ranks, serving, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this system")
+pytestmark = needs_chromium
 
 SHOWN = "document.querySelectorAll('#wall .card').length > 2"
 
@@ -42,12 +43,6 @@ MORE_NAMES = [
     "𝕬𝖇𝖈﷽﷽﷽.jpg",
     "constructor.jpg",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as one:
-        yield one
 
 
 def indexed(root: Path, directory: Path) -> None:

@@ -13,23 +13,18 @@ from click.testing import CliRunner
 
 from cbir.cli import cli
 from cbir.utils.vectors import l2_normalize
+from tests.helpers.chromium import needs_chromium
 from tests.helpers.feature_index import make_index
-from tests.serve.browser import CHROMIUM, PHONE, launched, opened, serving, until
+from tests.serve.browser import PHONE, opened, serving, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this system")
+pytestmark = needs_chromium
 
 CHECKOUT = Path(__file__).parents[2]
 SHOWN = "document.querySelectorAll('#wall .card').length > 2"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
