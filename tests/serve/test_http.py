@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import io
 import json
 import os
@@ -237,6 +238,8 @@ def test_photos_have_dates(client: TestClient, root: Path) -> None:
         "known": 3,
         "by_year": [{"year": 2019, "pictures": 1}, {"year": 2021, "pictures": 2}],
     }
+    changed = int(os.stat(root / "img_006.jpg").st_mtime)
+    assert datetime.datetime.fromisoformat(record["changed"].replace("Z", "+00:00")).timestamp() == changed
     (root / "img_006.jpg").unlink()
     gone = client.get(f"{API}/pictures/{found[0]['id']}").json()
     assert (gone["camera"], gone["format"]) == (None, None)

@@ -63,7 +63,7 @@ logger = logging.getLogger("cbir")
     "--tagged", "tags", multiple=True, metavar="WORD", help="Only pictures with this tag, or one below. Repeatable."
 )
 @click.option("--since", callback=values.day, metavar="DATE", help="Only photos taken on this day, or later.")
-@click.option("--until", callback=values.day, metavar="DATE", help="Only photos taken on this day, or before.")
+@click.option("--until", callback=values.last_day, metavar="DATE", help="Only photos taken on this day, or before.")
 @click.option("--no-rerank", is_flag=True, help="Plain order: by cosine, or by a word's probability.")
 @click.option("--self", "include_self", is_flag=True, help="Keep the query's own files among its matches.")
 @click.option("--together", is_flag=True, help="One query from all pictures that are named, and one result.")

@@ -66,7 +66,19 @@ def strength(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 
 def day(ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:
-    """`2024-05-17`, or a month or year: its first day, for `--until` its last; None where the option was not given."""
+    """`2024-05-17`, or the first day of a month or year; None where the option was not given."""
+    found = _days(value)
+    return found and found[0]
+
+
+def last_day(ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:
+    """`2024-05-17`, or the last day of a month or year; None where the option was not given."""
+    found = _days(value)
+    return found and found[1]
+
+
+def _days(value: str | None) -> tuple[date, date] | None:
+    """Return the first and the last day of what was typed."""
     if value is None:
         return None
     typed = value.strip()
@@ -74,11 +86,9 @@ def day(ctx: click.Context, param: click.Parameter, value: str | None) -> date |
     try:
         if [len(part) for part in parts] not in ([4], [4, 2], [4, 2, 2]) or not typed.replace("-", "").isdecimal():
             raise ValueError(typed)
-        year, month, number = (int(part) for part in (*parts, "1", "1")[:3])
-        if len(parts) < 3 and param.name == "until":
-            month = month if len(parts) == 2 else 12
-            number = monthrange(year, month)[1]
-        return date(year, month, number)
+        first = date(*(int(part) for part in (*parts, "1", "1")[:3]))
+        month = first.month if len(parts) > 1 else 12
+        return first, first if len(parts) == 3 else date(first.year, month, monthrange(first.year, month)[1])
     except ValueError:  # also of a month 13
         raise click.BadParameter(f"{shortened(value)} is no date such as 2024-05-17, 2024-05 or 2024.") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ from cbir.serve.ranges import asked_range
 from cbir.serve.records import json_response, pictures
 from cbir.serve.routes.common import PROBLEMS, AnIndex, AService
 from cbir.serve.states import ServedState
+from cbir.utils.moments import moment
 
 router = APIRouter(tags=["pictures"], responses=PROBLEMS)
 
@@ -127,7 +127,7 @@ def _record(state: ServedState, row: int) -> Response:
     found: dict[str, Any] = pictures(state, [row])[0]
     tags = state.tags.of([row])[0]
     facts = _facts(state, record.path)
-    found |= {"bytes": record.size, "changed": _moment(record.mtime_ns)}
+    found |= {"bytes": record.size, "changed": moment(record.mtime_ns // 10**9)}
     found |= {"camera": facts and (facts.camera or None), "format": facts and facts.format}
     found["tags"] = None if tags is None else [tag.to_dict() for tag in tags]
     return json_response(found)
@@ -138,13 +138,6 @@ def _facts(state: ServedState, path: str) -> Facts | None:
     try:
         return facts_of(read_picture(state.index.root, path), path)
     except (ProblemError, CbirError, OSError):
-        return None
-
-
-def _moment(nanoseconds: int) -> str | None:
-    try:
-        return datetime.datetime.fromtimestamp(nanoseconds / 1e9).astimezone().isoformat(timespec="seconds")
-    except (OverflowError, OSError, ValueError):  # as only a stranger's index has it
         return None
 
 
