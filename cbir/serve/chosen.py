@@ -8,9 +8,7 @@ import datetime
 import io
 import json
 import os
-import re
 import time
-import unicodedata
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,18 +24,17 @@ from cbir.serve.records import pictures
 from cbir.serve.service import ServedIndex
 from cbir.serve.states import ServedState
 from cbir.serve.thumbnails import Thumbnails
+from cbir.utils.links import safe_names
 from cbir.utils.printable import printable
 
 # Bytes of an archive, and those that are read at a time.
 _MOST_BYTES, _PART = 2_000_000_000, 1 << 18
 
+# The file of an archive that tells what is missing.
+_LEFT_OUT = "left-out.txt"
+
 # Pixels of a picture on a sheet, one of the sizes of thumbnails.
 _SIDE = 256
-
-# Letters that some file system or shell takes for something else, and names that Windows does.
-_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-_LONGEST = 180  # bytes of a name, to which a number may be added
 
 
 @dataclass
@@ -157,8 +154,9 @@ class Chosen:
     def _zipped(self) -> Iterator[bytes]:
         sink = _Sink()
         left_out = list(self.left_out)
+        names = safe_names((path.name for path in self.paths), taken=[_LEFT_OUT])
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-            for name, (state, row) in zip(safe_names(path.name for path in self.paths), self.found, strict=True):
+            for name, (state, row) in zip(names, self.found, strict=True):
                 record = state.record(row)
                 try:
                     opened = open_picture(state.index.root, record.path)
@@ -176,24 +174,8 @@ class Chosen:
                         yield sink.taken()
             if left_out:
                 text = "".join(f"{name}: {printable(reason)}\n" for name, reason in left_out)
-                archive.writestr(_entry("left-out.txt", time.time_ns()), text.encode("utf-8"))
+                archive.writestr(_entry(_LEFT_OUT, time.time_ns()), text.encode("utf-8"))
         yield sink.taken()
-
-
-def safe_names(names: Iterator[str]) -> Iterator[str]:
-    """Yield names of files for the given ones that are safe on every system, and all different there."""
-    taken = {"left-out.txt"}
-    for name in names:
-        stem, ending = os.path.splitext(_UNSAFE.sub("_", unicodedata.normalize("NFC", name)).strip(" ."))
-        ending = ending.rstrip(" .")[:20]
-        if not stem or _RESERVED.match(stem) or stem.startswith("-"):
-            stem = f"_{stem}"
-        stem = stem.encode("utf-8")[: _LONGEST - len(ending.encode("utf-8"))].decode("utf-8", errors="ignore")
-        number = 1
-        while (safe := f"{stem}{'' if number == 1 else f'-{number}'}{ending}").casefold() in taken:
-            number += 1
-        taken.add(safe.casefold())
-        yield safe
 
 
 def _new_folder(folder: Path) -> Path:

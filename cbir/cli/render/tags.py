@@ -50,11 +50,13 @@ class SidecarWriter:
         """Write the sidecar of a picture; what a record tells of it, None where the picture has no place for one."""
         if tagged.path is None or tagged.tags is None:
             return None
+        from cbir.images.formats.first_bytes import is_picture_below
+
         path = self._sidecars.path_of(tagged.path)
         if not os.path.exists(tagged.path):  # an index may know pictures that are gone
             self._note("gone", tagged.path, "the picture is not there any more")
             return None
-        if self._root is not None and not _is_picture_below(self._root, tagged.path):
+        if self._root is not None and not is_picture_below(self._root, tagged.path):
             self._note("no picture", tagged.path, "it is no picture")
             return None
         try:
@@ -159,17 +161,6 @@ class TagWriter:
                 for rank, tag in enumerate(tags, start=1)
             ]
             output.write_separated(rows, tabs=self._format == "tsv")
-
-
-def _is_picture_below(root: str, path: Path) -> bool:
-    """Tell whether a file is a picture, and its folder really below `root`: a scan follows no links to folders."""
-    from cbir.images.formats.first_bytes import is_picture_file
-
-    folder = os.path.realpath(path.parent)
-    try:
-        return os.path.commonpath([root, folder]) == root and is_picture_file(path)
-    except (OSError, ValueError):  # ValueError: another drive
-        return False
 
 
 def _record(tagged: Tagged, sidecar: dict[str, Any] | None) -> dict[str, Any]:

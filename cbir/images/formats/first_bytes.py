@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cbir.utils.opening import open_regular
@@ -50,6 +51,15 @@ def is_picture_file(path: Path) -> bool:
     with open_regular(path) as file:
         head = file.read(HEAD_BYTES)
     return is_pictures(head) or _is_what_it_is_called(path, head)
+
+
+def is_picture_below(root: str, path: Path) -> bool:
+    """Tell whether a file is a picture, and its folder really below `root`: a scan follows no links to folders."""
+    folder = os.path.realpath(path.parent)
+    try:
+        return os.path.commonpath([root, folder]) == root and is_picture_file(path)
+    except (OSError, ValueError):  # ValueError: another drive
+        return False
 
 
 def _is_what_it_is_called(path: Path, head: bytes) -> bool:
