@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import functools
 import io
-import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.backbone import Backbone
+from cbir.index.arrays import pack_arrays, unpack_arrays
 from cbir.index.columns.parts import NUMBERS
-from cbir.index.rowfile import npy_header
 from cbir.parts.reader import Means
 from cbir.utils.vectors import Floats, l2_normalize
 
@@ -106,35 +103,15 @@ class Whitening:
 
     def to_bytes(self) -> bytes:
         """Return an .npz file, the same each time."""
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = dict(self.arrays())
-        np.savez(buffer, **arrays)
-        return buffer.getvalue()
+        return pack_arrays(self.arrays())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Whitening:
         """Read what `to_bytes` made; ValueError where it is something else."""
         try:
-            with zipfile.ZipFile(io.BytesIO(data)) as content:
-                members = {member.filename.removesuffix(".npy"): member for member in content.infolist()}
-                # as they are stored, so that none is larger than the file, whatever it says of itself
-                if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
-                    raise ValueError("its arrays are compressed")
-                return cls.from_arrays({name: _array(content.read(member)) for name, member in members.items()})
-        except (KeyError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"it is no whitening ({error})") from error
-
-
-def _array(content: bytes) -> npt.NDArray[np.floating]:
-    """Read the numbers of an `.npy` file; ValueError where it has none of 16 or 32 bits, or another number of them."""
-    header = npy_header(content)
-    if header is None or header[1] not in (b"'<f2'", b"'<f4'"):
-        raise ValueError("an array of it is none of numbers")
-    shape, described, start = header
-    dtype: np.dtype[np.floating] = np.dtype(described.strip(b"'").decode("ascii"))
-    if len(content) != start + math.prod(shape) * dtype.itemsize:
-        raise ValueError("an array of it has another length than it says")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+            return cls.from_arrays(unpack_arrays(data, ("<f2", "<f4")))
+        except KeyError as error:
+            raise ValueError(f"it is no whitening (it has no {error})") from error
 
 
 class Learner:
