@@ -22,11 +22,12 @@ class DataFile:
     Read and not mapped into memory: mapped pages count as the process's own as long as there is room, and one that
     another program has cut off would end the process. The file stays open, so it can be read after a writer that
     merges blocks has removed it. IndexDamagedError where it is another than it should be, or cannot be read; links are
-    refused, since what they lead to is not the index's.
+    refused, since what they lead to is not the index's. Errors end in the `remedy`.
     """
 
-    def __init__(self, directory: Path, entry: FileEntry) -> None:
+    def __init__(self, directory: Path, entry: FileEntry, remedy: str | None = None) -> None:
         self.path = directory / entry.name
+        self._remedy = remedy or how_to_repair(directory)
         self.size = entry.bytes
         try:
             with open_regular(self.path, follow=False) as file:
@@ -73,12 +74,20 @@ class DataFile:
 
     def damaged(self, problem: str) -> IndexDamagedError:
         """Return the error that says what is wrong with the file."""
-        return IndexDamagedError(f"{self.path} {problem}. {how_to_repair(self.path.parent)}")
+        return IndexDamagedError(f"{self.path} {problem}. {self._remedy}")
 
 
 def how_to_repair(directory: Path) -> str:
     """Say how to mend a damaged data file: only its block's pictures have to be read again."""
     return f"`cbir index --index {directory} --repair` reads its pictures again."
+
+
+def how_to_replace(directory: Path, notion: str) -> str:
+    """Say how to mend a damaged file of a notion, whose labels are nowhere else."""
+    return (
+        f"Searches without the notion {notion} go on. Put the file back from a copy, or learn it anew with "
+        f"`cbir learn`; `cbir index --index {directory} --repair` takes it out."
+    )
 
 
 def of_doubles(directory: Path, count: int) -> str:

@@ -16,6 +16,9 @@ ANNOY = "annoy"
 #: The kind of the candidates among windows (`cbir.index.ann.lists`).
 LISTS = "lists"
 
+#: An index has so many notions at most, whose names have so many letters.
+MOST_NOTIONS, LONGEST_NOTION_NAME = 100, 64
+
 # Whatever else `meta.json` may name is refused, so that it cannot lead out of the directory.
 _FILE_NAME = re.compile(r"([a-z][a-z0-9_]*)-([0-9]{6,})\.(npy|npz|json|ann)")
 
@@ -63,6 +66,30 @@ class ColumnEntry(FileEntry):
         """Read an entry of a block of so many rows; ValueError, TypeError or KeyError where it is none."""
         entry, missing = FileEntry.from_json(record, column), record.get("missing")
         return cls(entry.name, entry.bytes, entry.sha256, None if missing is None else ranges(missing, rows))
+
+
+@dataclass(frozen=True)
+class NotionEntry:
+    """A notion of the index by its name, and its file (`cbir.notions.store`)."""
+
+    name: str
+    file: FileEntry
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> NotionEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        if not is_notion_name(name := text(record["name"], LONGEST_NAME)):
+            raise ValueError(f"not the name of a notion: {reprlib.repr(name)}")
+        return cls(name, FileEntry.from_json(record["file"], "notion"))
+
+
+def is_notion_name(name: str) -> bool:
+    """Tell whether a notion may be called so: one to 64 letters, digits, `-`, `_`, `.` and spaces within.
+
+    It can then stand in a shell, a file's name and an address as it is.
+    """
+    fits = 0 < len(name) <= LONGEST_NOTION_NAME and name == name.strip(" .") and not name.startswith("-")
+    return fits and all(letter.isalnum() or letter in "-_. " for letter in name)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cbir.index.ann.registry import file_beginnings, read_entry, read_lists_entr
 from cbir.index.columns.column import Column
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns, content_columns
-from cbir.index.entries import CandidatesEntry, ColumnEntry, FileEntry, beginning_of
+from cbir.index.entries import MOST_NOTIONS, CandidatesEntry, ColumnEntry, FileEntry, NotionEntry, beginning_of
 from cbir.index.home import META as META
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.values import (
@@ -35,7 +35,7 @@ from cbir.utils.opening import read_regular
 FORMAT, FORMAT_OF_SEVERAL = 1, 2
 
 # What names of data files begin with, beside those of columns and of candidates.
-_BEGINNINGS = frozenset(("features", "files", "whitening", "refused"))
+_BEGINNINGS = frozenset(("features", "files", "whitening", "refused", "notion"))
 
 # `meta.json` of seven million pictures, of which every fourth has gone, is as large; as many blocks as an index of a
 # billion billion pictures would have; numbers that a writer may have passed over since the last file that is there.
@@ -145,9 +145,9 @@ class Meta:
     again, so that a reader of an older state cannot mistake a file. `complete` is false between the commits of a
     run that has not come to its end. `ignore_case` is how `exclude` is meant; `mounts` are the folders below the
     root in which another file system began. `cosines` tells how alike the rows are, where that was sampled. `parts` is
-    None where nobody wanted any, `refused` where all could be taken. `precisions` are those that its features were
-    computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older cbir), as far as that was noted.
-    None where nobody wanted any; `part_lists` has its windows where they are many; `refused` where all could be taken.
+    None where nobody wanted any; `part_lists` has its windows where they are many; `refused` is None where all could be
+    taken. `precisions` are those that its features were computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older
+    cbir), as far as that was noted. `notions` are what users taught it.
     """
 
     model: dict[str, Any]
@@ -167,6 +167,7 @@ class Meta:
     refused: RefusedEntry | None = None
     precisions: tuple[str, ...] = ()
     part_lists: CandidatesEntry | None = None
+    notions: tuple[NotionEntry, ...] = ()
     format: int = field(default=FORMAT)
 
     @property
@@ -190,7 +191,7 @@ class Meta:
             entries.append(self.parts.file)
         if self.refused:
             entries.append(self.refused.file)
-        return entries
+        return entries + [notion.file for notion in self.notions]
 
     def dump(self) -> str:
         """Return the text of `meta.json`, with a checksum of itself."""
@@ -200,6 +201,8 @@ class Meta:
             record["part_lists"] = self.part_lists.to_json()
         if self.parts is not None and self.parts.proposer is None:
             del record["parts"]["proposer"]
+        if not self.notions:
+            del record["notions"]
         record["blocks"] = [block.to_json() for block in self.blocks]
         record["shortlist"] = self.candidates and self.candidates.to_json()
         return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
@@ -272,11 +275,14 @@ def _parse(record: dict[str, Any]) -> Meta:
         precisions=tuple(dict.fromkeys(map(_precision, sequence(record.get("precisions", ()), 100)))),
         format=record["format"],
         part_lists=None if lists is None else read_lists_entry(lists),
+        notions=tuple(map(NotionEntry.from_json, sequence(record.get("notions", ()), MOST_NOTIONS))),
     )
     if meta.candidates and meta.candidates.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")
     if meta.part_lists and meta.part_lists.rows > meta.rows:
         raise ValueError("the lists of windows have more rows than the blocks")
+    if len({notion.name for notion in meta.notions}) < len(meta.notions):
+        raise ValueError("it names a notion twice")
     files = meta.files()
     if len({entry.name for entry in files}) < len(files):
         raise ValueError("it names a data file twice")

@@ -9,7 +9,7 @@ from cbir.index import refused
 from cbir.index.columns.column import ColumnReader
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns
-from cbir.index.datafile import DataFile, of_doubles
+from cbir.index.datafile import DataFile, how_to_repair, how_to_replace, of_doubles
 from cbir.index.entries import FileEntry
 from cbir.index.format import BlockEntry, Meta, PartsEntry
 from cbir.index.store import Index
@@ -28,9 +28,12 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
         index.part_lists()
     except CbirError as error:
         problems.append(str(error))
+    opened = [(notion.file, how_to_replace(index.directory, notion.name)) for notion in index.meta.notions]
     if index.meta.parts is not None and index.meta.parts.file is not None:
+        opened.append((index.meta.parts.file, how_to_repair(index.directory)))
+    for entry, remedy in opened:
         try:
-            DataFile(index.directory, index.meta.parts.file)
+            DataFile(index.directory, entry, remedy)
         except CbirError as error:
             problems.append(str(error))
     if index.meta.refused is not None:
@@ -60,8 +63,8 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     """`meta` without the blocks that are not what was written, and what is wrong with those.
 
     Rows after a dropped block get other numbers, so the candidates go with it. The pictures of dropped blocks
-    count as new in the next run. Of blocks of which only a column's file is damaged, only this goes. Nothing is
-    written.
+    count as new in the next run. Of blocks of which only a column's file is damaged, only this goes. Damaged
+    notions go too. Nothing is written.
     """
     problems: list[str] = []
     kept: list[BlockEntry] = []
@@ -75,6 +78,11 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
             kept.append(block)
     if problems:
         meta = meta.but(blocks=tuple(kept), candidates=None, part_lists=None, complete=False)
+    # only here, and not in every run: what a user taught it cannot be read again from pictures
+    for notion in meta.notions:
+        if problem := _mismatch(directory, notion.file):
+            problems.append(problem)
+            meta = meta.but(notions=tuple(one for one in meta.notions if one is not notion))
     sound, damaged_files = without_damaged_columns(directory, meta, verify=True)
     return sound, problems + damaged_files
 

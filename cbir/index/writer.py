@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import IndexDamagedError, IndexWriteError, reason_of
+from cbir.errors import CbirError, IndexDamagedError, IndexWriteError, reason_of
 from cbir.index import rewrite, similarity
 from cbir.index.ann import base as ann
 from cbir.index.columns.column import Column, Records, mask_of, ranges_of
+from cbir.index.entries import MOST_NOTIONS, NotionEntry
 from cbir.index.files import FileRecord
 from cbir.index.format import META, BlockEntry, Meta, PartsEntry, RefusedEntry, is_writers
 from cbir.index.lock import now
@@ -132,6 +133,19 @@ class Writer:
             file = self._new.write(f"whitening-{self.meta.next_number:06}.npz", [content])
             self._new.forget()  # a commit that fails later must leave it there for the next
         return PartsEntry(file.sha256, file, pictures)
+
+    def keep_notion(self, name: str, content: bytes) -> None:
+        """Commit a notion's file, in place of one of the same name. CbirError where the index has too many."""
+        others = tuple(notion for notion in self.meta.notions if notion.name != name)
+        if len(others) >= MOST_NOTIONS:
+            raise CbirError(
+                f"The index {self.directory.name} has {MOST_NOTIONS} notions, and cannot have more: "
+                "`cbir learn --forget NAME` takes one away."
+            )
+        with self._guarded():
+            number = self.meta.next_number
+            entry = NotionEntry(name, self._new.write(f"notion-{number:06}.npz", [content]))
+            self._replace(self.meta.but(notions=(*others, entry), next_number=number + 1, updated=now()))
 
     def keep_refused(self, refused: Iterable[Refused], readers: str) -> None:
         """Remember, from the next commit on, what the index could not take, and what tried to read it."""

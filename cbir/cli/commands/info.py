@@ -59,6 +59,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
     from cbir.index.columns.registry import content_groups
     from cbir.index.store import Index
     from cbir.index.verify import find_problems
+    from cbir.notions.store import notions_of
 
     try:
         index = Index.open(directory)
@@ -68,6 +69,8 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         return {"index": directory.name, "directory": str(directory.absolute()), "problems": [str(error)]}
     meta = index.meta
     candidates = meta.candidates
+    notions, damaged = notions_of(index)
+    problems = find_problems(index, verify=verify)
     return {
         "index": directory.name,
         "directory": str(directory.absolute()),
@@ -98,8 +101,9 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         else {key: value for key, value in meta.part_lists.to_json().items() if key not in meta.part_lists.files},
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
         **{group[0].name: _coverage(index, group) for group in content_groups()},
+        "notions": [asdict(notion) for notion in notions],
         "verified": verify,
-        "problems": find_problems(index, verify=verify),
+        "problems": problems + [problem for problem in damaged if problem not in problems],
     }
 
 
@@ -127,6 +131,7 @@ def _print(record: dict[str, Any]) -> None:
             ("cosines", _cosines(record["cosines"])),
             *((group[0].name, _covered(record, group[0])) for group in content_groups()),
             *([("part lists", _candidates(record["part_lists"]))] if record["part_lists"] else []),
+            *([("notions", _notions(record["notions"]))] if record["notions"] else []),
             ("exclude", _excluded(record)),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
@@ -235,6 +240,17 @@ def _candidates(record: dict[str, Any] | None) -> str:
     settings = [f"{key} {value:,}" for key, value in record.items() if key not in ("rows", "recall", "kind")]
     kind = [f"by {record['kind']}"] if "kind" in record else []
     return ", ".join([f"{record['rows']:,} rows", *kind, *settings, f"recall at 10 {record['recall']:.3f}"])
+
+
+def _notions(records: list[dict[str, Any]]) -> str:
+    """Name the notions of an index, and those that are weak or stale as such."""
+    told = []
+    for record in records:
+        count = len(record["classes"])
+        of = "pairs" if record["kind"] == "pairs" else f"{count:,} class{'es' * (count != 1)}"
+        state = "stale" if record["stale"] else "weak" * (record["verdict"] == "weak")
+        told.append(f"{record['name']} ({of} by {record['labels']:,} labels{', ' * bool(state)}{state})")
+    return "; ".join(told)
 
 
 def _cosines(record: dict[str, Any] | None) -> str:

@@ -1,0 +1,1 @@
+"""Learning a notion from labels: labelled folders, lists, pairs and marks."""

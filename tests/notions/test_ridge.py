@@ -1,0 +1,87 @@
+"""The regression against what defines it: normal equations, and really leaving rows out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cbir.notions.decide import auc, kappa, verdict
+from cbir.notions.ridge import RIDGE, UNLABELLED, fit
+from cbir.utils.vectors import l2_normalize
+
+
+def problem(rows: int, dimension: int, unlabelled: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labelled rows around three centres, their one-hot targets, and rows around others."""
+    random = np.random.default_rng(3)
+    centres = random.normal(0, 1, (3, dimension))
+    classes = np.arange(rows) % 3
+    labelled = l2_normalize((centres[classes] + random.normal(0, 1, (rows, dimension))).astype(np.float32))
+    others = l2_normalize(random.normal(0, 1, (unlabelled, dimension)).astype(np.float32))
+    return labelled, np.eye(3, dtype=np.float32)[classes], others
+
+
+def slow(labelled: np.ndarray, targets: np.ndarray, others: np.ndarray, without: int | None = None) -> np.ndarray:
+    """Weights by the normal equations in float64; without one row, of labelled and others together, if asked."""
+    rows = np.concatenate([labelled, others]).astype(np.float64)
+    wanted = np.concatenate([targets, np.zeros((len(others), targets.shape[1]))])
+    weights = np.concatenate([np.ones(len(labelled)), np.full(len(others), UNLABELLED * len(labelled) / len(others))])
+    if without is not None:
+        weights[without] = 0
+    gram = (rows * weights[:, None]).T @ rows
+    gram[np.diag_indices_from(gram)] += RIDGE * (labelled**2).sum(axis=1).mean()
+    return np.linalg.solve(gram, (rows * weights[:, None]).T @ wanted)
+
+
+@pytest.mark.parametrize(("rows", "dimension"), [(30, 120), (90, 40)], ids=["dual", "primal"])
+def test_both_ways_solve_the_normal_equations_and_leave_rows_out(rows: int, dimension: int) -> None:
+    labelled, targets, others = problem(rows, dimension, 25)
+    found = fit(labelled, targets, others)
+    assert np.allclose(found.weights, slow(labelled, targets, others), atol=1e-4)
+    for row in (0, 7, rows - 1):
+        expected = labelled[row] @ slow(labelled, targets, others, without=row)
+        assert np.allclose(found.left_out[row], expected, atol=1e-4)
+    expected = others[4] @ slow(labelled, targets, others, without=rows + 4)
+    assert np.allclose(found.left_out_unlabelled[4], expected, atol=1e-4)
+
+
+def test_scores_of_labelled_rows_have_length_1_on_the_mean() -> None:
+    found = fit(*problem(60, 80, 40))
+    lengths = np.linalg.norm(found.scale * np.maximum(found.left_out, 0), axis=1)
+    assert np.sqrt((lengths**2).mean()) == pytest.approx(1)
+
+
+def test_one_label_alone_has_a_scale_too() -> None:
+    labelled, _, others = problem(1, 40, 30)
+    found = fit(labelled, np.ones((1, 1), dtype=np.float32), others)
+    assert np.isfinite(found.weights).all()
+    assert 0 < found.scale < 100
+
+
+def test_nothing_unlabelled_is_a_plain_ridge() -> None:
+    labelled, targets, _ = problem(30, 40, 0)
+    found = fit(labelled, targets, np.zeros((0, 40), dtype=np.float32))
+    gram = labelled.T @ labelled + RIDGE * np.eye(40)
+    assert np.allclose(found.weights, np.linalg.solve(gram, labelled.T @ targets), atol=1e-4)
+
+
+def test_kappa_is_0_by_chance_and_1_where_all_is_right() -> None:
+    given = np.repeat([0, 1, 2], [60, 30, 10])
+    assert kappa(given, given) == 1
+    assert kappa(np.zeros_like(given), given) == 0  # the most frequent class for all is no skill
+    assert abs(kappa(np.random.default_rng(1).permutation(given), given)) < 0.15
+    assert kappa(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)) == 0
+    # Cohen's own kind of example: 50 agreements of 70, chance .5
+    assert kappa(np.array([0] * 20 + [1] * 5 + [0] * 10 + [1] * 15), np.array([0] * 25 + [1] * 25)) == pytest.approx(
+        0.4
+    )
+
+
+def test_the_area_under_the_curve_counts_ties_half() -> None:
+    assert auc(np.array([2.0, 3.0]), np.array([0.0, 1.0])) == 1
+    assert auc(np.array([1.0]), np.array([1.0, 1.0])) == 0.5
+    assert auc(np.array([1.0, 0.0]), np.array([0.5])) == 0.5
+    assert auc(np.zeros(0), np.array([0.5])) == 0.5
+
+
+def test_verdicts_follow_from_kappa() -> None:
+    assert [verdict(kappa) for kappa in (0.29, 0.3, 0.59, 0.6)] == [None, "weak", "weak", "applied"]
