@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cbir.index.exact import RowSource
 from cbir.index.quantiles import CosineQuantiles
+from cbir.notions.probability import Certainty
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 #: The weight of a notion's scores beside the feature; a picture whose scores are shorter than the gate is none of its.
@@ -50,7 +51,7 @@ class Notion:
     `mean`, shape (dimension,), is taken off features; `weights` have shape (dimension, classes). `quality` is Cohen's
     kappa of classes told by the others' labels, or how well held-out pairs are told apart (the area under the curve);
     `verdict` follows from it. `model` is the `fingerprint` of the network whose features it was learnt on. `cosines`
-    tells how alike the index's rows are by `vectors`.
+    tells how alike the index's rows are by `vectors`, `certainty` how probable their classes are.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Notion:
     labels: Labels
     cosines: CosineQuantiles | None = None
     created: str = ""
+    certainty: Certainty = field(default_factory=Certainty)
 
     def centred(self, features: Floats) -> Floats:
         """Take the mean off features of length 1, shape (n, dimension), and bring them to length 1 once more."""
@@ -77,6 +79,10 @@ class Notion:
     def scores_of_centred(self, centred: Floats) -> Floats:
         """Return the `scores` of rows that `centred` has made."""
         return np.asarray(np.float32(self.scale) * np.maximum(centred @ self.weights, 0), dtype=np.float32)
+
+    def probabilities(self, features: Floats) -> Floats:
+        """How probable each class is, of features that are of one: shape (n, classes)."""
+        return self.certainty.probabilities(np.float32(self.scale) * (self.centred(features) @ self.weights))
 
     def claims(self, scores: Floats) -> npt.NDArray[np.bool_]:
         """Tell of each row of `scores` whether it is of one of the classes: shape (n,)."""

@@ -24,6 +24,7 @@ from cbir.index.store import Index
 from cbir.index.values import LONGEST_NAME, number, read_json, sequence, sha256, text
 from cbir.index.writer import Writer
 from cbir.notions.notion import KINDS, NONE, VERDICTS, Labels, Notion, fingerprint
+from cbir.notions.probability import Certainty
 from cbir.utils.printable import printable
 
 #: A notion's file at most: of 10,000 classes, or of 100,000 pictures that the index has not.
@@ -147,6 +148,7 @@ def to_bytes(notion: Notion) -> bytes:
         "model": notion.model,
         "cosines": None if notion.cosines is None else asdict(notion.cosines),
         "created": notion.created,
+        "certainty": asdict(notion.certainty),
     }
     return pack_arrays(
         {
@@ -178,9 +180,15 @@ def from_bytes(data: bytes) -> Notion:
         labels=_labels(arrays),
         cosines=None if about["cosines"] is None else CosineQuantiles.from_json(about["cosines"]),
         created=text(about["created"], LONGEST_NAME),
+        certainty=_certainty(about["certainty"]),
     )
     _check(notion)
     return notion
+
+
+def _certainty(record: dict[str, Any]) -> Certainty:
+    none = record["none"]
+    return Certainty(number(record["slope"], 0, _LARGEST), None if none is None else number(none, -_LARGEST, _LARGEST))
 
 
 def _labels(arrays: dict[str, npt.NDArray[Any]]) -> Labels:

@@ -24,6 +24,7 @@ from cbir.index.store import Index
 from cbir.index.verify import find_problems, without_damage
 from cbir.index.writer import Writer
 from cbir.notions.notion import GATE, Labels, LearntRows, Notion, fingerprint
+from cbir.notions.probability import Certainty
 from cbir.notions.store import forget_notion, from_bytes, keep_notion, load_notion, notions_of, to_bytes
 from tests.helpers.feature_index import make_index
 from tests.helpers.notions import make_notion
@@ -63,6 +64,16 @@ def test_scores_are_those_of_the_class_and_its_gate_claims_its_own(index: Index)
     centre = notion.mean[None]
     assert not notion.claims(notion.scores(centre)).any()
     assert (np.linalg.norm(scores, axis=1) >= GATE).all()
+
+
+def test_a_notion_keeps_how_sure_it_is(index: Index) -> None:
+    for certainty in (Certainty(7.5), Certainty(3.0, -0.25)):
+        assert from_bytes(to_bytes(notion_of(index, certainty=certainty))).certainty == certainty
+    features = index.features(range(12))
+    sure, unsure = (notion_of(index, certainty=Certainty(slope)).probabilities(features) for slope in (8.0, 1.0))
+    assert (sure.argmax(axis=1) == np.arange(12) % 3).all()
+    assert np.allclose(sure.sum(axis=1), 1, atol=1e-5)
+    assert (sure.max(axis=1) > unsure.max(axis=1)).all()
 
 
 def test_likeness_is_the_cosine_of_feature_and_scores(index: Index) -> None:
@@ -280,6 +291,9 @@ def test_a_forged_file_is_damage_whatever_stands_in_it(index: Index) -> None:
         with_about(classes=[]),
         with_about(classes=["a", "b\0", "c"]),
         with_about(cosines={"rows": 1}),
+        with_about(certainty={"slope": 1}),
+        with_about(certainty={"slope": -1, "none": None}),
+        with_about(certainty={"slope": 1, "none": "1"}),
         with_about(model="x"),
         {**arrays, "about": np.frombuffer(b"[" * 100_000, np.uint8)},
         {**arrays, "about": np.frombuffer(b'{"name": NaN}', np.uint8)},
