@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 
 from cbir.errors import IndexDamagedError, reason_of
@@ -71,6 +72,25 @@ class DataFile:
             raise self.damaged(f"cannot be read ({reason_of(error)})") from error
         if count < len(into):
             raise self.damaged("ends too early")
+
+    def read_pieces(self, into: memoryview, pieces: Iterable[tuple[int, int, int]]) -> None:
+        """Fill pieces of memory, each from a start to an end, with what is in the file from a place on.
+
+        Of hundreds of pieces, `read_into` for each would take twice the time.
+        """
+        if not hasattr(os, "preadv"):
+            for start, end, position in pieces:
+                self.read_into(into[start:end], position)
+            return
+        read, descriptor = os.preadv, self.descriptor
+        for start, end, position in pieces:
+            piece = into[start:end]
+            try:
+                is_whole = read(descriptor, (piece,), position) == end - start
+            except OSError as error:
+                raise self.damaged(f"cannot be read ({reason_of(error)})") from error
+            if not is_whole:  # a signal, more than the system reads at once, or the file's end
+                self.read_into(piece, position)
 
     def damaged(self, problem: str) -> IndexDamagedError:
         """Return the error that says what is wrong with the file."""

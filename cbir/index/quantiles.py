@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.index.values import number, sequence, whole
 
@@ -28,7 +29,11 @@ class CosineQuantiles:
 
     def percentile(self, cosine: float) -> float:
         """Return the share of random pairs that are less alike than `cosine`, in percent."""
-        return 100 * float(np.interp(cosine, self.random, self.probabilities, left=0.0, right=1.0))
+        return float(self.percentiles(np.array([cosine]))[0])
+
+    def percentiles(self, cosines: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Return the same of some cosines, shape (n,)."""
+        return np.asarray(100 * np.interp(cosines, self.random, self.probabilities, left=0.0, right=1.0))
 
     def cosine(self, percentile: float) -> float:
         """Return the cosine below which so many percent of random pairs are: the reverse of `percentile`."""

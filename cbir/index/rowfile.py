@@ -49,33 +49,31 @@ class RowFile:
         stop = min(stop, len(self))
         rows = np.empty((max(stop - first, 0), self.shape[1]), dtype=self._dtype)
         if rows.size:
-            self._read(_bytes_of(rows), first)
+            self._data.read_into(_bytes_of(rows), self._start + first * self._row_bytes)
         return rows
 
     def take(self, wanted: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return the rows `wanted`, shape (n,), in that order; shape (n, dimension)."""
         rows = np.empty((len(wanted), self.shape[1]), dtype=self._dtype)
         if rows.size:
-            into, length = _bytes_of(rows), self._row_bytes
             # rows that follow each other, such as a folder's, are read at once
             starts = np.flatnonzero(np.diff(wanted, prepend=wanted[0] - 2) != 1)
-            ends = [*starts[1:].tolist(), len(wanted)]
-            for start, end, row in zip(starts.tolist(), ends, wanted[starts].tolist(), strict=True):
-                self._read(into[start * length : end * length], row)
+            places = np.append(starts, len(wanted)) * self._row_bytes
+            positions = self._start + wanted[starts] * self._row_bytes
+            pieces = zip(places[:-1].tolist(), places[1:].tolist(), positions.tolist(), strict=True)
+            self._data.read_pieces(_bytes_of(rows), pieces)
         return rows
 
     def items(self, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return one item of each of `rows`, shape (n,), the one at its place, from 0 to dimension; shape (n,)."""
         found = np.empty(len(rows), dtype=self._dtype)
         if found.size:
-            into, length = _bytes_of(found), self._dtype.itemsize
-            starts = range(0, len(into), length)
-            for start, row, place in zip(starts, rows.tolist(), places.tolist(), strict=True):
-                self._read(into[start : start + length], row, place * length)
+            length = self._dtype.itemsize
+            starts = np.arange(len(rows)) * length
+            positions = self._start + rows * self._row_bytes + places * length
+            pieces = zip(starts.tolist(), (starts + length).tolist(), positions.tolist(), strict=True)
+            self._data.read_pieces(_bytes_of(found), pieces)
         return found
-
-    def _read(self, into: memoryview, row: int, offset: int = 0) -> None:
-        self._data.read_into(into, self._start + row * self._row_bytes + offset)
 
     def damaged(self, problem: str) -> IndexDamagedError:
         """Return the error that says what is wrong with the file."""

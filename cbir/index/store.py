@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +59,7 @@ class Index:
         self._told: set[int] = set()
         #: Damage of features that were read, one sentence a file.
         self.damage: list[str] = []
+        self._contents: tuple[npt.NDArray[np.uint64], Rows] | None = None
         self._candidates: Candidates | None = None
         self._candidates_are_gone = False
         self._part_lists: PartLists | None = None
@@ -90,7 +93,7 @@ class Index:
         """The network that made the features, as a backbone's `to_json` gives it."""
         return self.meta.model
 
-    @property
+    @cached_property
     def root(self) -> Path:
         """The folder that paths are relative to."""
         return Path(self.meta.root)
@@ -136,6 +139,8 @@ class Index:
     def features(self, rows: Sequence[int] | Rows) -> npt.NDArray[np.float32]:
         """Read the features of `rows`, float32, shape (len(rows), dimension)."""
         wanted = np.asarray(rows, dtype=np.int64)
+        if len(self._blocks) == 1:
+            return self._checked(wanted, self._blocks[0].features.take(wanted))
         halves = np.empty((len(wanted), self.meta.dimension), dtype=np.float16)
         for block, chosen, places in self._by_block(wanted):
             halves[chosen] = block.features.take(places)
@@ -243,8 +248,18 @@ class Index:
 
     def record(self, row: int) -> FileRecord:
         """Return the file that a row belongs to."""
-        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        number = bisect_right(self._starts.tolist(), row) - 1
         return self._blocks[number].files.record(row - int(self._starts[number]))
+
+    def files_of(self, rows: Sequence[int]) -> list[FileRecord]:
+        """Return the files that some rows belong to, in their order: much quicker than one by one."""
+        if len(self._blocks) == 1:
+            return self._blocks[0].files.some(rows)
+        wanted = np.asarray(rows, dtype=np.int64)
+        found: dict[int, FileRecord] = {}
+        for block, chosen, places in self._by_block(wanted):
+            found.update(zip(wanted[chosen].tolist(), block.files.some(places.tolist()), strict=True))
+        return [found[row] for row in rows]
 
     def records(self) -> Iterator[tuple[int, FileRecord]]:
         """All rows and their files in order, invalid rows too: their features can still be used again."""
@@ -276,6 +291,19 @@ class Index:
             for row in block.files.find(sha256)
         ]
         return [row for row in found if self.valid[row]]
+
+    def rows_of_content(self, sha256: str) -> list[int]:
+        """Do what `find` does, also by the first 16 digits or more, for many contents: the hashes are read once."""
+        with self._remembering:
+            if self._contents is None:
+                hashes = np.concatenate([np.empty(0, np.uint64), *(block.files.hashes() for block in self._blocks)])
+                rows = np.flatnonzero(self.valid)
+                rows = rows[np.argsort(hashes[rows], kind="stable")]
+                self._contents = hashes[rows], rows
+        hashes, rows = self._contents
+        wanted = np.uint64(int(sha256[:16], 16))
+        first, stop = (int(np.searchsorted(hashes, wanted, side)) for side in ("left", "right"))
+        return [row for row in rows[first:stop].tolist() if self.record(row).sha256.startswith(sha256)]
 
     def candidates(self) -> Candidates | None:
         """Return the finder of candidates among the first rows, or None. Raises IndexDamagedError where it is unsound.

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from cbir.errors import ImageReadError, IndexDamagedError, RegionError
@@ -145,7 +146,6 @@ class QueryPictures:
         self._making = threading.Lock()
         self._remembered = _Memory(REMEMBERED)
         self._regions: RegionExtractor | None = None
-        self._rows_by_content: dict[str, list[int]] | None = None
 
     def of(self, queries: Iterable[AnyQuery]) -> Iterator[Resolved]:
         """Yield each query with what is known of its images, in order."""
@@ -163,11 +163,14 @@ class QueryPictures:
         if picture.region is not None or picture.parts:
             return self._look_at_region(picture)
         if isinstance(picture, IndexedQuery):
-            return QueryPicture(self._rows_of(picture.sha256), picture.feature)
+            return QueryPicture(self._index.rows_of_content(picture.sha256), picture.feature)
         return None
 
     def _look_at(self, pictures: Iterable[ImageQuery]) -> Iterator[tuple[ImageQuery, QueryPicture]]:
         """Yield each picture with what is known of it, in order."""
+        pictures = iter(pictures)
+        if (first := next(pictures, None)) is None:
+            return  # an extractor would ask first how much memory there is
         known: dict[str, list[int]] = {}
         features = _Memory(2 * REMEMBERED)  # own ones, which no other thread makes this one forget
 
@@ -180,7 +183,7 @@ class QueryPictures:
                 features.add(sha256, feature)
             return None if feature is None else ()
 
-        files = ((picture, picture.source) for picture in pictures)
+        files = ((picture, picture.source) for picture in chain([first], pictures))
         for result in self._extractor.run(files, columns_lacked, remember=REMEMBERED):
             if result.error is not None:
                 yield result.key, QueryPicture([], error=result.error)
@@ -234,16 +237,3 @@ class QueryPictures:
                 f"{self._index.directory} holds {self._index.meta.dimension} numbers a row, but its network makes "
                 f"{feature.size}: index the folder again."
             )
-
-    def _rows_of(self, sha256: str) -> list[int]:
-        """`Index.find` for many contents: that reads the whole list of files each time."""
-        with self._making:
-            if self._rows_by_content is None:
-                rows: dict[str, list[int]] = {}
-                for row, (content, is_valid) in enumerate(
-                    zip(self._index.files().sha256s, self._index.valid.tolist(), strict=True)
-                ):
-                    if is_valid:
-                        rows.setdefault(content, []).append(row)
-                self._rows_by_content = rows
-        return self._rows_by_content.get(sha256, [])

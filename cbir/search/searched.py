@@ -56,11 +56,6 @@ class SearchedIndex:
         order = np.lexsort((np.arange(len(moments)), -moments))
         return np.asarray(order[self.index.valid[order]])
 
-    def percentile(self, score: float) -> float | None:
-        """Return how many percent of random pairs have a smaller cosine; None where the index does not know."""
-        cosines = self.index.meta.cosines
-        return None if cosines is None else cosines.percentile(float(score))
-
     def check_percentiles(self) -> None:
         """Raise CbirError, which says what to do, where the index does not know how alike its pictures are."""
         if self.index.meta.cosines is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -34,8 +34,8 @@ class SearchLimits(NamedTuple):
         if self.min_score is not None:
             keep &= scores >= self.min_score
         if self.min_percentile is not None:
-            known = [0.0 if quantiles is None else quantiles.percentile(float(score)) for score in scores]
-            keep &= np.array(known, dtype=np.float64) >= self.min_percentile
+            known = np.zeros(len(scores)) if quantiles is None else quantiles.percentiles(scores)
+            keep &= known >= self.min_percentile
         return keep
 
 
@@ -95,23 +95,16 @@ class Strategy(ABC, Generic[Of]):
 
         They have percentiles if scores are of two images, and `more` fields, of which each has a value a row.
         """
-        index, percentile = self.searched.index, self.searched.percentile
-        asked = slice(request.offset, request.last)
-        # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
-        matches = [
-            Match(
-                rank,
-                index.root / index.record(row).path,
-                min(score, 1.0),
-                percentile(score) if alike else None,
-                row=row,
-            )
-            for rank, (row, score) in enumerate(
-                zip(rows[asked].tolist(), scores[asked].tolist(), strict=True), start=request.offset + 1
-            )
-        ]
-        for name, values in more.items():
-            if values is not None:
-                its = values[asked]
-                matches = [replace(match, **{name: value}) for match, value in zip(matches, its, strict=True)]
-        return matches
+        index, asked = self.searched.index, slice(request.offset, request.last)
+        wanted, its_scores = rows[asked].tolist(), scores[asked]
+        quantiles = index.meta.cosines if alike else None
+        columns: dict[str, Sequence[Any]] = {
+            "path": [index.root / file.path for file in index.files_of(wanted)],
+            # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
+            "score": [min(score, 1.0) for score in its_scores.tolist()],
+            "percentile": [None] * len(wanted) if quantiles is None else quantiles.percentiles(its_scores).tolist(),
+            "row": wanted,
+            **{name: values[asked] for name, values in more.items() if values is not None},
+        }
+        ranked = enumerate(zip(*columns.values(), strict=True), start=request.offset + 1)
+        return [Match(rank, **dict(zip(columns, values, strict=True))) for rank, values in ranked]

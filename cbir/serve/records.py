@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +20,10 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 def pictures(state: ServedState, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return what the contract calls a Picture of each row, in order."""
     found = []
+    root = str(state.index.root)
     taken = state.taken[list(rows)].tolist()
     sizes = sizes_of(state.index, rows)
-    for row, seconds in zip(rows, taken, strict=True):
-        record = state.record(row)
+    for row, seconds, record in zip(rows, taken, state.index.files_of(rows), strict=True):
         folder, _, name = record.path.rpartition("/")
         width, height = sizes.get(row, (None, None))
         found.append(
@@ -31,7 +32,7 @@ def pictures(state: ServedState, rows: Sequence[int]) -> list[dict[str, Any]]:
                 "sha256": record.sha256,
                 "name": name,
                 "folder": folder,
-                "path": str(state.index.root / record.path),
+                "path": os.path.join(root, record.path).replace("/", os.sep),
                 "width": width,
                 "height": height,
                 "taken": moment(seconds) if seconds else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,16 +22,6 @@ from cbir.utils.vectors import Rows
 from cbir.words.complete import Completion
 from cbir.words.of_index import classes_of
 from cbir.words.score import LEAST_PROBABILITY
-
-# Hexadecimal digits of a SHA-256 by which contents are looked for first.
-_PREFIX = 16
-
-
-class Contents(NamedTuple):
-    """The first 64 bits of contents' hashes, ascending, and the rows that they belong to: shape (n,) both."""
-
-    hashes: np.ndarray
-    rows: Rows
 
 
 class ServedState:
@@ -75,15 +64,10 @@ class ServedState:
 
     def row_of_content(self, sha256: str) -> int:
         """Return the first row of a content by the beginning of its SHA-256, of 16 digits at least. ProblemError."""
-        contents = self._contents
-        wanted = np.uint64(int(sha256[:_PREFIX], 16))
-        place = int(np.searchsorted(contents.hashes, wanted))
-        while place < len(contents.rows) and contents.hashes[place] == wanted:
-            row = int(contents.rows[place])
-            if self.index.record(row).sha256.startswith(sha256):
-                return row
-            place += 1
-        raise no_picture(sha256)
+        rows = self.index.rows_of_content(sha256)
+        if not rows:
+            raise no_picture(sha256)
+        return rows[0]
 
     def row_of_path(self, path: str) -> int:
         """Return the row of a file by its path below the root, as the index has it. ProblemError."""
@@ -136,14 +120,6 @@ class ServedState:
     def names(self) -> Names:
         """The pictures by pieces of their names."""
         return Names(self.index.files().paths, self.rows)
-
-    @cached_property
-    def _contents(self) -> Contents:
-        sha256s = self.index.files().sha256s
-        found = [int(sha256s[row][:_PREFIX], 16) for row in self.rows.tolist()]
-        hashes = np.array(found, dtype=np.uint64)
-        order = np.argsort(hashes, kind="stable")
-        return Contents(hashes[order], self.rows[order])
 
     @cached_property
     def _by_path(self) -> dict[str, int]:

@@ -151,7 +151,9 @@ def _rounds(
     weights = np.broadcast_to(probabilities[:, :, np.newaxis], above.shape)
     sums = np.bincount(cells.ravel(), weights=weights.ravel(), minlength=len(classes) * (size + 1))
     sums = sums.reshape(len(classes), size + 1)[:, :size].astype(np.float32)
-    worth = np.where(sums >= min_probability, sums**_CAUTION * candidates.information, np.float32(0))
+    worth = np.zeros_like(sums)  # mostly: a power of each sum would take longer than all else
+    places_of = np.flatnonzero(sums >= min_probability)
+    worth.reshape(-1)[places_of] = sums.reshape(-1)[places_of] ** _CAUTION * candidates.information[places_of % size]
     rows = np.arange(len(classes))
     for _ in range(count):
         places = np.argmax(worth[rows], axis=1)

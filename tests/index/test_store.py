@@ -79,6 +79,44 @@ def test_a_content_is_found_by_its_hash_in_valid_rows_only(committed: Path) -> N
     assert index.find(record(12).sha256) == [12]
     assert index.find(record(11).sha256) == []
     assert index.find("f" * 64) == []
+    for row in index.valid.nonzero()[0].tolist():
+        assert index.rows_of_content(record(row).sha256) == [row]
+    assert index.rows_of_content(record(11).sha256) == index.rows_of_content("f" * 64) == []
+
+
+def test_copies_are_found_by_what_their_hashes_begin_with(directory: Path) -> None:
+    writer = Writer(directory, first_state())
+    hashes = ["ab" * 32, "ab" * 8 + "cd" * 24, "ab" * 32, "0" * 64, "f" * 64]
+    for row, sha256 in enumerate(hashes):
+        writer.add(FileRecord(f"{row}.jpg", 1, 1, sha256), feature(row))
+    writer.commit()
+    index = Index.open(directory)
+    assert index.rows_of_content("ab" * 8) == [0, 1, 2]
+    assert index.rows_of_content("ab" * 32) == index.rows_of_content("ab" * 10) == [0, 2]
+    assert [index.rows_of_content(digit * 64) for digit in "0f"] == [[3], [4]]
+
+
+def test_files_of_some_rows_are_those_of_each(committed: Path) -> None:
+    for rows in ([12, 0, 5, 11, 0], [2], [], [12, 10], [*range(13)]):
+        index = Index.open(committed)
+        assert index.files_of(rows) == [record(row) for row in rows]
+        assert index.files_of([12, *rows, 3]) == [record(row) for row in [12, *rows, 3]]
+
+
+@pytest.mark.parametrize("line", ["[1, 2, 3]", "1", '"x', '["/etc/passwd", 1, 1, "' + "0" * 64 + '"]'])
+def test_of_many_rows_the_damaged_one_is_named(directory: Path, line: str) -> None:
+    writer = Writer(directory, first_state())
+    fill(writer, range(6))
+    writer.commit()
+    file = directory / "files-000001.json"
+    lines = file.read_text().splitlines()
+    lines[5] = line.ljust(len(lines[5]) - 1) + ","
+    file.write_text("\n".join(lines) + "\n")
+    index = Index.open(directory)
+    assert index.files_of([0, 1, 3, 5]) == [record(row) for row in (0, 1, 3, 5)]
+    with pytest.raises(IndexDamagedError, match="row 4"):
+        index.files_of([2, 4])
+    assert index.rows_of_content("f" * 64) == []
 
 
 def test_names_of_any_bytes_survive(directory: Path) -> None:
