@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import json
 import re
@@ -14,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 import cbir
 from cbir.engines.select import open_engine
+from cbir.index.store import Index
+from cbir.notions.store import forget_notion, keep_notion
 from scripts import reference
 from tests.helpers.examples import examples_in, prepare, run_line, run_python
+from tests.helpers.notions import make_notion
 
 CHECKOUT = Path(__file__).parents[1]
 DOCUMENTS = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md")]
@@ -182,8 +187,18 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         patch.chdir(here)
         patch.delenv("CBIR_HOME")
         run_line("cbir index photos -q")
+        _teach(here / "indexes" / "photos")
     shutil.copytree(here, parent / "template")
     return parent / "template", here
+
+
+def _teach(directory: Path) -> None:
+    """Keep the notion `subject`, of the folders' names, in an index."""
+    index = Index.open(directory)
+    folders = [Path(record.path).parent.name for _, record in index.records()]
+    names = sorted(set(folders))
+    notion = make_notion(index, np.arange(index.rows), np.array([names.index(folder) for folder in folders]), "subject")
+    keep_notion(directory, dataclasses.replace(notion, classes=tuple(names)))
 
 
 @pytest.fixture
@@ -254,6 +269,7 @@ def test_the_worked_meta_json_has_the_keys_of_an_index(scratch: Path) -> None:
     assert shown is not None
     (scratch / "photos" / "broken.jpg").write_text("no picture")
     run_line("cbir index photos -q")
+    forget_notion(scratch / "indexes" / "photos", "subject")
     assert_same_keys(json.loads(shown[1]), json.loads((scratch / "indexes" / "photos" / "meta.json").read_text()))
 
 

@@ -22,7 +22,10 @@ from cbir.errors import CbirError
 from cbir.utils import stopping
 from cbir.utils.stopping import INTERRUPTED
 
-COMMANDS = ("index", "search", "serve", "locate", "duplicates", "tags", "map", "segment", "evaluate", "info", "models")
+COMMANDS = (
+    *("index", "search", "serve", "locate", "duplicates", "tags", "classify", "map", "segment", "evaluate", "info"),
+    "models",
+)
 
 
 class _Failure(click.ClickException):

@@ -81,7 +81,7 @@ class Notion:
         return np.asarray(np.float32(self.scale) * np.maximum(centred @ self.weights, 0), dtype=np.float32)
 
     def probabilities(self, features: Floats) -> Floats:
-        """How probable each class is, of features that are of one: shape (n, classes)."""
+        """Return the probability of each class for features that are of one of them: shape (n, classes)."""
         return self.certainty.probabilities(np.float32(self.scale) * (self.centred(features) @ self.weights))
 
     def claims(self, scores: Floats) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""From scores to probabilities: a slope that is fitted to scores of labels by regressions that have not seen them.
+"""Probabilities from scores: a slope that is fitted to scores of labels by regressions that have not seen them.
 
 After Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks" (ICML 2017), with targets that are a
 little less than sure as in Platt, "Probabilistic outputs for support vector machines" (1999), so that a few labels that
@@ -23,7 +23,7 @@ _ENOUGH = 1e-4
 
 @dataclass(frozen=True)
 class Certainty:
-    """How sure scores are: a score counts `slope` times in the exponent of its class's probability.
+    """The certainty of scores, each of which counts `slope` times in the exponent of its class's probability.
 
     `none` is the exponent of "none of them", where there were labels that said so; else that has no share.
     """

@@ -129,6 +129,8 @@ def tags(
 
 def words_above(tag: Tag) -> list[str]:
     """List the everyday words above a tag that could be tags, the most general first, by the first way up."""
+    if tag.place is None:
+        return []
     words = wordnet()
     might_be = _everyday(MAX_GENERAL)
     found = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
@@ -21,6 +21,7 @@ from cbir.errors import CbirError, reason_of
 from cbir.tags.rules import words_above
 from cbir.utils.drafts import Draft, sweep
 from cbir.utils.opening import OddFileError, read_regular
+from cbir.utils.printable import printable
 from cbir.utils.rights import rights_of
 from cbir.words.tag import Tag
 
@@ -103,8 +104,11 @@ def packet(picture: Path, tags: Sequence[Tag]) -> bytes:
     )
     _add(about, "xmp:CreatorTool", f"cbir {__version__}")
     if tags:
-        _add_bag(about, "dc:subject", [tag.word for tag in tags])
-        _add_bag(about, "lr:hierarchicalSubject", ["|".join([*words_above(tag), tag.word]) for tag in tags])
+        # a class that a user has taught may be called anything, which XML, and whoever reads a tree, may not
+        words = [printable(tag.word) for tag in tags]
+        _add_bag(about, "dc:subject", words)
+        trees = ([*words_above(tag), word.replace("|", "/")] for tag, word in zip(tags, words, strict=True))
+        _add_bag(about, "lr:hierarchicalSubject", map("|".join, trees))
     # percent-encoded, since a name may have bytes in it that XML must not
     _add(about, "cbir:picture", quote(os.fsencode(picture.name)))
     _add(about, "cbir:checksum", _BLANK.decode("ascii"))
@@ -122,7 +126,7 @@ def _add(to: ElementTree.Element, name: str, text: str) -> None:
     ElementTree.SubElement(to, _name(name)).text = text
 
 
-def _add_bag(to: ElementTree.Element, name: str, items: Sequence[str]) -> None:
+def _add_bag(to: ElementTree.Element, name: str, items: Iterable[str]) -> None:
     bag = ElementTree.SubElement(ElementTree.SubElement(to, _name(name)), _name("rdf:Bag"))
     for item in dict.fromkeys(items):
         _add(bag, "rdf:li", item)

@@ -65,7 +65,7 @@ class LinkFolders:
     """
 
     def __init__(self, directory: Path, names: Sequence[str], *, dry_run: bool = False) -> None:
-        self._directory = directory
+        self.directory = directory
         self._dry_run = dry_run
         #: What the folders are called, in the order of `names`.
         self.folders = tuple(safe_names(names))
@@ -83,17 +83,17 @@ class LinkFolders:
             return Linked.THERE if other == folder else Linked.ELSEWHERE
         try:
             if not self._dry_run:
-                self._link(self._directory / folder, target)
+                self._link(self.directory / folder, target)
         except OSError as error:
-            raise _failure(self._directory / folder, error) from error
+            raise _failure(self.directory / folder, error) from error
         self._linked[target] = folder
         return Linked.NEW
 
     def _look(self) -> None:
         """Find out which pictures are linked already, and which names are taken."""
-        if not self._directory.exists():
+        if not self.directory.exists():
             return
-        for folder in os.scandir(self._directory):
+        for folder in os.scandir(self.directory):
             if not folder.is_dir(follow_symlinks=False):
                 if folder.name in self.folders:
                     raise OutputRefusedError(f"{folder.path} is no folder: name another folder with --links.")
@@ -109,7 +109,7 @@ class LinkFolders:
     def _link(self, folder: Path, target: str) -> None:
         names = self._names.get(folder.name)
         if names is None:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
             folder.mkdir(exist_ok=True)
             names = self._names[folder.name] = SafeNames()
         if not stat.S_ISDIR(os.lstat(folder).st_mode):  # a link may lead anywhere

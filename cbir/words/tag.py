@@ -12,19 +12,19 @@ from cbir.words.wordnet import wordnet
 class Tag:
     """A word for a picture, and the probability that the picture shows one.
 
-    `place` is the number of its synset in `wordnet()`; `is_class` tells one of ImageNet's classes from a word above
-    some.
+    `place` is the number of its synset in `wordnet()`, None of a class that a user has taught; `is_class` tells one of
+    ImageNet's classes from a word above some.
     """
 
     word: str
     probability: float
-    place: int
+    place: int | None
     is_class: bool
 
     @property
-    def synset(self) -> str:
-        """Its id in WordNet, such as n02012849."""
-        return wordnet().wordnet_id(self.place)
+    def synset(self) -> str | None:
+        """Its id in WordNet, such as n02012849; None where it has none."""
+        return None if self.place is None else wordnet().wordnet_id(self.place)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tag as JSON records have it: the word and the probability."""

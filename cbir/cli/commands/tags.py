@@ -15,6 +15,7 @@ from cbir.cli.options.common import (
     FilePath,
     engine_option,
     index_option,
+    learnt_option,
     model_option,
     verbosity_options,
     weights_option,
@@ -36,10 +37,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cbir")
 
 RULES = (
+    Rule(("model",), "--learnt is by the network of the index: leave --model out.", beside=("learnt",)),
+    Rule(("max_general",), "--max-general is about ImageNet's classes, not those of --learnt.", beside=("learnt",)),
+    Rule(
+        ("engine", "precision", "weights"),
+        "{said} cannot be used with --learnt for the pictures of the index, which needs no network.",
+        beside=("learnt",),
+        lacking=("images", "files_from"),
+    ),
     Rule(
         ("engine", "precision", "model", "weights"),
         "{said} cannot be used with --index, which needs no network.",
         beside=("index_name",),
+        lacking=("learnt",),
     ),
     Rule(
         ("dry_run", "sidecar_names"),
@@ -50,6 +60,7 @@ RULES = (
         ("index_name",),
         "--index is for all pictures of an index: name pictures, or an index.",
         beside=("images", "files_from"),
+        lacking=("learnt",),
     ),
 )
 
@@ -57,6 +68,7 @@ RULES = (
 @click.command("tags", short_help="Find words for pictures.")
 @click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
 @index_option
+@learnt_option
 @click.option("--count", "-k", type=WholeNumber(min=1), default=5, show_default=True, help="Most tags a picture.")
 @click.option(
     "--min-probability",
@@ -98,6 +110,7 @@ def command(
     ctx: click.Context,
     images: tuple[Path, ...],
     index_name: str | None,
+    learnt: str | None,
     count: int,
     min_probability: float,
     max_general: float,
@@ -117,11 +130,14 @@ def command(
     since the index has the classes of its pictures. --xmp never touches a picture, and never a sidecar file that
     another program has written or changed; cbir's own are brought up to date.
 
+    With --learnt, tags are the classes of a notion of the index: of its pictures, or of each IMAGE.
+
     \b
       cbir tags some.jpg
       cbir tags photos/ --format csv
       cbir tags --index photos --format jsonl
       cbir tags photos/ --xmp
+      cbir tags new/ --learnt subject
       find new/ -name '*.jpg' -print0 | cbir tags --files-from - -0
     """
     use_one_blas_thread()
@@ -130,45 +146,68 @@ def command(
 
     choice = Choice(count, min_probability, max_general)
     stdin = Stdin()
-    index = None
-    if index_name is not None:
-        results, names, unreadable = *_of_index(index := _open(index_name), choice), False
+    pictures, unreadable = _with_folders(NamedPictures(images, files_from, stdin, null=null).all())
+    if xmp and any(isinstance(picture.source, bytes) for picture in pictures):
+        raise click.UsageError("A picture from stdin has no place for a sidecar file: leave --xmp out.")
+    if not pictures and not unreadable and (files_from is not None or (index_name is None and learnt is None)):
+        raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
+    index = None if index_name is None and learnt is None else _open(index_name)
+    of_index = not (images or files_from)
+    names = _names_in(index) if index is not None and of_index else [one.name for one in pictures]
+    if index is not None and learnt is not None:
+        results = _by_notion(index, learnt, None if of_index else pictures, choice, weights, engine)
+    elif index is not None:
+        results = _of_index(index, choice)
     else:
-        pictures, unreadable = _with_folders(NamedPictures(images, files_from, stdin, null=null).all())
-        if not pictures and not unreadable:
-            raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
-        if xmp and any(isinstance(picture.source, bytes) for picture in pictures):
-            raise click.UsageError("A picture from stdin has no place for a sidecar file: leave --xmp out.")
-        results, names = _of_pictures(pictures, choice, model, weights, engine), [one.name for one in pictures]
+        results = _of_pictures(pictures, choice, model, weights, engine)
     quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
     format_ = format_ or (None if xmp else output.default_format(piped="jsonl"))
     sidecars = None
     if xmp:
-        root = None if index is None else index.root
+        root = index.root if index is not None and of_index else None
         sidecars = tags.SidecarWriter(sidecar_names, dry_run=dry_run, every=verbose, root=root)
     # a table that grows on the terminal is progress enough
     watch = progress(disable=quiet or (format_ not in (None, "json") and sys.stdout.isatty()))
-    writer = tags.TagWriter(format_, names, sidecars, is_one=index is None and len(names) == 1)
+    writer = tags.TagWriter(format_, names, sidecars, is_one=not of_index and len(names) == 1)
     has_failed = writer.write(watch(results, len(names)))
     if sidecars is not None and not quiet:
         output.tell(sidecars.summary())
-    if index is not None and writer.unknown:
+    if index is not None and writer.unknown and learnt is None:
         _say_why(index, writer.unknown)
-    if has_failed or unreadable:
+    if has_failed or unreadable or (index is not None and index.damage):
         ctx.exit(CbirError.exit_code)
 
 
-def _open(name: str) -> Index:
+def _open(name: str | None) -> Index:
     from cbir.index.open import open_index
 
     return open_index(name)
 
 
-def _of_index(index: Index, choice: Choice) -> tuple[Iterator[Tagged], list[str]]:
+def _of_index(index: Index, choice: Choice) -> Iterator[Tagged]:
     from cbir.tags.tagger import tag_index
 
+    return tag_index(index, choice)
+
+
+def _names_in(index: Index) -> list[str]:
     paths = zip(index.files().paths, index.valid.tolist(), strict=True)
-    return tag_index(index, choice), [str(index.root / path) for path, is_valid in paths if is_valid]
+    return [str(index.root / path) for path, is_valid in paths if is_valid]
+
+
+def _by_notion(
+    index: Index, name: str, pictures: list[Query] | None, choice: Choice, weights: str | None, engine: str | None
+) -> Iterator[Tagged]:
+    """Tag pictures, or all those of the index, by one of its notions."""
+    from cbir.images.source import NamedImage
+    from cbir.notions.store import load_notion
+    from cbir.tags.learnt import tag_index_learnt, tag_learnt
+
+    notion = load_notion(index, name)
+    if pictures is None:
+        return tag_index_learnt(index, notion, choice)
+    named = [NamedImage(picture.source, picture.name) for picture in pictures]
+    return tag_learnt(index, notion, named, choice, engine=engine, weights=weights)
 
 
 def _say_why(index: Index, count: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cbir.cli.options.completion import complete_index, complete_model, complete_weights
+from cbir.cli.options.completion import complete_index, complete_model, complete_notion, complete_weights
 from cbir.cli.terminal.logfile import about_index, log_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,6 +45,13 @@ index_option = click.option(
     callback=about_index,
     shell_complete=complete_index,
     help="The index: a name, or a path (with a slash). Default: the only one there is.",
+)
+
+learnt_option = click.option(
+    "--learnt",
+    metavar="NAME",
+    shell_complete=complete_notion,
+    help="By this notion of the index, which `cbir learn` has made.",
 )
 
 model_option = click.option(

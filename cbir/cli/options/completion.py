@@ -1,4 +1,4 @@
-"""Completion on Tab of names that Click does not know by itself: indexes and networks. docs/completion.md.
+"""Completion on Tab of names that Click does not know by itself: indexes, their notions, networks. docs/completion.md.
 
 A shell starts cbir for each Tab, so nothing here may import anything heavy.
 """
@@ -28,6 +28,22 @@ def complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) 
     except (CbirError, OSError):
         names = []
     return _that_begin(names, incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+def complete_notion(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Names of the notions of the index that is meant."""
+    import json
+
+    from cbir.index.home import META, index_directory, the_only_directory
+
+    name = ctx.params.get("index_name")
+    try:
+        directory = index_directory(name) if name else the_only_directory()
+        notions = json.loads((directory / META).read_text("utf-8")).get("notions", [])
+        names = [one["name"] for one in notions if one["name"].isprintable()]
+    except (CbirError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        names = []  # whoever searches it hears what is wrong with it
+    return _that_begin(names, incomplete)
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cbir.cli.render.outcomes import Outcomes
 from cbir.cli.terminal import cells, output
 from cbir.cli.terminal.table import terminal_width
 from cbir.errors import CbirError
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from cbir.words.tag import Tag
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
-
-# Sidecars that are named one by one, unless `-v` wants them all.
-_NAMED = 20
 
 # Longer names are no reason to put the tags of all pictures far to the right.
 _WIDEST = 60
@@ -37,14 +34,13 @@ class SidecarWriter:
 
         self._sidecars = Sidecars(names, dry_run=dry_run)
         self._dry_run = dry_run
-        self._every = every
         self._root = None if root is None else os.path.realpath(root)
-        self._counts: Counter[str] = Counter()
+        self._outcomes = Outcomes(every=every)
 
     @property
     def has_failed(self) -> bool:
         """True if a sidecar could not be written."""
-        return self._counts["failed"] > 0
+        return self._outcomes.counts["failed"] > 0
 
     def write(self, tagged: Tagged) -> dict[str, Any] | None:
         """Write the sidecar of a picture; what a record tells of it, None where the picture has no place for one."""
@@ -54,25 +50,25 @@ class SidecarWriter:
 
         path = self._sidecars.path_of(tagged.path)
         if not os.path.exists(tagged.path):  # an index may know pictures that are gone
-            self._note("gone", tagged.path, "the picture is not there any more")
+            self._outcomes.note("gone", tagged.path, "the picture is not there any more")
             return None
         if self._root is not None and not is_picture_below(self._root, tagged.path):
-            self._note("no picture", tagged.path, "it is no picture")
+            self._outcomes.note("no picture", tagged.path, "it is no picture")
             return None
         try:
             outcome: Outcome = self._sidecars.write(tagged.path, tagged.tags)
         except CbirError as error:
-            self._note("failed", path, str(error))
+            self._outcomes.note("failed", path, f"Error: {error}")
             return {"path": str(path), "outcome": "failed"}
         if outcome.value == "foreign":
-            self._note("foreign", path, "left alone: cbir did not write it, or it was changed since")
+            self._outcomes.note("foreign", path, "left alone: cbir did not write it, or it was changed since")
         else:
-            self._counts[outcome.value] += 1
+            self._outcomes.counts[outcome.value] += 1
         return {"path": str(path), "outcome": outcome.value}
 
     def summary(self) -> str:
         """Return a line about all of them."""
-        counts = self._counts
+        counts = self._outcomes.counts
         parts = [f"{counts['written']:,} written"]
         parts += [f"{counts[name]:,} {name}" for name in ("refreshed", "unchanged") if counts[name]]
         if counts["foreign"]:
@@ -86,15 +82,6 @@ class SidecarWriter:
         if counts["failed"]:
             parts.append(f"{counts['failed']:,} failed")
         return f"Sidecar files: {', '.join(parts)}.{' Nothing was written.' * self._dry_run}"
-
-    def _note(self, what: str, path: Path, why: str) -> None:
-        self._counts[what] += 1
-        count = self._counts[what]
-        if self._every or count <= _NAMED:
-            text = f"Error: {why}" if what == "failed" else f"  {path}: {why}"
-            output.tell(text)
-        elif count == _NAMED + 1:
-            output.tell("  … and more: -v names them all.")
 
 
 class TagWriter:
