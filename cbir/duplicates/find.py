@@ -57,9 +57,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that are the same, the one to keep first, the others by score."""
+    """Pictures that are the same, the one to keep first, the others by score.
+
+    `label` is the class of the kept one, where a notion was asked and has one for it.
+    """
 
     members: tuple[Member, ...]
+    label: str | None = None
 
     @property
     def bytes(self) -> int:
@@ -69,7 +73,8 @@ class Group:
     def to_dict(self) -> dict[str, Any]:
         """Return the group as JSON records have it."""
         members = [member.to_dict() for member in self.members]
-        return {"pictures": len(members), "bytes": self.bytes, "members": members}
+        label = {} if self.label is None else {"class": self.label}
+        return {"pictures": len(members), "bytes": self.bytes, **label, "members": members}
 
 
 @dataclass

@@ -11,6 +11,7 @@ import numpy as np
 from cbir.errors import CbirError
 from cbir.index.ann.projection import principal_directions, project
 from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
+from cbir.notions.notion import LearntRows, Notion
 from cbir.utils.shares import Told, between, nobody
 from cbir.utils.vectors import Floats, Rows, l2_normalize, nearest_of
 
@@ -41,24 +42,27 @@ class MapCell:
 
 @dataclass(frozen=True)
 class CollectionMap:
-    """All cells of a map, line by line, of an index with so many `pictures` in all."""
+    """All cells of a map, line by line, of an index with so many `pictures` in all, by a notion if there is one."""
 
     index: Index
     grid: Grid
     cells: list[MapCell]
     pictures: int
+    notion: Notion | None = None
 
 
-def map_index(index: Index, *, most: int = MOST, aspect: float = ASPECT, told: Told = nobody) -> CollectionMap:
+def map_index(
+    index: Index, *, most: int = MOST, aspect: float = ASPECT, notion: Notion | None = None, told: Told = nobody
+) -> CollectionMap:
     """Lay out the pictures of an index on a grid about `aspect` times as wide as high, like beside like.
 
-    Of more than `most`, groups of like pictures are found and the picture in the middle of each stands for it. The same
-    index gives the same map. `told` gets the share that is done, and may end it by an error of its own. Raises
-    CbirError where the index is empty.
+    They are like each other by their features, or by a `notion` of the index. Of more than `most`, groups of like
+    pictures are found and the picture in the middle of each stands for it. The same index gives the same map. `told`
+    gets the share that is done, and may end it by an error of its own. Raises CbirError where the index is empty.
     """
     if not len(index):
         raise CbirError(f"The index {index.directory.name} has no pictures: there is nothing to map.")
-    rows, vectors = _projected(index)
+    rows, vectors = _projected(index if notion is None else LearntRows(index, notion))
     told(0.1)
     counts = np.ones(len(rows), dtype=np.int64)
     if len(rows) > most:
@@ -71,7 +75,7 @@ def map_index(index: Index, *, most: int = MOST, aspect: float = ASPECT, told: T
         line, column = divmod(int(places[number]), grid.columns)
         path = index.root / index.record(int(rows[number])).path
         cells.append(MapCell(int(rows[number]), path, column, line, int(counts[number])))
-    return CollectionMap(index, grid, cells, len(index))
+    return CollectionMap(index, grid, cells, len(index), notion)
 
 
 def representatives(vectors: Floats, count: int, seed: int = _SEED, told: Told = nobody) -> tuple[Rows, Rows]:

@@ -15,6 +15,7 @@ from cbir.map.labels import find_labels
 from cbir.report.files import check_page_ending, check_png_ending
 from cbir.report.map_page import SIDE, MapPage
 from cbir.report.map_picture import MapPicture
+from cbir.tags.learnt import classes_of_rows
 from cbir.tags.tagger import RowTags
 from cbir.utils.marks import Mark, picture_settings, source_of
 from cbir.utils.outputs import Derived, Fill, Piece, check_not_shown, write_output
@@ -35,16 +36,17 @@ def write_map(
 ) -> list[MapCell]:
     """Write a map to `html`, `png` or both, and return the cells whose pictures could not be read.
 
-    `words`, one of WORDS, is what regions are called by; without it tags if the index has classes, else folders.
-    Raises CbirError where a file cannot be written or would replace a picture or, without `force`, any file that cbir
-    did not make, and where no picture can be read; with `keep_others` also where it would replace another index's map.
+    `words`, one of WORDS, is what regions are called by; without it tags if there are any, else folders. Tags of a map
+    by a notion are its classes. Raises CbirError where a file cannot be written or would replace a picture or, without
+    `force`, any file that cbir did not make, and where no picture can be read; with `keep_others` also where it would
+    replace another index's map.
     """
     shown = [cell.path for cell in whole.cells]
     for path, option, check_ending in ((html, "--html", check_page_ending), (png, "--png", check_png_ending)):
         if path:
             check_ending(path, option)
             check_not_shown(path, shown, option)
-    tags = [[tag.word for tag in its or ()] for its in RowTags(whole.index).of([cell.row for cell in whole.cells])]
+    tags = _tags(whole)
     labels = find_labels(_words(whole, tags, words or ("tags" if any(tags) else "folders")), whole.grid)
     picture = None if png is None else MapPicture(whole.grid)
     page = None if html is None else MapPage(whole)
@@ -106,6 +108,14 @@ def map_names(index: Path, *, force: bool = False) -> tuple[Path, Path]:
 def _square(image: Image.Image | None, side: int) -> Image.Image | None:
     """Return the middle of a picture, `side` pixels wide and high."""
     return None if image is None else ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+
+
+def _tags(whole: CollectionMap) -> list[list[str]]:
+    """Return the tags of each cell: of a map by a notion, the class that claims it."""
+    rows = [cell.row for cell in whole.cells]
+    if whole.notion is not None:
+        return [[] if name is None else [name] for name in classes_of_rows(whole.index, whole.notion, rows)]
+    return [[tag.word for tag in its or ()] for its in RowTags(whole.index).of(rows)]
 
 
 def _words(whole: CollectionMap, tags: Sequence[Sequence[str]], by: str) -> dict[tuple[int, int], str]:

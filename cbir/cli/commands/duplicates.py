@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli.options.common import format_option, index_option, verbosity_options
+from cbir.cli.options.common import format_option, index_option, learnt_option, verbosity_options
 from cbir.cli.options.numbers import Number
 from cbir.cli.render.search_report import report_options
 from cbir.cli.terminal import output, table
@@ -27,6 +27,7 @@ _COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtim
 
 @click.command("duplicates", short_help="Pictures that are the same, or nearly.")
 @index_option
+@learnt_option
 @click.option(
     "--min-score",
     type=Number(0, 1, min_open=True),
@@ -47,6 +48,7 @@ _COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtim
 def command(
     ctx: click.Context,
     index_name: str | None,
+    learnt: str | None,
     min_score: float,
     exact: bool,
     quick: bool,
@@ -62,12 +64,14 @@ def command(
     What looks the same is read and compared once more in detail, so that pages of one layout are told apart.
 
     The biggest group comes first, and in each the picture to keep: the one of most pixels, then the largest file, then
-    the oldest. `--format paths` prints the others, which could go. Nothing is ever deleted.
+    the oldest. `--format paths` prints the others, which could go. Nothing is ever deleted. With --learnt, groups come
+    by the class that the notion gives the picture to keep, and the others by how like it they are.
 
     \b
       cbir duplicates
       cbir duplicates --exact --format json
       cbir duplicates --sheet duplicates.jpg --html duplicates.html
+      cbir duplicates --learnt subject
       cbir duplicates --min-score 0.99 --format paths -0 | xargs -0 -r mv -t elsewhere/
     """
     use_one_blas_thread()
@@ -75,8 +79,15 @@ def command(
     from cbir.duplicates.find import find_duplicates
 
     format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
-    index, is_damaged = _open(index_name, exact=exact)
+    index, is_damaged = _open(index_name, exact=exact and learnt is None)
+    if learnt is not None:
+        from cbir.duplicates.learnt import order_by_notion
+        from cbir.notions.store import load_notion
+
+        notion = load_notion(index, learnt)
     found = find_duplicates(index, min_score, exact=exact or is_damaged, quick=quick)
+    if learnt is not None:
+        found = order_by_notion(found, index, notion)
     _write(found, format_, null=null)
     write_duplicates(found, index, sheet=sheet, html=html, force=force)
     _say(found, index.directory.name, exact=exact or is_damaged)

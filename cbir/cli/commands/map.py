@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cbir.cli.options.common import FilePath, force_option, index_option, verbosity_options
+from cbir.cli.options.common import FilePath, force_option, index_option, learnt_option, verbosity_options
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.render.search_report import html_file, png_file
 from cbir.cli.terminal import output
@@ -16,6 +16,7 @@ from cbir.cli.terminal.runs import progress, use_one_blas_thread
 
 @click.command("map", short_help="Show a whole index as one picture.")
 @index_option
+@learnt_option
 @click.option("--html", type=FilePath(), callback=html_file, metavar="FILE", help="Where the page goes.")
 @click.option("--png", type=FilePath(), callback=png_file, metavar="FILE", help="Where the picture goes.")
 @click.option(
@@ -37,6 +38,7 @@ from cbir.cli.terminal.runs import progress, use_one_blas_thread
 def command(
     ctx: click.Context,
     index_name: str | None,
+    learnt: str | None,
     html: Path | None,
     png: Path | None,
     most: int,
@@ -47,23 +49,26 @@ def command(
     """Show all pictures of an index on a grid, like beside like, so that one sees what a collection holds.
 
     Writes NAME.map.html, a page to zoom into whose pictures are links to the files, and NAME.map.png, both here unless
-    --html or --png says which and where. Neither needs the network, nor the files once it is written.
+    --html or --png says which and where. Neither needs the network, nor the files once it is written. With --learnt,
+    pictures are alike as the notion has it, and regions are called by its classes.
 
     \b
       cbir map
       cbir map --index photos --html photos.html
       cbir map --index photos --png photos.png --most 400 --words folders
+      cbir map --learnt subject
     """
     use_one_blas_thread()
     from cbir.index.open import open_index
     from cbir.map.collection import map_index
+    from cbir.notions.store import load_notion
     from cbir.report.map import map_names, write_map
 
     index = open_index(index_name)
     by_default = html is None and png is None
     if by_default:
         html, png = map_names(index.directory, force=force)
-    whole = map_index(index, most=most)
+    whole = map_index(index, most=most, notion=None if learnt is None else load_notion(index, learnt))
     watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
     missing = write_map(whole, html=html, png=png, words=words, force=force, keep_others=by_default, watch=watch)
     written = [path for path in (html, png) if path is not None]

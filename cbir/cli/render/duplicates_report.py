@@ -46,7 +46,8 @@ def _group(group: Group, root: Path) -> card.Group:
     kept, *others = group.members
     cards = [_card(member, root, rank) for rank, member in enumerate(others, 1)]
     lead = _card(kept, root)
-    return card.Group(f"{len(group.members)} × {lead.name}", cards, [lead], role="keep")
+    notes = [] if group.label is None else [group.label]
+    return card.Group(f"{len(group.members)} × {lead.name}", cards, [lead], role="keep", notes=notes)
 
 
 def _card(member: Member, root: Path, rank: int | None = None) -> card.Card:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,9 +15,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cbir.cli import cli
+from cbir.index.store import Index
+from cbir.map.collection import MapCell, map_index
+from cbir.notions.store import keep_notion
 from cbir.utils.vectors import l2_normalize
 from tests.conftest import DrawPicture
 from tests.helpers.feature_index import make_index
+from tests.helpers.notions import make_notion
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 40), "blue": (30, 50, 200)}
 EACH = 12
@@ -74,6 +79,33 @@ def test_the_page_has_all_pictures_with_their_names_and_addresses(coloured: Path
         assert image.size == (128, 128)
     assert 'aria-label="7.jpg: the file is not there"' in text
     assert "http" not in text.replace("http-equiv", "")
+
+
+def test_a_notion_says_what_is_alike_and_what_regions_are_called(coloured: Path, tmp_path: Path) -> None:
+    index = Index.open(coloured)
+    # a notion of the even and the odd rows, whatever their colours
+    notion = make_notion(index, np.arange(3 * EACH), np.arange(3 * EACH) % 2)
+    strong = replace(notion, weights=notion.weights * 5, classes=("even <b>", "odd"))
+    keep_notion(coloured, strong)
+    result = _map(coloured, "--learnt", "kinds", "--html", tmp_path / "map.html")
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "map.html").read_text()
+    names = re.findall(r'alt="(\d+)\.jpg, (even &lt;b&gt;|odd)"', text)
+    claimed = strong.claims(strong.scores(index.features(range(index.rows))))
+    assert len(names) == claimed.sum() > 2 * EACH
+    likely = strong.scores(index.features(range(index.rows))).argmax(axis=1)
+    assert all((name == "odd") == likely[int(row)] for row, name in names)
+    whole, plain = map_index(index, notion=strong), map_index(index)
+
+    def mixed(cells: list[MapCell]) -> float:
+        """How often a picture has one of the other kind on its right."""
+        kinds = {(cell.column, cell.line): likely[cell.row] for cell in cells}
+        pairs = [
+            (kind, kinds[column + 1, line]) for (column, line), kind in kinds.items() if (column + 1, line) in kinds
+        ]
+        return float(np.mean([one != other for one, other in pairs]))
+
+    assert mixed(whole.cells) < 0.6 * mixed(plain.cells)
 
 
 def test_both_are_written_here_by_default(coloured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
