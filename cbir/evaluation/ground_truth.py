@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cbir.errors import CbirError, reason_of
 from cbir.utils.opening import read_regular
-from cbir.utils.text import as_western, decode
+from cbir.utils.text import decode, delimiter_of, spellings
 
 Items = npt.NDArray[np.int64]
 
@@ -160,7 +160,7 @@ def _from_json(file: Path, text: str) -> Iterator[_Entry]:
 
 def _from_csv(file: Path, text: str) -> Iterator[_Entry]:
     relevant: dict[str, list[str]] = defaultdict(list)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     try:
         header = next((row for row in reader if row and not row[0].startswith("sep=")), [])
         if [name.strip().lower() for name in header] != ["query", "relevant"]:
@@ -184,12 +184,6 @@ def _from_csv(file: Path, text: str) -> Iterator[_Entry]:
         yield _Entry(query, names, [])
 
 
-def _delimiter(text: str) -> str:
-    """Return the delimiter of fields: in some countries spreadsheets write semicolons, and may say so (`sep=;`)."""
-    first = text.lstrip().replace("\r", "\n").partition("\n")[0]
-    return next((one for one in ";\t" if one in first), ",")
-
-
 def _are_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
@@ -200,8 +194,8 @@ def _array(items: Iterable[int]) -> Items:
 
 def _find(name: str, items: Mapping[str, int], root: Path) -> int | None:
     """Find the number of the picture of a name; even where a program wrote it with backslashes, or in Windows-1252."""
-    for one in (name, name.strip(), name.strip().replace("\\", "/"), as_western(name).strip().replace("\\", "/")):
-        if one and (item := items.get(_relative(one, root))) is not None:
+    for one in spellings(name):
+        if (item := items.get(_relative(one, root))) is not None:
             return item
     return None
 

@@ -30,7 +30,7 @@ class Fit:
     """The weights of a regression, shape (dimension, classes), and what each row is given by one without it.
 
     `left_out` has these scores of the labelled rows, shape (n, classes), `left_out_unlabelled` of the others. `scale`
-    brings the positive scores of a labelled row to length 1, on the mean.
+    brings the positive scores of a row that has a class to length 1, on the mean.
     """
 
     weights: Floats
@@ -53,7 +53,8 @@ def fit(labelled: Floats, targets: Floats, unlabelled: Floats) -> Fit:
     solve = _by_rows if len(rows) <= rows.shape[1] else _by_numbers
     weights, left_out = solve(rows, wanted, max(ridge, float(np.finfo(np.float32).tiny)))
     own = left_out[: len(labelled)]
-    typical = float(np.sqrt(np.square(np.maximum(own, 0)).sum(axis=1).mean()))
+    is_one = targets.any(axis=1)
+    typical = float(np.sqrt(np.square(np.maximum(own[is_one], 0)).sum(axis=1).mean())) if is_one.any() else 0.0
     return Fit(weights, own, left_out[len(labelled) :] / np.float32(weight), 1 / max(typical, _LEAST_TYPICAL))
 
 

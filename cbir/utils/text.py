@@ -45,3 +45,16 @@ def as_western(text: str) -> str:
     if not _BYTES.search(text):
         return text
     return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+
+
+def delimiter_of(text: str) -> str:
+    """Return the delimiter of fields: in some countries spreadsheets write semicolons, and may say so (`sep=;`)."""
+    first = text.lstrip().replace("\r", "\n").partition("\n")[0]
+    return next((one for one in ";\t" if one in first), ",")
+
+
+def spellings(name: str) -> list[str]:
+    """Return the ways in which a program may have meant a file's name: as it is, with backslashes, in Windows-1252."""
+    stripped = name.strip()
+    forms = (name, stripped, stripped.replace("\\", "/"), as_western(stripped).replace("\\", "/"))
+    return [one for one in dict.fromkeys(forms) if one]

@@ -1,0 +1,85 @@
+"""From labelled pictures to a regression: centred, beside a sample of those without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.index.store import Index
+from cbir.learn.labels import Labelled
+from cbir.learn.pairs import held_out
+from cbir.notions.decide import auc, kappa
+from cbir.notions.notion import NONE, STRENGTH
+from cbir.notions.ridge import Fit, fit
+from cbir.utils.vectors import Floats, l2_normalize
+
+#: Rows without labels that are told to be of no class; more change hardly anything.
+UNLABELLED_ROWS = 1000
+
+_SEED = 7
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The features to learn from: the collection's `mean`, those of labelled pictures, and a sample of the others.
+
+    All but the mean are centred and of length 1.
+    """
+
+    mean: Floats
+    labelled: Floats
+    unlabelled: Floats
+
+
+def basis_of(index: Index, labelled: Labelled) -> Basis:
+    """Read the features to learn from."""
+    mean = mean_of(index)
+    has_label = np.zeros(index.rows, dtype=np.bool_)
+    has_label[[one.row for one in labelled.pictures if one.row is not None]] = True
+    others = np.flatnonzero(index.comparable & ~has_label)
+    sample = np.sort(np.random.default_rng(_SEED).permutation(others)[:UNLABELLED_ROWS])
+    return Basis(mean, l2_normalize(labelled.features(index) - mean), l2_normalize(index.features(sample) - mean))
+
+
+def mean_of(index: Index) -> Floats:
+    """Return the mean of all features of an index, shape (dimension,)."""
+    total, count = np.zeros(index.dimension), 0
+    for start, chunk in index.chunks():
+        valid = index.comparable[start : start + len(chunk)]
+        total += chunk[valid].sum(axis=0, dtype=np.float64)
+        count += int(valid.sum())
+    return (total / max(count, 1)).astype(np.float32)
+
+
+def fit_classes(basis: Basis, numbers: npt.NDArray[np.int32], count: int) -> Fit:
+    """Regress the classes that pictures were given, numbers below `count` or NONE, shape (n,)."""
+    targets = np.zeros((len(numbers), count), dtype=np.float32)
+    given = numbers != NONE
+    targets[np.flatnonzero(given), numbers[given]] = 1
+    return fit(basis.labelled, targets, basis.unlabelled)
+
+
+def quality_of(found: Fit, numbers: npt.NDArray[np.int32]) -> float:
+    """Return how well labels are told by the others: Cohen's kappa, from 0 for chance to 1.
+
+    Of one class alone it is made of the area under the curve: those that are none of it, and those without labels, are
+    the negatives.
+    """
+    given = numbers != NONE
+    if found.weights.shape[1] > 1:
+        return kappa(found.left_out[given].argmax(axis=1), numbers[given].astype(np.int64))
+    negatives = np.concatenate([found.left_out[~given, 0], found.left_out_unlabelled[:, 0]])
+    return 2 * auc(found.left_out[given, 0], negatives) - 1
+
+
+def pairs_quality(basis: Basis, labelled: Labelled) -> tuple[float, float]:
+    """Return how well held-out pairs are told apart by plain features, and by what the other pairs teach."""
+
+    def teach(numbers: npt.NDArray[np.int32]) -> Floats:
+        found = fit_classes(basis, numbers, max(int(numbers.max()) + 1, 1))
+        scores = np.float32(found.scale) * np.maximum(basis.labelled @ found.weights, 0)
+        return l2_normalize(np.concatenate([basis.labelled, np.float32(STRENGTH) * scores], axis=1))
+
+    return held_out(basis.labelled, labelled.pairs, teach)

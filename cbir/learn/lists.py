@@ -1,0 +1,84 @@
+"""Lists of labels and of pairs: CSV as people and spreadsheets write it, errors by their lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cbir.errors import CbirError, reason_of
+from cbir.utils.opening import read_regular
+from cbir.utils.text import decode, delimiter_of
+
+#: The words for the two kinds of pairs.
+SAME, DIFFERENT = "same", "different"
+
+# A million labels of pictures with long names.
+_MOST_BYTES = 1 << 27
+
+
+class GivenLabel(NamedTuple):
+    """A picture and its class as somebody gave them; an empty class is none of the others."""
+
+    path: str
+    class_name: str
+
+
+class GivenPair(NamedTuple):
+    """Two pictures, and whether they are the same to somebody."""
+
+    is_same: bool
+    first: str
+    second: str
+
+
+def read_labels(file: Path) -> list[GivenLabel]:
+    """Read lines of `path,class`; a first line with these very words is no label. CbirError names the line."""
+    found: list[GivenLabel] = []
+    for line, row in _rows(file, "list of labels"):
+        match row:
+            case [path, name] if path.strip():
+                if (path.strip().lower(), name.strip().lower()) != ("path", "class") or found:
+                    found.append(GivenLabel(path, name.strip()))
+            case _:
+                raise CbirError(f"Line {line} of {file} is not a picture and its class: `path,class`.")
+    return found
+
+
+def read_pairs(file: Path) -> list[GivenPair]:
+    """Read lines of `same,path,path` or `different,path,path`, perhaps below a header. CbirError names the line."""
+    found: list[GivenPair] = []
+    for line, row in _rows(file, "list of pairs"):
+        match row:
+            case [judgement, first, second] if first.strip() and second.strip():
+                said = judgement.strip().lower()
+                if said in (SAME, DIFFERENT):
+                    found.append(GivenPair(said == SAME, first, second))
+                    continue
+                if line == 1 and said in ("pair", "judgement"):
+                    continue
+        raise CbirError(f"Line {line} of {file} is no pair: `same,path,path` or `different,path,path`.")
+    return found
+
+
+def _rows(file: Path, what: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a CSV file that are not blank, with their numbers."""
+    try:
+        text = decode(read_regular(file, most=_MOST_BYTES))
+    except OSError as error:
+        raise CbirError(f"Cannot read the {what} {file}: {reason_of(error)}.") from error
+    except UnicodeDecodeError as error:
+        raise CbirError(f"The {what} {file} begins as UTF-16 and does not go on so.") from error
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
+    is_empty = True
+    try:
+        for row in reader:
+            if any(field.strip() for field in row) and not (reader.line_num == 1 and row[0].startswith("sep=")):
+                is_empty = False
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise CbirError(f"Line {reader.line_num} of {file} is no CSV ({error}).") from error
+    if is_empty:
+        raise CbirError(f"The {what} {file} is empty.")

@@ -1,0 +1,273 @@
+"""Learning a notion: labels in, a notion in the index out, or the sentence why not."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cbir.engines.lazy import LazyEngine
+from cbir.errors import CbirError
+from cbir.extract.extractor import Extractor, Watch
+from cbir.extract.of_index import backbone_of
+from cbir.index.format import load_meta
+from cbir.index.lock import now
+from cbir.index.similarity import sample
+from cbir.index.store import Index
+from cbir.learn.doubtful import Doubtful, doubtful
+from cbir.learn.fitting import basis_of, fit_classes, pairs_quality, quality_of
+from cbir.learn.folders import labels_of_folders
+from cbir.learn.labels import Contradiction, Labelled, by_content, kept_labels, path_of
+from cbir.learn.lists import GivenLabel, GivenPair
+from cbir.learn.pairs import are_enough, by_pairs, regrouped
+from cbir.learn.pictures import Pictures, Skipped
+from cbir.notions.decide import APPLIED, APPLIED_PAIRS, verdict
+from cbir.notions.notion import NONE, LearntRows, Notion, fingerprint
+from cbir.notions.store import check_name, keep_notion, read_notion
+from cbir.utils.printable import printable
+
+logger = logging.getLogger("cbir")
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The outcome of learning: the `notion`, None where it was refused, and what is to be told of its labels.
+
+    `why` says in a sentence why it is applied, weak or refused; `quality` is that of `Notion`, and `plain`, of pairs,
+    the same by plain features. `outside` is the number of labelled pictures that the index has not.
+    """
+
+    name: str
+    kind: str
+    notion: Notion | None
+    quality: float
+    why: str
+    classes: Mapping[str, int]
+    labels: int
+    outside: int
+    skipped: Sequence[Skipped]
+    contradictions: Sequence[Contradiction]
+    doubtful: Sequence[Doubtful]
+    plain: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Applied, weak or refused."""
+        return "refused" if self.notion is None else self.notion.verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON has it."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "verdict": self.verdict,
+            "quality": round(self.quality, 4),
+            **({} if self.plain is None else {"plain": round(self.plain, 4)}),
+            "why": self.why,
+            "classes": [{"class": name, "labels": count} for name, count in self.classes.items()],
+            "labels": self.labels,
+            "outside": self.outside,
+            "skipped": [{"path": str(one.path), "reason": one.reason} for one in self.skipped],
+            "contradictions": [
+                {"paths": [str(path) for path in one.paths], "said": list(one.said)} for one in self.contradictions
+            ],
+            "doubtful": [
+                {
+                    "path": str(one.picture.path),
+                    "given": one.given,
+                    "likelier": one.likelier,
+                    "margin": round(one.margin, 4),
+                }
+                for one in self.doubtful
+            ],
+        }
+
+
+class Learner:
+    """Learns notions of an index. Pictures that it has not go through `engine`, which is opened when one needs it.
+
+    `weights` are as in `backbone_of`; `watch` is the place for a progress bar; for another writer of the index it waits
+    `wait` seconds.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        *,
+        engine: LazyEngine | str | None = None,
+        weights: str | None = None,
+        wait: float = 0,
+        watch: Watch = lambda results, total: results,
+    ) -> None:
+        self.index = index
+        extractor = Extractor(backbone_of(index, weights=weights), engine=engine, isolated=True, leave_own=True)
+        self.pictures = Pictures(index, extractor, watch)
+        self._wait = wait
+
+    def from_folders(self, name: str, folders: Sequence[Path], **how: bool) -> Learnt:
+        """Learn from folders, each a class, or each of the subfolders of one. Options are those of `from_labels`."""
+        self._may_learn(name, **how)
+        files, problems = labels_of_folders(folders, self.pictures)
+        return self._from_files(name, files, problems, **how)
+
+    def from_labels(self, name: str, labels: Sequence[GivenLabel], **how: bool) -> Learnt:
+        """Learn from pictures and their classes.
+
+        Where there is a notion of that name, `add` adds to its labels, and `anew` takes its place; CbirError without.
+        """
+        self._may_learn(name, **how)
+        files = [(path_of(one.path, self.pictures, self.index.root), one.class_name) for one in labels]
+        return self._from_files(name, files, [], **how)
+
+    def from_pairs(self, name: str, pairs: Sequence[GivenPair], **how: bool) -> Learnt:
+        """Learn from pairs of pictures that are the same to somebody, or different. Options as in `from_labels`."""
+        self._may_learn(name, **how)
+        named = [path for pair in pairs for path in (pair.first, pair.second)]
+        found, skipped = self.pictures.find([path_of(one, self.pictures, self.index.root) for one in named])
+        given = [
+            (pair.is_same, first, second)
+            for pair, first, second in zip(pairs, found[::2], found[1::2], strict=True)
+            if first is not None and second is not None
+        ]
+        if how.get("add"):
+            old, _ = self._kept(name, "pairs")
+            known = [(bool(same), old.pictures[one], old.pictures[other]) for one, other, same in old.pairs.tolist()]
+            given = known + given
+        labelled, contradictions = by_pairs(given)
+        return self.learn(name, labelled, "pairs", skipped, contradictions)
+
+    def again(self, name: str) -> Learnt:
+        """Learn a notion anew from the labels that were kept, by the index's pictures and network of today."""
+        kind = read_notion(self.index, name).kind
+        labelled, lost = self._kept(name, kind)
+        if lost:
+            logger.warning("%s labelled pictures are not in the index any more, and are left out.", f"{lost:,}")
+        return self.learn(name, regrouped(labelled) if kind == "pairs" else labelled, kind)
+
+    def learn(
+        self,
+        name: str,
+        labelled: Labelled,
+        kind: str,
+        skipped: Sequence[Skipped] = (),
+        contradictions: Sequence[Contradiction] = (),
+    ) -> Learnt:
+        """Learn a notion from labelled pictures and keep it, unless it is refused. CbirError where none has a class."""
+        check_name(name)
+        if not (labelled.numbers != NONE).any():
+            raise CbirError(
+                f"There is nothing to learn {printable(name)} from: none of the pictures given has a class"
+                + (f" ({skipped[0].path}: {skipped[0].reason})." if skipped else ".")
+            )
+        basis = basis_of(self.index, labelled)
+        found = fit_classes(basis, labelled.numbers, len(labelled.classes))
+        plain = None
+        if kind == "pairs":
+            if not are_enough(labelled.pairs):
+                raise CbirError("Pairs teach something from five of `same` and five of `different` on: name more.")
+            plain, quality = pairs_quality(basis, labelled)
+            is_better = quality >= APPLIED_PAIRS and quality > plain
+            decided, why = "applied" if is_better else None, _why_of_pairs(quality, plain)
+        else:
+            quality = quality_of(found, labelled.numbers)
+            decided, why = verdict(quality), _why(quality, len(labelled.classes))
+            if kind == "marks" and decided is None:
+                decided, why = "weak", "Marks are kept however few they are; more of them tell better."
+        notion = None
+        if decided is not None:
+            notion = Notion(
+                name,
+                labelled.classes,
+                basis.mean,
+                found.weights.astype(np.float16).astype(np.float32),
+                found.scale,
+                kind,
+                round(quality, 6),
+                decided,
+                fingerprint(self.index.model),
+                labelled.to_labels(self.index.dimension),
+                created=now(),
+            )
+            notion = replace(notion, cosines=sample(LearntRows(self.index, notion)))
+            keep_notion(self.index.directory, notion, self._wait)
+        counts = Counter(labelled.classes[number] for number in labelled.numbers.tolist() if number != NONE)
+        return Learnt(
+            name,
+            kind,
+            notion,
+            quality,
+            why,
+            {one: counts[one] for one in labelled.classes},
+            len(labelled.pictures),
+            sum(one.row is None for one in labelled.pictures),
+            list(skipped),
+            list(contradictions),
+            doubtful(labelled, found) if kind == "classes" else [],
+            plain,
+        )
+
+    def _from_files(
+        self, name: str, files: Sequence[tuple[Path, str]], problems: Sequence[Skipped], **how: bool
+    ) -> Learnt:
+        found, skipped = self.pictures.find([path for path, _ in files])
+        pairs = zip(found, files, strict=True)
+        given = [(picture, class_name) for picture, (_, class_name) in pairs if picture is not None]
+        if how.get("add"):
+            old, _ = self._kept(name, "classes")
+            newer = {picture.sha256 for picture, _ in given}
+            names = {NONE: "", **dict(enumerate(old.classes))}
+            given += [
+                (picture, names[number])
+                for picture, number in zip(old.pictures, old.numbers.tolist(), strict=True)
+                if picture.sha256 not in newer
+            ]
+        labelled, contradictions = by_content(given)
+        return self.learn(name, labelled, "classes", [*problems, *skipped], contradictions)
+
+    def _may_learn(self, name: str, *, add: bool = False, anew: bool = False) -> None:
+        """Raise CbirError where nobody said what becomes of the notion of that name, or there is none to add to."""
+        check_name(name)
+        names = {entry.name for entry in load_meta(self.index.directory).notions}
+        if name in names and not add and not anew:
+            raise CbirError(
+                f"The index {self.index.directory.name} has a notion {printable(name)} already: --add adds to its "
+                "labels, --anew forgets them, and `cbir learn --forget` takes it away."
+            )
+        if add and name not in names:
+            read_notion(self.index, name)
+
+    def _kept(self, name: str, kind: str) -> tuple[Labelled, int]:
+        """Return the labels of a notion, and how many are lost. CbirError where it is of another kind."""
+        notion = read_notion(self.index, name)
+        if notion.kind != kind:
+            raise CbirError(f"The notion {printable(name)} was learnt from {notion.kind}: add such to it.")
+        is_current = notion.model == fingerprint(self.index.model)
+        return kept_labels(notion.labels, notion.classes, self.pictures, comparable=is_current)
+
+
+def _why(quality: float, classes: int) -> str:
+    """Say what a kappa means."""
+    number = f"kappa {quality:.2f}"
+    if quality < APPLIED:
+        chance = "by chance" if classes > 1 else "than any other picture"
+        how = "hardly better" if classes > 1 else "hardly more like each other"
+        return (
+            f"{number}, below {APPLIED}: by its picture and the other labels, each label can be told {how} {chance}. "
+            "Are they right, and is what they mean to be seen? More of them may help."
+        )
+    if verdict(quality) == "weak":
+        return f"{number}: the labels are told by each other, but not surely; more of them would help."
+    return f"{number}: the labels are told by each other."
+
+
+def _why_of_pairs(learnt: float, plain: float) -> str:
+    """Say what held-out pairs show."""
+    numbers = f"pairs held out are told apart with {learnt:.3f} (area under the curve), without it with {plain:.3f}"
+    if learnt >= APPLIED_PAIRS and learnt > plain:
+        return f"{numbers}."
+    return f"{numbers}: that does not help. More pairs may, or such that are hard to tell apart."
