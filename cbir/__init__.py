@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     from cbir.index.store import Index as Index
     from cbir.indexing.report import Report as Report
     from cbir.indexing.run import index_folder as index_folder
+    from cbir.learn.run import Learnt as Learnt
     from cbir.locate.locator import Located as Located
     from cbir.locate.locator import Locator as Locator
     from cbir.map.collection import map_index as map_index
+    from cbir.notions.notion import Notion as Notion
+    from cbir.notions.store import NotionInfo as NotionInfo
     from cbir.search.filters import RowFilter as RowFilter
     from cbir.search.queries import CombinedQuery as CombinedQuery
     from cbir.search.queries import FeedbackQuery as FeedbackQuery
@@ -75,10 +78,13 @@ _HOMES = {
     "IndexLockedError": "cbir.errors",
     "IndexNotFoundError": "cbir.errors",
     "IndexWriteError": "cbir.errors",
+    "Learnt": "cbir.learn.run",
     "Located": "cbir.locate.locator",
     "Locator": "cbir.locate.locator",
     "Match": "cbir.search.results",
     "ModelError": "cbir.errors",
+    "Notion": "cbir.notions.notion",
+    "NotionInfo": "cbir.notions.store",
     "OutputRefusedError": "cbir.errors",
     "OwnOutputError": "cbir.errors",
     "Query": "cbir.search.queries",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from cbir.backbones.backbone import Backbone
     from cbir.images.source import ImageSource, NamedImage
     from cbir.indexing.report import Report
+    from cbir.learn.run import Learnt
+    from cbir.notions.store import NotionInfo
 
 
 def open(name: str | Path | None = None, *, engine: str | None = None, weights: str | None = None) -> Collection:
@@ -144,6 +146,56 @@ class Collection:
         ValueError where it has another shape, is zero, or is not finite.
         """
         return self.search(VectorQuery(np.asarray(vector, dtype=np.float32)), count, **options)
+
+    def learn(
+        self,
+        name: str,
+        *,
+        folders: Sequence[str | Path] = (),
+        labels: Mapping[str | Path, str] | str | Path | None = None,
+        pairs: Iterable[tuple[str | Path, str | Path, bool]] | str | Path | None = None,
+        add: bool = False,
+        anew: bool = False,
+        wait: float = 0,
+    ) -> Learnt:
+        """Learn a notion from folders, labels or pairs, as `cbir learn` does; without any, anew from its own labels.
+
+        `labels` are classes by path, `pairs` two paths and whether they are the same; both may be files. The collection
+        then answers from the new state. A notion that is refused has None for its `notion`. Raises CbirError where
+        nothing can be learnt, or there is a notion of that name and neither `add` nor `anew`.
+        """
+        from cbir.learn.lists import GivenLabel, GivenPair, read_labels, read_pairs
+        from cbir.learn.run import Learner
+
+        if sum(map(bool, (folders, labels, pairs))) > 1:
+            raise TypeError("learn from folders, labels or pairs: one of them at a time")
+        learner = Learner(self.index, engine=self._engine, wait=wait, weights=self._weights)
+        if folders:
+            learnt = learner.from_folders(name, list(map(Path, folders)), add=add, anew=anew)
+        elif labels:
+            given = (
+                [GivenLabel(str(path), its) for path, its in labels.items()]
+                if isinstance(labels, Mapping)
+                else read_labels(Path(labels))
+            )
+            learnt = learner.from_labels(name, given, add=add, anew=anew)
+        elif pairs:
+            found = (
+                read_pairs(Path(pairs))
+                if isinstance(pairs, (str, Path))
+                else [GivenPair(is_same, str(one), str(other)) for one, other, is_same in pairs]
+            )
+            learnt = learner.from_pairs(name, found, add=add, anew=anew)
+        else:
+            learnt = learner.again(name)
+        self.reload()
+        return learnt
+
+    def notions(self) -> list[NotionInfo]:
+        """Describe the notions that the index has, but for damaged ones."""
+        from cbir.notions.store import notions_of
+
+        return notions_of(self.index)[0]
 
     def update(self, **options: Any) -> Report:
         """Bring the index up to date with its folder, as `cbir index` does, and answer from its new state.

@@ -23,7 +23,8 @@ from cbir.utils import stopping
 from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
-    *("index", "search", "serve", "locate", "duplicates", "tags", "classify", "map", "segment", "evaluate", "info"),
+    *("index", "search", "serve", "locate", "duplicates", "learn", "tags", "classify", "map", "segment", "evaluate"),
+    "info",
     "models",
 )
 

@@ -15,7 +15,7 @@ from cbir.notions.ridge import Fit
 
 #: By so much another class's score is above that of the class that a picture was given, where the label is told as
 #: doubtful; scores of a class's own pictures are about 1.
-CLEARLY = 0.3
+CLEARLY = 0.5
 
 
 class Doubtful(NamedTuple):

@@ -20,14 +20,16 @@ from cbir.index.lock import now
 from cbir.index.similarity import sample
 from cbir.index.store import Index
 from cbir.learn.doubtful import Doubtful, doubtful
-from cbir.learn.fitting import basis_of, fit_classes, pairs_quality, quality_of
+from cbir.learn.fitting import basis_of, fit_classes, fit_groups, pairs_quality, quality_of
 from cbir.learn.folders import labels_of_folders
 from cbir.learn.labels import Contradiction, Labelled, by_content, kept_labels, path_of
 from cbir.learn.lists import GivenLabel, GivenPair
 from cbir.learn.pairs import are_enough, by_pairs, regrouped
 from cbir.learn.pictures import Pictures, Skipped
 from cbir.notions.decide import APPLIED, APPLIED_PAIRS, verdict
-from cbir.notions.notion import NONE, LearntRows, Notion, fingerprint
+from cbir.notions.notion import GATE, NONE, LearntRows, Notion, fingerprint
+from cbir.notions.probability import Certainty, calibrate
+from cbir.notions.ridge import Fit
 from cbir.notions.store import check_name, keep_notion, read_notion
 from cbir.utils.printable import printable
 
@@ -165,15 +167,16 @@ class Learner:
                 + (f" ({skipped[0].path}: {skipped[0].reason})." if skipped else ".")
             )
         basis = basis_of(self.index, labelled)
-        found = fit_classes(basis, labelled.numbers, len(labelled.classes))
         plain = None
         if kind == "pairs":
+            found = fit_groups(basis, labelled.numbers)
             if not are_enough(labelled.pairs):
                 raise CbirError("Pairs teach something from five of `same` and five of `different` on: name more.")
             plain, quality = pairs_quality(basis, labelled)
             is_better = quality >= APPLIED_PAIRS and quality > plain
             decided, why = "applied" if is_better else None, _why_of_pairs(quality, plain)
         else:
+            found = fit_classes(basis, labelled.numbers, len(labelled.classes))
             quality = quality_of(found, labelled.numbers)
             decided, why = verdict(quality), _why(quality, len(labelled.classes))
             if kind == "marks" and decided is None:
@@ -192,6 +195,8 @@ class Learner:
                 fingerprint(self.index.model),
                 labelled.to_labels(self.index.dimension),
                 created=now(),
+                gate=found.gate(GATE),
+                certainty=_certainty(found, labelled, kind),
             )
             notion = replace(notion, cosines=sample(LearntRows(self.index, notion)))
             keep_notion(self.index.directory, notion, self._wait)
@@ -248,6 +253,13 @@ class Learner:
             raise CbirError(f"The notion {printable(name)} was learnt from {notion.kind}: add such to it.")
         is_current = notion.model == fingerprint(self.index.model)
         return kept_labels(notion.labels, notion.classes, self.pictures, comparable=is_current)
+
+
+def _certainty(found: Fit, labelled: Labelled, kind: str) -> Certainty:
+    """Calibrate the probabilities of classes; groups of pairs have none."""
+    if kind == "pairs":
+        return Certainty()
+    return calibrate(np.float32(found.scale) * found.left_out, labelled.numbers)
 
 
 def _why(quality: float, classes: int) -> str:

@@ -16,7 +16,8 @@ from cbir.index.quantiles import CosineQuantiles
 from cbir.notions.probability import Certainty
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
-#: The weight of a notion's scores beside the feature; a picture whose scores are shorter than the gate is none of its.
+#: The weight of a notion's scores beside the feature; how long the scores of a picture of one of its classes have to be
+#: at most, see `Notion.gate`.
 STRENGTH, GATE = 0.8, 0.5
 
 #: What a notion was learnt from, and how it was found to be.
@@ -51,7 +52,9 @@ class Notion:
     `mean`, shape (dimension,), is taken off features; `weights` have shape (dimension, classes). `quality` is Cohen's
     kappa of classes told by the others' labels, or how well held-out pairs are told apart (the area under the curve);
     `verdict` follows from it. `model` is the `fingerprint` of the network whose features it was learnt on. `cosines`
-    tells how alike the index's rows are by `vectors`, `certainty` how probable their classes are.
+    tells how alike the index's rows are by `vectors`, `certainty` how probable their classes are. A picture whose
+    scores are shorter than the `gate` is of none of the classes; that is lower than GATE where a tenth of the labelled
+    ones would be left out.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Notion:
     cosines: CosineQuantiles | None = None
     created: str = ""
     certainty: Certainty = field(default_factory=Certainty)
+    gate: float = GATE
 
     def centred(self, features: Floats) -> Floats:
         """Take the mean off features of length 1, shape (n, dimension), and bring them to length 1 once more."""
@@ -86,7 +90,7 @@ class Notion:
 
     def claims(self, scores: Floats) -> npt.NDArray[np.bool_]:
         """Tell of each row of `scores` whether it is of one of the classes: shape (n,)."""
-        return np.asarray(np.linalg.norm(scores, axis=-1) >= GATE, dtype=np.bool_)
+        return np.asarray(np.linalg.norm(scores, axis=-1) >= self.gate, dtype=np.bool_)
 
     def vectors(self, features: Floats) -> Floats:
         """Return vectors of length 1 whose dot products are the likeness, shape (n, dimension + classes)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.utils.vectors import Floats
 
@@ -25,18 +26,28 @@ _LEAST_TYPICAL = 0.1
 _AT_A_TIME = 4_000_000
 
 
+#: The share of labelled rows that a gate leaves out at most.
+_OUTSIDE = 0.1
+
+
 @dataclass(frozen=True)
 class Fit:
     """The weights of a regression, shape (dimension, classes), and what each row is given by one without it.
 
     `left_out` has these scores of the labelled rows, shape (n, classes), `left_out_unlabelled` of the others. `scale`
-    brings the positive scores of a row that has a class to length 1, on the mean.
+    brings the positive scores of labelled rows that have a class (`has_class`, shape (n,)) to length 1, on the mean.
     """
 
     weights: Floats
     left_out: Floats
     left_out_unlabelled: Floats
     scale: float
+    has_class: npt.NDArray[np.bool_]
+
+    def gate(self, most: float) -> float:
+        """Return the length that the scores of nine in ten rows of some class reach, at most `most`."""
+        own = self.scale * np.linalg.norm(np.maximum(self.left_out[self.has_class], 0), axis=1)
+        return min(float(np.quantile(own, _OUTSIDE)), most) if len(own) else most
 
 
 def fit(labelled: Floats, targets: Floats, unlabelled: Floats) -> Fit:
@@ -53,9 +64,11 @@ def fit(labelled: Floats, targets: Floats, unlabelled: Floats) -> Fit:
     solve = _by_rows if len(rows) <= rows.shape[1] else _by_numbers
     weights, left_out = solve(rows, wanted, max(ridge, float(np.finfo(np.float32).tiny)))
     own = left_out[: len(labelled)]
-    is_one = targets.any(axis=1)
-    typical = float(np.sqrt(np.square(np.maximum(own[is_one], 0)).sum(axis=1).mean())) if is_one.any() else 0.0
-    return Fit(weights, own, left_out[len(labelled) :] / np.float32(weight), 1 / max(typical, _LEAST_TYPICAL))
+    has_class = np.asarray(targets.any(axis=1))
+    typical = float(np.sqrt(np.square(np.maximum(own[has_class], 0)).sum(axis=1).mean())) if has_class.any() else 0.0
+    return Fit(
+        weights, own, left_out[len(labelled) :] / np.float32(weight), 1 / max(typical, _LEAST_TYPICAL), has_class
+    )
 
 
 def _by_rows(rows: Floats, wanted: Floats, ridge: float) -> tuple[Floats, Floats]:

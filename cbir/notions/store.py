@@ -149,6 +149,7 @@ def to_bytes(notion: Notion) -> bytes:
         "cosines": None if notion.cosines is None else asdict(notion.cosines),
         "created": notion.created,
         "certainty": asdict(notion.certainty),
+        "gate": notion.gate,
     }
     return pack_arrays(
         {
@@ -181,6 +182,7 @@ def from_bytes(data: bytes) -> Notion:
         cosines=None if about["cosines"] is None else CosineQuantiles.from_json(about["cosines"]),
         created=text(about["created"], LONGEST_NAME),
         certainty=_certainty(about["certainty"]),
+        gate=number(about["gate"], 0, 1),
     )
     _check(notion)
     return notion

@@ -34,6 +34,7 @@ COMMANDS = [
     ("duplicates --index photos --format json", ""),
     (f"tags {BALLOON}", "balloon"),
     ("tags --index photos", "balloon"),
+    ("learn kinds --from {folder} --index photos", "kinds: applied"),
     ("map --index photos --html map.html", "map.html"),
     (f"segment {BALLOON} --out segments --classify", '"segments"'),
     (f"segment {BALLOON} --out fast --fast", '"segments"'),

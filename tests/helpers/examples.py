@@ -34,6 +34,9 @@ from cbir.cli import cli
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATASET = CHECKOUT / "dataset" / "photos"
 
+#: Folders that labels in examples are about.
+_LEARNT = ("mountain_lakes", "hot_air_balloons")
+
 #: Pictures that examples find, by the paths that they name, each with the picture of dataset/ that it is.
 #: An example that needs another one gets it here.
 PICTURES = {
@@ -58,11 +61,19 @@ PICTURES = {
         for name in ("mountain_lakes", "hot_air_balloons")
         for number in (3, 4, 5)
     },
+    **{
+        f"dataset/photos/{name}/{name}_{number:02}.jpg": f"{name}/{name}_{number:02}"
+        for name in ("mountain_lakes", "hot_air_balloons", "city_towers", "sunset_seas", "galaxies")
+        for number in range(1, 13)
+    },
 }
 
 #: Other files that examples read: networks' weights, a ground truth.
 FILES = {
     "same.csv": "query,relevant\nsunset_seas/sunset_seas_03.jpg,sunset_seas/sunset_seas_04.jpg\n",
+    "labels.csv": "path,class\n"
+    + "".join(f"{name}/{name}_0{number}.jpg,{name}\n" for name in _LEARNT for number in (3, 4, 5)),
+    "dataset/hours.csv": (DATASET.parent / "hours.csv").read_text("utf-8"),
     "list.txt": "some.jpg\nother.jpg\n",
     "token.txt": "a-secret-of-some-letters\n",
 }
