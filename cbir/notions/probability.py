@@ -16,6 +16,10 @@ from cbir.utils.vectors import Floats
 
 _STEPS = 50
 
+# Scores that the slope is fitted to, of rows drawn at random where there are more.
+_MOST_SCORES = 4_000_000
+_SEED = 5
+
 # A slope beyond these is that of labels that say nothing, or all. Steps that gain less are the last.
 _SLOPES = 0.1, 30.0
 _ENOUGH = 1e-4
@@ -41,6 +45,9 @@ def calibrate(scores: Floats, classes: npt.NDArray[np.int32]) -> Certainty:
 
     By Newton's method on the likelihood, which has one maximum.
     """
+    if scores.size > _MOST_SCORES:
+        some = np.random.default_rng(_SEED).permutation(len(scores))[: max(_MOST_SCORES // scores.shape[1], 1)]
+        scores, classes = scores[some], classes[some]
     has_none = bool((classes < 0).any())
     width = scores.shape[1] + has_none
     if width == 1 or not len(scores):

@@ -53,7 +53,7 @@ class Fit:
 def fit(labelled: Floats, targets: Floats, unlabelled: Floats) -> Fit:
     """Regress `targets`, shape (n, classes), on rows of length 1, shape (n, dimension), and zeros on `unlabelled` ones.
 
-    At least one row is labelled. It takes the smaller of two ways: as many equations as there are rows, or as numbers
+    At least one row has a class. It takes the smaller of two ways: as many equations as there are rows, or as numbers
     in a row.
     """
     weight = (UNLABELLED * len(labelled) / max(len(unlabelled), 1)) ** 0.5

@@ -1,0 +1,150 @@
+"""A notion from marks: pictures that are alike to somebody, and pictures that are unlike them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cbir.errors import CbirError
+from cbir.index.lock import now
+from cbir.index.quantiles import CosineQuantiles
+from cbir.index.similarity import sample
+from cbir.index.store import Index
+from cbir.learn.fitting import Basis, fit_classes, quality_of
+from cbir.learn.labels import Labelled, no_pairs
+from cbir.learn.pictures import Picture
+from cbir.notions.decide import verdict
+from cbir.notions.notion import GATE, NONE, LearntRows, Notion, fingerprint
+from cbir.notions.probability import calibrate
+from cbir.utils.printable import printable
+from cbir.utils.vectors import Floats, Rows, l2_normalize
+
+#: The one class of marks, and fewer of it than these are few.
+ALIKE, FEW = "alike", 5
+
+#: Marks of one notion at most.
+MOST_MARKS = 10_000
+
+# Rows without marks: those that are told to be unlike, those whose mean is that of the collection, and those that tell
+# how alike rows are by the notion. Of each there are just so many that a mark can be answered at once.
+_UNMARKED, _MEAN_ROWS, _SAMPLED = 250, 2000, 300
+
+_SEED = 7
+
+
+def learn_marks(
+    index: Index, name: str, alike: Sequence[Picture], unlike: Sequence[Picture], before: Notion | None = None
+) -> Notion:
+    """Learn a notion from marks, and those that one from `before` was learnt from; a new mark takes an old one's place.
+
+    Marks are few and are made one after the other, so it takes some hundredths of a second whatever the index; and
+    they are never refused: where they teach little, the notion is weak. CbirError where nothing is marked as alike, a
+    picture is marked as both, `before` is learnt from something else or by another network, or there are too many.
+    """
+    labelled = _joined(index, name, alike, unlike, before)
+    random = np.random.default_rng(_SEED)
+    comparable = np.flatnonzero(index.comparable)
+    rows = random.choice(comparable, min(_MEAN_ROWS, len(comparable)), replace=False)
+    mean = before.mean if before is not None else _mean(index, rows)
+    marked = [one.row for one in labelled.pictures if one.row is not None]
+    unmarked = index.features(np.sort(rows[~np.isin(rows, marked)][:_UNMARKED]))
+    basis = Basis(mean, l2_normalize(labelled.features(index) - mean), l2_normalize(unmarked - mean))
+    found = fit_classes(basis, labelled.numbers, 1)
+    quality = quality_of(found, labelled.numbers)
+    are_few = (labelled.numbers != NONE).sum() < FEW  # what little one tells of another says nothing yet
+    decided = "weak" if are_few else verdict(quality)
+    notion = Notion(
+        name=name,
+        classes=labelled.classes,
+        mean=mean,
+        weights=found.weights.astype(np.float16).astype(np.float32),
+        scale=found.scale,
+        kind="marks",
+        quality=round(quality, 6),
+        verdict=decided or "weak",
+        model=fingerprint(index.model),
+        labels=labelled.to_labels(index.dimension),
+        created=now(),
+        gate=GATE if are_few else found.gate(GATE),
+        certainty=calibrate(np.float32(found.scale) * found.left_out, labelled.numbers),
+    )
+    return replace(notion, cosines=_cosines(index, notion, rows[:_SAMPLED]))
+
+
+def _joined(
+    index: Index, name: str, alike: Sequence[Picture], unlike: Sequence[Picture], before: Notion | None
+) -> Labelled:
+    """Return all marks, each content once."""
+    marks: dict[str, tuple[Picture, int]] = {}
+    if before is not None:
+        if before.kind != "marks" or before.model != fingerprint(index.model):
+            how = f"from {before.kind}" if before.kind != "marks" else "by another network"
+            raise CbirError(f"The notion {printable(name)} was learnt {how}: marks cannot be added to it.")
+        marks = _kept(index, before)
+    new = {one.sha256 for one in alike}
+    if both := next((one for one in unlike if one.sha256 in new), None):
+        raise CbirError(f"{printable(str(both.path))} is marked as alike and as unlike: leave one out.")
+    for pictures, number in ((alike, 0), (unlike, NONE)):
+        marks.update((one.sha256, (one, number)) for one in pictures)
+    numbers = np.array([number for _, number in marks.values()], dtype=np.int32)
+    if not (numbers == 0).any():
+        raise CbirError(f"There is nothing to learn {printable(name)} from: mark a picture as alike.")
+    if len(marks) > MOST_MARKS:
+        raise CbirError(f"The notion {printable(name)} would have {len(marks):,} marks, and can have {MOST_MARKS:,}.")
+    return Labelled([picture for picture, _ in marks.values()], (ALIKE,), numbers, no_pairs())
+
+
+def _kept(index: Index, before: Notion) -> dict[str, tuple[Picture, int]]:
+    """Return the marks of a notion by content, but for pictures that the index has lost."""
+    labels, kept = before.labels, {}
+    for place, (content, number) in enumerate(zip(labels.sha256s, labels.classes.tolist(), strict=True)):
+        sha256 = content.tobytes().hex()
+        row = next(iter(index.rows_of_content(sha256)), None)
+        if row is not None:
+            kept[sha256] = Picture(index.root / index.record(row).path, sha256, row), number
+        elif place < len(labels.features):
+            kept[sha256] = Picture(Path(sha256), sha256, None, labels.features[place].astype(np.float32)), number
+    return kept
+
+
+def _mean(index: Index, rows: Rows) -> Floats:
+    features = index.features(np.sort(rows))
+    return np.asarray(features.sum(axis=0) / max(len(features), 1), dtype=np.float32)
+
+
+def _cosines(index: Index, notion: Notion, rows: Rows) -> CosineQuantiles | None:
+    """Return about how alike rows are by a notion, from some rows.
+
+    Among these the nearest are less near than among all: by as much as they are without the notion, where that of all
+    is known.
+    """
+    of_all = index.meta.cosines
+    if index.rows <= len(rows) or of_all is None:
+        return sample(LearntRows(index, notion))
+    features = index.features(np.sort(rows))
+    plain, learnt = sample(_Some(features)), sample(_Some(notion.vectors(features)))
+    if plain is None or learnt is None or plain.probabilities != of_all.probabilities:
+        return learnt
+    nearest = np.array(learnt.nearest) + np.array(of_all.nearest) - np.array(plain.nearest)
+    ascending = np.maximum.accumulate(np.clip(nearest, -1, 1)).tolist()
+    return replace(learnt, rows=of_all.rows, nearest=tuple(round(one, 5) for one in ascending))
+
+
+class _Some:
+    """Some vectors, shape (n, dimension), as a source of rows."""
+
+    def __init__(self, vectors: Floats) -> None:
+        self._vectors = vectors
+        self.rows, self.dimension = vectors.shape
+        self.valid = np.ones(self.rows, dtype=np.bool_)
+
+    def features(self, rows: Sequence[int] | Rows) -> Floats:
+        """Return the vectors of rows."""
+        return self._vectors[rows]
+
+    def chunks(self, first: int = 0) -> Iterator[tuple[int, Floats]]:
+        """Return all of them at once."""
+        yield first, self._vectors[first:]
