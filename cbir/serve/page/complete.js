@@ -1,83 +1,68 @@
 // The search field: completes words and pictures' names while one types. "-" before a word asks for what is without it.
-import {call, image, of} from "./api.js";
+import {call, of} from "./api.js";
 import {$, counted, make, named, printable} from "./dom.js";
 import {wrong} from "./notices.js";
+import {thumbnail} from "./pictures.js";
 import {askAnew, go, refOf, state} from "./state.js";
 
+/** Milliseconds without a key until completions are asked for. */
 const PAUSE = 90;
-const field = $("words");
-const list = $("completions");
-/** @type {any[]} */
-let offers = [];
-let chosen = -1;
-/** @type {AbortController | null} */
-let asking = null;
-let timer = 0;
+const field = $("words"), list = $("completions");
+let offers = [], chosen = -1, timer = 0;
+let asking = new AbortController();
 /** What the index has, to know what an entered text can mean. */
-let about = {has: {}};
+let has = {};
 
 /** Begin with an index. */
 export function completeFor(index) {
-  about = index;
+  ({has} = index);
   close();
 }
 
-const parts = () => {
-  const typed = field.value.trim();
-  const isWithout = typed.startsWith("-") && typed.length > 1;
-  return {isWithout, typed: isWithout ? typed.slice(1).trim() : typed};
-};
+function typed() {
+  const [, minus, text] = /^(-?)\s*(.*)$/s.exec(field.value.trim());
+  return text ? {text, isWithout: Boolean(minus)} : {text: minus};
+}
 
 function close() {
-  asking?.abort();
+  asking.abort();
   clearTimeout(timer);
-  list.hidden = true;
-  list.replaceChildren();
-  offers = [];
+  show([]);
+}
+
+/** Show offers, none of which is chosen yet. */
+function show(some) {
+  offers = some;
+  list.replaceChildren(...offers.map(offer => offer.element));
+  list.hidden = !offers.length;
+  field.setAttribute("aria-expanded", String(!list.hidden));
   chosen = -1;
-  field.setAttribute("aria-expanded", "false");
   field.removeAttribute("aria-activedescendant");
 }
 
 async function offer() {
-  const {isWithout, typed} = parts();
-  if (!typed) return close();
-  asking?.abort();
+  const {text, isWithout} = typed();
+  if (!text) return close();
+  asking.abort();
   asking = new AbortController();
   const {signal} = asking;
-  const asked = rest => call(of(state.index, `${rest}?prefix=${encodeURIComponent(typed)}&count=8`), {signal});
-  const none = error => { if (error.name === "AbortError") throw error; return {}; };
-  try {
-    const [words, files] = await Promise.all([
-      about.has.words === false ? {} : asked("words").catch(none), isWithout ? {} : asked("files").catch(none)]);
-    signal.throwIfAborted();
-    offers = [
-      ...(words.words ?? []).map(one => ({word: one.word, element: wordOption(one, isWithout)})),
-      ...(files.files ?? []).map(one => ({file: one, element: fileOption(one)})),
-    ];
-    if (!offers.length) return close();
-  } catch {
-    return; // something else was typed since
-  }
-  chosen = -1;
-  field.removeAttribute("aria-activedescendant");
-  offers.forEach(({element}, place) => {
-    element.id = `completion-${place}`;
-    element.onpointerdown = event => { event.preventDefault(); take(offers[place]); };
-  });
-  list.replaceChildren(...offers.map(one => one.element));
-  list.hidden = false;
-  field.setAttribute("aria-expanded", "true");
+  const ask = (what, isWanted) => (isWanted
+    ? call(of(state.index, `${what}?prefix=${encodeURIComponent(text)}&count=8`), {signal}).catch(() => ({})) : {});
+  const [{words = []}, {files = []}] = await Promise.all([ask("words", has.words), ask("files", !isWithout)]);
+  if (signal.aborted) return; // something else was typed since
+  const option = (number, taken, ...children) => ({...taken, element: make("li", {
+    id: `completion-${number}`, role: "option", "aria-selected": "false",
+    onpointerdown: event => { event.preventDefault(); take(taken); }}, ...children)});
+  show([
+    ...words.map(({word, meaning, pictures}, number) => option(number, {word},
+      make("span.word", isWithout ? `without ${word}` : word), make("span.meaning", meaning),
+      make("span.count", pictures ? counted(pictures, "picture") : "none here"))),
+    ...files.map(({path, id}, number) => {
+      const [, folder, name] = /^(.*?)\/?([^/]*)$/s.exec(path);
+      return option(words.length + number, {id}, thumbnail(id, 128, {width: 32, height: 32}),
+        named(name, {className: "word", title: printable(path)}), named(folder, {className: "meaning"}));
+    })]);
 }
-
-const option = (...children) => make("li", {role: "option", "aria-selected": "false"}, ...children);
-const wordOption = ({word, meaning, pictures}, isWithout) => option(
-  make("span", {className: "word"}, isWithout ? `without ${word}` : word), make("span", {className: "meaning"}, meaning ?? ""),
-  make("span", {className: "count"}, pictures ? counted(pictures, "picture") : "none here"));
-const fileOption = ({path, id}) => option(
-  make("img", {src: image(state.index, id, 128), alt: "", width: 32, height: 32}),
-  named(path.slice(path.lastIndexOf("/") + 1), {className: "word", title: printable(path)}),
-  named(path.slice(0, Math.max(0, path.lastIndexOf("/"))), {className: "meaning"}));
 
 function choose(place) {
   offers[chosen]?.element.setAttribute("aria-selected", "false");
@@ -89,20 +74,15 @@ function choose(place) {
   field.setAttribute("aria-activedescendant", element.id);
 }
 
-/** Add a word to what is asked. */
-function addWord(word, isWithout) {
-  const name = isWithout ? "without" : "words";
-  go({view: "wall", picture: "", [name]: [...state[name].filter(one => one !== word), word]});
-}
-
-async function take(taken) {
-  const {isWithout} = parts();
+/** Search by a word or a picture that was offered, or by a text. */
+async function take({word, id, text}) {
+  const name = typed().isWithout ? "without" : "words";
   close();
   field.value = "";
-  if (taken.word) return addWord(taken.word, isWithout);
+  if (text) return go({view: "wall", picture: "", text});
+  if (word) return go({view: "wall", picture: "", [name]: [...state[name].filter(one => one !== word), word]});
   try {
-    const found = await call(of(state.index, `pictures/${taken.file.id}`));
-    askAnew({like: [refOf(found.picture ?? found)]});
+    askAnew({like: [refOf(await call(of(state.index, `pictures/${id}`)))]});
   } catch (error) {
     wrong(error);
   }
@@ -110,39 +90,34 @@ async function take(taken) {
 
 /** Search by what stands in the field, though it was not chosen among the completions. */
 function enter() {
-  const {isWithout, typed} = parts();
-  if (!typed) return;
-  const asIs = offers.find(one => one.word?.toLowerCase() === typed.toLowerCase());
-  if (asIs) return take(asIs);
-  close();
-  field.value = "";
+  const {text, isWithout} = typed();
+  if (!text) return;
+  const offered = offers.find(one => one.word?.toLowerCase() === text.toLowerCase());
   // a text is for networks that take in texts; others say which words they know
-  if (about.has.text && !isWithout) go({view: "wall", picture: "", text: typed});
-  else addWord(typed, isWithout);
+  take(offered ?? (has.text && !isWithout ? {text} : {word: text}));
 }
 
 /** Make the field work. */
 export function startCompletion() {
-  field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(offer, PAUSE); });
-  field.addEventListener("blur", close);
-  field.addEventListener("keydown", event => {
+  field.oninput = () => { clearTimeout(timer); timer = setTimeout(offer, PAUSE); };
+  field.onblur = close;
+  field.onkeydown = event => {
+    const way = {ArrowDown: 1, ArrowUp: -1}[event.key];
     if (event.isComposing) return;
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    if (way) {
       event.preventDefault();
-      if (list.hidden) return event.key === "ArrowDown" ? offer() : undefined;
-      const way = event.key === "ArrowDown" ? 1 : -1;
       // through all, and then to what was typed
-      choose((chosen + 1 + way + offers.length + 1) % (offers.length + 1) - 1);
+      if (!list.hidden) choose((chosen + 1 + way + offers.length + 1) % (offers.length + 1) - 1);
+      else if (way > 0) offer();
     } else if (event.key === "Escape") {
       if (list.hidden) field.blur();
       else close();
       event.stopPropagation();
     }
-  });
-  $("search").addEventListener("submit", event => {
+  };
+  $("search").onsubmit = event => {
     event.preventDefault();
-    clearTimeout(timer);
     if (chosen >= 0) take(offers[chosen]);
     else enter();
-  });
+  };
 }

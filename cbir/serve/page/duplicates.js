@@ -1,131 +1,115 @@
 // Duplicates: groups side by side, the ones to keep marked, and the list saved. Nothing is deleted.
-import {callUntilDone, image, of} from "./api.js";
-import {$, counted, make, named, placeOf, printable, save, thousands} from "./dom.js";
+import {callLong, of} from "./api.js";
+import {$, button, counted, isModified, make, named, placeOf, press, printable, save, thousands} from "./dom.js";
 import {wrong} from "./notices.js";
-import {DIGITS, href, state} from "./state.js";
+import {pictureLink} from "./pictures.js";
+import {state} from "./state.js";
 
 const PAGE = 100;
-/** @type {AbortController | null} */
-let asking = null;
-let shownOf = "";
-/** @type {any[][]} */
-let groups = [];
-let total = 0;
-/** Pictures that the reader marked otherwise, by their numbers. @type {Map<string, boolean>} */
+let asking = new AbortController();
+/** What the groups are of: index, state, likeness. */
+let of_ = "";
+let groups = [], total = 0;
+/** Whether pictures are kept, by their numbers, where the reader said so. */
 const marks = new Map();
 
-const isKept = member => marks.get(member.picture.id) ?? member.keep;
+const isKept = ({picture, keep}) => marks.get(picture.id) ?? keep;
 
-function status() {
-  const members = groups.flat();
-  const spare = members.filter(one => !isKept(one)).length;
+function tell() {
+  const spare = groups.flat().filter(one => !isKept(one)).length;
+  const shown = groups.length < total ? `, ${thousands(groups.length)} shown` : "";
   $("duplicates-status").textContent = total
-    ? `${counted(total, "group")}${groups.length < total ? `, ${thousands(groups.length)} shown` : ""}; ${counted(spare, "picture")} not kept`
-    : "No duplicates were found.";
+    ? `${counted(total, "group")}${shown}; ${counted(spare, "picture")} not kept` : "No duplicates were found.";
   for (const id of ["save-paths", "save-csv"]) $(id).disabled = !total;
 }
 
 function memberElement(member) {
-  const {picture} = member;
-  const button = make("button", {type: "button", className: "keep"});
-  const item = make("li", {className: "card"},
-    make("a", {className: "frame", href: href({picture: picture.sha256.slice(0, DIGITS)}), "aria-label": placeOf(picture)},
-      make("img", {src: image(state.index, picture.id, 256), alt: "", loading: "lazy", decoding: "async",
-        onerror: event => event.target.parentElement?.classList.add("gone")})),
-    button,
-    make("p", {className: "figures"}, picture.width ? `${picture.width} × ${picture.height}` : "",
-      member.score < 1 || !member.keep ? make("span", {className: "figure"}, make("span", {className: "label"}, " score "), member.score?.toFixed(3) ?? "") : ""),
-    make("p", {className: "place", title: placeOf(picture)}, named(picture.name)),
-    make("p", {className: "place label"}, named(picture.folder || "")));
-  item.show = () => {
-    const keeps = isKept(member);
-    item.classList.toggle("right", keeps);
-    button.textContent = keeps ? "✓ kept" : "not kept";
-    button.setAttribute("aria-pressed", String(keeps));
-    button.setAttribute("aria-label", `Keep ${printable(picture.name)}`);
+  const {picture, score} = member;
+  const change = () => { marks.set(picture.id, !isKept(member)); show(); tell(); };
+  const keep = button("button.keep", change);
+  keep.setAttribute("aria-label", `Keep ${printable(picture.name)}`);
+  const item = make("li.card", pictureLink(picture), keep,
+    make("p.figures", picture.width && `${picture.width} × ${picture.height}`,
+      (score < 1 || !member.keep) && make("span.figure", make("span.label", " score "), score?.toFixed(3))),
+    make("p.place", {title: placeOf(picture)}, named(picture.name)),
+    make("p.place.label", named(picture.folder)));
+  const show = () => {
+    item.classList.toggle("right", isKept(member));
+    keep.textContent = isKept(member) ? "✓ kept" : "not kept";
+    press(keep, isKept(member));
   };
-  item.change = () => { marks.set(picture.id, !isKept(member)); item.show(); status(); };
-  button.onclick = item.change;
-  item.show();
-  return item;
+  show();
+  return Object.assign(item, {change});
 }
 
 function groupElement(members, number) {
   const id = `group-${number}`;
-  return make("section", {className: "group", "aria-labelledby": id},
+  return make("section.group", {"aria-labelledby": id},
     make("h3", {id}, `${number + 1}. ${counted(members.length, "picture")}`),
-    make("ul", {className: "cards", role: "list", "aria-labelledby": id}, ...members.map(memberElement)));
+    make("ul.cards", {role: "list", "aria-labelledby": id}, ...members.map(memberElement)));
 }
 
-const address = (offset, count) =>
-  of(state.index, `duplicates?offset=${offset}&count=${count}${$("alike").value ? `&min_score=${$("alike").value}` : ""}`);
-
 async function load() {
-  const {signal} = asking;
-  const progress = done => { $("duplicates-done").hidden = false; $("duplicates-done").value = done; $("duplicates-status").textContent = "Looking for duplicates …"; };
+  const alike = $("alike").value && `&min_score=${$("alike").value}`;
+  const path = of(state.index, `duplicates?offset=${groups.length}&count=${PAGE}${alike}`);
   try {
-    const found = await callUntilDone(address(groups.length, PAGE), signal, progress);
-    total = found.total;
+    const found = await callLong(path, "duplicates", "Looking for duplicates …", asking.signal);
     const more = found.groups.map(group => group.members);
+    total = more.length ? found.total : groups.length;
     $("groups").querySelector(".next")?.remove();
     $("groups").append(...more.map((members, place) => groupElement(members, groups.length + place)));
     groups.push(...more);
-    if (more.length && groups.length < total) {
-      $("groups").append(make("button", {type: "button", className: "next", onclick: next}, "More groups"));
-    }
-    status();
+    if (groups.length < total) $("groups").append(button("button.next", next, "More groups"));
+    tell();
   } catch (error) {
-    if (error.name !== "AbortError") { $("duplicates-status").textContent = ""; wrong(error); }
+    wrong(error);
+    return false;
   }
-  if (!signal.aborted) $("duplicates-done").hidden = true;
+  return true;
 }
 
 async function next() {
   const first = groups.length;
   await load();
-  /** @type {any} */ (document.querySelector(`#groups .group:nth-of-type(${first + 1}) a`))?.focus();
+  $("groups").querySelectorAll(".group")[first]?.querySelector("a").focus();
 }
 
 /** Show the groups of an index's state, unless they are shown. */
 export function showDuplicates(indexState) {
   const now = `${state.index} ${indexState} ${$("alike").value}`;
-  if (now === shownOf) return;
-  shownOf = now;
-  asking?.abort();
+  if (now === of_) return;
+  of_ = now;
+  asking.abort();
   asking = new AbortController();
-  groups = [];
-  total = 0;
+  [groups, total] = [[], 0];
   marks.clear();
   $("groups").replaceChildren();
   load();
 }
 
-/** All members, those not yet shown too, with whether they are kept. */
+/** Return all members, those not yet shown too. */
 async function all() {
-  while (groups.length < total) {
-    const before = groups.length;
-    await load();
-    if (groups.length === before) break;
-  }
+  while (groups.length < total && await load());
   return groups.flatMap((members, group) => members.map(one => ({group: group + 1, keep: isKept(one), path: one.picture.path})));
 }
 
 // a cell that begins like a formula is none to the programs that open it
-const cell = value => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+const cell = value => `"${value.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
 
-/** Make the view's buttons and its key work. */
+const saveText = (parts, type, name) => save(new Blob(parts, {type}), name);
+
+/** Make the view's buttons and its key work; `indexState` returns the state of the index that is shown. */
 export function startDuplicates(indexState) {
   $("save-paths").onclick = async () => {
-    const paths = (await all()).filter(one => !one.keep).map(one => one.path);
-    save(new Blob([paths.map(path => `${path}\n`).join("")], {type: "text/plain"}), "not-kept.txt");
+    const spare = (await all()).filter(one => !one.keep);
+    saveText(spare.map(({path}) => `${path}\n`), "text/plain", "not-kept.txt");
   };
   $("save-csv").onclick = async () => {
-    const lines = (await all()).map(one => `${one.group},${one.keep ? "keep" : ""},${cell(one.path)}\r\n`);
-    save(new Blob(["group,keep,path\r\n", ...lines], {type: "text/csv"}), "duplicates.csv");
+    const lines = (await all()).map(({group, keep, path}) => `${group},${keep ? "keep" : ""},${cell(path)}\r\n`);
+    saveText(["group,keep,path\r\n", ...lines], "text/csv", "duplicates.csv");
   };
   $("alike").onchange = () => showDuplicates(indexState());
-  $("groups").addEventListener("keydown", event => {
-    if (event.key !== "k" || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.target.closest(".card")?.change();
-  });
+  $("groups").onkeydown = event => {
+    if (event.key === "k" && !isModified(event)) event.target.closest(".card")?.change();
+  };
 }

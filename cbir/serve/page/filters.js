@@ -1,52 +1,49 @@
 // Filters by folder, tag, date and score: their fields add to the state, where chips show them.
-import {$, day, make, printable, thousands} from "./dom.js";
+import {$, day, folderName, make, printable, thousands} from "./dom.js";
 import {go, state} from "./state.js";
 
-const options = (select, first, all, name, label) => select.replaceChildren(
-  make("option", {value: ""}, first),
-  ...all.map((one, place) => make("option", {value: String(place)}, `${printable(label(one[name]))} (${thousands(one.pictures)})`)));
+const FIELDS = ["since", "until", "score", "probability"];
+
+/** Offer an index's values of one kind, of which any number can be chosen. */
+function offer(kind, all, labelOf) {
+  const select = $(`f-${kind}`);
+  select.closest("label").hidden = !all.length;
+  select.replaceChildren(make("option", {value: ""}, "any"), ...all.map(([value, pictures], place) =>
+    make("option", {value: place}, `${printable(labelOf(value))} (${thousands(pictures)})`)));
+  select.onchange = () => {
+    const [value] = all[select.value];
+    select.value = "";
+    if (!state[kind].includes(value)) go({view: "wall", [kind]: [...state[kind], value]});
+  };
+}
 
 /** Offer what an index has to choose from. */
 export function filtersFor({folders, tags, dates, has}) {
-  const add = (select, name, values) => {
-    select.onchange = () => {
-      const value = values[Number(select.value)];
-      if (value !== undefined && !state[name].includes(value)) go({view: "wall", [name]: [...state[name], value]});
-      select.value = "";
-    };
-    select.closest("label").hidden = !values.length;
-  };
-  options($("f-folders"), "any", folders, "folder", folder => folder || "the top folder");
-  add($("f-folders"), "folders", folders.map(one => one.folder));
-  options($("f-tags"), "any", tags, "tag", tag => tag);
-  add($("f-tags"), "tags", tags.map(one => one.tag));
-  for (const [id, name] of [["f-since", "since"], ["f-until", "until"]]) {
-    const input = $(id);
-    input.closest("label").hidden = !dates?.known;
-    input.min = dates?.first?.slice(0, 10) ?? "";
-    input.max = dates?.last?.slice(0, 10) ?? "";
-    input.title = dates?.known ? `The photos are from ${day(dates.first)} to ${day(dates.last)}.` : "";
-    input.onchange = () => { if (input.validity.valid || !input.value) go({view: "wall", [name]: input.value}); };
+  offer("folders", folders.map(one => [one.folder, one.pictures]), folderName);
+  offer("tags", tags.map(one => [one.tag, one.pictures]), tag => tag);
+  for (const name of FIELDS) {
+    const input = $(`f-${name}`);
+    input.onchange = () => { if (input.validity.valid) go({view: "wall", [name]: input.value}); };
+    if (input.type !== "date") continue;
+    input.closest("label").hidden = !dates;
+    input.min = dates?.first.slice(0, 10) ?? "";
+    input.max = dates?.last.slice(0, 10) ?? "";
+    input.title = dates ? `The photos are from ${day(dates.first)} to ${day(dates.last)}.` : "";
   }
-  for (const [id, name] of [["f-score", "score"], ["f-probability", "probability"]]) {
-    const input = $(id);
-    input.onchange = () => { if (input.validity.valid || !input.value) go({view: "wall", [name]: input.value}); };
-  }
-  $("f-probability").closest("label").hidden = has.words === false;
+  $("f-probability").closest("label").hidden = !has.words;
 }
 
 /** Show what the state has, in fields that show one value. */
 export function showFilters() {
-  for (const name of ["since", "until", "score", "probability"]) $(`f-${name}`).value = state[name];
+  for (const name of FIELDS) $(`f-${name}`).value = state[name];
 }
 
 /** Make the button work. */
 export function startFilters() {
-  const button = $("filter-button");
+  const button = $("filter-button"), panel = $("filters");
   button.onclick = () => {
-    const isOpen = $("filters").hidden;
-    $("filters").hidden = !isOpen;
-    button.setAttribute("aria-expanded", String(isOpen));
-    if (isOpen) $("filters").querySelector("label:not([hidden]) :is(select, input)")?.focus();
+    panel.hidden = !panel.hidden;
+    button.setAttribute("aria-expanded", String(!panel.hidden));
+    panel.querySelector("label:not([hidden]) :is(select, input)")?.focus();
   };
 }

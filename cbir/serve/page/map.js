@@ -1,33 +1,30 @@
 // The map: all pictures, like beside like. Far away, one picture stands for a block of them; only what is seen is there.
-import {callUntilDone, image, of} from "./api.js";
-import {$, counted, make, placeOf} from "./dom.js";
+import {callLong, of} from "./api.js";
+import {$, counted, isModified, make, placeOf} from "./dom.js";
 import {wrong} from "./notices.js";
-import {askAnew, href, refOf, state} from "./state.js";
-import {Zoom} from "./zoom.js";
+import {thumbnail} from "./pictures.js";
+import {anew, askAnew, href, refOf, state} from "./state.js";
+import {STEPS, Zoom} from "./zoom.js";
 
 /** The least size of a picture on the screen, and the size of a cell in the map's own pixels. */
 const LEAST = 40, CELL = 100;
-const STEPS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+const CLOSER = 1.6;
 
 const stage = $("map");
-const sheet = make("div", {className: "map-sheet"});
+const sheet = make("div.map-sheet");
 stage.append(sheet);
 const zoom = new Zoom(stage, sheet, () => render());
-/** @type {any} */
 let map = null;
-/** @type {Map<string, any>} cells by column and line */
-const cells = new Map();
-/** @type {Map<string, any>} elements by block and size */
-const tiles = new Map();
-let active = "0,0";
-let shownOf = "";
-/** @type {AbortController | null} */
-let asking = null;
+/** Cells by column and line, and elements by those and the block that they stand for. */
+const cells = new Map(), tiles = new Map();
+let active = "0,0,1";
+let of_ = "";
+let asking = new AbortController();
 
-/** How many cells stand behind one picture, to a side: 1, 2, 4 … */
-const blockOf = scale => Math.max(1, 2 ** Math.ceil(Math.log2(LEAST / (CELL * scale))));
+/** Return how many cells stand behind one picture, to a side: 1, 2, 4 … */
+const blockNow = () => Math.max(1, 2 ** Math.ceil(Math.log2(LEAST / (CELL * zoom.scale))));
 
-/** The picture that stands for a block: the nearest to its middle. */
+/** Return the picture that stands for a block: the nearest to its middle. */
 function standFor(column, line, block) {
   const middle = (block - 1) / 2;
   let nearest = null, least = Infinity;
@@ -35,130 +32,112 @@ function standFor(column, line, block) {
     for (let across = 0; across < block; across += 1) {
       const cell = cells.get(`${column + across},${line + down}`);
       const away = (across - middle) ** 2 + (down - middle) ** 2;
-      if (cell && away < least) [nearest, least] = [cell, away];
+      if (cell && away < least) [nearest, least] = [cell.picture, away];
     }
   }
   return nearest;
 }
 
 function tile(column, line, block) {
-  const cell = standFor(column, line, block);
-  if (!cell) return null;
-  const label = placeOf(cell.picture) + (block > 1 ? ", one of a block" : "");
-  const link = make("a", {className: "frame", href: href({view: "wall", picture: "", like: [refOf(cell.picture)], more: [], less: [], words: [], without: [], text: ""}),
-    "aria-label": label, title: label, tabIndex: -1, draggable: false},
-  make("img", {alt: "", draggable: false, decoding: "async", src: image(state.index, cell.picture.id, 128),
-    onerror: event => event.target.parentElement?.classList.add("gone")}));
-  link.cell = cell;
-  link.onclick = event => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const picture = standFor(column, line, block);
+  if (!picture) return null;
+  const label = placeOf(picture) + (block > 1 ? ", one of a block" : "");
+  const like = [refOf(picture)];
+  const onclick = event => {
+    if (isModified(event)) return;
     event.preventDefault();
-    if (!zoom.moved) askAnew({like: [refOf(cell.picture)]});
+    if (!zoom.moved) askAnew({like});
   };
-  return link;
+  return make("a.frame", {href: href(anew({like})), "aria-label": label, title: label, draggable: false, onclick}, thumbnail(picture.id, 128));
 }
 
 function render() {
   if (!map || !stage.clientWidth) return;
-  const block = blockOf(zoom.scale);
+  const block = blockNow();
   const side = CELL * zoom.scale * block;
-  const [left, top] = [Math.max(0, Math.floor(-zoom.x / side)), Math.max(0, Math.floor(-zoom.y / side))];
-  const right = Math.min(Math.ceil(map.columns / block), Math.ceil((stage.clientWidth - zoom.x) / side));
-  const bottom = Math.min(Math.ceil(map.rows / block), Math.ceil((stage.clientHeight - zoom.y) / side));
+  const first = at => Math.max(0, Math.floor(-at / side));
+  const end = (count, room, at) => Math.min(Math.ceil(count / block), Math.ceil((room - at) / side));
   const kept = new Set();
   const held = document.activeElement;
-  for (let line = top; line < bottom; line += 1) {
-    for (let column = left; column < right; column += 1) {
-      const key = `${column * block},${line * block},${block}`;
-      if (!tiles.has(key)) tiles.set(key, tile(column * block, line * block, block));
+  for (let line = first(zoom.y); line < end(map.rows, stage.clientHeight, zoom.y); line += 1) {
+    for (let column = first(zoom.x); column < end(map.columns, stage.clientWidth, zoom.x); column += 1) {
+      const place = [column * block, line * block, block], key = place.join();
+      if (!tiles.has(key)) tiles.set(key, tile(...place));
       const link = tiles.get(key);
       if (!link) continue;
       kept.add(key);
-      link.style.transform = `translate(${column * side}px, ${line * side}px)`;
-      link.style.width = link.style.height = `${side}px`;
-      if (link.parentNode !== sheet) sheet.append(link);
+      Object.assign(link.style, {transform: `translate(${column * side}px, ${line * side}px)`, width: `${side}px`, height: `${side}px`});
+      if (!link.parentNode) sheet.append(link);
     }
   }
-  let refocus = false;
+  let isLost = false;
   for (const [key, link] of tiles) {
     if (kept.has(key)) continue;
-    if (link && link === held) refocus = true;
+    isLost ||= link === held;
     link?.remove();
     tiles.delete(key);
   }
   reach(block);
-  if (refocus) tiles.get(active)?.focus({preventScroll: true});
+  if (isLost) tiles.get(active)?.focus({preventScroll: true});
 }
 
 /** One picture is a stop of the Tab key: the active one, or the first. */
 function reach(block) {
-  const [column, line] = active.split(",").map(Number);
-  const key = `${Math.floor(column / block) * block},${Math.floor(line / block) * block},${block}`;
-  active = tiles.get(key) ? key : [...tiles.keys()].find(one => tiles.get(one)) ?? active;
-  for (const [one, link] of tiles) if (link) link.tabIndex = one === active ? 0 : -1;
+  const [column, line] = active.split(",").map(place => Math.floor(place / block) * block);
+  const key = [column, line, block].join();
+  active = tiles.has(key) ? key : tiles.keys().next().value ?? active;
+  for (const [one, link] of tiles) link.tabIndex = one === active ? 0 : -1;
 }
 
 function walk([across, down]) {
-  const [column, line, block] = active.split(",").map(Number);
+  let [x, y, block] = active.split(",").map(Number);
   // over places without a picture to the next that has one
-  for (let far = 1; far < Math.max(map.columns, map.rows); far += 1) {
-    const [x, y] = [column + far * across * block, line + far * down * block];
+  do {
+    x += across * block;
+    y += down * block;
     if (x < 0 || y < 0 || x >= map.columns || y >= map.rows) return;
-    if (!standFor(x, y, block)) continue;
-    active = `${x},${y},${block}`;
-    const side = CELL * zoom.scale, size = side * block;
-    const out = (at, room) => (at < 0 ? -at : Math.min(0, room - at - size));
-    zoom.pan(out(x * side + zoom.x, stage.clientWidth), out(y * side + zoom.y, stage.clientHeight));
-    tiles.get(active)?.focus({preventScroll: true});
-    return;
-  }
+  } while (!standFor(x, y, block));
+  active = [x, y, block].join();
+  const side = CELL * zoom.scale;
+  const out = (at, room) => (at < 0 ? -at : Math.min(0, room - at - side * block));
+  zoom.pan(out(x * side + zoom.x, stage.clientWidth), out(y * side + zoom.y, stage.clientHeight));
+  tiles.get(active)?.focus({preventScroll: true});
 }
 
 /** Show the map of an index's state, unless it is shown. */
 export async function showMap(indexState) {
   const now = `${state.index} ${indexState}`;
-  if (now === shownOf) return zoom.whole();
-  shownOf = now;
-  asking?.abort();
+  if (now === of_) return zoom.whole();
+  of_ = now;
+  asking.abort();
   asking = new AbortController();
-  const {signal} = asking;
-  clear();
+  map = null;
+  for (const all of [cells, tiles]) all.clear();
+  sheet.replaceChildren();
   try {
-    const progress = done => { $("map-done").hidden = false; $("map-done").value = done; $("map-status").textContent = "Making the map …"; };
-    map = await callUntilDone(of(state.index, "map"), signal, progress);
+    map = await callLong(of(state.index, "map"), "map", "Making the map …", asking.signal);
     for (const cell of map.cells) cells.set(`${cell.column},${cell.line}`, cell);
     $("map-status").textContent = `${counted(map.cells.length, "picture")}, like beside like`;
     zoom.lay(map.columns * CELL, map.rows * CELL);
   } catch (error) {
-    if (error.name === "AbortError") return;
-    shownOf = "";
-    $("map-status").textContent = "";
+    if (error.name !== "AbortError") of_ = "";
     wrong(error);
   }
-  $("map-done").hidden = true;
-}
-
-function clear() {
-  map = null;
-  cells.clear();
-  tiles.clear();
-  sheet.replaceChildren();
 }
 
 /** Make the view's buttons and keys work. */
 export function startMap() {
-  $("map-in").onclick = () => zoom.by(1.6);
-  $("map-out").onclick = () => zoom.by(1 / 1.6);
+  const zooms = {"+": CLOSER, "=": CLOSER, "-": 1 / CLOSER};
+  $("map-in").onclick = () => zoom.by(CLOSER);
+  $("map-out").onclick = () => zoom.by(1 / CLOSER);
   $("map-whole").onclick = () => zoom.whole();
-  stage.addEventListener("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !map) return;
-    const box = document.activeElement?.closest("#map a")?.getBoundingClientRect();
-    const at = box ? [box.left + box.width / 2, box.top + box.height / 2] : [];
+  stage.onkeydown = event => {
+    if (isModified(event) || !map) return;
+    const {left, top, width, height} = event.target.getBoundingClientRect();
     if (event.key in STEPS) walk(STEPS[event.key]);
-    else if (event.key === "+" || event.key === "=") zoom.by(1.6, ...at);
-    else if (event.key === "-") zoom.by(1 / 1.6, ...at);
+    else if (event.key in zooms) zoom.by(zooms[event.key], left + width / 2, top + height / 2);
     else if (event.key === "0") zoom.whole();
     else return;
     event.preventDefault();
-  });
+  };
 }

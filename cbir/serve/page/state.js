@@ -1,24 +1,13 @@
 // The state of the conversation. It is in the address's fragment, so that back, forward and links lead to it.
+//
+// A picture of a query (`like`, `more`, `less`) is {sha256} by its first digits, perhaps with a `region` or a `segment`
+// of it, or {vector, name}: a feature in base64 and what its file was called.
 
-/**
- * A picture of a query: by the first digits of its SHA-256, or by its feature; perhaps a part of it.
- * @typedef {{sha256?: string, vector?: string, name?: string, region?: string, segment?: number}} Ref
- *
- * @typedef {{index: string, view: string, picture: string, like: Ref[], more: Ref[], less: Ref[], words: string[],
- *   without: string[], folders: string[], tags: string[], text: string, since: string, until: string, score: string,
- *   probability: string}} State
- */
-
-const REFS = ["like", "more", "less"];
-const LISTS = ["words", "without", "folders", "tags"];
-const TEXTS = ["index", "view", "picture", "text", "since", "until", "score", "probability"];
-
-export const DIGITS = 16;
-export const FILTERS = {folders: [], tags: [], since: "", until: "", score: "", probability: ""};
 export const QUESTION = {like: [], more: [], less: [], words: [], without: [], text: ""};
-
-/** @returns {State} */
-const empty = () => structuredClone({index: "", view: "wall", picture: "", ...QUESTION, ...FILTERS});
+export const FILTERS = {folders: [], tags: [], since: "", until: "", score: "", probability: ""};
+const EMPTY = {index: "", view: "wall", picture: "", ...QUESTION, ...FILTERS};
+const REFS = ["like", "more", "less"];
+const VIEWS = ["wall", "duplicates", "map", "basket"];
 
 // addresses are of whole characters; names may have halves of some
 const escaped = text => JSON.stringify(text).slice(1, -1);
@@ -30,58 +19,50 @@ const unescaped = text => {
   }
 };
 
-/** @param {Ref} ref */
-function written(ref) {
-  if (ref.vector) return `v:${ref.vector.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}:${escaped(ref.name ?? "")}`;
-  return `${ref.sha256}${ref.region ? `@${ref.region}` : ""}${ref.segment !== undefined ? `@s${ref.segment}` : ""}`;
+function written({sha256, vector, name = "", region, segment}) {
+  if (vector) return `v:${vector.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}:${escaped(name)}`;
+  return sha256 + (region ? `@${region}` : segment !== undefined ? `@s${segment}` : "");
 }
 
-/** @param {string} text @returns {Ref | null} */
 function read(text) {
-  const vector = /^v:([\w-]+):(.*)$/s.exec(text);
+  const [, vector, name] = /^v:([\w-]+):(.*)$/s.exec(text) ?? [];
   if (vector) {
-    const base64 = vector[1].replaceAll("-", "+").replaceAll("_", "/");
-    return {vector: base64.padEnd(Math.ceil(base64.length / 4) * 4, "="), name: unescaped(vector[2])};
+    const base64 = vector.replaceAll("-", "+").replaceAll("_", "/");
+    return {vector: base64.padEnd(Math.ceil(base64.length / 4) * 4, "="), name: unescaped(name)};
   }
-  const picture = /^([0-9a-f]{16,64})(?:@s(\d+)|@([\d.,%-]+))?$/.exec(text);
-  if (!picture) return null;
-  const ref = {sha256: picture[1].slice(0, DIGITS)};
-  if (picture[2]) return {...ref, segment: Number(picture[2])};
-  return picture[3] ? {...ref, region: picture[3]} : ref;
+  const [, sha256, segment, region] = /^([0-9a-f]{16})[0-9a-f]{0,48}(?:@s(\d+)|@([\d.,%-]+))?$/.exec(text) ?? [];
+  if (!sha256) return null;
+  return {sha256, ...(segment && {segment: Number(segment)}), ...(region && {region})};
 }
 
-/** @param {State} state @returns {string} the fragment */
-export function fragment(state) {
+/** Return the address of a step, for links. */
+export function href(changes) {
   const pairs = new URLSearchParams();
-  const plain = empty();
-  for (const name of TEXTS) if (state[name] && state[name] !== plain[name]) pairs.append(name, escaped(state[name]));
-  for (const name of REFS) for (const ref of state[name]) pairs.append(name, written(ref));
-  for (const name of LISTS) for (const text of state[name]) pairs.append(name, escaped(text));
+  for (const [name, value] of Object.entries({...state, ...changes})) {
+    const all = Array.isArray(value) ? value : value === EMPTY[name] ? [] : [value];
+    for (const one of all) pairs.append(name, REFS.includes(name) ? written(one) : escaped(one));
+  }
   return `#${pairs}`;
 }
 
-/** @returns {State} the state that a fragment tells; what it tells wrong counts as not told */
-export function parse(text) {
-  const state = empty();
-  for (const [name, value] of new URLSearchParams(text.replace(/^#/, ""))) {
-    if (TEXTS.includes(name)) state[name] = unescaped(value);
-    else if (LISTS.includes(name)) state[name].push(unescaped(value));
-    else if (REFS.includes(name)) {
-      const ref = read(value);
-      if (ref) state[name].push(ref);
-    }
+/** Return the state that a fragment tells; what it tells wrong counts as not told. */
+function parse(text) {
+  const found = structuredClone(EMPTY);
+  for (const [name, value] of new URLSearchParams(text.slice(1))) {
+    if (!Object.hasOwn(EMPTY, name)) continue;
+    const one = REFS.includes(name) ? read(value) : unescaped(value);
+    if (!Array.isArray(found[name])) found[name] = one;
+    else if (one !== null) found[name].push(one);
   }
-  if (!["wall", "duplicates", "map", "basket"].includes(state.view)) state.view = "wall";
-  return state;
+  if (!VIEWS.includes(found.view)) found.view = "wall";
+  return found;
 }
 
-/** @type {State} */
-export let state = empty();
-let current = "";
+export let state = structuredClone(EMPTY);
+let current = null;
 
-/** @type {((after: State, before: State) => void)[]} */
 const listeners = [];
-/** Have a function called after each step. */
+/** Have a function called after each step, with the state and the one before. */
 export const onStep = listener => listeners.push(listener);
 
 function arrive() {
@@ -97,63 +78,57 @@ export function begin() {
   addEventListener("popstate", arrive);
   addEventListener("hashchange", arrive);
   history.scrollRestoration = "manual";
-  current = "none yet";
   arrive();
 }
 
-/**
- * Go a step: change some of the state. `note` is kept with the step, for what comes back to it.
- * @param {Partial<State>} changes @param {{replace?: boolean, note?: any}} [given]
- */
+/** Go a step: change some of the state. `note` is kept with the step, for what comes back to it. */
 export function go(changes, {replace = false, note = null} = {}) {
-  const next = fragment({...state, ...changes});
-  if (next === fragment(state) && !replace) return;
-  // where the reader was comes back with the step
-  if (!replace) history.replaceState({...history.state, scroll: scrollY}, "");
-  history[replace ? "replaceState" : "pushState"](replace ? {...history.state, ...note} : {...note}, "", next);
+  const next = href(changes);
+  if (next === href({}) && !replace) return;
+  if (replace) history.replaceState({...history.state, ...note}, "", next);
+  else {
+    // where the reader was comes back with the step
+    history.replaceState({...history.state, scroll: scrollY}, "");
+    history.pushState({...note}, "", next);
+  }
   arrive();
 }
 
-/** @returns {string} the address of a step, for links */
-export const href = changes => fragment({...state, ...changes});
-
+const hasAny = names => Object.keys(names).some(name => state[name].length);
 /** Tell whether anything is asked, filters aside. */
-export const isAsked = () => Object.keys(QUESTION).some(name => state[name].length > 0);
-export const isFiltered = () => Object.keys(FILTERS).some(name => state[name].length > 0);
+export const isAsked = () => hasAny(QUESTION);
+export const isFiltered = () => hasAny(FILTERS);
 
-/** @returns {any} the state as the body of a search */
+/** Return the state as the body of a search. */
 export function search() {
-  const number = text => (text === "" || isNaN(Number(text)) ? undefined : Number(text));
-  const {like, more, less, words, without, text, folders, tags, since, until, score, probability} = state;
-  return {
-    like, more, less, words, without, text: text || undefined,
-    filter: {
-      folders, tags, since: since || undefined, until: until || undefined,
-      min_score: number(score), min_probability: number(probability),
-    },
-  };
+  const number = text => (text === "" || isNaN(text) ? undefined : Number(text));
+  const {like, more, less, words, without, folders, tags, score, probability} = state;
+  const [text, since, until] = [state.text, state.since, state.until].map(one => one || undefined);
+  const filter = {folders, tags, since, until, min_score: number(score), min_probability: number(probability)};
+  return {like, more, less, words, without, text, filter};
 }
 
-/** @param {Ref} one @param {Ref} other */
-export const same = (one, other) => written(one) === written(other);
+/** Return a picture of the index as one of a query. */
+export const refOf = ({sha256}) => ({sha256: sha256.slice(0, 16)});
 
-/** @returns {Ref} a picture of the index */
-export const refOf = picture => ({sha256: picture.sha256.slice(0, DIGITS)});
+/** Return the address of a picture, large. */
+export const linkTo = picture => href({picture: refOf(picture).sha256});
 
-/** Judge a picture as `kind`, "more" or "less", or take that judgement back; at once. */
+const has = (kind, ref) => state[kind].some(one => written(one) === ref.sha256);
+
+/** Judge a picture as `kind`, "more" or "less", or take that judgement back. */
 export function judge(picture, kind) {
   const ref = refOf(picture);
   const other = kind === "more" ? "less" : "more";
-  const without = list => list.filter(one => !same(one, ref));
-  const had = state[kind].some(one => same(one, ref));
-  go({view: "wall", [kind]: had ? without(state[kind]) : [...state[kind], ref], [other]: without(state[other])});
+  const without = list => list.filter(one => written(one) !== ref.sha256);
+  go({
+    view: "wall", [kind]: has(kind, ref) ? without(state[kind]) : [...state[kind], ref], [other]: without(state[other]),
+  });
 }
 
-/** @returns {"more" | "less" | ""} how a picture is judged */
-export function judgement(picture) {
-  const ref = refOf(picture);
-  return /** @type {any} */ (["more", "less"].find(kind => state[kind].some(one => same(one, ref))) ?? "");
-}
+/** Return how a picture is judged: "more", "less" or "". */
+export const judgement = picture => ["more", "less"].find(kind => has(kind, refOf(picture))) ?? "";
 
-/** Ask something new: filters stay. */
-export const askAnew = changes => go({...structuredClone(QUESTION), view: "wall", picture: "", ...changes});
+/** Return what asks something new: filters stay. */
+export const anew = changes => ({...QUESTION, view: "wall", picture: "", ...changes});
+export const askAnew = changes => go(anew(changes));

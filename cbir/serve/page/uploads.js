@@ -7,21 +7,18 @@ import {askAnew, state} from "./state.js";
 const MOST = 20;
 /** Small copies of this page's uploads, by their features: an address has the feature alone. */
 const copies = new Map();
-/** @returns {string | undefined} the address of an upload's copy in this page */
 export const copyOf = ref => copies.get(ref.vector);
 
 async function searchBy(files) {
-  const some = [...files].slice(0, MOST);
-  if (!some.length) return;
   dismiss("error");
   const like = [];
-  for (const [number, file] of some.entries()) {
-    const which = some.length > 1 ? ` (${number + 1} of ${some.length})` : "";
+  for (const [number, file] of files.slice(0, MOST).entries()) {
+    const which = files.length > 1 ? ` (${number + 1} of ${Math.min(files.length, MOST)})` : "";
     notify("upload", `Looking at ${printable(file.name).slice(0, 100)}${which} …`);
-    const form = new FormData();
-    form.append("file", file);
+    const body = new FormData();
+    body.append("file", file);
     try {
-      const {vector} = await call(of(state.index, "encode"), {body: form});
+      const {vector} = await call(of(state.index, "encode"), {body});
       copies.set(vector, URL.createObjectURL(file));
       like.push({vector, name: file.name.slice(0, 200)});
     } catch (error) {
@@ -33,27 +30,18 @@ async function searchBy(files) {
   if (like.length) askAnew({like});
 }
 
-const hasFiles = event => event.dataTransfer?.types.includes("Files");
-
 /** Make the button, the clipboard and dropping work. */
 export function startUploads() {
-  const input = $("file");
+  const input = $("file"), drop = $("drop");
   $("choose").onclick = () => input.click();
   input.onchange = () => { searchBy([...input.files]); input.value = ""; };
-  addEventListener("paste", event => {
-    const files = event.clipboardData?.files ?? [];
-    if (files.length) { event.preventDefault(); searchBy(files); }
-  });
-  addEventListener("dragover", event => {
-    if (!hasFiles(event)) return;
+  const take = (event, data) => {
+    if (!data?.types.includes("Files")) return;
     event.preventDefault();
-    $("drop").hidden = false;
-  });
-  addEventListener("dragleave", event => { if (!event.relatedTarget) $("drop").hidden = true; });
-  addEventListener("drop", event => {
-    $("drop").hidden = true;
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    searchBy(event.dataTransfer.files);
-  });
+    drop.hidden = event.type !== "dragover";
+    if (data.files.length) searchBy([...data.files]);
+  };
+  addEventListener("paste", event => take(event, event.clipboardData));
+  for (const type of ["dragover", "drop"]) addEventListener(type, event => take(event, event.dataTransfer));
+  addEventListener("dragleave", event => { if (!event.relatedTarget) drop.hidden = true; });
 }

@@ -2,134 +2,127 @@
 import {call, image, of, original} from "./api.js";
 import {has, toggle} from "./basket.js";
 import {figureElements} from "./card.js";
-import {$, copy, counted, day, icon, make, named, placeOf, printable, size} from "./dom.js";
+import {$, button, copy, counted, day, folderName, icon, isModified, make, named, placeOf, press, printable, size} from "./dom.js";
 import {wrong} from "./notices.js";
 import {Parts} from "./parts.js";
-import {DIGITS, askAnew, go, href, judge, judgement, refOf, state} from "./state.js";
-import {Zoom} from "./zoom.js";
+import {pictureLink, thumbnail} from "./pictures.js";
+import {anew, askAnew, go, href, judge, judgement, refOf, state} from "./state.js";
+import {STEPS, Zoom} from "./zoom.js";
 
-const dialog = $("viewer");
-const LARGE = 2048, LARGEST = 4096;
+const dialog = $("viewer"), large = $("large");
+/** Sizes of copies, and the factor that a press zooms by. */
+const SMALL = 512, LARGE = 2048, LARGEST = 4096, CLOSER = 1.5;
+const KEYS = {
+  m: "more", l: "less", r: "region", s: "segments", w: "find", c: "copy", "+": "in", "=": "in", "-": "out", 0: "whole",
+};
+
+const buttonOf = doing => dialog.querySelector(`[data-do=${doing}]`);
 
 /** The dialog of the large picture. */
 export class Viewer {
-  /** @param {any} wall whose pictures come before and after */
+  picture = null;
+  place = -1;
+  asking = new AbortController();
+
+  /** `wall` has the pictures before and after. */
   constructor(wall) {
     this.wall = wall;
-    /** @type {any} */
-    this.picture = null;
-    this.place = -1;
     this.zoom = new Zoom($("stage"), $("sheet"), () => this.#zoomed());
     this.parts = new Parts(this.zoom, part => askAnew({like: [{...refOf(this.picture), ...part}]}));
     this.doings = {
       close: () => this.close(), previous: () => this.step(-1), next: () => this.step(1),
-      in: () => this.zoom.by(1.5), out: () => this.zoom.by(1 / 1.5), whole: () => this.zoom.whole(),
-      more: () => judge(this.picture, "more"), less: () => judge(this.picture, "less"),
-      alone: () => askAnew({like: [refOf(this.picture)]}), basket: () => { toggle(this.picture); this.marked(); },
-      region: () => this.parts.toggle("region"), segments: () => this.parts.toggle("segments"), find: () => this.parts.toggle("find"),
+      in: () => this.zoom.by(CLOSER), out: () => this.zoom.by(1 / CLOSER), whole: () => this.zoom.whole(),
+      alone: () => askAnew({like: [refOf(this.picture)]}), basket: () => toggle(this.picture), copy: () => this.#copyPath(),
     };
-    dialog.addEventListener("click", event => {
-      const button = event.target.closest("[data-do]");
-      if (button && this.picture) this.doings[button.dataset.do]();
-    });
-    dialog.addEventListener("cancel", event => { event.preventDefault(); this.close(); });
-    dialog.addEventListener("keydown", event => this.#key(event));
+    for (const kind of ["more", "less"]) this.doings[kind] = () => judge(this.picture, kind);
+    for (const mode of ["region", "segments", "find"]) this.doings[mode] = () => this.parts.toggle(mode);
+    dialog.onclick = event => { if (this.picture) this.doings[event.target.closest("[data-do]")?.dataset.do]?.(); };
+    dialog.oncancel = event => { event.preventDefault(); this.close(); };
+    dialog.onkeydown = event => { if (this.picture && !isModified(event) && this.#key(event)) event.preventDefault(); };
   }
 
+  /** Do what a key says; tell whether it says anything. */
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.picture || event.target.closest("select, input")) return;
-    const keys = {m: "more", l: "less", r: "region", s: "segments", w: "find", "+": "in", "=": "in", "-": "out", 0: "whole"};
-    const isButton = event.target.closest("button, a, [role=button]");
-    const way = {ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]}[event.key];
-    if (this.parts.key(event)) { /* moved the box */ }
-    else if (way && !this.zoom.isWhole) this.zoom.pan(80 * way[0], 80 * way[1]);
-    else if (way && way[0]) this.step(-way[0]);
-    else if (event.key === "Enter" && !isButton && this.parts.enter()) { /* searches */ }
-    else if (event.key === " " && !isButton) this.doings.basket();
-    else if (event.key === "c") this.copyPath();
-    else if (keys[event.key]) this.doings[keys[event.key]]();
-    else return;
-    event.preventDefault();
+    const {key, target} = event;
+    const isButton = target.closest("button, a, [role=button]");
+    const [across, down] = STEPS[key] ?? [];
+    if (this.parts.key(event)) return true;
+    if (STEPS[key] && !this.zoom.isWhole) this.zoom.pan(-80 * across, -80 * down);
+    else if (across) this.step(across);
+    else if (key === "Enter" && !isButton) return this.parts.enter();
+    else if (key === " " && !isButton) this.doings.basket();
+    else if (KEYS[key]) this.doings[KEYS[key]]();
+    else return false;
+    return true;
   }
 
   /** Show the picture of the state, or none. */
   async show() {
-    const sha256 = state.picture;
-    if (!sha256) {
-      if (dialog.open) this.#closed();
-      return;
-    }
+    const {picture: sha256} = state;
+    if (!sha256) return this.#closed();
     this.place = history.state?.place ?? this.place;
     if (!this.wall.records[this.place]?.picture.sha256.startsWith(sha256)) this.place = this.wall.placeOf(sha256);
-    if (this.picture?.sha256.startsWith(sha256) && dialog.open) return this.marked();
+    if (this.picture?.sha256.startsWith(sha256)) return this.marked();
     const record = this.wall.records[this.place];
-    if (!dialog.open) {
-      dialog.showModal();
-      $("viewer-name").focus();
-    }
+    if (!dialog.open) dialog.showModal();
     if (record) this.#fill(record.picture, record);
     else {
-      $("large").removeAttribute("src");
+      large.removeAttribute("src");
       $("viewer-name").textContent = "…";
       $("facts").replaceChildren();
     }
-    const path = record ? `pictures/${record.picture.id}` : `pictures/by-sha256/${sha256}`;
-    this.asking?.abort();
+    this.asking.abort();
     this.asking = new AbortController();
     const {signal} = this.asking;
     try {
-      const found = await call(of(state.index, path), {signal});
-      const known = found.picture ? {...found, ...found.picture} : found;
+      const known = await call(of(state.index, `pictures/${record ? record.picture.id : `by-sha256/${sha256}`}`), {signal});
       if (!record) this.#fill(known, null);
       this.#facts(known);
-      const near = await call(of(state.index, `pictures/${known.id}/duplicates`), {signal});
-      this.#near(near.matches.filter(one => one.picture.id !== known.id));
+      const {matches} = await call(of(state.index, `pictures/${known.id}/duplicates`), {signal});
+      this.#near(matches.filter(one => one.picture.id !== known.id));
     } catch (error) {
-      if (error.name === "AbortError") return;
       wrong(error);
-      if (!this.picture) this.close();
+      if (!this.picture && !signal.aborted) this.close();
     }
   }
 
   #fill(picture, record) {
+    const {place, wall, zoom} = this;
     this.picture = picture;
-    $("viewer-name").replaceChildren(named(picture.name));
-    $("viewer-name").title = placeOf(picture);
-    $("viewer-rank").replaceChildren(...(record ? [make("span", {className: "rank"}, `${this.place + 1} of ${counted(this.wall.total, "picture")}`),
-      ...figureElements(record, this.wall.figures)] : []));
-    const large = $("large");
-    large.alt = placeOf(picture);
-    large.src = image(state.index, picture.id, 512);
-    this.large = 0;
+    const name = $("viewer-name");
+    name.replaceChildren(named(picture.name));
+    name.title = large.alt = placeOf(picture);
+    name.focus();
+    $("viewer-rank").replaceChildren(...(record ? [
+      make("span.rank", `${place + 1} of ${counted(wall.total, "picture")}`), ...figureElements(record, wall.figures)] : []));
+    this.shown = 0;
     large.onload = () => {
-      if (!picture.width) this.zoom.lay(large.naturalWidth, large.naturalHeight);
+      if (!picture.width) zoom.lay(large.naturalWidth, large.naturalHeight);
       this.#sharpen();
     };
     large.onerror = () => { $("stage-note").textContent = "This picture cannot be shown."; };
-    this.zoom.lay(picture.width, picture.height);
+    large.src = image(state.index, picture.id, SMALL);
+    zoom.lay(picture.width, picture.height);
     this.parts.begin(picture);
     if (record?.box) this.parts.mark(record.box);
     this.#facts({...picture, tags: record?.tags});
     $("near").hidden = true;
-    dialog.querySelector("[data-do=find]").hidden = !(state.like.length + state.more.length);
-    dialog.querySelector("[data-do=previous]").hidden = this.place <= 0;
-    dialog.querySelector("[data-do=next]").hidden = this.place < 0 || this.place + 1 >= this.wall.total;
-    if (document.activeElement === document.body) $("viewer-name").focus();
+    buttonOf("find").hidden = !(state.like.length + state.more.length);
+    buttonOf("previous").hidden = place <= 0;
+    buttonOf("next").hidden = place < 0 || place + 1 >= wall.total;
     this.marked();
   }
 
   /** Load the picture as sharp as it is shown, once the small copy is there. */
   #sharpen() {
-    if (!this.picture) return;
-    const shown = Math.max(this.zoom.width, this.zoom.height) * this.zoom.scale * devicePixelRatio;
-    const wanted = shown > LARGE ? LARGEST : LARGE;
-    if (wanted <= this.large || shown <= 512) return;
-    this.large = wanted;
-    const source = image(state.index, this.picture.id, wanted, "view");
-    const {id} = this.picture;
-    const sharp = new Image();
-    sharp.onload = () => { if (this.picture?.id === id) { $("large").onload = null; $("large").src = source; } };
-    sharp.src = source;
+    const {picture, zoom} = this;
+    if (!picture) return;
+    const pixels = Math.max(zoom.width, zoom.height) * zoom.scale * devicePixelRatio;
+    const wanted = pixels > LARGE ? LARGEST : LARGE;
+    if (wanted <= this.shown || pixels <= SMALL) return;
+    this.shown = wanted;
+    const sharp = make("img", {src: image(state.index, picture.id, wanted, "view")});
+    sharp.onload = () => { if (this.picture === picture) Object.assign(large, {onload: null, src: sharp.src}); };
   }
 
   #zoomed() {
@@ -138,40 +131,38 @@ export class Viewer {
     this.#sharpen();
   }
 
-  #facts(known) {
-    const rows = [];
-    const row = (name, ...values) => rows.push(make("dt", {}, name), make("dd", {}, ...values));
-    const tags = (known.tags ?? []).map(tag => make("a", {className: "tag", href: href({
-      picture: "", view: "wall", like: [], more: [], less: [], words: [tag.word], without: [], text: ""})}, tag.word));
-    if (tags.length) row("Tags", ...tags.flatMap(tag => [tag, " "]));
-    row("Folder", make("a", {href: href({picture: "", view: "wall", folders: [known.folder]})}, known.folder ? named(known.folder) : "the top folder"));
-    if (known.width) row("Size", `${known.width} × ${known.height}${known.bytes ? `, ${size(known.bytes)}` : ""}`);
-    if (known.taken) row("Taken", day(known.taken, true));
-    if (known.camera) row("Camera", named(known.camera));
-    if (known.changed) row("Changed", day(known.changed, true));
-    if (known.format) row("Format", printable(known.format));
-    row("Path", make("span", {className: "path"}, named(known.path)),
-      make("button", {type: "button", className: "quiet", onclick: () => this.copyPath()}, icon("copy"), "Copy"));
-    row("File", make("a", {href: original(state.index, known.id), target: "_blank", rel: "noopener"}, "Open the file"));
-    $("facts").replaceChildren(...rows);
+  #facts({tags, folder, width, height, bytes, taken, camera, changed, format, path, id}) {
+    const link = (changes, ...children) => make("a", {href: href({view: "wall", picture: "", ...changes})}, ...children);
+    const tagLink = ({word}) => Object.assign(link(anew({words: [word]}), word), {className: "tag"});
+    const rows = {
+      Tags: (tags ?? []).flatMap(tag => [tagLink(tag), " "]),
+      Folder: [link({folders: [folder]}, named(folderName(folder)))],
+      Size: width && [`${width} × ${height}`, bytes && `, ${size(bytes)}`],
+      Taken: taken && [day(taken, true)],
+      Camera: camera && [named(camera)],
+      Changed: changed && [day(changed, true)],
+      Format: format && [printable(format)],
+      Path: [make("span.path", named(path)), button("button.quiet", () => this.#copyPath(), icon("copy"), "Copy")],
+      File: [make("a", {href: original(state.index, id), target: "_blank", rel: "noopener"}, "Open the file")],
+    };
+    $("facts").replaceChildren(...Object.entries(rows).filter(([, values]) => values?.length)
+      .flatMap(([name, values]) => [make("dt", name), make("dd", ...values)]));
   }
 
   #near(matches) {
     $("near").hidden = !matches.length;
-    $("near").querySelector("ul").replaceChildren(...matches.map(({picture, score}) => make("li", {},
-      make("a", {className: "frame", href: href({picture: picture.sha256.slice(0, DIGITS)}), title: placeOf(picture),
-        "aria-label": `${placeOf(picture)}, score ${score.toFixed(3)}`}, make("img", {alt: "", src: image(state.index, picture.id, 128)})))));
+    $("near").querySelector("ul").replaceChildren(...matches.map(({picture, score}) =>
+      make("li", pictureLink(picture, `${placeOf(picture)}, score ${score.toFixed(3)}`, thumbnail(picture.id, 128)))));
   }
 
   /** Say anew how the picture is judged and whether it is in the basket. */
   marked() {
     if (!this.picture) return;
-    const judged = judgement(this.picture);
-    const marks = {more: judged === "more", less: judged === "less", basket: has(this.picture)};
-    for (const [name, isSo] of Object.entries(marks)) dialog.querySelector(`[data-do=${name}]`).setAttribute("aria-pressed", String(isSo));
+    for (const kind of ["more", "less"]) press(buttonOf(kind), judgement(this.picture) === kind);
+    press(buttonOf("basket"), has(this.picture));
   }
 
-  async copyPath() {
+  async #copyPath() {
     await copy(this.picture.path);
     $("stage-note").textContent = "The path is copied.";
   }
@@ -179,7 +170,7 @@ export class Viewer {
   /** Go to the picture before or after. */
   async step(by) {
     if (this.place < 0) return;
-    const record = await this.wall.at(this.place + by).catch(error => void wrong(error));
+    const record = await this.wall.at(this.place + by).catch(wrong);
     if (!record) return;
     this.place += by;
     go({picture: refOf(record.picture).sha256}, {replace: true, note: {place: this.place}});
@@ -192,10 +183,11 @@ export class Viewer {
   }
 
   #closed() {
-    this.asking?.abort();
+    if (!dialog.open) return;
+    this.asking.abort();
     dialog.close();
     this.picture = null;
-    $("large").removeAttribute("src");
+    large.removeAttribute("src");
     // what was looked at last has the focus then, wherever it is in the wall
     if (state.view === "wall" && this.place >= 0) this.wall.focus(this.place);
   }

@@ -1,58 +1,51 @@
 // The wall: pictures in rows of one width. Only what is near the window is in the document, so 10,000 scroll as 100 do.
-import {fillCard, makeCard, mark, show, thumbnail} from "./card.js";
+import {fillCard, load, makeCard, mark} from "./card.js";
 import {$} from "./dom.js";
 
-const GAP = 10;
-const CAPTION = 58;
+const GAP = 10, CAPTION = 58;
 // pictures that are very wide or narrow are shown whole within these bounds
 const NARROWEST = 0.75, WIDEST = 2.4;
 // a row that would be lower than this share of what it should be has one picture less
 const LOWEST = 0.8;
-/** A picture that was passed sooner than this is not loaded. */
+/** A picture that was passed sooner than this, in milliseconds, is not loaded. */
 const GLANCE = 90;
 
-/** Pictures that a row would be as high as, in a window of some width. */
+/** Return how high a row is to be in a window of some width. */
 const heightOf = width => (width < 500 ? 140 : width < 1000 ? 165 : 190);
 const ratioOf = ({picture: {width, height}}) =>
   Math.min(WIDEST, Math.max(NARROWEST, width > 0 && height > 0 ? width / height : 4 / 3));
 
-/** Rows of pictures in one width, and which are in the document. */
 export class Wall {
-  /** @param {{more: (from: number) => Promise<any[]>, stale: () => void}} given what loads more, and what loads anew */
+  records = [];
+  keys = [];
+  figures = [];
+  total = 0;
+  active = 0;
+  /** Rows have their top, height, first picture, and the places (left, width) of all. */
+  rows = [];
+  /** Elements by what is shown in them. */
+  cards = new Map();
+  lastTop = 0;
+
+  /** `more` returns the records from a place on, `stale` loads all anew. */
   constructor({more, stale}) {
-    this.list = $("wall");
-    this.more = more;
-    this.stale = stale;
-    this.records = [];
-    this.figures = [];
-    this.total = 0;
-    this.active = 0;
-    /** @type {{top: number, height: number, first: number, lefts: number[], widths: number[]}[]} */
-    this.rows = [];
-    /** @type {Map<string, any>} elements by what is shown in them */
-    this.cards = new Map();
-    this.keys = [];
-    this.lastTop = 0;
+    Object.assign(this, {more, stale, list: $("wall")});
     new ResizeObserver(() => this.#resized()).observe(this.list);
     addEventListener("scroll", () => this.#later(), {passive: true});
     this.list.addEventListener("focusin", event => {
       const card = event.target.closest(".card");
-      if (card && card.place !== this.active) this.#activate(card.place);
+      if (card) this.#activate(card.place);
     });
   }
 
   /**
-   * Show other matches. Pictures that were there already keep their elements, and move to where they belong.
-   * @param {any} result @param {boolean} isNew whether something else was asked: then the first is the one for the keys
+   * Show other matches. Pictures that were there already keep their elements, and move to where they belong. If `isNew`,
+   * something else was asked, and the first is the one for the keys.
    */
-  replace(result, isNew) {
+  replace({matches, total, figures}, isNew) {
     const held = this.list.contains(document.activeElement) ? this.keys[this.active] : null;
-    this.records = [];
-    this.keys = [];
-    this.rows = [];
-    this.total = result.total;
-    this.figures = result.figures;
-    this.#add(result.matches);
+    Object.assign(this, {records: [], keys: [], rows: [], total, figures});
+    this.#add(matches);
     const stays = held === null ? -1 : this.keys.indexOf(held);
     this.active = Math.max(0, stays >= 0 || !isNew ? stays : 0);
     this.list.classList.add("moving");
@@ -63,58 +56,56 @@ export class Wall {
 
   #add(records) {
     const seen = new Set(this.keys);
-    for (const record of records) {
-      // a file may be there twice for a moment, when another state of the index answers
-      if (seen.has(record.picture.path)) continue;
-      this.records.push(record);
-      this.keys.push(record.picture.path);
-    }
-    if (records.length === 0) this.total = this.records.length;
+    // a file may be there twice for a moment, when another state of the index answers
+    const added = records.filter(({picture}) => !seen.has(picture.path));
+    this.records.push(...added);
+    this.keys.push(...added.map(({picture}) => picture.path));
+    if (!records.length) this.total = this.records.length;
     this.#lay();
   }
 
   /** Lay out the rows that are not yet, beginning with the last, which may not have been full. */
   #lay() {
-    const width = this.list.clientWidth;
+    const {records, list: {clientWidth: width}} = this;
     if (!width) return;
     this.width = width;
-    const last = this.rows.pop();
-    let [top, first] = last ? [last.top, last.first] : [0, 0];
+    let {top, first} = this.rows.pop() ?? {top: 0, first: 0};
     const target = heightOf(width);
-    while (first < this.records.length) {
+    while (first < records.length) {
       const ratios = [];
       let sum = 0;
-      while (first + ratios.length < this.records.length && sum * target + GAP * (ratios.length - 1) < width) {
-        ratios.push(ratioOf(this.records[first + ratios.length]));
-        sum += ratios[ratios.length - 1];
+      const room = () => width - GAP * (ratios.length - 1);
+      while (first + ratios.length < records.length && sum * target < room()) {
+        ratios.push(ratioOf(records[first + ratios.length]));
+        sum += ratios.at(-1);
       }
-      if (ratios.length > 1 && (width - GAP * (ratios.length - 1)) / sum < LOWEST * target) sum -= ratios.pop();
-      const full = (width - GAP * (ratios.length - 1)) / sum;
+      if (ratios.length > 1 && room() / sum < LOWEST * target) sum -= ratios.pop();
       // the last row of all is not blown up to the width
-      const height = Math.round(Math.min(full, first + ratios.length >= this.records.length ? target : full));
+      const isLast = first + ratios.length >= records.length;
+      const exact = isLast ? Math.min(target, room() / sum) : room() / sum;
       let left = 0;
-      const lefts = [], widths = [];
-      for (const ratio of ratios) {
-        lefts.push(left);
-        widths.push(Math.floor(Math.min(ratio * (full <= height + 1 ? full : height), width)));
-        left += widths[widths.length - 1] + GAP;
-      }
-      this.rows.push({top, height, first, lefts, widths});
+      const places = ratios.map(ratio => {
+        const place = {left, width: Math.floor(Math.min(ratio * exact, width))};
+        left += place.width + GAP;
+        return place;
+      });
+      const height = Math.round(exact);
+      this.rows.push({top, height, first, places});
       top += height + CAPTION + GAP;
       first += ratios.length;
     }
     // the rest is as high as what is known, so that the scrollbar tells how much there is
-    const perPicture = this.records.length ? top / this.records.length : 0;
-    this.list.style.height = `${Math.ceil(top + perPicture * Math.max(0, this.total - this.records.length))}px`;
+    this.list.style.height = `${Math.ceil(records.length ? top * Math.max(1, this.total / records.length) : 0)}px`;
   }
 
   #resized() {
-    if (!this.list.clientWidth || this.list.clientWidth === this.width) return;
+    const {clientWidth} = this.list;
+    if (!clientWidth || clientWidth === this.width) return;
     // the picture at the top stays there
-    const at = this.rows[this.#rowAt(scrollY - this.#offset())];
+    const at = this.#rowAt("top", scrollY - this.#offset());
     this.rows = [];
     this.#lay();
-    if (at && scrollY > this.#offset()) scrollTo(0, this.#offset() + this.rows[this.#rowOf(at.first)].top);
+    if (at && scrollY > this.#offset()) scrollTo(0, this.#offset() + this.#rowAt("first", at.first).top);
     this.render();
   }
 
@@ -122,26 +113,9 @@ export class Wall {
     return this.list.getBoundingClientRect().top + scrollY;
   }
 
-  /** The row that is at a height. */
-  #rowAt(top) {
-    let low = 0, high = this.rows.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.rows[middle].top <= top) low = middle;
-      else high = middle - 1;
-    }
-    return Math.max(0, low);
-  }
-
-  /** The row of a picture. */
-  #rowOf(place) {
-    let low = 0, high = this.rows.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.rows[middle].first <= place) low = middle;
-      else high = middle - 1;
-    }
-    return Math.max(0, low);
+  /** Return the last row whose `name`, "top" or "first", is not beyond a value; the first row if there is none. */
+  #rowAt(name, value) {
+    return this.rows.findLast(row => row[name] <= value) ?? this.rows[0];
   }
 
   #later() {
@@ -150,44 +124,41 @@ export class Wall {
 
   /** Have in the document what is near the window, and the picture of the focus, in order. */
   render() {
-    cancelAnimationFrame(this.frame ?? 0);
+    cancelAnimationFrame(this.frame);
     this.frame = null;
     if (!this.list.clientWidth) return;
     const top = scrollY - this.#offset();
     const isFast = Math.abs(top - this.lastTop) > innerHeight;
     this.lastTop = top;
-    const places = new Set();
-    if (this.rows.length) {
-      const last = this.#rowAt(top + 1.6 * innerHeight);
-      for (let at = this.#rowAt(top - 0.6 * innerHeight); at <= last; at += 1) {
-        const row = this.rows[at];
-        row.widths.forEach((_, place) => places.add(row.first + place));
-      }
-      places.add(Math.min(this.active, this.records.length - 1));
-    }
-    const wanted = [...places].sort((one, other) => one - other).map(place => this.#card(place));
+    const held = this.#rowAt("first", this.active);
+    const wanted = this.rows.flatMap(row => {
+      const isWithin = (from, to) => row.top + row.height > top + from * innerHeight && row.top < top + to * innerHeight;
+      // what is seen is loaded before what is near
+      const priority = isWithin(0, 1) ? "high" : "low";
+      return row === held || isWithin(-0.6, 1.6) ? row.places.map((_, place) => this.#card(row, place, priority)) : [];
+    });
     const kept = new Set(wanted);
     for (const [key, card] of this.cards) if (!kept.has(card)) this.#drop(key, card);
     this.#order(wanted);
     clearTimeout(this.glance);
-    const load = () => { for (const card of kept) show(card.img, card.source, this.stale); };
-    if (isFast) this.glance = setTimeout(load, GLANCE);
-    else load();
+    // what is seen comes first
+    const show = () => wanted.forEach(card => load(card, card.isSeen, this.stale));
+    if (isFast) this.glance = setTimeout(show, GLANCE);
+    else show();
     this.#fill(top);
   }
 
-  #card(place) {
+  #card(row, at, priority) {
+    const place = row.first + at, {left, width} = row.places[at];
     const key = this.keys[place];
-    let card = this.cards.get(key);
-    if (!card) this.cards.set(key, card = makeCard());
-    const record = this.records[place];
-    fillCard(card, record, {place, total: this.total, figures: this.figures});
-    const row = this.rows[this.#rowOf(place)];
-    const [left, width] = [row.lefts[place - row.first], row.widths[place - row.first]];
+    if (!this.cards.has(key)) this.cards.set(key, makeCard());
+    const card = this.cards.get(key);
+    fillCard(card, this.records[place], place, this);
     card.style.transform = `translate(${left}px, ${row.top}px)`;
     card.style.width = `${width}px`;
     card.link.style.height = `${row.height}px`;
-    card.source = thumbnail(record, Math.max(width, row.height));
+    card.pixels = Math.max(width, row.height);
+    card.img.fetchPriority = priority;
     this.#reach(card, place === this.active);
     return card;
   }
@@ -202,29 +173,26 @@ export class Wall {
   /** Put elements in order without moving the one that has the focus, which would lose it. */
   #order(wanted) {
     const pivot = wanted.findIndex(card => card.contains(document.activeElement));
-    const place = (cards, end) => {
-      for (const card of cards.reverse()) {
-        if (card.parentNode !== this.list || card.nextSibling !== end) this.list.insertBefore(card, end);
-        end = card;
-      }
-    };
-    place(wanted.slice(pivot + 1), null);
-    if (pivot >= 0) place(wanted.slice(0, pivot), wanted[pivot]);
+    const put = (cards, end) => cards.reduceRight((next, card) => {
+      if (card.parentNode !== this.list || card.nextSibling !== next) this.list.insertBefore(card, next);
+      return card;
+    }, end);
+    put(wanted.slice(pivot + 1), null);
+    if (pivot >= 0) put(wanted.slice(0, pivot), wanted[pivot]);
   }
 
-  #fill(top) {
-    if (this.isLoading || this.records.length >= this.total) return;
-    const last = this.rows[this.rows.length - 1];
-    const end = last ? last.top + last.height : 0;
-    if (top + 3 * innerHeight < end) return;
-    const {records} = this;
+  async #fill(top) {
+    const end = this.rows.at(-1)?.top ?? 0;
+    if (this.isLoading || this.records.length >= this.total || top + 3 * innerHeight < end) return;
     this.isLoading = true;
-    this.more(records.length).then(more => {
-      this.isLoading = false;
-      if (records !== this.records) return this.#later();
-      this.#add(more);
-      this.render();
-    }, () => { this.isLoading = false; });
+    await this.#more().catch(() => {}).finally(() => { this.isLoading = false; });
+  }
+
+  async #more() {
+    const {records} = this;
+    const more = await this.more(records.length);
+    if (records === this.records) this.#add(more);
+    this.#later();
   }
 
   /** One picture is a stop of the Tab key, with its buttons. */
@@ -233,11 +201,8 @@ export class Wall {
   }
 
   #activate(place) {
-    const before = this.cards.get(this.keys[this.active]);
-    if (before) this.#reach(before, false);
     this.active = place;
-    const card = this.cards.get(this.keys[place]);
-    if (card) this.#reach(card, true);
+    for (const card of this.cards.values()) this.#reach(card, card.place === place);
   }
 
   /** Give a picture the focus, wherever it is. */
@@ -252,29 +217,27 @@ export class Wall {
 
   /** Scroll until a picture is in the window. */
   reveal(place) {
-    const row = this.rows[this.#rowOf(place)];
-    if (!row) return;
-    const head = document.querySelector("header").getBoundingClientRect().bottom + 8;
-    const top = this.#offset() + row.top;
-    const end = top + row.height + CAPTION;
-    if (top < scrollY + Math.max(0, head)) scrollTo(0, top - Math.max(0, head));
-    else if (end > scrollY + innerHeight) scrollTo(0, end - innerHeight + 8);
+    const row = this.#rowAt("first", place);
+    const head = Math.max(0, document.querySelector("header").getBoundingClientRect().bottom + 8);
+    const top = this.#offset() + row.top - head;
+    const end = top + head + row.height + CAPTION + 8 - innerHeight;
+    if (top < scrollY) scrollTo(0, top);
+    else if (end > scrollY) scrollTo(0, end);
   }
 
-  /** The place that a key leads to from a picture; null where it leads nowhere. */
+  /** Return the place that a key leads to from a picture; null where it leads nowhere. */
   step(key, place) {
-    const at = this.#rowOf(place);
-    const row = this.rows[at];
     const end = this.records.length - 1;
-    const rows = {ArrowUp: -1, ArrowDown: 1, PageUp: -3, PageDown: 3}[key];
-    if (rows) {
-      const other = this.rows[Math.min(this.rows.length - 1, Math.max(0, at + rows))];
-      if (other === row) return rows < 0 ? 0 : end;
-      const middle = row.lefts[place - row.first] + row.widths[place - row.first] / 2;
-      const away = other.lefts.map((left, one) => Math.abs(left + other.widths[one] / 2 - middle));
-      return other.first + away.indexOf(Math.min(...away));
-    }
-    return {ArrowLeft: Math.max(0, place - 1), ArrowRight: Math.min(end, place + 1), Home: 0, End: end}[key] ?? null;
+    const lines = {ArrowUp: -1, ArrowDown: 1, PageUp: -3, PageDown: 3}[key];
+    if (!lines) return {ArrowLeft: Math.max(0, place - 1), ArrowRight: Math.min(end, place + 1), Home: 0, End: end}[key] ?? null;
+    const row = this.#rowAt("first", place);
+    const at = this.rows.indexOf(row);
+    const other = this.rows[Math.min(this.rows.length - 1, Math.max(0, at + lines))];
+    if (other === row) return lines < 0 ? 0 : end;
+    const middle = ({left, width}) => left + width / 2;
+    const from = middle(row.places[place - row.first]);
+    const away = other.places.map(one => Math.abs(middle(one) - from));
+    return other.first + away.indexOf(Math.min(...away));
   }
 
   /** Say anew how pictures are judged and chosen. */
@@ -282,18 +245,14 @@ export class Wall {
     for (const card of this.cards.values()) mark(card);
   }
 
-  /** The place of a picture by the first digits of its SHA-256, -1 where it is not among those that are here. */
+  /** Return the place of a picture by the first digits of its SHA-256, -1 where it is not among those that are here. */
   placeOf(sha256) {
     return this.records.findIndex(record => record.picture.sha256.startsWith(sha256));
   }
 
-  /** The record at a place, which is loaded where it is not yet here; undefined past the end. */
+  /** Return the record at a place, which is loaded where it is not yet here; nothing past the end. */
   async at(place) {
-    const {records} = this;
-    if (place >= records.length && place < this.total && place >= 0 && !this.isLoading) {
-      const more = await this.more(records.length);
-      if (records === this.records) this.#add(more);
-    }
+    if (place >= this.records.length && place < this.total && !this.isLoading) await this.#more();
     return this.records[place];
   }
 }
