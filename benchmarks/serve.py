@@ -1,10 +1,11 @@
-"""Point 19: `cbir serve` on 100,000 pictures: its start and end, searches over HTTP, many clients, memory."""
+"""Point 19: `cbir serve` on 100,000 pictures: its start and end, searches over HTTP, its page, many clients, memory."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks import clients, collection, pictures, plain, processes
+from benchmarks import clients, collection, pictures, plain, processes, wall
 from benchmarks.harness import Settings, Worker, alone, cbir_command
 from benchmarks.results import Result, measured, noted
+from cbir.utils.cache import cache_folder
 
-#: Files that are there, of the first rows: enough for thumbnails. Others have names only.
-REAL = 300
+#: Files that are there, of the first rows: enough for thumbnails; and their folder. Others have names only.
+REAL, FOLDER = 300, "there"
 
 #: Clients at once, and seconds for which they ask.
 CLIENTS, SECONDS = 50, 20
@@ -39,13 +41,15 @@ def run(settings: Settings) -> Iterator[Result]:
         with served(directory) as server:
             yield from _one_client(settings, client, server, rows)
             yield from _many_clients(client, server, rows)
+    if wall.chromium() is not None:
+        yield _first_wall(directory, settings.pick(5, 3))
     yield growth(directory, rows, settings.pick(5000, 3000), "serve-growth")
 
 
 def made(settings: Settings, rows: int) -> Path:
     """Write an index of `rows` synthetic features of 1,280 numbers, with classes, of which some pictures are there."""
     directory, root = settings.scratch / "indexes" / "served", settings.scratch / "served"
-    files = pictures.folder_of(pictures.many(settings.work, REAL), root).iterdir()
+    files = pictures.folder_of(pictures.many(settings.work, REAL), root / FOLDER).iterdir()
     records = [collection.record_of(path, root) for path in sorted(files)]
     alone(collection.write, directory, rows, root, records, plain.LITE, None, True, True)
     return directory
@@ -156,6 +160,15 @@ def _one_client(settings: Settings, client: Worker, server: Server, rows: int) -
     first, again = (client.call(clients.seconds_together, server.port, wall, 6) for _ in range(2))
     details = f"by six connections; again {1000 * again:.0f} ms"
     yield noted(19, "serve: 60 thumbnails of small photos, the first time", 1000 * first, "ms", details)
+
+
+def _first_wall(directory: Path, rounds: int) -> Result:
+    """Measure the wall of a search by a picture, among the photos that are there."""
+    first, again, seen = wall.first_walls(
+        lambda: served(directory), lambda: shutil.rmtree(cache_folder("thumbnails"), ignore_errors=True), rounds
+    )
+    details = f"{seen} pictures on the screen; again {1000 * median(again):.0f} ms"
+    return measured("serve-wall", 1000 * median(first), details, first=first, again=again)
 
 
 def _many_clients(client: Worker, server: Server, rows: int) -> Iterator[Result]:

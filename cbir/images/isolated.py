@@ -96,6 +96,12 @@ class Decoders:
         assert isinstance(answer, tuple)
         return answer
 
+    def start(self) -> None:
+        """Start all processes before they are needed. DecodersError where there can be none."""
+        with contextlib.ExitStack() as taken:
+            for _ in range(self._most):
+                taken.enter_context(self._one("")).start()
+
     def close(self) -> None:
         """End all processes; no other is started."""
         with self._changed:
@@ -150,7 +156,7 @@ class _Decoder:
         self._lock = threading.Lock()
 
     def ask(self, data: bytes, name: str, wanted: Wanted) -> Viewed | WholePicture:
-        child = self._child or self._start()
+        child = self.start()
         assert child.stdin is not None
         assert child.stdout is not None
         watch = self._watch
@@ -220,7 +226,10 @@ class _Decoder:
         child.wait()
         stopping.children.discard(child)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the child process, unless there is one."""
+        if self._child is not None:
+            return self._child
         child = _start_process()
         stopping.children.add(child)
         for stream in (child.stdin, child.stdout):

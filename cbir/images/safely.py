@@ -36,6 +36,11 @@ def decode_all_apart(processes: int) -> None:
         _all_apart[:] = [processes]
 
 
+def start_decoders() -> None:
+    """Start the processes that decode elsewhere, for which the first pictures wait otherwise. DecodersError."""
+    _elsewhere().start()
+
+
 def open_image(source: ImageSource, *, apart: bool = False) -> Image.Image:
     """Open an image as `images.read.open_image` does; `apart` decodes ordinary pictures elsewhere too, in long runs."""
     if isinstance(source, (Image.Image, np.ndarray)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -13,8 +14,8 @@ from pathlib import Path
 from PIL import Image
 
 from cbir.collection import Collection
-from cbir.errors import CbirError, IndexConflictError
-from cbir.images.safely import decode_all_apart
+from cbir.errors import CbirError, DecodersError, IndexConflictError
+from cbir.images.safely import decode_all_apart, start_decoders
 from cbir.index.home import META, index_directory
 from cbir.index.store import Index
 from cbir.serve.jobs import Jobs
@@ -162,7 +163,8 @@ class Service:
         return served
 
     def start(self) -> None:
-        """Warm the indexes up, and look for their new states, in threads of their own."""
+        """Start decoders, warm the indexes up, and look for their new states, in threads of their own."""
+        threading.Thread(target=_start_decoders, name="serve decoders", daemon=True).start()
         for served in self.indexes.values():
             for work in (served.warm_up, lambda served=served: self._follow(served)):
                 threading.Thread(target=work, name=f"serve {served.name}", daemon=True).start()
@@ -175,3 +177,8 @@ class Service:
     def _follow(self, served: ServedIndex) -> None:
         while not self._ended.wait(_PAUSE):
             served.look()
+
+
+def _start_decoders() -> None:
+    with contextlib.suppress(DecodersError):  # the first picture tells of it
+        start_decoders()

@@ -1,0 +1,77 @@
+"""The page in Chromium: from a click until the pictures on the screen are painted. Needs what the page's tests need."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import clients
+
+if TYPE_CHECKING:
+    from benchmarks.serve import Server
+
+SCREEN = {"width": 1280, "height": 850}
+
+# Clicks, waits until each picture of the wall that is on the screen is there and decoded, and for the frame after.
+_CLICK = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const seen = () => [...document.querySelectorAll("#wall .card img")].filter(img => {
+    const {top, bottom} = img.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  });
+  const started = performance.now();
+  document.querySelector("nav [data-view=wall]").click();
+  do {
+    await frame();
+    if (performance.now() - started > 30000) throw new Error("the wall is not there after half a minute");
+  } while (!seen().length || seen().some(img => !img.naturalWidth));
+  await Promise.all(seen().map(img => img.decode()));
+  await frame();
+  await frame();
+  return [performance.now() - started, seen().length];
+}"""
+
+
+def chromium() -> str | None:
+    """Return the system's Chromium; None where it or playwright is missing."""
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return None
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def first_walls(
+    start: Callable[[], AbstractContextManager[Server]], forget: Callable[[], object], rounds: int
+) -> tuple[list[float], list[float], int]:
+    """Return seconds until the first wall is painted, of servers that have no small pictures yet and of the same ones
+    again, and how many pictures were on the screen. `start` starts a server, `forget` empties its cache.
+    """
+    from playwright.sync_api import sync_playwright
+
+    first, again, seen = [], [], 0
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        for _ in range(rounds):
+            forget()
+            with start() as server:
+                for all_ in (first, again):
+                    took, seen = _once(browser, server)
+                    all_.append(took / 1000)
+        browser.close()
+    return first, again, seen
+
+
+def _once(browser: Any, server: Server) -> tuple[float, int]:
+    query = clients.ask(server.port, f"/api/v1/indexes/served/pictures/{server.state}-0")["sha256"][:16]
+    context = browser.new_context(viewport=SCREEN)
+    page = context.new_page()
+    # from another view, so that no picture of the wall is there before the click
+    page.goto(f"http://127.0.0.1:{server.port}/#view=basket&folders=there&like={query}")
+    page.wait_for_selector("body[data-view=basket]")
+    page.wait_for_timeout(500)
+    took, seen = page.evaluate(_CLICK)
+    context.close()
+    return float(took), int(seen)
