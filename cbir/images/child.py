@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from typing import IO
 
 from cbir.errors import ImageReadError
@@ -30,6 +29,7 @@ from cbir.images.pipe import (
 )
 from cbir.images.read import decode_with_size, read_views
 from cbir.utils import stopping
+from cbir.utils.python_child import end_with_parent
 
 _CHUNK = 1 << 20
 
@@ -39,7 +39,7 @@ def main() -> None:
     # they may reach the whole group of processes; the parent decides what ends when
     for number in stopping.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
 
     def reserve(count: int) -> None:
@@ -113,10 +113,3 @@ def _send(answers: IO[bytes], kind: bytes, length: int, *pieces: bytes | memoryv
     for piece in pieces:
         answers.write(piece)
     answers.flush()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, also in the middle of a picture."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

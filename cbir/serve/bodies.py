@@ -7,10 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cbir.serve.settings import MOST_UPLOADS
-
-#: Results of one query at most, those that were passed over among them.
-MOST_RESULTS = 10_000
+from cbir.serve.settings import MOST_RESULTS, MOST_UPLOADS
 
 Name = Annotated[str, Field(max_length=4096)]
 Word = Annotated[str, Field(max_length=200)]

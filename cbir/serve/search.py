@@ -1,62 +1,48 @@
-"""A search of an index as a request asks for it, and its result as a record."""
+"""A search of an index as a request asks for it."""
 
 from __future__ import annotations
 
-from typing import Any
+import threading
 
 from cbir.search.filters import RowFilter
-from cbir.search.results import SearchResult
-from cbir.serve.bodies import MOST_RESULTS, Search
+from cbir.serve.answer import Asked, answer
+from cbir.serve.bodies import Search
 from cbir.serve.problems import ProblemError
-from cbir.serve.records import pictures
+from cbir.serve.processes import SearchProcesses
 from cbir.serve.refs import Refs
-from cbir.serve.states import ServedState
+from cbir.utils.workers import usable_cores
+
+# More threads than processors only take the interpreter from each other: they answer a fifth fewer searches a second.
+_AT_ONCE = threading.BoundedSemaphore(usable_cores())
 
 
-def search_index(refs: Refs, wanted: Search) -> dict[str, Any]:
-    """Search, and return the record of the result: the shell's, with where each picture is to be had.
+def search_index(refs: Refs, wanted: Search, processes: SearchProcesses | None = None) -> bytes:
+    """Search, and return the record of the result in JSON; by one of some `processes` where it can tell it.
 
     Raises ProblemError, and CbirError as `Searcher.search` does.
     """
-    state, limits = refs.state, wanted.filter
-    among = RowFilter(tuple(limits.folders), tuple(limits.tags), limits.since, limits.until)
+    asked = _resolved(refs, wanted)
+    found = processes.answer(refs.state, asked) if processes is not None and asked.is_known else None
+    if found is not None:
+        return found
+    with _AT_ONCE:
+        return answer(refs.state, asked)
+
+
+def _resolved(refs: Refs, wanted: Search) -> Asked:
+    limits = wanted.filter
+    options = {
+        "count": wanted.count,
+        "offset": wanted.offset,
+        "among": RowFilter(tuple(limits.folders), tuple(limits.tags), limits.since, limits.until),
+        "reranked": wanted.reranked,
+        "include_self": wanted.include_self,
+        "min_score": limits.min_score,
+        "min_percentile": limits.min_percentile,
+        "min_probability": limits.min_probability,
+        "class_name": wanted.class_weights,
+    }
     try:
-        query = refs.search(wanted)
-        result = next(
-            iter(
-                state.searcher.search(
-                    [query],
-                    count=wanted.count,
-                    offset=wanted.offset,
-                    among=among,
-                    reranked=wanted.reranked,
-                    include_self=wanted.include_self,
-                    min_score=limits.min_score,
-                    min_percentile=limits.min_percentile,
-                    min_probability=limits.min_probability,
-                    class_name=wanted.class_weights,
-                )
-            )
-        )
+        return Asked(refs.search(wanted), options, wanted.tags)
     except ValueError as error:
         raise ProblemError(422, "refused", str(error)) from error
-    if result.error is not None:
-        raise result.error
-    return _record(state, result, wanted, state.searcher.left(among))
-
-
-def _record(state: ServedState, result: SearchResult, wanted: Search, left: int) -> dict[str, Any]:
-    shown = result.with_tags(state.tags.of) if wanted.tags else result
-    found = wanted.offset + len(shown.matches)
-    # a page that is not full is the last; before it, scores that are too small are counted as well
-    total = found if len(shown.matches) < wanted.count else max(found, min(MOST_RESULTS, left))
-    record = shown.to_dict()
-    its = pictures(state, [match.row for match in shown.matches])
-    return record | {
-        "matches": [match | {"picture": one} for match, one in zip(record["matches"], its, strict=True)],
-        "state": state.id,
-        "total": total,
-        "offset": wanted.offset,
-        "figures": shown.figures,
-        "notices": list(result.notices),
-    }

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,11 @@ from cbir.errors import CbirError, DecodersError, IndexConflictError
 from cbir.images.safely import decode_all_apart, start_decoders
 from cbir.index.home import META, index_directory
 from cbir.index.store import Index
+from cbir.search.filters import RowFilter
+from cbir.serve.answer import Asked, answer
 from cbir.serve.jobs import Jobs
 from cbir.serve.problems import ProblemError
+from cbir.serve.processes import SearchProcesses
 from cbir.serve.states import ServedState
 from cbir.serve.thumbnails import Thumbnails
 from cbir.utils.printable import printable
@@ -95,20 +98,36 @@ class ServedIndex:
                     logger.warning("%s", error)
                 self._problem = str(error)
 
+    def first_search(self) -> tuple[ServedState, Asked] | None:
+        """Return a search after which the next ones are quick; None where there is nothing to be found."""
+        state = self._state
+        if not len(state.rows):
+            return None
+        return state, Asked(state.query(int(state.rows[0])), {"count": 1, "offset": 0, "among": RowFilter()}, tags=True)
+
     def warm_up(self) -> None:
         """Do once what the first search would wait for: open the network, read what words and re-ranking need."""
-        state = self._state
         try:
             self.collection.encode([Image.new("RGB", (64, 64), "grey")])
+            if (first := self.first_search()) is not None:
+                answer(*first)
+        except (CbirError, ProblemError, OSError) as error:
+            self._tell(error)
+        self.warm = True
+
+    def prepare(self) -> None:
+        """Do once what a first look at words and names would wait for."""
+        state = self._state
+        try:
             if len(state.rows):
-                query = state.query(int(state.rows[0]))
-                next(iter(state.searcher.search([query], count=1)))
                 state.row_of_path(state.record(int(state.rows[0])).path)
                 state.names.find("a", 1)
             state.completion.complete("a", 1)
         except (CbirError, ProblemError, OSError) as error:
-            logger.warning("%s is served, but not all of it works: %s", self.name, error)
-        self.warm = True
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        logger.warning("%s is served, but not all of it works: %s", self.name, error)
 
     def _go_on(self) -> None:
         try:
@@ -139,6 +158,7 @@ class Service:
     indexes: dict[str, ServedIndex]
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
     jobs: Jobs = field(default_factory=Jobs)
+    processes: SearchProcesses = field(default_factory=lambda: SearchProcesses(0))
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -153,7 +173,8 @@ class Service:
                 number += 1
                 served.name = f"{plain}-{number}"
             found[served.name] = served
-        return cls(found)
+        cores = usable_cores()
+        return cls(found, processes=SearchProcesses(cores if cores > 1 else 0, engine=engine, weights=weights))
 
     def index(self, name: str) -> ServedIndex:
         """Return an index by its name. ProblemError where none of that name is served."""
@@ -164,15 +185,28 @@ class Service:
 
     def start(self) -> None:
         """Start decoders, warm the indexes up, and look for their new states, in threads of their own."""
-        threading.Thread(target=_start_decoders, name="serve decoders", daemon=True).start()
-        for served in self.indexes.values():
-            for work in (served.warm_up, lambda served=served: self._follow(served)):
-                threading.Thread(target=work, name=f"serve {served.name}", daemon=True).start()
+        served = [*self.indexes.values()]
+        warming = [threading.Thread(target=one.warm_up, name=f"serve {one.name}", daemon=True) for one in served]
+        following = [threading.Thread(target=self._follow, args=(one,), daemon=True) for one in served]
+        others = [threading.Thread(target=_start_decoders, name="serve decoders", daemon=True)]
+        others.append(threading.Thread(target=self._go_beside, args=(warming,), name="serve beside", daemon=True))
+        for thread in (*warming, *following, *others):
+            thread.start()
 
     def end(self) -> None:
         """End what is done in the background."""
         self._ended.set()
         self.jobs.end()
+        self.processes.close()
+
+    def _go_beside(self, warming: Sequence[threading.Thread]) -> None:
+        """Start the processes that search, once the indexes are warm, and do what can wait for that."""
+        for thread in warming:
+            thread.join()
+        first = [one.first_search() for one in self.indexes.values() if one.is_there]
+        self.processes.start([one for one in first if one is not None])
+        for one in self.indexes.values():
+            one.prepare()
 
     def _follow(self, served: ServedIndex) -> None:
         while not self._ended.wait(_PAUSE):

@@ -10,6 +10,9 @@ from cbir.utils.workers import usable_cores
 #: Bytes of a request with pictures, of any other one, and of all requests that are held at a time.
 UPLOAD_BYTES, BODY_BYTES, HELD_BYTES = 64_000_000, 2_000_000, 192_000_000
 
+#: Results of one query at most, those that were passed over among them.
+MOST_RESULTS = 10_000
+
 #: Pictures in one request.
 MOST_UPLOADS = 16
 

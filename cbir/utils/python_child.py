@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 
 
 def calling(module: str) -> str:
@@ -16,3 +18,10 @@ def calling(module: str) -> str:
 def python_child(code: str, *arguments: str) -> list[str]:
     """Return the command of a process that runs some code, that of `calling` say, given where to import from."""
     return [sys.executable, "-c", code, "\n".join(sys.path), *arguments]
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process when its parent is gone, in the middle of anything; to be called in a thread of its own."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

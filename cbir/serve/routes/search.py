@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 from datetime import date
 from typing import Annotated, Any
 
@@ -14,21 +13,18 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from cbir.serve.bodies import MOST_RESULTS, Filter, Ref, Search
+from cbir.serve.bodies import Filter, Ref, Search
 from cbir.serve.encoding import encode
 from cbir.serve.problems import ProblemError, invalid
 from cbir.serve.records import json_response
 from cbir.serve.refs import Refs
-from cbir.serve.routes.common import PROBLEMS, AnIndex
+from cbir.serve.routes.common import PROBLEMS, AnIndex, AService, the_service
 from cbir.serve.search import search_index
-from cbir.serve.service import ServedIndex
+from cbir.serve.service import ServedIndex, Service
+from cbir.serve.settings import MOST_RESULTS
 from cbir.serve.uploads import checked, is_form, read_form
-from cbir.utils.workers import usable_cores
 
 router = APIRouter(tags=["search"], responses=PROBLEMS)
-
-# More threads than processors only take the interpreter from each other: they answer a fifth fewer searches a second.
-_AT_ONCE = threading.BoundedSemaphore(usable_cores())
 
 # its models stand within it: FastAPI lists only those of the parameters that it reads itself
 _SEARCH = Search.model_json_schema(
@@ -85,12 +81,13 @@ async def search(index: AnIndex, request: Request) -> Response:
         text = await request.body()
     wanted = checked(Search, text)
     assert isinstance(wanted, Search)
-    return await run_in_threadpool(_answer, index, wanted, uploads)
+    return await run_in_threadpool(_answer, the_service(request), index, wanted, uploads)
 
 
 @router.get("/indexes/{index}/search", response_class=Response)
 def search_by_address(
     index: AnIndex,
+    service: AService,
     like: Names = [],  # noqa: B006
     more: Names = [],  # noqa: B006
     less: Names = [],  # noqa: B006
@@ -132,7 +129,7 @@ def search_by_address(
         )
     except ValidationError as error:
         raise invalid(error.errors()) from error
-    return _answer(index, wanted, [])
+    return _answer(service, index, wanted, [])
 
 
 @router.post("/indexes/{index}/encode", response_class=Response, openapi_extra=_FILE)
@@ -152,9 +149,9 @@ async def encode_picture(index: AnIndex, request: Request) -> Response:
     return await run_in_threadpool(_encode, index, ref, name, data)
 
 
-def _answer(index: ServedIndex, wanted: Search, uploads: list[tuple[str, bytes]]) -> Response:
-    with _AT_ONCE:
-        return json_response(search_index(Refs(index, uploads), wanted))
+def _answer(service: Service, index: ServedIndex, wanted: Search, uploads: list[tuple[str, bytes]]) -> Response:
+    found = search_index(Refs(index, uploads), wanted, service.processes)
+    return Response(found, media_type="application/json")
 
 
 def _encode(index: ServedIndex, ref: Ref, name: str, data: bytes) -> Response:

@@ -1,0 +1,70 @@
+"""A search of a state of an index, and its result as a record: what the server does, and processes beside it do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cbir.search.queries import AnyQuery, FeedbackQuery, IndexedQuery, TextQuery, VectorQuery
+from cbir.search.results import SearchResult
+from cbir.serve.problems import ProblemError
+from cbir.serve.records import pictures
+from cbir.serve.settings import MOST_RESULTS
+from cbir.serve.states import ServedState
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search of one state, its pictures resolved: all that a process needs which has the same state.
+
+    `options` are those of `Searcher.search`; with `tags`, matches have theirs.
+    """
+
+    query: AnyQuery
+    options: dict[str, Any]
+    tags: bool
+
+    @property
+    def is_known(self) -> bool:
+        """True if it needs no network: its pictures are the index's, or features, and some are named, or words."""
+        if isinstance(self.query, FeedbackQuery) and self.query.start is None and not self.query.images:
+            return False
+        start = self.query.start if isinstance(self.query, FeedbackQuery) else self.query
+        pictures = self.query.images
+        return not isinstance(start, TextQuery) and all(
+            isinstance(one, (IndexedQuery, VectorQuery)) and one.region is None for one in pictures
+        )
+
+
+def answer(state: ServedState, asked: Asked) -> bytes:
+    """Search, and return the record of the result in JSON: the shell's, with where each picture is to be had.
+
+    Raises ProblemError, and CbirError as `Searcher.search` does.
+    """
+    try:
+        result = next(iter(state.searcher.search([asked.query], **asked.options)))
+    except ValueError as error:
+        raise ProblemError(422, "refused", str(error)) from error
+    if result.error is not None:
+        raise result.error
+    record = _record(state, result, asked, state.searcher.left(asked.options["among"]))
+    return json.dumps(record, separators=(",", ":")).encode("ascii")
+
+
+def _record(state: ServedState, result: SearchResult, asked: Asked, left: int) -> dict[str, Any]:
+    shown = result.with_tags(state.tags.of) if asked.tags else result
+    count, offset = asked.options["count"], asked.options["offset"]
+    found = offset + len(shown.matches)
+    # a page that is not full is the last; before it, scores that are too small are counted as well
+    total = found if len(shown.matches) < count else max(found, min(MOST_RESULTS, left))
+    record = shown.to_dict()
+    its = pictures(state, [match.row for match in shown.matches])
+    return record | {
+        "matches": [match | {"picture": one} for match, one in zip(record["matches"], its, strict=True)],
+        "state": state.id,
+        "total": total,
+        "offset": offset,
+        "figures": shown.figures,
+        "notices": list(result.notices),
+    }
