@@ -43,7 +43,7 @@ class SearchProcesses:
         self._arguments = engine or "", weights or ""
         self._idle: list[_Process] = []
         self._count = 0
-        self._is_closed = False
+        self._closed = threading.Event()
         self._changed = threading.Condition()
 
     def start(self, first: Iterable[tuple[ServedState, Asked]]) -> None:
@@ -63,14 +63,17 @@ class SearchProcesses:
             self._lose(process)
             return None
         with self._changed:
-            self._idle.append(process)
-            self._changed.notify()
+            if not self._closed.is_set():
+                self._idle.append(process)
+                self._changed.notify()
+                return found
+        process.end()
         return found
 
     def close(self) -> None:
-        """Start no more; those that there are end with this process, or when they are asked for nothing more."""
+        """Start no more, and end those that are idle; the others end once they have answered, or with this process."""
         with self._changed:
-            self._is_closed = True
+            self._closed.set()
             idle, self._idle = self._idle, []
             self._changed.notify_all()
         for process in idle:
@@ -79,12 +82,12 @@ class SearchProcesses:
     def _take(self) -> _Process | None:
         """Wait for one that is idle; None where there is none at all."""
         with self._changed:
-            self._changed.wait_for(lambda: self._idle or not self._count or self._is_closed)
+            self._changed.wait_for(lambda: self._idle or not self._count or self._closed.is_set())
             # the one that ended last has what it searches in the processor's caches
             return self._idle.pop() if self._idle else None
 
     def _add(self, warming: list[tuple[ServedState, Asked]]) -> None:
-        if self._is_closed:
+        if self._closed.is_set():
             return
         process = None
         try:
@@ -97,7 +100,7 @@ class SearchProcesses:
                 process.end()
             return
         with self._changed:
-            if not self._is_closed:
+            if not self._closed.is_set():
                 self._idle.append(process)
                 self._count += 1
                 self._changed.notify()
@@ -110,7 +113,7 @@ class SearchProcesses:
         with self._changed:
             self._count -= 1
             self._changed.notify_all()
-            if self._is_closed:
+            if self._closed.is_set():
                 return
 
         def later() -> None:

@@ -21,7 +21,7 @@ def search_index(refs: Refs, wanted: Search, processes: SearchProcesses | None =
 
     Raises ProblemError, and CbirError as `Searcher.search` does.
     """
-    asked = _resolved(refs, wanted)
+    asked = resolved(refs, wanted)
     found = processes.answer(refs.state, asked) if processes is not None and asked.is_known else None
     if found is not None:
         return found
@@ -29,7 +29,8 @@ def search_index(refs: Refs, wanted: Search, processes: SearchProcesses | None =
         return answer(refs.state, asked)
 
 
-def _resolved(refs: Refs, wanted: Search) -> Asked:
+def resolved(refs: Refs, wanted: Search) -> Asked:
+    """Return a search with its pictures resolved. Raises ProblemError, and WordError."""
     limits = wanted.filter
     options = {
         "count": wanted.count,

@@ -40,15 +40,16 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def the_service(request: Request) -> Service:
+# A function that is no coroutine would be called in a thread, which takes longer than all that these do.
+async def the_service(request: Request) -> Service:
     """Return the service of the application that a request came to."""
     service: Service = request.app.state.service
     return service
 
 
-def the_index(request: Request, index: str) -> ServedIndex:
+async def the_index(request: Request, index: str) -> ServedIndex:
     """Return the index that a path names. ProblemError where there is none."""
-    return the_service(request).index(index)
+    return (await the_service(request)).index(index)
 
 
 def heavily(request: Request) -> AbstractAsyncContextManager[None]:

@@ -18,7 +18,7 @@ from cbir.serve.encoding import encode
 from cbir.serve.problems import ProblemError, invalid
 from cbir.serve.records import json_response
 from cbir.serve.refs import Refs
-from cbir.serve.routes.common import PROBLEMS, AnIndex, AService, the_service
+from cbir.serve.routes.common import PROBLEMS, AnIndex, AService
 from cbir.serve.search import search_index
 from cbir.serve.service import ServedIndex, Service
 from cbir.serve.settings import MOST_RESULTS
@@ -70,7 +70,7 @@ Names = Annotated[list[str], Query(max_length=100)]
 
 
 @router.post("/indexes/{index}/search", response_class=Response, openapi_extra=_BODY)
-async def search(index: AnIndex, request: Request) -> Response:
+async def search(index: AnIndex, service: AService, request: Request) -> Response:
     """Search by what the body says: JSON, or a form whose `query` is that and whose `files` are pictures."""
     uploads: list[tuple[str, bytes]] = []
     if is_form(request):
@@ -81,7 +81,7 @@ async def search(index: AnIndex, request: Request) -> Response:
         text = await request.body()
     wanted = checked(Search, text)
     assert isinstance(wanted, Search)
-    return await run_in_threadpool(_answer, the_service(request), index, wanted, uploads)
+    return await run_in_threadpool(_answer, service, index, wanted, uploads)
 
 
 @router.get("/indexes/{index}/search", response_class=Response)
