@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbir.cli.options.common import FilePath, engine_option, index_option, verbosity_options, weights_option
-from cbir.cli.options.numbers import Number
+from cbir.cli.options.common import (
+    FilePath,
+    engine_option,
+    force_option,
+    index_option,
+    verbosity_options,
+    weights_option,
+)
+from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import learn as render
+from cbir.cli.render.search_report import html_option
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress
 from cbir.errors import CbirError
@@ -34,6 +42,7 @@ RULES = (
     Rule(("folders",), "Folders of classes come after --from.", lacking=("from_",)),
     Rule(("from_",), "{said} and a list are two ways to say labels: choose one.", beside=("labels", "pairs")),
     Rule(("labels",), "{said} and --pairs are two ways to say labels: choose one.", beside=("pairs",)),
+    Rule(("ask", "html"), "{said} is about one notion: leave --list and --forget out.", beside=("lists", "forget")),
     Rule(("add", "anew"), "{said} is about new labels: add --from, --labels or --pairs.", lacking=_SOURCES),
     Rule(("add",), "--add keeps the labels of before, --anew forgets them: choose one.", beside=("anew",)),
 )
@@ -61,6 +70,14 @@ RULES = (
 @click.option("--anew", is_flag=True, help="Forget the labels that the notion has, and learn from these.")
 @click.option("--list", "lists", is_flag=True, help="List the notions of the index.")
 @click.option("--forget", metavar="NAME", help="Take a notion out of the index, with its labels.")
+@click.option(
+    "--ask",
+    type=WholeNumber(1, 1000),
+    metavar="COUNT",
+    help="List so many pictures of the index whose labels would teach most, also before anything is learnt.",
+)
+@html_option
+@force_option
 @index_option
 @weights_option
 @engine_option
@@ -76,9 +93,7 @@ RULES = (
     "--format",
     "format_",
     type=click.Choice(render.FORMATS),
-    default="table",
-    show_default=True,
-    help="The form of what is printed.",
+    help="The form of what is printed. Default: table; of --ask in a pipe, paths.",
 )
 @click.option("--json", "format_", flag_value="json", help="The same as --format json.")
 @verbosity_options
@@ -94,17 +109,21 @@ def command(
     anew: bool,
     lists: bool,
     forget: str | None,
+    ask: int | None,
+    html: Path | None,
+    force: bool,
     index_name: str | None,
     weights: str | None,
     engine: str | None,
     wait: float,
-    format_: str,
+    format_: str | None,
 ) -> None:
     """Learn a notion, a likeness of your own, called NAME, from labels; then `cbir search --learnt NAME` goes by it.
 
     It takes seconds and no network: labels are of pictures in the index. Others are looked at once. Whether the notion
     is applied is decided by the labels themselves, each told by the others; likely wrong ones are listed. With NAME
-    alone it is learnt anew from the labels that were kept, after the index has changed say.
+    alone it is learnt anew from the labels that were kept, after the index has changed say. --html is a page of the
+    labels that are likely wrong; with --ask, which learns nothing unless there are new labels, of what is asked for.
 
     \b
       cbir learn kinds --from photos/mountain_lakes photos/hot_air_balloons
@@ -112,6 +131,8 @@ def command(
       cbir learn mine --labels labels.csv
       cbir learn mine --labels labels.csv --add
       cbir learn kinds
+      cbir learn kinds --html doubtful.html
+      cbir learn kinds --ask 20 --html next.html
       cbir learn --list
       cbir learn --forget kinds
     """
@@ -127,17 +148,54 @@ def command(
         forget_notion(index.directory, forget, wait)
         output.tell(f"The index {index.directory.name} has no notion {forget} any more.")
     elif lists:
-        _list(index, format_, ctx)
+        _list(index, format_ or "table", ctx)
     elif name is not None:
-        from cbir.learn.run import Learner
+        has_labels = bool(from_ or labels or pairs)
+        if has_labels or ask is None:
+            from cbir.learn.run import Learner
 
-        watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
-        learner = Learner(index, engine=engine, weights=weights, wait=wait, watch=watch)
-        learnt = _learn(learner, name, [*from_, *folders], labels, pairs, add=add, anew=anew)
-        _tell_skipped(learnt)
-        render.write_learnt(learnt, format_)
-        if learnt.notion is None:
-            raise CbirError(f"The notion {name} is refused, {learnt.why}")
+            watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
+            learner = Learner(index, engine=engine, weights=weights, wait=wait, watch=watch)
+            learnt = _learn(learner, name, [*from_, *folders], labels, pairs, add=add, anew=anew)
+            _tell(learnt, index, format_, html if ask is None else None, force=force, aside=ask is not None)
+        if ask is not None:
+            _ask(index, name, ask, format_, html, force=force)
+
+
+def _tell(learnt: Learnt, index: Index, format_: str | None, html: Path | None, *, force: bool, aside: bool) -> None:
+    """Tell what was learnt, in short where that stands `aside`. CbirError where it was refused."""
+    _tell_skipped(learnt)
+    if aside:
+        output.tell(f"{learnt.name}: {learnt.verdict}, {learnt.why}")
+    else:
+        render.write_learnt(learnt, format_ or "table")
+    if html is not None:
+        from cbir.cli.render.learn_report import write_doubtful
+
+        write_doubtful(learnt, index, html, force=force)
+    if learnt.notion is None:
+        raise CbirError(f"The notion {learnt.name} is refused, {learnt.why}")
+
+
+def _ask(index: Index, name: str, count: int, format_: str | None, html: Path | None, *, force: bool) -> None:
+    """List the pictures whose labels would teach a notion most, and write the page of them."""
+    from cbir.index.store import Index
+    from cbir.learn.ask import ask
+    from cbir.notions.store import check_name, load_notion
+
+    check_name(name)
+    index = Index.open(index.directory)  # with what has just been learnt
+    is_known = any(entry.name == name for entry in index.meta.notions)
+    asked = ask(index, count, load_notion(index, name) if is_known else None)
+    if not is_known:
+        logger.info("There is no notion %s yet: these are pictures that many others are like.", name)
+    if not asked:
+        logger.info("All pictures of %s have a label.", index.directory.name)
+    if html is not None:
+        from cbir.cli.render.learn_report import write_asked
+
+        write_asked(asked, name, index, html, force=force)
+    render.write_asked(asked, index, format_ or (None if output.default_format(piped="paths") == "paths" else "table"))
 
 
 def _learn(
