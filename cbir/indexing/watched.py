@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cbir.indexing.report import Report
@@ -26,18 +26,23 @@ _NICENESS = 10
 
 
 @contextlib.contextmanager
-def kept_fresh(directories: Sequence[Path]) -> Iterator[None]:
+def kept_fresh(directories: Sequence[Path]) -> Iterator[Callable[[], None]]:
     """Keep these indexes fresh while the block runs, as `cbir index --watch` does; what is wrong is told on stderr.
 
-    The processes end with this one, however it ends. Raises CbirError where the extra is missing.
+    The block is given what begins the end of the processes, and does not wait for it. They end with this one, however
+    it ends. Raises CbirError where the extra is missing.
     """
     require()
     children = [_start(directory) for directory in directories]
-    try:
-        yield
-    finally:
+
+    def begin_to_end() -> None:
         for child in children:
             child.terminate()
+
+    try:
+        yield begin_to_end
+    finally:
+        begin_to_end()
         for child in children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(_PATIENCE)

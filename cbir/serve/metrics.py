@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from bisect import bisect_left
@@ -12,11 +13,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cbir.serve.service import Service
 from cbir.serve.turns import Turns
+from cbir.utils.printable import printable
+
+logger = logging.getLogger("cbir")
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # Upper bounds of the histogram's buckets, in seconds.
 _BOUNDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+# Letters of a path in the log at most.
+_LONGEST = 300
 
 # Methods that routes have; any other word is a stranger's.
 _METHODS = {"GET", "HEAD", "POST"}
@@ -26,7 +33,10 @@ _Sample = tuple[Mapping[str, object], float]
 
 
 class Requests:
-    """Counts requests by method, route and status, and the seconds that they took; stands before all else."""
+    """Counts requests by method, route and status, and the seconds that they took; stands before all else.
+
+    Each is told by a line where the log has details, without what stands behind the `?` of its address.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -52,7 +62,9 @@ class Requests:
         try:
             await self._app(scope, receive, sending)
         finally:
-            self._count(scope, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._count(scope, status, seconds)
+            logger.debug("%s %s: %d, %.1f ms", scope["method"], _shown(scope["path"]), status, 1000 * seconds)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
@@ -101,6 +113,11 @@ def metrics(service: Service, turns: Turns, requests: Requests | None) -> str:
         name = "process_resident_memory_bytes"
         lines += [f"# HELP {name} Memory of the process in bytes.", f"# TYPE {name} gauge", f"{name} {memory}"]
     return "\n".join(lines) + "\n"
+
+
+def _shown(path: str) -> str:
+    """Return a path as the log has it, whatever a stranger wrote into it."""
+    return printable(path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…")
 
 
 def _metric(name: str, kind: str, text: str, samples: Iterable[_Sample]) -> Iterator[str]:

@@ -27,8 +27,13 @@ from cbir.utils import stopping
 _GRACE, _AT_MOST = 1, 1.6
 
 
-def run(service: Service, settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until a signal comes; `ready` is called with the address. CbirError where the port cannot be had."""
+def run(
+    service: Service, settings: Settings, ready: Callable[[str], None], ending: Callable[[], None] = lambda: None
+) -> None:
+    """Serve until a signal comes; `ready` is called with the address. CbirError where the port cannot be had.
+
+    With the signal, `ending` is called by a thread: what else has to end begins to do so while requests are answered.
+    """
     listener = _listen(settings)
     app = make_app(service, settings)
     config = uvicorn.Config(
@@ -46,7 +51,7 @@ def run(service: Service, settings: Settings, ready: Callable[[str], None]) -> N
     )
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     server = _Server(config, service, lambda: ready(_address(settings, listener)))
-    with _signals(server):
+    with _signals(server, ending):
         asyncio.run(server.serve([listener]))
     service.end()
 
@@ -101,7 +106,7 @@ def _address(settings: Settings, listener: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def _signals(server: uvicorn.Server) -> Iterator[None]:
+def _signals(server: uvicorn.Server, ending: Callable[[], None]) -> Iterator[None]:
     """Let signals end the server, whatever is at work: that is how a server ends, and no interruption."""
 
     def stop(number: int, frame: Any) -> None:
@@ -110,6 +115,7 @@ def _signals(server: uvicorn.Server) -> Iterator[None]:
             threading.Thread(target=_end_in_any_case, daemon=True).start()
 
     def _end_in_any_case() -> None:
+        ending()
         threading.Event().wait(_AT_MOST)
         stopping.end_by_force(0)
 

@@ -25,6 +25,7 @@ from cbir.indexing.plan import make_plan
 from cbir.indexing.policy import SECONDS
 from cbir.indexing.run import index_folder
 from cbir.indexing.watched import kept_fresh
+from cbir.utils import stopping
 from tests.helpers.signals import default_signals
 from tests.helpers.waiting import wait_for
 
@@ -272,9 +273,13 @@ def test_without_the_extra_it_says_which_is_missing(monkeypatch: pytest.MonkeyPa
 def test_a_server_has_its_indexes_kept_fresh_by_processes_that_end_with_it(
     root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with kept_fresh([opened().directory]):
+    others = set(stopping.children)
+    with kept_fresh([opened().directory]) as begin_to_end:
         picture(root / "new.png", 7)
         wait_for(lambda: "new.png" in paths())
+        (child,) = stopping.children - others
+        begin_to_end()
+        assert child.wait(2.5) is not None
         begin = time.monotonic()
     assert time.monotonic() - begin < 2.5
     assert capfd.readouterr().err == ""

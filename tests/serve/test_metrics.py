@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 import cbir
@@ -46,6 +48,22 @@ def test_requests_are_counted_by_route_and_never_by_what_was_asked(client: TestC
     assert not [line for line in found for name in ("secret", "xxx", "a\\", "BREW") if name in line]
     assert found["cbir_request_seconds_count"] == 11 == found['cbir_request_seconds_bucket{le="+Inf"}']
     assert 0 < found["cbir_request_seconds_sum"] < 60
+
+
+def test_the_log_has_a_line_a_request_without_secrets(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    client.get("/api/v1/health")
+    assert not caplog.messages
+    caplog.set_level(logging.DEBUG, logger="cbir")
+    client.get(f"{API}/search?like=secret.jpg&token=secret", headers={"Authorization": "Bearer secret"})
+    client.get("/%1b%5b31mred%0anext%E2%80%AEline/" + "x" * 1000)
+    client.post("/api/v1/login", json={"token": "secret"})
+    first, second, third = caplog.messages
+    assert re.fullmatch(re.escape(f"GET {API}/search: 404, ") + r"\d+\.\d ms", first)
+    assert second.startswith(r"GET /\x1b[31mred\nnext\u202eline/xxx")
+    assert len(second) < 400
+    assert second.isprintable()
+    assert third.startswith("POST /api/v1/login: ")
+    assert "secret" not in "".join(caplog.messages)
 
 
 def test_small_pictures_changes_and_the_index_are_told(client: TestClient, service: Service, root: Path) -> None:

@@ -17,14 +17,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import httpx
 import pytest
+import uvicorn
 from PIL import Image
 
 import cbir
-from cbir.serve import connections
+from cbir.serve import connections, run
 from cbir.serve.app import make_app
 from cbir.serve.guard import HEADERS
 from cbir.serve.service import Service
@@ -101,6 +103,18 @@ def test_a_signal_ends_it_in_time_whatever_is_at_work(running: Running) -> None:
     half.close()
     time.sleep(0.2)
     assert not [child for child in others if is_alive(child)]
+
+
+def test_what_else_has_to_end_begins_with_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    forced, ending = threading.Event(), threading.Event()
+    monkeypatch.setattr(run.stopping, "end_by_force", lambda code: forced.set())
+    monkeypatch.setattr(run, "_AT_MOST", 0.2)
+    server = SimpleNamespace(should_exit=False)
+    with run._signals(cast(uvicorn.Server, server), ending.set):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ending.wait(1)  # before the server has ended
+    assert server.should_exit
+    assert forced.wait(5)
 
 
 def is_alive(process: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import webbrowser
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,17 +94,17 @@ def command(
         if opens:
             webbrowser.open(address)
 
-    with _kept_fresh(service, watch=watch):
-        run(service, settings, ready)
+    with _kept_fresh(service, watch=watch) as begin_to_end:
+        run(service, settings, ready, begin_to_end)
     # not as Python ends: a thread that is taken out of a network's compilation would abort the process
     logging.shutdown()
     stopping.end_by_force(0)
 
 
-def _kept_fresh(service: Service, *, watch: bool) -> AbstractContextManager[None]:
-    """Return what keeps the served indexes fresh, if they are to be."""
+def _kept_fresh(service: Service, *, watch: bool) -> AbstractContextManager[Callable[[], None]]:
+    """Return what keeps the served indexes fresh, if they are to be; it gives what begins the end of that."""
     if not watch:
-        return nullcontext()
+        return nullcontext(lambda: None)
     from cbir.indexing.watched import kept_fresh
 
     for served in service.indexes.values():
