@@ -78,10 +78,11 @@ def quality_of(found: Fit, numbers: npt.NDArray[np.int32]) -> float:
     the negatives.
     """
     given = numbers != NONE
-    if found.weights.shape[1] > 1:
+    first = int(numbers[given].min())
+    if (numbers[given] != first).any():
         return kappa(found.left_out[given].argmax(axis=1), numbers[given].astype(np.int64))
-    negatives = np.concatenate([found.left_out[~given, 0], found.left_out_unlabelled[:, 0]])
-    return 2 * auc(found.left_out[given, 0], negatives) - 1
+    negatives = np.concatenate([found.left_out[~given, first], found.left_out_unlabelled[:, first]])
+    return 2 * auc(found.left_out[given, first], negatives) - 1
 
 
 def pairs_quality(basis: Basis, labelled: Labelled) -> tuple[float, float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,21 @@ from cbir.utils.vectors import Floats
 
 
 @dataclass(frozen=True)
+class Absent:
+    """Labels that were kept, of pictures that cannot be looked at now: nothing is learnt from them, nor are they lost.
+
+    `numbers` are their classes by content, `pairs` those of contents in which one of them is, and 1 or 0 as of
+    `Labelled`.
+    """
+
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    pairs: Sequence[tuple[str, str, int]] = ()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+@dataclass(frozen=True)
 class Labelled:
     """Pictures of different contents and the numbers of their classes, shape (n,); NONE for none of them.
 
@@ -27,6 +42,7 @@ class Labelled:
     classes: tuple[str, ...]
     numbers: npt.NDArray[np.int32]
     pairs: npt.NDArray[np.int32]
+    absent: Absent = field(default_factory=Absent)
 
     def features(self, index: Index) -> Floats:
         """Return the pictures' features, shape (n, dimension), of length 1."""
@@ -43,16 +59,20 @@ class Labelled:
         order = sorted(range(len(self.pictures)), key=lambda place: self.pictures[place].row is not None)
         ordered = [self.pictures[place] for place in order]
         outside = [one.feature for one in ordered if one.row is None and one.feature is not None]
-        contents = b"".join(bytes.fromhex(one.sha256) for one in ordered)
-        places = np.empty(len(order), dtype=np.int32)
-        places[order] = np.arange(len(order))
-        pairs = self.pairs.copy()
-        pairs[:, :2] = places[pairs[:, :2]]
+        contents = [one.sha256 for one in ordered] + list(self.absent.numbers)
+        place_of = {sha256: place for place, sha256 in enumerate(contents)}
+        pairs = [
+            *(
+                (self.pictures[one].sha256, self.pictures[other].sha256, same)
+                for one, other, same in self.pairs.tolist()
+            ),
+            *self.absent.pairs,
+        ]
         return Labels(
-            np.frombuffer(contents, np.uint8).reshape(-1, 32),
-            self.numbers[order],
+            np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 32),
+            np.concatenate([self.numbers[order], np.array(list(self.absent.numbers.values()), dtype=np.int32)]),
             np.asarray(outside, dtype=np.float16).reshape(-1, dimension),
-            pairs,
+            np.array([(place_of[one], place_of[other], same) for one, other, same in pairs], np.int32).reshape(-1, 3),
         )
 
 
@@ -69,8 +89,13 @@ def no_pairs() -> npt.NDArray[np.int32]:
     return np.zeros((0, 3), dtype=np.int32)
 
 
-def by_content(given: Iterable[tuple[Picture, str]]) -> tuple[Labelled, list[Contradiction]]:
-    """Join the labels of each content. The classes are in the order of their names; an empty name is none of them."""
+def by_content(
+    given: Iterable[tuple[Picture, str]], absent: Mapping[str, str] | None = None
+) -> tuple[Labelled, list[Contradiction]]:
+    """Join the labels of each content. The classes are in the order of their names; an empty name is none of them.
+
+    `absent` are the classes of contents that cannot be looked at, where nothing else is said of them.
+    """
     pictures: dict[str, Picture] = {}
     said: dict[str, dict[str, Path]] = {}
     for picture, name in given:
@@ -80,39 +105,47 @@ def by_content(given: Iterable[tuple[Picture, str]]) -> tuple[Labelled, list[Con
         Contradiction(tuple(dict.fromkeys(names.values())), tuple(names)) for names in said.values() if len(names) > 1
     ]
     clear = {sha256: next(iter(names)) for sha256, names in said.items() if len(names) == 1}
-    classes = tuple(sorted(set(clear.values()) - {""}))
+    others = {sha256: name for sha256, name in (absent or {}).items() if sha256 not in said}
+    classes = tuple(sorted({*clear.values(), *others.values()} - {""}))
     numbers = {"": NONE, **{name: number for number, name in enumerate(classes)}}
     labelled = Labelled(
         [pictures[sha256] for sha256 in clear],
         classes,
         np.array([numbers[name] for name in clear.values()], dtype=np.int32),
         no_pairs(),
+        Absent({sha256: numbers[name] for sha256, name in others.items()}),
     )
     return labelled, contradictions
 
 
-def kept_labels(
-    labels: Labels, classes: tuple[str, ...], pictures: Pictures, *, comparable: bool
-) -> tuple[Labelled, int]:
-    """Return the labels of a notion again, and how many are lost: of pictures that the index has not any more.
+def kept_labels(labels: Labels, classes: tuple[str, ...], pictures: Pictures, *, comparable: bool) -> Labelled:
+    """Return the labels of a notion again; absent are those of pictures that the index has not any more.
 
     Where the network is another (not `comparable`), so are those that the index never had.
     """
+    contents = [content.tobytes().hex() for content in labels.sha256s]
     found: list[Picture | None] = []
-    for place, content in enumerate(labels.sha256s):
-        sha256 = content.tobytes().hex()
+    for place, sha256 in enumerate(contents):
         picture = pictures.by_content(sha256)
         if picture is None and comparable and place < len(labels.features):
             picture = Picture(Path(sha256), sha256, None, labels.features[place].astype(np.float32))
         found.append(picture)
     kept = [place for place, one in enumerate(found) if one is not None]
-    places = np.full(len(found), -1, dtype=np.int32)
-    places[kept] = np.arange(len(kept))
-    pairs = labels.pairs.copy()
-    pairs[:, :2] = places[pairs[:, :2]]
-    pairs = pairs[(pairs[:, :2] >= 0).all(axis=1)]
-    there = [one for one in found if one is not None]
-    return Labelled(there, classes, labels.classes[kept], pairs), len(found) - len(kept)
+    place_of = {place: new for new, place in enumerate(kept)}
+    pairs, absent_pairs = [], []
+    for one, other, same in labels.pairs.tolist():
+        if one in place_of and other in place_of:
+            pairs.append((place_of[one], place_of[other], same))
+        else:
+            absent_pairs.append((contents[one], contents[other], same))
+    absent = {contents[place]: int(labels.classes[place]) for place, one in enumerate(found) if one is None}
+    return Labelled(
+        [one for one in found if one is not None],
+        classes,
+        labels.classes[kept],
+        np.array(pairs, np.int32).reshape(-1, 3),
+        Absent(absent, absent_pairs),
+    )
 
 
 def path_of(name: str, pictures: Pictures, root: Path) -> Path:

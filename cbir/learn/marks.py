@@ -14,7 +14,7 @@ from cbir.index.quantiles import CosineQuantiles
 from cbir.index.similarity import sample
 from cbir.index.store import Index
 from cbir.learn.fitting import Basis, fit_classes, quality_of
-from cbir.learn.labels import Labelled, no_pairs
+from cbir.learn.labels import Absent, Labelled, no_pairs
 from cbir.learn.pictures import Picture
 from cbir.notions.decide import verdict
 from cbir.notions.notion import GATE, NONE, LearntRows, Notion, fingerprint
@@ -79,11 +79,12 @@ def _joined(
 ) -> Labelled:
     """Return all marks, each content once."""
     marks: dict[str, tuple[Picture, int]] = {}
+    absent: dict[str, int] = {}
     if before is not None:
         if before.kind != "marks" or before.model != fingerprint(index.model):
             how = f"from {before.kind}" if before.kind != "marks" else "by another network"
             raise CbirError(f"The notion {printable(name)} was learnt {how}: marks cannot be added to it.")
-        marks = _kept(index, before)
+        marks, absent = _kept(index, before)
     new = {one.sha256 for one in alike}
     if both := next((one for one in unlike if one.sha256 in new), None):
         raise CbirError(f"{printable(str(both.path))} is marked as alike and as unlike: leave one out.")
@@ -92,14 +93,17 @@ def _joined(
     numbers = np.array([number for _, number in marks.values()], dtype=np.int32)
     if not (numbers == 0).any():
         raise CbirError(f"There is nothing to learn {printable(name)} from: mark a picture as alike.")
-    if len(marks) > MOST_MARKS:
+    if len(marks) + len(absent) > MOST_MARKS:
         raise CbirError(f"The notion {printable(name)} would have {len(marks):,} marks, and can have {MOST_MARKS:,}.")
-    return Labelled([picture for picture, _ in marks.values()], (ALIKE,), numbers, no_pairs())
+    absent = {sha256: number for sha256, number in absent.items() if sha256 not in marks}
+    return Labelled([picture for picture, _ in marks.values()], (ALIKE,), numbers, no_pairs(), Absent(absent))
 
 
-def _kept(index: Index, before: Notion) -> dict[str, tuple[Picture, int]]:
-    """Return the marks of a notion by content, but for pictures that the index has lost."""
-    labels, kept = before.labels, {}
+def _kept(index: Index, before: Notion) -> tuple[dict[str, tuple[Picture, int]], dict[str, int]]:
+    """Return the marks of a notion by content, those of pictures that cannot be looked at now apart."""
+    labels = before.labels
+    kept: dict[str, tuple[Picture, int]] = {}
+    absent: dict[str, int] = {}
     for place, (content, number) in enumerate(zip(labels.sha256s, labels.classes.tolist(), strict=True)):
         sha256 = content.tobytes().hex()
         row = next(iter(index.rows_of_content(sha256)), None)
@@ -107,7 +111,9 @@ def _kept(index: Index, before: Notion) -> dict[str, tuple[Picture, int]]:
             kept[sha256] = Picture(index.root / index.record(row).path, sha256, row), number
         elif place < len(labels.features):
             kept[sha256] = Picture(Path(sha256), sha256, None, labels.features[place].astype(np.float32)), number
-    return kept
+        else:
+            absent[sha256] = number
+    return kept, absent
 
 
 def _mean(index: Index, rows: Rows) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from cbir.learn.labels import Contradiction, Labelled
+from cbir.learn.labels import Absent, Contradiction, Labelled
 from cbir.learn.lists import DIFFERENT, SAME
 from cbir.learn.pictures import Picture
 from cbir.notions.decide import auc
@@ -25,10 +25,12 @@ _SEED = 5
 Teach = Callable[[npt.NDArray[np.int32]], Floats]
 
 
-def by_pairs(given: Iterable[tuple[bool, Picture, Picture]]) -> tuple[Labelled, list[Contradiction]]:
+def by_pairs(
+    given: Iterable[tuple[bool, Picture, Picture]], absent: Absent | None = None
+) -> tuple[Labelled, list[Contradiction]]:
     """Unite the pictures of `same` pairs into groups, which are the classes; find the pairs that contradict these.
 
-    A picture that is in no pair of `same` is in none of them.
+    A picture that is in no pair of `same` is in none of them. `absent` is what else was kept.
     """
     places: dict[str, int] = {}
     pictures: list[Picture] = []
@@ -40,7 +42,10 @@ def by_pairs(given: Iterable[tuple[bool, Picture, Picture]]) -> tuple[Labelled, 
                 pictures.append(picture)
         rows.append((places[two[0].sha256], places[two[1].sha256], int(is_same)))
     pairs = np.array(rows, dtype=np.int32).reshape(-1, 3)
-    labelled = regrouped(Labelled(pictures, (), np.zeros(len(pictures), np.int32), pairs))
+    absent = absent or Absent()
+    contents = [*absent.numbers, *(content for first, second, _ in absent.pairs for content in (first, second))]
+    absent = Absent(dict.fromkeys((one for one in contents if one not in places), NONE), absent.pairs)
+    labelled = regrouped(Labelled(pictures, (), np.zeros(len(pictures), np.int32), pairs, absent))
     numbers = labelled.numbers
     contradictions = [
         Contradiction((pictures[first].path, pictures[second].path), (DIFFERENT, SAME))
@@ -51,10 +56,11 @@ def by_pairs(given: Iterable[tuple[bool, Picture, Picture]]) -> tuple[Labelled, 
 
 
 def regrouped(labelled: Labelled) -> Labelled:
-    """Return the same pictures in the groups that their pairs make."""
+    """Return the same pictures in the groups that their pairs make; absent ones are in none."""
     numbers = groups_of(labelled.pairs, len(labelled.pictures))
+    absent = Absent(dict.fromkeys(labelled.absent.numbers, NONE), labelled.absent.pairs)
     classes = tuple(f"group {number + 1}" for number in range(int(numbers.max(initial=NONE)) + 1))
-    return replace(labelled, classes=classes, numbers=numbers)
+    return replace(labelled, classes=classes, numbers=numbers, absent=absent)
 
 
 def groups_of(pairs: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.int32]:

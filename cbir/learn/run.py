@@ -136,19 +136,19 @@ class Learner:
             for pair, first, second in zip(pairs, found[::2], found[1::2], strict=True)
             if first is not None and second is not None
         ]
+        absent = None
         if how.get("add"):
-            old, _ = self._kept(name, "pairs")
+            old = self._kept(name, "pairs")
             known = [(bool(same), old.pictures[one], old.pictures[other]) for one, other, same in old.pairs.tolist()]
             given = known + given
-        labelled, contradictions = by_pairs(given)
+            absent = old.absent
+        labelled, contradictions = by_pairs(given, absent)
         return self.learn(name, labelled, "pairs", skipped, contradictions)
 
     def again(self, name: str) -> Learnt:
         """Learn a notion anew from the labels that were kept, by the index's pictures and network of today."""
         kind = read_notion(self.index, name).kind
-        labelled, lost = self._kept(name, kind)
-        if lost:
-            logger.warning("%s labelled pictures are not in the index any more, and are left out.", f"{lost:,}")
+        labelled = self._kept(name, kind)
         return self.learn(name, regrouped(labelled) if kind == "pairs" else labelled, kind)
 
     def learn(
@@ -161,6 +161,11 @@ class Learner:
     ) -> Learnt:
         """Learn a notion from labelled pictures and keep it, unless it is refused. CbirError where none has a class."""
         check_name(name)
+        if count := len(labelled.absent):
+            logger.warning(
+                "%s labelled pictures are not in the index now: their labels are kept, and not learnt from.",
+                f"{count:,}",
+            )
         if not (labelled.numbers != NONE).any():
             raise CbirError(
                 f"There is nothing to learn {printable(name)} from: none of the pictures given has a class"
@@ -222,16 +227,18 @@ class Learner:
         found, skipped = self.pictures.find([path for path, _ in files])
         pairs = zip(found, files, strict=True)
         given = [(picture, class_name) for picture, (_, class_name) in pairs if picture is not None]
+        absent: dict[str, str] = {}
         if how.get("add"):
-            old, _ = self._kept(name, "classes")
+            old = self._kept(name, "classes")
             newer = {picture.sha256 for picture, _ in given}
             names = {NONE: "", **dict(enumerate(old.classes))}
+            absent = {sha256: names[number] for sha256, number in old.absent.numbers.items()}
             given += [
                 (picture, names[number])
                 for picture, number in zip(old.pictures, old.numbers.tolist(), strict=True)
                 if picture.sha256 not in newer
             ]
-        labelled, contradictions = by_content(given)
+        labelled, contradictions = by_content(given, absent)
         return self.learn(name, labelled, "classes", [*problems, *skipped], contradictions)
 
     def _may_learn(self, name: str, *, add: bool = False, anew: bool = False) -> None:
@@ -246,8 +253,8 @@ class Learner:
         if add and name not in names:
             read_notion(self.index, name)
 
-    def _kept(self, name: str, kind: str) -> tuple[Labelled, int]:
-        """Return the labels of a notion, and how many are lost. CbirError where it is of another kind."""
+    def _kept(self, name: str, kind: str) -> Labelled:
+        """Return the labels of a notion. CbirError where it is of another kind."""
         notion = read_notion(self.index, name)
         if notion.kind != kind:
             raise CbirError(f"The notion {printable(name)} was learnt from {notion.kind}: add such to it.")
@@ -266,7 +273,7 @@ def _why(quality: float, classes: int) -> str:
     """Say what a kappa means."""
     number = f"kappa {quality:.2f}"
     if quality < APPLIED:
-        chance = "by chance" if classes > 1 else "than any other picture"
+        chance = "than by chance" if classes > 1 else "than any other picture"
         how = "hardly better" if classes > 1 else "hardly more like each other"
         return (
             f"{number}, below {APPLIED}: by its picture and the other labels, each label can be told {how} {chance}. "

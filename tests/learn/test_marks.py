@@ -103,12 +103,15 @@ def test_pictures_that_the_index_has_not_keep_their_features(index: Index) -> No
     grown = learnt(index, [1], [], notion)
     assert list(marked(grown).values()).count(0) == 3
     assert precision(index, grown, 20) > 0.9
-    # one that the index had, and has lost, is left out
+    # one that the index had, and has lost, teaches nothing, and is not forgotten
     kept = learnt(index, [1, 2])
     writer = Writer(index.directory, index.meta)
     writer.invalidate([1])
     writer.commit()
-    assert len(marked(learnt(Index.open(index.directory), [3], [], kept))) == 2
+    grown = learnt(Index.open(index.directory), [3], [], kept)
+    assert marked(grown) == dict.fromkeys((f"{number:064x}" for number in (1, 2, 3)), 0)
+    alone = learn_marks(Index.open(index.directory), "mine", pictures(index, [2, 3]), [])
+    assert np.allclose(grown.weights, alone.weights, atol=0.01)
 
 
 def test_how_alike_rows_are_is_told_from_a_sample(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
