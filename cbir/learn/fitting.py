@@ -25,36 +25,42 @@ _SEED = 7
 class Basis:
     """The features to learn from: the collection's `mean`, those of labelled pictures, and a sample of the others.
 
-    All but the mean are centred and of length 1.
+    Both are centred and of length 1; `shares`, shape (n + m,), are what they have in the mean.
     """
 
     mean: Floats
     labelled: Floats
     unlabelled: Floats
+    shares: Floats
 
     def only(self, kept: npt.NDArray[np.bool_]) -> Basis:
         """Return the same with some of the labelled pictures, those of a mask of shape (n,)."""
-        return Basis(self.mean, self.labelled[kept], self.unlabelled)
+        others = np.ones(len(self.unlabelled), dtype=np.bool_)
+        return Basis(self.mean, self.labelled[kept], self.unlabelled, self.shares[np.concatenate([kept, others])])
 
 
 def basis_of(index: Index, labelled: Labelled) -> Basis:
     """Read the features to learn from."""
-    mean = mean_of(index)
+    mean, count = mean_of(index)
     has_label = np.zeros(index.rows, dtype=np.bool_)
     has_label[[one.row for one in labelled.pictures if one.row is not None]] = True
     others = np.flatnonzero(index.comparable & ~has_label)
     sample = np.sort(np.random.default_rng(_SEED).permutation(others)[:UNLABELLED_ROWS])
-    return Basis(mean, l2_normalize(labelled.features(index) - mean), l2_normalize(index.features(sample) - mean))
+    shares = np.full(len(labelled.pictures) + len(sample), 1 / max(count, 1), dtype=np.float32)
+    shares[[place for place, one in enumerate(labelled.pictures) if one.row is None]] = 0
+    return Basis(
+        mean, l2_normalize(labelled.features(index) - mean), l2_normalize(index.features(sample) - mean), shares
+    )
 
 
-def mean_of(index: Index) -> Floats:
-    """Return the mean of all features of an index, shape (dimension,)."""
+def mean_of(index: Index) -> tuple[Floats, int]:
+    """Return the mean of all features of an index, shape (dimension,), and how many they are."""
     total, count = np.zeros(index.dimension), 0
     for start, chunk in index.chunks():
         valid = index.comparable[start : start + len(chunk)]
         total += chunk[valid].sum(axis=0, dtype=np.float64)
         count += int(valid.sum())
-    return (total / max(count, 1)).astype(np.float32)
+    return (total / max(count, 1)).astype(np.float32), count
 
 
 def fit_classes(basis: Basis, numbers: npt.NDArray[np.int32], count: int) -> Fit:
@@ -62,7 +68,7 @@ def fit_classes(basis: Basis, numbers: npt.NDArray[np.int32], count: int) -> Fit
     targets = np.zeros((len(numbers), count), dtype=np.float32)
     given = numbers != NONE
     targets[np.flatnonzero(given), numbers[given]] = 1
-    return fit(basis.labelled, targets, basis.unlabelled)
+    return fit(basis.labelled, targets, basis.unlabelled, basis.shares)
 
 
 def fit_groups(basis: Basis, numbers: npt.NDArray[np.int32]) -> Fit:

@@ -50,8 +50,12 @@ def learn_marks(
     rows = random.choice(comparable, min(_MEAN_ROWS, len(comparable)), replace=False)
     mean = before.mean if before is not None else _mean(index, rows)
     marked = [one.row for one in labelled.pictures if one.row is not None]
-    unmarked = index.features(np.sort(rows[~np.isin(rows, marked)][:_UNMARKED]))
-    basis = Basis(mean, l2_normalize(labelled.features(index) - mean), l2_normalize(unmarked - mean))
+    others = np.sort(rows[~np.isin(rows, marked)][:_UNMARKED])
+    used = np.concatenate([[-1 if one.row is None else one.row for one in labelled.pictures], others])
+    shares = np.where(np.isin(used, rows), np.float32(1 / max(len(rows), 1)), np.float32(0))
+    basis = Basis(
+        mean, l2_normalize(labelled.features(index) - mean), l2_normalize(index.features(others) - mean), shares
+    )
     found = fit_classes(basis, labelled.numbers, 1)
     quality = quality_of(found, labelled.numbers)
     are_few = (labelled.numbers != NONE).sum() < FEW  # what little one tells of another says nothing yet

@@ -50,47 +50,84 @@ class Fit:
         return min(float(np.quantile(own, _OUTSIDE)), most) if len(own) else most
 
 
-def fit(labelled: Floats, targets: Floats, unlabelled: Floats) -> Fit:
+def fit(labelled: Floats, targets: Floats, unlabelled: Floats, shares: Floats | None = None) -> Fit:
     """Regress `targets`, shape (n, classes), on rows of length 1, shape (n, dimension), and zeros on `unlabelled` ones.
 
-    At least one row has a class. It takes the smaller of two ways: as many equations as there are rows, or as numbers
-    in a row.
+    At least one row is labelled. `shares`, shape (n + m,), are those of labelled and unlabelled rows in the mean that
+    was taken off them all; without, they have none. Of two ways the smaller is taken: as many equations as there are
+    rows, or as numbers in a row.
     """
     weight = (UNLABELLED * len(labelled) / max(len(unlabelled), 1)) ** 0.5
-    rows = np.concatenate([labelled, np.float32(weight) * unlabelled])
-    wanted = np.zeros((len(rows), targets.shape[1]), dtype=np.float32)
+    sizes = np.concatenate([np.ones(len(labelled)), np.full(len(unlabelled), weight)])
+    rows = np.concatenate([labelled, unlabelled]) * sizes[:, np.newaxis].astype(np.float32)
+    wanted = np.zeros((len(rows), targets.shape[1]))
     wanted[: len(labelled)] = targets
     ridge = RIDGE * float(np.einsum("ij,ij->", labelled, labelled)) / len(labelled)
     solve = _by_rows if len(rows) <= rows.shape[1] else _by_numbers
-    weights, left_out = solve(rows, wanted, max(ridge, float(np.finfo(np.float32).tiny)))
+    solution = solve(rows, np.column_stack([wanted, sizes]), max(ridge, float(np.finfo(np.float32).tiny)))
+    left_out = solution.left_out(sizes, wanted, np.zeros(len(rows)) if shares is None else shares)
     own = left_out[: len(labelled)]
     has_class = np.asarray(targets.any(axis=1))
     typical = float(np.sqrt(np.square(np.maximum(own[has_class], 0)).sum(axis=1).mean())) if has_class.any() else 0.0
-    return Fit(
-        weights, own, left_out[len(labelled) :] / np.float32(weight), 1 / max(typical, _LEAST_TYPICAL), has_class
-    )
+    return Fit(solution.weights, own, left_out[len(labelled) :], 1 / max(typical, _LEAST_TYPICAL), has_class)
 
 
-def _by_rows(rows: Floats, wanted: Floats, ridge: float) -> tuple[Floats, Floats]:
-    """Solve the dual equations: weights, and the scores of each row without it."""
+@dataclass(frozen=True)
+class _Solution:
+    """The solution for each target, and for the rows' sizes as one more.
+
+    With K for the dot products of rows, it is made of those of (K + ridge)^-1 and the targets, `coefficients`, and of
+    the `diagonal` of that inverse.
+    """
+
+    weights: Floats
+    coefficients: npt.NDArray[np.float64]
+    diagonal: npt.NDArray[np.float64]
+    ridge: float
+
+    def left_out(
+        self, sizes: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], shares: npt.NDArray[np.floating]
+    ) -> Floats:
+        """Return what each row, brought to length 1, is given by the solution of all others, shape (n, classes).
+
+        A row that has a share in the mean is left out of that, too: all others then move towards it by `shift`, and
+        what they are moved by is fitted with them. Where all rows of a mean are labelled, the sum of the others is the
+        row itself, turned around, so that it would be told to be of none of their classes.
+        """
+        shift = (shares / np.maximum(1 - shares, 1e-9))[:, np.newaxis]
+        sizes, diagonal = sizes[:, np.newaxis], self.diagonal[:, np.newaxis]
+        own, ones = self.coefficients[:, :-1], self.coefficients[:, -1:]
+        given = (wanted - own / diagonal) / sizes
+        given_one = 1 - ones / diagonal / sizes
+        reach = (1 / diagonal - self.ridge) / sizes**2  # ridge times the row's own product by the inverse of the others
+        rest = (sizes * own).sum(axis=0) - ones * own / diagonal
+        rest_one = (sizes * ones).sum() - ones**2 / diagonal
+        moved = 1 + shift * given_one
+        return np.asarray(
+            (given * moved + shift * reach * rest) / (moved**2 + shift**2 * reach * rest_one), dtype=np.float32
+        )
+
+
+def _by_rows(rows: Floats, wanted: npt.NDArray[np.float64], ridge: float) -> _Solution:
+    """Solve the dual equations; the last of the targets is no class."""
     products = (rows @ rows.T).astype(np.float64)
     products[np.diag_indices_from(products)] += ridge
     inverse = np.linalg.inv(products)
     coefficients = inverse @ wanted
-    left_out = wanted - coefficients / np.diag(inverse)[:, None]
-    return rows.T @ coefficients.astype(np.float32), left_out.astype(np.float32)
+    return _Solution(rows.T @ coefficients[:, :-1].astype(np.float32), coefficients, np.diag(inverse), ridge)
 
 
-def _by_numbers(rows: Floats, wanted: Floats, ridge: float) -> tuple[Floats, Floats]:
+def _by_numbers(rows: Floats, wanted: npt.NDArray[np.float64], ridge: float) -> _Solution:
     """Solve the primal equations: the same."""
     products = (rows.T @ rows).astype(np.float64)
     products[np.diag_indices_from(products)] += ridge
     inverse = np.linalg.inv(products).astype(np.float32)
-    weights = inverse @ (rows.T @ wanted)
-    left_out = np.empty_like(wanted)
+    weights = inverse @ (rows.T @ wanted.astype(np.float32))
+    coefficients, diagonal = np.empty_like(wanted), np.empty(len(rows))
     step = max(1, _AT_A_TIME // rows.shape[1])
     for start in range(0, len(rows), step):
-        some, its = rows[start : start + step], wanted[start : start + step]
-        leverages = np.einsum("ij,ij->i", some @ inverse, some)
-        left_out[start : start + step] = its - (its - some @ weights) / np.maximum(1 - leverages, 1e-6)[:, None]
-    return weights, left_out
+        piece = slice(start, start + step)
+        coefficients[piece] = (wanted[piece] - rows[piece] @ weights) / ridge
+        leverages = np.einsum("ij,ij->i", rows[piece] @ inverse, rows[piece])
+        diagonal[piece] = np.maximum(1 - leverages, 1e-6) / ridge
+    return _Solution(np.ascontiguousarray(weights[:, :-1]), coefficients, diagonal, ridge)

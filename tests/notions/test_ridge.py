@@ -24,7 +24,9 @@ def slow(labelled: np.ndarray, targets: np.ndarray, others: np.ndarray, without:
     """Weights by the normal equations in float64; without one row, of labelled and others together, if asked."""
     rows = np.concatenate([labelled, others]).astype(np.float64)
     wanted = np.concatenate([targets, np.zeros((len(others), targets.shape[1]))])
-    weights = np.concatenate([np.ones(len(labelled)), np.full(len(others), UNLABELLED * len(labelled) / len(others))])
+    weights = np.concatenate(
+        [np.ones(len(labelled)), np.full(len(others), UNLABELLED * len(labelled) / max(len(others), 1))]
+    )
     if without is not None:
         weights[without] = 0
     gram = (rows * weights[:, None]).T @ rows
@@ -42,6 +44,38 @@ def test_both_ways_solve_the_normal_equations_and_leave_rows_out(rows: int, dime
         assert np.allclose(found.left_out[row], expected, atol=1e-4)
     expected = others[4] @ slow(labelled, targets, others, without=rows + 4)
     assert np.allclose(found.left_out_unlabelled[4], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "dimension"), [(30, 120), (90, 40)], ids=["dual", "primal"])
+@pytest.mark.parametrize("others", [0, 60], ids=["all labelled", "some labelled"])
+def test_rows_are_left_out_of_the_mean_too(rows: int, dimension: int, others: int) -> None:
+    random = np.random.default_rng(5)
+    classes = np.arange(rows) % 3
+    features = random.normal(0, 1, (3, dimension))[np.arange(rows + others) % 3]
+    features = (features + random.normal(0, 1, features.shape) + 3).astype(np.float32)
+    targets = np.eye(3, dtype=np.float32)[classes]
+    total = len(features)
+
+    def centred(without: int | None = None) -> np.ndarray:
+        kept = np.arange(total) != (-1 if without is None else without)
+        return l2_normalize(features - features[kept].mean(axis=0))
+
+    def left_out(row: int) -> np.ndarray:
+        now = centred(row)
+        weights = slow(now[:rows], targets, now[rows:], without=row)
+        return np.asarray(now[row] @ weights)
+
+    now = centred()
+    found = fit(now[:rows], targets, now[rows:], np.full(total, 1 / total, dtype=np.float32))
+    plain = fit(now[:rows], targets, now[rows:])
+    assert np.array_equal(found.weights, plain.weights)
+    chosen = [0, 7, rows - 1]
+    expected = np.array([left_out(row) for row in chosen])
+    # what is left is that the lengths of the others change, too
+    error, plain_error = (np.abs(one.left_out[chosen] - expected).max() for one in (found, plain))
+    assert error < min(0.06, plain_error / 3)
+    if others:
+        assert np.abs(found.left_out_unlabelled[4] - left_out(rows + 4)).max() < 0.03
 
 
 def test_scores_of_labelled_rows_have_length_1_on_the_mean() -> None:
