@@ -204,7 +204,7 @@ class Learner:
                 certainty=_certainty(found, labelled, kind),
             )
             notion = replace(notion, cosines=sample(LearntRows(self.index, notion)))
-            keep_notion(self.index.directory, notion, self._wait)
+            keep_notion(self.index.directory, notion, self._wait, seen=self.index.meta)
         counts = Counter(labelled.classes[number] for number in labelled.numbers.tolist() if number != NONE)
         return Learnt(
             name,

@@ -16,7 +16,7 @@ from cbir.errors import CbirError, IndexDamagedError, reason_of
 from cbir.index.arrays import pack_arrays, unpack_arrays
 from cbir.index.datafile import DataFile, how_to_replace
 from cbir.index.entries import NotionEntry, is_notion_name
-from cbir.index.format import load_meta
+from cbir.index.format import Meta, load_meta
 from cbir.index.lock import exclusive
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.rights import Rights
@@ -96,11 +96,12 @@ def notions_of(index: Index) -> tuple[list[NotionInfo], list[str]]:
     return found, problems
 
 
-def keep_notion(directory: Path, notion: Notion, wait: float = 0) -> None:
+def keep_notion(directory: Path, notion: Notion, wait: float = 0, *, seen: Meta | None = None) -> None:
     """Make a notion part of an index, in place of one of its name; wait so many seconds for another writer.
 
-    Raises IndexLockedError, IndexWriteError, IndexDamagedError, and CbirError where the name cannot be, the index has
-    too many, or another network made it meanwhile.
+    `seen` is the state of the index that it was learnt in. Raises IndexLockedError, IndexWriteError, IndexDamagedError,
+    and CbirError where the name cannot be, the index has too many, another network made it meanwhile, or somebody else
+    has changed the notion of that name since it was `seen`, whose labels would be lost.
     """
     check_name(notion.name)
     content = to_bytes(notion)
@@ -113,6 +114,10 @@ def keep_notion(directory: Path, notion: Notion, wait: float = 0) -> None:
         meta = load_meta(directory)
         if fingerprint(meta.model) != notion.model:
             raise CbirError(f"The index {directory.name} was made anew meanwhile: run the same command again.")
+        if seen is not None and _entry_of(meta, notion.name) != _entry_of(seen, notion.name):
+            raise CbirError(
+                f"The notion {printable(notion.name)} was changed meanwhile by another run: run the same command again."
+            )
         Writer(directory, meta).keep_notion(notion.name, content)
 
 
@@ -124,6 +129,10 @@ def forget_notion(directory: Path, name: str, wait: float = 0) -> None:
         meta = load_meta(directory)
         kept = tuple(entry for entry in meta.notions if entry.name != name)
         Writer(directory, meta).replace(meta.but(notions=kept))
+
+
+def _entry_of(meta: Meta, name: str) -> NotionEntry | None:
+    return next((entry for entry in meta.notions if entry.name == name), None)
 
 
 def check_name(name: str) -> None:

@@ -183,7 +183,7 @@ def test_labels_are_added_replaced_and_learnt_again(index: Index) -> None:
     # a newer label takes the place of an older one
     added = now.from_labels("kinds", [*labels()[24:], GivenLabel("boats/00.png", "ships")], add=True)
     assert added.classes == {"boats": 11, "cars": 6, "ships": 1, "trees": 12}
-    anew = now.from_labels("kinds", labels()[:24], anew=True)
+    anew = Learner(reopened(index)).from_labels("kinds", labels()[:24], anew=True)
     assert anew.classes == {"boats": 12, "cars": 12}
     before = load_notion(reopened(index), "kinds")
     again = Learner(reopened(index)).again("kinds")
@@ -251,6 +251,16 @@ def test_pairs_of_pictures_that_are_not_there_now_are_kept(root: Path) -> None:
     Learner(reopened(less)).from_pairs("mine", pairs()[:10], add=True)
     assert named() == wanted
     assert len(load_notion(reopened(index), "mine").labels) == len(before)
+
+
+def test_what_another_run_has_learnt_meanwhile_is_not_lost(index: Index) -> None:
+    Learner(index).from_labels("kinds", labels()[:18])
+    first, second = Learner(reopened(index)), Learner(reopened(index))
+    first.from_labels("kinds", labels()[18:30], add=True)
+    with pytest.raises(CbirError, match="changed meanwhile by another run: run the same command again"):
+        second.from_labels("kinds", labels()[30:], add=True)
+    Learner(reopened(index)).from_labels("kinds", labels()[30:], add=True)
+    assert len(kept(reopened(index), "kinds")) == 36
 
 
 def test_what_has_no_class_teaches_nothing(index: Index) -> None:
