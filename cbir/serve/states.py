@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
 from functools import cached_property
 
@@ -34,6 +35,8 @@ class ServedState:
         #: The first part of all ids of its pictures.
         self.id = hashlib.sha256(content).hexdigest()[:12]
         self.tags = RowTags(self.index)
+        self._counting = threading.Lock()
+        self._completion: Completion | None = None
 
     @property
     def index(self) -> Index:
@@ -111,10 +114,13 @@ class ServedState:
                 counts.update(tag.word for tag in its or ())
         return counts.most_common(100)
 
-    @cached_property
+    @property
     def completion(self) -> Completion:
-        """Words and how many pictures each finds. CbirError where no picture has classes."""
-        return Completion(classes_of(self.index), LEAST_PROBABILITY)
+        """Words and how many pictures each finds, counted once. CbirError where no picture has classes."""
+        with self._counting:
+            if self._completion is None:
+                self._completion = Completion(classes_of(self.index), LEAST_PROBABILITY)
+            return self._completion
 
     @cached_property
     def names(self) -> Names:

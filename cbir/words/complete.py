@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.index.columns.classes import RowClasses
 from cbir.words.vocabulary import Word, look_up
 from cbir.words.wordnet import plain, wordnet
 
-# Rows that are counted at a time: the matrix of their probabilities is 16 MB.
-_PART = 4096
+# Rows that are counted at a time, so that what is summed stays in the processor's cache.
+_PART = 64
 
 _CLASSES = 1000
 
@@ -43,17 +44,7 @@ class Completion:
 
     def __init__(self, classes: RowClasses, least: float) -> None:
         table = _exact()
-        counts = np.zeros(len(table.sets), dtype=np.int64)
-        members = np.zeros((_CLASSES, len(table.sets)), dtype=np.float32)
-        for number, one in enumerate(table.sets):
-            members[list(one), number] = 1
-        for start in range(0, len(classes.numbers), _PART):
-            numbers = classes.numbers[start : start + _PART].astype(np.int64)
-            cells = (numbers + np.arange(len(numbers))[:, np.newaxis] * _CLASSES).ravel()
-            weights = classes.probabilities[start : start + _PART].ravel()
-            sums = np.bincount(cells, weights, len(numbers) * _CLASSES).astype(np.float32)
-            all_of = sums.reshape(-1, _CLASSES)
-            counts += (all_of @ members >= least).sum(axis=0)
+        counts = _pictures(classes, table.sets, least)
         # those of most pictures first, then by the alphabet
         ordered = sorted(zip(table.words, table.set_of, strict=True), key=lambda one: (-counts[one[1]], one[0]))
         self._words = [(word, number, int(counts[number])) for word, number in ordered]
@@ -79,6 +70,28 @@ class Completion:
             if word not in _exact().ranks:
                 completed.append(_completed(word, None))
         return completed
+
+
+def _pictures(classes: RowClasses, sets: Sequence[frozenset[int]], least: float) -> npt.NDArray[np.int64]:
+    """Count the rows whose probabilities of a set's classes come to `least`, of each of `sets`: shape (sets,)."""
+    of_class: list[list[int]] = [[] for _ in range(_CLASSES)]
+    for number, one in enumerate(sets):
+        for its in one:
+            of_class[its].append(number)
+    # filled up with a set that is none
+    above = np.full((_CLASSES, max(map(len, of_class))), len(sets), dtype=np.int64)
+    for its, numbers in enumerate(of_class):
+        above[its, : len(numbers)] = numbers
+    counts = np.zeros(len(sets), dtype=np.int64)
+    for start in range(0, len(classes.numbers), _PART):
+        cells = above[classes.numbers[start : start + _PART]]
+        rows = len(cells)
+        cells += np.arange(rows)[:, np.newaxis, np.newaxis] * (len(sets) + 1)
+        weights = classes.probabilities[start : start + _PART].astype(np.float64)
+        weights = np.broadcast_to(weights[:, :, np.newaxis], cells.shape)
+        sums = np.bincount(cells.ravel(), weights.ravel(), rows * (len(sets) + 1)).reshape(rows, -1)
+        counts += (sums[:, :-1].astype(np.float32) >= np.float32(least)).sum(axis=0)
+    return counts
 
 
 class _Exact(NamedTuple):

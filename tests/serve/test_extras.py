@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ from PIL import Image
 
 import cbir
 from cbir.duplicates.find import find_duplicates
+from cbir.serve import states
 from cbir.serve.app import make_app
 from cbir.serve.service import Service
+from cbir.words.complete import Completion
 from tests.serve.test_http import API, problem
 
 
@@ -109,3 +112,30 @@ def test_the_map_has_every_picture_in_a_place_of_its_own(client: TestClient) -> 
     assert len(some["cells"]) <= 4
     assert sum(cell["pictures"] for cell in some["cells"]) == 11
     problem(client.get(f"{API}/map", params={"most": 0}), 422, "invalid")
+
+
+def test_words_are_counted_once_and_no_network_waits_for_that(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Completion] = []
+
+    def slowly(*arguments: Any) -> Completion:
+        time.sleep(0.2)
+        made.append(Completion(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(states, "Completion", slowly)
+    served = client.app.state.service.index("photos")  # type: ignore[attr-defined]
+    served.warm_up()
+    assert served.warm
+    assert not made
+    threads = [threading.Thread(target=served.prepare), *(threading.Thread(target=ask, args=(client,)) for _ in "ab")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def ask(client: TestClient) -> None:
+    assert client.get(f"{API}/words?prefix=do").status_code == 200
