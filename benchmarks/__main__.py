@@ -34,6 +34,7 @@ BENCHMARKS = (
     "queries",
     "words",
     "feedback",
+    "adapt",
     "map",
     "segmentation",
     "duplicates",

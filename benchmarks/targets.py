@@ -154,6 +154,35 @@ def _serve() -> dict[str, Target]:
     }
 
 
+def _adapt() -> dict[str, Target]:
+    def least(what: str, bound: float, unit: str = "") -> Target:
+        return Target(20, "adapt", what, bound, unit, at_least=True)
+
+    targets = {
+        "adapt-time": Target(20, "adapt", "learning from 10,000 pictures in 100 classes", 5.0, "s"),
+        "adapt-rivals": least("textures, half labelled, plain: ridge less the better triplet loss", 0.0),
+        "adapt-rivals-time": least("time of triplet loss against that of ridge", 30.0, "times"),
+    }
+    for name, bounds in (("photos", (0.92, 0.9, 0.9, 0.9)), ("textures", (0.84, 0.82, 0.79, 0.75))):
+        for each, bound in zip(("half", "10", "5", "3"), bounds, strict=True):
+            what = "half of the pictures" if each == "half" else f"{each} a class"
+            targets[f"adapt-{name}-{each}"] = least(f"{name}: mean AP re-ranked, {what} labelled", bound)
+        harms = {
+            "unseen": ("classes without labels beside half of all with", -0.01),
+            "wrong-collection": ("a notion of another collection, at worst", -0.01),
+            "partial": ("classes without labels beside three with 10", -0.03),
+            "wrong": ("40 % of labels wrong, at worst", 0.0),
+        }
+        for key, (what, bound) in harms.items():
+            targets[f"adapt-{name}-{key}"] = least(f"{name}: change of mean AP: {what}", bound)
+        targets[f"adapt-{name}-shuffled"] = least(f"{name}: shuffled labels are refused", 1.0, "yes or no")
+        targets[f"adapt-{name}-shuffled-pairs"] = least(f"{name}: shuffled pairs are refused", 1.0, "yes or no")
+    for each, bound in (("half", 0.85), ("10", 0.84), ("5", 0.75), ("3", 0.72)):
+        what = "half of the pictures" if each == "half" else f"{each} of each domain"
+        targets[f"adapt-pacs-{each}"] = least(f"pacs by domain: mean AP plain, {what} labelled", bound)
+    return targets
+
+
 def _gpu() -> dict[str, Target]:
     def cosine(what: str) -> Target:
         return Target(16, "gpu", what, 0.999, "cosine", at_least=True)
@@ -228,5 +257,6 @@ TARGETS: dict[str, Target] = {
     **_parts(),
     **_joined(),
     **_serve(),
+    **_adapt(),
     **_gpu(),
 }
