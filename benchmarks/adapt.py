@@ -292,10 +292,15 @@ def _rivals(settings: Settings, features: Floats, classes: Numbers) -> Iterator[
     for name, (whole, three, others, seconds) in means.items():
         details = f"3 a class {three:.3f}, classes without labels {others:.3f}, {seconds:.2f} s"
         yield noted(20, f"textures, half labelled, plain: {name}", whole, "", details)
+    # of each way what it does for classes with few labels, and to those without: seen classes alone are no measure
     rivals = [one for name, one in means.items() if name.endswith("triplets")]
-    best = [max(one[place] for one in rivals) for place in range(3)]
     ridge = means["ridge"]
-    yield measured("adapt-rivals", float(ridge[0] - best[0]), f"the best of both in each column: {np.round(best, 3)}")
+    for key, place in (("few", 1), ("unseen", 2)):
+        best = max(one[place] for one in rivals)
+        yield measured(f"adapt-rivals-{key}", float(ridge[place] - best), f"{ridge[place]:.3f} against {best:.3f}")
+    alone = means["ridge, scores alone"][0]
+    best = max(one[0] for one in rivals)
+    yield measured("adapt-rivals-half", float(alone - best), f"scores alone {alone:.3f} against {best:.3f}")
     fastest = min(one[3] for one in rivals)
     yield measured("adapt-rivals-time", float(fastest / ridge[3]), f"{fastest:.1f} s, {ridge[3]:.3f} s")
 
@@ -305,6 +310,7 @@ def _ways(settings: Settings, half: Half) -> dict[str, Callable[[Numbers], Float
     return {
         "centred": lambda places: half_centred(half),
         "ridge": lambda places: _by_ridge(half, places),
+        "ridge, scores alone": lambda places: _by_ridge(half, places, alone=True),
         "semi-hard triplets": lambda places: _by_triplets(settings, half, places, semi_hard=True),
         "batch-hard triplets": lambda places: _by_triplets(settings, half, places, semi_hard=False),
     }
@@ -322,13 +328,13 @@ def _labelled(half: Half, places: Numbers) -> Labelled:
     return Labelled(pictures, tuple(map(str, range(count))), numbers.astype(np.int32), no_pairs())
 
 
-def _by_ridge(half: Half, places: Numbers) -> Floats:
+def _by_ridge(half: Half, places: Numbers, *, alone: bool = False) -> Floats:
     labelled = _labelled(half, places)
     basis = basis_of(half.index, labelled)
     fit = fit_classes(basis, labelled.numbers, len(labelled.classes))
     centred = l2_normalize(half.test - basis.mean)
     scores = np.float32(fit.scale) * np.maximum(centred @ fit.weights, 0)
-    return l2_normalize(np.concatenate([centred, np.float32(STRENGTH) * scores], axis=1))
+    return l2_normalize(scores if alone else np.concatenate([centred, np.float32(STRENGTH) * scores], axis=1))
 
 
 def _by_triplets(settings: Settings, half: Half, places: Numbers, *, semi_hard: bool) -> Floats:

@@ -145,11 +145,21 @@ class Learner:
         labelled, contradictions = by_pairs(given, absent)
         return self.learn(name, labelled, "pairs", skipped, contradictions)
 
+    def from_index(self, name: str, other: Index, **how: bool) -> Learnt:
+        """Learn from the labels that the notion of that name has in another index, perhaps of another network.
+
+        Options as in `from_labels`, but nothing is added.
+        """
+        self._may_learn(name, **how)
+        return self._from_kept(name, read_notion(other, name))
+
     def again(self, name: str) -> Learnt:
         """Learn a notion anew from the labels that were kept, by the index's pictures and network of today."""
-        kind = read_notion(self.index, name).kind
-        labelled = self._kept(name, kind)
-        return self.learn(name, regrouped(labelled) if kind == "pairs" else labelled, kind)
+        return self._from_kept(name, read_notion(self.index, name))
+
+    def _from_kept(self, name: str, notion: Notion) -> Learnt:
+        labelled = self._labelled(notion)
+        return self.learn(name, regrouped(labelled) if notion.kind == "pairs" else labelled, notion.kind)
 
     def learn(
         self,
@@ -258,6 +268,9 @@ class Learner:
         notion = read_notion(self.index, name)
         if notion.kind != kind:
             raise CbirError(f"The notion {printable(name)} was learnt from {notion.kind}: add such to it.")
+        return self._labelled(notion)
+
+    def _labelled(self, notion: Notion) -> Labelled:
         is_current = notion.model == fingerprint(self.index.model)
         return kept_labels(notion.labels, notion.classes, self.pictures, comparable=is_current)
 

@@ -18,7 +18,7 @@ from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 #: The weight of a notion's scores beside the feature; how long the scores of a picture of one of its classes have to be
 #: at most, see `Notion.gate`.
-STRENGTH, GATE = 0.8, 0.5
+STRENGTH, GATE = 0.8, 0.6
 
 #: What a notion was learnt from, and how it was found to be.
 KINDS, VERDICTS = ("classes", "pairs", "marks"), ("applied", "weak")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor
+from cbir.index.files import FileRecord
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.learn.doubtful import doubtful_of
@@ -20,6 +21,7 @@ from cbir.learn.pairs import groups_of
 from cbir.learn.run import Learner
 from cbir.notions.notion import NONE
 from cbir.notions.store import keep_notion, load_notion, notions_of
+from tests.helpers.feature_index import make_index
 from tests.helpers.photo_index import index_photos
 
 FOLDERS = ("boats", "cars", "trees")
@@ -219,7 +221,6 @@ def test_labels_of_pictures_that_are_not_there_now_are_kept(index: Index, caplog
     assert (again.labels, again.classes) == (11, {"boats": 0, "cars": 11})
     assert kept(reopened(less), "kinds") == before
     added = Learner(reopened(less)).from_labels("kinds", labels()[24:], add=True)
-    print(added.why, added.classes, added.skipped, added.labels, added.contradictions)
     assert added.verdict == "applied"
     assert added.classes == {"boats": 0, "cars": 11, "trees": 12}
     found = kept(reopened(less), "kinds")
@@ -261,6 +262,28 @@ def test_what_another_run_has_learnt_meanwhile_is_not_lost(index: Index) -> None
         second.from_labels("kinds", labels()[30:], add=True)
     Learner(reopened(index)).from_labels("kinds", labels()[30:], add=True)
     assert len(kept(reopened(index), "kinds")) == 36
+
+
+def test_labels_go_over_to_an_index_by_another_network(index: Index, tmp_path: Path) -> None:
+    Learner(index).from_labels("kinds", labels())
+    files = [(record.path, record.sha256) for _, record in index.records()]
+    features = np.concatenate([index.features(range(36))[:, ::-2], np.ones((36, 1))], axis=1)
+    other = make_index(tmp_path / "other", features)
+    model = {**other.meta.model, "name": "another"}
+    writer = Writer(other.directory, other.meta.but(blocks=(), model=model))
+    for (path, sha256), feature in zip(files[:30], features, strict=False):
+        writer.add(FileRecord(path, 1, 1, sha256), feature)
+    writer.commit()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cbir.learn.run.backbone_of", lambda index, weights: "efficientnet_lite0")
+        learner = Learner(Index.open(other.directory))
+        learnt = learner.from_index("kinds", reopened(index))
+        assert learnt.classes == {"boats": 12, "cars": 12, "trees": 6}
+        assert learnt.verdict == "applied"
+        with pytest.raises(CbirError, match="has a notion kinds already"):
+            learner.from_index("kinds", reopened(index))
+        with pytest.raises(CbirError, match="There is no notion others"):
+            learner.from_index("others", reopened(index))
 
 
 def test_what_has_no_class_teaches_nothing(index: Index) -> None:

@@ -16,6 +16,7 @@ from cbir.cli.options.common import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.options.completion import complete_index
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import learn as render
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cbir")
 
 #: Where labels come from; one of them at a time.
-_SOURCES = ("from_", "labels", "pairs")
+_SOURCES = ("from_", "labels", "pairs", "labels_of")
 
 #: Skipped pictures that are named; the others are counted.
 _NAMED = 5
@@ -42,6 +43,7 @@ RULES = (
     Rule(("folders",), "Folders of classes come after --from.", lacking=("from_",)),
     Rule(("from_",), "{said} and a list are two ways to say labels: choose one.", beside=("labels", "pairs")),
     Rule(("labels",), "{said} and --pairs are two ways to say labels: choose one.", beside=("pairs",)),
+    Rule(("labels_of",), "{said} brings all labels: leave the others out.", beside=("from_", "labels", "pairs", "add")),
     Rule(("ask", "html"), "{said} is about one notion: leave --list and --forget out.", beside=("lists", "forget")),
     Rule(("add", "anew"), "{said} is about new labels: add --from, --labels or --pairs.", lacking=_SOURCES),
     Rule(("add",), "--add keeps the labels of before, --anew forgets them: choose one.", beside=("anew",)),
@@ -65,6 +67,12 @@ RULES = (
     type=FilePath(),
     metavar="FILE",
     help="A CSV file of pairs: `same,path,path` or `different,path,path` in each line.",
+)
+@click.option(
+    "--labels-of",
+    metavar="INDEX",
+    shell_complete=complete_index,
+    help="The labels that the notion of this name has in another index, perhaps one by another network.",
 )
 @click.option("--add", is_flag=True, help="Add these labels to those that the notion has.")
 @click.option("--anew", is_flag=True, help="Forget the labels that the notion has, and learn from these.")
@@ -105,6 +113,7 @@ def command(
     from_: tuple[Path, ...],
     labels: Path | None,
     pairs: Path | None,
+    labels_of: str | None,
     add: bool,
     anew: bool,
     lists: bool,
@@ -150,13 +159,13 @@ def command(
     elif lists:
         _list(index, format_ or "table", ctx)
     elif name is not None:
-        has_labels = bool(from_ or labels or pairs)
+        has_labels = bool(from_ or labels or pairs or labels_of)
         if has_labels or ask is None:
             from cbir.learn.run import Learner
 
             watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
             learner = Learner(index, engine=engine, weights=weights, wait=wait, watch=watch)
-            learnt = _learn(learner, name, [*from_, *folders], labels, pairs, add=add, anew=anew)
+            learnt = _learn(learner, name, [*from_, *folders], labels, pairs, labels_of, add=add, anew=anew)
             _tell(learnt, index, format_, html if ask is None else None, force=force, aside=ask is not None)
         if ask is not None:
             _ask(index, name, ask, format_, html, force=force)
@@ -204,6 +213,7 @@ def _learn(
     folders: list[Path],
     labels: Path | None,
     pairs: Path | None,
+    labels_of: str | None,
     *,
     add: bool,
     anew: bool,
@@ -216,6 +226,10 @@ def _learn(
         return learner.from_labels(name, read_labels(labels), add=add, anew=anew)
     if pairs is not None:
         return learner.from_pairs(name, read_pairs(pairs), add=add, anew=anew)
+    if labels_of is not None:
+        from cbir.index.open import open_index
+
+        return learner.from_index(name, open_index(labels_of), anew=anew)
     return learner.again(name)
 
 
