@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +120,11 @@ class Half:
         return average_precision(self.test_classes[rows] == self.test_classes[query])
 
 
+def _measured(key: str, value: float, details: str = "", **raw: Any) -> Result:
+    """Return a figure of this benchmark."""
+    return measured(f"adapt-{key}", value, details, **raw)
+
+
 def average_precision(is_right: npt.NDArray[np.bool_]) -> float:
     """Return the mean precision at each right one of a ranking; NaN where there is none."""
     places = np.flatnonzero(is_right)
@@ -189,7 +195,7 @@ def _few_labels(name: str, halves: Sequence[Half], base: Sequence[npt.NDArray[np
         plain, reranked = np.mean(after, axis=0)
         # domains are compared without re-ranking: half of each is a class of a hundred
         value = plain if name == "pacs" else reranked
-        yield measured(f"adapt-{name}-{key}", value, f"{_told(base, after)}, kappa {kappa:.2f}")
+        yield _measured(f"{name}-{key}", value, f"{_told(base, after)}, kappa {kappa:.2f}")
 
 
 def _harmless(
@@ -224,7 +230,7 @@ def _harmless(
         details = _told([one for one, _ in pairs], [other for _, other in pairs])
         if key == "partial":
             details += f"; the three labelled classes {_told([one for one, _ in own], [other for _, other in own])}"
-        yield measured(f"adapt-{name}-{key}", mean if worst is None else worst, details)
+        yield _measured(f"{name}-{key}", mean if worst is None else worst, details)
 
 
 def _wrong_labels(name: str, halves: Sequence[Half], base: Sequence[npt.NDArray[np.float64]]) -> Iterator[Result]:
@@ -240,9 +246,9 @@ def _wrong_labels(name: str, halves: Sequence[Half], base: Sequence[npt.NDArray[
         moved = (np.searchsorted(every, classes) + random.integers(1, len(every), len(places))) % len(every)
         after.append(half.found(half.learn(places, np.where(wrong, every[moved], classes))))
     refused = all(one < 0.3 for one in qualities)
-    yield measured(f"adapt-{name}-shuffled", float(refused), f"kappa at most {max(qualities):.3f}")
+    yield _measured(f"{name}-shuffled", float(refused), f"kappa at most {max(qualities):.3f}")
     gains = [float(other[1] - one[1]) for one, other in zip(base, after, strict=True)]
-    yield measured(f"adapt-{name}-wrong", min(gains), f"40 % wrong, the worst of the seeds: {_told(base, after)}")
+    yield _measured(f"{name}-wrong", min(gains), f"40 % wrong, the worst of the seeds: {_told(base, after)}")
 
 
 def _pairs(name: str, halves: Sequence[Half], base: Sequence[npt.NDArray[np.float64]]) -> Iterator[Result]:
@@ -259,8 +265,8 @@ def _pairs(name: str, halves: Sequence[Half], base: Sequence[npt.NDArray[np.floa
         yield noted(20, what, gain, "", f"{_told(base, after)}; {kept} of {len(halves)} applied, held-out {told}")
     refused = [half.learn_pairs(500, shuffled=True) for half in halves]
     contradictions = [len(one.contradictions) for one in refused]
-    yield measured(
-        f"adapt-{name}-shuffled-pairs",
+    yield _measured(
+        f"{name}-shuffled-pairs",
         float(all(one.notion is None for one in refused)),
         f"{contradictions} of 500 contradict the others",
     )
@@ -297,12 +303,12 @@ def _rivals(settings: Settings, features: Floats, classes: Numbers) -> Iterator[
     ridge = means["ridge"]
     for key, place in (("few", 1), ("unseen", 2)):
         best = max(one[place] for one in rivals)
-        yield measured(f"adapt-rivals-{key}", float(ridge[place] - best), f"{ridge[place]:.3f} against {best:.3f}")
+        yield _measured(f"rivals-{key}", float(ridge[place] - best), f"{ridge[place]:.3f} against {best:.3f}")
     alone = means["ridge, scores alone"][0]
     best = max(one[0] for one in rivals)
-    yield measured("adapt-rivals-half", float(alone - best), f"scores alone {alone:.3f} against {best:.3f}")
+    yield _measured("rivals-half", float(alone - best), f"scores alone {alone:.3f} against {best:.3f}")
     fastest = min(one[3] for one in rivals)
-    yield measured("adapt-rivals-time", float(fastest / ridge[3]), f"{fastest:.1f} s, {ridge[3]:.3f} s")
+    yield _measured("rivals-time", float(fastest / ridge[3]), f"{fastest:.1f} s, {ridge[3]:.3f} s")
 
 
 def _ways(settings: Settings, half: Half) -> dict[str, Callable[[Numbers], Floats]]:
@@ -373,4 +379,4 @@ def _time(settings: Settings) -> Iterator[Result]:
         learner.learn(_NAME, labelled, "classes")
         seconds.append(time.perf_counter() - started)
     size = sum(path.stat().st_size for path in (settings.scratch / "ten-thousand").glob("notion-*"))
-    yield measured("adapt-time", min(seconds), f"{size / 1000:,.0f} kB of file", seconds=seconds)
+    yield _measured("time", min(seconds), f"{size / 1000:,.0f} kB of file", seconds=seconds)
