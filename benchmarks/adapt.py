@@ -102,7 +102,7 @@ class Half:
 
     @property
     def _learner(self) -> Learner:
-        return Learner(self.index)
+        return Learner(Index.open(self.index.directory))
 
     def found(self, learnt: Learnt | None = None, queries: Numbers | None = None) -> npt.NDArray[np.float64]:
         """Return the mean average precision, plain and re-ranked, shape (2,), without a notion or with one."""
@@ -374,7 +374,7 @@ def _time(settings: Settings) -> Iterator[Result]:
     labelled = Labelled(pictures, tuple(map(str, range(classes))), numbers.astype(np.int32), no_pairs())
     seconds = []
     for _ in range(settings.pick(3, 1)):
-        learner = Learner(index)
+        learner = Learner(Index.open(index.directory))
         started = time.perf_counter()
         learner.learn(_NAME, labelled, "classes")
         seconds.append(time.perf_counter() - started)

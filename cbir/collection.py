@@ -169,6 +169,7 @@ class Collection:
 
         if sum(map(bool, (folders, labels, pairs))) > 1:
             raise TypeError("learn from folders, labels or pairs: one of them at a time")
+        self.reload()  # what is added is added to the labels of today
         learner = Learner(self.index, engine=self._engine, wait=wait, weights=self._weights)
         if folders:
             learnt = learner.from_folders(name, list(map(Path, folders)), add=add, anew=anew)
