@@ -29,6 +29,7 @@ from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.search import rerank
+from cbir.search.centre import Centre, square_roots
 from cbir.search.searcher import Searcher
 from cbir.utils.vectors import Floats
 
@@ -39,7 +40,7 @@ WITHOUT: dict[str, dict[str, object]] = {
     "re-ranked": {},
     "without query expansion": {"_EXPANSIONS": 0},
     "without smoothing": {"_SMOOTHING_ROWS": 0},
-    "without square roots": {"square_roots": rerank.square_roots},
+    "without square roots": {"square_roots": square_roots},
     "without cosine in the final order": {"_COSINE_SHARE": 0.001},
     "diffusion from the query alone": {"_SOURCES": 1},
     "without the guard of the first place": {"_THIN": -1.0, "_BARREN": -1.0},
@@ -138,7 +139,7 @@ def figures(index: Index, features: Floats, labels: Labels, queries: Labels, rer
 
 def centred(features: Floats, labels: Labels, queries: Labels, expansions: bool) -> list[tuple[float, ...]]:
     """The same of an exact scan by centred cosine."""
-    centre = rerank.Centre.of(features, len(features))
+    centre = Centre.of(features, len(features))
     lengths = centre.lengths(features)
     result = []
     for query in queries:

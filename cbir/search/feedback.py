@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cbir.search.rerank import LEAST_ROWS, Centre, largest, reach
+from cbir.search.centre import Centre
+from cbir.search.rerank import LEAST_ROWS, largest, reach
 from cbir.utils.vectors import Floats, Rows
 
 #: Rows that are re-ranked for their evidence; about as many as `near` gives are for their features.

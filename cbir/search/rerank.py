@@ -12,11 +12,10 @@ is found by way of those between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from cbir.search.centre import Centre, affinities, as_cosines, scale_both, square_roots
 from cbir.utils.vectors import Floats
 
 Positions = npt.NDArray[np.int64]
@@ -36,9 +35,6 @@ IDENTICAL = 0.998
 # Rows as alike as this, by the cosines that make the graph, are one node of it.
 _SAME = 0.97
 
-# The collection's mean counts for as many rows as it is of, no mean at all (zero) for this many.
-_PRIOR_ROWS = 5
-
 _EXPANSIONS, _EXPANSION_ROWS, _EXPANSION_POWER = 2, 10, 3
 _SMOOTHING_ROWS = 5
 # A node's first neighbour counts 0.93 in its neighbourhood, the next 0.93 squared, and so on.
@@ -52,64 +48,6 @@ _COSINE_SHARE, _FLOOR = 2.0, 1e-3
 _THIN, _LEAD, _BARREN = 0.3, 0.015, 0.12
 
 _TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class Centre:
-    """The mean of a collection's pictures, which says nothing when two of them are compared.
-
-    `mean`, shape (dimension,), is the mean of the rows, `root_mean`, of the same shape, that of the rows' square
-    roots (see `roots`). Both are shrunk towards zero where they are of few rows, of which one is much of the mean.
-    """
-
-    mean: Floats
-    root_mean: Floats
-
-    @classmethod
-    def of(cls, sample: Floats, count: int) -> Centre:
-        """Return the centre of a collection of `count` rows from some of them (or all), shape (n, dimension)."""
-        weight = np.float32(count / (count + _PRIOR_ROWS) / max(len(sample), 1))
-        return cls(sample.sum(axis=0) * weight, roots(sample).sum(axis=0) * weight)
-
-    def direction(self, vector: Floats) -> Floats:
-        """`vector`, shape (dimension,), with the mean taken off, at length 1 (or zero)."""
-        centred = vector - self.mean
-        return np.asarray(centred / max(float(np.linalg.norm(centred)), _TINY), dtype=np.float32)
-
-    def lengths(self, rows: Floats) -> Floats:
-        """Lengths of `rows`, shape (n, dimension), each of length 1 itself, after the mean is taken off; shape (n,)."""
-        squares = 1 - 2 * (rows @ self.mean) + self.mean @ self.mean
-        return np.asarray(np.sqrt(np.maximum(squares, _TINY)), dtype=np.float32)
-
-    def cosines(self, rows: Floats, lengths: Floats, direction: Floats) -> Floats:
-        """Centred cosines, shape (n,), of `rows`, whose `lengths` are known, and a `direction`; no centred copy."""
-        return np.asarray((rows @ direction - self.mean @ direction) / lengths, dtype=np.float32)
-
-    def centred(self, cosines: Floats, lengths: Floats, query: Floats) -> Floats:
-        """Return the same of rows whose raw cosines with `query`, shape (dimension,) and of length 1, are known."""
-        square = self.mean @ self.mean
-        with_mean = (1 + square - lengths**2) / 2
-        length = max(float(np.linalg.norm(query - self.mean)), _TINY)
-        return np.asarray((cosines - with_mean - query @ self.mean + square) / (lengths * length), dtype=np.float32)
-
-
-def roots(rows: Floats) -> Floats:
-    """Square roots of `rows`, shape (n, dimension), signs kept, at length 1.
-
-    Their dot product is the Bhattacharyya coefficient of two rows, in which no strong channel outvotes all others
-    ("RootSIFT" in Arandjelovic and Zisserman, CVPR 2012).
-    """
-    result = square_roots(rows)
-    result /= np.sqrt(np.maximum(np.einsum("ij,ij->i", result, result), _TINY))[:, np.newaxis]
-    return result
-
-
-def square_roots(rows: Floats, out: Floats | None = None) -> Floats:
-    """Square roots of `rows`, shape (n, dimension), signs kept, of whatever length; in `out` where it is given."""
-    if rows.size and rows.min() < 0:
-        result = np.sqrt(np.abs(rows), out=out)
-        return np.copysign(result, rows, out=result)
-    return np.sqrt(rows, out=out)
 
 
 def expand(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre) -> Floats:
@@ -158,7 +96,7 @@ def rerank(
     rooted = np.empty((count - own + 1, len(query)), dtype=np.float32)
     square_roots(query[np.newaxis], out=rooted[:1])
     square_roots(rows[own:], out=rooted[1:])
-    affinity, place = _nodes(_affinities(rooted, centre))
+    affinity, place = _nodes(affinities(rooted, centre))
     reached = _diffuse(affinity)[place][1:]
     likeness = centre.centred(cosines[own:], lengths[own:], query)
     score = np.log(reached + np.float32(_FLOOR)) + np.float32(_COSINE_SHARE) * likeness
@@ -190,29 +128,12 @@ def reach(rows: Floats, source: Floats, centre: Centre) -> Floats:
 
     `source`, shape (n,), is not negative. The largest of the result, shape (n,), is 1, unless nothing reaches any row.
     """
-    affinity, place = _nodes(_affinities(square_roots(rows), centre))
+    affinity, place = _nodes(affinities(square_roots(rows), centre))
     of_node = np.zeros(len(affinity), dtype=np.float32)
     np.maximum.at(of_node, place, source)
     reached = np.maximum(_solve(_graph(_smoothed(affinity)), of_node), 0)
     reached /= max(float(reached.max()), _TINY)
     return np.asarray(reached[place], dtype=np.float32)
-
-
-def _affinities(rooted: Floats, centre: Centre) -> Floats:
-    """Centred cosines, shape (n, n), of rows of which the square roots are given, shape (n, dimension).
-
-    The roots may have any length: lengths and mean are taken off their dot products, which are fewer than they.
-    """
-    gram = rooted @ rooted.T
-    squares = np.diag(gram)
-    lengths = np.sqrt(np.maximum(squares, _TINY))
-    with_mean = rooted @ centre.root_mean / lengths
-    square = centre.root_mean @ centre.root_mean
-    centred = np.sqrt(np.maximum(squares / lengths**2 - 2 * with_mean + square, np.float32(1e-8)))
-    inverse, rest = 1 / centred, (with_mean - square / 2) / centred
-    _scale(gram, inverse / lengths)
-    gram -= np.stack([rest, inverse], axis=1) @ np.stack([inverse, rest])
-    return _as_cosines(gram)
 
 
 def _nodes(affinity: Floats) -> tuple[Floats, Positions]:
@@ -260,8 +181,8 @@ def _smoothed(affinity: Floats) -> Floats:
     # weights @ affinity @ weights.T, of which each row of weights has but a few
     moved = np.asarray(weights @ affinity[near], dtype=np.float32)[:, 0]
     smooth = np.asarray(weights @ np.ascontiguousarray(moved.T)[near], dtype=np.float32)[:, 0]
-    _scale(smooth, np.asarray(1 / np.sqrt(np.maximum(np.diag(smooth), 1e-8)), dtype=np.float32))
-    return _as_cosines(smooth)
+    scale_both(smooth, np.asarray(1 / np.sqrt(np.maximum(np.diag(smooth), 1e-8)), dtype=np.float32))
+    return as_cosines(smooth)
 
 
 def _graph(affinity: Floats) -> Floats:
@@ -289,7 +210,7 @@ def _graph(affinity: Floats) -> Floats:
     edges = np.zeros_like(affinity)
     edges.reshape(-1)[places] = strength
     edges = np.maximum(edges, edges.T)
-    _scale(edges, np.sqrt(np.float32(_SPREAD) / np.maximum(edges.sum(axis=1), _TINY)))
+    scale_both(edges, np.sqrt(np.float32(_SPREAD) / np.maximum(edges.sum(axis=1), _TINY)))
     return edges
 
 
@@ -329,16 +250,3 @@ def _nearest(nearness: Floats, count: int) -> tuple[Positions, Floats]:
         keys = keys[:, last + 1 - count :]
     keys = np.sort(keys, axis=1)[:, ::-1]
     return last - (keys.view(np.int64) & ((1 << 29) - 1)), keys.astype(np.float32)
-
-
-def _scale(matrix: Floats, factors: Floats) -> None:
-    """Multiply the rows of `matrix`, shape (n, n), and its columns too, by `factors`, shape (n,)."""
-    matrix *= factors
-    matrix *= factors[:, np.newaxis]
-
-
-def _as_cosines(values: Floats) -> Floats:
-    """`values`, shape (n, n), within what cosines may be; that of each with itself is 1."""
-    np.clip(values, -1, 1, out=values)
-    np.fill_diagonal(values, 1)
-    return values

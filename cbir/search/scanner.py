@@ -11,8 +11,9 @@ import numpy as np
 from cbir.errors import IndexDamagedError
 from cbir.index.ann.base import SMALL, USUAL, Candidates
 from cbir.index.store import SCAN_BYTES, Index
+from cbir.search.centre import Centre
 from cbir.search.filters import Among
-from cbir.search.rerank import SHORTLIST, Centre, largest
+from cbir.search.rerank import SHORTLIST, largest
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 logger = logging.getLogger("cbir")

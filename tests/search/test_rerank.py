@@ -11,20 +11,17 @@ import pytest
 
 from cbir.index.store import Index
 from cbir.index.writer import Writer
+from cbir.search.centre import Centre, affinities, roots, square_roots
 from cbir.search.rerank import (
     COPY,
     IDENTICAL,
     LEAST_ROWS,
     SHORTLIST,
-    Centre,
-    _affinities,
     _diffuse,
     _nearest,
     _smoothed,
     largest,
     rerank,
-    roots,
-    square_roots,
 )
 from cbir.search.searcher import Searcher
 from tests.helpers.feature_index import make_index
@@ -296,7 +293,7 @@ def test_affinities_are_the_cosines_of_centred_roots() -> None:
     centre = Centre.of(rows, len(rows))
     centred = roots(rows).astype(np.float64) - centre.root_mean
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    assert np.allclose(_affinities(square_roots(rows), centre), centred @ centred.T, atol=2e-6)
+    assert np.allclose(affinities(square_roots(rows), centre), centred @ centred.T, atol=2e-6)
 
 
 def test_smoothing_is_the_mean_of_a_row_and_its_nearest() -> None:

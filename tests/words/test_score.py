@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from cbir.backbones.imagenet import classes as imagenet
+from cbir.search.centre import Centre, affinities, roots
 from cbir.search.feedback import CANDIDATES, rerank_by_evidence
 from cbir.search.ranker import Ranker
-from cbir.search.rerank import _SAME, Centre, _affinities, reach, roots
+from cbir.search.rerank import _SAME, reach
 from cbir.tags.rules import tags
 from cbir.utils.vectors import l2_normalize
 from cbir.words.score import class_shares, score_words, weighted_sums, with_likeness
@@ -207,7 +208,7 @@ def test_copies_in_a_chain_are_one_picture() -> None:
     chain = l2_normalize(np.stack([first + np.float32(step) * other for step in (0, 0.12, 0.28)]))
     rows = np.concatenate([clusters(), chain])
     centre = Centre.of(rows, len(rows))
-    alike = _affinities(roots(chain), centre)
+    alike = affinities(roots(chain), centre)
     assert alike[0, 1] >= _SAME
     assert alike[1, 2] >= _SAME
     assert alike[0, 2] < _SAME
