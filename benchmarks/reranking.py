@@ -28,7 +28,7 @@ from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
-from cbir.search import rerank
+from cbir.search import rerank, space
 from cbir.search.centre import Centre, square_roots
 from cbir.search.searcher import Searcher
 from cbir.utils.vectors import Floats
@@ -100,7 +100,10 @@ def changed(changes: dict[str, object]) -> Iterator[None]:
     """cbir.search.rerank with other constants; `square_roots` stands for rows as they are."""
     with contextlib.ExitStack() as stack:
         for name, value in changes.items():
-            stack.enter_context(mock.patch.object(rerank, name, unrooted if name == "square_roots" else value))
+            if name == "square_roots":
+                stack.enter_context(mock.patch.object(space, name, unrooted))
+            else:
+                stack.enter_context(mock.patch.object(rerank, name, value))
         yield
 
 
@@ -146,7 +149,7 @@ def centred(features: Floats, labels: Labels, queries: Labels, expansions: bool)
         direction = centre.direction(features[query])
         if expansions:
             cosines = features @ features[query]
-            direction = rerank.expand(features[query], features, cosines, lengths, centre)
+            direction = rerank.expand(space.Space().shortlist(features[query], features, cosines, centre))
         rows = np.argsort(-centre.cosines(features, lengths, direction))
         result.append((*judged(rows[rows != query], query, labels), 0.0, 0.0))
     return result

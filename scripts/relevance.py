@@ -114,7 +114,7 @@ def sample(name: str, index: Index, labels: Labels, queries: Labels, weight: flo
             nearest = query_rarity(ranking.cosines, quantiles) if order == "reranked" else 0.0
             ones = np.ones(len(kept))
             numbers[order].append(np.stack([own, nearest * ones, usual * ones, ones], axis=1))
-            said[order].append(relevance_of(ranking.cosines, ranking.evidence, quantiles)[kept])
+            said[order].append(relevance_of(ranking.cosines, ranking.evidence, quantiles, ranking.copies)[kept])
             right[order].append((labels[ranking.rows[kept]] == labels[query]).astype(np.float64))
     joined = {order: np.concatenate([*its, np.empty((0, 4))]) for order, its in numbers.items()}
     return Sample(

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
 from cbir.search.feedback import rerank_by_evidence
 from cbir.search.filters import Among
 from cbir.search.relevance import relevance_of
-from cbir.search.rerank import SHORTLIST, expand, largest, rerank, select
+from cbir.search.rerank import COPY, SHORTLIST, expand, largest, rerank, select
 from cbir.search.scanner import Scanner
+from cbir.search.space import Space
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 # The rows whose mean stands for what words ask for, where pictures have been judged since.
@@ -21,44 +23,53 @@ _EXAMPLES = 30
 class Ranking(NamedTuple):
     """Rows of an index, best first, and their cosines with the query, both of shape (n,).
 
-    `evidence`, shape (m,), is what the first m rows were re-ranked by, as `rerank` tells it; None where none were.
+    `evidence`, shape (m,), is what the first m rows were re-ranked by, as `rerank` tells it; None where none were. The
+    first `copies` of these are copies of the query.
     """
 
     rows: Rows
     cosines: Floats
     evidence: Floats | None = None
+    copies: int = 0
 
 
 class Ranker:
-    """Puts the rows of one index in order. `scale` is that of a `Scanner`."""
+    """Puts the rows of one index in order, by their cosines in a space: without one, by those of their features."""
 
-    def __init__(self, index: Index, scale: Floats | None = None) -> None:
+    def __init__(self, index: Index, space: Space | None = None) -> None:
         self.index = index
-        self.scanner = Scanner(index, scale)
-        self._is_scaled = scale is not None
+        self.space = space or Space()
+        self.scanner = Scanner(index, self.space)
 
-    def ranked(self, feature: Floats, count: int, *, reranked: bool, among: Among | None = None) -> Ranking:
+    @property
+    def quantiles(self) -> CosineQuantiles | None:
+        """The distribution of the rows' cosines in the space; None where it is not known."""
+        return self.space.quantiles(self.index.meta.cosines)
+
+    def ranked(self, query: Floats, count: int, *, reranked: bool, among: Among | None = None) -> Ranking:
         """Rank at least the first `count` valid rows (fewer if there are no more).
 
-        `feature`, shape (dimension,), has length 1. Re-ranking concerns up to SHORTLIST rows, the same ones whatever
-        `count` is; the others follow by cosine. Where the rows are given that count, `among` them only.
+        `query` is a vector of length 1, as the space has them: a feature. Re-ranking concerns up to SHORTLIST rows, the
+        same ones whatever `count` is; the others follow by cosine. Where the rows are given that count, `among` them
+        only.
         """
-        feature = self.scanner.scaled(feature)
+        sought = self.space.sought(query)
         if not reranked:
-            return Ranking(*self.scanner.nearest(feature, count, among))
-        rows, scores, evidence = self._reranked(feature, among)
-        if count > len(rows):
-            others, other_scores = self.scanner.nearest(feature, count, among)
-            new = ~np.isin(others, rows)
-            rows, scores = np.concatenate([rows, others[new]]), np.concatenate([scores, other_scores[new]])
-        return Ranking(rows, scores, evidence)
+            return Ranking(*self.scanner.nearest(sought, count, among))
+        first = self._reranked(query, sought, among)
+        if count <= len(first.rows):
+            return first
+        others, scores = self.scanner.nearest(sought, count, among)
+        new = ~np.isin(others, first.rows)
+        rows, scores = np.concatenate([first.rows, others[new]]), np.concatenate([first.cosines, scores[new]])
+        return first._replace(rows=rows, cosines=scores)
 
     def relevance(self, ranking: Ranking) -> Floats | None:
         """Rate each row of a ranking by one feature for relevance, shape (n,); None where the index cannot tell it."""
-        quantiles = self.index.meta.cosines
-        if quantiles is None or self._is_scaled:
+        quantiles = self.quantiles
+        if quantiles is None:
             return None
-        return relevance_of(ranking.cosines, ranking.evidence, quantiles)
+        return relevance_of(ranking.cosines, ranking.evidence, quantiles, ranking.copies)
 
     def by_evidence(self, evidence: Floats, count: int, *, reranked: bool, among: Among | None = None) -> Rows:
         """Return the first `count` valid rows for which there is evidence (fewer if there are no more), best first.
@@ -90,25 +101,27 @@ class Ranker:
         rows = largest(np.where(self.index.comparable, evidence, np.float32(0)), _EXAMPLES)
         return l2_normalize(evidence[rows] @ self.scanner.features(rows))
 
-    def _reranked(self, feature: Floats, among: Among | None) -> tuple[Rows, Floats, Floats | None]:
+    def _reranked(self, query: Floats, sought: Floats, among: Among | None) -> Ranking:
         """Return the re-ranked rows: up to SHORTLIST of them, their cosines, and what they were re-ranked by."""
-        rows, scores, features = self.scanner.look(feature, SHORTLIST, among)
+        rows, scores, vectors = self.scanner.look(sought, SHORTLIST, among)
         if not len(rows):
-            return rows, scores, None
+            return Ranking(rows, scores)
         centre = self.scanner.centre()
-        lengths = centre.lengths(features)
-        direction = expand(feature, features, scores, lengths, centre)
+        shortlist = self.space.shortlist(query, vectors, scores, centre)
+        direction = expand(shortlist)
         more = self.scanner.look_again(direction, centre, among)
         more = more[~np.isin(more, rows)]
         if len(more):
             fresh = self.scanner.features(more)
             sound = self.index.comparable[more]
             more, fresh = more[sound], fresh[sound]
-            rows, features = np.concatenate([rows, more]), np.concatenate([features, fresh])
-            scores = np.concatenate([scores, fresh @ feature])
-            lengths = np.concatenate([lengths, centre.lengths(fresh)])
-        chosen = select(features, scores, lengths, centre, direction)
-        chosen = chosen[np.lexsort((rows[chosen], -scores[chosen]))]
-        rows, scores = rows[chosen], scores[chosen]
-        order, evidence = rerank(feature, features[chosen], scores, lengths[chosen], centre)
-        return rows[order], scores[order], evidence
+            rows = np.concatenate([rows, more])
+            shortlist = shortlist.joined(self.space.shortlist(query, fresh, fresh @ sought, centre))
+        chosen = select(shortlist, direction)
+        scores, cosines = shortlist.scores[chosen], shortlist.cosines[chosen]
+        # copies by cosine, then by score, then by row: lexsort's last key counts first
+        chosen = chosen[np.lexsort((rows[chosen], -scores, -np.where(cosines >= COPY, cosines, 0)))]
+        rows, shortlist = rows[chosen], shortlist.take(chosen)
+        order, evidence = rerank(shortlist)
+        copies = int(np.count_nonzero(shortlist.cosines >= COPY))
+        return Ranking(rows[order], shortlist.scores[order], evidence, copies)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cbir.search.rerank import COPY, IDENTICAL
+from cbir.search.rerank import IDENTICAL
 
 if TYPE_CHECKING:
     from cbir.index.quantiles import CosineQuantiles
@@ -43,17 +43,18 @@ RERANKED = Calibration(0.463, 0.334, 0.775, -1.964)
 BY_COSINE = Calibration(1.449, 0.0, 0.139, -2.722)
 
 
-def relevance_of(cosines: Floats, evidence: Floats | None, quantiles: CosineQuantiles) -> Floats:
+def relevance_of(cosines: Floats, evidence: Floats | None, quantiles: CosineQuantiles, copies: int = 0) -> Floats:
     """Return the relevance of rows in their order, shape (n,), from 0 to 1, never rising.
 
     `cosines`, shape (n,), are in that order; `evidence`, shape (m,), is that of the first m rows, which were re-ranked.
+    The first of these are so many copies of the query.
     """
     usual = usual_rarity(quantiles)
     found = BY_COSINE.of(rarity(cosines, quantiles), 0, usual)
     if evidence is not None:
         first = cosines[: len(evidence)]
         # copies come first whatever their evidence is
-        head = np.where(first >= COPY, found[: len(evidence)], 0)
+        head = np.where(np.arange(len(first)) < copies, found[: len(evidence)], 0)
         head = _falling(np.maximum(head, RERANKED.of(evidence, query_rarity(first, quantiles), usual)))
         found = np.concatenate([head, np.minimum(found[len(head) :], head[-1:])])
     found[cosines >= IDENTICAL] = 1

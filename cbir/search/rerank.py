@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.search.centre import Centre, affinities, as_cosines, scale_both, square_roots
+from cbir.search.space import Shortlist
 from cbir.utils.vectors import Floats
 
 Positions = npt.NDArray[np.int64]
@@ -50,63 +51,55 @@ _THIN, _LEAD, _BARREN = 0.3, 0.015, 0.12
 _TINY = 1e-12
 
 
-def expand(query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre) -> Floats:
-    """Return the centred query, shape (dimension,), of length 1, moved towards its nearest among `rows`, twice.
+def expand(shortlist: Shortlist) -> Floats:
+    """Return the direction of a query, of length 1, moved towards its nearest among the candidates, twice.
 
-    `rows`, shape (n, dimension), are candidates, `cosines` and `lengths`, shape (n,), their raw cosines with `query`
-    and lengths about the centre. Rows that are the query itself move nothing.
+    Rows that are the query itself move nothing.
     """
-    direction = centre.direction(query)
-    own = cosines >= IDENTICAL
-    likeness = centre.centred(cosines, lengths, query)
+    direction, likeness = shortlist.direction, shortlist.likeness
+    own = shortlist.cosines >= IDENTICAL
     for number in range(_EXPANSIONS):
         if number:
-            likeness = centre.cosines(rows, lengths, direction)
+            likeness = shortlist.along(direction)
         likeness[own] = 0
         nearest = largest(likeness, _EXPANSION_ROWS)
-        weights = np.maximum(likeness[nearest], 0) ** _EXPANSION_POWER / lengths[nearest]
-        direction = direction + weights @ rows[nearest] - weights.sum() * centre.mean
+        weights = np.maximum(likeness[nearest], 0) ** _EXPANSION_POWER
+        direction = shortlist.moved(direction, weights, nearest)
         direction /= max(float(np.linalg.norm(direction)), _TINY)
     return direction
 
 
-def select(rows: Floats, cosines: Floats, lengths: Floats, centre: Centre, direction: Floats) -> Positions:
-    """Select SHORTLIST of the candidates `rows` to re-rank: positions, in no useful order.
+def select(shortlist: Shortlist, direction: Floats) -> Positions:
+    """Select SHORTLIST of the candidates to re-rank: positions, in no useful order.
 
-    They are the copies of the query and the nearest to the expanded `direction`, shape (dimension,). The other
-    arguments are those of `expand`.
+    They are the copies of the query and the nearest to the expanded `direction`.
     """
-    likeness = centre.cosines(rows, lengths, direction)
+    cosines, likeness = shortlist.cosines, shortlist.along(direction)
     return largest(np.where(cosines >= COPY, 2 + cosines, likeness), SHORTLIST)
 
 
-def rerank(
-    query: Floats, rows: Floats, cosines: Floats, lengths: Floats, centre: Centre
-) -> tuple[Positions, Floats | None]:
-    """Order a query's shortlist anew: positions in `rows`, best first, and their evidence in that order.
+def rerank(shortlist: Shortlist) -> tuple[Positions, Floats | None]:
+    """Order a query's shortlist anew: positions in it, best first, and their evidence in that order.
 
-    `rows` are in descending order of `cosines`; the arguments are those of `expand`. The evidence, shape (n,), is
-    what reaches a row and its likeness, on one scale; it falls but for copies and a first place that was kept. Those
-    that are the query itself have 0. There is none where too few rows keep their order.
+    Copies of the query come first in it, by their cosines. The evidence, shape (n,), is what reaches a row and its
+    likeness, on one scale; it falls but for copies and a first place that was kept. Those that are the query itself
+    have 0. There is none where too few rows keep their order.
     """
-    count = len(rows)
+    cosines = shortlist.cosines
+    count = len(cosines)
     own = int(np.count_nonzero(cosines >= IDENTICAL))
     if count - own < LEAST_ROWS:
         return np.arange(count), None
-    rooted = np.empty((count - own + 1, len(query)), dtype=np.float32)
-    square_roots(query[np.newaxis], out=rooted[:1])
-    square_roots(rows[own:], out=rooted[1:])
-    affinity, place = _nodes(affinities(rooted, centre))
+    affinity, place = _nodes(shortlist.affinities(own))
     reached = _diffuse(affinity)[place][1:]
-    likeness = centre.centred(cosines[own:], lengths[own:], query)
-    score = np.log(reached + np.float32(_FLOOR)) + np.float32(_COSINE_SHARE) * likeness
+    score = np.log(reached + np.float32(_FLOOR)) + np.float32(_COSINE_SHARE) * shortlist.likeness[own:]
     copies = cosines >= COPY
     score = np.concatenate([np.zeros(own, dtype=np.float32), score])
     # copies by cosine, then by score, then by cosine: lexsort's last key counts first
     order = np.lexsort((np.arange(count), np.where(copies, 0, -score), ~copies))
     nearest = float(np.sort(affinity[0, 1:])[-3:].mean())
-    lead = (cosines[own] - cosines[order[own]]) / (lengths[own] * float(np.linalg.norm(query - centre.mean)))
-    if not copies[own] and (nearest < _BARREN or (nearest < _THIN and lead >= _LEAD)):
+    is_led = nearest < _BARREN or (nearest < _THIN and shortlist.lead(own, int(order[own])) >= _LEAD)
+    if not copies[own] and is_led:
         others = order[own:]
         order = np.concatenate([order[:own], [own], others[others != own]])
     return order, np.asarray(score[order], dtype=np.float32)

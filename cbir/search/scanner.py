@@ -14,7 +14,8 @@ from cbir.index.store import SCAN_BYTES, Index
 from cbir.search.centre import Centre
 from cbir.search.filters import Among
 from cbir.search.rerank import SHORTLIST, largest
-from cbir.utils.vectors import Floats, Rows, l2_normalize
+from cbir.search.space import Space
+from cbir.utils.vectors import Floats, Rows
 
 logger = logging.getLogger("cbir")
 
@@ -33,14 +34,14 @@ CACHE_BYTES = 128 << 20
 class Scanner:
     """Finds rows of one index, and reads their features.
 
-    `scale`, shape (dimension,), not negative, is how much each number of a feature counts: features, of queries and
-    of rows, are multiplied by it and made length 1 again. Candidates are those of plain cosines, so with a scale
-    all rows are compared, whatever the index's size.
+    What is compared are the vectors that a `space` makes of features. Where it has no candidates, all rows are
+    compared, whatever the index's size.
     """
 
-    def __init__(self, index: Index, scale: Floats | None = None) -> None:
+    def __init__(self, index: Index, space: Space) -> None:
         self.index = index
-        self._scale = scale
+        self.space = space
+        self._width = space.width(index.dimension)
         self._remembering = threading.RLock()  # what is read of the index once, for all threads
         self._centre: Centre | None = None
         self._cached: Floats | None = None
@@ -48,16 +49,16 @@ class Scanner:
         self._is_kept = np.zeros(index.rows, dtype=np.bool_)
         self._lengths: Floats | None = None
         self._few: dict[Among, tuple[Floats, Floats]] = {}  # the one that was asked for longest ago first
-        self._has_candidates = scale is None
+        self._has_candidates = space.has_candidates
 
     def likenesses(self, feature: Floats) -> Floats:
         """Compute cosines of `feature`, shape (dimension,), and all rows, each less the collection's mean."""
         centre = self.centre()
-        direction = centre.direction(self.scaled(feature))
+        direction = centre.direction(self.space.vectors(feature))
         parts = [centre.cosines(rows, centre.lengths(rows), direction) for _, rows in self._chunks()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
-    def nearest(self, feature: Floats, count: int, only: Among | None = None) -> tuple[Rows, Floats]:
+    def nearest(self, sought: Floats, count: int, only: Among | None = None) -> tuple[Rows, Floats]:
         """Return the first `count` valid rows by exact cosine, of all or `only` of some.
 
         They are from candidates where these go so far.
@@ -65,23 +66,23 @@ class Scanner:
         goes_so_far = count * 10 <= self.index.rows
         candidates = self._candidates() if goes_so_far else None
         if only is None:
-            found = list(self._compared(feature, count, candidates, max(USUAL, count + count // 2)))
+            found = list(self._compared(sought, count, candidates, max(USUAL, count + count // 2)))
         else:
-            found = list(self._compared_of(only, feature, count))
+            found = list(self._compared_of(only, sought, count))
         rows = np.concatenate([some for some, _, _ in found]) if found else np.empty(0, dtype=np.int64)
         scores = np.concatenate([cosines for _, cosines, _ in found]) if found else np.empty(0, dtype=np.float32)
         # equal scores in the order of rows, so that results do not depend on the way they were found
         order = np.lexsort((rows, -scores))[:count]
         return rows[order], scores[order]
 
-    def look(self, feature: Floats, count: int, only: Among | None = None) -> tuple[Rows, Floats, Floats]:
+    def look(self, sought: Floats, count: int, only: Among | None = None) -> tuple[Rows, Floats, Floats]:
         """Find about the first `count` valid rows by cosine, with their cosines and their features, in no order."""
         if only is None:
-            found = list(self._compared(feature, count, self._candidates(), count))
+            found = list(self._compared(sought, count, self._candidates(), count))
         else:
-            found = list(self._compared_of(only, feature, count))
+            found = list(self._compared_of(only, sought, count))
         if not found:
-            nothing = np.empty((0, self.index.dimension), dtype=np.float32)
+            nothing = np.empty((0, self._width), dtype=np.float32)
             return np.empty(0, dtype=np.int64), nothing[:, 0], nothing
         rows, scores, features = found[0]
         if len(found) > 1:
@@ -96,7 +97,7 @@ class Scanner:
             near = self._proposed(only, lambda count: self._directed(direction, count), SHORTLIST)
             return near if near is not None else self._along(direction, centre, only)
         if (candidates := self._candidates()) is not None:
-            rows = candidates.search_direction(direction, SHORTLIST)
+            rows = self.space.towards(candidates, direction, SHORTLIST)
             return rows[self.index.comparable[rows]]
         if (cached := self._cache()) is None:
             return np.empty(0, dtype=np.int64)
@@ -110,7 +111,7 @@ class Scanner:
 
     def _directed(self, direction: Floats, count: int) -> Rows:
         candidates = self._candidates()
-        return np.empty(0, dtype=np.int64) if candidates is None else candidates.search_direction(direction, count)
+        return np.empty(0, dtype=np.int64) if candidates is None else self.space.towards(candidates, direction, count)
 
     def _along(self, direction: Floats, centre: Centre, only: Among) -> Rows:
         """Return the rows of a few that are nearest to a centred `direction`, exactly."""
@@ -121,21 +122,21 @@ class Scanner:
         best = largest(cosines, SHORTLIST)
         return only.rows[best[cosines[best] > -2]]
 
-    def _compared_of(self, only: Among, feature: Floats, count: int) -> Iterator[tuple[Rows, Floats, Floats]]:
+    def _compared_of(self, only: Among, sought: Floats, count: int) -> Iterator[tuple[Rows, Floats, Floats]]:
         """Yield the first `count` of some rows, of each chunk of those that are compared, as `_compared` does."""
 
         def near(number: int) -> Rows:
             candidates = self._candidates()
             assert candidates is not None
-            return candidates.search(feature[np.newaxis], number)[0]
+            return self.space.near(candidates, sought, number)
 
         proposed = self._proposed(only, near, count)
         if proposed is None:
             for some, features, _ in self._all_of(only):
-                yield self._first(feature, count, some, features)
+                yield self._first(sought, count, some, features)
         else:
             for some in self._pieces(np.sort(proposed)):
-                yield self._first(feature, count, some, self.features(some))
+                yield self._first(sought, count, some, self.features(some))
 
     def _all_of(self, only: Among) -> Iterator[tuple[Rows, Floats, Floats]]:
         """Yield all of some rows in chunks, their features, and the lengths of these less the collection's mean.
@@ -143,7 +144,7 @@ class Scanner:
         Those of a few are kept, within CACHE_BYTES, as a conversation asks for the same again and again.
         """
         centre = self.centre()
-        if len(only.rows) > FEW or 4 * len(only.rows) * self.index.dimension > CACHE_BYTES:
+        if len(only.rows) > FEW or 4 * len(only.rows) * self._width > CACHE_BYTES:
             for rows in self._pieces(only.rows):
                 features = self.features(rows)
                 yield rows, features, centre.lengths(features)
@@ -178,30 +179,30 @@ class Scanner:
         return np.concatenate([rows[:spare], only.rows[covered:]])
 
     def _pieces(self, rows: Rows) -> Iterator[Rows]:
-        step = max(1, SCAN_BYTES // (4 * self.index.dimension))
+        step = max(1, SCAN_BYTES // (4 * self._width))
         return (rows[start : start + step] for start in range(0, len(rows), step))
 
     def _compared(
-        self, feature: Floats, count: int, candidates: Candidates | None, among: int
+        self, sought: Floats, count: int, candidates: Candidates | None, among: int
     ) -> Iterator[tuple[Rows, Floats, Floats]]:
         """Yield the first `count` valid rows, `among` so many candidates, then of each chunk beyond these.
 
         With them come their exact cosines and their features. Without candidates, all rows are compared.
         """
         if candidates is None and (cached := self._cache()) is not None:
-            yield self._first(feature, count, np.arange(len(cached)), cached)
+            yield self._first(sought, count, np.arange(len(cached)), cached)
             return
         first = 0
         if candidates is not None:
             first = candidates.rows
-            near = np.sort(candidates.search(feature[np.newaxis], among)[0])  # which are read in the file's order
-            yield self._first(feature, count, near, self.features(near))
+            near = np.sort(self.space.near(candidates, sought, among))  # which are read in the file's order
+            yield self._first(sought, count, near, self.features(near))
         for start, chunk in self._chunks(first):
-            yield self._first(feature, count, np.arange(start, start + len(chunk)), chunk)
+            yield self._first(sought, count, np.arange(start, start + len(chunk)), chunk)
 
-    def _first(self, feature: Floats, count: int, rows: Rows, features: Floats) -> tuple[Rows, Floats, Floats]:
+    def _first(self, sought: Floats, count: int, rows: Rows, features: Floats) -> tuple[Rows, Floats, Floats]:
         """Choose the first `count` of `rows` that are valid; of equal ones, those that come first."""
-        cosines = features @ feature
+        cosines = features @ sought
         valid = self.index.comparable[rows]
         if len(rows) <= count and valid.all():
             return rows, cosines, features
@@ -209,32 +210,28 @@ class Scanner:
         best = best[valid[best]]
         return rows[best], cosines[best], features[best]
 
-    def scaled(self, features: Floats) -> Floats:
-        """`features`, the last axis being the dimension, by the scale."""
-        return features if self._scale is None else l2_normalize(features * self._scale)
-
     def _chunks(self, first: int = 0) -> Iterator[tuple[int, Floats]]:
-        return ((start, self.scaled(chunk)) for start, chunk in self.index.chunks(first))
+        return ((start, self.space.vectors(chunk)) for start, chunk in self.index.chunks(first))
 
     def features(self, rows: Rows) -> Floats:
-        """Read the features of `rows`, shape (n, dimension); from memory, where many queries have asked for them."""
+        """Make the vectors of `rows`, shape (n, width); from memory, where many queries have asked for them."""
         if self._cached is not None:
             return self._cached[rows]
-        if 4 * self.index.rows * self.index.dimension > CACHE_BYTES:
-            return self.scaled(self.index.features(rows))
+        if 4 * self.index.rows * self._width > CACHE_BYTES:
+            return self.space.vectors(self.index.features(rows))
         with self._remembering:
             if self._kept is None:
-                self._kept = np.empty((self.index.rows, self.index.dimension), dtype=np.float32)
+                self._kept = np.empty((self.index.rows, self._width), dtype=np.float32)
         new = rows[~self._is_kept[rows]]
         if len(new):
-            self._kept[new] = self.scaled(self.index.features(new))
+            self._kept[new] = self.space.vectors(self.index.features(new))
             self._is_kept[new] = True  # only now: other threads may be asking
         return self._kept[rows]
 
     def _cache(self) -> Floats | None:
         """All features of a small index, kept from the first call on; None if it is none."""
         index = self.index
-        if not 0 < index.rows <= SMALL or 4 * index.rows * index.meta.dimension > CACHE_BYTES:
+        if not 0 < index.rows <= SMALL or 4 * index.rows * self._width > CACHE_BYTES:
             return None
         with self._remembering:
             if self._cached is None:
@@ -263,5 +260,5 @@ class Scanner:
                     sample = self.features(valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)])
                 else:
                     sample = self.features(valid)
-                self._centre = Centre.of(sample, len(valid))
+                self._centre = self.space.centre(sample, len(valid))
             return self._centre

@@ -16,6 +16,7 @@ from cbir.index.dates import taken_of
 from cbir.index.store import Index
 from cbir.search.filters import Among, Filters, RowFilter
 from cbir.search.ranker import Ranker
+from cbir.search.space import ScaledSpace
 from cbir.utils.vectors import Rows
 from cbir.words.of_index import classes_of
 
@@ -40,7 +41,7 @@ class SearchedIndex:
                 # only then: the names of a thousand classes are no part of a usual search's start
                 from cbir.backbones.head import class_weights
 
-                self._rankers[class_name] = Ranker(self.index, class_weights(self.backbone, class_name))
+                self._rankers[class_name] = Ranker(self.index, ScaledSpace(class_weights(self.backbone, class_name)))
             return self._rankers[class_name]
 
     def among(self, wanted: RowFilter | None) -> Among | None:

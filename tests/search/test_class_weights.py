@@ -28,6 +28,7 @@ from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.search.ranker import Ranker
 from cbir.search.searcher import Searcher
+from cbir.search.space import ScaledSpace
 from cbir.utils.vectors import l2_normalize
 
 
@@ -166,11 +167,11 @@ def test_rows_are_ranked_by_cosines_of_weighted_features(tmp_path: Path, count: 
     stored = index.features(range(count))[:, :3] * [2, 1, 0.5]
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
     cosines = stored @ stored[7]
-    rows, scores, _ = Ranker(index, scale).ranked(index.features([7])[0], 25, reranked=False)
+    rows, scores, *_ = Ranker(index, ScaledSpace(scale)).ranked(index.features([7])[0], 25, reranked=False)
     assert rows[0] == 7
     assert scores == pytest.approx(np.sort(cosines)[::-1][:25], abs=1e-5)
     assert cosines[rows] == pytest.approx(scores, abs=1e-5)
-    reranked = Ranker(index, scale).ranked(index.features([7])[0], 25, reranked=True).rows
+    reranked = Ranker(index, ScaledSpace(scale)).ranked(index.features([7])[0], 25, reranked=True).rows
     assert len(set(reranked.tolist())) == len(reranked) >= 25
     assert cosines[reranked].min() > np.sort(cosines)[-400 if count == 300 else -1000 :][0] - 1e-5
 

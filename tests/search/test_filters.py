@@ -19,6 +19,7 @@ from cbir.search import scanner
 from cbir.search.filters import Among, RowFilter
 from cbir.search.queries import VectorQuery
 from cbir.search.searcher import Searcher
+from cbir.search.space import Space
 from tests.helpers.feature_index import make_index
 from tests.images.test_notes import photo
 
@@ -127,7 +128,7 @@ def test_where_candidates_find_too_few_all_that_are_left_are_compared(
     order = np.argsort(-(index.features(range(ROWS)) @ query), kind="stable")
     far = np.sort(order[ROWS // 2 :])  # none of them is among the candidates near the query
     nearest = [row for row in order if row in set(far.tolist())][:30]
-    rows, cosines = scanner.Scanner(index).nearest(query, 30, Among.of(np.isin(np.arange(ROWS), far)))
+    rows, cosines = scanner.Scanner(index, Space()).nearest(query, 30, Among.of(np.isin(np.arange(ROWS), far)))
     assert rows.tolist() == nearest
     assert (np.diff(cosines) <= 0).all()
 
@@ -136,7 +137,7 @@ def test_the_features_of_few_rows_are_kept_within_bounds(
     index: Index, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scanner, "CACHE_BYTES", 4 * 32 * 100)
-    finder = scanner.Scanner(index)
+    finder = scanner.Scanner(index, Space())
     read = []
     monkeypatch.setattr(finder, "features", lambda rows: read.append(len(rows)) or index.features(rows))
     finder.centre()

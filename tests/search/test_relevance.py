@@ -15,6 +15,7 @@ from cbir.search.ranker import Ranker
 from cbir.search.relevance import query_rarity, rarity, relevance_of
 from cbir.search.results import Match
 from cbir.search.searcher import Searcher
+from cbir.search.space import ScaledSpace
 from tests.helpers.feature_index import make_index
 
 #: Random pairs have cosines from 0 to .5, evenly; the nearest of a picture about .4, rarer than one in five.
@@ -92,7 +93,7 @@ def test_it_is_missing_where_nobody_has_measured_it(index: Index) -> None:
     one, other, third = (query(index, row) for row in (1, 2, 300))
     assert all(match.relevance for match in found(index, CombinedQuery((one, other))))
     assert {match.relevance for match in found(index, CombinedQuery((one,), (third,)))} == {None}
-    ranker = Ranker(index, np.ones(64, dtype=np.float32))
+    ranker = Ranker(index, ScaledSpace(np.ones(64, dtype=np.float32)))
     assert ranker.relevance(ranker.ranked(one.feature, 5, reranked=True)) is None
     (index.directory / META).write_text(index.meta.but(cosines=None).dump())
     assert {match.relevance for match in found(Index.open(index.directory), one)} == {None}

@@ -24,6 +24,7 @@ from cbir.search.rerank import (
     rerank,
 )
 from cbir.search.searcher import Searcher
+from cbir.search.space import Space
 from tests.helpers.feature_index import make_index
 
 MakeIndex = Callable[[np.ndarray], Index]
@@ -64,7 +65,7 @@ def reranked(query: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     by_cosine = np.lexsort((np.arange(len(rows)), -cosines))
     ordered = rows[by_cosine]
     centre = Centre.of(rows, len(rows))
-    order, _ = rerank(query, ordered, cosines[by_cosine], centre.lengths(ordered), centre)
+    order, _ = rerank(Space().shortlist(query, ordered, cosines[by_cosine], centre))
     return by_cosine, by_cosine[order]
 
 
