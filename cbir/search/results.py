@@ -77,7 +77,8 @@ class SearchResult:
 
     `index` is the directory of the index that was searched, `model` the name of its network, `class_weights` that of
     the class by whose weights matches are ordered. `boxes` are where the regions of the query's images are, in the
-    order of its `images`, None of whole ones. `notices` are sentences about what this search could not find.
+    order of its `images`, None of whole ones. `learnt` is the notion by which matches are alike, None where it claims
+    nothing of the query, or none was asked for. `notices` are sentences about what this search could not find.
     """
 
     query: AnyQuery
@@ -87,6 +88,7 @@ class SearchResult:
     error: ImageReadError | RegionError | None = None
     boxes: tuple[Box | None, ...] = ()
     class_weights: str | None = None
+    learnt: str | None = None
     notices: tuple[str, ...] = ()
 
     @property
@@ -105,6 +107,8 @@ class SearchResult:
         record = self.query.to_dict()
         if self.class_weights is not None:
             record["class_weights"] = self.class_weights
+        if self.learnt is not None:
+            record["learnt"] = self.learnt
         record |= self._region()
         record |= {
             "index": str(self.index),

@@ -13,12 +13,19 @@ from cbir.errors import CbirError, IndexDamagedError
 from cbir.index.columns.classes import RowClasses
 from cbir.index.columns.parts import SIGNS
 from cbir.index.dates import taken_of
+from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
+from cbir.notions.store import load_notion
 from cbir.search.filters import Among, Filters, RowFilter
+from cbir.search.learnt import LearntSpace
 from cbir.search.ranker import Ranker
-from cbir.search.space import ScaledSpace
+from cbir.search.space import ScaledSpace, Space
+from cbir.utils.printable import printable
 from cbir.utils.vectors import Rows
 from cbir.words.of_index import classes_of
+
+# Rankers that are kept: that of features, and some by notions and classes. Each may keep 128 MB of vectors.
+_RANKERS = 4
 
 
 class SearchedIndex:
@@ -29,20 +36,43 @@ class SearchedIndex:
         self.engine = engine
         self.backbone = engine.backbone
         self._remembering = threading.RLock()  # nobody holds it while a network works
-        self._rankers: dict[str | None, Ranker] = {None: Ranker(index)}
+        self._rankers: dict[tuple[str | None, str | None], Ranker] = {}  # the one asked for longest ago first
         self._classes: RowClasses | None = None
         self._filters = Filters(index, self.classes)
 
-    def ranker(self, class_name: str | None = None) -> Ranker:
-        """Return what ranks rows, by the weights of a class of ImageNet if one is named. ModelError."""
-        with self._remembering:
-            if class_name not in self._rankers:
-                assert class_name is not None
-                # only then: the names of a thousand classes are no part of a usual search's start
-                from cbir.backbones.head import class_weights
+    def ranker(self, class_name: str | None = None, learnt: str | None = None) -> Ranker:
+        """Return what ranks rows, by the weights of a class of ImageNet or by a notion if one is named.
 
-                self._rankers[class_name] = Ranker(self.index, ScaledSpace(class_weights(self.backbone, class_name)))
-            return self._rankers[class_name]
+        ModelError where there is no such class; CbirError where there is no such notion, or another network learnt it.
+        """
+        with self._remembering:
+            found = self._rankers.pop((class_name, learnt), None)
+            if found is None:
+                found = Ranker(self.index, self._space(class_name, learnt))
+            self._rankers[class_name, learnt] = found
+            if len(self._rankers) > _RANKERS:
+                del self._rankers[next(iter(self._rankers))]
+            return found
+
+    def learnt(self, name: str) -> LearntSpace:
+        """Return the space of a notion. CbirError where there is none, or another network learnt it."""
+        space = self.ranker(learnt=name).space
+        assert isinstance(space, LearntSpace)
+        return space
+
+    def quantiles(self, learnt: str | None) -> CosineQuantiles | None:
+        """Return the distribution of rows' cosines, or of their likeness by a notion; None where it is not known."""
+        return self.index.meta.cosines if learnt is None else self.ranker(learnt=learnt).quantiles
+
+    def _space(self, class_name: str | None, learnt: str | None) -> Space:
+        if learnt is not None:
+            return LearntSpace(load_notion(self.index, learnt))
+        if class_name is None:
+            return Space()
+        # only then: the names of a thousand classes are no part of a usual search's start
+        from cbir.backbones.head import class_weights
+
+        return ScaledSpace(class_weights(self.backbone, class_name))
 
     def among(self, wanted: RowFilter | None) -> Among | None:
         """Return the rows that a filter leaves; None without one. CbirError where the index cannot tell, WordError."""
@@ -57,14 +87,21 @@ class SearchedIndex:
         order = np.lexsort((np.arange(len(moments)), -moments))
         return np.asarray(order[self.index.valid[order]])
 
-    def check_percentiles(self) -> None:
+    def check_percentiles(self, learnt: str | None) -> None:
         """Raise CbirError, which says what to do, where the index does not know how alike its pictures are."""
-        if self.index.meta.cosines is None:
+        if self.quantiles(learnt) is not None:
+            return
+        if learnt is not None:
             raise CbirError(
-                f"The index {self.index.directory} does not know how alike its pictures are: an older cbir made it, "
-                f"or it has fewer than two. `cbir index --index {self.index.directory.name}` adds that; "
-                "until then only a cosine can be the least score."
+                f"The notion {printable(learnt)} does not know how alike pictures are by it, as it was learnt when the "
+                f"index {self.index.directory.name} had fewer than two: learn it anew with `cbir learn`; until then "
+                "only a cosine can be the least score."
             )
+        raise CbirError(
+            f"The index {self.index.directory} does not know how alike its pictures are: an older cbir made it, "
+            f"or it has fewer than two. `cbir index --index {self.index.directory.name}` adds that; "
+            "until then only a cosine can be the least score."
+        )
 
     def classes(self) -> RowClasses:
         """Return the classes of all rows. CbirError, which says what to do, where there are none."""

@@ -23,6 +23,7 @@ from cbir.search.results import SearchResult
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategies import Strategies
 from cbir.search.strategy import SearchLimits, SearchRequest
+from cbir.utils.printable import printable
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Searcher:
         min_percentile: float | None = None,
         min_probability: float | None = None,
         class_name: str | None = None,
+        learnt: str | None = None,
     ) -> Iterator[SearchResult]:
         """Return one result a query, in order, each with the first `count` matches after `offset` ones.
 
@@ -74,13 +76,18 @@ class Searcher:
         neighbourhood of the query (see `search.rerank`) and not by cosine alone; `min_score` is the least cosine that
         counts, `min_percentile` the least `Match.percentile`, `min_probability` the least `Match.probability`. With
         `class_name`, a class of ImageNet, features are ranked by what speaks for or against that class (see
-        `cbir.backbones.head`); scores stay as they are. Only pictures that the filter `among` leaves are found, and
-        re-ranked among each other. Those that a query judges `less` are never found.
+        `cbir.backbones.head`); scores stay as they are. With `learnt`, a notion of the index, pictures are as alike as
+        it was taught: order, scores, percentiles and relevance are its own. A query that the notion does not claim is
+        searched without it, and `SearchResult.learnt` is None.
+
+        Only pictures that the filter `among` leaves are found, and re-ranked among each other. Those that a query
+        judges `less` are never found.
 
         Of queries by words, only those by one word alone are re-ranked: docs/words.md says why.
 
-        Raises ModelError where there is no such class, or the network has none; CbirError where the index has no
-        percentiles to compare with, or cannot tell what is left by the filter; WordError by its tags.
+        Raises ModelError where there is no such class, or the network has none; CbirError where there is no such
+        notion, or another network learnt it, where the index has no percentiles to compare with, or cannot tell what is
+        left by the filter; WordError by its tags.
 
         What concerns one query is raised at its turn: CbirError where the index has no
         classes to look for words in, or no parts; ModelError where its network has no encoder of texts; ValueError
@@ -88,9 +95,11 @@ class Searcher:
         """
         limits = SearchLimits(min_score, min_percentile, min_probability)
         if min_percentile is not None:
-            self._searched.check_percentiles()
-        self._searched.ranker(class_name)
-        request = SearchRequest(count, reranked, include_self, limits, class_name, self._searched.among(among), offset)
+            self._searched.check_percentiles(learnt)
+        self._searched.ranker(class_name, learnt)
+        request = SearchRequest(
+            count, reranked, include_self, limits, class_name, self._searched.among(among), offset, learnt
+        )
         return self._search(queries, request)
 
     def left(self, among: RowFilter) -> int:
@@ -98,13 +107,21 @@ class Searcher:
         found = self._searched.among(among)
         return len(self.index) if found is None else len(found.rows)
 
-    def ranked(self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = ()) -> tuple[Rows, Floats]:
+    def ranked(
+        self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = (), learnt: str | None = None
+    ) -> tuple[Rows, Floats]:
         """Return the first `count` valid rows (fewer if there are no more), best first, and their cosines.
 
         `feature`, shape (dimension,), has length 1; the rows `own` are left out. Up to `rerank.SHORTLIST` rows
-        are re-ranked, the same ones whatever `count` is; the others follow by cosine.
+        are re-ranked, the same ones whatever `count` is; the others follow by cosine. `learnt` is a notion, by which
+        rows are as alike as it was taught, if it claims the feature.
         """
-        ranking = self._searched.ranker().ranked(feature, count + len(own), reranked=reranked)
+        ranker, query = self._searched.ranker(), feature
+        if learnt is not None:
+            (vector,), (is_claimed,) = self._searched.learnt(learnt).queries(feature[np.newaxis])
+            if is_claimed:
+                ranker, query = self._searched.ranker(learnt=learnt), vector
+        ranking = ranker.ranked(query, count + len(own), reranked=reranked)
         rows, cosines = ranking.rows, ranking.cosines
         if len(own):
             keep = ~np.isin(rows, own)
@@ -140,6 +157,11 @@ class Searcher:
         strategy = self._strategies.of(query)
         error = next((picture.error for picture in pictures if picture.error is not None), None)
         own = [] if error else self._left_out(query, pictures, request)
+        notices, wanted = strategy.notices(), request
+        if error is None and request.learnt is not None:
+            request = strategy.gated(query, pictures, request)
+            if request.learnt is None and query.images:
+                notices += (_unclaimed(query, str(wanted.learnt)),)
         return SearchResult(
             query,
             self.index.directory,
@@ -147,7 +169,8 @@ class Searcher:
             [] if error else strategy.find(query, pictures, own, request),
             error,
             tuple(picture.box for picture in pictures),
-            notices=strategy.notices(),
+            notices=notices,
+            learnt=request.learnt,
         )
 
     def _left_out(self, query: AnyQuery, pictures: list[QueryPicture], request: SearchRequest) -> list[int]:
@@ -161,6 +184,10 @@ class Searcher:
                 files = ((row, self.index.root / self.index.record(row).path) for row in known.rows)
                 found += [row for row, path in files if os.path.realpath(path) == real][:1]
         return found
+
+
+def _unclaimed(query: AnyQuery, notion: str) -> str:
+    return f"The notion {printable(notion)} claims nothing of {printable(query.name)}, which is searched without it."
 
 
 def _class_called(name: str | None) -> str | None:

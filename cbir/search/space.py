@@ -5,7 +5,9 @@ A `Space` makes vectors of features, a `Shortlist` has those of some rows beside
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +95,9 @@ class Shortlist:
     lengths: Floats
     centre: Centre
 
+    #: The fields that have a value a row.
+    per_row: ClassVar[Sequence[str]] = ("vectors", "scores", "lengths")
+
     @property
     def cosines(self) -> Floats:
         """Cosines of features, which tell copies of the query."""
@@ -128,15 +133,15 @@ class Shortlist:
 
     def joined(self, others: Shortlist) -> Shortlist:
         """Return these rows and others beside the same query."""
-        vectors, scores = (
-            np.concatenate(one) for one in ((self.vectors, others.vectors), (self.scores, others.scores))
-        )
-        return replace(self, vectors=vectors, scores=scores, lengths=np.concatenate([self.lengths, others.lengths]))
+        both: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in self.per_row
+        }
+        return replace(self, **both)
 
     def take(self, positions: npt.NDArray[np.int64]) -> Shortlist:
         """Return the rows at some positions."""
-        vectors, scores, lengths = self.vectors[positions], self.scores[positions], self.lengths[positions]
-        return replace(self, vectors=vectors, scores=scores, lengths=lengths)
+        some: dict[str, Any] = {name: getattr(self, name)[positions] for name in self.per_row}
+        return replace(self, **some)
 
     @staticmethod
     def _rooted(query: Floats, features: Floats) -> Floats:

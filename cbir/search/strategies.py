@@ -16,11 +16,22 @@ from cbir.search.resolve import QueryPicture
 from cbir.search.results import Match
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategy import SearchRequest, Strategy
-from cbir.utils.vectors import l2_normalize
+from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 
 class ByVector(Strategy[AnyQuery]):
     """Search by the features of whole pictures, or of a region that is compared with whole pictures."""
+
+    knows_notions = True
+
+    def gated(self, query: AnyQuery, images: Sequence[QueryPicture], request: SearchRequest) -> SearchRequest:
+        """Return the same request, without its notion where that claims none of what matches are to be like."""
+        if request.learnt is None:
+            return request
+        _, claimed = self.searched.learnt(request.learnt).queries(np.stack(self._features(images)))
+        like = set(query.like)
+        is_claimed = any(its and one in like for one, its in zip(query.images, claimed.tolist(), strict=True))
+        return request if is_claimed else replace(request, learnt=None)
 
     def find(
         self,
@@ -31,14 +42,17 @@ class ByVector(Strategy[AnyQuery]):
     ) -> list[Match]:
         """Return the matches nearest to one feature, that of the image or of all together."""
         assert not isinstance(query, (WordQuery, TextQuery))  # which have other strategies
-        feature = query.combine(self._features(images))
+        features = self._features(images)
+        if request.learnt is not None:
+            features = list(self.searched.learnt(request.learnt).queries(np.stack(features))[0])
+        feature = query.combine(features)
         assert feature is not None  # as there are images
         return self._found(feature, query, own, request)
 
     def _found(
         self, feature: Combination, query: AnyQuery, own: list[int], request: SearchRequest, *, alike: bool = True
     ) -> list[Match]:
-        ranker = self.searched.ranker(request.class_name)
+        ranker = self.searched.ranker(request.class_name, request.learnt)
         ranking = ranker.ranked(
             feature.direction, request.last + len(own), reranked=request.reranked, among=request.among
         )
@@ -47,10 +61,17 @@ class ByVector(Strategy[AnyQuery]):
         if feature.likeness is not None and (
             feature.likeness is not feature.direction or request.class_name is not None
         ):
-            scores = self.searched.index.features(rows) @ feature.likeness
+            scores = self._likeness(rows, feature.likeness, request)
         chosen = np.flatnonzero(~np.isin(rows, own) & self._keep(scores, request))[: request.last]
         its = None if relevance is None else relevance[chosen].tolist()
         return self._matches(rows[chosen], scores[chosen], request, alike=alike, relevance=its)
+
+    def _likeness(self, rows: Rows, wanted: Floats, request: SearchRequest) -> Floats:
+        """Return the mean cosines of rows with the pictures that they are to be like."""
+        if request.learnt is None:
+            return self.searched.index.features(rows) @ wanted
+        space = self.searched.learnt(request.learnt)
+        return space.vectors(self.searched.index.features(rows)) @ space.sought(wanted)
 
 
 class ByParts(Strategy[ImageQuery]):
@@ -68,7 +89,7 @@ class ByParts(Strategy[ImageQuery]):
     @staticmethod
     def suits(request: SearchRequest) -> bool:
         """Tell whether a request asks for nothing that parts do not have."""
-        return request.class_name is None and request.limits.min_percentile is None
+        return (request.class_name, request.learnt, request.limits.min_percentile) == (None, None, None)
 
     def notices(self) -> tuple[str, ...]:
         """Return a sentence where the parts of some pictures are not there yet."""
@@ -90,6 +111,8 @@ class ByParts(Strategy[ImageQuery]):
 
 class ByText(ByVector):
     """Search by the feature that the network's encoder of texts makes, moved by judgements if there are some."""
+
+    knows_notions = False
 
     def check(self, query: AnyQuery, request: SearchRequest) -> None:
         """Raise ModelError where the network has no encoder of texts; ValueError where a percentile is asked for."""
@@ -118,7 +141,9 @@ class ByText(ByVector):
 
 
 class Newest(Strategy[FeedbackQuery]):
-    """All pictures where nothing was asked, those that were taken last first."""
+    """All pictures where nothing was asked, those that were taken last first, whatever the notion."""
+
+    knows_notions = True
 
     def find(
         self, query: FeedbackQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest

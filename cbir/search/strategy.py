@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from cbir.errors import CbirError
 from cbir.index.quantiles import CosineQuantiles
 from cbir.search.filters import Among
 from cbir.search.queries import AnyQuery, VectorQuery
@@ -53,6 +54,7 @@ class SearchRequest:
     class_name: str | None = None
     among: Among | None = None
     offset: int = 0
+    learnt: str | None = None
 
     @property
     def last(self) -> int:
@@ -63,15 +65,28 @@ class SearchRequest:
 class Strategy(ABC, Generic[Of]):
     """Finds the matches of one type of query."""
 
+    #: Whether a notion may order them.
+    knows_notions: ClassVar[bool] = False
+
     def __init__(self, searched: SearchedIndex) -> None:
         self.searched = searched
 
     def check(self, query: Of, request: SearchRequest) -> None:
         """Raise what this index, or this request, cannot answer: CbirError for users, ValueError for programmers."""
+        if request.learnt is not None and not self.knows_notions:
+            raise CbirError(
+                "A notion (--learnt) orders what whole pictures find: leave it out, or words, texts and parts."
+            )
+        if request.learnt is not None and request.class_name is not None:
+            raise CbirError("Pictures are ordered by a notion (--learnt) or by --class-weights, and not by both.")
         wanted = (self.searched.index.dimension,)
         for one in query.images:
             if isinstance(one, VectorQuery) and one.vector.shape != wanted:
                 raise ValueError(f"a vector to search by has shape {wanted} here, and not {one.vector.shape}")
+
+    def gated(self, query: Of, images: Sequence[QueryPicture], request: SearchRequest) -> SearchRequest:
+        """Return the same request, without its notion where that claims nothing of the query."""
+        return replace(request, learnt=None)
 
     def notices(self) -> tuple[str, ...]:
         """Return sentences about what no search of this kind finds in the index."""
@@ -86,7 +101,7 @@ class Strategy(ABC, Generic[Of]):
         return [index.features(one.rows[:1])[0] if one.feature is None else one.feature for one in images]
 
     def _keep(self, scores: Floats, request: SearchRequest) -> npt.NDArray[np.bool_]:
-        return request.limits.keep(scores, self.searched.index.meta.cosines)
+        return request.limits.keep(scores, self.searched.quantiles(request.learnt))
 
     def _matches(
         self, rows: Rows, scores: Floats, request: SearchRequest, *, alike: bool = True, **more: Sequence[Any] | None
@@ -97,7 +112,7 @@ class Strategy(ABC, Generic[Of]):
         """
         index, asked = self.searched.index, slice(request.offset, request.last)
         wanted, its_scores = rows[asked].tolist(), scores[asked]
-        quantiles = index.meta.cosines if alike else None
+        quantiles = self.searched.quantiles(request.learnt) if alike else None
         columns: dict[str, Sequence[Any]] = {
             "path": [index.root / file.path for file in index.files_of(wanted)],
             # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way

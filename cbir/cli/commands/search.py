@@ -83,6 +83,7 @@ logger = logging.getLogger("cbir")
     metavar="NAME",
     help="Order by what makes pictures this class of ImageNet: a name, or a WordNet id.",
 )
+@click.option("--learnt", metavar="NAME", help="As alike as this notion has learnt: see `cbir learn`.")
 @files_from_option
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")
 @query_index_option
@@ -155,6 +156,7 @@ class SearchOptions(Given):
     unlike: tuple[Path, ...]
     strength: float | None
     class_name: str | None
+    learnt: str | None
     files_from: Path | None
     null: bool
     query_index: str | None
@@ -182,6 +184,7 @@ _OF_PICTURES = {
     "together": "--together",
     "unlike": "--unlike",
     "class_name": "--class-weights",
+    "learnt": "--learnt",
     "region": "--region",
     "segment": "--segment",
     "parts": "--parts",
@@ -217,6 +220,11 @@ RULES = (
         for parameter, option in _OF_PICTURES.items()
     ),
     *REGION_RULES,
+    Rule(
+        ("learnt",),
+        "--learnt is for queries by pictures, ordered by what was learnt: without words, --parts and --class-weights.",
+        beside=(*_WORDS, "parts=True", "class_name"),
+    ),
     Rule(
         ("parts=True",),
         "--parts is for queries by one picture each: without words, --together, --unlike, --class-weights and "
@@ -278,6 +286,7 @@ def _results(
             min_percentile=options.min_score.percentile,
             min_probability=options.min_probability,
             class_name=options.class_name,
+            learnt=options.learnt,
         )
 
 
