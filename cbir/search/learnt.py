@@ -73,8 +73,15 @@ class LearntSpace(Space):
         return mean + centred * np.float32(np.sqrt(max(along**2 + 1 - float(mean @ mean), 0)) - along)
 
     def near(self, candidates: Candidates, query: Floats, count: int) -> Rows:
-        """Return about `count` rows that may be alike to what is sought."""
-        return self.towards(candidates, query[:-1], count)
+        """Return about `count` rows that may be alike to what is sought.
+
+        Half of them are near by features alone: of a kind with many rows, those with the highest scores of all are not
+        the most alike, as vectors have length 1.
+        """
+        half = (count + 1) // 2
+        plain = candidates.search_direction(query[: self._dimension], half)
+        both = np.concatenate([plain, self.towards(candidates, query[:-1], half)])
+        return both[np.sort(np.unique(both, return_index=True)[1])]
 
     def towards(self, candidates: Candidates, direction: Floats, count: int) -> Rows:
         """Return about `count` rows far along a direction: scores are linear in a feature, but for those below 0."""

@@ -17,6 +17,7 @@ from cbir.cli.options.common import (
     engine_option,
     format_option,
     index_option,
+    learnt_option,
     verbosity_options,
     weights_option,
 )
@@ -83,7 +84,7 @@ logger = logging.getLogger("cbir")
     metavar="NAME",
     help="Order by what makes pictures this class of ImageNet: a name, or a WordNet id.",
 )
-@click.option("--learnt", metavar="NAME", help="As alike as this notion has learnt: see `cbir learn`.")
+@learnt_option
 @files_from_option
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")
 @query_index_option
@@ -112,6 +113,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search some.jpg --sheet found.jpg --html found.html
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
+      cbir search some.jpg --learnt subject
       cbir search --word bird --not-word flamingo --min-probability 0.5
       cbir search some.jpg --word snow
       cbir search --word crane --sense list
