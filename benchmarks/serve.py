@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from benchmarks import clients, collection, pictures, plain, processes, wall
-from benchmarks.harness import Settings, Worker, alone, cbir_command
+from benchmarks.harness import Settings, Worker, alone, cbir_command, take_turns
 from benchmarks.results import Result, measured, noted
 from cbir.utils.cache import cache_folder
 
@@ -145,6 +145,7 @@ def _one_client(settings: Settings, client: Worker, server: Server, rows: int) -
     each = client.call(clients.seconds_each, server.port, server.searches(rows, settings.pick(400, 100)))
     yield measured("serve-known", 1000 * median(each), _spread(each), seconds=each)
     yield measured("serve-known-most", 1000 * quantiles(each, n=20)[-1])
+    yield _filtered(client, server, rows)
     start = "/api/v1/indexes/served/search?word={}&offset={}"
     paths = [start.format(word.replace(" ", "+"), offset) for offset in range(5) for word in WORDS]
     each = client.call(clients.seconds_each, server.port, paths)
@@ -169,6 +170,27 @@ def _first_wall(directory: Path, rounds: int) -> Result:
     )
     details = f"{seen} pictures on the screen; again {1000 * median(again):.0f} ms"
     return measured("serve-wall", 1000 * median(first), details, first=first, again=again)
+
+
+def _filtered(client: Worker, server: Server, rows: int) -> Result:
+    """Return what filters by folders cost that leave few enough rows to be compared, about as many, and more."""
+    paths = server.searches(rows, 60)
+    extra: list[float] = []
+    firsts: list[float] = []
+    for folders in (40, 56, 80):
+        wanted = "".join(f"&folder=2026/{number:04}" for number in range(folders))
+        filtered = [path + wanted for path in paths]
+        firsts += client.call(clients.seconds_each, server.port, filtered[:1])
+        client.call(clients.load, server.port, filtered, 4, 1)  # each process reads what is left for itself
+        turns = take_turns(
+            lambda: median(client.call(clients.seconds_each, server.port, paths)),
+            lambda filtered=filtered: median(client.call(clients.seconds_each, server.port, filtered)),
+            3,
+        )
+        extra.append(1000 * (median(turns.second) - median(turns.first)))
+    each = ", ".join(f"{one:.1f}" for one in extra)
+    details = f"{each} ms with 10,000, 14,000 and 20,000 left; the first search {1000 * max(firsts):.0f} ms"
+    return measured("serve-filter", max(extra), details, extra=extra)
 
 
 def _many_clients(client: Worker, server: Server, rows: int) -> Iterator[Result]:

@@ -143,6 +143,7 @@ def _serve() -> dict[str, Target]:
         "serve-end": bound("ended after SIGTERM", 2.0, "s"),
         "serve-known": bound("a search by an indexed picture, re-ranked, median", 15.0, "ms"),
         "serve-known-most": bound("the same, 95 % within", 30.0, "ms"),
+        "serve-filter": bound("a filter that leaves 10,000 to 20,000 pictures: more than without", 10.0, "ms"),
         "serve-word": bound("a search by a word, median", 40.0, "ms"),
         "serve-upload": bound("a search by a photo of 12 megapixels, median", 150.0, "ms"),
         "serve-wall": bound("a click until the wall's small photos are painted, none made before", 300.0, "ms"),
