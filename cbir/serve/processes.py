@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 
 from cbir.serve.answer import Asked
-from cbir.serve.searching import DONE, LENGTH
+from cbir.serve.searching import DONE, LENGTH, OPEN
 from cbir.serve.states import ServedState
 from cbir.utils import stopping
 from cbir.utils.python_child import calling, python_child
@@ -48,7 +48,7 @@ class SearchProcesses:
 
     def start(self, first: Iterable[tuple[ServedState, Asked]]) -> None:
         """Start them, one after the other, each with some searches after which it is warm."""
-        warming = list(first)
+        warming = list(first)[:OPEN]
         for _ in range(self._most):
             self._add(warming)
 

@@ -32,8 +32,8 @@ LENGTH = struct.Struct("<I")
 #: The first byte of an answer.
 DONE, REFUSED = b"+", b"-"
 
-# Indexes that are kept open, those that were searched last.
-_OPEN = 4
+#: Indexes that are kept open, those that were searched last.
+OPEN = 4
 
 
 def main(engine: str, weights: str) -> None:
@@ -72,6 +72,6 @@ class _States:
         if state is None or state.id != wanted:
             state = ServedState(Collection(Index.open(directory), engine=self._engine, weights=self._weights))
         self._states[directory] = state
-        if len(self._states) > _OPEN:
+        if len(self._states) > OPEN:
             self._states.popitem(last=False)
         return state if state.id == wanted else None

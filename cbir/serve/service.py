@@ -36,6 +36,9 @@ _KEPT = 60.0
 #: Seconds between two looks at whether an index has a new state.
 _PAUSE = 0.7
 
+# Processes that search beside the server at most: each has some 60 MB, and up to 128 MB of a filter's features.
+_MOST_PROCESSES = 4
+
 
 class ServedIndex:
     """One index that is served: the state that answers, and for a minute the one before it."""
@@ -173,8 +176,8 @@ class Service:
                 number += 1
                 served.name = f"{plain}-{number}"
             found[served.name] = served
-        cores = usable_cores()
-        return cls(found, processes=SearchProcesses(cores if cores > 1 else 0, engine=engine, weights=weights))
+        beside = min(usable_cores(), _MOST_PROCESSES) if usable_cores() > 1 else 0
+        return cls(found, processes=SearchProcesses(beside, engine=engine, weights=weights))
 
     def index(self, name: str) -> ServedIndex:
         """Return an index by its name. ProblemError where none of that name is served."""
