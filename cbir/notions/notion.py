@@ -53,8 +53,7 @@ class Notion:
     kappa of classes told by the others' labels, or how well held-out pairs are told apart (the area under the curve);
     `verdict` follows from it. `model` is the `fingerprint` of the network whose features it was learnt on. `cosines`
     tells how alike the index's rows are by `vectors`, `certainty` how probable their classes are. A picture whose
-    scores are shorter than the `gate` is of none of the classes; that is lower than GATE where a tenth of the labelled
-    ones would be left out.
+    scores are shorter than the `gate` is of none of the classes; that is lower than GATE where they cover the index.
     """
 
     name: str

@@ -26,8 +26,10 @@ _LEAST_TYPICAL = 0.1
 _AT_A_TIME = 4_000_000
 
 
-#: The share of labelled rows that a gate leaves out at most.
-_OUTSIDE = 0.1
+# The share of labelled rows that the lowest gate leaves out; and the coverage up to which the gate is the highest, and
+# from which it is the lowest: docs/method/learn.md has that of collections of which half or all classes had labels.
+_OUTSIDE = 0.02
+_UNCOVERED, _COVERED = 0.5, 0.8
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,31 @@ class Fit:
     scale: float
     has_class: npt.NDArray[np.bool_]
 
+    @property
+    def coverage(self) -> float:
+        """About the share of the rows without labels that are of the classes; it may be estimated above 1.
+
+        Their scores are compared with the lower quartile of those of labelled rows; both by regressions without them.
+        """
+        own, others = self._lengths(self.left_out[self.has_class]), self._lengths(self.left_out_unlabelled)
+        if not len(own) or not len(others):
+            return 1.0
+        return float((others >= np.quantile(own, 0.25)).mean()) / 0.75
+
     def gate(self, most: float) -> float:
-        """Return the length that the scores of nine in ten rows of some class reach, at most `most`."""
-        own = self.scale * np.linalg.norm(np.maximum(self.left_out[self.has_class], 0), axis=1)
-        return min(float(np.quantile(own, _OUTSIDE)), most) if len(own) else most
+        """Return the least length of the scores of a row that the classes claim, at most `most`.
+
+        It is lower where the classes cover the collection: then hardly any row is of none.
+        """
+        own = self._lengths(self.left_out[self.has_class])
+        if not len(own):
+            return most
+        lowest = min(float(np.quantile(own, _OUTSIDE)), most)
+        return float(np.interp(self.coverage, (_UNCOVERED, _COVERED), (most, lowest)))
+
+    def _lengths(self, scores: Floats) -> Floats:
+        """Return the lengths of rows' positive scores, to scale, shape (n,)."""
+        return np.asarray(self.scale * np.linalg.norm(np.maximum(scores, 0), axis=1), dtype=np.float32)
 
 
 def fit(labelled: Floats, targets: Floats, unlabelled: Floats, shares: Floats | None = None) -> Fit:

@@ -119,3 +119,22 @@ def test_the_area_under_the_curve_counts_ties_half() -> None:
 
 def test_verdicts_follow_from_kappa() -> None:
     assert [verdict(kappa) for kappa in (0.29, 0.3, 0.59, 0.6)] == [None, "weak", "weak", "applied"]
+
+
+@pytest.mark.parametrize(("known", "is_covered"), [(12, True), (6, False)], ids=["all classes", "half of them"])
+def test_the_gate_is_low_where_the_classes_cover_the_collection(known: int, is_covered: bool) -> None:
+    random = np.random.default_rng(2)
+    centres = random.normal(0, 1, (12, 60))
+    classes = np.arange(480) % 12
+    rows = l2_normalize((centres[classes] + random.normal(0, 0.8, (480, 60))).astype(np.float32))
+    is_labelled = (np.arange(480) < 240) & (classes < known)
+    targets = np.eye(known, dtype=np.float32)[classes[is_labelled]]
+    found = fit(rows[is_labelled], targets, rows[240:])
+    assert found.coverage == pytest.approx(known / 12, abs=0.15)
+    own = found.scale * np.linalg.norm(np.maximum(found.left_out, 0), axis=1)
+    lowest = np.quantile(own, 0.02)
+    if is_covered:
+        assert found.gate(2) == pytest.approx(lowest)
+    else:
+        assert found.gate(2) > (lowest + 2) / 2
+    assert found.gate(0.01) == pytest.approx(0.01)
