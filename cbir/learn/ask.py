@@ -1,10 +1,10 @@
 """Choosing the pictures whose labels would teach a notion most: uncertain ones, and many others are like them.
 
 A ridge regression on some rows says how sure its scores of all others are: the variance of a Gaussian process with the
-same products (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, 2.25). The row is chosen whose
+same products (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, 2.25). That row is chosen whose
 label would lower the variance of all rows most (Cohn, Ghahramani and Jordan, "Active Learning with Statistical Models",
-Journal of Artificial Intelligence Research 1996), where rows count as much as their class is in doubt; then the next as
-if that had its label, so that no two tell the same.
+Journal of Artificial Intelligence Research 1996), times how much its own class is in doubt; then the next as if that
+had its label, so that no two tell the same.
 """
 
 from __future__ import annotations
@@ -78,28 +78,25 @@ def ask(index: Index, count: int, notion: Notion | None = None, labelled: Iterab
         l2_normalize(features - mean),
         l2_normalize(counted_features - mean),
         l2_normalize(labelled_features - mean),
-        (in_doubt[candidates], in_doubt[counted]),
+        in_doubt[candidates],
         count,
     )
     likely = _likely(notion, features[chosen])
     return [Asked(int(row), its) for row, its in zip(rows[candidates][chosen], likely, strict=True)]
 
 
-def most_telling(
-    candidates: Floats, counted: Floats, labelled: Floats, in_doubt: tuple[Floats, Floats], count: int
-) -> Rows:
-    """Choose the candidates whose labels would lower the variance of the `counted` rows most: their numbers.
+def most_telling(candidates: Floats, counted: Floats, labelled: Floats, in_doubt: Floats, count: int) -> Rows:
+    """Choose candidates in doubt whose labels would lower the variance of the `counted` rows most: their numbers.
 
-    All rows have length 1: shapes (n, dimension), (m, dimension) and (labelled, dimension). `in_doubt`, shapes (n,) and
-    (m,), are how much the classes of candidates and of counted rows are in doubt.
+    All rows have length 1: shapes (n, dimension), (m, dimension) and (labelled, dimension). `in_doubt`, shape (n,), is
+    how much the class of each candidate is.
     """
-    own, others = in_doubt
     covariances = _covariances(np.concatenate([counted, candidates]), candidates, labelled)
     of_counted, of_candidates = covariances[: len(counted)], covariances[len(counted) :]
     chosen: list[int] = []
     for _ in range(min(count, len(candidates))):
         variances = np.diag(of_candidates) + np.float32(RIDGE)
-        gains = own * (others @ np.square(of_counted)) / variances
+        gains = in_doubt * np.einsum("ij,ij->j", of_counted, of_counted) / variances
         gains[chosen] = -1
         best = int(gains.argmax())
         chosen.append(best)
