@@ -219,8 +219,11 @@ class Collection:
         Raises IndexNotFoundError where the index is gone, IndexConflictError where another network made it anew.
         """
         with self._going_on:
-            if load_meta(self.index.directory) == self.index.meta:
+            newer = load_meta(self.index.directory)
+            if newer == self.index.meta:
                 return False
+            if self.index.take_notions(newer):
+                return True
             index = Index.open(self.index.directory)
             self._state = State(index, self._searcher_of(index))
         return True

@@ -88,6 +88,16 @@ class Index:
                 return index
             meta = newer
 
+    def take_notions(self, newer: Meta) -> bool:
+        """Go on to the notions of a newer state, if it differs in nothing else; tell whether that is so.
+
+        Pictures, rows and their ids stay what they are, so whoever searches need not open the index again.
+        """
+        same = self.meta.but(notions=newer.notions, updated=newer.updated, next_number=newer.next_number) == newer
+        if same:
+            self.meta = newer
+        return same
+
     @property
     def model(self) -> dict[str, Any]:
         """The network that made the features, as a backbone's `to_json` gives it."""

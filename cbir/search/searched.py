@@ -36,7 +36,7 @@ class SearchedIndex:
         self.engine = engine
         self.backbone = engine.backbone
         self._remembering = threading.RLock()  # nobody holds it while a network works
-        self._rankers: dict[tuple[str | None, str | None], Ranker] = {}  # the one asked for longest ago first
+        self._rankers: dict[tuple[str | None, object], Ranker] = {}  # the one asked for longest ago first
         self._classes: RowClasses | None = None
         self._filters = Filters(index, self.classes)
 
@@ -45,11 +45,13 @@ class SearchedIndex:
 
         ModelError where there is no such class; CbirError where there is no such notion, or another network learnt it.
         """
+        # by its file, as one may be learnt anew while the index is open
+        notion = next((entry for entry in self.index.meta.notions if entry.name == learnt), learnt)
         with self._remembering:
-            found = self._rankers.pop((class_name, learnt), None)
+            found = self._rankers.pop((class_name, notion), None)
             if found is None:
                 found = Ranker(self.index, self._space(class_name, learnt))
-            self._rankers[class_name, learnt] = found
+            self._rankers[class_name, notion] = found
             if len(self._rankers) > _RANKERS:
                 del self._rankers[next(iter(self._rankers))]
             return found

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from cbir.index.entries import NotionEntry
 from cbir.search.queries import AnyQuery, FeedbackQuery, IndexedQuery, TextQuery, VectorQuery
 from cbir.search.results import SearchResult
 from cbir.serve.problems import ProblemError
@@ -18,12 +19,14 @@ from cbir.serve.states import ServedState
 class Asked:
     """A search of one state, its pictures resolved: all that a process needs which has the same state.
 
-    `options` are those of `Searcher.search`; with `tags`, matches have theirs.
+    `options` are those of `Searcher.search`; with `tags`, matches have theirs. `notion` is that of the options, as the
+    index has it now.
     """
 
     query: AnyQuery
     options: dict[str, Any]
     tags: bool
+    notion: NotionEntry | None = None
 
     @property
     def is_known(self) -> bool:
@@ -65,6 +68,7 @@ def _record(state: ServedState, result: SearchResult, asked: Asked, left: int) -
         "state": state.id,
         "total": total,
         "offset": offset,
+        "learnt": result.learnt,
         "figures": shown.figures,
         "notices": list(result.notices),
     }

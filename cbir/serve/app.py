@@ -9,13 +9,25 @@ from cbir.serve.guard import Guard
 from cbir.serve.limits import Limits
 from cbir.serve.metrics import Requests
 from cbir.serve.problems import add_handlers
-from cbir.serve.routes import basket, duplicates, health, indexes, maps, page, pictures, search, segments, words
+from cbir.serve.routes import (
+    basket,
+    duplicates,
+    health,
+    indexes,
+    maps,
+    notions,
+    page,
+    pictures,
+    search,
+    segments,
+    words,
+)
 from cbir.serve.service import Service
 from cbir.serve.settings import Settings
 from cbir.serve.turns import Turns, heavy_turns
 
 #: The routes below `/api/v1`.
-ROUTES = (health, indexes, search, pictures, words, duplicates, maps, segments, basket)
+ROUTES = (health, indexes, search, pictures, words, duplicates, maps, segments, basket, notions)
 
 
 def make_app(service: Service, settings: Settings | None = None) -> FastAPI:

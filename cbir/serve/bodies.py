@@ -11,6 +11,7 @@ from cbir.serve.settings import MOST_RESULTS, MOST_UPLOADS
 
 Name = Annotated[str, Field(max_length=4096)]
 Word = Annotated[str, Field(max_length=200)]
+NotionName = Annotated[str, Field(min_length=1, max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
 Chosen = Annotated[str, Field(pattern=r"^([0-9a-f]{16,64}|[0-9a-f]{12}-[0-9]{1,15})$")]
 
@@ -65,6 +66,7 @@ class Search(_Strict):
     without: Annotated[list[Word], Field(max_length=20)] = []
     text: Annotated[str, Field(max_length=2000)] | None = None
     class_weights: Word | None = None
+    learnt: NotionName | None = None
     count: Annotated[int, Field(ge=1, le=MOST_RESULTS)] = 60
     offset: Annotated[int, Field(ge=0, le=MOST_RESULTS)] = 0
     reranked: bool = True
@@ -77,6 +79,21 @@ class Search(_Strict):
         if self.count + self.offset > MOST_RESULTS:
             raise ValueError(f"offset and count are at most {MOST_RESULTS:,} together")
         return self
+
+
+class Marks(_Strict):
+    """A notion's name, pictures that are alike by it, and others that are unlike them; `add` lets it grow."""
+
+    name: NotionName
+    alike: Annotated[list[Ref], Field(max_length=1000)] = []
+    unlike: Annotated[list[Ref], Field(max_length=1000)] = []
+    add: bool = False
+
+
+class Ask(_Strict):
+    """A number of pictures that are asked for."""
+
+    count: Annotated[int, Field(ge=1, le=100)] = 20
 
 
 class Basket(_Strict):

@@ -16,7 +16,9 @@ from cbir.errors import (
     DecodersError,
     ImageReadError,
     IndexDamagedError,
+    IndexLockedError,
     IndexNotFoundError,
+    IndexWriteError,
     RegionError,
 )
 from cbir.utils.printable import printable
@@ -32,6 +34,7 @@ _TITLES = {
     403: "Not from there",
     404: "There is no such thing here",
     405: "That cannot be done with this",
+    409: "That is there already",
     408: "The request took too long to arrive",
     410: "The index has changed since",
     413: "The request is too large",
@@ -47,6 +50,8 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (IndexNotFoundError, 503, "index-gone"),
     (IndexDamagedError, 503, "index-damaged"),
     (DecodersError, 503, "no-process"),
+    (IndexLockedError, 503, "index-busy"),
+    (IndexWriteError, 503, "index-unwritable"),
     (ImageReadError, 422, "picture-unreadable"),
     (RegionError, 422, "no-such-region"),
     (CbirError, 422, "refused"),

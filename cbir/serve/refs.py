@@ -54,7 +54,7 @@ class Refs:
             path = check_inside(state.index.root, state.record(row).path)
             return ImageQuery(path, str(path), region=asked)
         if ref.vector is not None:
-            return VectorQuery(self._vector(ref.vector), ref.name or "the picture")
+            return VectorQuery(self.vector(ref), ref.name or "the picture")
         assert ref.upload is not None
         if ref.upload >= len(self._uploads):
             raise ProblemError(422, "no-such-upload", f"The request has no picture {ref.upload} in `files`.")
@@ -77,9 +77,10 @@ class Refs:
         more, less = (tuple(self.query(ref) for ref in refs) for refs in (search.more, search.less))
         return FeedbackQuery(start, more, less)
 
-    def _vector(self, text: str) -> Floats:
+    def vector(self, ref: Ref) -> Floats:
+        """Return the feature that a request brought, of length 1. ProblemError where it is none."""
         try:
-            vector = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f2").astype(np.float32)
+            vector = np.frombuffer(base64.b64decode(ref.vector or "", validate=True), dtype="<f2").astype(np.float32)
         except (binascii.Error, ValueError) as error:
             raise ProblemError(422, "invalid", "A vector is base64 of numbers in float16.") from error
         if vector.shape != (self.state.index.dimension,):

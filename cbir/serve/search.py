@@ -42,8 +42,10 @@ def resolved(refs: Refs, wanted: Search) -> Asked:
         "min_percentile": limits.min_percentile,
         "min_probability": limits.min_probability,
         "class_name": wanted.class_weights,
+        "learnt": wanted.learnt,
     }
+    notion = next((entry for entry in refs.state.index.meta.notions if entry.name == wanted.learnt), None)
     try:
-        return Asked(refs.search(wanted), options, wanted.tags)
+        return Asked(refs.search(wanted), options, wanted.tags, notion)
     except ValueError as error:
         raise ProblemError(422, "refused", str(error)) from error

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cbir.collection import Collection
 from cbir.errors import CbirError
+from cbir.index.format import load_meta
 from cbir.index.store import Index
 from cbir.serve.answer import Asked, answer
 from cbir.serve.problems import ProblemError
@@ -54,9 +55,20 @@ def main(engine: str, weights: str) -> None:
 def _answer(states: _States, directory: Path, wanted: str, asked: Asked) -> bytes | None:
     try:
         state = states.get(directory, wanted)
-        return None if state is None else answer(state, asked)
+        if state is None or not _has(state, asked):
+            return None
+        return answer(state, asked)
     except (CbirError, ProblemError, OSError, ValueError):
         return None
+
+
+def _has(state: ServedState, asked: Asked) -> bool:
+    """Tell whether a state has the notion that is asked for, which may be newer than it."""
+    index = state.index
+    if asked.notion is not None and asked.notion not in index.meta.notions:
+        index.take_notions(load_meta(index.directory))
+        return asked.notion in index.meta.notions
+    return True
 
 
 class _States:

@@ -57,6 +57,8 @@ class ServedIndex:
         self._before: tuple[ServedState, float] | None = None
         self._problem: str | None = None
         self._changing = threading.Lock()
+        #: Held by who changes the index's notions.
+        self.keeping = threading.Lock()
 
     @property
     def state(self) -> ServedState:

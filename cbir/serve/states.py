@@ -31,7 +31,8 @@ class ServedState:
     def __init__(self, collection: Collection) -> None:
         self._state: State = collection.state
         self.backbone = collection.backbone
-        content = self.index.meta.dump().encode()
+        # that of its pictures: notions come and go, and rows stay what they are
+        content = self.index.meta.but(notions=(), updated="", next_number=0).dump().encode()
         #: The first part of all ids of its pictures.
         self.id = hashlib.sha256(content).hexdigest()[:12]
         self.tags = RowTags(self.index)

@@ -32,6 +32,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "Another page's request, or a file outside the index's folder",
         404: "No such index or picture",
         405: "No such method here",
+        409: "It is there already",
         410: "The index has changed since",
         413: "Too large",
         422: "Not understood, or it cannot be answered by this index",

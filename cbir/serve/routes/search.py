@@ -94,6 +94,7 @@ def search_by_address(
     word: Names = [],  # noqa: B006
     without: Names = [],  # noqa: B006
     text: str | None = None,
+    learnt: str | None = None,
     count: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 60,
     offset: Annotated[int, Query(ge=0, le=MOST_RESULTS)] = 0,
     reranked: bool = True,
@@ -114,6 +115,7 @@ def search_by_address(
             words=word,
             without=without,
             text=text,
+            learnt=learnt,
             count=count,
             offset=offset,
             reranked=reranked,
