@@ -13,9 +13,9 @@ from torch.nn.functional import normalize
 
 from cbir.utils.vectors import Floats
 
-#: Classes and pictures of each in a batch, the margin, the rate of Adam, its decay of weights, and batches at most.
+#: Classes and pictures of each in a batch, the margin, the rate of Adam, its decay of weights. More steps find no more.
 CLASSES, PICTURES, MARGIN, RATE, DECAY = 16, 4, 0.2, 1e-3, 1e-3
-STEPS = 400
+STEPS = 150
 
 
 def embed(
