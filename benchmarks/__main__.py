@@ -35,6 +35,7 @@ BENCHMARKS = (
     "words",
     "feedback",
     "adapt",
+    "asking",
     "map",
     "segmentation",
     "duplicates",

@@ -155,6 +155,21 @@ def _serve() -> dict[str, Target]:
     }
 
 
+def _asking() -> dict[str, Target]:
+    def most(what: str, bound: float, unit: str = "") -> Target:
+        return Target(20, "asking", what, bound, unit)
+
+    needed = "labels asked for against labels at random, for 95 % of what all labels gain"
+    error = "expected error of a class's probability, half labelled"
+    return {
+        "asking-photos": most(f"photos: {needed}", 0.5, "times"),
+        "asking-textures": most(f"textures: {needed}", 0.75, "times"),
+        **{f"calibration-{name}": most(f"{name}: {error}", 0.08) for name in ("photos", "textures", "pacs")},
+        "asking-time": most("asking for 20 of 100,000 pictures", 5.0, "s"),
+        "mark-time": most("from a mark to the new order of 100,000 pictures, kept", 50.0, "ms"),
+    }
+
+
 def _adapt() -> dict[str, Target]:
     def least(what: str, bound: float, unit: str = "") -> Target:
         return Target(20, "adapt", what, bound, unit, at_least=True)
@@ -261,5 +276,6 @@ TARGETS: dict[str, Target] = {
     **_joined(),
     **_serve(),
     **_adapt(),
+    **_asking(),
     **_gpu(),
 }

@@ -129,6 +129,16 @@ def test_how_alike_rows_are_is_told_from_a_sample(index: Index, monkeypatch: pyt
     assert list(about.nearest) == sorted(about.nearest)
 
 
+def test_how_alike_rows_are_is_looked_at_again_when_marks_have_doubled(index: Index) -> None:
+    notion, seen = None, []
+    for row in range(8):
+        notion = learnt(index, [row], [], notion)
+        seen.append(notion.cosines)
+    changed = [number + 1 for number in range(8) if number == 0 or seen[number] != seen[number - 1]]
+    assert changed == [1, 2, 4, 8]
+    assert seen[-1] == sample(LearntRows(index, notion))
+
+
 def test_what_cannot_be_marked_is_told(index: Index) -> None:
     with pytest.raises(CbirError, match="nothing to learn mine from: mark a picture as alike"):
         learnt(index, [], [1])
