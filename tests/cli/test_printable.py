@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cbir.cli import cli
-from cbir.cli.options.completion import complete_index
+from cbir.cli.options.completion import complete_index, complete_notion
 from cbir.index.format import META
 from cbir.index.open import open_index
 from cbir.utils.printable import printable, shortened
@@ -178,6 +179,26 @@ def test_tab_offers_no_name_that_a_shell_would_print_raw(tmp_path: Path, monkeyp
         (tmp_path / name).mkdir()
         (tmp_path / name / META).write_text("{}")
     assert [item.value for item in complete_index(None, None, "")] == ["plain"]  # type: ignore[arg-type]
+
+
+def test_tab_offers_the_notions_of_the_index_that_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CBIR_HOME", str(tmp_path))
+
+    def offered(incomplete: str, **params: str) -> list[str]:
+        context = click.Context(click.Command("search"))
+        context.params = params
+        return [item.value for item in complete_notion(context, None, incomplete)]  # type: ignore[arg-type]
+
+    assert offered("") == []
+    (tmp_path / "one").mkdir()
+    content = {"notions": [{"name": "kinds"}, {"name": EVIL}, {"name": "hours"}]}
+    (tmp_path / "one" / META).write_text(json.dumps(content))
+    assert offered("") == offered("", index_name="one") == ["kinds", "hours"]
+    assert offered("ho") == ["hours"]
+    assert offered("", index_name="two") == []
+    for text in ("", "[]", '{"notions": 5}', '{"notions": [{}]}', '{"notions": [{"name": 5}]}', "[" * 100_000):
+        (tmp_path / "one" / META).write_text(text)
+        assert offered("") == []
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,21 @@ def assert_same(one: Notion, other: Notion) -> None:
     assert to_bytes(one) == to_bytes(other)
 
 
+def test_an_open_index_goes_on_to_notions_that_are_newer_and_to_nothing_else(index: Index) -> None:
+    keep_notion(index.directory, notion_of(index))
+    with pytest.raises(CbirError, match="There is no notion kinds"):
+        load_notion(index, "kinds")
+    assert index.take_notions(load_meta(index.directory))
+    assert_same(load_notion(index, "kinds"), notion_of(index))
+    writer = Writer(index.directory, index.meta)
+    writer.invalidate([0])
+    writer.commit()
+    forget_notion(index.directory, "kinds")
+    assert not index.take_notions(load_meta(index.directory))
+    assert [entry.name for entry in index.meta.notions] == ["kinds"]
+    assert index.valid.all()
+
+
 # --- the notion itself
 
 
