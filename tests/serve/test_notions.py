@@ -124,6 +124,8 @@ def test_a_process_beside_the_server_knows_a_new_notion(client: TestClient, serv
         mark(client, [number], [5], add=number > 0)
         asked = resolved(Refs(served), Search(like=[ref(0)], learnt="mine", include_self=True))  # type: ignore[arg-type]
         assert _answer(states, directory, served.state.id, asked) == answer(served.state, asked)
+    # one that is started now knows the state by the same id
+    assert _States(None, None).get(directory, served.state.id) is not None
     client.delete(f"{NOTIONS}/mine")
     assert _answer(states, directory, served.state.id, asked) is not None  # as it was when it was asked
 
