@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import clients
 
@@ -22,16 +22,26 @@ _CLICK = """async () => {
     return bottom > 0 && top < innerHeight;
   });
   const started = performance.now();
+  let found = 0;
   document.querySelector("nav [data-view=wall]").click();
   do {
     await frame();
+    if (seen().length) found ||= performance.now() - started;
     if (performance.now() - started > 30000) throw new Error("the wall is not there after half a minute");
   } while (!seen().length || seen().some(img => !img.naturalWidth));
   await Promise.all(seen().map(img => img.decode()));
   await frame();
   await frame();
-  return [performance.now() - started, seen().length];
+  return [performance.now() - started, found, seen().length];
 }"""
+
+
+class Wall(NamedTuple):
+    """One wall: milliseconds until it was painted, those until the search was answered, and pictures on the screen."""
+
+    painted: float
+    found: float
+    seen: int
 
 
 def chromium() -> str | None:
@@ -45,26 +55,27 @@ def chromium() -> str | None:
 
 def first_walls(
     start: Callable[[], AbstractContextManager[Server]], forget: Callable[[], object], rounds: int
-) -> tuple[list[float], list[float], int]:
-    """Return seconds until the first wall is painted, of servers that have no small pictures yet and of the same ones
-    again, and how many pictures were on the screen. `start` starts a server, `forget` empties its cache.
+) -> tuple[list[Wall], list[Wall]]:
+    """Return first walls of servers that have no small pictures yet, and the same walls of these servers again.
+
+    `start` starts a server, `forget` empties its cache.
     """
     from playwright.sync_api import sync_playwright
 
-    first, again, seen = [], [], 0
+    first: list[Wall] = []
+    again: list[Wall] = []
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for _ in range(rounds):
             forget()
             with start() as server:
                 for all_ in (first, again):
-                    took, seen = _once(browser, server)
-                    all_.append(took / 1000)
+                    all_.append(_once(browser, server))
         browser.close()
-    return first, again, seen
+    return first, again
 
 
-def _once(browser: Any, server: Server) -> tuple[float, int]:
+def _once(browser: Any, server: Server) -> Wall:
     query = clients.ask(server.port, f"/api/v1/indexes/served/pictures/{server.state}-0")["sha256"][:16]
     context = browser.new_context(viewport=SCREEN)
     page = context.new_page()
@@ -72,6 +83,6 @@ def _once(browser: Any, server: Server) -> tuple[float, int]:
     page.goto(f"http://127.0.0.1:{server.port}/#view=basket&folders=there&like={query}")
     page.wait_for_selector("body[data-view=basket]")
     page.wait_for_timeout(500)
-    took, seen = page.evaluate(_CLICK)
+    wall = Wall(*page.evaluate(_CLICK))
     context.close()
-    return float(took), int(seen)
+    return wall

@@ -17,6 +17,7 @@ import {Wall} from "./wall.js";
 const FIRST = 60, NEXT = 240;
 /** How often the server is asked whether an index has changed, in milliseconds. */
 const ASK_EACH = 2500;
+const NO_MATCHES = {matches: [], total: 0, figures: []};
 const SHOW = {duplicates: showDuplicates, map: showMap, basket: showBasket};
 const NOTHING = {picture: "", ...QUESTION, ...FILTERS};
 
@@ -65,7 +66,7 @@ async function refresh(isNew = false) {
     if (isNew) scrollTo(0, history.state?.scroll ?? 0);
   } catch (error) {
     if (error.name === "AbortError") return;
-    wall.replace({matches: [], total: 0, figures: []}, true);
+    wall.replace(NO_MATCHES, true);
     $("status").textContent = "";
     showNothing(false);
     if (error.status === 404 && !error.type.includes("picture")) gone();
@@ -110,6 +111,8 @@ async function look(name) {
 
 /** Open an index: the one that is asked for, or the first. */
 async function open(name) {
+  // what is there is of another index, where its numbers are other pictures
+  wall.replace(NO_MATCHES, true);
   try {
     const {indexes} = await call("indexes");
     if (!indexes.length) return notify("error", "This server has no index to show. In a shell, cbir index makes one.", {isWrong: true});
