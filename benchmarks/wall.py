@@ -56,7 +56,7 @@ def chromium() -> str | None:
 def first_walls(
     start: Callable[[], AbstractContextManager[Server]], forget: Callable[[], object], rounds: int
 ) -> tuple[list[Wall], list[Wall]]:
-    """Return first walls of servers that have no small pictures yet, and the same walls of these servers again.
+    """Return first walls of servers that have searched but have no small pictures yet, and the same walls again.
 
     `start` starts a server, `forget` empties its cache.
     """
@@ -69,6 +69,11 @@ def first_walls(
         for _ in range(rounds):
             forget()
             with start() as server:
+                # what it prepares is prepared, and each of its processes has searched with the filter
+                index = "/api/v1/indexes/served"
+                clients.seconds_each(server.port, [index, f"{index}/words?prefix=a", f"{index}/files?prefix=a"])
+                paths = [f"{index}/search?like={server.state}-{row}&folder=there" for row in range(1, 21)]
+                clients.seconds_together(server.port, paths, 4)
                 for all_ in (first, again):
                     all_.append(_once(browser, server))
         browser.close()

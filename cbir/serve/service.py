@@ -121,13 +121,14 @@ class ServedIndex:
         self.warm = True
 
     def prepare(self) -> None:
-        """Do once what a first look at words and names would wait for."""
+        """Do once what a first look at the page, at words and at names would wait for."""
         state = self._state
         try:
             if len(state.rows):
                 state.row_of_path(state.record(int(state.rows[0])).path)
                 state.names.find("a", 1)
             state.completion.complete("a", 1)
+            _ = state.folders, state.frequent_tags
         except (CbirError, ProblemError, OSError) as error:
             self._tell(error)
 
