@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 PHONE, TABLET, DESK = (
     {"width": 360, "height": 740},
     {"width": 820, "height": 1100},
@@ -80,6 +82,23 @@ def until(page: Any, expression: str, held: Any = None, seconds: float = 15) -> 
     while not page.evaluate(f"held => {expression}", held):
         assert time.monotonic() < end, expression
         page.wait_for_timeout(25)
+
+
+def found(page: Any, typed: str) -> None:
+    """Type into the search field, enter, and wait for what was found."""
+    page.keyboard.press("/")
+    page.keyboard.type(typed)
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+
+
+def sound(page: Any) -> None:
+    """Find no violation of accessibility, and nothing that has to be scrolled to the side."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page.wait_for_timeout(350)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in violations] == []
 
 
 def ranks(page: Any) -> list[str]:

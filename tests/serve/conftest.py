@@ -6,11 +6,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
 import cbir
+from cbir.cli import cli
 from cbir.serve.app import make_app
 from cbir.serve.service import Service
+
+SAMPLES = Path(__file__).parents[2] / "dataset/photos"
+
+
+@pytest.fixture(scope="session")
+def tour_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of the sample pictures, by the bundled network: not to be changed."""
+    folder = tmp_path_factory.mktemp("indexes") / "tour"
+    result = CliRunner().invoke(cli, ["index", str(SAMPLES), "--index", f"{folder}/", "-q"])
+    assert result.exit_code == 0, result.output
+    return folder
 
 
 @pytest.fixture(autouse=True)

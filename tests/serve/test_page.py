@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from cbir.cli import cli
 from tests.helpers.chromium import needs_chromium
-from tests.serve.browser import DESK, PHONE, TABLET, opened, ranks, serving, until
+from tests.serve.browser import DESK, PHONE, TABLET, found, opened, ranks, serving, sound, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "cbir/serve/page"
@@ -31,26 +28,9 @@ SHOWN = "document.querySelectorAll('#wall .card').length > 3"
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of the sample pictures."""
-    folder = tmp_path_factory.mktemp("page") / "tour"
-    result = CliRunner().invoke(cli, ["index", str(CHECKOUT / "dataset/photos"), "--index", f"{folder}/", "-q"])
-    assert result.exit_code == 0, result.output
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(index: Path) -> Iterator[str]:
-    with serving("--index", f"{index}/") as one:
+def address(tour_index: Path) -> Iterator[str]:
+    with serving("--index", f"{tour_index}/") as one:
         yield one
-
-
-def searched(page: Any, typed: str) -> None:
-    """Type into the search field, enter, and wait for what was found."""
-    page.keyboard.press("/")
-    page.keyboard.type(typed)
-    page.keyboard.press("Enter")
-    until(page, "document.querySelector('#wall-title').textContent === 'Found'")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -111,7 +91,7 @@ def test_a_word_is_completed_and_searched_by_keyboard(browser: Any, address: str
 @needs_chromium
 def test_judgements_reorder_at_once_and_back_and_links_bring_the_same(browser: Any, address: str) -> None:
     with opened(browser, address) as page:
-        searched(page, "balloon")
+        found(page, "balloon")
         before = ranks(page)
         page.keyboard.press("Escape")
         page.locator("#wall a.frame").nth(7).focus()
@@ -154,7 +134,7 @@ def test_a_picture_of_ones_own_is_searched_by(browser: Any, address: str) -> Non
 @needs_chromium
 def test_a_picture_is_large_and_a_box_on_it_is_searched_by(browser: Any, address: str) -> None:
     with opened(browser, address) as page:
-        searched(page, "balloon")
+        found(page, "balloon")
         page.keyboard.press("Escape")
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
@@ -214,21 +194,16 @@ def test_filters_are_chips_too(browser: Any, address: str) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, TABLET, DESK], ids=["phone", "tablet", "desk"])
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(PHONE, "light"), (PHONE, "dark"), (TABLET, "dark"), (DESK, "light"), (DESK, "dark")]
+)
 def test_views_have_no_violation_and_need_no_scrolling_to_the_side(
     browser: Any, address: str, size: dict[str, int], scheme: str
 ) -> None:
-    def sound(page: Any) -> None:
-        page.wait_for_timeout(350)
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        found = axe.Axe().run(page).response["violations"]
-        assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
-
     with opened(browser, address, size=size, color_scheme=scheme) as page:
         until(page, SHOWN)
         sound(page)
-        searched(page, "balloon")
+        found(page, "balloon")
         page.keyboard.press("Escape")
         page.keyboard.press("ArrowDown")
         page.keyboard.press("m")

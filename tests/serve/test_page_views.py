@@ -15,15 +15,13 @@ from cbir.cli import cli
 from cbir.utils.vectors import l2_normalize
 from tests.helpers.chromium import needs_chromium
 from tests.helpers.feature_index import make_index
-from tests.serve.browser import PHONE, opened, serving, until
+from tests.serve.browser import PHONE, opened, serving, sound, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
 pytestmark = needs_chromium
 
-CHECKOUT = Path(__file__).parents[2]
 SHOWN = "document.querySelectorAll('#wall .card').length > 2"
 
 
@@ -44,22 +42,11 @@ def address(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable[...
 
 
 @pytest.fixture(scope="module")
-def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def tour(tour_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of the sample pictures."""
-    index = f"{tmp_path_factory.mktemp('tour') / 'tour'}/"
     links = tmp_path_factory.mktemp("links")
-    result = CliRunner().invoke(cli, ["index", str(CHECKOUT / "dataset/photos"), "--index", index, "-q"])
-    assert result.exit_code == 0, result.output
-    with serving("--index", index, "--links", str(links)) as one:
+    with serving("--index", f"{tour_index}/", "--links", str(links)) as one:
         yield one
-
-
-def sound(page: Any) -> None:
-    """Find no violation of accessibility, and nothing that has to be scrolled to the side."""
-    page.wait_for_timeout(300)
-    found = axe.Axe().run(page).response["violations"]
-    assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -119,7 +118,7 @@ def test_a_box_is_moved_sized_and_searched_by_with_keys(browser: Any, address: s
 
         def box() -> list[float]:
             found = page.evaluate(
-                "['x', 'y', 'width', 'height'].map(name => Number(document.querySelector('#over rect').getAttribute(name)))"
+                "['x', 'y', 'width', 'height'].map(one => +document.querySelector('#over rect').getAttribute(one))"
             )
             return [float(one) for one in found]
 

@@ -8,7 +8,8 @@ import {showDuplicates, startDuplicates} from "./duplicates.js";
 import {filtersFor, showFilters, startFilters} from "./filters.js";
 import {showMap, startMap} from "./map.js";
 import {dismiss, notify, wrong} from "./notices.js";
-import {FILTERS, QUESTION, begin, go, href, isAsked, isFiltered, judge, onStep, refOf, search, state} from "./state.js";
+import {askedFor, haveNotions, isAsking, showNotions, startNotions} from "./notions.js";
+import {FILTERS, NOTHING, QUESTION, begin, go, href, isAsked, isFiltered, judge, onStep, refOf, search, state} from "./state.js";
 import {startUploads} from "./uploads.js";
 import {Viewer} from "./viewer.js";
 import {Wall} from "./wall.js";
@@ -19,7 +20,6 @@ const FIRST = 60, NEXT = 240;
 const ASK_EACH = 2500;
 const NO_MATCHES = {matches: [], total: 0, figures: []};
 const SHOW = {duplicates: showDuplicates, map: showMap, basket: showBasket};
-const NOTHING = {picture: "", ...QUESTION, ...FILTERS};
 
 /** The index that is shown, as the server told of it. */
 let index = null;
@@ -41,7 +41,7 @@ const viewer = new Viewer(wall);
 
 async function find(offset, count) {
   const {signal} = asking;
-  const result = await call(of(index.name, "search"), {body: {...search(), offset, count}, signal});
+  const result = isAsking() ? await askedFor(signal) : await call(of(index.name, "search"), {body: {...search(), offset, count}, signal});
   signal.throwIfAborted();
   know(result.matches);
   return result;
@@ -56,11 +56,12 @@ async function refresh(isNew = false) {
     const result = await find(0, FIRST);
     dismiss("error");
     dismiss("new");
-    shown = {state: result.state, pictures: index.pictures};
+    shown = {state: result.state ?? index.state, pictures: index.pictures};
     wall.replace(result, isNew);
-    $("wall-title").textContent = isAsked() ? "Found" : isFiltered() ? "Filtered pictures" : "All pictures";
-    $("status").textContent = result.total
-      ? `${counted(result.total, "picture")}, ${isAsked() ? "most alike" : "newest"} first` : "Nothing was found.";
+    const [title, order] = isAsking() ? ["Which are alike?", "whose labels would teach most"]
+      : isAsked() ? ["Found", "most alike first"] : [isFiltered() ? "Filtered pictures" : "All pictures", "newest first"];
+    $("wall-title").textContent = title;
+    $("status").textContent = result.total ? `${counted(result.total, "picture")}, ${order}` : "Nothing was found.";
     showNothing(!result.total);
     for (const notice of result.notices) notify(`notice ${notice}`, notice);
     if (isNew) scrollTo(0, history.state?.scroll ?? 0);
@@ -69,20 +70,23 @@ async function refresh(isNew = false) {
     wall.replace(NO_MATCHES, true);
     $("status").textContent = "";
     showNothing(false);
-    if (error.status === 404 && !error.type.includes("picture")) gone();
+    if (error.type?.endsWith("no-such-index")) gone();
     else wrong(error);
   } finally {
     clearTimeout(slow);
   }
 }
 
-const asked = one => JSON.stringify(Object.keys({...QUESTION, ...FILTERS}).map(name => one[name]));
+/** Return what the wall depends on. Judgements of pictures that are asked about leave it as it is. */
+const asked = one => JSON.stringify(
+  ["learnt", "ask", ...(one.learnt && one.ask ? [] : Object.keys({...QUESTION, ...FILTERS}))].map(name => one[name]));
 
 /** Show what a step leads to. */
 async function step(now, before) {
   if (now.index !== index?.name) return open(now.index);
   showChips();
   showFilters();
+  showNotions();
   document.body.dataset.view = now.view;
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.dataset.is !== now.view;
   for (const link of document.querySelectorAll("nav a")) {
@@ -107,6 +111,7 @@ async function look(name) {
   forget();
   completeFor(index);
   filtersFor(index);
+  await haveNotions();
 }
 
 /** Open an index: the one that is asked for, or the first. */
@@ -196,6 +201,11 @@ function start() {
   startUploads();
   startChips();
   startFilters();
+  startNotions(async () => {
+    await look(index.name);
+    showNotions();
+    await refresh();
+  });
   startBasket(() => { wall.marked(); viewer.marked(); });
   startMap();
   startDuplicates(() => index.state);
@@ -204,7 +214,7 @@ function start() {
   addEventListener("server-back", () => { if (index && !wall.records.length) refresh(true); });
   $("indexes").onchange = () => go({...NOTHING, index: $("indexes").value});
   $("help-button").onclick = () => $("keys").showModal();
-  $("home").onclick = event => { event.preventDefault(); go({...NOTHING, view: "wall"}); };
+  $("home").onclick = event => { event.preventDefault(); go(NOTHING); };
   // an ordinary click opens a picture with its place in the wall; any other is the link's
   $("wall").onclick = event => {
     const card = event.target.closest("a.frame")?.parentElement;

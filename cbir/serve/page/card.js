@@ -60,7 +60,7 @@ export function fillCard(card, record, place, {total, figures}) {
     const [, , numbers, words, folder] = card.children;
     numbers.replaceChildren(make("span.rank", String(place + 1)), ...figureElements(record, figures.slice(0, SHOWN)));
     numbers.title = figuresOf(record, figures).map(pair => pair.join(" ")).join(", ");
-    if (!figures.length) numbers.append(day(picture.taken));
+    if (!figures.length) numbers.append(picture.why ?? day(picture.taken));
     words.textContent = words.title = tagsOf(record);
     folder.replaceChildren(named(picture.folder || picture.name));
     folder.title = placeOf(picture);

@@ -3,7 +3,7 @@ import {call, of} from "./api.js";
 import {$, button, copy, focusOn, folderName, icon, iconButton, make, named, printable} from "./dom.js";
 import {notify} from "./notices.js";
 import {thumbnail} from "./pictures.js";
-import {FILTERS, QUESTION, go, isAsked, isFiltered, linkTo, refOf, state} from "./state.js";
+import {FILTERS, NOTHING, go, isAsked, isFiltered, linkTo, refOf, state} from "./state.js";
 import {copyOf} from "./uploads.js";
 
 /** Pictures by the first digits of their SHA-256, as the server told of them. */
@@ -31,7 +31,7 @@ const KINDS = {
   like: ["", ""], more: ["right", "more like "], less: ["wrong", "less like "],
   words: ["", ""], without: ["wrong", "without "], text: ["", ""],
   folders: ["filter", "in "], tags: ["filter", "tag "], since: ["filter", "from "], until: ["filter", "until "],
-  score: ["filter", "score ≥ "], probability: ["filter", "probability ≥ "],
+  score: ["filter", "score ≥ "], probability: ["filter", "probability ≥ "], learnt: ["filter", "likeness "],
 };
 
 /** Make a chip of the state's part `kind`, at a place of it where it is a list. */
@@ -87,7 +87,7 @@ export function showChips() {
 
 /** Make the buttons beside the chips work. */
 export function startChips() {
-  $("clear").onclick = () => { go({...QUESTION, ...FILTERS, view: "wall"}); $("words").focus(); };
+  $("clear").onclick = () => { go(NOTHING); $("words").focus(); };
   $("share").onclick = async () => {
     await copy(location.href);
     notify("copied", "The link is copied: it leads to this search, for whoever can reach this server.");

@@ -5,7 +5,9 @@
 
 export const QUESTION = {like: [], more: [], less: [], words: [], without: [], text: ""};
 export const FILTERS = {folders: [], tags: [], since: "", until: "", score: "", probability: ""};
-const EMPTY = {index: "", view: "wall", picture: "", ...QUESTION, ...FILTERS};
+/** Nothing asked, looked at or chosen: plain likeness too. */
+export const NOTHING = {view: "wall", picture: "", learnt: "", ask: "", ...QUESTION, ...FILTERS};
+const EMPTY = {index: "", ...NOTHING};
 const REFS = ["like", "more", "less"];
 const VIEWS = ["wall", "duplicates", "map", "basket"];
 
@@ -103,9 +105,9 @@ export const isFiltered = () => hasAny(FILTERS);
 export function search() {
   const number = text => (text === "" || isNaN(text) ? undefined : Number(text));
   const {like, more, less, words, without, folders, tags, score, probability} = state;
-  const [text, since, until] = [state.text, state.since, state.until].map(one => one || undefined);
+  const [text, since, until, learnt] = [state.text, state.since, state.until, state.learnt].map(one => one || undefined);
   const filter = {folders, tags, since, until, min_score: number(score), min_probability: number(probability)};
-  return {like, more, less, words, without, text, filter};
+  return {like, more, less, words, without, text, learnt, filter};
 }
 
 /** Return a picture of the index as one of a query. */
@@ -129,6 +131,6 @@ export function judge(picture, kind) {
 /** Return how a picture is judged: "more", "less" or "". */
 export const judgement = picture => ["more", "less"].find(kind => has(kind, refOf(picture))) ?? "";
 
-/** Return what asks something new: filters stay. */
-export const anew = changes => ({...QUESTION, view: "wall", picture: "", ...changes});
+/** Return what asks something new: filters and likeness stay. */
+export const anew = changes => ({...QUESTION, view: "wall", picture: "", ask: "", ...changes});
 export const askAnew = changes => go(anew(changes));
