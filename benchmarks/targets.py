@@ -181,6 +181,13 @@ def _adapt() -> dict[str, Target]:
         "adapt-rivals-unseen": least("the same of classes without labels", 0.0),
         "adapt-rivals-time": least("time of triplet loss against that of ridge", 30.0, "times"),
     }
+    for name, what in (("narrow", "20 classes of 100 rows"), ("wide", "10 classes of 1,000")):
+        targets[f"adapt-recall-{name}"] = Target(
+            20, "adapt_large", f"100,000 rows, {what}: recall at 10", 0.99, "", at_least=True
+        )
+        for order in ("reranked", "cosine"):
+            told = f"the same: what a query costs more, {'re-ranked' if order == 'reranked' else 'by cosine'}"
+            targets[f"adapt-query-{order}-{name}"] = Target(20, "adapt_large", told, 1.0, "ms")
     # those of textures are what the bounds of two hard collections, which are not here, ask for above their own figures
     for name, bounds in (("photos", (0.03, 0.03, 0.01, 0.0)), ("textures", (0.077, 0.057, 0.027, 0.0))):
         for each, bound in zip(("half", "10", "5", "3"), bounds, strict=True):

@@ -8,7 +8,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,13 @@ class GroundTruth:
     judgements: Sequence[Judgement]
     classes: Sequence[str] | None
     without_relevant: int
+
+    def without(self, items: set[int]) -> GroundTruth:
+        """Leave out queries by some pictures, which may be found all the same. CbirError where no query is left."""
+        kept = [judgement for judgement in self.judgements if judgement.query not in items]
+        if not kept:
+            raise CbirError("All queries are labels of the notion: there is none to measure it by.")
+        return replace(self, judgements=kept)
 
     def sample(self, count: int) -> GroundTruth:
         """Return the ground truth of at most `count` of the queries, drawn at random, always the same ones."""

@@ -25,6 +25,7 @@ from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import Target
+from cbir.notions.store import load_notion
 from cbir.utils.stopping import at_forced_end
 from cbir.utils.vectors import Floats
 
@@ -68,13 +69,23 @@ class Collection:
             logger.warning("%s pictures that are not in all of the indexes are left out.", f"{left_out:,}")
         self._rows = [np.array([of_path[path] for path in self.paths], dtype=np.int64) for of_path in rows]
 
-    def systems(self) -> list[IndexSystem]:
-        """Each index in cosine order and re-ranked."""
-        return [
+    def systems(self, learnt: str | None = None) -> list[IndexSystem]:
+        """Return each index in cosine order and re-ranked; the first by a notion too. Raises as `load_notion` does."""
+        systems = [
             IndexSystem(index, rows, reranked=reranked)
             for index, rows in zip(self.indexes, self._rows, strict=True)
             for reranked in (False, True)
         ]
+        if learnt is None:
+            return systems
+        own = [IndexSystem(self.indexes[0], self._rows[0], reranked=one, learnt=learnt) for one in (False, True)]
+        return [*systems[:2], *own, *systems[2:]]
+
+    def labelled(self, learnt: str) -> set[int]:
+        """Return the numbers of the pictures that a notion of the first index was learnt from, by content."""
+        taught = {one.tobytes().hex() for one in load_notion(self.indexes[0], learnt).labels.sha256s}
+        contents = self.indexes[0].files().sha256s
+        return {item for item, row in enumerate(self._rows[0].tolist()) if contents[row] in taught}
 
     def classical_systems(self, watch: WatchPictures = lambda features, total, name: features) -> list[ClassicalSystem]:
         """Classical features of all pictures, which are read for it. Where what one needs is missing, a line says so.

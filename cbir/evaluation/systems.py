@@ -17,8 +17,11 @@ from cbir.errors import IndexDamagedError
 from cbir.evaluation.ground_truth import Items
 from cbir.index.ann import base as ann
 from cbir.index.ann.base import Candidates
+from cbir.index.exact import RowSource
 from cbir.index.format import Meta
 from cbir.index.store import Index
+from cbir.notions.notion import LearntRows
+from cbir.notions.store import load_notion
 from cbir.search.rerank import SHORTLIST
 from cbir.search.searcher import Searcher
 from cbir.utils.vectors import Floats, Rows
@@ -80,16 +83,19 @@ class System(Protocol):
 class IndexSystem:
     """Searches an index as `cbir search` does, by the features of its rows.
 
-    `row_of` is the row of each picture. Rows of the index that are none of these are left out of rankings.
+    `row_of` is the row of each picture. Rows of the index that are none of these are left out of rankings. `learnt` is
+    a notion of the index, by which pictures are alike. Raises what `load_notion` does.
     """
 
-    def __init__(self, index: Index, row_of: Rows, *, reranked: bool) -> None:
+    def __init__(self, index: Index, row_of: Rows, *, reranked: bool, learnt: str | None = None) -> None:
         self.index = _ClockedIndex(index.directory, index.meta)
         self._searcher = Searcher(self.index)
         self.model = self._searcher.backbone.label
-        self.method = RERANKED if reranked else COSINE
+        self._notion = None if learnt is None else load_notion(index, learnt)
+        method = RERANKED if reranked else COSINE
+        self.method = method if learnt is None else f"{method}, {learnt}"
         self.name = f"{self.model} {self.method}"
-        self._reranked = reranked
+        self._reranked, self._learnt = reranked, learnt
         self._row_of = row_of
         self._item_of = np.full(index.rows, -1, dtype=np.int64)
         self._item_of[row_of] = np.arange(len(row_of))
@@ -118,7 +124,7 @@ class IndexSystem:
         for feature in self.index.features(self._row_of[[queries[0], *queries]]):
             self.index.spent.clear()
             started = time.perf_counter()
-            _ranked(self._searcher, feature, USUAL + 1, self._reranked)
+            _ranked(self._searcher, feature, USUAL + 1, self._reranked, self._learnt)
             seconds.append(time.perf_counter() - started)
             in_candidates.append(sum(self.index.spent))
         candidates = 1000 * median(in_candidates[1:]) if self.has_candidates else None
@@ -148,15 +154,19 @@ class IndexSystem:
 
     def _search(self, query: int, count: int, reranked: bool) -> Rows:
         feature = self.index.features(self._row_of[[query]])[0]
-        return _ranked(self._searcher, feature, count, reranked)
+        return _ranked(self._searcher, feature, count, reranked, self._learnt)
 
     def _exact(self, queries: Sequence[int]) -> Iterator[tuple[int, Floats]]:
-        """Each query and its cosines with all rows; with rows that do not count, -inf."""
+        """Each query and its cosines with all rows, as a notion has them; with rows that do not count, -inf."""
         batch = max(1, min(64, _COSINES // max(1, self.index.rows)))
         for start in range(0, len(queries), batch):
             part = queries[start : start + batch]
             features = self.index.features(self._row_of[list(part)])
-            cosines = np.concatenate([features @ chunk.T for _, chunk in self.index.chunks()], axis=1)
+            cosines = _cosines(self.index, features)
+            if self._notion is not None:
+                claimed = self._notion.claims(self._notion.scores(features))
+                vectors = self._notion.vectors(features[claimed])
+                cosines[claimed] = _cosines(LearntRows(self.index, self._notion), vectors)
             cosines[:, ~self.index.valid] = -np.inf
             yield from zip(part, cosines, strict=True)
 
@@ -190,10 +200,15 @@ class ClassicalSystem:
         return None
 
 
-def _ranked(searcher: Searcher, feature: Floats, count: int, reranked: bool) -> Rows:
+def _ranked(searcher: Searcher, feature: Floats, count: int, reranked: bool, learnt: str | None = None) -> Rows:
     """Return the rows that a search by a feature finds, best first: the one place that knows how a search is made."""
-    rows, _ = searcher.ranked(feature, count, reranked=reranked)
+    rows, _ = searcher.ranked(feature, count, reranked=reranked, learnt=learnt)
     return rows
+
+
+def _cosines(source: RowSource, vectors: Floats) -> Floats:
+    """Return the cosines of vectors of length 1, shape (n, dimension), and all rows: shape (n, rows)."""
+    return np.concatenate([vectors @ chunk.T for _, chunk in source.chunks()], axis=1)
 
 
 class _ClockedIndex(Index):

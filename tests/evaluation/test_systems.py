@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
+from cbir.notions.store import keep_notion
 from cbir.search.searcher import Searcher
+from tests.helpers.notions import make_notion
 
 ROWS, CLASSES, DIMENSION = 5600, 140, 64
 
@@ -87,6 +90,25 @@ def test_the_candidates_recall_and_time(large: Index) -> None:
     for one in (cosine, reranked):
         assert one.timing.candidates is not None
         assert 0 < one.timing.candidates < one.timing.milliseconds
+
+
+def test_a_large_index_by_a_notion(large: Index, tmp_path: Path) -> None:
+    index = Index.open(shutil.copytree(large.directory, tmp_path / "index"))
+    rows = np.arange(1, 400)
+    notion = make_notion(index, rows, np.array([class_of(row) % 10 for row in rows]))
+    keep_notion(index.directory, notion)
+    index = Index.open(index.directory)
+    collection = Collection([index])
+    system = collection.systems("kinds")[2]
+    row_of = {record.path: row for row, record in index.records()}
+    rows = np.array([row_of[path] for path in collection.paths])
+    queries = [query for query in range(0, 600, 60) if notion.claims(notion.scores(index.features(rows[[query]])))[0]]
+    assert len(queries) > 5
+    vectors = notion.vectors(index.features(rows))
+    for query, ranking in zip(queries, system.rankings(queries), strict=True):
+        assert sorted(ranking) == list(range(len(rows)))
+        assert (np.diff(vectors[ranking[DEPTH:]] @ vectors[query]) <= 1e-3).all()
+    assert 0.8 < (system.candidates_recall(queries) or 0) <= 1
 
 
 def test_what_candidates_miss_counts(large: Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli.options.common import FilePath, engine_option, force_option, index_option, verbosity_options
+from cbir.cli.options.common import (
+    FilePath,
+    engine_option,
+    force_option,
+    index_option,
+    learnt_option,
+    verbosity_options,
+)
 from cbir.cli.options.completion import complete_folder, complete_model, complete_weights
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
@@ -32,7 +39,10 @@ logger = logging.getLogger("cbir")
 #: Classes that the table shows, unless there are few more.
 SHOWN = 100
 
-RULES = (Rule(("folder",), "Name a folder or an index, not both.", beside=("index_name",)),)
+RULES = (
+    Rule(("folder",), "Name a folder or an index, not both.", beside=("index_name",)),
+    Rule(("unlabelled",), "--unlabelled is about the labels of a notion: name it with --learnt.", lacking=("learnt",)),
+)
 
 
 @click.command("evaluate", short_help="Measure how well pictures are found.")
@@ -56,6 +66,8 @@ RULES = (Rule(("folder",), "Name a folder or an index, not both.", beside=("inde
 )
 @engine_option
 @click.option("--compare", is_flag=True, help="Set backbones and classical features (HSV, HOG) side by side.")
+@learnt_option
+@click.option("--unlabelled", is_flag=True, help="With --learnt, only queries that were no labels of it.")
 @click.option("--ground-truth", type=FilePath(), metavar="FILE", help="JSON or CSV that tells what is relevant.")
 @click.option("--sample", type=WholeNumber(min=1), metavar="N", help="Only so many queries, always the same ones.")
 @click.option(
@@ -87,6 +99,8 @@ def command(
     weights: tuple[str, ...],
     engine: str | None,
     compare: bool,
+    learnt: str | None,
+    unlabelled: bool,
     ground_truth: Path | None,
     sample: int | None,
     recall_at: tuple[int, ...],
@@ -104,6 +118,7 @@ def command(
       cbir evaluate photos/
       cbir evaluate --index photos --sample 500 --json
       cbir evaluate photos/ --html quality.html
+      cbir evaluate --index photos --learnt subject
       cbir evaluate photos/ --compare
       cbir evaluate photos/ --compare --model efficientnet_lite0 --model resnet50      # downloads 98 MB
     """
@@ -126,8 +141,12 @@ def command(
                 truth = by_folder(collection.paths)
             else:
                 truth = by_file(ground_truth, collection.paths, collection.root)
+            labelled = set() if learnt is None else collection.labelled(learnt)
+            if unlabelled:
+                truth = truth.without(labelled)
             chosen = truth if sample is None else truth.sample(sample)
-            systems: list[System] = [*collection.systems(), *(collection.classical_systems(watch) if compare else [])]
+            systems: list[System] = [*collection.systems(learnt)]
+            systems += collection.classical_systems(watch) if compare else []
             noting = watch if page is None else page.noting(watch)
             evaluations = [evaluate(system, chosen, ranks, noting) for system in systems]
             if page is not None:
@@ -135,8 +154,16 @@ def command(
     except KeyboardInterrupt:
         output.tell_end("Interrupted. Nothing is left behind.")
         ctx.exit(INTERRUPTED)
+    taught = sum(judgement.query in labelled for judgement in chosen.judgements)
+    if taught:
+        logger.warning(
+            "%s of %s queries are labels that the notion was learnt from, which flatters it: --unlabelled leaves them "
+            "out.",
+            *(f"{taught:,}", f"{len(chosen.judgements):,}"),
+        )
     if format_ == "json":
-        output.write_json(_record(collection, truth, ground_truth, evaluations))
+        about = {} if learnt is None else {"learnt": learnt, "labelled_queries": taught}
+        output.write_json(_record(collection, truth, ground_truth, evaluations) | about)
     elif format_ == "table":
         _write_table(collection, truth, evaluations)
     else:

@@ -19,8 +19,12 @@ from cbir.cli import cli
 from cbir.evaluation import sources
 from cbir.extract.extractor import Extractor
 from cbir.index.format import META, load_meta
+from cbir.index.open import open_index
+from cbir.index.store import Index
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
+from cbir.notions.store import keep_notion
+from tests.helpers.notions import make_notion
 
 
 def run(*arguments: str | Path) -> Result:
@@ -102,6 +106,49 @@ def test_figures_are_those_of_the_searches_that_users_make(indexed: Path) -> Non
         assert system["query_ms"] > 0
         assert system["shortlist_ms"] is None
         assert system["shortlist_recall_at_10"] is None
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_notion_is_measured_beside_the_index_and_its_labels_are_told(indexed: Path) -> None:
+    index = open_index("photos")
+    folders = np.array([record.path.split("/")[0] for _, record in index.records()])
+    labelled = np.concatenate([np.flatnonzero(folders == name)[:6] for name in ("cats", "dogs")])
+    keep_notion(index.directory, make_notion(index, labelled, np.repeat([0, 1], 6), "pets"))
+    plain = evaluated("--index", "photos")
+    result = run("evaluate", "--index", "photos", "--learnt", "pets", "--json")
+    record = json.loads(result.stdout)
+    copies = _copies_of_labels(index, labelled)
+    assert (record["learnt"], record["labelled_queries"]) == ("pets", 12 + copies)
+    assert "queries are labels that the notion was learnt from, which flatters it" in result.stderr
+    assert [one["method"] for one in record["systems"]] == ["cosine", "re-ranked", "cosine, pets", "re-ranked, pets"]
+    for one, before in zip(record["systems"], plain["systems"], strict=False):
+        assert one["map"] == before["map"]
+    for system, options in zip(record["systems"][2:], (["--no-rerank"], []), strict=True):
+        assert system["map"] == pytest.approx(searched(indexed, "--learnt", "pets", *options)["map"], abs=1e-4)
+        assert system["map"] > plain["systems"][0]["map"] + 0.05
+    honest = run("evaluate", "--index", "photos", "--learnt", "pets", "--unlabelled", "--json")
+    record = json.loads(honest.stdout)
+    assert (record["queries"], record["labelled_queries"]) == (24 - 12 - copies, 0)
+    assert "flatters" not in honest.stderr
+
+
+def _copies_of_labels(index: Index, labelled: np.ndarray) -> int:
+    """The number of rows that are no labels, but have the content of one."""
+    contents = index.files().sha256s
+    taught = {contents[row] for row in labelled}
+    return sum(contents[row] in taught for row in set(range(index.rows)) - set(labelled.tolist()))
+
+
+def test_a_notion_that_cannot_be_measured(indexed: Path) -> None:
+    assert run("evaluate", "--index", "photos", "--unlabelled").exit_code == 2
+    unknown = run("evaluate", "--index", "photos", "--learnt", "pets")
+    assert unknown.exit_code == 1
+    assert "There is no notion pets in the index photos" in unknown.stderr
+    index = open_index("photos")
+    rows = np.arange(index.rows)
+    keep_notion(index.directory, make_notion(index, rows, rows % 2, "pets"))
+    nothing = run("evaluate", "--index", "photos", "--learnt", "pets", "--unlabelled")
+    assert "All queries are labels of the notion" in nothing.stderr
 
 
 @pytest.mark.usefixtures("no_network")
