@@ -38,12 +38,13 @@ def run(settings: Settings) -> Iterator[Result]:
     directory = settings.scratch / "indexes" / "notions"
     collection.write(directory, settings.pick(100_000, 20_000), settings.scratch, name=_NETWORK)
     with one_blas_thread(), Worker() as worker:
-        for name, (classes, clusters) in KINDS.items():
+        for key, (classes, clusters) in KINDS.items():
+            name = key
             queries = worker.call(teach, directory, name, classes, clusters)
             found = worker.call(search, directory, queries, name, False)[1]
             recall = collection.recall(found, worker.call(exact, directory, queries, name))
             details = f"{classes} classes of {clusters} clusters of 50 rows, {len(queries)} queries"
-            yield measured(f"adapt-recall-{name}", recall, details)
+            yield measured(f"adapt-recall-{key}", recall, details)
             for reranked in (True, False):
                 pair = take_turns(
                     lambda name=name, queries=queries, reranked=reranked: worker.call(
@@ -56,9 +57,9 @@ def run(settings: Settings) -> Iterator[Result]:
                 )
                 # other work on the machine adds more than what is measured: the fastest of each side
                 added = 1000 * (min(pair.first) - min(pair.second))
-                order = "reranked" if reranked else "cosine"
+                order = f"adapt-query-reranked-{key}" if reranked else f"adapt-query-cosine-{key}"
                 details = f"{1000 * min(pair.first):.2f} ms a query with it, {1000 * min(pair.second):.2f} without"
-                yield measured(f"adapt-query-{order}-{name}", added, details, seconds_a_query=pair.to_json())
+                yield measured(order, added, details, seconds_a_query=pair.to_json())
 
 
 def teach(directory: Path, name: str, classes: int, clusters: int) -> list[int]:
