@@ -30,6 +30,12 @@ TOP, EACH = 10, 10
 #: Classes and clusters of each, by the notion's name: few rows a class, and many.
 KINDS = {"narrow": (20, 2), "wide": (10, 20)}
 
+#: The keys of the targets: recall, what a query costs more re-ranked, and by cosine.
+KEYS = {
+    "narrow": ("adapt-recall-narrow", "adapt-query-reranked-narrow", "adapt-query-cosine-narrow"),
+    "wide": ("adapt-recall-wide", "adapt-query-reranked-wide", "adapt-query-cosine-wide"),
+}
+
 _QUERIES, _NETWORK = 100, "efficientnet_lite0"
 
 
@@ -38,13 +44,12 @@ def run(settings: Settings) -> Iterator[Result]:
     directory = settings.scratch / "indexes" / "notions"
     collection.write(directory, settings.pick(100_000, 20_000), settings.scratch, name=_NETWORK)
     with one_blas_thread(), Worker() as worker:
-        for key, (classes, clusters) in KINDS.items():
-            name = key
+        for name, (classes, clusters) in KINDS.items():
             queries = worker.call(teach, directory, name, classes, clusters)
             found = worker.call(search, directory, queries, name, False)[1]
             recall = collection.recall(found, worker.call(exact, directory, queries, name))
             details = f"{classes} classes of {clusters} clusters of 50 rows, {len(queries)} queries"
-            yield measured(f"adapt-recall-{key}", recall, details)
+            yield measured(KEYS[name][0], recall, details)
             for reranked in (True, False):
                 pair = take_turns(
                     lambda name=name, queries=queries, reranked=reranked: worker.call(
@@ -57,9 +62,8 @@ def run(settings: Settings) -> Iterator[Result]:
                 )
                 # other work on the machine adds more than what is measured: the fastest of each side
                 added = 1000 * (min(pair.first) - min(pair.second))
-                order = f"adapt-query-reranked-{key}" if reranked else f"adapt-query-cosine-{key}"
                 details = f"{1000 * min(pair.first):.2f} ms a query with it, {1000 * min(pair.second):.2f} without"
-                yield measured(order, added, details, seconds_a_query=pair.to_json())
+                yield measured(KEYS[name][1 if reranked else 2], added, details, seconds_a_query=pair.to_json())
 
 
 def teach(directory: Path, name: str, classes: int, clusters: int) -> list[int]:
