@@ -9,7 +9,7 @@ import {filtersFor, showFilters, startFilters} from "./filters.js";
 import {showMap, startMap} from "./map.js";
 import {dismiss, notify, wrong} from "./notices.js";
 import {askedFor, haveNotions, isAsking, showNotions, startNotions} from "./notions.js";
-import {FILTERS, NOTHING, QUESTION, begin, go, href, isAsked, isFiltered, judge, onStep, refOf, search, state} from "./state.js";
+import {FILTERS, NOTHING, QUESTION, begin, go, href, isAsked, isByWords, isFiltered, judge, onStep, refOf, search, state} from "./state.js";
 import {startUploads} from "./uploads.js";
 import {Viewer} from "./viewer.js";
 import {Wall} from "./wall.js";
@@ -63,6 +63,8 @@ async function refresh(isNew = false) {
     $("wall-title").textContent = title;
     $("status").textContent = result.total ? `${counted(result.total, "picture")}, ${order}` : "Nothing was found.";
     showNothing(!result.total);
+    if (state.learnt && isByWords()) notify("words", `Words are searched for without a notion: ${state.learnt} waits for pictures.`);
+    else dismiss("words");
     for (const notice of result.notices) notify(`notice ${notice}`, notice);
     if (isNew) scrollTo(0, history.state?.scroll ?? 0);
   } catch (error) {

@@ -101,11 +101,15 @@ const hasAny = names => Object.keys(names).some(name => state[name].length);
 export const isAsked = () => hasAny(QUESTION);
 export const isFiltered = () => hasAny(FILTERS);
 
+export const isByWords = () => hasAny({words: 0, without: 0, text: 0});
+
 /** Return the state as the body of a search. */
 export function search() {
   const number = text => (text === "" || isNaN(text) ? undefined : Number(text));
   const {like, more, less, words, without, folders, tags, score, probability} = state;
-  const [text, since, until, learnt] = [state.text, state.since, state.until, state.learnt].map(one => one || undefined);
+  const [text, since, until] = [state.text, state.since, state.until].map(one => one || undefined);
+  // words are searched for without a notion
+  const learnt = (!isByWords() && state.learnt) || undefined;
   const filter = {folders, tags, since, until, min_score: number(score), min_probability: number(probability)};
   return {like, more, less, words, without, text, learnt, filter};
 }
