@@ -35,6 +35,8 @@ COMMANDS = [
     (f"tags {BALLOON}", "balloon"),
     ("tags --index photos", "balloon"),
     ("learn kinds --from {folder} --index photos", "kinds: applied"),
+    (f"search {BALLOON} --index photos --learnt kinds -k 3 --format paths", "hot_air_balloons"),
+    ("classify --index photos --learnt kinds", "hot_air_balloons"),
     ("map --index photos --html map.html", "map.html"),
     (f"segment {BALLOON} --out segments --classify", '"segments"'),
     (f"segment {BALLOON} --out fast --fast", '"segments"'),
