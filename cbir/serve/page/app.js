@@ -113,12 +113,13 @@ async function look(name) {
   forget();
   completeFor(index);
   filtersFor(index);
-  await haveNotions();
+  await haveNotions(name);
 }
 
 /** Open an index: the one that is asked for, or the first. */
 async function open(name) {
-  // what is there is of another index, where its numbers are other pictures
+  // what is there, and what is still asked for, is of another index, where its numbers are other pictures
+  asking.abort();
   wall.replace(NO_MATCHES, true);
   try {
     const {indexes} = await call("indexes");

@@ -13,8 +13,8 @@ let changed = () => {};
 const pathOf = (name, rest = "") => of(state.index, `notions${name && `/${encodeURIComponent(name)}`}${rest}`);
 
 /** Have the notions of an index, and offer them. */
-export async function haveNotions() {
-  ({notions} = await call(pathOf("")));
+export async function haveNotions(index) {
+  ({notions} = await call(of(index, "notions")));
   const note = ({stale, verdict}) => (stale ? " (to be learnt anew)" : verdict === "weak" ? " (weak)" : "");
   const option = (value, text = "") => make("option", {value}, printable(text));
   $("learnt").replaceChildren(option("", "plain"), ...notions.map(one => option(one.name, one.name + note(one))));
