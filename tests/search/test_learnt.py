@@ -168,8 +168,11 @@ def test_the_graph_has_scores_beside_roots_and_not_their_roots(index: Index) -> 
 
 def test_copies_are_told_by_their_features_and_come_first(tmp_path: Path) -> None:
     features = made(16, 15)
-    noise = np.random.default_rng(1).normal(0, 1, (4, 96)) * np.array([[0.001], [0.008], [0.016], [0.024]])
-    copies = unit(features[1] + noise)
+    told = learn(make_index(tmp_path / "told", features))
+    # the last of them is a copy, and has less of the kind
+    less = -0.35 * unit(told.weights[:, KINDS[1]])
+    noise = np.random.default_rng(1).normal(0, 1, (3, 96)) * np.array([[0.001], [0.008], [0.016]])
+    copies = unit(features[1] + np.concatenate([noise, less[np.newaxis]]))
     index = make_index(tmp_path / "index", np.concatenate([features, copies]))
     notion = learn(index, np.append(KINDS, [-1] * 4))
     notion = replace(notion, scale=6 * notion.scale)
@@ -182,6 +185,8 @@ def test_copies_are_told_by_their_features_and_come_first(tmp_path: Path) -> Non
     assert (np.diff(cosines[rows[: len(copied)]]) <= 1e-3).all()
     likeness = notion.vectors(index.features(range(240))) @ notion.vectors(features[1:2])[0]
     assert (likeness >= COPY).sum() > 5  # which are copies by what was learnt alone
+    own = notion.vectors(copies) @ notion.vectors(features[1:2])[0]
+    assert np.delete(likeness, 1).max() > own.min()  # and come before one that is a copy
     assert set(rows[: len(copied)].tolist()) == set(copied.tolist())
     result = found(Index.open(index.directory), VectorQuery(features[1]))
     assert [match.relevance for match in result.matches if cosines[match.row] >= IDENTICAL] == [1, 1]
@@ -205,6 +210,18 @@ def test_pictures_together_have_the_mean_of_their_likeness(index: Index) -> None
     wanted = (vectors @ vectors[1] + vectors @ vectors[92]) / 2
     assert [match.score for match in result.matches] == pytest.approx(wanted[rows_of(result)], abs=1e-4)
     assert (KINDS[rows_of(result)] == 0).mean() >= 0.9
+
+
+def test_of_pictures_together_those_that_are_not_claimed_have_no_scores(index: Index) -> None:
+    notion = learn(index)
+    space = LearntSpace(notion)
+    unclaimed = next(row for row in range(180, 240) if not space.queries(index.features([row]))[1][0])
+    assert notion.scores(index.features([unclaimed])).max() > 0.05
+    result = found(index, CombinedQuery((query(index, 1), query(index, unclaimed))), count=20)
+    plain = np.append(unit(notion.centred(index.features([unclaimed]))), np.zeros((1, 6), np.float32))
+    vectors = notion.vectors(index.features(range(240)))
+    wanted = (vectors @ vectors[1] + vectors @ plain) / 2
+    assert [match.score for match in result.matches] == pytest.approx(wanted[rows_of(result)], abs=1e-4)
 
 
 def test_unlike_and_judgements_move_away_from_what_was_learnt(index: Index) -> None:
