@@ -511,3 +511,23 @@ def test_without_torch_the_engine_says_what_to_install(small, bundled, monkeypat
     monkeypatch.setattr(OpenVINOEngine, "__init__", fail)
     with pytest.raises(EngineError, match=r"OpenVINO cannot run small here: no such CPU\."):
         open_engine(small)
+
+
+def test_openvinos_tables_of_types_are_made_before_threads_need_them() -> None:
+    code = """
+import openvino
+made = []
+
+class Tensor(openvino.Tensor):
+    @property
+    def data(self):
+        found = super().data
+        made.append(str(found.dtype))
+        return found
+
+openvino.Tensor = Tensor
+import cbir.engines.openvino_engine
+print(made)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['float32']"
