@@ -17,9 +17,9 @@ from PIL import Image
 
 from cbir.backbones.backbone import Backbone, describe, named_by_user
 from cbir.backbones.weights import Weights
-from cbir.cli.render import tags
 from cbir.cli.terminal import opening
 from cbir.errors import IndexDamagedError, IndexLockedError, IndexWriteError, ModelError, WeightsError
+from cbir.images.formats.first_bytes import is_picture_below
 from cbir.index import verified
 from cbir.index.ann.codes import quantised, signs
 from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
@@ -658,7 +658,7 @@ def test_sidecars_are_for_pictures_that_really_are_below_the_root(tmp_path: Path
     (root / "link.png").symlink_to(elsewhere / "a.png")
     names = ("a.png", "link.png", "text.jpg", "folder/a.png", "../elsewhere/a.png", "nothing.png")
     real = os.path.realpath(root)
-    assert [name for name in names if tags._is_picture_below(real, root / name)] == ["a.png", "link.png"]
+    assert [name for name in names if is_picture_below(real, root / name)] == ["a.png", "link.png"]
 
 
 def test_a_window_whose_numbers_are_none_is_no_match(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
