@@ -28,6 +28,7 @@ export function showNotions() {
   $("learnt").value = learnt;
   for (const id of ["ask", "forget"]) $(id).hidden = !notions.some(one => one.name === learnt);
   press($("ask"), isAsking());
+  $("wall").classList.toggle("asking", isAsking());
   $("keep").hidden = !(more.length + less.length);
   $("keep-words").textContent = isAsking() ? `Teach ${printable(learnt)}` : "Keep as a notion";
 }
