@@ -53,7 +53,7 @@ def kept_fresh(directories: Sequence[Path]) -> Iterator[Callable[[], None]]:
 
 def main(directory: str) -> None:
     """Keep an index fresh until this process is told to stop, or its parent is gone."""
-    stopping.install()
+    stopping.install(message=b"")  # it is the server that somebody has stopped
     os.nice(_NICENESS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)

@@ -43,10 +43,11 @@ _deferring = threading.Event()
 _at_forced_end: list[Callable[[], None]] = []
 
 
-def install() -> None:
+def install(message: bytes = b"\nInterrupted. What was committed is kept.\n") -> None:
     """Let the signals end this process, whatever it does. A signal that is ignored, as by nohup, stays so.
 
-    To be called in the main thread, once its streams are open.
+    To be called in the main thread, once its streams are open. Where the process is ended by force, the message is
+    written to stderr.
     """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -57,7 +58,7 @@ def install() -> None:
     with contextlib.suppress(OSError, RuntimeError):  # few files or threads: then without the thread
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        threading.Thread(target=_force, args=(reading,), name="stop", daemon=True).start()
+        threading.Thread(target=_force, args=(reading, message), name="stop", daemon=True).start()
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
 
@@ -136,14 +137,14 @@ def _send_again() -> None:
         _thread.interrupt_main(signal.SIGTERM)
 
 
-def _force(signals: int) -> None:
+def _force(signals: int, message: bytes) -> None:
     """The thread that sees to the end. `signals` is where Python writes the numbers of signals as they come."""
     while (number := os.read(signals, 1)) and number[0] not in SIGNALS:
         pass
     if not number:
         return
     time.sleep(SECONDS)
-    end_by_force(INTERRUPTED, b"\nInterrupted. What was committed is kept.\n")
+    end_by_force(INTERRUPTED, message)
 
 
 def end_by_force(code: int, message: bytes = b"") -> None:

@@ -17,16 +17,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
-import uvicorn
 from PIL import Image
 
 import cbir
-from cbir.serve import connections, run
+from cbir.serve import connections
 from cbir.serve.app import make_app
 from cbir.serve.guard import HEADERS
 from cbir.serve.service import Service
@@ -105,17 +103,21 @@ def test_a_signal_ends_it_in_time_whatever_is_at_work(running: Running) -> None:
     assert not [child for child in others if is_alive(child)]
 
 
-def test_what_else_has_to_end_begins_with_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    forced, ending = threading.Event(), threading.Event()
-    monkeypatch.setattr(run.stopping, "end_by_force", lambda code: forced.set())
-    monkeypatch.setattr(run, "_AT_MOST", 0.2)
-    server = SimpleNamespace(should_exit=False)
-    with run._signals(cast(uvicorn.Server, server), ending.set):
-        signal.raise_signal(signal.SIGTERM)  # in this very thread
-        begun = ending.wait(5 * ENOUGH)  # before the server has ended
-        assert forced.wait(10 * ENOUGH)  # or it would end this process later
-    assert begun
-    assert server.should_exit
+def test_what_else_has_to_end_begins_with_the_signal() -> None:
+    # in a process of its own, which it ends
+    code = """
+import os, signal, sys, time
+from types import SimpleNamespace
+from cbir.serve import run
+
+server = SimpleNamespace(should_exit=False)
+with run._signals(server, lambda: print("begun", server.should_exit, flush=True)):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)  # requests that never end
+print("too late")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begun True\n", "")
 
 
 def is_alive(process: str) -> bool:
