@@ -53,7 +53,7 @@ def doubtful(labelled: Labelled, found: Fit, count: int | None = None) -> list[D
 def doubtful_of(index: Index, notion: Notion, pictures: Pictures, count: int | None = None) -> list[Doubtful]:
     """Return the same of the labels that a notion of an index keeps, as far as their pictures are still known."""
     is_current = notion.model == fingerprint(index.model)
-    labelled = kept_labels(notion.labels, notion.classes, pictures, comparable=is_current)
+    labelled = kept_labels(notion.labels, notion.classes, pictures.by_content, comparable=is_current)
     if notion.kind != "classes" or not len(labelled.pictures):
         return []
     found = fit_classes(basis_of(index, labelled), labelled.numbers, len(labelled.classes))

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cbir.index.lock import now
 from cbir.index.store import Index
 from cbir.learn.labels import Labelled
 from cbir.learn.pairs import held_out
 from cbir.notions.decide import auc, kappa
-from cbir.notions.notion import NONE, STRENGTH
+from cbir.notions.notion import GATE, NONE, STRENGTH, Notion, fingerprint
+from cbir.notions.probability import Certainty, calibrate
 from cbir.notions.ridge import Fit, fit
 from cbir.utils.vectors import Floats, l2_normalize
 
@@ -100,3 +102,30 @@ def pairs_quality(basis: Basis, labelled: Labelled) -> tuple[float, float]:
         return l2_normalize(np.concatenate([basis.labelled, np.float32(STRENGTH) * scores], axis=1))
 
     return held_out(basis.labelled, labelled.pairs, teach)
+
+
+def notion_of(
+    index: Index, name: str, kind: str, basis: Basis, labelled: Labelled, found: Fit, quality: float, verdict: str
+) -> Notion:
+    """Return what was found as a notion of the index, which does not know yet how alike its rows are.
+
+    Groups of pairs are guesses, and have no probabilities.
+    """
+    certainty = Certainty()
+    if kind != "pairs":
+        certainty = calibrate(np.float32(found.scale) * found.left_out, labelled.numbers)
+    return Notion(
+        name=name,
+        classes=labelled.classes,
+        mean=basis.mean,
+        weights=found.weights.astype(np.float16).astype(np.float32),  # as its file will have them
+        scale=found.scale,
+        kind=kind,
+        quality=round(quality, 6),
+        verdict=verdict,
+        model=fingerprint(index.model),
+        labels=labelled.to_labels(index.dimension),
+        created=now(),
+        certainty=certainty,
+        gate=found.gate(GATE),
+    )

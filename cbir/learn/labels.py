@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,15 +118,18 @@ def by_content(
     return labelled, contradictions
 
 
-def kept_labels(labels: Labels, classes: tuple[str, ...], pictures: Pictures, *, comparable: bool) -> Labelled:
+def kept_labels(
+    labels: Labels, classes: tuple[str, ...], by_content: Callable[[str], Picture | None], *, comparable: bool
+) -> Labelled:
     """Return the labels of a notion again; absent are those of pictures that the index has not any more.
 
-    Where the network is another (not `comparable`), so are those that the index never had.
+    `by_content` finds those that it has. Where the network is another (not `comparable`), those that the index never
+    had are absent, too.
     """
     contents = [content.tobytes().hex() for content in labels.sha256s]
     found: list[Picture | None] = []
     for place, sha256 in enumerate(contents):
-        picture = pictures.by_content(sha256)
+        picture = by_content(sha256)
         if picture is None and comparable and place < len(labels.features):
             picture = Picture(Path(sha256), sha256, None, labels.features[place].astype(np.float32))
         found.append(picture)

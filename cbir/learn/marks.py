@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from cbir.errors import CbirError
-from cbir.index.lock import now
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.similarity import sample
 from cbir.index.store import Index
-from cbir.learn.fitting import Basis, fit_classes, quality_of
-from cbir.learn.labels import Absent, Labelled, no_pairs
+from cbir.learn.fitting import Basis, fit_classes, notion_of, quality_of
+from cbir.learn.labels import Absent, Labelled, kept_labels, no_pairs
 from cbir.learn.pictures import Picture
 from cbir.notions.decide import verdict
 from cbir.notions.notion import GATE, NONE, LearntRows, Notion, fingerprint
-from cbir.notions.probability import calibrate
 from cbir.utils.printable import printable
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
@@ -60,21 +58,9 @@ def learn_marks(
     quality = quality_of(found, labelled.numbers)
     are_few = (labelled.numbers != NONE).sum() < FEW  # what little one tells of another says nothing yet
     decided = "weak" if are_few else verdict(quality)
-    notion = Notion(
-        name=name,
-        classes=labelled.classes,
-        mean=mean,
-        weights=found.weights.astype(np.float16).astype(np.float32),
-        scale=found.scale,
-        kind="marks",
-        quality=round(quality, 6),
-        verdict=decided or "weak",
-        model=fingerprint(index.model),
-        labels=labelled.to_labels(index.dimension),
-        created=now(),
-        gate=GATE if are_few else found.gate(GATE),
-        certainty=calibrate(np.float32(found.scale) * found.left_out, labelled.numbers),
-    )
+    notion = notion_of(index, name, "marks", basis, labelled, found, quality, decided or "weak")
+    if are_few:
+        notion = replace(notion, gate=GATE)
     # one mark more of many hardly changes how alike rows are: it is looked at when their number has about doubled
     if before is not None and len(before.labels).bit_length() == len(notion.labels).bit_length():
         return replace(notion, cosines=before.cosines)
@@ -91,7 +77,10 @@ def _joined(
         if before.kind != "marks" or before.model != fingerprint(index.model):
             how = f"from {before.kind}" if before.kind != "marks" else "by another network"
             raise CbirError(f"The notion {printable(name)} was learnt {how}: marks cannot be added to it.")
-        marks, absent = _kept(index, before)
+        kept = kept_labels(before.labels, before.classes, partial(_of_content, index), comparable=True)
+        pairs = zip(kept.pictures, kept.numbers.tolist(), strict=True)
+        marks = {picture.sha256: (picture, number) for picture, number in pairs}
+        absent = dict(kept.absent.numbers)
     new = {one.sha256 for one in alike}
     if both := next((one for one in unlike if one.sha256 in new), None):
         raise CbirError(f"{printable(str(both.path))} is marked as alike and as unlike: leave one out.")
@@ -106,21 +95,10 @@ def _joined(
     return Labelled([picture for picture, _ in marks.values()], (ALIKE,), numbers, no_pairs(), Absent(absent))
 
 
-def _kept(index: Index, before: Notion) -> tuple[dict[str, tuple[Picture, int]], dict[str, int]]:
-    """Return the marks of a notion by content, those of pictures that cannot be looked at now apart."""
-    labels = before.labels
-    kept: dict[str, tuple[Picture, int]] = {}
-    absent: dict[str, int] = {}
-    for place, (content, number) in enumerate(zip(labels.sha256s, labels.classes.tolist(), strict=True)):
-        sha256 = content.tobytes().hex()
-        row = next(iter(index.rows_of_content(sha256)), None)
-        if row is not None:
-            kept[sha256] = Picture(index.root / index.record(row).path, sha256, row), number
-        elif place < len(labels.features):
-            kept[sha256] = Picture(Path(sha256), sha256, None, labels.features[place].astype(np.float32)), number
-        else:
-            absent[sha256] = number
-    return kept, absent
+def _of_content(index: Index, sha256: str) -> Picture | None:
+    """Return the picture of a content, without a list of all that the index has."""
+    rows = index.rows_of_content(sha256)
+    return Picture(index.root / index.record(rows[0]).path, sha256, rows[0]) if rows else None
 
 
 def _mean(index: Index, rows: Rows) -> Floats:

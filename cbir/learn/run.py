@@ -9,27 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cbir.engines.lazy import LazyEngine
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
 from cbir.index.format import load_meta
-from cbir.index.lock import now
 from cbir.index.similarity import sample
 from cbir.index.store import Index
 from cbir.learn.doubtful import Doubtful, doubtful
-from cbir.learn.fitting import basis_of, fit_classes, fit_groups, pairs_quality, quality_of
+from cbir.learn.fitting import basis_of, fit_classes, fit_groups, notion_of, pairs_quality, quality_of
 from cbir.learn.folders import labels_of_folders
 from cbir.learn.labels import Contradiction, Labelled, by_content, kept_labels, path_of
 from cbir.learn.lists import GivenLabel, GivenPair
 from cbir.learn.pairs import are_enough, by_pairs, regrouped
 from cbir.learn.pictures import Pictures, Skipped
 from cbir.notions.decide import APPLIED, APPLIED_PAIRS, verdict
-from cbir.notions.notion import GATE, NONE, LearntRows, Notion, fingerprint
-from cbir.notions.probability import Certainty, calibrate
-from cbir.notions.ridge import Fit
+from cbir.notions.notion import NONE, LearntRows, Notion, fingerprint
 from cbir.notions.store import check_name, keep_notion, read_notion
 from cbir.utils.printable import printable
 
@@ -198,21 +193,7 @@ class Learner:
                 decided, why = "weak", "Marks are kept however few they are; more of them tell better."
         notion = None
         if decided is not None:
-            notion = Notion(
-                name,
-                labelled.classes,
-                basis.mean,
-                found.weights.astype(np.float16).astype(np.float32),
-                found.scale,
-                kind,
-                round(quality, 6),
-                decided,
-                fingerprint(self.index.model),
-                labelled.to_labels(self.index.dimension),
-                created=now(),
-                gate=found.gate(GATE),
-                certainty=_certainty(found, labelled, kind),
-            )
+            notion = notion_of(self.index, name, kind, basis, labelled, found, quality, decided)
             notion = replace(notion, cosines=sample(LearntRows(self.index, notion)))
             keep_notion(self.index.directory, notion, self._wait, seen=self.index.meta)
         counts = Counter(labelled.classes[number] for number in labelled.numbers.tolist() if number != NONE)
@@ -272,14 +253,7 @@ class Learner:
 
     def _labelled(self, notion: Notion) -> Labelled:
         is_current = notion.model == fingerprint(self.index.model)
-        return kept_labels(notion.labels, notion.classes, self.pictures, comparable=is_current)
-
-
-def _certainty(found: Fit, labelled: Labelled, kind: str) -> Certainty:
-    """Calibrate the probabilities of classes; groups of pairs have none."""
-    if kind == "pairs":
-        return Certainty()
-    return calibrate(np.float32(found.scale) * found.left_out, labelled.numbers)
+        return kept_labels(notion.labels, notion.classes, self.pictures.by_content, comparable=is_current)
 
 
 def _why(quality: float, classes: int) -> str:
