@@ -15,12 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import CbirError
-from cbir.utils.text import delimiter_of, read_list, spellings
+from cbir.errors import CbirError, reason_of
+from cbir.utils.opening import read_regular
+from cbir.utils.text import decode, delimiter_of, spellings
 
 Items = npt.NDArray[np.int64]
 
 _SEED = 1
+
+# A million of relevant pictures with long names.
+_MOST_BYTES = 1 << 27
 
 #: Wrong names that an error lists; the others are counted.
 _NAMED = 3
@@ -127,7 +131,12 @@ class _Entry(NamedTuple):
 
 
 def _read(file: Path) -> list[_Entry]:
-    text = read_list(file, "ground truth")
+    try:
+        text = decode(read_regular(file, most=_MOST_BYTES))
+    except OSError as error:
+        raise CbirError(f"Cannot read the ground truth {file}: {reason_of(error)}.") from error
+    except UnicodeDecodeError as error:
+        raise CbirError(f"The ground truth {file} begins as UTF-16 and does not go on so.") from error
     return list(_from_json(file, text) if text.lstrip().startswith("{") else _from_csv(file, text))
 
 

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cbir.errors import CbirError
-from cbir.utils.text import delimiter_of, read_list
+from cbir.errors import CbirError, reason_of
+from cbir.utils.opening import read_regular
+from cbir.utils.text import decode, delimiter_of
 
 #: The words for the two kinds of pairs.
 SAME, DIFFERENT = "same", "different"
+
+# A million labels of pictures with long names.
+_MOST_BYTES = 1 << 27
 
 
 class GivenLabel(NamedTuple):
@@ -61,7 +65,12 @@ def read_pairs(file: Path) -> list[GivenPair]:
 
 def _rows(file: Path, what: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the lines of a CSV file that are not blank, with their numbers."""
-    text = read_list(file, what)
+    try:
+        text = decode(read_regular(file, most=_MOST_BYTES))
+    except OSError as error:
+        raise CbirError(f"Cannot read the {what} {file}: {reason_of(error)}.") from error
+    except UnicodeDecodeError as error:
+        raise CbirError(f"The {what} {file} begins as UTF-16 and does not go on so.") from error
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     is_empty = True
     try:

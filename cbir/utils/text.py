@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from pathlib import Path
-
-from cbir.errors import CbirError, reason_of
-from cbir.utils.opening import read_regular
 
 #: The first bytes that tell what a text is in; fewer are enough where it has no more.
 ENOUGH = 8
-
-# A list of a million pictures with long names.
-_MOST_BYTES = 1 << 27
 
 # What `os.fsdecode` makes of bytes that are no UTF-8.
 _BYTES = re.compile("[\udc80-\udcff]")
@@ -45,16 +38,6 @@ def decode(content: bytes) -> str:
     encoding = utf16_of(content[:ENOUGH])
     text = content.decode("utf-8", "surrogateescape") if encoding is None else content.decode(encoding)
     return text.removeprefix("\ufeff")
-
-
-def read_list(file: Path, what: str) -> str:
-    """Read a list that somebody made, such as "ground truth", as text. CbirError where that cannot be."""
-    try:
-        return decode(read_regular(file, most=_MOST_BYTES))
-    except OSError as error:
-        raise CbirError(f"Cannot read the {what} {file}: {reason_of(error)}.") from error
-    except UnicodeDecodeError as error:
-        raise CbirError(f"The {what} {file} begins as UTF-16 and does not go on so.") from error
 
 
 def as_western(text: str) -> str:
