@@ -18,6 +18,7 @@ LAYERS = (
     ("collection", "evaluation"),
     ("learn",),
     ("tags", "indexing", "search", "duplicates", "map", "locate"),
+    ("detect",),
     ("parts", "words", "segment", "notions"),
     ("extract",),
     ("index", "engines"),

@@ -1,0 +1,1 @@
+"""Objects in pictures: detectors, and the boxes with class and score that they make."""

@@ -1,0 +1,79 @@
+"""Boxes: how much two overlap, which of many that show the same thing stay, and cutting them to their picture.
+
+A box is x, y, width and height in pixels of the upright picture, (x, y) its upper left corner; boxes are arrays of
+shape (n, 4). Boxes that hold something else than finite numbers overlap nothing, and are dropped by `usable`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.utils.vectors import Floats, Rows
+
+#: Boxes of a picture that `suppress` looks at, the best ones: a network may make many thousands, and it compares pairs.
+MOST_CANDIDATES = 2_000
+
+#: The overlap from which one of two boxes of a class is dropped, unless somebody asks for another.
+OVERLAP = 0.45
+
+Class = npt.NDArray[np.integer]
+
+
+def intersections(boxes: Floats, others: Floats) -> npt.NDArray[np.float64]:
+    """Compute the area that each box shares with each of the others, (n, m), in square pixels."""
+    one, other = boxes.astype(np.float64)[:, np.newaxis], others.astype(np.float64)
+    first = np.maximum(one[..., :2], other[:, :2])
+    last = np.minimum(one[..., :2] + one[..., 2:], other[:, :2] + other[:, 2:])
+    return np.asarray(np.maximum(last - first, 0).prod(axis=-1))
+
+
+def areas(boxes: Floats) -> npt.NDArray[np.float64]:
+    """Compute the areas of boxes, shape (n,)."""
+    return np.asarray(np.maximum(boxes[:, 2:].astype(np.float64), 0).prod(axis=1))
+
+
+def overlaps(boxes: Floats, others: Floats) -> npt.NDArray[np.float64]:
+    """Compute the intersection over union (IoU, the Jaccard index) of each box with each of the others, (n, m)."""
+    shared = intersections(boxes, others)
+    union = areas(boxes)[:, np.newaxis] + areas(others) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def suppress(boxes: Floats, scores: Floats, classes: Class, overlap: float = OVERLAP) -> Rows:
+    """Choose the boxes that stay in non-maximum suppression within each class: their numbers, the best score first.
+
+    From the best on, each box stays unless it overlaps one of its class that does by more than `overlap`. Of more than
+    MOST_CANDIDATES only the best are looked at.
+    """
+    order = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
+    kept = np.zeros(len(order), dtype=np.bool_)
+    own = classes[order]
+    for one in np.unique(own):
+        places = np.flatnonzero(own == one)
+        kept[places[_maxima(boxes[order[places]], overlap)]] = True
+    return np.asarray(order[kept], dtype=np.int64)
+
+
+def usable(boxes: Floats, scores: Floats) -> npt.NDArray[np.bool_]:
+    """Tell which boxes are of finite numbers, with an area and a finite score: shape (n,)."""
+    return np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1) & np.isfinite(scores))
+
+
+def clipped(boxes: Floats, size: tuple[int, int]) -> Floats:
+    """Cut boxes to a picture of that width and height; those outside of it come to have no width or no height."""
+    first = np.clip(boxes[:, :2], 0, size)
+    last = np.clip(boxes[:, :2] + boxes[:, 2:], first, size)
+    return np.concatenate([first, last - first], axis=1).astype(np.float32)
+
+
+def _maxima(boxes: Floats, overlap: float) -> list[int]:
+    """Return the places of those of one class's boxes that stay, from the first on."""
+    left = np.arange(len(boxes))
+    kept = []
+    while len(left):
+        best = int(left[0])
+        kept.append(best)
+        left = left[1:]
+        left = left[overlaps(boxes[[best]], boxes[left])[0] <= overlap]
+    return kept
