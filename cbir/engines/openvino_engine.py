@@ -10,18 +10,24 @@ import hashlib
 import json
 import logging
 import threading
-import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import openvino
 
 from cbir.backbones.backbone import Backbone
+from cbir.engines.compiled import (
+    export_network,
+    from_torch,
+    import_network,
+    keep_content,
+    kept_content,
+    processor,
+    settings,
+)
 from cbir.engines.engine import Engine, Features, Images
 from cbir.engines.precision import (
     Choice,
@@ -31,8 +37,9 @@ from cbir.engines.precision import (
     drawn_images,
     read_choice,
 )
+from cbir.engines.requests import Requests, outputs_of
 from cbir.errors import EngineError
-from cbir.utils.cache import keep, kept
+from cbir.utils.cache import keep
 from cbir.utils.vectors import l2_normalize
 
 if TYPE_CHECKING:
@@ -49,9 +56,6 @@ openvino.Tensor(np.zeros(1, dtype=np.float32)).data  # noqa: B018
 
 #: Counts changes of the converted graph, so that compiled models of older ones are not used any more.
 GRAPH_VERSION = 3
-
-# A compiled network: the largest of torchvision's has 5 GB.
-_MOST_BYTES = 16 << 30
 
 #: The largest batch. Larger ones gain nothing, and their maps do not fit into the processor's cache.
 _MOST = 16
@@ -92,16 +96,16 @@ class OpenVINOEngine(Engine):
             there = " and ".join(self._precisions)
             raise EngineError(f"This processor does not compute in {precision} with OpenVINO, only in {there}.")
         self._insisted = precision
-        self._processor = f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')} {capabilities}"
+        self._processor = processor(self._core)
         self._hint = "THROUGHPUT" if many else "LATENCY"
         self._tries = tries
         self._loading = threading.Lock()
-        self._graphs: dict[str, _Requests] = {}
+        self._graphs: dict[str, Requests] = {}
         self._choices = {graph: read_choice(self._choice_file(graph)) for graph in _IS_ENOUGH}
         compiled = self._load("features")
         # one more than are computed, so that the next is there when one is done
         self.depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
-        self._graphs["features"] = _Requests(compiled, self.depth)
+        self._graphs["features"] = Requests(compiled, self.depth)
         choice = self._choices["features"]
         self.precision, self.batch = self._precision_of("features"), choice.batch if choice else _MOST
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {self.precision}"
@@ -128,12 +132,12 @@ class OpenVINOEngine(Engine):
 
         return finish
 
-    def _requests(self, graph: str, count: int) -> _Requests:
+    def _requests(self, graph: str, count: int) -> Requests:
         """Return so many requests of `graph`, which is loaded now if it was not yet."""
         if graph not in self._graphs:
             with self._loading:
                 if graph not in self._graphs:
-                    self._graphs[graph] = _Requests(self._load(graph), count)
+                    self._graphs[graph] = Requests(self._load(graph), count)
         return self._graphs[graph]
 
     def _load(self, graph: str) -> openvino.CompiledModel:
@@ -143,23 +147,16 @@ class OpenVINOEngine(Engine):
         chosen_by = _chosen_by(graph)
         is_untried = self._tries and self._choices[chosen_by] is None
         if not is_untried:
-            stored = kept(self._cache_file(graph), _MOST_BYTES) or b""
-            blob = stored[32:]
-            if hashlib.sha256(blob).digest() == stored[:32]:  # a damaged blob could crash the process
-                with contextlib.suppress(RuntimeError):  # of no use any more: it is made anew
-                    return self._core.import_model(blob, "CPU", _settings(self._precision_of(graph), hint))
+            properties = settings(self._precision_of(graph), hint)
+            found = import_network(self._core, kept_content(self._cache_file(graph)), properties)
+            if found is not None:
+                return found
         logger.info("Preparing %s for this processor (once) …", self._backbone.name)
         model = (None if graph == "text" else self._backbone.build_graph(graph)) or _convert(self._backbone, graph)
         if is_untried:
             self._choices[chosen_by] = self._choose_precision(graph, model)
-        compiled = self._core.compile_model(model, "CPU", _settings(self._precision_of(graph), hint))
-        exported = compiled.export_model()
-        made = exported if isinstance(exported, bytes) else exported.getvalue()
-        path = self._cache_file(graph)
-        try:
-            keep(path, hashlib.sha256(made).digest(), made)
-        except OSError as error:
-            logger.warning("Cannot keep the prepared network in %s (%s); the next run prepares it again.", path, error)
+        compiled = self._core.compile_model(model, "CPU", settings(self._precision_of(graph), hint))
+        keep_content(self._cache_file(graph), export_network(compiled))
         return compiled
 
     def _precision_of(self, graph: str) -> str:
@@ -176,11 +173,11 @@ class OpenVINOEngine(Engine):
         """Measure the precisions of this processor with `model`, the graph of that name, and note the choice."""
 
         def runner(name: str) -> Callable[[Images], Features]:
-            request = self._core.compile_model(model, "CPU", _settings(name, "LATENCY")).create_infer_request()
+            request = self._core.compile_model(model, "CPU", settings(name, "LATENCY")).create_infer_request()
 
             def run(images: Images) -> Features:
                 request.infer([images])
-                outputs = (l2_normalize(output.reshape(len(images), -1)) for output in _outputs(request))
+                outputs = (l2_normalize(output.reshape(len(images), -1)) for output in outputs_of(request))
                 return np.concatenate(list(outputs), axis=1)
 
             return run
@@ -207,93 +204,6 @@ def _chosen_by(graph: str) -> str:
     return graph if graph in _IS_ENOUGH else "features"
 
 
-def _settings(precision: str, hint: str) -> dict[str, str]:
-    return {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
-
-
-class _Requests:
-    """The requests of one compiled network, for any number of threads and of batches under way.
-
-    Where none is idle, whoever needs one waits for the oldest, and keeps its outputs for whoever began it. So it does
-    not matter whether that one ever asks for them, and none waits for another who waits for it.
-    """
-
-    def __init__(self, compiled: openvino.CompiledModel, count: int) -> None:
-        self._all = [_Request(compiled.create_infer_request()) for _ in range(count)]
-        self._begun = 0
-        self._turn = threading.Lock()  # to begin: those who need a request wait for one in the order of their coming
-
-    def start(self, inputs: npt.NDArray[Any]) -> Callable[[], list[Features]]:
-        """Begin with a batch; what is returned waits for its outputs. RuntimeError where OpenVINO cannot."""
-        with self._turn:
-            request = min(self._all, key=lambda one: one.number)
-            request.end()
-            self._begun += 1
-            return request.start(np.ascontiguousarray(inputs), self._begun)
-
-
-class _Request:
-    """A request, which has one batch at a time under way: the `number`th of its network, or none, 0.
-
-    An interrupt may come anywhere: what was begun is then ended by the next who needs the request.
-    """
-
-    def __init__(self, request: openvino.InferRequest) -> None:
-        self._request = request
-        self._under_way: tuple[Future[list[Features]], npt.NDArray[Any]] | None = None
-        self._number = 0
-        self._changing = threading.Lock()  # never held while the network computes
-
-    @property
-    def number(self) -> int:
-        return self._number if self._under_way is not None else 0
-
-    def start(self, inputs: npt.NDArray[Any], number: int) -> Callable[[], list[Features]]:
-        batch: Future[list[Features]] = Future()
-        with self._changing:
-            self._number = number
-            self._under_way = batch, inputs  # which the request reads from until it is done
-            try:
-                self._request.start_async([inputs], share_inputs=True)
-            except Exception:
-                self._under_way = None
-                raise
-
-        def finish() -> list[Features]:
-            self._end(batch)
-            return batch.result()
-
-        return finish
-
-    def end(self) -> None:
-        """Wait until what is under way is done, if something is, and keep its outputs, or why there are none."""
-        if (under_way := self._under_way) is not None:
-            self._end(under_way[0])
-
-    def _end(self, batch: Future[list[Features]]) -> None:
-        if batch.done():
-            return
-        failure: Exception | None = None
-        try:
-            self._request.wait()
-        except Exception as error:
-            failure = error
-        with self._changing:
-            if batch.done():  # another thread was quicker
-                return
-            if failure is None:
-                batch.set_result(_outputs(self._request))
-            else:
-                batch.set_exception(failure)
-            self._under_way = None
-
-
-def _outputs(request: openvino.InferRequest) -> list[Features]:
-    outputs = range(len(request.model_outputs))
-    # copies: the request's own arrays are overwritten by the next call
-    return [np.array(request.get_output_tensor(i).data, dtype=np.float32) for i in outputs]
-
-
 def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) -> Path:
     preprocessing = backbone.preprocessing
     picture = [preprocessing.crop, preprocessing.mean, preprocessing.std]
@@ -307,22 +217,9 @@ def _convert(backbone: Backbone, graph: str) -> openvino.Model:
 
     `graph` says what of it: "features", "stages", "last_map", "place_maps" or "text", as the methods of an engine.
 
-    Goes through OpenVINO's PyTorch front end and not through `openvino.convert_model`, which reports its use to
-    the maker.
     """
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
     module, example, shape = _traced(backbone, graph)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces that tracing will go one day; OpenVINO's decoder needs it
-        decoder = TorchScriptPythonDecoder(module, example_input=(example,))
-        front_end = FrontEndManager().load_by_framework("pytorch")
-        model = front_end.convert(front_end.load(decoder))
-    model.reshape({model.inputs[0]: openvino.PartialShape(shape)})
-    # the constants still live in torch's memory: the compiled model must own them before the decoder goes
-    model.decoder = decoder
-    return model
+    return from_torch(module, example, shape)
 
 
 def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tensor, list[int]]:
