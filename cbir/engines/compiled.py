@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import openvino
 
+from cbir.errors import EngineError
 from cbir.utils.cache import keep, kept
 
 if TYPE_CHECKING:
@@ -21,10 +22,27 @@ logger = logging.getLogger("cbir")
 # A compiled network: the largest of torchvision's has 5 GB.
 _MOST_BYTES = 16 << 30
 
+# Precisions that a processor may be good at, and how OpenVINO calls that.
+_CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
+
 
 def settings(precision: str, hint: str) -> dict[str, str]:
     """Return the properties to compile with; `hint` is "LATENCY" or "THROUGHPUT"."""
     return {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
+
+
+def precisions(core: openvino.Core) -> list[str]:
+    """List the precisions that this processor computes in, "f32" first."""
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["f32", *(name for name, known_as in _CAPABILITIES.items() if known_as in capabilities)]
+
+
+def check_precision(core: openvino.Core, precision: str) -> None:
+    """Raise EngineError where this processor does not compute in `precision`."""
+    if precision not in (there := precisions(core)):
+        raise EngineError(
+            f"This processor does not compute in {precision} with OpenVINO, only in {' and '.join(there)}."
+        )
 
 
 def processor(core: openvino.Core) -> str:

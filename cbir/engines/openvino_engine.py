@@ -20,11 +20,13 @@ import openvino
 
 from cbir.backbones.backbone import Backbone
 from cbir.engines.compiled import (
+    check_precision,
     export_network,
     from_torch,
     import_network,
     keep_content,
     kept_content,
+    precisions,
     processor,
     settings,
 )
@@ -38,7 +40,6 @@ from cbir.engines.precision import (
     read_choice,
 )
 from cbir.engines.requests import Requests, outputs_of
-from cbir.errors import EngineError
 from cbir.utils.cache import keep
 from cbir.utils.vectors import l2_normalize
 
@@ -72,9 +73,6 @@ _TRIED = 32
 #: Images that the maps of places are tried on, and their sides.
 _LARGER = (4, 320)
 
-#: Precisions that a processor may be good at, and how OpenVINO calls that.
-_CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
-
 
 class OpenVINOEngine(Engine):
     """An engine that compiles a backbone for this processor, graph by graph as they are asked for.
@@ -90,11 +88,9 @@ class OpenVINOEngine(Engine):
     ) -> None:
         self._backbone = backbone
         self._core = openvino.Core()
-        capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-        self._precisions = ["f32", *(name for name, known_as in _CAPABILITIES.items() if known_as in capabilities)]
-        if precision is not None and precision not in self._precisions:
-            there = " and ".join(self._precisions)
-            raise EngineError(f"This processor does not compute in {precision} with OpenVINO, only in {there}.")
+        self._precisions = precisions(self._core)
+        if precision is not None:
+            check_precision(self._core, precision)
         self._insisted = precision
         self._processor = processor(self._core)
         self._hint = "THROUGHPUT" if many else "LATENCY"

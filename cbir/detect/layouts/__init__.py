@@ -1,0 +1,1 @@
+"""Layouts: what the numbers mean that detectors of graph files compute."""

@@ -1,0 +1,186 @@
+"""The trial of a graph file, in a process of its own: what a stranger's file makes of OpenVINO ends only that.
+
+The process reads the file, compiles its network, runs it on a drawn scene, and says what came out; that is kept in the
+cache with the compiled network, so that a file is tried once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from cbir.detect.detection import FLOOR
+from cbir.detect.layouts.layout import COLOURS, RANGES, Input, Layout
+from cbir.detect.layouts.registry import from_json, to_json
+from cbir.errors import WeightsError, reason_of
+from cbir.images.framed import PLACES, Framed
+from cbir.images.watch import Watch
+from cbir.utils import stopping
+from cbir.utils.printable import printable
+from cbir.utils.python_child import calling, python_child
+
+#: Counts changes of what is compiled and told, so that what older versions kept is not used any more.
+VERSION = 1
+
+#: Seconds of computing, or of waiting for something, that a trial may take.
+SECONDS = 120.0
+
+#: Classes of a network, and characters of a class's name and of a refusal.
+MOST_CLASSES, LONGEST_NAME, LONGEST_REASON = 20_000, 500, 1_000
+
+_CHILD = calling("cbir.detect.trial_child")
+_MOST_HEADER = MOST_CLASSES * (LONGEST_NAME + 4)
+_MOST_BLOB = 4 << 30
+_LENGTHS = 16
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody asked for instead of what is usual for a layout; None and 0 where it is as usual."""
+
+    colours: str | None = None
+    range: str | None = None
+    place: str | None = None
+    width: int = 0
+    height: int = 0
+
+    def over(self, usual: Input) -> Input:
+        """Return how pixels enter a network of which `usual` is usual."""
+        return Input(self.colours or usual.colours, self.range or usual.range, self.place or usual.place)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial found out of a network: its layout, how pixels enter, its frame, and the names in the file, if any.
+
+    `best` is the best score on the drawn scene; where that is no detection, `better` are ranges in which there is one.
+    """
+
+    layout: Layout
+    input: Input
+    frame: Framed
+    names: tuple[str, ...] = ()
+    best: float = 0.0
+    better: tuple[str, ...] = field(default=())
+
+    @property
+    def finds_something(self) -> bool:
+        """True if anything at all was found in the scene."""
+        return self.best >= FLOOR
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object; `from_json` reads it back."""
+        return {
+            "layout": to_json(self.layout),
+            "input": asdict(self.input),
+            "frame": self.frame.to_json(),
+            "names": list(self.names),
+            "best": self.best,
+            "better": list(self.better),
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Tried:
+        """Read what `to_json` wrote; ValueError, TypeError or KeyError where it is something else."""
+        entering = Input(**record["input"])
+        if entering.colours not in COLOURS or entering.range not in RANGES or entering.place not in PLACES:
+            raise ValueError("impossible input")
+        layout, names = from_json(record["layout"]), [str(name)[:LONGEST_NAME] for name in record["names"]]
+        if not 1 <= layout.classes <= MOST_CLASSES or (names and len(names) != layout.classes):
+            raise ValueError("impossible classes")
+        better = tuple(one for one in RANGES if one in record["better"])
+        frame = Framed.from_json(record["frame"])
+        return cls(layout, entering, frame, tuple(names), float(record["best"]), better)
+
+
+def try_out(path: Path, asked: Asked, *, names: int | None, precision: str) -> tuple[Tried, bytes]:
+    """Try a graph file out; with what was found comes the compiled network.
+
+    `names` is how many classes the user has named, if that is so. WeightsError, which says why, where the file is no
+    such network, or ends or delays the process.
+    """
+    with _plainly_named(path) as file, _process(file, asked, names, precision) as child:
+        stopping.children.add(child)
+        watch = Watch(child, SECONDS)
+        try:
+            assert child.stdout is not None
+            with watch:
+                answer = _answer(child.stdout)
+        except (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(1)
+            child.kill()
+            if watch.is_overdue:
+                reason = f"preparing it took more than {SECONDS:.0f} seconds"
+            elif child.returncode:
+                reason = f"OpenVINO ends when it reads or runs it (exit code {child.returncode})"
+            else:
+                reason = f"its trial answered what it was not asked for ({reason_of(error)})"
+            raise unusable(path, reason) from error
+        finally:
+            watch.stop()
+            child.kill()
+            child.wait()
+            stopping.children.discard(child)
+    if isinstance(answer, str):
+        raise unusable(path, answer)
+    return answer
+
+
+def unusable(path: Path, reason: str) -> WeightsError:
+    """Return the error that says why a graph file is of no use."""
+    return WeightsError(f"{path} cannot be used as a detector: {printable(reason)[:LONGEST_REASON]}.")
+
+
+def _process(file: str, asked: Asked, names: int | None, precision: str) -> subprocess.Popen[bytes]:
+    wanted = json.dumps({"asked": asdict(asked), "names": names, "precision": precision})
+    try:
+        return subprocess.Popen(
+            python_child(_CHILD, file, wanted),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except (OSError, MemoryError) as error:
+        raise WeightsError(f"No process can be started to prepare a detector in: {reason_of(error)}.") from error
+
+
+def _answer(stream: IO[bytes]) -> tuple[Tried, bytes] | str:
+    """Read the lengths of a header and of a compiled network, then both; a refusal has no network."""
+    lengths = _read(stream, _LENGTHS)
+    header_length, blob_length = (int.from_bytes(lengths[at : at + 8], "little") for at in (0, 8))
+    if header_length > _MOST_HEADER or blob_length > _MOST_BLOB:
+        raise ValueError("an answer of impossible length")
+    header = json.loads(_read(stream, header_length))
+    if "refused" in header:
+        return str(header["refused"])
+    return Tried.from_json(header), _read(stream, blob_length)
+
+
+def _read(stream: IO[bytes], length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError("it ended")
+    return data
+
+
+@contextlib.contextmanager
+def _plainly_named(path: Path) -> Iterator[str]:
+    """Give a file a name that OpenVINO takes: its own, or that of a link for one that is no UTF-8."""
+    name = os.path.abspath(path)
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, f"network{path.suffix.lower()}")
+            link.symlink_to(name)
+            yield str(link)
+        return
+    yield name

@@ -1,0 +1,26 @@
+"""A wish for a detector: what somebody says about which and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cbir.detect.geometry import OVERLAP
+from cbir.detect.trial import Asked
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is said of the detector to be opened.
+
+    `name` is one of a family's, `weights` a file, or "untrained"; `engine` and `expected` are as in `open_engine`.
+    `classes` are names instead of its own, `asked` is how pixels enter a graph. Of two boxes of a class that `overlap`
+    by more the better stays.
+    """
+
+    name: str | None = None
+    weights: str | None = None
+    engine: str | None = None
+    expected: int = 1
+    classes: tuple[str, ...] = ()
+    asked: Asked = field(default_factory=Asked)
+    overlap: float = OVERLAP
