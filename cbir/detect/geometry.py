@@ -6,9 +6,12 @@ shape (n, 4). Boxes that hold something else than finite numbers overlap nothing
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
+from cbir.images.regions import Box
 from cbir.utils.vectors import Floats, Rows
 
 #: Boxes of a picture that `suppress` looks at, the best ones: a network may make many thousands, and it compares pairs.
@@ -65,6 +68,16 @@ def clipped(boxes: Floats, size: tuple[int, int]) -> Floats:
     first = np.clip(boxes[:, :2], 0, size)
     last = np.clip(boxes[:, :2] + boxes[:, 2:], first, size)
     return np.concatenate([first, last - first], axis=1).astype(np.float32)
+
+
+def whole_pixels(box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
+    """Return the smallest box of whole pixels around one within a picture of that width and height; one at least.
+
+    A mask of a detection has a row and a column for each of these pixels.
+    """
+    x, y = (min(max(math.floor(place), 0), side - 1) for place, side in zip(box[:2], size, strict=True))
+    right, bottom = (math.ceil(place + length) for place, length in zip(box[:2], box[2:], strict=True))
+    return Box(x, y, max(min(right, size[0]) - x, 1), max(min(bottom, size[1]) - y, 1))
 
 
 def _maxima(boxes: Floats, overlap: float) -> list[int]:

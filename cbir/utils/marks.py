@@ -1,4 +1,4 @@
-"""Marks by which cbir knows its own files again: a text in a PNG, JPEG or WebP, a line of HTML, a key of JSON.
+"""Marks by which cbir knows its own files again: a text in a PNG, JPEG or WebP, a line of HTML or XML, a key of JSON.
 
 A mark names the version of cbir, the kind of file, and, where the file's name comes from a picture's, that picture:
 `cbir 1.2 (overlay of 0123456789abcdef)`. It is no proof of anything: whoever wants to can write one.
@@ -22,6 +22,7 @@ MADE_BY_CBIR = "cbir made it"
 
 _MARK = re.compile(rb"cbir [0-9][0-9A-Za-z.+-]{0,40} \(([a-z]{1,20})(?: of ([0-9a-f]{16}))?\)")
 _HTML = re.compile(rb'<meta name="generator" content="(' + _MARK.pattern + rb')">')
+_XML = re.compile(rb"\s*<annotation>\s*<!-- (" + _MARK.pattern + rb") -->")
 _JSON = re.compile(rb'\s*\{\s*"info":\s*\{[^{}]*"made_by":\s*"(' + _MARK.pattern + rb')"')
 
 # Where a mark stands in a document, and pieces of a picture that are looked through for one.
@@ -100,7 +101,8 @@ def find_mark(file: IO[bytes]) -> Mark | None:
         found = _in_webp(file)
     elif head.lstrip()[:1] in (b"<", b"{"):
         head += file.read(_HEAD)
-        document = _HTML.search(head) if head.lstrip().startswith(b"<") else _JSON.match(head)
+        is_tagged = head.lstrip().startswith(b"<")
+        document = (_XML.match(head) or _HTML.search(head)) if is_tagged else _JSON.match(head)
         found = None if document is None else _MARK.fullmatch(document[1])
     else:
         return None

@@ -32,7 +32,7 @@ _TRIES = 20
 _LONGEST = 255
 
 # Options that name a folder, and no file.
-_OF_FOLDERS = ("--out", "--crops")
+_OF_FOLDERS = ("--out", "--crops", "--voc", "--yolo")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Files of boxes as other programs write and read them: COCO, YOLO, PASCAL VOC."""
