@@ -7,6 +7,7 @@ shape (n, 4). Boxes that hold something else than finite numbers overlap nothing
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,11 @@ MOST_CANDIDATES = 2_000
 #: The overlap from which one of two boxes of a class is dropped, unless somebody asks for another.
 OVERLAP = 0.45
 
-Class = npt.NDArray[np.integer]
+Boxes = npt.NDArray[np.floating[Any]]
+Classes = npt.NDArray[np.integer[Any]]
 
 
-def intersections(boxes: Floats, others: Floats) -> npt.NDArray[np.float64]:
+def intersections(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
     """Compute the area that each box shares with each of the others, (n, m), in square pixels."""
     one, other = boxes.astype(np.float64)[:, np.newaxis], others.astype(np.float64)
     first = np.maximum(one[..., :2], other[:, :2])
@@ -31,19 +33,19 @@ def intersections(boxes: Floats, others: Floats) -> npt.NDArray[np.float64]:
     return np.asarray(np.maximum(last - first, 0).prod(axis=-1))
 
 
-def areas(boxes: Floats) -> npt.NDArray[np.float64]:
+def areas(boxes: Boxes) -> npt.NDArray[np.float64]:
     """Compute the areas of boxes, shape (n,)."""
     return np.asarray(np.maximum(boxes[:, 2:].astype(np.float64), 0).prod(axis=1))
 
 
-def overlaps(boxes: Floats, others: Floats) -> npt.NDArray[np.float64]:
+def overlaps(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
     """Compute the intersection over union (IoU, the Jaccard index) of each box with each of the others, (n, m)."""
     shared = intersections(boxes, others)
     union = areas(boxes)[:, np.newaxis] + areas(others) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def suppress(boxes: Floats, scores: Floats, classes: Class, overlap: float = OVERLAP) -> Rows:
+def suppress(boxes: Floats, scores: Floats, classes: Classes, overlap: float = OVERLAP) -> Rows:
     """Choose the boxes that stay in non-maximum suppression within each class: their numbers, the best score first.
 
     From the best on, each box stays unless it overlaps one of its class that does by more than `overlap`. Of more than
