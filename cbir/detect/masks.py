@@ -12,7 +12,9 @@ from cbir.detect.geometry import whole_pixels
 from cbir.images.framed import Placed
 from cbir.images.regions import Mask
 from cbir.images.views import Size
-from cbir.utils.vectors import Floats
+from cbir.utils.vectors import Floats, Rows
+
+Places = npt.NDArray[np.float64]
 
 #: Numbers around a map of Mask R-CNN that are taken to be 0, so that a mask fades out at its box's edges.
 _PADDING = 1
@@ -56,41 +58,36 @@ def paste(probabilities: Floats, box: tuple[float, float, float, float], size: S
     As `paste_masks_in_image` of torchvision: the box grows by the padding, and begins and ends at whole pixels.
     """
     padded = np.pad(probabilities, _PADDING)
-    x, y, width, height = box
-    growth = [side / (side - 2 * _PADDING) for side in padded.shape[::-1]]
-    left, top = (
-        int(place - (grown - 1) * length / 2) for place, length, grown in zip((x, y), box[2:], growth, strict=True)
-    )
-    right, bottom = (
-        int(place + (grown + 1) * length / 2) for place, length, grown in zip((x, y), box[2:], growth, strict=True)
-    )
-    wide, high = max(right - left + 1, 1), max(bottom - top + 1, 1)
+    spans = []
+    for start, length, side in zip(box[:2], box[2:], padded.shape[::-1], strict=True):
+        growth = side / (side - 2 * _PADDING)
+        first, last = int(start - (growth - 1) * length / 2), int(start + (growth + 1) * length / 2)
+        spans.append((first, max(last - first + 1, 1)))
+    (left, wide), (top, high) = spans
     place = whole_pixels(box, size)
     across, down = np.arange(place.x, place.x + place.width), np.arange(place.y, place.y + place.height)
     columns = (across - left + 0.5) * padded.shape[1] / wide - 0.5
     rows = (down - top + 0.5) * padded.shape[0] / high - 0.5
     inside = ((down >= top) & (down < top + high))[:, np.newaxis] & (across >= left) & (across < left + wide)
-    return np.where(inside, interpolated(padded, rows, columns), np.float32(0))
+    return np.where(inside, interpolated(padded, rows, columns), 0).astype(np.float32)
 
 
-def interpolated(values: Floats, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Floats:
+def interpolated(values: Floats, rows: Places, columns: Places) -> Floats:
     """Interpolate between `values` at the crossings of `rows` and `columns`, linearly, those at the edges repeated."""
     above, below, down = _between(rows, values.shape[0])
     left, right, across = _between(columns, values.shape[1])
     lines = values[above] * (1 - down)[:, np.newaxis] + values[below] * down[:, np.newaxis]
-    return lines[:, left] * (1 - across) + lines[:, right] * across
+    return np.asarray(lines[:, left] * (1 - across) + lines[:, right] * across)
 
 
-def _between(
-    places: npt.NDArray[np.float64], count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
+def _between(places: Places, count: int) -> tuple[Rows, Rows, Floats]:
     """Return the numbers between which each place is, and how far it is from the first to the second."""
     clipped = np.clip(places, 0, count - 1)
     first = np.floor(clipped).astype(np.int64)
     return first, np.minimum(first + 1, count - 1), (clipped - first).astype(np.float32)
 
 
-def _reach(places: npt.NDArray[np.float64], count: int) -> tuple[int, int]:
+def _reach(places: Places, count: int) -> tuple[int, int]:
     """Return the first number that interpolation at `places` reads, and the one after the last."""
     first = min(max(math.floor(places[0]), 0), count - 1)
     return first, min(max(math.floor(places[-1]) + 2, first + 1), count)
