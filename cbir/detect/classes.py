@@ -136,9 +136,7 @@ def _by_meaning(text: str, classes: Sequence[str]) -> set[int]:
             return set()
         # not only the meanings that have classes of ImageNet, as a television has
         wanted = {sense.place for sense in word.senses if sense.exact or not sense.is_name(word.name)}
-    return {
-        number for number, name in enumerate(classes) if name != _NO_CLASS and not wanted.isdisjoint(_above(name))
-    }
+    return {number for number, name in enumerate(classes) if name != _NO_CLASS and not wanted.isdisjoint(_above(name))}
 
 
 def _above(name: str) -> set[int]:
