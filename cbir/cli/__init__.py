@@ -23,9 +23,8 @@ from cbir.utils import stopping
 from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
-    *("index", "search", "serve", "locate", "duplicates", "learn", "tags", "classify", "map", "segment", "evaluate"),
-    "info",
-    "models",
+    *("index", "search", "serve", "locate", "detect", "duplicates", "learn", "tags", "classify", "map", "segment"),
+    *("evaluate", "info", "models"),
 )
 
 

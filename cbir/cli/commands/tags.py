@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +19,13 @@ from cbir.cli.options.common import (
     verbosity_options,
     weights_option,
 )
-from cbir.cli.options.images import NamedPictures, Stdin, list_options
+from cbir.cli.options.images import NamedPictures, Stdin, list_options, with_folders
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import tags
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
-from cbir.errors import CbirError, reason_of
-from cbir.utils.marks import is_made_by_cbir
+from cbir.errors import CbirError
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -146,7 +144,7 @@ def command(
 
     choice = Choice(count, min_probability, max_general)
     stdin = Stdin()
-    pictures, unreadable = _with_folders(NamedPictures(images, files_from, stdin, null=null).all())
+    pictures, unreadable = with_folders(NamedPictures(images, files_from, stdin, null=null).all())
     if xmp and any(isinstance(picture.source, bytes) for picture in pictures):
         raise click.UsageError("A picture from stdin has no place for a sidecar file: leave --xmp out.")
     if not pictures and not unreadable and (files_from is not None or (index_name is None and learnt is None)):
@@ -231,36 +229,3 @@ def _of_pictures(
         logger.info("%s", remark)
     named = (NamedImage(picture.source, picture.name) for picture in pictures)
     return Tagger(backbone, choice, engine=engine, expected=len(pictures)).tag(named)
-
-
-def _with_folders(pictures: list[Query]) -> tuple[list[Query], bool]:
-    """`pictures` with those in a folder for each folder; and whether something in one cannot be read, which is told."""
-    from cbir.images.scan import pictures_in
-    from cbir.search.queries import Query
-
-    found: list[Query] = []
-    is_incomplete = False
-    for picture in pictures:
-        folder = picture.source
-        if isinstance(folder, bytes) or not os.path.isdir(folder):
-            found.append(picture)
-            continue
-        try:
-            its = pictures_in(folder)
-        except OSError as error:
-            raise CbirError(f"Cannot list the folder {folder}: {reason_of(error)}.") from error
-        problems = [*its.problems, *((name, "the folder cannot be listed") for name in its.unreadable)]
-        for name, reason in problems:
-            output.tell(f"Error: Cannot read {folder / name}: {reason}.")
-        is_incomplete = is_incomplete or bool(problems)
-        if not its.files and not problems:
-            raise CbirError(f"There are no pictures in {folder}.")
-        files = [path for path in (folder / file.path for file in its.files) if not is_made_by_cbir(path)]
-        if len(files) < len(its.files):
-            logger.info("Left out: %s that cbir made.", _pictures(len(its.files) - len(files)))
-        found += map(Query.from_path, files)
-    return found, is_incomplete
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"

@@ -27,7 +27,7 @@ def complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) 
         names = [path.name for path in all_directories() if path.name.isprintable()]
     except (CbirError, OSError):
         names = []
-    return _that_begin(names, incomplete) or [CompletionItem(incomplete, type="dir")]
+    return items_that_begin(names, incomplete) or [CompletionItem(incomplete, type="dir")]
 
 
 def complete_notion(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
@@ -43,18 +43,18 @@ def complete_notion(ctx: click.Context, param: click.Parameter, incomplete: str)
         names = [one["name"] for one in notions if one["name"].isprintable()]
     except (CbirError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         names = []  # whoever searches it hears what is wrong with it
-    return _that_begin(names, incomplete)
+    return items_that_begin(names, incomplete)
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Names of networks, also of one more after a plus."""
     others, plus, _ = incomplete.rpartition("+")
-    return _that_begin([f"{others}{plus}{name}" for name in MODELS if name not in others.split("+")], incomplete)
+    return items_that_begin([f"{others}{plus}{name}" for name in MODELS if name not in others.split("+")], incomplete)
 
 
 def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Files, or `untrained` once that has begun."""
-    found = _that_begin(["untrained"], incomplete) if incomplete else []
+    found = items_that_begin(["untrained"], incomplete) if incomplete else []
     return found or [CompletionItem(incomplete, type="file")]
 
 
@@ -63,5 +63,6 @@ def complete_folder(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [CompletionItem(incomplete, type="dir")]
 
 
-def _that_begin(names: list[str] | tuple[str, ...], incomplete: str) -> Items:
+def items_that_begin(names: list[str] | tuple[str, ...], incomplete: str) -> Items:
+    """Offer those names that begin with what was typed."""
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]

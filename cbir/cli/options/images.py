@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -12,11 +14,14 @@ import click
 
 from cbir.cli.options.common import Command, FilePath
 from cbir.cli.options.lists import NameList
+from cbir.cli.terminal import output
 from cbir.errors import CbirError, reason_of
+from cbir.utils.marks import is_made_by_cbir
 
 if TYPE_CHECKING:
     from cbir.search.queries import ImageQuery
 
+logger = logging.getLogger("cbir")
 
 _READ_BYTES = 1 << 20
 
@@ -128,3 +133,39 @@ class NamedPictures:
 def listed_paths(files_from: Path | None, *, null: bool) -> list[Path]:
     """Return the files that a list names, when the whole of it has been read; none without a list."""
     return [] if files_from is None else [Path(name) for name in NameList(files_from, null=null)]
+
+
+def with_folders(pictures: list[ImageQuery]) -> tuple[list[ImageQuery], bool]:
+    """Put its pictures in the place of each folder among `pictures`.
+
+    With them comes whether something in a folder cannot be read, which is told.
+    """
+    from cbir.images.scan import pictures_in
+    from cbir.search.queries import ImageQuery
+
+    found: list[ImageQuery] = []
+    is_incomplete = False
+    for picture in pictures:
+        folder = picture.source
+        if isinstance(folder, bytes) or not os.path.isdir(folder):
+            found.append(picture)
+            continue
+        try:
+            its = pictures_in(folder)
+        except OSError as error:
+            raise CbirError(f"Cannot list the folder {folder}: {reason_of(error)}.") from error
+        problems = [*its.problems, *((name, "the folder cannot be listed") for name in its.unreadable)]
+        for name, reason in problems:
+            output.tell(f"Error: Cannot read {folder / name}: {reason}.")
+        is_incomplete = is_incomplete or bool(problems)
+        if not its.files and not problems:
+            raise CbirError(f"There are no pictures in {folder}.")
+        files = [path for path in (folder / file.path for file in its.files) if not is_made_by_cbir(path)]
+        if len(files) < len(its.files):
+            logger.info("Left out: %s that cbir made.", _pictures(len(its.files) - len(files)))
+        found += map(ImageQuery.from_path, files)
+    return found, is_incomplete
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"

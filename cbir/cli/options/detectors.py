@@ -1,0 +1,95 @@
+"""Options of detectors: a class that is wanted, and how pixels enter a graph; names on Tab."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbir.cli.options.completion import Items, items_that_begin
+from cbir.utils.numbers import finite
+from cbir.utils.printable import shortened
+
+if TYPE_CHECKING:
+    from cbir.detect.choice import ClassRule
+    from cbir.detect.trial import Asked
+
+#: The names in `cbir.detect.torchvision.KNOWN`, which imports NumPy.
+NAMES = (
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "ssdlite320_mobilenet_v3_large",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
+    "fcos_resnet50_fpn",
+    "retinanet_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "ssd300_vgg16",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+)
+
+_COLOURS, _RANGES, _PLACES = ("rgb", "bgr"), ("0-1", "0-255", "imagenet"), ("corner", "centre", "stretch")
+_SIZE = re.compile(r"([1-9][0-9]{1,3})(?:x([1-9][0-9]{1,3}))?")
+
+
+def complete_detector(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Names of detectors."""
+    return items_that_begin(NAMES, incomplete)
+
+
+class _ClassRule(click.ParamType):  # type: ignore[type-arg]  # which it takes from Click 8.4 on only
+    """A class's name or a word for it, and perhaps a colon and a score."""
+
+    name = "class"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ClassRule:
+        from cbir.detect.choice import ClassRule
+
+        if isinstance(value, ClassRule):
+            return value
+        name, colon, score = str(value).rpartition(":")
+        if not colon:
+            name, score = str(value), ""
+        if not name.strip():
+            self.fail(f"{shortened(str(value))} names no class.", param, ctx)
+        if not colon:
+            return ClassRule(name)
+        try:
+            least = finite(score)
+        except ValueError:
+            least = -1.0
+        if not 0 <= least <= 1:
+            self.fail(f"{shortened(str(value))} has no score from 0 to 1 behind its colon.", param, ctx)
+        return ClassRule(name, least)
+
+
+class _Input(click.ParamType):  # type: ignore[type-arg]
+    """Words with commas between them that say how pixels enter a network, each of its kind once."""
+
+    name = "words"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Asked:
+        from cbir.detect.trial import Asked
+
+        if isinstance(value, Asked):
+            return value
+        found: dict[str, Any] = {}
+        for word in (one.strip().lower() for one in str(value).split(",")):
+            if (size := _SIZE.fullmatch(word)) is not None:
+                new: dict[str, Any] = {"width": int(size[1]), "height": int(size[2] or size[1])}
+            else:
+                kinds = {"colours": _COLOURS, "range": _RANGES, "place": _PLACES}
+                new = {kind: word for kind, words in kinds.items() if word in words}
+            if not new or not found.keys().isdisjoint(new):
+                known = ", ".join((*_COLOURS, *_RANGES, *_PLACES))
+                what = (
+                    "says something twice" if new else f"has {shortened(word)}, which is neither of {known}, nor a size"
+                )
+                self.fail(f"{shortened(str(value))} {what}.", param, ctx)
+            found |= new
+        return Asked(**found)
+
+
+CLASS, INPUT = _ClassRule(), _Input()

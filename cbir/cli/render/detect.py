@@ -1,0 +1,285 @@
+"""The output of `cbir detect`: records of boxes on stdout, and files of pictures and boxes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from cbir.cli.render.segment import png_of
+from cbir.cli.terminal import output, table
+from cbir.cli.terminal.table import Column
+from cbir.errors import ImageReadError, OutputRefusedError
+from cbir.utils.marks import Mark
+from cbir.utils.outputs import Derived, MarkedFill, Piece, write_output
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cbir.cli.render.detect_report import DetectPage
+    from cbir.detect.detection import Detection, Detections, Detector
+    from cbir.detect.formats.annotations import Annotated
+    from cbir.detect.formats.yolo import YoloFolder
+    from cbir.search.queries import ImageQuery
+
+FORMATS = ("table", "json", "jsonl", "csv", "tsv")
+
+Record = dict[str, Any]
+
+
+class Wanted:
+    """The files that are wanted, as options name them."""
+
+    def __init__(
+        self,
+        out: Path | None,
+        crops: Path | None,
+        coco: Path | None,
+        yolo: Path | None,
+        voc: Path | None,
+        html: Path | None,
+        *,
+        force: bool,
+    ) -> None:
+        self.out, self.crops, self.coco, self.yolo, self.voc, self.html = out, crops, coco, yolo, voc, html
+        self.force = force
+
+    @property
+    def pictures(self) -> bool:
+        """True if something shows the pictures themselves, which have to be read again for that."""
+        return any((self.out, self.crops, self.html))
+
+    def pieces(self, crops: int = 1) -> list[Piece]:
+        """List the files to make of a picture with so many boxes."""
+        made = []
+        if self.out is not None:
+            made.append(Piece(self.out, ".objects.png", "objects", "--out"))
+        if self.voc is not None:
+            made.append(Piece(self.voc, ".xml", "voc", "--voc"))
+        if self.crops is not None:
+            digits = max(2, len(str(crops)))
+            endings = [f".object-{number:0{digits}}.png" for number in range(1, crops + 1)]
+            made += [Piece(self.crops, ending, "object", "--crops") for ending in endings]
+        return made
+
+
+class DetectOutputs:
+    """All that a run tells and writes of its pictures, as they come. `format_` is one of FORMATS.
+
+    `inputs` are the pictures that were named: none of them is written over; nor are `reserved` files, which other
+    options name.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        pictures: Sequence[ImageQuery],
+        wanted: Wanted,
+        format_: str,
+        *,
+        reserved: Sequence[Path] = (),
+    ) -> None:
+        self.failed = False
+        self._detector = detector
+        self._wanted = wanted
+        self._format = format_
+        self._is_one = len(pictures) == 1
+        self._inputs = [path for one in pictures if (path := _path_of(one)) is not None]
+        self._derived = Derived(inputs=self._inputs, reserved=reserved, force=wanted.force)
+        self._document = output.JsonDocument(several=not self._is_one)
+        self._annotated: list[Annotated] = []
+        self._yolo: YoloFolder | None = None
+        self._page: DetectPage | None = None
+        self._is_first = True
+        if wanted.yolo is not None:
+            from cbir.detect.formats.yolo import YoloFolder
+
+            self._yolo = YoloFolder(wanted.yolo, list(dict.fromkeys(detector.classes)), force=wanted.force)
+        if wanted.html is not None:
+            from cbir.cli.render.detect_report import DetectPage
+
+            self._page = DetectPage(len(pictures), detector)
+
+    @property
+    def grows(self) -> bool:
+        """True if what is told on a terminal shows how far the run is."""
+        return self._format != "json" and table.terminal_width() is not None
+
+    def wanted(self, pictures: Sequence[ImageQuery]) -> Iterator[ImageQuery]:
+        """Yield the pictures; one of whose files must not be written is told as failed, before any work."""
+        for one in pictures:
+            pieces = self._wanted.pieces()
+            if pieces:
+                try:
+                    self._derived.stem(Path(_name_of(one)), pieces)
+                except OutputRefusedError as error:
+                    self.fail(one, error)
+                    continue
+            yield one
+
+    def add(self, picture: ImageQuery, size: tuple[int, int], detections: Detections) -> None:
+        """Tell of one picture, and write all that is made of it; what goes wrong with it ends nothing."""
+        found = list(detections.each(self._detector.classes))
+        record: Record = {
+            "image": picture.name,
+            "width": size[0],
+            "height": size[1],
+            "detector": self._detector.name,
+            "objects": [self._described(one, size) for one in found],
+        }
+        try:
+            self._write(picture, size, found, record)
+        except (ImageReadError, OutputRefusedError) as error:
+            self.fail(picture, error)
+            return
+        self._tell(record)
+
+    def fail(self, picture: ImageQuery, error: Exception) -> None:
+        """Tell that nothing was made of a picture, and why."""
+        output.tell(f"Error: {error}")
+        self.failed = True
+        if self._page is not None:
+            self._page.fail(str(error))
+        record = {"image": picture.name, "error": str(error)}
+        if self._format != "table":
+            self._tell(record)
+
+    def finish(self) -> None:
+        """Write what is made of all pictures together."""
+        if self._wanted.coco is not None:
+            self._write_coco(self._wanted.coco)
+        if self._yolo is not None:
+            self._yolo.finish()
+        if self._page is not None and self._wanted.html is not None:
+            self._page.write(self._wanted.html, others=self._inputs, force=self._wanted.force)
+        if self._format == "json":
+            self._document.close()
+
+    def _described(self, one: Detection, size: tuple[int, int]) -> Record:
+        record = one.to_dict()
+        if one.mask is not None and self._format in ("json", "jsonl"):
+            from cbir.detect.formats.annotations import Size
+            from cbir.detect.formats.masks import packed_runs
+            from cbir.detect.geometry import whole_pixels
+
+            record["mask"] = packed_runs(one.mask, whole_pixels(one.box, size), Size(*size))
+        return record
+
+    def _write(self, picture: ImageQuery, size: tuple[int, int], found: list[Detection], record: Record) -> None:
+        """Write the files of one picture, and note them in its record."""
+        from cbir.detect.formats.annotations import Annotated, Annotation, Size
+
+        annotations = tuple(Annotation(one.box, one.name, one.score, one.mask) for one in found)
+        annotated = Annotated(picture.name, Size(*size), annotations)
+        path = Path(_name_of(picture))
+        image = self._image(picture) if self._wanted.pictures else None
+        pieces = self._wanted.pieces(len(found))
+        if pieces:
+            fills = self._fills(path, image, found, annotated)
+            written = self._derived.write(path, zip(pieces, fills, strict=True))
+            for piece, at in zip(pieces, map(str, written), strict=True):
+                if piece.kind == "object":
+                    next(one for one in record["objects"] if "crop" not in one)["crop"] = at
+                else:
+                    record["overlay" if piece.kind == "objects" else piece.kind] = at
+        if self._yolo is not None:
+            record["yolo"] = str(self._yolo.add(path, annotated))
+        if self._wanted.coco is not None:
+            self._annotated.append(annotated)
+        if self._page is not None and image is not None:
+            self._page.add(picture, image, found)
+
+    def _fills(
+        self, path: Path, image: Image.Image | None, found: list[Detection], annotated: Annotated
+    ) -> Iterator[MarkedFill]:
+        """Yield a writer of each of a picture's files, in the order of `Wanted.pieces`, made one by one."""
+        from cbir.detect.overlay import cut_outs, overlay
+
+        if self._wanted.out is not None and image is not None:
+            yield png_of(overlay(image, found, self._detector.classes))
+        if self._wanted.voc is not None:
+            yield partial(_write_voc, path, annotated)
+        if self._wanted.crops is not None and image is not None:
+            yield from map(png_of, cut_outs(image, found))
+
+    def _image(self, picture: ImageQuery) -> Image.Image:
+        from cbir.images.safely import decode, open_image
+
+        if isinstance(picture.source, bytes):
+            return decode(picture.source, name=picture.name)
+        return open_image(picture.source, apart=not self._is_one)
+
+    def _write_coco(self, path: Path) -> None:
+        import json
+
+        from cbir.detect.formats.coco import dataset
+
+        text = json.dumps(dataset(self._annotated)) + "\n"
+        force = self._wanted.force
+        write_output(
+            path, lambda file: file.write(text.encode("ascii")), "--coco", "coco", force=force, shown=self._inputs
+        )
+
+    def _tell(self, record: Record) -> None:
+        if self._format == "jsonl":
+            output.write_json_line(record)
+        elif self._format == "json":
+            self._document.add(record)
+        elif self._format == "table":
+            write_table(record)
+        else:
+            rows = separated(record)
+            header = [HEADER] if self._is_first else []
+            output.write_separated([*header, *rows], tabs=self._format == "tsv")
+        self._is_first = False
+
+
+HEADER = ["image", "class", "score", "x", "y", "width", "height", "error"]
+
+
+def separated(record: Record) -> list[list[Any]]:
+    """Return a row for each box of a picture, or one with the reason why it could not be read."""
+    if "error" in record:
+        return [[record["image"], *[""] * (len(HEADER) - 2), record["error"]]]
+    return [[record["image"], one["class"], one["score"], *one["box"], ""] for one in record["objects"]]
+
+
+def write_table(record: Record) -> None:
+    """One picture and its boxes, for people."""
+    found = record["objects"]
+    how_many = {0: "nothing found", 1: "1 object"}.get(len(found), f"{len(found):,} objects")
+    output.say(f"{record['image']} ({record['width']} x {record['height']}): {how_many}")
+    if found:
+        rows = [
+            [one["class"], f"{one['score']:.2f}", ",".join(f"{side:.0f}" for side in one["box"]), one.get("crop", "")]
+            for one in found
+        ]
+        columns = [
+            Column("class", cuts="end", least=16, style={"bold": True}),
+            Column("score", right=True),
+            Column("box"),
+            Column("cut out", cuts="start", optional=1),
+        ]
+        if not any(row[-1] for row in rows):
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        table.write(columns, rows)
+    if written := [record[name] for name in ("overlay", "voc", "yolo") if name in record]:
+        output.say(f"wrote {', '.join(written)}")
+    output.say()
+
+
+def _write_voc(path: Path, annotated: Annotated, file: IO[bytes], mark: Mark) -> None:
+    from cbir.detect.formats.voc import document
+
+    file.write(document(path, annotated, mark))
+
+
+def _path_of(picture: ImageQuery) -> Path | None:
+    return None if isinstance(picture.source, bytes) else Path(picture.source)
+
+
+def _name_of(picture: ImageQuery) -> str:
+    """Return what the files of a picture are named after: its own name, "stdin" for the one from there."""
+    return "stdin" if isinstance(picture.source, bytes) else os.fspath(picture.source)
