@@ -1,0 +1,191 @@
+"""torchvision's detectors: converted to OpenVINO, they find what they find in torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torchvision.models import get_model, get_model_weights  # noqa: E402
+from torchvision.models.detection.roi_heads import paste_masks_in_image  # noqa: E402
+
+from cbir.cli.options.detectors import NAMES  # noqa: E402
+from cbir.detect import masks, registry, scene  # noqa: E402
+from cbir.detect import torchvision as detectors  # noqa: E402
+from cbir.detect.classes import coco_91  # noqa: E402
+from cbir.detect.detection import Pixels  # noqa: E402
+from cbir.detect.geometry import whole_pixels  # noqa: E402
+from cbir.detect.wish import Wish  # noqa: E402
+from cbir.engines.select import has_cuda  # noqa: E402
+from cbir.errors import EngineError, ModelError, WeightsError  # noqa: E402
+
+FIRST = "fasterrcnn_mobilenet_v3_large_320_fpn"
+
+#: How much livelier than at the start the numbers are made that decide on classes.
+LIVELIER = {FIRST: 12.0, "fcos_resnet50_fpn": 4.0, "maskrcnn_resnet50_fpn": 3.0}
+DECISIVE = ("cls_score.weight", "cls_logits.weight", "classification_head", "mask_fcn_logits.weight")
+
+
+def lively(name: str, path: Path) -> Path:
+    """Save weights of a network that nobody trained, but that is sure of much of what it sees."""
+    torch.manual_seed(3)
+    network = get_model(name, weights=None, weights_backbone=None).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # so that nothing vanishes or explodes on the way
+            module.reset_running_stats()
+            module.momentum = None
+            module.train()
+    image = tensor(detectors.example(detectors.KNOWN[name].view)[0].numpy())
+    with torch.no_grad():
+        network([image, image.flip(2)])
+        for key, numbers in network.named_parameters():
+            if key.endswith("weight") and any(part in key for part in DECISIVE):
+                numbers *= LIVELIER.get(name, 1.0)
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def tensor(pixels: Pixels) -> torch.Tensor:
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
+
+
+def views(detector: detectors.TorchvisionDetector) -> list[Pixels]:
+    """The drawn scene in three shapes, as the detector takes them."""
+    drawn = scene.draw()
+    pictures = [drawn, drawn.resize((300, 500)), drawn.crop((60, 20, 500, 380))]
+    return [detector.view.make(one, (0, 0, *one.size), one.size)["pixels"] for one in pictures]
+
+
+def assert_alike(name: str, folder: Path) -> None:
+    """Boxes agree to .001 pixels, of larger images to a few rounding errors; those of one score may change places."""
+    path = lively(name, folder / "lively.pth")
+    detector = detectors.open_detector(Wish(name=name, weights=str(path)))
+    network = detectors.build(name, detector.weights)
+    count = 0
+    for pixels in views(detector):
+        boxes, scores, labels, *masks_ = detector._start(pixels[np.newaxis])()
+        with torch.no_grad(), detectors.maps_of_masks():
+            (expected,) = network([tensor(pixels)])
+        assert len(boxes) == len(expected["boxes"])
+        least = 1e-3 * max(1.0, max(pixels.shape) / 400)
+        for row, box in enumerate(expected["boxes"].numpy()):
+            alike = (labels == expected["labels"][row].item()) & (abs(boxes - box).max(axis=1) < least)
+            (place, *_) = np.flatnonzero(alike)
+            assert abs(scores[place] - expected["scores"][row].item()) < 5e-5
+            if masks_:
+                assert abs(masks_[0][place] - expected["masks"][row].numpy()).max() < 1e-4
+        count += len(boxes)
+    assert count > 20
+
+
+def test_the_first_choice_finds_what_it_finds_in_torch(tmp_path: Path) -> None:
+    assert_alike(FIRST, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "fcos_resnet50_fpn"])
+def test_others_find_what_they_find_in_torch(name: str, tmp_path: Path) -> None:
+    assert_alike(name, tmp_path)
+
+
+@pytest.mark.slow
+def test_mask_rcnn_finds_what_it_finds_in_torch(tmp_path: Path) -> None:
+    assert_alike("maskrcnn_resnet50_fpn", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "box", [(10.3, 20.6, 81.2, 40.9), (0.0, 0.0, 30.5, 61.0), (100.2, 70.1, 19.8, 9.9), (3.1, 4.2, 0.6, 0.4)]
+)
+def test_masks_are_pasted_as_torchvision_does(box: tuple[float, float, float, float]) -> None:
+    size = (120, 80)
+    values = torch.rand((1, 1, 28, 28), generator=torch.Generator().manual_seed(1))
+    x, y, width, height = box
+    corners = torch.tensor([[x, y, x + width, y + height]])
+    expected = paste_masks_in_image(values, corners, (size[1], size[0]))[0, 0].numpy()
+    place = whole_pixels(box, size)
+    cut = expected[place.y : place.y + place.height, place.x : place.x + place.width]
+    pasted = masks.paste(values[0, 0].numpy(), box, size)
+    assert pasted.shape == (place.height, place.width)
+    assert abs(pasted - cut).max() < 1e-5
+    assert cut.max() > 0.1
+
+
+def test_known_detectors_are_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tuple(detectors.KNOWN) == NAMES
+    for name, known in detectors.KNOWN.items():
+        published = get_model_weights(name).DEFAULT
+        assert known.weights.url == published.url
+        assert known.megabytes == round(published.meta["_file_size"])
+        assert coco_91() == tuple(published.meta["categories"])
+        assert known.has_masks == name.startswith("maskrcnn")
+
+
+@pytest.mark.parametrize("name", [FIRST, "retinanet_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large"])
+def test_views_are_of_the_size_that_a_network_would_resize_to(name: str) -> None:
+    transform = get_model(name, weights=None, weights_backbone=None).transform
+    view = detectors.KNOWN[name].view
+    for size in ((640, 480), (300, 1000), (4000, 3000), (1201, 800), (97, 101)):
+        placed = view.placed(size)
+        resized, _ = transform.resize(torch.zeros(3, placed.height, placed.width), None)
+        assert tuple(resized.shape[1:]) == (placed.height, placed.width)
+        if hasattr(view, "shorter"):
+            plain, _ = transform.resize(torch.zeros(3, size[1], size[0]), None)
+            assert abs(np.subtract(plain.shape[1:], (placed.height, placed.width))).max() <= 1
+
+
+def test_weights_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=f"other.pth do not fit {FIRST}: Missing key"):
+        detectors.open_detector(Wish(name=FIRST, weights=str(tmp_path / "other.pth")))
+    state = get_model(FIRST, weights=None, weights_backbone=None).state_dict()
+    state["roi_heads.box_predictor.cls_score.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "nan.pth")
+    with pytest.raises(WeightsError, match="not finite"):
+        detectors.open_detector(Wish(name=FIRST, weights=str(tmp_path / "nan.pth")))
+
+
+def test_engines_that_cannot_be_are_told() -> None:
+    with pytest.raises(EngineError, match="no engine 'tpu'"):
+        detectors.open_detector(Wish(name=FIRST, weights="untrained", engine="tpu"))
+    with pytest.raises(EngineError, match="torch computes .* in f32, not in f16"):
+        detectors.open_detector(Wish(name=FIRST, weights="untrained", engine="torch:f16"))
+    with pytest.raises(ModelError, match="Did you mean fasterrcnn_resnet50_fpn"):
+        registry.open_detector(Wish(name="fasterrcnn_resnet50"))
+
+
+def test_a_kept_network_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = Wish(name=FIRST, weights="untrained")
+    found = detectors.open_detector(wish).detect([np.asarray(scene.draw())])
+    monkeypatch.setitem(sys.modules, "torch", None)
+    again = detectors.open_detector(wish).detect([np.asarray(scene.draw())])
+    assert np.array_equal(found[0].boxes, again[0].boxes)
+
+
+def test_torch_itself_runs_it_and_masks_are_as_large_as_boxes(tmp_path: Path) -> None:
+    path = lively(FIRST, tmp_path / "lively.pth")
+    image = np.asarray(scene.draw())
+    (by_torch,) = detectors.open_detector(Wish(name=FIRST, weights=str(path), engine="torch")).detect([image])
+    (by_openvino,) = detectors.open_detector(Wish(name=FIRST, weights=str(path))).detect([image])
+    assert len(by_torch) == len(by_openvino) > 5
+    assert abs(by_torch.scores - by_openvino.scores).max() < 1e-3
+
+
+@pytest.mark.skipif(not has_cuda(), reason="there is no CUDA device")
+def test_cuda_finds_what_openvino_finds(tmp_path: Path) -> None:
+    name = "maskrcnn_resnet50_fpn"
+    path = lively(name, tmp_path / "lively.pth")
+    image = np.asarray(scene.draw())
+    wish = Wish(name=name, weights=str(path), expected=1000)
+    (by_cuda,) = detectors.open_detector(wish).detect([image])
+    (by_openvino,) = detectors.open_detector(Wish(name=name, weights=str(path), engine="openvino")).detect([image])
+    assert len(by_cuda) == len(by_openvino) > 5
+    assert abs(by_cuda.scores - by_openvino.scores).max() < 1e-2
+    assert by_cuda.masks is not None
+    for place, box in enumerate(by_cuda.boxes.tolist()):
+        where = whole_pixels(tuple(box), (640, 480))
+        assert by_cuda.masks[place].shape == (where.height, where.width)
