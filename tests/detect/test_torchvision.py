@@ -152,7 +152,7 @@ def test_weights_that_do_not_fit_are_told(tmp_path: Path) -> None:
 def test_engines_that_cannot_be_are_told() -> None:
     with pytest.raises(EngineError, match="no engine 'tpu'"):
         detectors.open_detector(Wish(name=FIRST, weights="untrained", engine="tpu"))
-    with pytest.raises(EngineError, match="torch computes .* in f32, not in f16"):
+    with pytest.raises(EngineError, match=r"torch computes .* in f32, not in f16"):
         detectors.open_detector(Wish(name=FIRST, weights="untrained", engine="torch:f16"))
     with pytest.raises(ModelError, match="Did you mean fasterrcnn_resnet50_fpn"):
         registry.open_detector(Wish(name="fasterrcnn_resnet50"))
