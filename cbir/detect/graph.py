@@ -100,7 +100,7 @@ class GraphDetector(Detector):
 
 def takes(wish: Wish) -> bool:
     """Tell whether what is wished for is a graph file."""
-    return wish.weights is not None and wish.weights.lower().endswith(ENDINGS)
+    return wish.name is None and wish.weights is not None and wish.weights.lower().endswith(ENDINGS)
 
 
 def names() -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from cbir.cli import cli
+from tests.helpers.graph_files import write as write_detector
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATASET = CHECKOUT / "dataset" / "photos"
@@ -137,12 +138,13 @@ def _is_in_list(lines: list[str], start: int) -> bool:
 
 
 def prepare(folder: Path) -> None:
-    """Put the pictures and files that examples name into a folder."""
+    """Put the pictures and files that examples name into a folder; the detector takes red and blue for its classes."""
     for name, picture in PICTURES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(DATASET / f"{picture}.jpg", folder / name)
     for name, text in FILES.items():
         (folder / name).write_text(text)
+    write_detector(folder / "yolox_nano.onnx", "yolox", names="{0: 'dog', 1: 'car'}")
 
 
 def run_line(line: str) -> None:
