@@ -44,6 +44,7 @@ ENVIRONMENT = (
     ("CBIR_ENGINE", "What runs networks, unless `--engine` says it: `auto`, `openvino` or `torch`."),
     ("CBIR_PRECISION", "The numbers that networks are computed in, unless `--precision` says it: `auto`, `f32`, "
      "`bf16` or `f16`."),
+    ("CBIR_DETECTOR", "The detector of `cbir detect`, a name or a file, unless `--model` or `--weights` names one."),
     ("CBIR_WEIGHTS_MIRROR", "The address of a folder that weights are downloaded from, in place of torchvision's own."),
     ("XDG_CACHE_HOME", "Where `cbir/`, the folder of compiled networks and what else can be made again, is kept. "
      "Default: `~/.cache` on Linux."),

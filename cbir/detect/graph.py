@@ -29,7 +29,7 @@ from cbir.engines.compiled import (
 )
 from cbir.engines.precision import compiled_folder
 from cbir.engines.requests import Requests
-from cbir.engines.select import WORTH_STREAMS
+from cbir.engines.select import WORTH_STREAMS, engine_and_precision
 from cbir.errors import EngineError, WeightsError, reason_of
 from cbir.images.framed import Framed
 from cbir.images.views import Size
@@ -112,11 +112,11 @@ def open_detector(wish: Wish) -> GraphDetector:
     """Open a graph file as a detector. Raises WeightsError where it is none, EngineError where it cannot be run so."""
     assert wish.weights is not None
     path = Path(wish.weights)
-    engine, _, precision = (wish.engine or "").partition(":")
+    engine, precision = engine_and_precision(wish.engine)
     if engine == "torch":
-        raise EngineError(f"torch does not run {path}: leave --engine out.")
+        raise EngineError(f"torch does not run {path}: leave --engine or $CBIR_ENGINE out.")
     core = openvino.Core()
-    precision = "f32" if precision in ("", "auto") else precision
+    precision = precision or "f32"
     check_precision(core, precision)
     try:
         open_regular(path, most=_MOST_BYTES).close()

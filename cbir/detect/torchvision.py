@@ -31,7 +31,7 @@ from cbir.engines.compiled import (
 )
 from cbir.engines.precision import compiled_folder
 from cbir.engines.requests import Requests
-from cbir.engines.select import NAMES, WORTH_CUDA, WORTH_STREAMS, has_cuda
+from cbir.engines.select import WORTH_CUDA, WORTH_STREAMS, engine_and_precision, has_cuda
 from cbir.errors import EngineError, WeightsError
 from cbir.images.framed import Framed, Scaled
 from cbir.images.views import Size
@@ -165,11 +165,7 @@ def open_detector(wish: Wish) -> TorchvisionDetector:
         weights = Weights.from_hub(KNOWN[name].weights)
     else:
         weights = Weights.untrained() if wish.weights == "untrained" else _from_file(wish.weights)
-    engine, _, precision = (wish.engine or "").partition(":")
-    engine = engine or "auto"
-    if engine not in NAMES:
-        raise EngineError(f"There is no engine {engine!r}: choose from {', '.join(NAMES)}.")
-    precision = "" if precision == "auto" else precision
+    engine, precision = engine_and_precision(wish.engine)
     if engine == "torch" or (engine == "auto" and wish.expected >= WORTH_CUDA and has_cuda() and has_torch()):
         check_torch(f"{name} in torch")
         return TorchvisionDetector(wish, name, weights, _in_torch(name, weights, precision))
@@ -202,10 +198,10 @@ def _in_openvino(name: str, weights: Weights, precision: str, wish: Wish) -> Sta
     return Requests(compiled, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1).start
 
 
-def _in_torch(name: str, weights: Weights, precision: str) -> Start:
+def _in_torch(name: str, weights: Weights, precision: str | None) -> Start:
     import torch
 
-    if precision not in ("", "f32"):
+    if precision not in (None, "f32"):
         raise EngineError(f"torch computes {name} in f32, not in {precision}.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = outputs_of(build(name, weights)).to(device)

@@ -45,14 +45,7 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
     where OpenVINO is missing or fails, torch, and a line says so. "openvino" and "torch" insist, and so does a
     precision.
     """
-    engine, _, ending = (engine or "").partition(":")
-    engine = engine or os.environ.get("CBIR_ENGINE") or "auto"
-    if engine not in NAMES:
-        raise EngineError(f"There is no engine {engine!r}: choose from {', '.join(NAMES)}.")
-    numbers = ending or os.environ.get("CBIR_PRECISION") or "auto"
-    if numbers not in PRECISIONS:
-        raise EngineError(f"There is no precision {numbers!r}: choose from {', '.join(PRECISIONS)}.")
-    precision = None if numbers == "auto" else numbers
+    engine, precision = engine_and_precision(engine)
     if backbone.name in FAKES:
         if engine != "auto":
             raise EngineError(f"The network {backbone.name} is none for {engine}: leave --engine or $CBIR_ENGINE out.")
@@ -84,6 +77,18 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
             "OpenVINO cannot run %s here (%s); torch does it, more slowly.", backbone.name, _first_line(error)
         )
         return _torch_engine(backbone, precision)
+
+
+def engine_and_precision(engine: str | None) -> tuple[str, str | None]:
+    """Return what `engine` asks for, as of `open_engine`: one of NAMES, and a precision unless that is "auto"."""
+    engine, _, ending = (engine or "").partition(":")
+    engine = engine or os.environ.get("CBIR_ENGINE") or "auto"
+    if engine not in NAMES:
+        raise EngineError(f"There is no engine {engine!r}: choose from {', '.join(NAMES)}.")
+    numbers = ending or os.environ.get("CBIR_PRECISION") or "auto"
+    if numbers not in PRECISIONS:
+        raise EngineError(f"There is no precision {numbers!r}: choose from {', '.join(PRECISIONS)}.")
+    return engine, None if numbers == "auto" else numbers
 
 
 def has_cuda() -> bool:

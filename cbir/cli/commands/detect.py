@@ -37,7 +37,8 @@ RULES = (
         "--index is for all pictures of an index: name pictures, or an index.",
         beside=("images", "files_from"),
     ),
-    Rule(("input_",), "--input is about a graph's file: name it with --weights.", beside=("model",)),
+    Rule(("input_",), "--input is about a graph's file: name it with --weights.", beside=("model", "method")),
+    Rule(("method",), "--method looks without a detector: leave --model out.", beside=("model",)),
 )
 
 
@@ -50,6 +51,7 @@ class DetectOptions(Given):
     null: bool
     model: str | None
     weights: str | None
+    method: str | None
     classes: Path | None
     input_: Asked | None
     min_score: float | None
@@ -84,6 +86,12 @@ class DetectOptions(Given):
     metavar="FILE",
     help="A detector as a graph, .onnx or .tflite (YOLOX, YOLOv5 to 11, NanoDet, PicoDet …); or a state dict for "
     "--model, or `untrained`.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["regions"]),
+    help="Look without a detector, with what comes with cbir: regions that look like a thing, and their likeliest "
+    "classes. It finds less than half of what a small detector does, and no people.",
 )
 @click.option(
     "--classes",
@@ -235,7 +243,7 @@ def _detector(request: DetectOptions, *, expected: int) -> Detector:
     from cbir.detect.trial import Asked
     from cbir.detect.wish import Wish
 
-    model, weights = request.model, request.weights
+    model, weights = request.method or request.model, request.weights
     if model is None and weights is None:
         usual = os.environ.get("CBIR_DETECTOR") or None
         model, weights = (usual, None) if usual in names() else (None, usual)
@@ -243,7 +251,7 @@ def _detector(request: DetectOptions, *, expected: int) -> Detector:
         raise click.UsageError(
             "No detector comes with cbir: name one with --model (fasterrcnn_mobilenet_v3_large_320_fpn is the first "
             "choice, whose 74 MB are downloaded once), or its file with --weights FILE.onnx or FILE.tflite. "
-            "docs/detect.md tells which is for whom."
+            "docs/detect.md tells which is for whom. --method regions does without one, and finds much less."
         )
     wish = Wish(
         model,
