@@ -43,7 +43,7 @@ _LENGTHS = 16
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody asked for instead of what is usual for a layout; None and 0 where it is as usual."""
+    """A wish for another way of pixels than is usual for a layout; None and 0 where it is as usual."""
 
     colours: str | None = None
     range: str | None = None
@@ -58,7 +58,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a trial found out of a network: its layout, how pixels enter, its frame, and the names in the file, if any.
+    """Findings of a trial: a network's layout, the way of pixels into it, its frame, the names in the file, if any.
 
     `best` is the best score on the drawn scene; where that is no detection, `better` are ranges in which there is one.
     """

@@ -10,7 +10,7 @@ from cbir.detect.trial import Asked
 
 @dataclass(frozen=True)
 class Wish:
-    """What is said of the detector to be opened.
+    """A description of the detector to be opened.
 
     `name` is one of a family's, `weights` a file, or "untrained"; `engine` and `expected` are as in `open_engine`.
     `classes` are names instead of its own, `asked` is how pixels enter a graph. Of two boxes of a class that `overlap`

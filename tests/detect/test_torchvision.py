@@ -72,8 +72,11 @@ def assert_alike(name: str, folder: Path) -> None:
         with torch.no_grad(), detectors.maps_of_masks():
             (expected,) = network([tensor(pixels)])
         assert len(boxes) == len(expected["boxes"])
-        least = 1e-3 * max(1.0, max(pixels.shape) / 400)
+        least = 1e-3 * max(1.0, max(pixels.shape) / 300)
+        last = expected["scores"].min().item()
         for row, box in enumerate(expected["boxes"].numpy()):
+            if expected["scores"][row].item() < last + 1e-5:
+                continue  # of those that are as good as the last one, any may have come in
             alike = (labels == expected["labels"][row].item()) & (abs(boxes - box).max(axis=1) < least)
             (place, *_) = np.flatnonzero(alike)
             assert abs(scores[place] - expected["scores"][row].item()) < 5e-5

@@ -34,7 +34,7 @@ COLOURS = ("rgb", "bgr")
 
 @dataclass(frozen=True)
 class Input:
-    """How pixels enter a network: the order of `colours`, the `range` of values, and the place in the frame.
+    """The way of pixels into a network: the order of `colours`, the `range` of values, the place in the frame.
 
     Words of COLOURS, RANGES (means and deviations of red, green and blue) and `images.framed.PLACES`.
     """
@@ -67,7 +67,7 @@ class Layout(Protocol):
 
     @property
     def usual(self) -> Input:
-        """How pixels enter networks of this layout as a rule."""
+        """The way of pixels into networks of this layout, as a rule."""
 
     @property
     def least_score(self) -> float:
@@ -75,7 +75,7 @@ class Layout(Protocol):
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
 
     @property
     def has_masks(self) -> bool:

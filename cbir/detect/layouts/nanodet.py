@@ -41,7 +41,7 @@ class NanoDet:
 
     @property
     def usual(self) -> Input:
-        """How pixels enter: PicoDet's were stretched in training."""
+        """The way of pixels into it: PicoDet's were stretched in training."""
         return Input("rgb", "imagenet", "stretch") if self.name == "picodet" else Input("bgr", "imagenet", "centre")
 
     def decode(self, outputs: Sequence[Floats]) -> Found:
