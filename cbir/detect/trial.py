@@ -116,7 +116,6 @@ def try_out(path: Path, asked: Asked, *, names: int | None, precision: str) -> t
         except (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(1)
-            child.kill()
             if watch.is_overdue:
                 reason = f"preparing it took more than {SECONDS:.0f} seconds"
             elif child.returncode:

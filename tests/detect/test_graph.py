@@ -291,7 +291,7 @@ def test_what_a_trial_answers_is_held_against_what_can_be() -> None:
         {"layout": {**record["layout"], "kind": "other"}},
         {"layout": {**record["layout"], "classes": 1 << 40}},
         {"layout": {**record["layout"], "decoded": 1}},
-        {"layout": {**record["layout"], "classes": 0}},
+        {"layout": {**record["layout"], "classes": 0}, "names": []},
     ):
         with pytest.raises((ValueError, KeyError)):
             Tried.from_json({**record, **change})

@@ -28,7 +28,7 @@ FIRST = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 #: How much livelier than at the start the numbers are made that decide on classes.
 LIVELIER = {FIRST: 12.0, "fcos_resnet50_fpn": 4.0, "maskrcnn_resnet50_fpn": 3.0}
-DECISIVE = ("cls_score.weight", "cls_logits.weight", "classification_head", "mask_fcn_logits.weight")
+DECISIVE = ("cls_score.weight", "cls_logits.weight", "classification_head")
 
 
 def lively(name: str, path: Path) -> Path:
@@ -46,6 +46,8 @@ def lively(name: str, path: Path) -> Path:
         for key, numbers in network.named_parameters():
             if key.endswith("weight") and any(part in key for part in DECISIVE):
                 numbers *= LIVELIER.get(name, 1.0)
+            if key.endswith("mask_fcn_logits.weight"):
+                numbers *= 0.1  # nobody trained them, and they are as sure as can be of each point
     torch.save(network.state_dict(), path)
     return path
 
@@ -81,7 +83,7 @@ def assert_alike(name: str, folder: Path) -> None:
             (place, *_) = np.flatnonzero(alike)
             assert abs(scores[place] - expected["scores"][row].item()) < 5e-5
             if masks_:
-                assert abs(masks_[0][place] - expected["masks"][row].numpy()).max() < 1e-4
+                assert abs(masks_[0][place] - expected["masks"][row].numpy()).max() < 1e-5
         count += len(boxes)
     assert count > 20
 

@@ -175,6 +175,7 @@ def test_files_of_others_are_left_and_said_before_the_work(here: Path) -> None:
     (here / "out").mkdir()
     picture().save(here / "out" / "both.objects.png")
     before = (here / "out" / "both.objects.png").read_bytes()
+    (here / "photos" / "both.png").write_bytes(b"that it is no picture is not found out before")
     result = run("photos", *ONCE, "--out", "out")
     assert result.exit_code == 1
     assert "both.objects.png is there, and cbir did not make it" in result.stderr
