@@ -165,6 +165,8 @@ def open_detector(wish: Wish) -> TorchvisionDetector:
         weights = Weights.from_hub(KNOWN[name].weights)
     else:
         weights = Weights.untrained() if wish.weights == "untrained" else _from_file(wish.weights)
+    if wish.classes and len(wish.classes) != len(coco_91()):
+        raise WeightsError(f"{name} has {len(coco_91())} classes, and {len(wish.classes):,} are named with --classes.")
     engine, precision = engine_and_precision(wish.engine)
     if engine == "torch" or (engine == "auto" and wish.expected >= WORTH_CUDA and has_cuda() and has_torch()):
         check_torch(f"{name} in torch")

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import logging
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -323,6 +325,11 @@ def test_many_pictures_at_once_are_as_one_by_one(expected: int, tmp_path: Path) 
         (alone,) = detector.detect([image])
         assert np.array_equal(alone.boxes, detections.boxes)
         assert np.array_equal(alone.scores, detections.scores)
+
+
+def test_openvino_reports_nothing_to_its_maker() -> None:
+    code = "import sys, cbir.detect.graph; sys.exit(sys.modules['openvino_telemetry'] is not None)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_yolox_nano_finds_everyday_things(shared: Callable[[str], Path]) -> None:

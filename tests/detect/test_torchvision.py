@@ -159,6 +159,8 @@ def test_engines_that_cannot_be_are_told() -> None:
         detectors.open_detector(Wish(name=FIRST, weights="untrained", engine="tpu"))
     with pytest.raises(EngineError, match=r"torch computes .* in f32, not in f16"):
         detectors.open_detector(Wish(name=FIRST, weights="untrained", engine="torch:f16"))
+    with pytest.raises(WeightsError, match="has 91 classes, and 2 are named"):
+        detectors.open_detector(Wish(name=FIRST, weights="untrained", classes=("a", "b")))
     with pytest.raises(ModelError, match="Did you mean fasterrcnn_resnet50_fpn"):
         registry.open_detector(Wish(name="fasterrcnn_resnet50"))
 

@@ -262,4 +262,6 @@ def _detector(request: DetectOptions, *, expected: int) -> Detector:
         asked=request.input_ or Asked(),
         overlap=OVERLAP if request.iou is None else request.iou,
     )
-    return open_detector(wish)
+    detector = open_detector(wish)
+    logger.debug("%s: %s, %s classes", detector.name, detector.kind, f"{len(detector.classes):,}")
+    return detector
