@@ -102,9 +102,9 @@ class Detections:
 class Detector(Protocol):
     """A network that finds objects, or whatever else makes boxes with a class and a score.
 
-    `name` and `kind`, of network or layout, are for people, `identity` tells weights and preprocessing apart: what an index remembers. `classes` are the
-    names of its classes. Detections are usually to be believed from `least_score` on. `has_masks` tells whether they
-    come with masks. Any number of threads may call its methods.
+    `name` and `kind`, of network or layout, are for people; `identity` tells weights and preprocessing apart: what an
+    index remembers. `classes` are the names of its classes, `least_score` is where its detections begin to be believed.
+    `has_masks` tells whether they come with masks. Any number of threads may call its methods.
     """
 
     name: str
