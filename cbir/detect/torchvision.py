@@ -48,6 +48,8 @@ logger = logging.getLogger("cbir")
 #: Counts changes of the converted graph, so that compiled ones of older versions are not used any more.
 GRAPH_VERSION = 1
 
+_WITHOUT_TORCH = "there are detectors as graphs, .onnx or .tflite, for --weights"
+
 _URL = "https://download.pytorch.org/models/"
 
 
@@ -169,7 +171,7 @@ def open_detector(wish: Wish) -> TorchvisionDetector:
         raise WeightsError(f"{name} has {len(coco_91())} classes, and {len(wish.classes):,} are named with --classes.")
     engine, precision = engine_and_precision(wish.engine)
     if engine == "torch" or (engine == "auto" and wish.expected >= WORTH_CUDA and has_cuda() and has_torch()):
-        check_torch(f"{name} in torch")
+        check_torch(f"{name} in torch", _WITHOUT_TORCH)
         return TorchvisionDetector(wish, name, weights, _in_torch(name, weights, precision))
     return TorchvisionDetector(wish, name, weights, _in_openvino(name, weights, precision or "f32", wish))
 
@@ -191,7 +193,7 @@ def _in_openvino(name: str, weights: Weights, precision: str, wish: Wish) -> Sta
     properties = settings(precision, "THROUGHPUT" if many else "LATENCY")
     compiled = import_network(core, kept_content(file), properties)
     if compiled is None:
-        check_torch(f"Converting {name}")
+        check_torch(f"Converting {name}", _WITHOUT_TORCH)
         logger.info("Preparing %s for this processor (once, up to a minute) …", name)
         with maps_of_masks():
             model = from_torch(outputs_of(build(name, weights)), example(KNOWN[name].view), [1, -1, -1, 3])

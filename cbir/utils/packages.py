@@ -15,10 +15,13 @@ def has_torch() -> bool:
     return all(find_spec(name) is not None for name in ("torch", "torchvision"))
 
 
-def check_torch(what: str) -> None:
-    """Raise TorchMissingError, with what to install, where they are missing; `what` is "The engine torch", say."""
+def check_torch(what: str, without: str = "there is efficientnet_lite0, with the weights that come with cbir") -> None:
+    """Raise TorchMissingError, with what to install, where they are missing; `what` is "The engine torch", say.
+
+    `without` says what there is without them.
+    """
     if not has_torch():
         raise TorchMissingError(
             f"{what} needs torch and torchvision, which are not installed here: {INSTALL} adds them (5 GB). "
-            "Without them there is efficientnet_lite0, with the weights that come with cbir."
+            f"Without them {without}."
         )

@@ -113,6 +113,8 @@ def commands(photos: Path, out: Path) -> list[tuple[str | Path, ...]]:
         ("tags", good, bad),
         ("segment", good, bad, "--out", out / f"parts{EVIL}", "--fast"),
         ("locate", good, bad, good),
+        ("detect", good, "--weights", none.with_suffix(".onnx")),
+        ("detect", good, "--weights", "untrained", "--class", EVIL, "--model", EVIL),
         ("duplicates", *here, "--format", "table"),
         ("evaluate", photos),
         ("map", *here, "--html", out / f"map{EVIL}.html", "--png", good),

@@ -15,6 +15,7 @@ import pytest
 
 from cbir.cli import cli
 from tests.helpers.examples import CHECKOUT, DATASET
+from tests.helpers.graph_files import write as write_detector
 
 #: A process that has neither: as where they are not installed, none can be imported and none is found.
 WITHOUT = "import sys; sys.modules.update(torch=None, torchvision=None); from cbir.cli import main; main()"
@@ -31,6 +32,7 @@ COMMANDS = [
     ("search --word balloon --index photos -k 3", "hot_air_balloons"),
     ("search --word mandolin --index photos -k 3", "/"),
     (f"locate {BALLOON} {OTHER}", '"box"'),
+    (f"detect {BALLOON} --weights squares.onnx", '"objects"'),
     ("duplicates --index photos --format json", ""),
     (f"tags {BALLOON}", "balloon"),
     ("tags --index photos", "balloon"),
@@ -50,6 +52,10 @@ REFUSED = [
     ("index {folder} --index other --model resnet50", "The network 'resnet50'"),
     ("index {folder} --index other --model vgg16 --weights untrained", "The network 'vgg16'"),
     (f"segment {BALLOON} --out other --model mobilenet_v3_small", "The network 'mobilenet_v3_small'"),
+    (
+        f"detect {BALLOON} --weights untrained --model ssdlite320_mobilenet_v3_large",
+        "Converting ssdlite320_mobilenet_v3_large",
+    ),
     ("models --all", "A list of torchvision's networks"),
     ("models --download resnet50", "The network 'resnet50'"),
     ("index {folder} --index other --engine torch", "The engine torch"),
@@ -75,6 +81,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target = parent / "photos" / source.relative_to(DATASET)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
+    write_detector(parent / "squares.onnx", "yolox")
     return parent
 
 

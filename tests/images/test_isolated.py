@@ -32,6 +32,7 @@ from cbir.images.watch import Watch
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.utils import stopping
+from tests.helpers.graph_files import write as write_detector
 
 Fit = Callable[[bytes, str], np.ndarray]
 
@@ -193,6 +194,8 @@ def _end_decoders() -> None:
         ("segment", "{bad}", "{good}", "--out", "{out}"),
         ("locate", "{bad}", "{good}"),
         ("locate", "{good}", "{bad}"),
+        ("detect", "{bad}", "--weights", "{detector}"),
+        ("detect", "{good}", "{bad}", "--weights", "{detector}"),
     ],
     ids=lambda arguments: " ".join(arguments),
 )
@@ -201,7 +204,8 @@ def test_every_command_has_the_limit(
 ) -> None:
     root = photo_folder(3)
     build_index(choose_target(root, "photos"))
-    names = {"bad": hanging, "good": root / "img_000.jpg", "out": tmp_path / "out"}
+    names = {"bad": hanging, "good": root / "img_000.jpg", "out": tmp_path / "out", "detector": tmp_path / "some.onnx"}
+    write_detector(names["detector"], "yolox")
     result = CliRunner().invoke(cli, [argument.format(**names) for argument in arguments])
     assert result.exit_code == 1, result.output
     assert f"Cannot read {hanging}: decoding it took more than 2 seconds." in result.stderr

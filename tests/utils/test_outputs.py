@@ -28,6 +28,7 @@ from cbir.utils.marks import Mark, find_mark, is_made_by_cbir, picture_settings
 from cbir.utils.opening import open_regular
 from cbir.utils.outputs import Derived, Piece, check_output, write_output
 from cbir.utils.rights import rights_of
+from tests.helpers.graph_files import write as write_detector
 from tests.helpers.photo_index import index_photos
 from tests.helpers.signals import default_signals
 
@@ -561,6 +562,9 @@ def photos(photo_folder: Callable[..., Path]) -> Path:
     return root
 
 
+#: Whatever a picture shows, something in it is a little red or blue.
+DETECT = "detect {photo} --weights {detector} --min-score 0"
+
 #: What each command writes: its arguments, with {photo}, {folder} and {file}, the file's name, and its kind.
 WRITERS = {
     "search --sheet png": ("search {photo} --sheet {file}", "s.png", "sheet"),
@@ -587,13 +591,22 @@ WRITERS = {
         "crop",
     ),
     "locate": ("locate {photo} {photo} --out {folder}", "img_000.located.png", "located"),
+    "detect": (f"{DETECT} --out {{folder}}", "img_000.objects.png", "objects"),
+    "detect --crops": (f"{DETECT} --most 1 --crops {{folder}}", "img_000.object-01.png", "object"),
+    "detect --coco": (f"{DETECT} --coco {{file}}", "c.json", "coco"),
+    "detect --voc": (f"{DETECT} --voc {{folder}}", "img_000.xml", "voc"),
+    "detect --html": (f"{DETECT} --html {{file}}", "p.html", "page"),
 }
 
 
 def command(writer: str, photos: Path, folder: Path) -> tuple[list[str], Path]:
     """A writer's arguments, and the file that it writes."""
     arguments, name, _ = WRITERS[writer]
-    values = {"photo": photos / "cats/img_000.jpg", "folder": folder, "file": folder / name}
+    detector = folder.parent / "detector.onnx"
+    if "{detector}" in arguments and not detector.exists():
+        write_detector(detector, "yolox", names="{0: 'red', 1: 'blue'}")
+    photo = photos / "cats/img_000.jpg"
+    values = {"photo": photo, "folder": folder, "file": folder / name, "detector": detector}
     return [argument.format_map(values) for argument in arguments.split()], folder / name
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cbir.cli import cli
-from cbir.cli.commands import evaluate, search, tags
+from cbir.cli.commands import detect, evaluate, search, tags
 from cbir.cli.options.regions import REGION_RULES
 from cbir.cli.options.rules import Rule, check_rules
 
@@ -56,6 +56,7 @@ def test_a_rule_is_broken_by_what_was_said(arguments: list[str], sentence: str |
     [
         ("search", search.RULES),
         ("locate", REGION_RULES),
+        ("detect", detect.RULES),
         ("tags", tags.RULES),
         ("evaluate", evaluate.RULES),
     ],
