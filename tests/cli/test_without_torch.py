@@ -52,10 +52,7 @@ REFUSED = [
     ("index {folder} --index other --model resnet50", "The network 'resnet50'"),
     ("index {folder} --index other --model vgg16 --weights untrained", "The network 'vgg16'"),
     (f"segment {BALLOON} --out other --model mobilenet_v3_small", "The network 'mobilenet_v3_small'"),
-    (
-        f"detect {BALLOON} --weights untrained --model ssdlite320_mobilenet_v3_large",
-        "Converting ssdlite320_mobilenet_v3_large",
-    ),
+    (f"detect {BALLOON} --model ssd300_vgg16 --weights untrained", "Converting ssd300_vgg16"),
     ("models --all", "A list of torchvision's networks"),
     ("models --download resnet50", "The network 'resnet50'"),
     ("index {folder} --index other --engine torch", "The engine torch"),
