@@ -62,6 +62,7 @@ def test_they_have_the_form_that_they_say_wherever_they_are_made(
 def test_shapes_are_kept_but_where_they_are_stretched() -> None:
     assert VIEWS[0].placed((640, 480)) == (0, 0, 320, 240)
     assert VIEWS[1].placed((640, 480)) == (0, 8, 320, 240)
+    assert VIEWS[1].placed((480, 640)) == (64, 0, 192, 256)
     assert VIEWS[2].placed((640, 480)) == (0, 0, 320, 256)
     assert VIEWS[3].placed((640, 480)) == (0, 0, 426, 320)
     assert VIEWS[3].placed((4000, 1000)) == (0, 0, 640, 160)
