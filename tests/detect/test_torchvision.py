@@ -83,7 +83,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assert_alike(name: str, folder: Path) -> None:
-    """Boxes agree to .001 pixels, scores and masks to 1e-5 or two, single points to more; ties may change places."""
+    """Boxes agree to .003 pixels, scores and masks to 1e-5 or two, single points to more; ties may change places."""
     path = lively(name, folder / "lively.pth")
     detector = detectors.open_detector(Wish(name=name, weights=str(path)))
     network = detectors.build(name, detector.weights)
@@ -97,7 +97,7 @@ def assert_alike(name: str, folder: Path) -> None:
         for row, box in enumerate(expected["boxes"].numpy()):
             if expected["scores"][row].item() < last + 1e-5:
                 continue  # of those that are as good as the last one, any may have come in
-            alike = (labels == expected["labels"][row].item()) & (abs(boxes - box).max(axis=1) < 1e-3)
+            alike = (labels == expected["labels"][row].item()) & (abs(boxes - box).max(axis=1) < 3e-3)
             (place, *_) = np.flatnonzero(alike)
             differences = [abs(scores[place] - expected["scores"][row].item())]
             if masks_:
