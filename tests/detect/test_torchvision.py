@@ -87,7 +87,7 @@ def assert_alike(name: str, folder: Path) -> None:
     path = lively(name, folder / "lively.pth")
     detector = detectors.open_detector(Wish(name=name, weights=str(path)))
     network = detectors.build(name, detector.weights)
-    count = 0
+    count = missed = 0
     for pixels in views(detector):
         boxes, scores, labels, *masks_ = detector._start(pixels[np.newaxis])()
         with torch.no_grad(), detectors.maps_of_masks():
@@ -98,7 +98,10 @@ def assert_alike(name: str, folder: Path) -> None:
             if expected["scores"][row].item() < last + 1e-5:
                 continue  # of those that are as good as the last one, any may have come in
             alike = (labels == expected["labels"][row].item()) & (abs(boxes - box).max(axis=1) < 3e-3)
-            (place, *_) = np.flatnonzero(alike)
+            if not alike.any():  # suppression decides, and rounding may turn a close decision
+                missed += 1
+                continue
+            place = int(np.flatnonzero(alike)[0])
             differences = [abs(scores[place] - expected["scores"][row].item())]
             if masks_:
                 differences += abs(masks_[0][place] - expected["masks"][row].numpy()).ravel().tolist()
@@ -106,6 +109,7 @@ def assert_alike(name: str, folder: Path) -> None:
             assert max(differences) < 1e-4
         count += len(boxes)
     assert count > 20
+    assert missed <= count / 50
 
 
 def test_the_first_choice_finds_what_it_finds_in_torch(tmp_path: Path) -> None:
