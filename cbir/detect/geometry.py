@@ -45,18 +45,20 @@ def overlaps(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def suppress(boxes: Floats, scores: Floats, classes: Classes, overlap: float = OVERLAP) -> Rows:
+def suppress(
+    boxes: Floats, scores: Floats, classes: Classes, overlap: float = OVERLAP, most: int = MOST_CANDIDATES
+) -> Rows:
     """Choose the boxes that stay in non-maximum suppression within each class: their numbers, the best score first.
 
     From the best on, each box stays unless it overlaps one of its class that does by more than `overlap`. Of more than
-    MOST_CANDIDATES only the best are looked at.
+    MOST_CANDIDATES only the best are looked at, and at most so many of a class stay.
     """
     order = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
     kept = np.zeros(len(order), dtype=np.bool_)
     own = classes[order]
     for one in np.unique(own):
         places = np.flatnonzero(own == one)
-        kept[places[_maxima(boxes[order[places]], overlap)]] = True
+        kept[places[_maxima(boxes[order[places]], overlap, most)]] = True
     return np.asarray(order[kept], dtype=np.int64)
 
 
@@ -82,11 +84,11 @@ def whole_pixels(box: tuple[float, float, float, float], size: tuple[int, int]) 
     return Box(x, y, max(min(right, size[0]) - x, 1), max(min(bottom, size[1]) - y, 1))
 
 
-def _maxima(boxes: Floats, overlap: float) -> list[int]:
-    """Return the places of those of one class's boxes that stay, from the first on."""
+def _maxima(boxes: Floats, overlap: float, most: int) -> list[int]:
+    """Return the places of the first boxes of one class that stay, at most so many."""
     left = np.arange(len(boxes))
-    kept = []
-    while len(left):
+    kept: list[int] = []
+    while len(left) and len(kept) < most:
         best = int(left[0])
         kept.append(best)
         left = left[1:]

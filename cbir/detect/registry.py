@@ -11,7 +11,7 @@ from cbir.detect.wish import Wish
 from cbir.errors import ModelError
 
 #: Modules of families, in the order in which they are asked.
-FAMILIES = ("graph", "torchvision")
+FAMILIES = ("graph", "torchvision", "regions")
 
 
 class Family(Protocol):

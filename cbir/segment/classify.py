@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from cbir.backbones.head import open_classifier
@@ -18,7 +19,7 @@ from cbir.backbones.imagenet import classes
 from cbir.errors import ModelError
 from cbir.images.fit import fit
 from cbir.images.large import MULTIPLE
-from cbir.segment.describe import Labels, Segment
+from cbir.segment.describe import Segment
 from cbir.segment.segmentation import Segmentation
 from cbir.segment.segmenter import Segmenter
 from cbir.utils.vectors import Floats
@@ -137,7 +138,7 @@ class SegmentClassifier:
             yield square
 
 
-def cover(labels: Labels, grid: Sequence[int], count: int) -> Floats:
+def cover(labels: npt.NDArray[np.integer], grid: Sequence[int], count: int) -> Floats:
     """Return the share of each cell of a grid (rows, columns) that each segment covers, 0 to 1: (segments, rows,
     columns).
 

@@ -42,7 +42,15 @@ def working_copy(image: Image.Image) -> Image.Image:
 def hierarchy(
     image: Image.Image, engine: Engine, backbone: Backbone, *, fast: bool = False
 ) -> tuple[Superpixels, Hierarchy]:
-    """Return the superpixels of an RGB picture of working size, and how they merge.
+    """Return the superpixels of an RGB picture of working size, and how they merge; `fast` is as in `together`."""
+    cut, probabilities = together(image, engine, backbone, fast=fast)
+    return cut, merge(probabilities, cut.shares, cut.edges)
+
+
+def together(
+    image: Image.Image, engine: Engine, backbone: Backbone, *, fast: bool = False
+) -> tuple[Superpixels, Floats]:
+    """Return the n superpixels of an RGB picture of working size, and how likely each two are of one region, (n, n).
 
     The network reads the picture at its own and at twice its size; with `fast`, or where nothing was learnt for the
     backbone, only at its own: there the second gains little, and networks with large maps would need much memory.
@@ -50,7 +58,7 @@ def hierarchy(
     cut = superpixels(np.asarray(image))
     sizes = 1 if fast or learnt(backbone, 2) is None else 2
     stages = stages_of(image, engine, cut, sizes)
-    return cut, merge(probability(log_odds(stages, cut, backbone)), cut.shares, cut.edges)
+    return cut, probability(log_odds(stages, cut, backbone))
 
 
 def stages_of(image: Image.Image, engine: Engine, cut: Superpixels, sizes: int) -> list[list[Floats]]:

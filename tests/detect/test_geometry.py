@@ -75,6 +75,13 @@ def test_suppression_looks_at_the_best_only() -> None:
     assert found.tolist() == list(range(count - 1, 4, -1))
 
 
+def test_suppression_ends_with_enough_of_each_class() -> None:
+    boxes, scores, classes = drawn(100), np.linspace(1, 0, 100, dtype=np.float32), np.arange(100) % 2
+    all_ = suppress(boxes, scores, classes, 0.5)
+    expected = sorted([*all_[all_ % 2 == 0][:5], *all_[all_ % 2 == 1][:5]])
+    assert suppress(boxes, scores, classes, 0.5, 5).tolist() == expected
+
+
 def test_suppression_of_nothing() -> None:
     none = np.zeros((0, 4), dtype=np.float32)
     assert len(suppress(none, none[:, 0], np.zeros(0, dtype=np.int64))) == 0
