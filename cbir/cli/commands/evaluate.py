@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,12 +18,13 @@ from cbir.cli.options.common import (
     verbosity_options,
 )
 from cbir.cli.options.completion import complete_folder, complete_model, complete_weights
-from cbir.cli.options.numbers import WholeNumber
+from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render.search_report import html_option
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
 from cbir.cli.terminal.table import Column
+from cbir.errors import CbirError
 from cbir.utils.stopping import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -39,8 +40,20 @@ logger = logging.getLogger("cbir")
 #: Classes that the table shows, unless there are few more.
 SHOWN = 100
 
+#: The score from which boxes of a file count for precision and recall.
+LEAST_SCORE = 0.5
+
 RULES = (
     Rule(("folder",), "Name a folder or an index, not both.", beside=("index_name",)),
+    Rule(
+        ("index_name", "compare=True", "ground_truth", "sample", "recall_at", "learnt"),
+        "--boxes is about detectors: leave out what is about searches (--index, --compare, --ground-truth …).",
+        beside=("boxes",),
+    ),
+    Rule(
+        ("found", "min_score"), "{said} is about boxes: name those that people drew with --boxes.", lacking=("boxes",)
+    ),
+    Rule(("found",), "Boxes are those of --found or a detector's, not both.", beside=("models", "weights", "engine")),
     Rule(("unlabelled",), "--unlabelled is about the labels of a notion: name it with --learnt.", lacking=("learnt",)),
 )
 
@@ -79,6 +92,25 @@ RULES = (
     help="Recall among the first K; may be repeated. Default: 10 and 100.",
 )
 @click.option(
+    "--boxes",
+    type=FilePath(),
+    metavar="FILE",
+    help="Measure a detector (--model, --weights) by the boxes that people drew: a COCO document, or a folder of "
+    "YOLO's texts or VOC's XML. Its pictures are in FOLDER, or beside it.",
+)
+@click.option(
+    "--found",
+    type=FilePath(),
+    metavar="FILE",
+    help="With --boxes: boxes that were found before, with scores, in one of the same formats or as COCO's results.",
+)
+@click.option(
+    "--min-score",
+    type=Number(0, 1),
+    metavar="SCORE",
+    help="With --boxes: the score from which precision and recall count boxes. Default: as suits the detector, or 0.5.",
+)
+@click.option(
     "--format",
     "format_",
     type=click.Choice(["table", "json", "csv", "tsv"]),
@@ -104,6 +136,9 @@ def command(
     ground_truth: Path | None,
     sample: int | None,
     recall_at: tuple[int, ...],
+    boxes: Path | None,
+    found: Path | None,
+    min_score: float | None,
     format_: str,
     html: Path | None,
     force: bool,
@@ -114,20 +149,28 @@ def command(
     precision (mAP), precision at 1 and 10, recall, and the time of a query, in cosine order and re-ranked. Features
     come from an index where there is one.
 
+    With --boxes, measures how well a detector finds objects: average precision as COCO and PASCAL VOC have it,
+    precision and recall.
+
     \b
       cbir evaluate photos/
       cbir evaluate --index photos --sample 500 --json
       cbir evaluate photos/ --html quality.html
       cbir evaluate --index photos --learnt subject
+      cbir evaluate photos/ --boxes boxes.json --found found.json
       cbir evaluate photos/ --compare
       cbir evaluate photos/ --compare --model efficientnet_lite0 --model resnet50      # downloads 98 MB
     """
     use_one_blas_thread()
+    check_rules(ctx, RULES)
+    if boxes is not None:
+        files = _Boxes(boxes, folder, found, models, weights, engine, min_score)
+        _measure_boxes(ctx, files, format_, html, force=force)
+        return
     from cbir.evaluation.ground_truth import by_file, by_folder
     from cbir.evaluation.runner import RECALL_AT, evaluate
     from cbir.evaluation.sources import Wanted, open_collection
 
-    check_rules(ctx, RULES)
     models = tuple(dict.fromkeys(models))
     if len(models) > 1 and not compare:
         raise click.UsageError("Several backbones are for --compare.")
@@ -170,6 +213,61 @@ def command(
         _write_separated(evaluations, ranks, tabs=format_ == "tsv")
     if page is not None and html is not None:
         page.write(html, collection, truth, evaluations, force=force)
+
+
+class _Boxes(NamedTuple):
+    """The options of a call that measures boxes."""
+
+    drawn: Path
+    folder: Path | None
+    found: Path | None
+    models: tuple[str, ...]
+    weights: tuple[str, ...]
+    engine: str | None
+    min_score: float | None
+
+
+def _measure_boxes(ctx: click.Context, asked: _Boxes, format_: str, html: Path | None, *, force: bool) -> None:
+    """Measure the boxes that were found in a file or by a detector, and tell of it."""
+    from cbir.cli.render import boxes_report
+    from cbir.detect.formats.reading import read_boxes
+    from cbir.evaluation.box_sources import DrawnBoxes
+    from cbir.evaluation.boxes import evaluate_boxes
+
+    if asked.found is None and not (asked.models or asked.weights):
+        raise click.UsageError(
+            "Whose boxes are to be measured? Name a detector with --model or --weights, or --found FILE."
+        )
+    if len(asked.models) > 1 or len(asked.weights) > 1:
+        raise click.UsageError("One detector is measured at a time.")
+    drawn = DrawnBoxes.read(asked.drawn, asked.folder)
+    failed = False
+    if asked.found is not None:
+        found, system, least = read_boxes(asked.found, drawn.boxes), str(asked.found), LEAST_SCORE
+    else:
+        from cbir.detect.registry import open_detector
+        from cbir.detect.wish import Wish
+
+        model, weights = (*asked.models, None)[0], (*asked.weights, None)[0]
+        detector = open_detector(Wish(model, weights, engine=asked.engine, expected=len(drawn.boxes.pictures)))
+        watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
+        results = watch(drawn.detect(detector), len(drawn.boxes.pictures))
+        found, errors = drawn.found(results, detector.classes)
+        for error in errors:
+            output.tell(f"Error: {error}")
+        failed, system, least = bool(errors), detector.name, detector.least_score
+    least = least if asked.min_score is None else asked.min_score
+    evaluation = evaluate_boxes(drawn.matched(found), drawn.boxes.classes, least)
+    if format_ == "json":
+        output.write_json(boxes_report.record(drawn, system, evaluation))
+    elif format_ == "table":
+        boxes_report.write_table(drawn, system, evaluation)
+    else:
+        boxes_report.write_separated(system, evaluation, tabs=format_ == "tsv")
+    if html is not None:
+        boxes_report.write_boxes_page(html, drawn, system, evaluation, force=force)
+    if failed:
+        ctx.exit(CbirError.exit_code)
 
 
 def _page() -> EvaluationPage:

@@ -93,12 +93,12 @@ def _read_file(path: Path) -> Annotated:
         if root.tag != "annotation":
             raise ValueError(f"it is no annotation of VOC but {printable(root.tag)[:40]}")
         size = root.find("size")
-        width, height = (_number(size, side, 0) for side in ("width", "height")) if size is not None else (0, 0)
+        if size is None:
+            raise ValueError("the picture's size is not in it")
+        width, height = (int(_number(size, side, 1)) for side in ("width", "height"))
         name = (root.findtext("filename") or "").strip() or path.stem
         found = tuple(_annotation(one) for one in root.iterfind("object"))
-        known = Size(int(width), int(height)) if min(width, height) >= 1 else None
-        # boxes of a picture whose size nobody wrote down are in pixels all the same
-        return Annotated(name, known or Size(LARGEST, LARGEST), found)
+        return Annotated(name, Size(width, height), found)
     except ValueError as error:
         raise unusable(path, error) from error
 

@@ -267,9 +267,12 @@ BOMB = '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><annotation><
 FILE = '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation><filename>&a;</filename></annotation>'
 
 
+SIDES = "<size><width>9</width><height>9</height></size>"
+
+
 def voc_box(inner: str) -> str:
     """A file of VOC with that in its box."""
-    return f"<annotation><object><name>x</name><bndbox>{inner}</bndbox></object></annotation>"
+    return f"<annotation>{SIDES}<object><name>x</name><bndbox>{inner}</bndbox></object></annotation>"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +284,9 @@ def voc_box(inner: str) -> str:
         ("<annotation>", "no XML"),
         ("<a>" * 100_000, "no XML"),
         ("<html/>", "no annotation of VOC"),
-        ("<annotation><object><name>x</name></object></annotation>", "no bndbox"),
+        ("<annotation/>", "size is not in it"),
+        (f"<annotation>{SIDES.replace('9', '0')}</annotation>", "width is not from 1"),
+        (f"<annotation>{SIDES}<object><name>x</name></object></annotation>", "no bndbox"),
         (voc_box("<xmin>1</xmin>"), "no finite number"),
         (voc_box("<xmin>1</xmin><ymin>1</ymin><xmax>nan</xmax><ymax>2</ymax>"), "no finite number"),
         (voc_box("<xmin>1</xmin><ymin>1</ymin><xmax>1e9</xmax><ymax>2</ymax>"), "xmax is not"),
