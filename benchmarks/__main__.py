@@ -41,6 +41,7 @@ BENCHMARKS = (
     "segmentation",
     "duplicates",
     "parts",
+    "objects",
     "serve",
     "million",
     "parts_many",

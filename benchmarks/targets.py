@@ -208,6 +208,19 @@ def _adapt() -> dict[str, Target]:
     return targets
 
 
+def _objects() -> dict[str, Target]:
+    def bound(what: str, value: float, unit: str = "", *, at_least: bool = False) -> Target:
+        return Target(21, "objects", what, value, unit, at_least)
+
+    return {
+        "objects-yolox": bound("yolox_nano: mAP, difference to its plain decoding", 0.01),
+        "objects-command": bound("cbir detect of one photo with it, beyond cbir --help", 0.35, "s"),
+        "objects-regions": bound("--method regions: mAP", 0.28, at_least=True),
+        "objects-regions-time": bound("--method regions: a decoded photo, the network open", 0.35, "s"),
+        "objects-masks": bound("approximate masks of true boxes: overlap with people's", 0.6, at_least=True),
+    }
+
+
 def _gpu() -> dict[str, Target]:
     def cosine(what: str) -> Target:
         return Target(16, "gpu", what, 0.999, "cosine", at_least=True)
@@ -281,6 +294,7 @@ TARGETS: dict[str, Target] = {
     "duplicates-memory": Target(14, "duplicates", "100,000 synthetic rows: resident at the peak", 1000.0, "MB"),
     **_parts(),
     **_joined(),
+    **_objects(),
     **_serve(),
     **_adapt(),
     **_asking(),

@@ -22,7 +22,7 @@ from cbir.detect.formats.annotations import Annotated
 from cbir.detect.formats.reading import read_boxes
 from cbir.detect.geometry import overlaps
 from cbir.detect.objectness import FACTS, LEAST_SHARE, Nodes, Objectness
-from cbir.detect.regions import nodes_of
+from cbir.detect.region_detector import nodes_of
 from cbir.engines.lazy import LazyEngine
 from cbir.images.large import Large
 

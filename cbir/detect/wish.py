@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from cbir.detect.geometry import OVERLAP
 from cbir.detect.trial import Asked
 
+#: The name by which proposals of regions are wished for, classified by a backbone's network.
+REGIONS = "regions"
+
 
 @dataclass(frozen=True)
 class Wish:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import BUNDLED
-from cbir.detect import regions
+from cbir.detect import region_detector as regions
 from cbir.detect.detection import FLOOR
 from cbir.detect.geometry import overlaps
 from cbir.detect.objectness import FACTS, LEARNT, Nodes, Objectness, proposals
