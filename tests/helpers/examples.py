@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import json
 import os
 import re
 import shlex
@@ -28,8 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
+from PIL import Image
 
 from cbir.cli import cli
+from cbir.detect.formats import coco
+from cbir.detect.formats.annotations import Annotated, Annotation, Size
 from tests.helpers.graph_files import write as write_detector
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -145,6 +149,11 @@ def prepare(folder: Path) -> None:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     write_detector(folder / "yolox_nano.onnx", "yolox", names="{0: 'dog', 1: 'car'}")
+    pictures = [name.removeprefix("photos/") for name in PICTURES if name.startswith("photos/")]
+    for file, score in (("boxes.json", None), ("found.json", 0.9)):
+        boxes = (Annotation((5, 5, 40, 30), "dog", score), Annotation((20, 30, 60, 40), "car", score))
+        drawn = [Annotated(name, Size(*Image.open(folder / "photos" / name).size), boxes) for name in pictures]
+        (folder / file).write_text(json.dumps(coco.dataset(drawn)))
 
 
 def run_line(line: str) -> None:
