@@ -50,11 +50,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cbir")
 
-# OpenVINO's binding makes its tables of types when it first sees an array and first gives one. While it does so it
-# holds a lock of its own and lets go of Python's: two threads that are the first at once wait for each other for ever.
-# So they are made here, where the lock of imports lets one thread in.
-openvino.Tensor(np.zeros(1, dtype=np.float32)).data  # noqa: B018
-
 #: Counts changes of the converted graph, so that compiled models of older ones are not used any more.
 GRAPH_VERSION = 3
 

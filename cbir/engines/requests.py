@@ -13,6 +13,11 @@ import openvino
 
 from cbir.engines.engine import Features
 
+# OpenVINO's binding makes its tables of types when it first sees an array and first gives one. While it does so it
+# holds a lock of its own and lets go of Python's: two threads that are the first at once wait for each other for ever.
+# So they are made here, where the lock of imports lets one thread in.
+openvino.Tensor(np.zeros(1, dtype=np.float32)).data  # noqa: B018
+
 
 class Requests:
     """The requests of one compiled network, for any number of threads and of batches under way.
