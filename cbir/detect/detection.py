@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, overload
@@ -102,8 +104,9 @@ class Detections:
 class Detector(Protocol):
     """A network that finds objects, or whatever else makes boxes with a class and a score.
 
-    `name` and `kind`, of network or layout, are for people; `identity` tells weights and preprocessing apart: what an
-    index remembers. `classes` are the names of its classes, `least_score` is where its detections begin to be believed.
+    `name` and `kind`, of network or layout, are for people; `identity`, which an index remembers, tells apart whatever
+    makes other detections (`identity_of`). `classes` are the names of its classes, `least_score` is where its
+    detections begin to be believed.
     `has_masks` tells whether they come with masks. Any number of threads may call its methods.
     """
 
@@ -127,6 +130,14 @@ class Detector(Protocol):
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
         """Find objects in images, each of shape (rows, columns, 3)."""
         return detect_with(self, images)
+
+
+def identity_of(*facts: Any, classes: Sequence[str], overlap: float) -> str:
+    """Return the identity of a detector with such names of classes, which suppresses boxes from that `overlap` on.
+
+    `facts` are what else its detections depend on, such as weights and preprocessing: whatever JSON has.
+    """
+    return hashlib.sha256(json.dumps([*facts, list(classes), overlap], sort_keys=True).encode()).hexdigest()
 
 
 def detect_with(detector: Detector, images: Sequence[Pixels]) -> list[Detections]:

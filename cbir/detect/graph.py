@@ -14,7 +14,7 @@ import openvino
 from cbir.backbones.weights import Weights
 from cbir.detect import masks
 from cbir.detect.classes import usual_names
-from cbir.detect.detection import Detections, Detector, Masks, Pixels, detect_with
+from cbir.detect.detection import Detections, Detector, Masks, Pixels, detect_with, identity_of
 from cbir.detect.geometry import clipped, suppress, usable
 from cbir.detect.layouts.layout import Found
 from cbir.detect.trial import VERSION, Asked, Tried, try_out
@@ -62,10 +62,8 @@ class GraphDetector(Detector):
         self.classes = wish.classes or tried.names or usual_names(tried.layout.classes)
         self.least_score = tried.layout.least_score
         self.has_masks = tried.layout.has_masks
-        described = json.dumps(
-            [weights.identity, tried.to_json() | {"best": 0, "better": [], "names": []}], sort_keys=True
-        )
-        self.identity = hashlib.sha256(described.encode()).hexdigest()
+        described = tried.to_json() | {"best": 0, "better": [], "names": []}
+        self.identity = identity_of(weights.identity, described, classes=self.classes, overlap=wish.overlap)
 
     @property
     def view(self) -> Framed:

@@ -10,8 +10,6 @@ how often such a box is right. It names well and places badly: a detector that w
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,7 +18,7 @@ from PIL import Image
 from cbir.backbones.backbone import Backbone
 from cbir.backbones.head import open_classifier
 from cbir.detect.classes import COCO, synset_of
-from cbir.detect.detection import FLOOR, Detections, Detector, Pixels, detect_with
+from cbir.detect.detection import FLOOR, Detections, Detector, Pixels, detect_with, identity_of
 from cbir.detect.geometry import OVERLAP, clipped, suppress
 from cbir.detect.objectness import LEARNT, Nodes, Objectness, proposals
 from cbir.detect.wish import REGIONS
@@ -71,8 +69,8 @@ class RegionsDetector(Detector):
         self.name = f"{REGIONS} of {backbone.name}"
         self.classes = tuple(classes)
         self._weights = np.stack([weights_of(name) for name in classes])
-        told = [REGIONS, backbone.weights.identity, objectness.weights, objectness.bias, self.classes]
-        self.identity = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        facts = (backbone.weights.identity, objectness.weights, objectness.bias, _PROPOSALS, _SMALLER, _NEAR)
+        self.identity = identity_of(REGIONS, *facts, classes=self.classes, overlap=overlap)
 
     @property
     def view(self) -> Large:

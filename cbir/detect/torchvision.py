@@ -16,7 +16,7 @@ import numpy as np
 from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile
 from cbir.detect import masks
 from cbir.detect.classes import coco_91
-from cbir.detect.detection import FLOOR, Detections, Detector, Masks, Pixels, detect_with
+from cbir.detect.detection import FLOOR, Detections, Detector, Masks, Pixels, detect_with, identity_of
 from cbir.detect.geometry import clipped, suppress, usable
 from cbir.detect.wish import Wish
 from cbir.engines.compiled import (
@@ -115,7 +115,7 @@ class TorchvisionDetector(Detector):
         self.weights = weights
         self.classes = wish.classes or coco_91()
         self.has_masks = self._known.has_masks
-        self.identity = hashlib.sha256(json.dumps([name, weights.identity]).encode()).hexdigest()
+        self.identity = identity_of(name, weights.identity, classes=self.classes, overlap=wish.overlap)
 
     @property
     def view(self) -> Framed | Scaled:

@@ -177,7 +177,7 @@ def test_a_file_is_tried_once_and_its_network_kept(tmp_path: Path, monkeypatch: 
         opened(path, asked=Asked(colours="rgb"))  # another way in is another network
 
 
-def test_identity_changes_with_weights_and_preprocessing_and_not_with_the_name(tmp_path: Path) -> None:
+def test_identity_changes_with_all_that_makes_other_detections_and_not_with_the_name(tmp_path: Path) -> None:
     path = write(tmp_path / "some.onnx", "yolox", names=NAMED)
     other = write(tmp_path / "other.onnx", "yolox", names="{0: 'a', 1: 'b'}")
     moved = tmp_path / "moved.onnx"
@@ -186,8 +186,10 @@ def test_identity_changes_with_weights_and_preprocessing_and_not_with_the_name(t
         opened(path).identity,
         opened(path, asked=Asked(colours="rgb")).identity,
         opened(other).identity,
+        opened(path, classes=("rot", "blau")).identity,
+        opened(path, overlap=0.6).identity,
     ]
-    assert len(set(identities)) == 3
+    assert len(set(identities)) == 5
     assert opened(moved).identity == identities[0]
 
 

@@ -137,9 +137,9 @@ def test_odd_pictures_have_no_detections_or_some(detector: regions.RegionsDetect
 def test_what_it_is_depends_on_all_that_makes_its_boxes(detector: regions.RegionsDetector) -> None:
     backbone = describe(BUNDLED)
 
-    def made(*, classes: tuple[str, ...] = ("dog",), bias: float = 0.0) -> str:
+    def made(*, classes: tuple[str, ...] = ("dog",), bias: float = 0.0, overlap: float = 0.45) -> str:
         objectness = Objectness(LEARNT.weights, bias)
-        return regions.RegionsDetector(backbone, detector._engine, classes, objectness=objectness).identity
+        return regions.RegionsDetector(backbone, detector._engine, classes, overlap, objectness).identity
 
     assert made() == made()
-    assert len({made(), made(classes=("cat",)), made(bias=1.0)}) == 3
+    assert len({made(), made(classes=("cat",)), made(bias=1.0), made(overlap=0.5)}) == 4

@@ -196,7 +196,9 @@ def test_engines_that_cannot_be_are_told() -> None:
 
 def test_a_kept_network_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wish = Wish(name=FIRST, weights="untrained")
-    found = detectors.open_detector(wish).detect([np.asarray(scene.draw())])
+    detector = detectors.open_detector(wish)
+    found = detector.detect([np.asarray(scene.draw())])
+    assert detector.identity != detectors.open_detector(dataclasses.replace(wish, overlap=0.3)).identity
     monkeypatch.setitem(sys.modules, "torch", None)
     again = detectors.open_detector(wish).detect([np.asarray(scene.draw())])
     assert np.array_equal(found[0].boxes, again[0].boxes)
