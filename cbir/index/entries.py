@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cbir.index.values import LONGEST_NAME, ranges, sha256, text, whole
+from cbir.index.values import LONGEST_NAME, number, ranges, sequence, sha256, text, whole
 
 #: The backend that needs no word in `meta.json`.
 ANNOY = "annoy"
 
 #: The kind of the candidates among windows (`cbir.index.ann.lists`).
 LISTS = "lists"
+
+#: A detector has so many classes at most.
+MOST_CLASSES = 20_000
 
 #: An index has so many notions at most, whose names have so many letters.
 MOST_NOTIONS, LONGEST_NOTION_NAME = 100, 64
@@ -66,6 +69,36 @@ class ColumnEntry(FileEntry):
         """Read an entry of a block of so many rows; ValueError, TypeError or KeyError where it is none."""
         entry, missing = FileEntry.from_json(record, column), record.get("missing")
         return cls(entry.name, entry.bytes, entry.sha256, None if missing is None else ranges(missing, rows))
+
+
+@dataclass(frozen=True)
+class ObjectsEntry:
+    """The detector that finds an index's objects.
+
+    `name`, `kind`, `identity`, `classes` and `least_score` are as in `cbir.detect.detection.Detector`; `source` is the
+    name or the file by which it is opened again. `asked` are words about how pixels enter it.
+    """
+
+    name: str
+    kind: str
+    identity: str
+    source: str
+    classes: tuple[str, ...]
+    least_score: float
+    asked: str = ""
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> ObjectsEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        return cls(
+            text(record["name"]),
+            text(record["kind"], LONGEST_NAME),
+            sha256(record["identity"]),
+            text(record["source"]),
+            tuple(text(name, LONGEST_NAME) for name in sequence(record["classes"], MOST_CLASSES)),
+            number(record["least_score"], 0, 1),
+            text(record.get("asked", ""), LONGEST_NAME),
+        )
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cbir.errors import IndexDamagedError, IndexNotFoundError, reason_of
 from cbir.index.ann.registry import file_beginnings, read_entry, read_lists_entry
-from cbir.index.columns.column import Column
+from cbir.index.columns import objects
+from cbir.index.columns.column import Column, Records
+from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns, content_columns
-from cbir.index.entries import MOST_NOTIONS, CandidatesEntry, ColumnEntry, FileEntry, NotionEntry, beginning_of
+from cbir.index.entries import (
+    MOST_NOTIONS,
+    CandidatesEntry,
+    ColumnEntry,
+    FileEntry,
+    NotionEntry,
+    ObjectsEntry,
+    beginning_of,
+)
 from cbir.index.home import META as META
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.values import (
@@ -77,13 +88,13 @@ class BlockEntry:
         return replace(self, columns={name: entry for name, entry in merged.items() if entry is not None})
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry as `meta.json` has it; null for columns that the block does not have."""
+        """Return the entry as `meta.json` has it; null for most columns that the block does not have."""
         return {
             "rows": self.rows,
             "features": asdict(self.features),
             "files": asdict(self.files),
             "invalid": self.invalid,
-            **dict.fromkeys(column.name for column in all_columns()),
+            **dict.fromkeys(column.name for column in all_columns() if column.group != OBJECTS.group),
             **{name: asdict(entry) for name, entry in self.columns.items()},
         }
 
@@ -147,7 +158,8 @@ class Meta:
     root in which another file system began. `cosines` tells how alike the rows are, where that was sampled. `parts` is
     None where nobody wanted any; `part_lists` has its windows where they are many; `refused` is None where all could be
     taken. `precisions` are those that its features were computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older
-    cbir), as far as that was noted. `notions` are what users taught it.
+    cbir), as far as that was noted. `notions` are what users taught it. `objects` tells of the detector that finds
+    objects in its pictures, None where none is wanted.
     """
 
     model: dict[str, Any]
@@ -168,6 +180,7 @@ class Meta:
     precisions: tuple[str, ...] = ()
     part_lists: CandidatesEntry | None = None
     notions: tuple[NotionEntry, ...] = ()
+    objects: ObjectsEntry | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -178,7 +191,16 @@ class Meta:
     @property
     def wanted_columns(self) -> tuple[Column, ...]:
         """The columns of pictures' content that the index is to have of every picture."""
-        return tuple(column for column in content_columns() if column.group != PARTS.group or self.parts is not None)
+        unwanted = {PARTS.group} if self.parts is None else set()
+        if self.objects is None:
+            unwanted.add(OBJECTS.group)
+        return tuple(column for column in content_columns() if column.group not in unwanted)
+
+    def check_of(self, column: Column) -> Callable[[Records], object] | None:
+        """Return what raises ValueError where records of a column cannot be this index's; None where nothing does."""
+        if column is OBJECTS and self.objects is not None:
+            return functools.partial(objects.unpack, classes=len(self.objects.classes))
+        return column.check
 
     def files(self) -> list[FileEntry]:
         """All data files that belong to this state."""
@@ -203,6 +225,8 @@ class Meta:
             del record["parts"]["proposer"]
         if not self.notions:
             del record["notions"]
+        if self.objects is None:
+            del record["objects"]
         record["blocks"] = [block.to_json() for block in self.blocks]
         record["shortlist"] = self.candidates and self.candidates.to_json()
         return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
@@ -213,8 +237,15 @@ class Meta:
 
     def without_parts(self) -> Meta:
         """Return the same state without parts of pictures and their files."""
-        gone = dict.fromkeys(column.name for column in content_columns() if column.group == PARTS.group)
-        return self.but(parts=None, part_lists=None, blocks=tuple(block.with_columns(gone) for block in self.blocks))
+        return self._without(PARTS.group).but(parts=None, part_lists=None)
+
+    def without_objects(self) -> Meta:
+        """Return the same state without objects and their files."""
+        return self._without(OBJECTS.group).but(objects=None)
+
+    def _without(self, group: str) -> Meta:
+        gone = dict.fromkeys(column.name for column in content_columns() if column.group == group)
+        return self.but(blocks=tuple(block.with_columns(gone) for block in self.blocks))
 
 
 def load_meta(directory: Path) -> Meta:
@@ -255,7 +286,7 @@ def _parse(record: dict[str, Any]) -> Meta:
     shortlist = record["shortlist"]
     # an older index has none of these
     cosines, parts, refused = record.get("cosines"), record.get("parts"), record.get("refused")
-    lists = record.get("part_lists")
+    lists, detector = record.get("part_lists"), record.get("objects")
     meta = Meta(
         model=small_object(record["model"]),
         dimension=whole(record["dimension"], 1, 100_000),
@@ -276,6 +307,7 @@ def _parse(record: dict[str, Any]) -> Meta:
         format=record["format"],
         part_lists=None if lists is None else read_lists_entry(lists),
         notions=tuple(map(NotionEntry.from_json, sequence(record.get("notions", ()), MOST_NOTIONS))),
+        objects=None if detector is None else ObjectsEntry.from_json(detector),
     )
     if meta.candidates and meta.candidates.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError
 from cbir.index.ann.base import Candidates
 from cbir.index.ann.registry import backend_of
-from cbir.index.columns.classes import CLASSES, COUNT, RowClasses, unpack
+from cbir.index.columns.classes import CLASSES, RowClasses, unpack
 from cbir.index.columns.column import Column, ColumnReader, Records
 from cbir.index.columns.parts import SIGNS, count_windows
 from cbir.index.columns.registry import all_columns
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from cbir.index.ann.lists import PartLists
 
 logger = logging.getLogger("cbir")
+
+T = TypeVar("T")
 
 #: Bytes of features, in float32, that a scan has at a time. More is no faster, and counts in each run's memory.
 SCAN_BYTES = 8_000_000
@@ -191,15 +193,12 @@ class Index:
         Rows have none (zeros) where the network knows no classes, an older cbir wrote them, or the picture could not
         be read any more. IndexDamagedError where a block's are unsound: nothing else than they needs their file.
         """
-        parts = [block.columns[CLASSES.name].parsed(unpack) for block in self._blocks]
-        if len(parts) == 1:
-            return parts[0]
-        numbers = np.empty((self.rows, COUNT), dtype=np.uint16)
-        probabilities = np.empty((self.rows, COUNT), dtype=np.float16)
-        for start, part in zip(self._starts, parts, strict=False):
-            numbers[start : start + len(part.numbers)] = part.numbers
-            probabilities[start : start + len(part.numbers)] = part.probabilities
-        return RowClasses(numbers, probabilities)
+        parts = self.parsed(CLASSES, unpack)
+        return RowClasses(*map(np.concatenate, zip(*parts, strict=True))) if parts else unpack(CLASSES.blank(0))
+
+    def parsed(self, column: Column, parse: Callable[[Records], T]) -> list[T]:
+        """Parse a column's records, a block's at a time, in order. IndexDamagedError where that cannot be."""
+        return [block.columns[column.name].parsed(parse) for block in self._blocks]
 
     def missing(self, column: Column, *, unavailable_too: bool = False) -> npt.NDArray[np.bool_]:
         """Return a mask of the rows that lack a column, shape (rows,); all rows of a block whose file is damaged.
@@ -222,7 +221,7 @@ class Index:
     def check_column(self, column: Column) -> None:
         """Raise IndexDamagedError where a block's file of a column cannot be what was written."""
         for block in self._blocks:
-            block.columns[column.name].check()
+            block.columns[column.name].check(self.meta.check_of(column))
 
     def stored(self, column: Column, rows: Sequence[int] | Rows) -> Records:
         """Return a column's records of `rows`, shape (len(rows), width); blank where it has none."""

@@ -112,7 +112,7 @@ def without_damaged_columns(directory: Path, meta: Meta, *, verify: bool = False
             problem = _mismatch(directory, entry) if verify and entry else None
             if problem is None:
                 try:
-                    ColumnReader(directory, column, entry, block.rows).check()
+                    ColumnReader(directory, column, entry, block.rows).check(meta.check_of(column))
                 except CbirError as error:
                     problem = str(error)
             if problem:

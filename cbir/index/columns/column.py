@@ -115,11 +115,19 @@ class ColumnReader:
             assert file is not None
             raise file.damaged(f"is damaged ({error})") from error
 
-    def check(self) -> None:
-        """Raise IndexDamagedError where the file is no such file, or its content cannot be what was written."""
-        self._opened()
-        if self.column.check is not None:
-            self.parsed(self.column.check)
+    def check(self, check: Callable[[Records], object] | None = None) -> None:
+        """Raise IndexDamagedError where the file is no such file, or its content cannot be what was written.
+
+        `check` is used in place of the column's own.
+        """
+        check, file = check or self.column.check, self._opened()
+        if check is None or file is None:
+            return
+        try:
+            for _, read in self.pieces():
+                check(read())
+        except ValueError as error:
+            raise file.damaged(f"is damaged ({error})") from error
 
     def missing(self, *, unavailable_too: bool = False) -> Mask:
         """Return a mask of the rows that nobody has filled in, shape (rows,); all where the file is damaged.

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.column import Column
+from cbir.index.columns.objects import BOXES, OBJECTS
 from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.columns.times import CHANGED
 
-_COLUMNS = {column.name: column for column in (CLASSES, THUMBNAILS, PARTS, SIGNS, CHANGED, TAKEN)}
+_COLUMNS = {column.name: column for column in (CLASSES, THUMBNAILS, PARTS, SIGNS, CHANGED, TAKEN, OBJECTS, BOXES)}
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 

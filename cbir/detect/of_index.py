@@ -1,0 +1,76 @@
+"""The detections that an index has of its pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from cbir.detect.classes import numbers_of
+from cbir.errors import CbirError, IndexDamagedError
+from cbir.index.columns.column import Mask
+from cbir.index.columns.objects import BOXES, MOST, OBJECTS, ObjectRows, unpack, unpack_boxes
+from cbir.index.datafile import how_to_repair
+from cbir.index.store import Index
+from cbir.utils.vectors import Floats, Rows
+
+
+@dataclass(frozen=True)
+class IndexObjects:
+    """The detections of an index's rows, those that do not count included, the best score of each first.
+
+    `classes` are numbers of `names`, uint16, `scores` float32, 0 where there are no more: shapes (rows, MOST). All of
+    `detection.FLOOR` and more are there; from `least_score` on they are believed. `known` is a mask of the rows of
+    which it is known what they have, if anything, shape (rows,).
+    """
+
+    index: Index
+    names: tuple[str, ...]
+    least_score: float
+    classes: npt.NDArray[np.uint16]
+    scores: Floats
+    known: Mask
+
+    def numbers(self, text: str) -> list[int]:
+        """Return the numbers of the classes that a word means; WordError where there is none."""
+        return numbers_of(text, self.names)
+
+    def best(self, number: int, count: int = 1) -> Floats:
+        """Return the score of the `count`-th best detection of a class in each row, float32, (rows,); 0 where none."""
+        scores = np.where(self.classes == number, self.scores, 0)
+        return np.asarray(np.sort(scores, axis=1)[:, -count] if count <= MOST else np.zeros(len(scores), np.float32))
+
+    def boxes(self, rows: Rows) -> npt.NDArray[np.int32]:
+        """Read the boxes of rows: x, y, width and height in pixels of the upright picture, shape (n, MOST, 4).
+
+        IndexDamagedError where there is not one of each detection.
+        """
+        try:
+            boxes = unpack_boxes(self.index.stored(BOXES, rows))
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+        if ((boxes[..., 2] > 0) != (self.scores[rows] > 0)).any():
+            raise self._damaged("it has not as many of them as objects")
+        return boxes
+
+    def _damaged(self, problem: str) -> IndexDamagedError:
+        directory = self.index.directory
+        return IndexDamagedError(f"The boxes of {directory} are damaged ({problem}). {how_to_repair(directory)}")
+
+
+def objects_of(index: Index) -> IndexObjects:
+    """Read the classes and scores of an index's detections. IndexDamagedError where they are unsound.
+
+    CbirError, which says what to do, where it is to have none.
+    """
+    entry = index.meta.objects
+    if entry is None:
+        raise CbirError(
+            f"The index {index.directory.name} has no objects: `cbir index --index {index.directory.name} --objects` "
+            "looks for them."
+        )
+    parts = index.parsed(OBJECTS, partial(unpack, classes=len(entry.classes)))
+    found = ObjectRows(*map(np.concatenate, zip(*parts, strict=True))) if parts else unpack(OBJECTS.blank(0))
+    return IndexObjects(index, entry.classes, entry.least_score, found.classes, found.scores, found.known)
