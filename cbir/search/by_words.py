@@ -8,9 +8,8 @@ from cbir.search.combination import Combination
 from cbir.search.queries import FeedbackQuery, WordQuery
 from cbir.search.ranker import Ranker
 from cbir.search.resolve import QueryPicture
-from cbir.search.results import Match
 from cbir.search.searched import SearchedIndex
-from cbir.search.strategy import SearchRequest, Strategy
+from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats
 from cbir.words.score import Scores, score_words, with_likeness
 
@@ -40,8 +39,8 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
         images: Sequence[QueryPicture],
         own: list[int],
         request: SearchRequest,
-    ) -> list[Match]:
-        """Return the pictures with most evidence for the words, and for the pictures."""
+    ) -> Found:
+        """Find the pictures with most evidence for the words, and for the pictures."""
         words = query.start if isinstance(query, FeedbackQuery) else query
         assert isinstance(words, WordQuery)
         scores, ranker = self._scores(words.alone), self.searched.ranker(request.class_name)
@@ -51,19 +50,22 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
             evidence = with_likeness(evidence, ranker.scanner.likenesses(feature.direction))
             evidence[own] = 0
         least = request.limits.min_probability
-        # the least probability may leave out any number of those that come first
-        count = request.last if least is None else self.searched.index.rows
+        # limits may leave out any number of those that come first
+        is_limited = least is not None or request.has_least_cosine
+        count = self.searched.index.rows if is_limited else request.last
         reranked = request.reranked and feature is None and scores.of_one_word
-        rows = ranker.by_evidence(evidence, count, reranked=reranked, among=request.among)
+        rows, total = ranker.by_evidence(evidence, count, reranked=reranked, among=request.among)
         if least is not None:
             rows = rows[scores.shown[rows] >= least]
+        likeness = None if feature is None else feature.likeness
+        if likeness is not None and request.has_least_cosine:
+            rows = rows[self._keep(self.searched.index.features(rows) @ likeness, request)]
+        total = len(rows) if is_limited else total
         rows = rows[: request.last]
         shown = scores.shown[rows]
-        if feature is None or feature.likeness is None:
-            return self._matches(rows, shown, request, alike=False, probability=shown.tolist())
-        cosines = self.searched.index.features(rows) @ feature.likeness
-        keep = self._keep(cosines, request)
-        return self._matches(rows[keep], cosines[keep], request, probability=shown[keep].tolist())
+        known = shown if likeness is None else self.searched.index.features(rows) @ likeness
+        probability = shown.tolist()
+        return self._matches(rows, known, request, total=total, alike=likeness is not None, probability=probability)
 
     def _feature(
         self, query: WordQuery | FeedbackQuery, images: Sequence[QueryPicture], evidence: Floats, ranker: Ranker

@@ -71,8 +71,10 @@ class Ranker:
             return None
         return relevance_of(ranking.cosines, ranking.evidence, quantiles, ranking.copies)
 
-    def by_evidence(self, evidence: Floats, count: int, *, reranked: bool, among: Among | None = None) -> Rows:
-        """Return the first `count` valid rows for which there is evidence (fewer if there are no more), best first.
+    def by_evidence(
+        self, evidence: Floats, count: int, *, reranked: bool, among: Among | None = None
+    ) -> tuple[Rows, int]:
+        """Return the first `count` valid rows for which there is evidence, best first, and how many there are in all.
 
         `evidence`, shape (index.rows,), is not negative; with `among`, only these rows count. Re-ranking concerns
         some hundred rows, the same ones whatever `count` is, and can bring rows without evidence among them; the others
@@ -90,11 +92,12 @@ class Ranker:
                 centre,
             )
             rows = rows[counts[rows]]
+        total = int(np.count_nonzero(evidence) + np.count_nonzero(evidence[rows] == 0))
         if count > len(rows):
             others = largest(evidence, count)
             others = others[(evidence[others] > 0) & ~np.isin(others, rows)]
             rows = np.concatenate([rows, others])
-        return rows[:count]
+        return rows[:count], total
 
     def examples(self, evidence: Floats) -> Floats:
         """Return the mean of the rows with most evidence, shape (dimension,), of length 1: zeros where none has any."""

@@ -78,7 +78,8 @@ class SearchResult:
     `index` is the directory of the index that was searched, `model` the name of its network, `class_weights` that of
     the class by whose weights matches are ordered. `boxes` are where the regions of the query's images are, in the
     order of its `images`, None of whole ones. `learnt` is the notion by which matches are alike, None where it claims
-    nothing of the query, or none was asked for. `notices` are sentences about what this search could not find.
+    nothing of the query, or none was asked for. `notices` are sentences about what this search could not find. `total`
+    is how many matches there are, those not asked for among them; None where only looking at all pictures would tell.
     """
 
     query: AnyQuery
@@ -90,6 +91,7 @@ class SearchResult:
     class_weights: str | None = None
     learnt: str | None = None
     notices: tuple[str, ...] = ()
+    total: int | None = None
 
     @property
     def figures(self) -> list[str]:

@@ -22,7 +22,7 @@ from cbir.search.resolve import QueryPicture, QueryPictures, Resolved
 from cbir.search.results import SearchResult
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategies import Strategies
-from cbir.search.strategy import SearchLimits, SearchRequest
+from cbir.search.strategy import Found, SearchLimits, SearchRequest
 from cbir.utils.printable import printable
 from cbir.utils.vectors import Floats, Rows
 
@@ -162,15 +162,17 @@ class Searcher:
             request = strategy.gated(query, pictures, request)
             if request.learnt is None and query.images:
                 notices += (_unclaimed(query, str(wanted.learnt)),)
+        found = Found([]) if error else strategy.find(query, pictures, own, request)
         return SearchResult(
             query,
             self.index.directory,
             self.backbone.name,
-            [] if error else strategy.find(query, pictures, own, request),
+            found.matches,
             error,
             tuple(picture.box for picture in pictures),
             notices=notices,
             learnt=request.learnt,
+            total=found.total,
         )
 
     def _left_out(self, query: AnyQuery, pictures: list[QueryPicture], request: SearchRequest) -> list[int]:

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cbir.errors import CbirError, ModelError
+from cbir.index.ann.base import SMALL
 from cbir.search.by_words import ByWords
 from cbir.search.combination import Combination
 from cbir.search.queries import AnyQuery, CombinedQuery, FeedbackQuery, ImageQuery, TextQuery, VectorQuery, WordQuery
+from cbir.search.rerank import SHORTLIST
 from cbir.search.resolve import QueryPicture
-from cbir.search.results import Match
 from cbir.search.searched import SearchedIndex
-from cbir.search.strategy import SearchRequest, Strategy
+from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 
@@ -39,8 +40,8 @@ class ByVector(Strategy[AnyQuery]):
         images: Sequence[QueryPicture],
         own: list[int],
         request: SearchRequest,
-    ) -> list[Match]:
-        """Return the matches nearest to one feature, that of the image or of all together."""
+    ) -> Found:
+        """Find the matches nearest to one feature, that of the image or of all together."""
         assert not isinstance(query, (WordQuery, TextQuery))  # which have other strategies
         features = self._features(images)
         if request.learnt is not None:
@@ -51,20 +52,33 @@ class ByVector(Strategy[AnyQuery]):
 
     def _found(
         self, feature: Combination, query: AnyQuery, own: list[int], request: SearchRequest, *, alike: bool = True
-    ) -> list[Match]:
-        ranker = self.searched.ranker(request.class_name, request.learnt)
-        ranking = ranker.ranked(
-            feature.direction, request.last + len(own), reranked=request.reranked, among=request.among
-        )
+    ) -> Found:
+        index, ranker = self.searched.index, self.searched.ranker(request.class_name, request.learnt)
+        count = request.last + len(own)
+        if request.has_least_cosine:
+            # those that are re-ranked may have smaller cosines than those that follow; a small index is looked at whole
+            count = index.rows if index.rows <= SMALL else count + SHORTLIST
+        ranking = ranker.ranked(feature.direction, count, reranked=request.reranked, among=request.among)
         relevance = ranker.relevance(ranking) if alike and _is_plain(query) else None
         rows, scores = ranking.rows, ranking.cosines
-        if feature.likeness is not None and (
-            feature.likeness is not feature.direction or request.class_name is not None
-        ):
+        is_by_score = feature.likeness is feature.direction and request.class_name is None
+        if feature.likeness is not None and not is_by_score:
             scores = self._likeness(rows, feature.likeness, request)
-        chosen = np.flatnonzero(~np.isin(rows, own) & self._keep(scores, request))[: request.last]
+        chosen = np.flatnonzero(~np.isin(rows, own) & self._keep(scores, request))
+        total = None
+        if not request.has_least_cosine:
+            total = self._left(own, request)
+        elif count >= index.rows or (is_by_score and len(chosen) < request.last):
+            total = len(chosen)
+        chosen = chosen[: request.last]
         its = None if relevance is None else relevance[chosen].tolist()
-        return self._matches(rows[chosen], scores[chosen], request, alike=alike, relevance=its)
+        return self._matches(rows[chosen], scores[chosen], request, total=total, alike=alike, relevance=its)
+
+    def _left(self, own: list[int], request: SearchRequest) -> int:
+        """Count the pictures that are compared with a query, `own` left out."""
+        counts = self.searched.index.comparable.copy()
+        counts[own] = False
+        return int(np.count_nonzero(counts if request.among is None else counts & request.among.mask))
 
     def _likeness(self, rows: Rows, wanted: Floats, request: SearchRequest) -> Floats:
         """Return the mean cosines of rows with the pictures that they are to be like."""
@@ -95,10 +109,8 @@ class ByParts(Strategy[ImageQuery]):
         """Return a sentence where the parts of some pictures are not there yet."""
         return self.searched.without_parts
 
-    def find(
-        self, query: ImageQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
-    ) -> list[Match]:
-        """Return the matches with their boxes."""
+    def find(self, query: ImageQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> Found:
+        """Find the matches with their boxes."""
         from cbir.search.by_parts import find_parts
 
         part = images[0].part
@@ -106,7 +118,8 @@ class ByParts(Strategy[ImageQuery]):
         found = find_parts(self.searched.index, part, request.last, own, request.among)
         keep = self._keep(found.scores, request)
         boxes = [box for box, is_kept in zip(found.boxes, keep.tolist(), strict=True) if is_kept]
-        return self._matches(found.rows[keep], found.scores[keep], request, alike=False, box=boxes)
+        total = len(boxes) if len(boxes) < request.last else None  # as they come by score
+        return self._matches(found.rows[keep], found.scores[keep], request, total=total, alike=False, box=boxes)
 
 
 class ByText(ByVector):
@@ -126,10 +139,8 @@ class ByText(ByVector):
         if request.limits.min_percentile is not None:
             raise ValueError("a text has cosines with pictures, and no percentiles")
 
-    def find(
-        self, query: AnyQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
-    ) -> list[Match]:
-        """Return the matches nearest to the text."""
+    def find(self, query: AnyQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> Found:
+        """Find the matches nearest to the text."""
         text = query.start if isinstance(query, FeedbackQuery) else query
         assert isinstance(text, TextQuery)
         feature = l2_normalize(self.searched.engine.opened().text([text.text])[0])
@@ -147,12 +158,12 @@ class Newest(Strategy[FeedbackQuery]):
 
     def find(
         self, query: FeedbackQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
-    ) -> list[Match]:
-        """Return the newest pictures; their score is 0, as nothing was compared."""
+    ) -> Found:
+        """Find the newest pictures; their score is 0, as nothing was compared."""
         rows = self.searched.newest
         if request.among is not None:
             rows = rows[request.among.mask[rows]]
-        return self._matches(rows, np.zeros(len(rows), dtype=np.float32), request, alike=False)
+        return self._matches(rows, np.zeros(len(rows), dtype=np.float32), request, total=len(rows), alike=False)
 
 
 class Strategies:

@@ -43,6 +43,13 @@ class SearchLimits(NamedTuple):
 NO_LIMITS = SearchLimits()
 
 
+class Found(NamedTuple):
+    """Matches that were asked for, and of how many they are; None where only looking at all pictures would tell."""
+
+    matches: list[Match]
+    total: int | None = None
+
+
 @dataclass(frozen=True)
 class SearchRequest:
     """The matches wanted of each query, and their order: see `Searcher.search`."""
@@ -60,6 +67,11 @@ class SearchRequest:
     def last(self) -> int:
         """The number of matches to be found, those before the offset included."""
         return self.offset + self.count
+
+    @property
+    def has_least_cosine(self) -> bool:
+        """True if matches need a cosine, or a percentile of it."""
+        return self.limits.min_score is not None or self.limits.min_percentile is not None
 
 
 class Strategy(ABC, Generic[Of]):
@@ -93,8 +105,8 @@ class Strategy(ABC, Generic[Of]):
         return ()
 
     @abstractmethod
-    def find(self, query: Of, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> list[Match]:
-        """Return the matches, best first; `images` are the query's, in order, rows `own` are left out."""
+    def find(self, query: Of, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> Found:
+        """Find the matches, best first; `images` are the query's, in order, rows `own` are left out."""
 
     def _features(self, images: Sequence[QueryPicture]) -> list[Floats]:
         index = self.searched.index
@@ -104,9 +116,16 @@ class Strategy(ABC, Generic[Of]):
         return request.limits.keep(scores, self.searched.quantiles(request.learnt))
 
     def _matches(
-        self, rows: Rows, scores: Floats, request: SearchRequest, *, alike: bool = True, **more: Sequence[Any] | None
-    ) -> list[Match]:
-        """Make the matches that were asked for of `rows`, which begin with the first.
+        self,
+        rows: Rows,
+        scores: Floats,
+        request: SearchRequest,
+        *,
+        total: int | None = None,
+        alike: bool = True,
+        **more: Sequence[Any] | None,
+    ) -> Found:
+        """Make the matches that were asked for of `rows`, which begin with the first of `total`.
 
         They have percentiles if scores are of two images, and `more` fields, of which each has a value a row.
         """
@@ -122,4 +141,4 @@ class Strategy(ABC, Generic[Of]):
             **{name: values[asked] for name, values in more.items() if values is not None},
         }
         ranked = enumerate(zip(*columns.values(), strict=True), start=request.offset + 1)
-        return [Match(rank, **dict(zip(columns, values, strict=True))) for rank, values in ranked]
+        return Found([Match(rank, **dict(zip(columns, values, strict=True))) for rank, values in ranked], total)

@@ -57,17 +57,15 @@ def answer(state: ServedState, asked: Asked) -> bytes:
 
 def _record(state: ServedState, result: SearchResult, asked: Asked, left: int) -> dict[str, Any]:
     shown = result.with_tags(state.tags.of) if asked.tags else result
-    count, offset = asked.options["count"], asked.options["offset"]
-    found = offset + len(shown.matches)
-    # a page that is not full is the last; before it, scores that are too small are counted as well
-    total = found if len(shown.matches) < count else max(found, min(MOST_RESULTS, left))
+    most = left if result.total is None else result.total
     record = shown.to_dict()
     its = pictures(state, [match.row for match in shown.matches])
     return record | {
         "matches": [match | {"picture": one} for match, one in zip(record["matches"], its, strict=True)],
         "state": state.id,
-        "total": total,
-        "offset": offset,
+        "total": min(MOST_RESULTS, most),
+        "exact": result.total is not None,
+        "offset": asked.options["offset"],
         "learnt": result.learnt,
         "figures": shown.figures,
         "notices": list(result.notices),

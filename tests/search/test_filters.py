@@ -133,6 +133,24 @@ def test_where_candidates_find_too_few_all_that_are_left_are_compared(
     assert (np.diff(cosines) <= 0).all()
 
 
+@pytest.mark.parametrize("reranked", [True, False])
+def test_a_total_is_told_where_it_is_known(index: Index, features: np.ndarray, reranked: bool) -> None:
+    query = features[100] + features[200]
+    cosines = np.sort(index.features(range(ROWS)) @ (query / np.linalg.norm(query)))[::-1]
+    searcher = Searcher(index)
+
+    def searched(**options: object) -> tuple[int, int | None]:
+        (result,) = searcher.search([VectorQuery(query)], reranked=reranked, **options)  # type: ignore[arg-type]
+        return len(result.matches), result.total
+
+    assert searched(count=10) == (10, ROWS)
+    assert searched(count=10, among=RowFilter(folders=("few",))) == (10, 60)
+    least = float(cosines[449] + cosines[450]) / 2
+    assert searched(count=10, min_score=least) == (10, None), "that many it has not looked at"
+    # those that are re-ranked first are not all among the 450
+    assert searched(count=60, offset=400, min_score=least) == (50, 450)
+
+
 def test_the_features_of_few_rows_are_kept_within_bounds(
     index: Index, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ def found(directory: Path, query: AnyQuery, request: SearchRequest) -> list[int]
     index = make_index(directory / "index", features)
     strategy = Strategies(SearchedIndex(index, OpenedEngine())).of(query)
     strategy.check(query, request)
-    matches = strategy.find(query, [], [], request)
+    matches = strategy.find(query, [], [], request).matches
     assert all(match.percentile is None and match.relevance is None for match in matches)
     return [match.row for match in matches]
 

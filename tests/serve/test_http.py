@@ -267,6 +267,29 @@ def test_days_are_limits_and_the_total_is_what_they_leave(client: TestClient, li
         assert (found["total"], len(found["matches"])) == (count, min(count, 1))
 
 
+def test_the_total_is_that_of_all_pages_from_the_first_on(client: TestClient) -> None:
+    like, other = [{"path": "img_000.jpg"}], [{"path": "img_004.jpg"}]
+    middle = sorted(match["score"] for match in search(client, like=like)["matches"])[4] - 1e-5
+    for query, expected in (
+        ({}, 9),
+        ({"like": like}, 8),  # without itself
+        ({"like": like, "include_self": True}, 9),
+        ({"like": like, "less": other}, 7),
+        ({"like": like, "filter": {"min_score": middle}}, 4),
+        ({"like": like, "less": other, "filter": {"min_score": middle}}, None),
+        ({"words": ["animal"]}, None),
+        ({"words": ["dog"], "filter": {"min_probability": 0.01}}, None),
+        ({"words": ["dog"], "like": like}, None),
+        ({"words": ["dog"], "like": like, "filter": {"min_score": middle}}, None),
+    ):
+        every = len(search(client, **query)["matches"])
+        assert expected in (None, every), query
+        for offset in (0, 1, every, every + 3):
+            page = search(client, **query, count=1, offset=offset)
+            assert (page["total"], page["exact"]) == (every, True), (query, offset)
+            assert len(page["matches"]) == (offset < every)
+
+
 def test_a_file_that_has_changed_is_shown_and_not_kept_as_what_it_was(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

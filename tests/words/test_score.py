@@ -226,20 +226,24 @@ def test_a_ranker_puts_rows_in_order_by_evidence(tmp_path: Path) -> None:
     evidence = np.linspace(0.2, 0.1, 120).astype(np.float32)
     evidence[:12] = 0.9
     evidence[119] = 0
-    plain = ranker.by_evidence(evidence, 500, reranked=False)
+    plain, total = ranker.by_evidence(evidence, 500, reranked=False)
+    assert total == 119
     assert plain.tolist() == list(range(119))
-    assert ranker.by_evidence(evidence, 7, reranked=False).tolist() == list(range(7))
-    order = ranker.by_evidence(evidence, 500, reranked=True)
+    first, total = ranker.by_evidence(evidence, 7, reranked=False)
+    assert (first.tolist(), total) == (list(range(7)), 119)
+    order, _ = ranker.by_evidence(evidence, 500, reranked=True)
     assert sorted(order[:30].tolist()) == list(range(30))
     assert sorted(order.tolist()) == list(range(120))  # the last by its features
-    assert ranker.by_evidence(evidence, 30, reranked=True).tolist() == order[:30].tolist()
-    assert ranker.by_evidence(np.zeros(120, dtype=np.float32), 5, reranked=True).tolist() == []
+    first, total = ranker.by_evidence(evidence, 30, reranked=True)
+    assert (first.tolist(), total) == (order[:30].tolist(), 120)
+    nothing, total = ranker.by_evidence(np.zeros(120, dtype=np.float32), 5, reranked=True)
+    assert (nothing.tolist(), total) == ([], 0)
 
 
 def test_a_ranker_leaves_out_rows_that_are_no_longer_valid(tmp_path: Path) -> None:
     index = make_index(tmp_path / "index", clusters())
     index.valid[3] = False
-    order = Ranker(index).by_evidence(np.ones(120, dtype=np.float32), 500, reranked=True)
+    order, _ = Ranker(index).by_evidence(np.ones(120, dtype=np.float32), 500, reranked=True)
     assert sorted(order.tolist()) == [row for row in range(120) if row != 3]
 
 
@@ -247,7 +251,7 @@ def test_more_rows_than_are_re_ranked_follow_by_evidence(tmp_path: Path) -> None
     features = clusters(8, 100)
     index = make_index(tmp_path / "index", features)
     evidence = np.linspace(1, 0.5, 800).astype(np.float32)
-    order = Ranker(index).by_evidence(evidence, 800, reranked=True)
+    order, _ = Ranker(index).by_evidence(evidence, 800, reranked=True)
     assert sorted(order.tolist()) == list(range(800))
     assert set(range(CANDIDATES)) <= set(order[:500].tolist())
     assert (np.diff(order[520:]) > 0).all()

@@ -61,7 +61,8 @@ async function refresh(isNew = false) {
     const [title, order] = isAsking() ? ["Which are alike?", "whose labels would teach most"]
       : isAsked() ? ["Found", "most alike first"] : [isFiltered() ? "Filtered pictures" : "All pictures", "newest first"];
     $("wall-title").textContent = title;
-    $("status").textContent = result.total ? `${counted(result.total, "picture")}, ${order}` : "Nothing was found.";
+    const most = result.exact === false ? "at most " : "";
+    $("status").textContent = result.total ? `${most}${counted(result.total, "picture")}, ${order}` : "Nothing was found.";
     showNothing(!result.total);
     if (state.learnt && isByWords()) notify("words", `Words are searched for without a notion: ${state.learnt} waits for pictures.`);
     else dismiss("words");
