@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from cbir.notions.notion import Notion as Notion
     from cbir.notions.store import NotionInfo as NotionInfo
     from cbir.search.filters import RowFilter as RowFilter
+    from cbir.search.object_query import ObjectQuery as ObjectQuery
+    from cbir.search.object_query import WantedObject as WantedObject
     from cbir.search.queries import CombinedQuery as CombinedQuery
     from cbir.search.queries import FeedbackQuery as FeedbackQuery
     from cbir.search.queries import Query as Query
@@ -85,6 +87,7 @@ _HOMES = {
     "ModelError": "cbir.errors",
     "Notion": "cbir.notions.notion",
     "NotionInfo": "cbir.notions.store",
+    "ObjectQuery": "cbir.search.object_query",
     "OutputRefusedError": "cbir.errors",
     "OwnOutputError": "cbir.errors",
     "Query": "cbir.search.queries",
@@ -102,6 +105,7 @@ _HOMES = {
     "Tagger": "cbir.tags.tagger",
     "TextQuery": "cbir.search.queries",
     "VectorQuery": "cbir.search.queries",
+    "WantedObject": "cbir.search.object_query",
     "WeightsError": "cbir.errors",
     "WordError": "cbir.errors",
     "WordQuery": "cbir.search.queries",

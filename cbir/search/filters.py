@@ -1,4 +1,4 @@
-"""Filters: which rows of an index a search is among, by folder, by tag and by date."""
+"""Filters: which rows of an index a search is among, by folder, by tag, by date and by objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from cbir.index.store import Index
 from cbir.utils.vectors import Rows
 
 if TYPE_CHECKING:
+    from cbir.detect.of_index import IndexObjects
     from cbir.index.columns.classes import RowClasses
+    from cbir.search.object_query import WantedObject
 
 Mask = npt.NDArray[np.bool_]
 
@@ -39,13 +41,17 @@ class RowFilter:
 
     They lie in one of `folders`, names relative to the index's root or absolute, or below it; they have all of `tags`,
     nouns in English. A tag takes what stands below it: `animal` a dog. They were taken from the day `since` to the day
-    `until`, both among them, by the camera's clock; photos without a date are left out where one is asked for.
+    `until`, both among them, by the camera's clock; photos without a date are left out where one is asked for. They
+    show all of `objects`, and nothing of `not_objects`; those whose objects are not known are left out where one is
+    named.
     """
 
     folders: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     since: datetime.date | None = None
     until: datetime.date | None = None
+    objects: tuple[WantedObject, ...] = ()
+    not_objects: tuple[WantedObject, ...] = ()
 
     def __bool__(self) -> bool:
         """Tell whether anything is asked of pictures."""
@@ -66,11 +72,15 @@ class Among:
 
 
 class Filters:
-    """The filters of one index, with what is read of it for them once; `classes` gives its rows' classes."""
+    """The filters of one index, with what is read of it for them once.
 
-    def __init__(self, index: Index, classes: Callable[[], RowClasses]) -> None:
+    `classes` gives its rows' classes, `objects` their objects.
+    """
+
+    def __init__(self, index: Index, classes: Callable[[], RowClasses], objects: Callable[[], IndexObjects]) -> None:
         self._index = index
         self._classes = classes
+        self._objects = objects
         self._remembering = threading.Lock()
         self._folders: tuple[list[str], npt.NDArray[np.int64]] | None = None
         self._kept: dict[RowFilter, Among] = {}  # the one that was asked for longest ago first
@@ -98,6 +108,10 @@ class Filters:
             mask &= self._tagged(tag)
         if wanted.since or wanted.until:
             mask &= self._taken(wanted.since, wanted.until)
+        if wanted.objects or wanted.not_objects:
+            from cbir.search.objects import showing
+
+            mask &= showing(wanted.objects, wanted.not_objects, self._objects())
         return mask
 
     def _all_folders(self) -> tuple[list[str], npt.NDArray[np.int64]]:

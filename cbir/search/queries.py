@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from cbir.search.combination import Combination, judged
+from cbir.search.object_query import ObjectQuery
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
@@ -315,6 +316,8 @@ class FeedbackQuery:
     def __post_init__(self) -> None:
         if isinstance(self.start, FeedbackQuery):
             raise TypeError("judgements are of one query, and not of another one's judgements: join their pictures")
+        if isinstance(self.start, ObjectQuery):
+            raise TypeError("judgements are not of objects: let a filter ask for these (`RowFilter.objects`)")
         if any(query.parts for query in self.images):
             raise ValueError("pictures are found by parts of one picture, and not with judgements too")
 
@@ -374,7 +377,7 @@ class FeedbackQuery:
         return judged(asked, features[own : own + len(self.more)], features[own + len(self.more) :])
 
 
-AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery | FeedbackQuery
+AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery | ObjectQuery | FeedbackQuery
 
 
 def as_query(query: AnyQuery | ImageSource | NamedImage) -> AnyQuery:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cbir.errors import ImageReadError, RegionError
 
 if TYPE_CHECKING:
+    from cbir.detect.detection import Detection
     from cbir.images.regions import Box
     from cbir.search.queries import AnyQuery
     from cbir.words.tag import Tag
@@ -35,6 +36,9 @@ class Match:
     `relevance`, from 0 to 1, falls with the rank: the share of matches with that number that show a thing of the
     query's kind, as far as it could be measured (docs/scores.md); None where it could not.
 
+    `objects` are the detections that were looked for, each with its class, its score and its box in pixels: of an
+    object that was asked for, of a word, of the class of a query's region.
+
     `tags` are None where nobody has looked for them (`SearchResult.with_tags`), or the index knows none.
     """
 
@@ -47,6 +51,7 @@ class Match:
     box: Box | None = None
     tags: Sequence[Tag] | None = None
     relevance: float | None = None
+    objects: tuple[Detection, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the match as JSON records have it."""
@@ -61,6 +66,8 @@ class Match:
             record["probability"] = round(self.probability, 6)
         if self.box is not None:
             record["box"] = list(self.box)
+        if self.objects:
+            record["objects"] = [one.to_dict() for one in self.objects]
         record["tags"] = None if self.tags is None else [tag.to_dict() for tag in self.tags]
         return record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from cbir.engines.lazy import LazyEngine
 from cbir.errors import CbirError, IndexDamagedError
 from cbir.index.columns.classes import RowClasses
+from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.parts import SIGNS
 from cbir.index.dates import taken_of
 from cbir.index.quantiles import CosineQuantiles
@@ -23,6 +25,9 @@ from cbir.search.space import ScaledSpace, Space
 from cbir.utils.printable import printable
 from cbir.utils.vectors import Rows
 from cbir.words.of_index import classes_of
+
+if TYPE_CHECKING:
+    from cbir.detect.of_index import IndexObjects
 
 # Rankers that are kept: that of features, and some by notions and classes. Each may keep 128 MB of vectors.
 _RANKERS = 4
@@ -38,7 +43,8 @@ class SearchedIndex:
         self._remembering = threading.RLock()  # nobody holds it while a network works
         self._rankers: dict[tuple[str | None, object], Ranker] = {}  # the one asked for longest ago first
         self._classes: RowClasses | None = None
-        self._filters = Filters(index, self.classes)
+        self._objects: IndexObjects | None = None
+        self._filters = Filters(index, self.classes, self.objects)
 
     def ranker(self, class_name: str | None = None, learnt: str | None = None) -> Ranker:
         """Return what ranks rows, by the weights of a class of ImageNet or by a notion if one is named.
@@ -116,6 +122,29 @@ class SearchedIndex:
                 except CbirError as error:
                     raise CbirError(f"{self.index.directory.name} cannot be searched by words. {error}") from error
             return self._classes
+
+    @property
+    def has_objects(self) -> bool:
+        """True if it is an index with objects, which may not be there of all pictures."""
+        return self.index.meta.objects is not None
+
+    def objects(self) -> IndexObjects:
+        """Return the objects of all rows. CbirError, which says what to do, where there are none."""
+        from cbir.detect.of_index import objects_of
+
+        with self._remembering:
+            if self._objects is None:
+                self._objects = objects_of(self.index)
+            return self._objects
+
+    @cached_property
+    def without_objects(self) -> tuple[str, ...]:
+        """A sentence where the objects of some pictures are not there yet."""
+        return self._notice(
+            self.index.missing(OBJECTS),
+            "Objects are not known of {count} of the index's {pictures} pictures yet: `cbir index --index {name}` "
+            "looks for them.",
+        )
 
     @cached_property
     def without_classes(self) -> tuple[str, ...]:

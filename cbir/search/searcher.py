@@ -19,7 +19,7 @@ from cbir.search.aside import while_others_follow
 from cbir.search.filters import RowFilter
 from cbir.search.queries import AnyQuery, FeedbackQuery, ImageQuery, as_query
 from cbir.search.resolve import QueryPicture, QueryPictures, Resolved
-from cbir.search.results import SearchResult
+from cbir.search.results import Match, SearchResult
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategies import Strategies
 from cbir.search.strategy import Found, SearchLimits, SearchRequest
@@ -28,6 +28,7 @@ from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.images.source import ImageSource, NamedImage
+    from cbir.search.objects import Sought
 
 
 class Searcher:
@@ -80,7 +81,8 @@ class Searcher:
         it was taught: order, scores, percentiles and relevance are its own. A query that the notion does not claim is
         searched without it, and `SearchResult.learnt` is None.
 
-        Only pictures that the filter `among` leaves are found, and re-ranked among each other. Those that a query
+        Only pictures that the filter `among` leaves are found, and re-ranked among each other; with objects in it,
+        matches have these as `Match.objects`. Those that a query
         judges `less` are never found.
 
         Of queries by words, only those by one word alone are re-ranked: docs/words.md says why.
@@ -100,6 +102,8 @@ class Searcher:
         request = SearchRequest(
             count, reranked, include_self, limits, class_name, self._searched.among(among), offset, learnt
         )
+        if among is not None and (among.objects or among.not_objects):
+            request = replace(request, objects=among.objects, notices=self._searched.without_objects)
         return self._search(queries, request)
 
     def left(self, among: RowFilter) -> int:
@@ -157,23 +161,33 @@ class Searcher:
         strategy = self._strategies.of(query)
         error = next((picture.error for picture in pictures if picture.error is not None), None)
         own = [] if error else self._left_out(query, pictures, request)
-        notices, wanted = strategy.notices(), request
+        notices, wanted = tuple(dict.fromkeys(strategy.notices() + request.notices)), request
         if error is None and request.learnt is not None:
             request = strategy.gated(query, pictures, request)
             if request.learnt is None and query.images:
                 notices += (_unclaimed(query, str(wanted.learnt)),)
         found = Found([]) if error else strategy.find(query, pictures, own, request)
+        sought = strategy.sought(query, pictures, request) if found.matches else []
         return SearchResult(
             query,
             self.index.directory,
             self.backbone.name,
-            found.matches,
+            self._with_objects(found.matches, sought),
             error,
             tuple(picture.box for picture in pictures),
             notices=notices,
             learnt=request.learnt,
             total=found.total,
         )
+
+    def _with_objects(self, matches: list[Match], sought: list[Sought]) -> list[Match]:
+        """Return the matches with the detections that were looked for, if any were."""
+        if not sought:
+            return matches
+        from cbir.search.objects import detections
+
+        found = detections(self._searched.objects(), [match.row for match in matches], sought)
+        return [replace(match, objects=its) for match, its in zip(matches, found, strict=True)]
 
     def _left_out(self, query: AnyQuery, pictures: list[QueryPicture], request: SearchRequest) -> list[int]:
         """Return the rows of the query's own files, of each at most one, and those of all that was judged `less`."""

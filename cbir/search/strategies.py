@@ -12,6 +12,7 @@ from cbir.errors import CbirError, ModelError
 from cbir.index.ann.base import SMALL
 from cbir.search.by_words import ByWords
 from cbir.search.combination import Combination
+from cbir.search.object_query import ObjectQuery
 from cbir.search.queries import AnyQuery, CombinedQuery, FeedbackQuery, ImageQuery, TextQuery, VectorQuery, WordQuery
 from cbir.search.rerank import SHORTLIST
 from cbir.search.resolve import QueryPicture
@@ -42,7 +43,7 @@ class ByVector(Strategy[AnyQuery]):
         request: SearchRequest,
     ) -> Found:
         """Find the matches nearest to one feature, that of the image or of all together."""
-        assert not isinstance(query, (WordQuery, TextQuery))  # which have other strategies
+        assert not isinstance(query, (WordQuery, TextQuery, ObjectQuery))  # which have other strategies
         features = self._features(images)
         if request.learnt is not None:
             features = list(self.searched.learnt(request.learnt).queries(np.stack(features))[0])
@@ -179,6 +180,7 @@ class Strategies:
 
     def __init__(self, searched: SearchedIndex) -> None:
         self._searched = searched
+        self._by_objects: Strategy[ObjectQuery] | None = None
         self._by_type = {of: strategy(searched) for of, strategy in self._BY_TYPE.items()}
         self._by_parts, self._newest = ByParts(searched), Newest(searched)
 
@@ -193,6 +195,12 @@ class Strategies:
         """Return the strategy of a query. TypeError where it is none."""
         if isinstance(query, ImageQuery) and query.parts:
             return self._by_parts
+        if isinstance(query, ObjectQuery):
+            if self._by_objects is None:
+                from cbir.search.by_objects import ByObjects  # which no other search needs
+
+                self._by_objects = ByObjects(self._searched)
+            return self._by_objects
         if isinstance(query, FeedbackQuery):
             if query.start is None and not query.images:
                 return self._newest
@@ -200,7 +208,7 @@ class Strategies:
         for one in type(query).__mro__:
             if one in self._by_type:
                 return self._by_type[one]
-        raise TypeError(f"a query is a picture, words, a text or a combination, and no {type(query).__name__}")
+        raise TypeError(f"a query is a picture, words, a text, objects or a combination, and no {type(query).__name__}")
 
 
 def _is_plain(query: AnyQuery) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,10 @@ from cbir.search.resolve import QueryPicture
 from cbir.search.results import Match
 from cbir.search.searched import SearchedIndex
 from cbir.utils.vectors import Floats, Rows
+
+if TYPE_CHECKING:
+    from cbir.search.object_query import WantedObject
+    from cbir.search.objects import Sought
 
 Of = TypeVar("Of", bound=AnyQuery)
 
@@ -52,7 +56,10 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """The matches wanted of each query, and their order: see `Searcher.search`."""
+    """The matches wanted of each query, and their order: see `Searcher.search`.
+
+    `objects` are those of its filter, `notices` sentences about what this leaves out.
+    """
 
     count: int = 10
     reranked: bool = True
@@ -62,6 +69,8 @@ class SearchRequest:
     among: Among | None = None
     offset: int = 0
     learnt: str | None = None
+    objects: tuple[WantedObject, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def last(self) -> int:
@@ -103,6 +112,15 @@ class Strategy(ABC, Generic[Of]):
     def notices(self) -> tuple[str, ...]:
         """Return sentences about what no search of this kind finds in the index."""
         return ()
+
+    def sought(self, query: Of, images: Sequence[QueryPicture], request: SearchRequest) -> list[Sought]:
+        """Return the objects that matches are shown with: those of the filter, which the detector believes."""
+        if not request.objects:
+            return []
+        from cbir.search.objects import seek
+
+        found = self.searched.objects()
+        return [seek(one, found, found.least_score) for one in request.objects]
 
     @abstractmethod
     def find(self, query: Of, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> Found:

@@ -1,0 +1,87 @@
+"""The objects of an index as searches see them: which pictures show one how surely, and where in a picture it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from cbir.detect.classes import numbers_of
+from cbir.detect.detection import Detection
+from cbir.detect.of_index import IndexObjects
+from cbir.errors import CbirError
+from cbir.index.columns.column import Mask
+from cbir.index.columns.objects import MOST
+from cbir.search.object_query import WantedObject
+from cbir.utils.vectors import Floats
+
+_numbers_of = lru_cache(256)(numbers_of)
+
+
+class Sought(NamedTuple):
+    """Detections that are looked for: of the classes of some `numbers`, of the `least` score, `needed` of a picture."""
+
+    numbers: tuple[int, ...]
+    least: float = 0.0
+    needed: int = 1
+
+    def scores(self, found: IndexObjects) -> Floats:
+        """Return the score of the last of them that each row needs, float32, (rows,): 0 where it has too few."""
+        is_one = np.zeros(len(found.names), dtype=np.bool_)
+        is_one[list(self.numbers)] = True
+        scores = np.where(is_one[found.classes], found.scores, np.float32(0))
+        last = scores.max(axis=1) if self.needed == 1 else np.partition(scores, -self.needed, axis=1)[:, -self.needed]
+        return np.where(last >= self.least, last, np.float32(0))
+
+
+def seek(wanted: WantedObject, found: IndexObjects, least: float) -> Sought:
+    """Look an object up among the classes of an index's detector; `least` is its least score where it has none.
+
+    WordError where no class is called so, or is a kind of it; CbirError where more are wanted than are kept.
+    """
+    if wanted.count > MOST:
+        raise CbirError(f"An index keeps up to {MOST} objects of a picture: nobody knows which have {wanted.count:,}.")
+    numbers = _numbers_of(wanted.name, found.names)
+    return Sought(tuple(numbers), least if wanted.least_score is None else wanted.least_score, wanted.count)
+
+
+def showing(objects: Iterable[WantedObject], without: Iterable[WantedObject], found: IndexObjects) -> Mask:
+    """Tell which rows show all of `objects` and nothing of `without`, as the detector believes: shape (rows,).
+
+    Those of which it is not known do not count. Raises what `seek` does.
+    """
+    mask = found.known.copy()
+    for one in objects:
+        mask &= seek(one, found, found.least_score).scores(found) > 0
+    for one in without:
+        mask &= seek(one, found, found.least_score).scores(found) == 0
+    return mask
+
+
+def detections(found: IndexObjects, rows: Sequence[int], sought: Sequence[Sought]) -> list[tuple[Detection, ...]]:
+    """Return the detections of rows that were looked for, those of each in turn, the best first.
+
+    IndexDamagedError where their boxes are damaged.
+    """
+    numbers = np.asarray(rows, dtype=np.int64)
+    boxes = found.boxes(numbers)
+    return [
+        _of_row(found, classes, scores, its, sought)
+        for classes, scores, its in zip(found.classes[numbers], found.scores[numbers], boxes, strict=True)
+    ]
+
+
+def _of_row(
+    found: IndexObjects, classes: np.ndarray, scores: Floats, boxes: np.ndarray, sought: Sequence[Sought]
+) -> tuple[Detection, ...]:
+    places: list[int] = []
+    for one in sought:
+        its = np.flatnonzero(np.isin(classes, one.numbers) & (scores > 0) & (scores >= one.least))[: one.needed]
+        places += [place for place in its.tolist() if place not in places]
+    found_boxes = [(float(x), float(y), float(width), float(height)) for x, y, width, height in boxes[places].tolist()]
+    return tuple(
+        Detection(box, float(scores[place]), found.names[classes[place]])
+        for box, place in zip(found_boxes, places, strict=True)
+    )
