@@ -13,6 +13,7 @@ from cbir.index.ann.base import SMALL, USUAL, Candidates
 from cbir.index.store import SCAN_BYTES, Index
 from cbir.search.centre import Centre
 from cbir.search.filters import Among
+from cbir.search.keeping import KEPT
 from cbir.search.rerank import SHORTLIST, largest
 from cbir.search.space import Space
 from cbir.utils.vectors import Floats, Rows
@@ -26,8 +27,7 @@ CENTRE_ROWS = 512
 #: many as wanted.
 FEW, _SPARE = 12_500, 1.25
 
-#: Features that are kept in memory, as float32: a small index's from the first search on, those of one that has no
-#: more than so many bytes of them as they are asked for.
+#: Bytes of all features, as float32, of a small index: they are kept from the first search on.
 CACHE_BYTES = 128 << 20
 
 
@@ -45,10 +45,7 @@ class Scanner:
         self._remembering = threading.RLock()  # what is read of the index once, for all threads
         self._centre: Centre | None = None
         self._cached: Floats | None = None
-        self._kept: Floats | None = None
-        self._is_kept = np.zeros(index.rows, dtype=np.bool_)
         self._lengths: Floats | None = None
-        self._few: dict[Among, tuple[Floats, Floats]] = {}  # the one that was asked for longest ago first
         self._has_candidates = space.has_candidates
 
     def likenesses(self, feature: Floats) -> Floats:
@@ -141,23 +138,22 @@ class Scanner:
     def _all_of(self, only: Among) -> Iterator[tuple[Rows, Floats, Floats]]:
         """Yield all of some rows in chunks, their features, and the lengths of these less the collection's mean.
 
-        Those of a few are kept, within CACHE_BYTES, as a conversation asks for the same again and again.
+        Those of a few are kept, as a conversation asks for the same again and again.
         """
         centre = self.centre()
-        if len(only.rows) > FEW or 4 * len(only.rows) * self._width > CACHE_BYTES:
+        if len(only.rows) > FEW or 4 * len(only.rows) * (self._width + 1) > KEPT.most:
             for rows in self._pieces(only.rows):
                 features = self.features(rows)
                 yield rows, features, centre.lengths(features)
             return
+
+        def of_few() -> tuple[Floats, Floats]:
+            features = self.features(only.rows)
+            return features, centre.lengths(features)
+
         with self._remembering:
-            found = self._few.pop(only, None)
-            if found is None:
-                features = self.features(only.rows)
-                found = features, centre.lengths(features)
-            self._few[only] = found
-            while sum(features.nbytes for features, _ in self._few.values()) > CACHE_BYTES:
-                del self._few[next(iter(self._few))]
-        yield only.rows, *found
+            features, lengths = KEPT.of(self, only, of_few)
+        yield only.rows, features, lengths
 
     def _proposed(self, only: Among, near: Callable[[int], Rows], count: int) -> Rows | None:
         """Return candidates among some rows, at least `count`; None where all of these are to be compared instead.
@@ -217,16 +213,18 @@ class Scanner:
         """Make the vectors of `rows`, shape (n, width); from memory, where many queries have asked for them."""
         if self._cached is not None:
             return self._cached[rows]
-        if 4 * self.index.rows * self._width > CACHE_BYTES:
+        count = self.index.rows
+        if count * (4 * self._width + 1) > KEPT.most:
             return self.space.vectors(self.index.features(rows))
         with self._remembering:
-            if self._kept is None:
-                self._kept = np.empty((self.index.rows, self._width), dtype=np.float32)
-        new = rows[~self._is_kept[rows]]
+            kept, is_kept = KEPT.of(
+                self, None, lambda: (np.empty((count, self._width), dtype=np.float32), np.zeros(count, dtype=np.bool_))
+            )
+        new = rows[~is_kept[rows]]
         if len(new):
-            self._kept[new] = self.space.vectors(self.index.features(new))
-            self._is_kept[new] = True  # only now: other threads may be asking
-        return self._kept[rows]
+            kept[new] = self.space.vectors(self.index.features(new))
+            is_kept[new] = True  # only now: other threads may be asking
+        return kept[rows]
 
     def _cache(self) -> Floats | None:
         """All features of a small index, kept from the first call on; None if it is none."""

@@ -29,7 +29,7 @@ from cbir.words.of_index import classes_of
 if TYPE_CHECKING:
     from cbir.detect.of_index import IndexObjects
 
-# Rankers that are kept: that of features, and some by notions and classes. Each may keep 128 MB of vectors.
+# Rankers that are kept: that of features, and some by notions and classes.
 _RANKERS = 4
 
 

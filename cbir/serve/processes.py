@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 
+from cbir.search.keeping import KEPT, KEPT_BYTES
 from cbir.serve.answer import Asked
 from cbir.serve.searching import DONE, LENGTH, OPEN
 from cbir.serve.states import ServedState
@@ -35,12 +36,13 @@ _PAUSE = 5.0
 class SearchProcesses:
     """Up to so many processes, each of which answers one search at a time; for any number of threads.
 
-    `engine` and `weights` are those of the server. One that crashes is followed by another.
+    `engine` and `weights` are those of the server. Together they keep the vectors that one process would keep alone:
+    the server then keeps none. One that crashes is followed by another.
     """
 
     def __init__(self, most: int, *, engine: str | None = None, weights: str | None = None) -> None:
         self._most = most
-        self._arguments = engine or "", weights or ""
+        self._arguments = engine or "", weights or "", str(KEPT_BYTES // max(1, most))
         self._idle: list[_Process] = []
         self._count = 0
         self._closed = threading.Event()
@@ -104,6 +106,7 @@ class SearchProcesses:
                 self._idle.append(process)
                 self._count += 1
                 self._changed.notify()
+                KEPT.limit(0)
                 return
         process.end()
 
@@ -126,7 +129,7 @@ class SearchProcesses:
 class _Process:
     """One process, for one thread at a time."""
 
-    def __init__(self, arguments: tuple[str, str]) -> None:
+    def __init__(self, arguments: tuple[str, ...]) -> None:
         self._child = subprocess.Popen(
             python_child(calling("cbir.serve.searching"), *arguments),
             stdin=subprocess.PIPE,

@@ -22,6 +22,7 @@ from cbir.collection import Collection
 from cbir.errors import CbirError
 from cbir.index.format import load_meta
 from cbir.index.store import Index
+from cbir.search.keeping import KEPT
 from cbir.serve.answer import Asked, answer
 from cbir.serve.problems import ProblemError
 from cbir.serve.states import ServedState
@@ -37,8 +38,12 @@ DONE, REFUSED = b"+", b"-"
 OPEN = 4
 
 
-def main(engine: str, weights: str) -> None:
-    """Answer requests until there are no more; `engine` and `weights` are those of the server, or empty."""
+def main(engine: str, weights: str, keeps: str) -> None:
+    """Answer requests until there are no more; `engine` and `weights` are those of the server, or empty.
+
+    `keeps` is how many bytes of vectors are kept at most.
+    """
+    KEPT.limit(int(keeps))
     for number in stopping.SIGNALS:  # they may reach the whole group of processes; the server decides what ends when
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()

@@ -36,7 +36,7 @@ _KEPT = 60.0
 #: Seconds between two looks at whether an index has a new state.
 _PAUSE = 0.7
 
-# Processes that search beside the server at most: each has some 60 MB, and up to 128 MB of a filter's features.
+# Processes that search beside the server at most: each has some 60 MB, and its share of the vectors that are kept.
 _MOST_PROCESSES = 4
 
 

@@ -17,6 +17,7 @@ from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.search import scanner
 from cbir.search.filters import Among, RowFilter
+from cbir.search.keeping import KeptVectors
 from cbir.search.queries import VectorQuery
 from cbir.search.searcher import Searcher
 from cbir.search.space import Space
@@ -154,11 +155,13 @@ def test_a_total_is_told_where_it_is_known(index: Index, features: np.ndarray, r
 def test_the_features_of_few_rows_are_kept_within_bounds(
     index: Index, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scanner, "CACHE_BYTES", 4 * 32 * 100)
-    finder = scanner.Scanner(index, Space())
-    read = []
-    monkeypatch.setattr(finder, "features", lambda rows: read.append(len(rows)) or index.features(rows))
-    finder.centre()
+    kept = KeptVectors(4 * 33 * 100)
+    monkeypatch.setattr(scanner, "KEPT", kept)
+    finder, other = (scanner.Scanner(index, Space()) for _ in range(2))
+    read: list[int] = []
+    for one in (finder, other):
+        monkeypatch.setattr(one, "features", lambda rows: read.append(len(rows)) or index.features(rows))
+        one.centre()
     some, others, many = (
         Among.of(np.isin(np.arange(ROWS), np.arange(first, last))) for first, last in ((0, 60), (60, 150), (0, 300))
     )
@@ -167,6 +170,33 @@ def test_the_features_of_few_rows_are_kept_within_bounds(
         rows, _ = finder.nearest(features[70], 5, only)
         assert read == expected
         assert only.mask[rows].all()
+    # those of another order, or another index, count as well
+    for one, expected in ((other, [60]), (other, []), (finder, [60])):
+        read.clear()
+        one.nearest(features[70], 5, some)
+        assert (read, kept.size) == (expected, 4 * 33 * 60)
+    del finder, one
+    other.nearest(features[70], 5, some)
+    kept.limit(0)
+    assert kept.size == 0
+
+
+def test_what_is_kept_goes_with_who_made_it_and_the_oldest_first() -> None:
+    class Maker:
+        pass
+
+    kept, one, other = KeptVectors(100), Maker(), Maker()
+    for maker, key in ((one, "a"), (other, "a"), (one, "b"), (one, "a"), (other, "b")):
+        kept.of(maker, key, lambda: (np.zeros(30, np.uint8),))
+    assert kept.size == 90
+    made: list[str] = []
+    for maker, key in ((one, "a"), (other, "a")):
+        kept.of(maker, key, lambda key=key: (made.append(key), np.zeros(30, np.uint8))[1:])
+    assert made == ["a"], "the one that was asked for longest ago went"
+    del maker, other
+    assert kept.size == 30
+    assert kept.of(one, "large", lambda: (np.zeros(101, np.uint8),))[0].size == 101
+    assert kept.size == 0
 
 
 def test_an_index_without_dates_says_how_to_get_them(index: Index) -> None:

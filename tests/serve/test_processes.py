@@ -15,6 +15,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import cbir
+from cbir.search.keeping import KEPT, KEPT_BYTES
+from cbir.search.scanner import FEW
 from cbir.serve import processes
 from cbir.serve.answer import Asked, answer
 from cbir.serve.bodies import Search
@@ -35,6 +37,7 @@ def served(service: Service) -> ServedIndex:
 @pytest.fixture
 def beside(service: Service, served: ServedIndex, monkeypatch: pytest.MonkeyPatch) -> Iterator[SearchProcesses]:
     monkeypatch.setattr(processes, "_PAUSE", 0.1)
+    monkeypatch.setattr(KEPT, "most", KEPT_BYTES)
     service.processes = SearchProcesses(1)
     first = served.first_search()
     assert first is not None
@@ -126,6 +129,19 @@ def test_a_new_state_is_searched_once_the_server_has_it(
     assert found.count(b'"rank"') == 9
     assert beside.answer(before, old) is None
     assert client.post(f"{API}/search", json={"like": pictures(served, 3)}).status_code == 200
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_all_of_them_keep_what_one_process_would(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(processes, "_Process", lambda arguments: started.append(arguments))
+    monkeypatch.setattr(KEPT, "most", KEPT_BYTES)
+    SearchProcesses(most).start([])
+    shares = [int(share) for *_, share in started]
+    assert len(shares) == most
+    assert KEPT_BYTES * 0.99 < sum(shares) + KEPT.most <= KEPT_BYTES
+    # of the largest filter whose rows are all compared, by the bundled network, where there are two
+    assert most > 2 or shares[0] >= 4 * (1280 + 1) * FEW
 
 
 def test_all_end_with_the_server(beside: SearchProcesses, served: ServedIndex) -> None:
