@@ -127,6 +127,21 @@ def tags(
         yield from found
 
 
+def worth(tag: Tag) -> float:
+    """Rate a tag for how telling it is, as those by classes are chosen; one that WordNet lacks counts as a class."""
+    if tag.place is None:
+        share, is_everyday = 1, True
+    else:
+        share, is_everyday = _classes_below(tag.place), tag.is_class or tag.place in wordnet().familiar
+    return float(tag.probability**_CAUTION * np.log(_CLASSES / share) * (1 if is_everyday else _UNFAMILIAR))
+
+
+@cache
+def _classes_below(place: int) -> int:
+    """Count the classes that a synset is or stands above, 1 at least."""
+    return max(1, int(np.count_nonzero(wordnet().paths[0] == place)))
+
+
 def words_above(tag: Tag) -> list[str]:
     """List the everyday words above a tag that could be tags, the most general first, by the first way up."""
     if tag.place is None:

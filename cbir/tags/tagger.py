@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from cbir.errors import ImageReadError, IndexDamagedError
 from cbir.extract.extractor import Extractor
 from cbir.images.source import ImageSource, NamedImage, name_of
 from cbir.index.columns.classes import CLASSES, unpack
+from cbir.index.columns.objects import OBJECTS
+from cbir.index.columns.objects import unpack as unpack_objects
 from cbir.index.datafile import how_to_repair
 from cbir.index.store import Index
 from cbir.tags.rules import MAX_GENERAL, MOST_TAGS, tags
@@ -24,9 +26,11 @@ from cbir.words.score import LEAST_PROBABILITY
 from cbir.words.tag import Tag
 
 if TYPE_CHECKING:
-    from cbir.index.columns.column import Records
+    from cbir.index.columns.column import Column, Records
 
 logger = logging.getLogger("cbir")
+
+T = TypeVar("T")
 
 # Rows of an index whose tags are found before the first of them is told.
 _CHUNK = 1000
@@ -116,49 +120,76 @@ class Tagger:
 
 
 def tag_index(index: Index, choice: Choice | None = None) -> Iterator[Tagged]:
-    """Return the tags of all pictures of an index, by path; no network is loaded.
+    """Return the tags of all pictures of an index, by path: of their classes, and of their objects; nothing is loaded.
 
-    Raises CbirError, which says why and what to do, where no picture has classes; IndexDamagedError where they are
+    Raises CbirError, which says why and what to do, where no picture has either; IndexDamagedError where they are
     unsound.
     """
     return _tag_rows(index, choice or Choice())
 
 
 def _tag_rows(index: Index, choice: Choice) -> Iterator[Tagged]:
-    classes = classes_of(index)
+    if index.meta.objects is None:
+        classes_of(index)  # which says why there are none
+    reader = _Reader(index, choice)
     paths = index.files().paths
     rows = sorted(np.flatnonzero(index.valid).tolist(), key=paths.__getitem__)
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
-        known = classes.known[some].tolist()
-        found = choice.tags(classes.numbers[some], classes.probabilities[some])
-        for row, is_known, its in zip(some, known, found, strict=True):
+        for row, its in zip(some, reader.of(some), strict=True):
             path = index.root / paths[row]
-            yield Tagged(str(path), path, its if is_known else None)
+            yield Tagged(str(path), path, its)
 
 
 class RowTags:
     """The tags of single rows of an index, such as a search's matches; only these rows are read.
 
-    Where the index's classes are unsound, that is said once, and there are no tags.
+    Where the index's classes or objects are unsound, that is said once, and there are no tags.
     """
 
     def __init__(self, index: Index) -> None:
-        self._index = index if any(CLASSES.name in block.columns for block in index.meta.blocks) else None
+        self._reader: _Reader | None = _Reader(index, Choice())
 
     def of(self, rows: Sequence[int]) -> list[list[Tag] | None]:
         """Return the tags of each of `rows`; None where nothing is known of it."""
-        if self._index is None or not len(rows):
-            return [None] * len(rows)
+        if self._reader is not None and len(rows):
+            try:
+                return self._reader.of(rows)
+            except IndexDamagedError as error:
+                logger.warning("Matches are without tags. %s", error)
+                self._reader = None
+        return [None] * len(rows)
+
+
+class _Reader:
+    """Reads the tags of rows of an index, as far as there are classes and objects."""
+
+    def __init__(self, index: Index, choice: Choice) -> None:
+        self._index = index
+        self._choice = choice
+        self._has_classes = any(CLASSES.name in block.columns for block in index.meta.blocks)
+
+    def of(self, rows: Sequence[int]) -> list[list[Tag] | None]:
+        """Return the tags of each of `rows`; None where nothing is known of it. IndexDamagedError."""
+        found: list[list[Tag] | None] = [None] * len(rows)
+        if self._has_classes:
+            classes = self._read(CLASSES, rows, unpack)
+            tags = self._choice.tags(classes.numbers, classes.probabilities)
+            found = [its if known else None for its, known in zip(tags, classes.known.tolist(), strict=True)]
+        entry = self._index.meta.objects
+        if entry is None:
+            return found
+        # only then: most indexes have none
+        from cbir.tags.objects import with_objects
+
+        objects = self._read(OBJECTS, rows, lambda records: unpack_objects(records, len(entry.classes)))
+        return list(with_objects(found, objects, entry, self._choice.count, self._choice.min_probability))
+
+    def _read(self, column: Column, rows: Sequence[int], unpacked: Callable[[Records], T]) -> T:
         try:
-            classes = unpack(self._index.stored(CLASSES, rows))
-        except (IndexDamagedError, ValueError) as error:
-            problem = str(error)
-            if isinstance(error, ValueError):
-                directory = self._index.directory
-                problem = f"The classes in {directory} are damaged ({problem}). {how_to_repair(directory)}"
-            logger.warning("Matches are without tags. %s", problem)
-            self._index = None
-            return [None] * len(rows)
-        found = Choice().tags(classes.numbers, classes.probabilities)
-        return [its if known else None for its, known in zip(found, classes.known.tolist(), strict=True)]
+            return unpacked(self._index.stored(column, rows))
+        except ValueError as error:
+            directory = self._index.directory
+            raise IndexDamagedError(
+                f"The {column.name} in {directory} are damaged ({error}). {how_to_repair(directory)}"
+            ) from error

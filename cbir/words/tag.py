@@ -12,8 +12,8 @@ from cbir.words.wordnet import wordnet
 class Tag:
     """A word for a picture, and the probability that the picture shows one.
 
-    `place` is the number of its synset in `wordnet()`, None of a class that a user has taught; `is_class` tells one of
-    ImageNet's classes from a word above some.
+    `place` is the number of its synset in `wordnet()`, None of a class that a user has taught, or that a detector has
+    and WordNet has not; `is_class` tells a class of ImageNet, or of a detector, from a word above some.
     """
 
     word: str

@@ -125,8 +125,9 @@ def command(
     """Find words for each IMAGE (a folder: all pictures in it; -: a picture from stdin), or for those of an index.
 
     A tag is as special as the network is sure: a dog of uncertain breed is a dog. With --index no network is loaded,
-    since the index has the classes of its pictures. --xmp never touches a picture, and never a sidecar file that
-    another program has written or changed; cbir's own are brought up to date.
+    since the index has the classes of its pictures, and their objects if they were looked for, which are tags too.
+    --xmp never touches a picture, and never a sidecar file that another program has written or changed; cbir's own are
+    brought up to date.
 
     With --learnt, tags are the classes of a notion of the index: of its pictures, or of each IMAGE.
 
@@ -212,9 +213,11 @@ def _say_why(index: Index, count: int) -> None:
     """Say why `count` pictures of an index have no tags."""
     from cbir.words.of_index import why_without_classes
 
-    logger.warning(
-        "%s of %s pictures are without tags. %s", f"{count:,}", f"{len(index):,}", why_without_classes(index)
-    )
+    if index.meta.objects is None:
+        why = why_without_classes(index)
+    else:
+        why = f"`cbir index --index {index.directory.name}` looks for what they show."
+    logger.warning("%s of %s pictures are without tags. %s", f"{count:,}", f"{len(index):,}", why)
 
 
 def _of_pictures(

@@ -26,6 +26,8 @@ from cbir.backbones.imagenet import find_class
 from cbir.cli import cli
 from cbir.errors import CbirError
 from cbir.index.columns.classes import CLASSES, COUNT, pack
+from cbir.index.columns.objects import pack as pack_objects
+from cbir.index.entries import ObjectsEntry
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.home import home
@@ -58,6 +60,10 @@ WORDS = {
 }
 
 
+#: Classes of a detector; WordNet does not know the last one.
+OBJECTS = ("person", "dog", "bird", "piano", "couch", "blorp")
+
+
 def run(*arguments: object, stdin: bytes | None = None) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments], input=stdin)
 
@@ -82,9 +88,17 @@ def photos(photo_folder: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def make_index(tmp_path: Path, draw_picture: Callable, bundled: Backbone) -> Callable[..., Index]:
-    """A function that makes the index `seen` of SEEN's pictures, those of `unknown` without classes."""
+    """A function that makes the index `seen` of SEEN's pictures, those of `unknown` without classes.
 
-    def make(*, unknown: tuple[str, ...] = (), backbone: Backbone = bundled) -> Index:
+    With `objects`, scores of things by pictures, it has these of them, and knows nothing of those of others.
+    """
+
+    def make(
+        *,
+        unknown: tuple[str, ...] = (),
+        backbone: Backbone = bundled,
+        objects: dict[str, list[tuple[str, float]]] | None = None,
+    ) -> Index:
         root, directory = tmp_path / "pictures", home() / "seen"
         directory.mkdir(parents=True)
         writer = Writer(directory, Meta(backbone.to_json(), backbone.dimension, str(root), "", ""))
@@ -97,8 +111,17 @@ def make_index(tmp_path: Path, draw_picture: Callable, bundled: Backbone) -> Cal
                 classes[place], probabilities[place] = find_class(one).number, probability
             feature = np.random.default_rng(number).random(backbone.dimension, dtype=np.float32)
             record = FileRecord(name, path.stat().st_size, 1, hashlib.sha256(path.read_bytes()).hexdigest())
-            assert writer.add(record, feature, {} if name in unknown else {"classes": pack(classes, probabilities)})
-        writer.commit()
+            columns = {} if name in unknown else {"classes": pack(classes, probabilities)}
+            if objects is not None and name in objects:
+                numbers = np.array([OBJECTS.index(thing) for thing, _ in objects[name]], dtype=int)
+                scores = np.array([score for _, score in objects[name]])
+                its, boxes = pack_objects(numbers, scores, np.tile([10.0, 10, 20, 20], (len(scores), 1)))
+                columns |= {"objects": its, "boxes": boxes}
+            assert writer.add(record, feature, columns)
+        if objects is None:
+            writer.commit()
+        else:
+            writer.commit(objects=ObjectsEntry("toy", "toy", "ab" * 32, "/toy.onnx", OBJECTS, 0.4))
         return Index.open(directory)
 
     return make
@@ -237,6 +260,48 @@ def test_pictures_whose_classes_the_index_lacks(make_index: Callable[..., Index]
     assert [record["tags"] is None for record in records(result)] == [False, False, True, False]
     assert "1 of 4 pictures are without tags." in result.stderr
     assert "`cbir index --index seen` looks for them" in result.stderr
+
+
+def test_objects_are_tags_too(make_index: Callable[..., Index]) -> None:
+    index = make_index(
+        objects={
+            "b/dog.jpg": [("dog", 0.95), ("person", 0.9), ("person", 0.6), ("couch", 0.39)],  # the last is not believed
+            "a/piano.jpg": [("piano", 0.9), ("blorp", 0.5)],  # a grand piano is one, and says more
+            "a/nothing.jpg": [],
+        }
+    )
+    found = {os.path.relpath(one["path"], index.root): one["tags"] for one in records(run("tags", "--index", "seen"))}
+    told = {name: [(tag["word"], tag["probability"]) for tag in its] for name, its in found.items()}
+    assert told == {
+        "b/dog.jpg": [("person", pytest.approx(0.9, abs=1e-4)), ("dog", pytest.approx(0.95, abs=1e-4))],
+        "a/piano.jpg": [("grand piano", pytest.approx(0.9, abs=1e-3)), ("blorp", pytest.approx(0.5, abs=1e-4))],
+        "a/nothing.jpg": [],
+        "c/crane.jpg": [("crane", 0.75), ("goldfish", 0.25)],
+    }
+    assert [tag["synset"] for tag in found["a/piano.jpg"]] == ["n03452741", None]
+    assert words(records(run("tags", "--index", "seen", "-k", "1"))[2]) == ["person"]
+    assert words(records(run("tags", "--index", "seen", "--min-probability", "0.92"))[2]) == ["dog"]
+    assert run("tags", "--index", "seen", "--xmp", "-q").exit_code == 0
+    keywords = ElementTree.parse(index.root / "b/dog.jpg.xmp").getroot().findall(f".//{DC}subject//{RDF}li")
+    assert [one.text for one in keywords] == ["person", "dog"]
+    search = run("search", index.root / "b/dog.jpg", "--self", "-k", "1", "--format", "jsonl")
+    assert [tag["word"] for tag in records(search)[0]["matches"][0]["tags"]] == ["person", "dog"]
+
+
+def test_objects_are_the_tags_of_pictures_without_classes(make_index: Callable[..., Index]) -> None:
+    index = make_index(
+        unknown=tuple(SEEN),
+        backbone=describe("efficientnet_lite0", "untrained"),
+        objects={"b/dog.jpg": [("dog", 0.95)], "a/nothing.jpg": []},
+    )
+    result = run("tags", "--index", "seen", "--format", "table")
+    assert result.exit_code == 0
+    assert [line.split(maxsplit=1)[1:] for line in result.stdout.splitlines()] == [["–"], ["dog 95%"]]
+    assert "2 of 4 pictures are without tags. `cbir index --index seen` looks for what they show." in result.stderr
+    (file,) = index.directory.glob("objects-*.npy")
+    file.write_bytes(file.read_bytes()[:-20] + b"\xff" * 20)
+    assert run("tags", "--index", "seen").exit_code == 1
+    assert "--repair" in run("tags", "--index", "seen").stderr
 
 
 def test_an_index_without_classes(make_index: Callable[..., Index]) -> None:
