@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from typing import Protocol, cast
 
 from cbir.detect.detection import Detector
@@ -35,6 +36,17 @@ def families() -> list[Family]:
 def names() -> list[str]:
     """List the names by which detectors are asked for."""
     return [name for family in families() for name in family.names()]
+
+
+def wish_for(source: str) -> Wish:
+    """Return the wish for a detector by its name, or by its file."""
+    return Wish(name=source) if source in names() else Wish(weights=source)
+
+
+def usual_wish() -> Wish | None:
+    """Return the wish for the detector that $CBIR_DETECTOR names, a name or a file; None where it names none."""
+    usual = os.environ.get("CBIR_DETECTOR")
+    return wish_for(usual) if usual and usual != "untrained" else None
 
 
 def open_detector(wish: Wish) -> Detector:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from cbir.errors import WeightsError, reason_of
 from cbir.images.framed import PLACES, Framed
 from cbir.images.watch import Watch
 from cbir.utils import stopping
-from cbir.utils.printable import printable
+from cbir.utils.printable import printable, shortened
 from cbir.utils.python_child import calling, python_child
 
 #: Counts changes of what is compiled and told, so that what older versions kept is not used any more.
@@ -34,6 +35,10 @@ SECONDS = 120.0
 
 #: Classes of a network, and characters of a class's name and of a refusal.
 MOST_CLASSES, LONGEST_NAME, LONGEST_REASON = 20_000, 500, 1_000
+
+# Words for how pixels enter a network.
+_WORDS = {"colours": COLOURS, "range": tuple(RANGES), "place": PLACES}
+_SIZE = re.compile(r"([1-9][0-9]{1,3})(?:x([1-9][0-9]{1,3}))?")
 
 _CHILD = calling("cbir.detect.trial_child")
 _MOST_HEADER = MOST_CLASSES * (LONGEST_NAME + 4)
@@ -54,6 +59,29 @@ class Asked:
     def over(self, usual: Input) -> Input:
         """Return how pixels enter a network of which `usual` is usual."""
         return Input(self.colours or usual.colours, self.range or usual.range, self.place or usual.place)
+
+    @property
+    def words(self) -> str:
+        """The same as words with commas between them; `of_words` reads them back."""
+        size = f"{self.width}x{self.height}" if self.width else None
+        return ",".join(word for word in (self.colours, self.range, self.place, size) if word)
+
+    @classmethod
+    def of_words(cls, text: str) -> Asked:
+        """Read words with commas between them, one of each kind at most. ValueError, which says why, for others."""
+        found: dict[str, Any] = {}
+        for word in (one.strip().lower() for one in text.split(",")):
+            if (size := _SIZE.fullmatch(word)) is not None:
+                new: dict[str, Any] = {"width": int(size[1]), "height": int(size[2] or size[1])}
+            else:
+                new = {kind: word for kind, words in _WORDS.items() if word in words}
+            if not new:
+                known = ", ".join(one for words in _WORDS.values() for one in words)
+                raise ValueError(f"{shortened(text)} has {shortened(word)}, which is neither of {known}, nor a size")
+            if not found.keys().isdisjoint(new):
+                raise ValueError(f"{shortened(text)} says something twice")
+            found |= new
+        return cls(**found)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,12 @@ from cbir.detect.trial import Asked
 #: The name by which proposals of regions are wished for, classified by a backbone's network.
 REGIONS = "regions"
 
+#: Tells those who named no detector, in which place for a name and for a file, how they get one.
+NO_DETECTOR = (
+    "No detector comes with cbir: name one with {} (fasterrcnn_mobilenet_v3_large_320_fpn is the first choice, whose "
+    "74 MB are downloaded once), or its file with {} FILE.onnx or FILE.tflite. docs/detect.md tells which is for whom."
+)
+
 
 @dataclass(frozen=True)
 class Wish:

@@ -16,6 +16,7 @@ from cbir.index.columns import times
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.times import CHANGED
+from cbir.index.entries import ObjectsEntry
 from cbir.index.files import FileRecord
 from cbir.index.format import UNKNOWN, PartsEntry
 from cbir.index.refused import OWN, SKIPPED, Refused
@@ -39,12 +40,13 @@ def carry_out(
     exclude: Patterns,
     commits: CommitPolicy,
     parts: PartsEntry | None = None,
+    objects: ObjectsEntry | None = None,
     readers: Callable[[], str] = str,
 ) -> Report:
     """Carry a plan out, committing as `commits` says. The caller holds the lock.
 
-    `root` and `exclude` are what the plan was made with, `parts` what the index is to say of parts of its pictures; it
-    remembers them. `readers` tells what tries to read the pictures.
+    `root` and `exclude` are what the plan was made with, `parts` and `objects` what the index is to say of these; it
+    remembers them all. `readers` tells what tries to read the pictures.
     Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
     the files that are read again for what columns should have of them. What a KeyboardInterrupt finds done is
     committed before it passes on.
@@ -62,6 +64,7 @@ def carry_out(
         "ignore_case": exclude.ignore_case,
         "mounts": plan.mounts,
         "parts": parts,
+        "objects": objects,
         "precisions": writer.meta.precisions or ((UNKNOWN,) if writer.meta.rows else ()),
     }
     # None where what is stored is not to be held against

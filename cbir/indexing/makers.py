@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cbir.backbones.head import classifier_of
+from cbir.errors import CbirError, IndexConflictError
 from cbir.extract.classes import ClassMaker
 from cbir.extract.dates import DateMaker
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.records import RecordMaker
 from cbir.extract.thumbnails import ThumbnailMaker
 from cbir.index.columns.classes import CLASSES
+from cbir.index.columns.objects import BOXES, OBJECTS
 from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
+from cbir.index.entries import ObjectsEntry
 from cbir.index.format import PartsEntry
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.plan import Plan
+from cbir.indexing.wanted import PLANNED
+
+if TYPE_CHECKING:
+    from cbir.detect.wish import Wish
+
+logger = logging.getLogger("cbir")
 
 
 @dataclass
 class Making:
     """The facts by which a run's makers are chosen.
 
-    `extractor` can read images already; `parts` is the index's entry for parts, None where it is to have none.
+    `extractor` can read images already; `parts` and `objects` are what the index is to say of these, None where it is
+    to have none, and are changed to what it can say. The `detector` of objects, if it is another than the index
+    remembers, and the networks run by `engine`, as in `Options`.
     """
 
     extractor: Extractor
@@ -37,6 +50,9 @@ class Making:
     root: Path
     watch: Watch
     parts: PartsEntry | None = None
+    objects: ObjectsEntry | None = None
+    detector: Wish | None = None
+    engine: str | None = None
 
 
 #: Makes the maker of a run; None where it has nothing to do, or cannot, for which the plan is changed.
@@ -90,6 +106,43 @@ def _dates(making: Making) -> DateMaker:
     return DateMaker()
 
 
+def _objects(making: Making) -> RecordMaker | None:
+    """Make the maker of objects, if there are to be any, and hold its detector against that of the index.
+
+    Where a detector that nobody has named now is not here any more, the objects wait for a later run.
+    """
+    entry, plan = making.objects, making.plan
+    if entry is None and making.detector is not None:
+        name = making.writer.directory.name
+        raise CbirError(f"The index {name} has no objects, which a detector finds: add --objects.")
+    if entry is None:
+        return None
+    is_needed = plan.fresh or any(plan.again_for(column) for column in (OBJECTS, BOXES))
+    is_told = entry is PLANNED or making.detector is not None
+    if not is_needed and not is_told:
+        return None
+    from cbir.detect.maker import ObjectMaker
+    from cbir.detect.remembered import open_for_index
+
+    name = making.writer.directory.name
+    known = None if entry is PLANNED else entry
+    expected = len(plan.fresh) + len(plan.again)
+    try:
+        detector, wish, making.objects = open_for_index(
+            name, known, making.detector, engine=making.engine, expected=expected
+        )
+    except IndexConflictError:
+        raise
+    except CbirError as error:
+        if is_told:
+            raise
+        logger.warning("Objects are not looked for in new pictures: %s --detector tells where it is now.", error)
+        for column in (OBJECTS, BOXES):
+            plan.skip(column)
+        return None
+    return ObjectMaker(detector, wish) if is_needed else None
+
+
 def _parts(making: Making) -> RecordMaker | None:
     """Make the maker of parts, if there are to be any; choose their whitening, or learn it on images to be read."""
     entry, plan, writer = making.parts, making.plan, making.writer
@@ -120,6 +173,7 @@ def _parts(making: Making) -> RecordMaker | None:
 _MAKERS: dict[str, Factory] = {
     CLASSES.name: _classes,
     THUMBNAILS.name: _thumbnails,
+    OBJECTS.group: _objects,
     PARTS.group: _parts,
     TAKEN.name: _dates,
 }

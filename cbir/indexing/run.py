@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cbir.backbones.backbone import Backbone, choose
 from cbir.backbones.head import classifier_of
@@ -37,8 +38,12 @@ from cbir.indexing.plan import Plan, make_plan
 from cbir.indexing.policy import CommitPolicy, commit_policy
 from cbir.indexing.report import Report
 from cbir.indexing.target import Target, choose_target
+from cbir.indexing.wanted import as_wanted, take_away
 from cbir.utils.printable import printable
 from cbir.utils.stopping import at_forced_end
+
+if TYPE_CHECKING:
+    from cbir.detect.wish import Wish
 
 logger = logging.getLogger("cbir")
 
@@ -57,8 +62,9 @@ class Options:
     once more for what could not be found. `rehash` reads the contents of all files; `retry_skipped`, and `repair`, try
     those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
     pictures from now on (docs/parts.md), their boxes from the `proposer` of that name, by default windows; None leaves
-    that as it is. Pictures of more than `max_pixels` are skipped. What has changed within the last `resting` seconds is
-    left for the next run.
+    that as it is. `objects` says the same of objects, which the `detector` finds, by default the one that the index
+    remembers, or the usual one. Pictures of more than `max_pixels` are skipped. What has changed within the last
+    `resting` seconds is left for the next run.
     """
 
     model: str | None = None
@@ -75,14 +81,15 @@ class Options:
     wait: float = 0
     parts: bool | None = None
     proposer: str | None = None
+    objects: bool | None = None
+    detector: Wish | None = None
     resting: float = 0
 
 
 def preview(target: Target, options: Options) -> Plan:
     """Plan what `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
-    wanted = _with_or_without_parts(index, options)
-    plan = _plan(target, _exclude(options, index), wanted, options)
+    plan = _plan(target, _exclude(options, index), index, options)
     if (
         index is not None
         and plan.again_for(CLASSES)
@@ -111,16 +118,15 @@ def build_index(
     """
     options = options or Options()
     with _opened_for_writing(target, options) as index:
-        wanted = _with_or_without_parts(index, options)
         backbone = _backbone(index, options)
         exclude = _exclude(options, index)
-        plan = _plan(target, exclude, wanted, options)
+        plan = _plan(target, exclude, index, options)
         if index is None and not plan.fresh:
             raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
         meta = index.meta if index is not None else _first_state(backbone, target.root)
         writer = Writer(target.directory, meta)
         _tell_of_interruption(plan, index)
-        extractor, parts = _extractor(target, options, backbone, plan, writer, wanted, watch)
+        extractor, making = _extractor(target, options, backbone, plan, writer, watch)
         _tell_of_reading(plan, options)
         to_read = len(plan.fresh) + len(plan.to_read_again)
         extracting = executor or LocalExecutor()
@@ -135,12 +141,13 @@ def build_index(
             extract,
             root=target.root,
             exclude=exclude,
-            commits=commits or commit_policy(parts=parts is not None),
-            parts=parts,
+            commits=commits or commit_policy(parts=making.parts is not None),
+            parts=making.parts,
+            objects=making.objects,
             readers=functools.partial(describe_readers, options.max_pixels),
         )
-        if parts is not None:
-            _warn_of_growth(parts, report.total, target.name)
+        if making.parts is not None:
+            _warn_of_growth(making.parts, report.total, target.name)
         return report, backbone
 
 
@@ -164,8 +171,7 @@ def _opened_for_writing(target: Target, options: Options) -> Iterator[Index | No
         ):
             if (directory / META).exists():
                 _drop_damaged(directory, everything=options.repair)
-                if options.parts is False:
-                    _take_parts_away(directory)
+                take_away(directory, parts=options.parts is False, objects=options.objects is False)
             # what another run changed before the lock was ours counts
             yield Index.open(directory) if (directory / META).exists() else None
     finally:
@@ -178,11 +184,10 @@ def _extractor(
     backbone: Backbone,
     plan: Plan,
     writer: Writer,
-    wanted: Index | None,
     watch: Watch,
-) -> tuple[Extractor, PartsEntry | None]:
-    """Make the extractor of a run, with its makers; the plan leaves out what cannot be had. Return what the index is to
-    say of parts too."""
+) -> tuple[Extractor, Making]:
+    """Make the extractor of a run, with its makers; the plan leaves out what cannot be had. Return what they were made
+    of, too: it has what the index is to say of parts and objects."""
     extractor = Extractor(
         backbone,
         engine=options.engine,
@@ -191,13 +196,23 @@ def _extractor(
         max_pixels=options.max_pixels,
         leave_own=True,
     )
-    parts = wanted.meta.parts if wanted is not None else _new_parts(options)
-    making = Making(extractor, plan, writer, target.root, watch, parts)
+    meta = _as_wanted(writer.meta, options)
+    making = Making(
+        extractor,
+        plan,
+        writer,
+        target.root,
+        watch,
+        parts=meta.parts,
+        objects=meta.objects,
+        detector=options.detector,
+        engine=options.engine,
+    )
     extractor = extractor.with_makers(make_makers(making))
     lacking = plan.again_for(CLASSES) or (plan.fresh and plan.backfill.get(CLASSES.name))
     if lacking and not _can_extract(extractor):
         plan.skip(CLASSES)
-    return extractor, making.parts
+    return extractor, making
 
 
 def _tell_of_interruption(plan: Plan, index: Index | None) -> None:
@@ -218,6 +233,8 @@ def _tell_of_reading(plan: Plan, options: Options) -> None:
 
 
 def _plan(target: Target, exclude: Patterns, index: Index | None, options: Options) -> Plan:
+    if index is not None and (meta := _as_wanted(index.meta, options)) is not index.meta:
+        index = Index(index.directory, meta)
     return make_plan(
         target.root,
         exclude,
@@ -228,6 +245,10 @@ def _plan(target: Target, exclude: Patterns, index: Index | None, options: Optio
         refused=_refused(index, options),
         resting=options.resting,
     )
+
+
+def _as_wanted(meta: Meta, options: Options) -> Meta:
+    return as_wanted(meta, parts=options.parts, proposer=options.proposer, objects=options.objects)
 
 
 def _refused(index: Index | None, options: Options) -> dict[str, refused.Refused]:
@@ -257,13 +278,17 @@ def index_folder(
     rehash: bool = False,
     wait: float = 0,
     parts: bool | None = None,
+    objects: bool | None = None,
+    detector: str | None = None,
     watch: Watch = lambda results, total: results,
 ) -> tuple[Index, Report]:
     """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does.
 
-    `name` is the index's name or path, and the folder's own by default; the others are as in `Options` and
-    `build_index`. Returns the index and the report; raises what `build_index` raises.
+    `name` is the index's name or path, and the folder's own by default; `detector` is a name or a file; the others are
+    as in `Options` and `build_index`. Returns the index and the report; raises what `build_index` raises.
     """
+    from cbir.detect.registry import wish_for
+
     target = choose_target(Path(folder), name)
     options = Options(
         model=model,
@@ -276,6 +301,8 @@ def index_folder(
         rehash=rehash,
         wait=wait,
         parts=parts,
+        objects=objects,
+        detector=None if detector is None else wish_for(detector),
     )
     report, _ = build_index(target, options, watch)
     return Index.open(target.directory), report
@@ -290,29 +317,6 @@ def _drop_damaged(directory: Path, *, everything: bool) -> None:
     if problems:
         Writer(directory, meta).replace(sound)
         logger.info("Its pictures are read again.")
-
-
-def _with_or_without_parts(index: Index | None, options: Options) -> Index | None:
-    """Return the index with or without parts, as the options ask; nothing is written."""
-    if index is None or options.parts is None or options.parts is (index.meta.parts is not None):
-        return index
-    meta = index.meta.but(parts=_new_parts(options)) if options.parts else index.meta.without_parts()
-    return Index(index.directory, meta)
-
-
-def _new_parts(options: Options) -> PartsEntry | None:
-    """Return the entry for parts of an index that has none yet."""
-    if not options.parts:
-        return None
-    from cbir.parts.proposals import remembered
-
-    return PartsEntry(proposer=remembered(options.proposer))
-
-
-def _take_parts_away(directory: Path) -> None:
-    meta = load_meta(directory)
-    if meta.parts is not None:
-        Writer(directory, meta).replace(meta.without_parts())
 
 
 def _warn_of_growth(parts: PartsEntry, pictures: int, name: str) -> None:

@@ -80,8 +80,9 @@ def keep_fresh(target: Target, options: Options, run: Callable[[Options], Report
     """Run as often as something changes in the folder of `target`, until the process is told to stop.
 
     `run` makes a run with the options it is given, and returns its report. The first has `options` as they are, later
-    ones without what is for once (`prune`, `repair`, `rehash`, `retry_skipped`) or is remembered (`exclude`, `parts`).
-    Where the folder is away, another run holds the lock, or nothing can be written, that is told once and waited for.
+    ones without what is for once (`prune`, `repair`, `rehash`, `retry_skipped`) or is remembered (`exclude`, `parts`,
+    `objects`). Where the folder is away, another run holds the lock, or nothing can be written, that is told once and
+    waited for.
     Raises what else `run` raises.
     """
     require()
@@ -95,6 +96,8 @@ def keep_fresh(target: Target, options: Options, run: Callable[[Options], Report
         ignore_case=None,
         parts=None,
         proposer=None,
+        objects=None,
+        detector=None,
         resting=RESTING,
     )
     runs = _Runs(run, options, later)

@@ -18,6 +18,7 @@ from PIL import Image
 
 import cbir.indexing.makers
 import cbir.indexing.run
+from cbir.detect.wish import Wish
 from cbir.index.files import FileRecord
 from cbir.index.format import META
 from cbir.index.store import Index
@@ -27,7 +28,11 @@ from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 from tests.helpers.faults import Content, Server, content, replace_in, unnamed_files
+from tests.helpers.graph_files import write
 from tests.helpers.waiting import wait_for
+
+#: The scenarios that add something to the rows of an index.
+ADDED = ("parts", "objects")
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
 
@@ -44,9 +49,14 @@ def server() -> Iterator[Server]:
     running.close()
 
 
-def refresh(root: Path, directory: Path, *, parts: bool = False) -> Report:
-    report, _ = build_index(choose_target(root, str(directory)), Options(prune=True, parts=parts or None))
-    return report
+def refresh(root: Path, directory: Path, *, adding: str | None = None, detector: Path | None = None) -> Report:
+    options = Options(
+        prune=True,
+        parts=True if adding == "parts" else None,
+        objects=True if adding == "objects" else None,
+        detector=Wish(weights=str(detector)) if adding == "objects" else None,
+    )
+    return build_index(choose_target(root, str(directory)), options)[0]
 
 
 @dataclass
@@ -54,17 +64,22 @@ class Scenario:
     """A run of `cbir index` that goes through all kinds of commits, and all that it may leave behind.
 
     `before` is the index directory that the run starts with, or None; `states` are its contents after each commit,
-    the one of before first. With `parts`, the run adds these.
+    the one of before first. A run may be `adding` parts or objects, which the `detector` finds.
     """
 
     root: Path
     before: Path | None
     states: list[Content | None]
     steps: list[str]
-    parts: bool = False
+    adding: str | None
+    detector: Path
 
     def arguments(self, directory: Path) -> list[str]:
-        return ["index", str(self.root), "--index", str(directory), "--prune", *(["--parts"] if self.parts else [])]
+        added = {"parts": ["--parts"], "objects": ["--objects", "--detector", str(self.detector)]}
+        return ["index", str(self.root), "--index", str(directory), "--prune", *added.get(self.adding or "", [])]
+
+    def refresh(self, directory: Path) -> Report:
+        return refresh(self.root, directory, adding=self.adding, detector=self.detector)
 
     def start(self, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
@@ -96,7 +111,7 @@ def change(root: Path, draw_picture: DrawPicture) -> None:
         draw_picture(number, (48, 32)).save(root / f"new {number}.png")
 
 
-@pytest.fixture(scope="module", params=["a new index", "an update", "an older index", "parts"])
+@pytest.fixture(scope="module", params=["a new index", "an update", "an older index", "parts", "objects"])
 def scenario(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, draw_picture: DrawPicture, server: Server
 ) -> Scenario:
@@ -123,8 +138,9 @@ def scenario(
             states.append(content(directory))
 
         patch.setattr(Writer, "_replace", replace)
-        refresh(root, directory, parts=request.param == "parts")
-    made = Scenario(root, before, states, [], request.param == "parts")
+        detector = write(folder / "some.onnx", "yolox")
+        made = Scenario(root, before, states, [], request.param if request.param in ADDED else None, detector)
+        made.refresh(directory)
     made.start(directory)
     status, made.steps, error = server.run(*made.arguments(directory), directory=directory)
     assert status == 0, error
@@ -147,7 +163,7 @@ def check(scenario: Scenario, directory: Path, clean: Content) -> int:
         found, done = None, 0
     fitting = [number for number, state in enumerate(scenario.states) if state == found]
     assert fitting, "no committed state has this content"
-    report = refresh(scenario.root, directory, parts=scenario.parts)
+    report = scenario.refresh(directory)
     assert report.unchanged == done
     assert content(directory) == clean
     assert unnamed_files(directory) == set()
@@ -161,9 +177,10 @@ def test_the_scenarios_go_through_all_kinds_of_commits(scenario: Scenario) -> No
     assert "remove features-" in names
     assert "open index-" in names
     assert "remove classes-" in names
-    if scenario.parts:
+    if scenario.adding == "parts":
         assert "sync whitening-" in names
-        assert "remove parts-" in names
+    if scenario.adding:
+        assert f"remove {scenario.adding}-" in names
     if scenario.before is not None:
         assert "remove index-" in names  # compacted, since candidates go only then or when they are renewed
 
@@ -176,7 +193,7 @@ def test_a_run_killed_at_any_step_leaves_a_committed_state_and_the_next_goes_on(
     assert clean is not None
     seen = []
     steps: Sequence[int] = range(1, len(scenario.steps) + 1)
-    if scenario.parts and "CBIR_ALL_KILLS" not in os.environ:  # 200 runs, of which each reads 46 pictures large
+    if scenario.adding and "CBIR_ALL_KILLS" not in os.environ:  # 200 runs, of which each reads 46 pictures large
         steps = sorted(random.Random(3).sample(steps, 8))
     for kill_at in steps:
         scenario.start(directory)
@@ -195,7 +212,7 @@ def test_a_power_cut_at_any_step_leaves_a_committed_state(scenario: Scenario, tm
     clean = scenario.states[-1]
     assert clean is not None
     rng = random.Random(1)
-    for kill_at in rng.sample(range(1, len(scenario.steps) + 1), 5 if scenario.parts else 40):
+    for kill_at in rng.sample(range(1, len(scenario.steps) + 1), 5 if scenario.adding else 40):
         scenario.start(directory)
         server.run(
             *scenario.arguments(directory),
@@ -217,7 +234,7 @@ def test_a_process_killed_at_any_time_leaves_a_committed_state(scenario: Scenari
     command = [sys.executable, "-c", ALONE, *scenario.arguments(directory)]
     path = str(Path(__file__).parents[2])
     rng = random.Random(2)
-    for _ in range(1 if scenario.parts else 4):
+    for _ in range(1 if scenario.adding else 4):
         scenario.start(directory)
         with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL) as process:
             wait_for((directory / "lock.json").exists, while_=lambda: process.poll() is None)

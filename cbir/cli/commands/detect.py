@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,23 +239,17 @@ def _detector(request: DetectOptions, *, expected: int) -> Detector:
     """Open the detector that is asked for; a usage error, with ways to get one, where none is."""
     from cbir.detect.classes import read_names
     from cbir.detect.geometry import OVERLAP
-    from cbir.detect.registry import names, open_detector
+    from cbir.detect.registry import open_detector, usual_wish
     from cbir.detect.trial import Asked
-    from cbir.detect.wish import Wish
+    from cbir.detect.wish import NO_DETECTOR, Wish
 
     model, weights = request.method or request.model, request.weights
-    if model is None and weights is None:
-        usual = os.environ.get("CBIR_DETECTOR") or None
-        model, weights = (usual, None) if usual in names() else (None, usual)
-    if model is None and weights in (None, "untrained"):
-        raise click.UsageError(
-            "No detector comes with cbir: name one with --model (fasterrcnn_mobilenet_v3_large_320_fpn is the first "
-            "choice, whose 74 MB are downloaded once), or its file with --weights FILE.onnx or FILE.tflite. "
-            "docs/detect.md tells which is for whom. --method regions does without one, and finds much less."
-        )
-    wish = Wish(
-        model,
-        weights,
+    wish = usual_wish() if model is None and weights is None else Wish(model, weights)
+    if wish is None or (wish.name is None and wish.weights == "untrained"):
+        without = "--method regions does without one, and finds much less."
+        raise click.UsageError(f"{NO_DETECTOR.format('--model', '--weights')} {without}")
+    wish = replace(
+        wish,
         engine=request.engine,
         expected=expected,
         classes=() if request.classes is None else read_names(request.classes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,17 @@ from cbir.cli.options.common import (
     weights_option,
 )
 from cbir.cli.options.completion import complete_folder
+from cbir.cli.options.detectors import INPUT, complete_detector
 from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import Number, WholeNumber
+from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal.logfile import describe_run, write_log
 from cbir.cli.terminal.output import printable, say, tell, write_json
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
 
 if TYPE_CHECKING:
+    from cbir.detect.trial import Asked
+    from cbir.detect.wish import Wish
     from cbir.indexing.plan import Plan
     from cbir.indexing.report import Report
     from cbir.indexing.run import Options
@@ -36,6 +41,14 @@ logger = logging.getLogger("cbir")
 NAMED = 20
 
 STRICT = 4
+
+RULES = (
+    Rule(
+        ("classes", "input_"),
+        "--classes and --input are about a detector: name it with --detector.",
+        lacking=("detector",),
+    ),
+)
 
 
 class IndexOptions(Given):
@@ -55,6 +68,10 @@ class IndexOptions(Given):
     dry_run: bool
     prune: bool
     parts: bool | None
+    objects: bool | None
+    detector: str | None
+    classes: Path | None
+    input_: Asked | None
     repair: bool
     rehash: bool
     retry_skipped: bool
@@ -86,7 +103,20 @@ class IndexOptions(Given):
             max_pixels=round(self.max_megapixels * 1_000_000),
             wait=self.wait,
             parts=self.parts,
+            objects=self.objects,
+            detector=self._wish(),
         )
+
+    def _wish(self) -> Wish | None:
+        """Return the wish for the detector of objects; None where none is named."""
+        if self.detector is None:
+            return None
+        from cbir.detect.classes import read_names
+        from cbir.detect.registry import wish_for
+        from cbir.detect.trial import Asked
+
+        names = () if self.classes is None else read_names(self.classes)
+        return replace(wish_for(self.detector), classes=names, asked=self.input_ or Asked())
 
 
 @click.command("index", short_help="Make or refresh an index of a folder.")
@@ -122,6 +152,26 @@ class IndexOptions(Given):
     default=None,
     help="Also keep parts of each picture, for `cbir search --parts`; or take them away. Remembered.",
 )
+@click.option(
+    "--objects/--no-objects",
+    default=None,
+    help="Also look for objects in each picture, and keep their boxes, classes and scores; or take them away. "
+    "Remembered, with the detector.",
+)
+@click.option(
+    "--detector",
+    metavar="NAME|FILE",
+    shell_complete=complete_detector,
+    help="What finds them: a name or a file as for `cbir detect`, or regions. Default: that of the index, else "
+    "$CBIR_DETECTOR.",
+)
+@click.option(
+    "--classes",
+    type=FilePath(),
+    metavar="FILE",
+    help="The names of the classes of a detector's graph, one a line, as for `cbir detect`.",
+)
+@click.option("--input", "input_", type=INPUT, metavar="WORDS", help="How pixels enter it, as for `cbir detect`.")
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
 @click.option("--rehash", is_flag=True, help="Read every file, also those whose size and times are as they were.")
 @click.option("--retry-skipped", is_flag=True, help="Try files again that could not be read before and are unchanged.")
@@ -146,6 +196,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir index photos/ --watch       # and again as pictures come and go
       cbir index photos/ --rehash      # has a disk changed something in silence?
       cbir index photos/ --parts       # pictures are found by parts, too
+      cbir index photos/ --objects --detector yolox_nano.onnx   # what they show, and where
       cbir index photos/ --views 2 --index better   # better matches, in twice the time
     """
     # between two batches of a network, a second thread would wait for work as busily as if it had some
@@ -154,6 +205,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from cbir.indexing.target import choose_target
 
     request = IndexOptions(**options)
+    check_rules(ctx, RULES)
     if request.watch and (request.dry_run or request.strict):
         raise click.UsageError("--watch goes with neither --dry-run nor --strict.")
     target = choose_target(request.folder, request.index_name, request.root)

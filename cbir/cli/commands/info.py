@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cbir.index.columns.column import Column
     from cbir.index.store import Index
 
+# Classes of objects that are named.
+_NAMED = 8
+
 
 @click.command("info", short_help="What is in an index, and whether it is sound.")
 @index_option
@@ -176,6 +179,7 @@ def _coverage(index: Index, group: Sequence[Column]) -> dict[str, Any] | None:
     import numpy as np
 
     from cbir.index.columns.classes import CLASSES
+    from cbir.index.columns.objects import OBJECTS
     from cbir.index.columns.taken import TAKEN
 
     if group[0] not in index.meta.wanted_columns:
@@ -185,7 +189,8 @@ def _coverage(index: Index, group: Sequence[Column]) -> dict[str, Any] | None:
     if group[0] is TAKEN:
         return _dates(index)
     missing = np.any([index.missing(column) for column in group], axis=0)
-    return {"pictures": int((~missing & index.valid).sum())}
+    coverage = {"pictures": int((~missing & index.valid).sum())}
+    return coverage | _objects(index) if group[0] is OBJECTS else coverage
 
 
 def _classes(index: Index) -> dict[str, Any]:
@@ -215,6 +220,36 @@ def _dates(index: Index) -> dict[str, Any]:
     return {"pictures": looked_at, "dated": int(dated.size), "first": first, "last": last}
 
 
+def _objects(index: Index) -> dict[str, Any]:
+    """Describe the detector, and count the pictures that show each class, most first, as far as that can be read."""
+    import numpy as np
+
+    from cbir.detect.of_index import objects_of
+
+    entry = index.meta.objects
+    assert entry is not None
+    described = {"detector": entry.name, "kind": entry.kind, "source": entry.source, "least_score": entry.least_score}
+    try:
+        objects = objects_of(index)
+    except CbirError as error:
+        return {**described, "of_classes": {}, "reason": str(error)}
+    shown = objects.classes[index.valid][objects.scores[index.valid] >= objects.least_score]
+    rows = np.nonzero(objects.scores[index.valid] >= objects.least_score)[0]
+    pairs = np.unique(np.stack([rows, shown.astype(np.int64)]), axis=1)[1]
+    counts = {objects.names[number]: int((pairs == number).sum()) for number in np.unique(pairs).tolist()}
+    return {**described, "of_classes": dict(sorted(counts.items(), key=lambda one: -one[1]))}
+
+
+def _shown(coverage: dict[str, Any]) -> str:
+    """Say in how many pictures the most frequent classes are, and how many others there are."""
+    counts = coverage["of_classes"]
+    if not counts:
+        return f"none found by {coverage['detector']}"
+    named = ", ".join(f"{name} in {count:,}" for name, count in list(counts.items())[:_NAMED])
+    more = f" and {len(counts) - _NAMED:,} more" if len(counts) > _NAMED else ""
+    return f"{named}{more} (by {coverage['detector']})"
+
+
 def _dated(coverage: dict[str, Any]) -> str:
     """Say how many of the pictures that were looked at have dates, and from when to when."""
     if not coverage["dated"]:
@@ -230,7 +265,8 @@ def _covered(record: dict[str, Any], column: Column) -> str:
     known = coverage["pictures"]
     advice = column.advice.format(index=record["index"]) if known < pictures else None
     reason = coverage.get("reason", advice)
-    found = f"{_dated(coverage)}, looked for in " if "dated" in coverage else "of "
+    tell = _dated if "dated" in coverage else _shown if "of_classes" in coverage else None
+    found = "of " if tell is None else f"{tell(coverage)}, looked for in "
     return f"{found}all pictures" if reason is None else f"{found}{known:,} of {pictures:,} pictures: {reason}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,9 +28,6 @@ NAMES = (
     "maskrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn_v2",
 )
-
-_COLOURS, _RANGES, _PLACES = ("rgb", "bgr"), ("0-1", "0-255", "imagenet"), ("corner", "centre", "stretch")
-_SIZE = re.compile(r"([1-9][0-9]{1,3})(?:x([1-9][0-9]{1,3}))?")
 
 
 def complete_detector(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
@@ -75,21 +71,10 @@ class _Input(click.ParamType):  # type: ignore[type-arg]
 
         if isinstance(value, Asked):
             return value
-        found: dict[str, Any] = {}
-        for word in (one.strip().lower() for one in str(value).split(",")):
-            if (size := _SIZE.fullmatch(word)) is not None:
-                new: dict[str, Any] = {"width": int(size[1]), "height": int(size[2] or size[1])}
-            else:
-                kinds = {"colours": _COLOURS, "range": _RANGES, "place": _PLACES}
-                new = {kind: word for kind, words in kinds.items() if word in words}
-            if not new or not found.keys().isdisjoint(new):
-                known = ", ".join((*_COLOURS, *_RANGES, *_PLACES))
-                what = (
-                    "says something twice" if new else f"has {shortened(word)}, which is neither of {known}, nor a size"
-                )
-                self.fail(f"{shortened(str(value))} {what}.", param, ctx)
-            found |= new
-        return Asked(**found)
+        try:
+            return Asked.of_words(str(value))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 CLASS, INPUT = _ClassRule(), _Input()
