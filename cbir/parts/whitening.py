@@ -67,6 +67,15 @@ class Whitening:
             np.concatenate([l2_normalize(coarse), np.float32(FINE_WEIGHT) * l2_normalize(fine)], axis=1)
         )
 
+    def kinds(self, means: Means) -> Floats:
+        """Queries for things of the same kind, of length 1, shape (n, dimension): their products with rows are scores.
+
+        The coarse map's means as they are, along the directions, and nothing of the fine one: with rows that are
+        whitened, that comes to half a whitening of both.
+        """
+        coarse = np.asarray((means.coarse - self.coarse_mean) @ self.coarse_directions, dtype=np.float32)
+        return l2_normalize(np.pad(coarse, ((0, 0), (0, len(self.fine_variances)))))
+
     @functools.cached_property
     def _coarse(self) -> Floats:
         return np.asarray(self.coarse_directions * self.coarse_variances**-0.5, dtype=np.float32)

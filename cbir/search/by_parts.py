@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.images.regions import Box
@@ -39,14 +40,40 @@ class PartsFound(NamedTuple):
     boxes: list[Box]
 
 
+class BestParts(NamedTuple):
+    """The best window of each of some rows, best first: its score, and its box, shape (n, 4)."""
+
+    rows: Rows
+    scores: Floats
+    boxes: npt.NDArray[np.uint32]
+
+    def first(self, count: int) -> PartsFound:
+        """Return the first `count` of them."""
+        boxes = [Box(*numbers) for numbers in self.boxes[:count].tolist()]
+        return PartsFound(self.rows[:count], self.scores[:count], boxes)
+
+
 def find_parts(index: Index, query: Floats, count: int, own: list[int], among: Among | None = None) -> PartsFound:
     """Return the first `count` pictures of an index by their best window, the rows `own` left out.
 
     `query`, shape (dimension,), has length 1; `among` are the rows that are looked at. IndexDamagedError where files of
     parts are damaged.
     """
+    return best_parts(index, query, count, own, among).first(count)
+
+
+def best_parts(
+    index: Index, query: Floats, count: int, own: list[int], among: Among | None = None, *, besides: Rows | None = None
+) -> BestParts:
+    """Return what `find_parts` does, of as many pictures as their windows are compared with the query.
+
+    These are `count` at least, if there are so many, and the rows `besides`, in any order.
+    """
     whole = whole_query(query)
-    rows, places = np.divmod(_candidates(index, whole, count, own, among), MOST)
+    windows = _candidates(index, whole, count, own, among)
+    if besides is not None:
+        windows = np.union1d(windows, _windows_of(index, besides))
+    rows, places = np.divmod(windows, MOST)
     scores, found_boxes = np.empty(len(rows), dtype=np.float32), np.empty((len(rows), 4), dtype=np.uint32)
     is_sound = np.ones(len(rows), dtype=np.bool_)
 
@@ -73,9 +100,14 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int], among: A
         rows, scores, found_boxes = rows[is_sound], scores[is_sound], found_boxes[is_sound]
     order = np.lexsort((rows, -scores))
     _, first = np.unique(rows[order], return_index=True)
-    best = order[np.sort(first)[:count]]
-    boxes = [Box(*numbers) for numbers in found_boxes[best].tolist()]
-    return PartsFound(rows[best], scores[best], boxes)
+    best = order[np.sort(first)]
+    return BestParts(rows[best], scores[best], found_boxes[best])
+
+
+def _windows_of(index: Index, rows: Rows) -> Rows:
+    """Return the numbers of all windows of rows, row * MOST + place."""
+    there, _ = unpack_signs(index.stored(SIGNS, rows))
+    return (MOST * rows[:, np.newaxis] + np.arange(MOST))[there]
 
 
 def _candidates(index: Index, query: Floats, count: int, own: list[int], among: Among | None) -> Rows:

@@ -29,20 +29,28 @@ class ImageQuery:
     """A picture to search by: a path, or bytes (of a picture from stdin, say) with a name for them.
 
     With a `region`, only that part of it counts. With `parts`, pictures are found by theirs, which the index must have;
-    None leaves that to the search, which does it for regions where it can. Only a query by itself can have it.
+    None leaves that to the search, which does it for regions where it can. With `kind`, those that show the same kind
+    of thing; False is the same thing again, by parts. Only a query by itself can have either.
     """
 
     source: Path | bytes
     name: str
     region: Asked | None = field(default=None, kw_only=True)
     parts: bool | None = field(default=None, kw_only=True)
+    kind: bool | None = field(default=None, kw_only=True)
 
     figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
     spoken: ClassVar[str] = ""
 
     @classmethod
     def from_path(
-        cls, path: str | Path, *, region: str | None = None, segment: int | None = None, parts: bool | None = None
+        cls,
+        path: str | Path,
+        *,
+        region: str | None = None,
+        segment: int | None = None,
+        parts: bool | None = None,
+        kind: bool | None = None,
     ) -> ImageQuery:
         """Return a query by a file, or by a part of it: a box such as "40,30,80,60", or its segment of that number.
 
@@ -55,7 +63,7 @@ class ImageQuery:
             from cbir.images.regions import RegionOption, SegmentOption
 
             asked = RegionOption.parse(region) if region is not None else SegmentOption(segment or 0)
-        return cls(Path(path), os.fspath(path), region=asked, parts=parts)
+        return cls(Path(path), os.fspath(path), region=asked, parts=parts, kind=kind)
 
     @property
     def images(self) -> tuple[ImageQuery, ...]:
@@ -69,7 +77,7 @@ class ImageQuery:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the query's own keys of a result's JSON record."""
-        return {"query": self.name}
+        return {"query": self.name} | ({} if self.kind is None else {"kind": self.kind})
 
     def combine(self, features: Sequence[Floats]) -> Combination:
         """Return its own feature of those of its images: the only one."""
@@ -104,6 +112,7 @@ class VectorQuery:
 
     region: ClassVar[None] = None
     parts: ClassVar[None] = None
+    kind: ClassVar[None] = None
     spoken: ClassVar[str] = ""
     figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
 
@@ -134,6 +143,11 @@ class VectorQuery:
 Picture = ImageQuery | VectorQuery
 
 
+def _check_not_alone(pictures: Iterable[Picture], besides: str) -> None:
+    if any(query.parts or query.kind is not None for query in pictures):
+        raise ValueError(f"pictures are found by parts, or by the kind, of one picture, and not {besides}")
+
+
 @dataclass(frozen=True)
 class CombinedQuery:
     """One query by several pictures: what is `like` all of them, and not like the `unlike` ones.
@@ -158,8 +172,7 @@ class CombinedQuery:
             raise ValueError("a query needs a picture that matches are to be like")
         if self.shares and len(self.shares) != len(self.like):
             raise ValueError(f"{len(self.shares)} shares for {len(self.like)} pictures")
-        if any(query.parts for query in self.images):
-            raise ValueError("pictures are found by parts of one picture, and not of several together")
+        _check_not_alone(self.images, "of several together")
         if not all(math.isfinite(share) and share > 0 for share in self.shares):
             raise ValueError("shares are numbers above 0")
         if not (math.isfinite(self.strength) and self.strength >= 0):
@@ -208,8 +221,8 @@ class WordQuery:
     def __post_init__(self) -> None:
         if not self.words and not self.without:
             raise ValueError("a query by words needs a word")
-        if isinstance(self.picture, ImageQuery) and self.picture.parts:
-            raise ValueError("pictures are found by parts of one picture, and not by words too")
+        if isinstance(self.picture, ImageQuery):
+            _check_not_alone([self.picture], "by words too")
 
     @classmethod
     def from_text(
@@ -318,8 +331,7 @@ class FeedbackQuery:
             raise TypeError("judgements are of one query, and not of another one's judgements: join their pictures")
         if isinstance(self.start, ObjectQuery):
             raise TypeError("judgements are not of objects: let a filter ask for these (`RowFilter.objects`)")
-        if any(query.parts for query in self.images):
-            raise ValueError("pictures are found by parts of one picture, and not with judgements too")
+        _check_not_alone(self.images, "with judgements too")
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +35,8 @@ class QueryPicture:
     """One picture of a query, resolved: its feature, of length 1, or the rows of the index that have its content.
 
     Where only a region of it counts, the feature is that region's, and `box` is its place in pixels. Where pictures are
-    to be found by parts, it has `part` instead, of length 1, and no feature.
+    to be found by parts, it has `part` instead, of length 1, and no feature; where by their kind, `classes` as of
+    `Kind`, and perhaps a `part`.
     """
 
     rows: list[int]
@@ -43,6 +44,7 @@ class QueryPicture:
     error: ImageReadError | RegionError | None = None
     box: Box | None = None
     part: Floats | None = None
+    classes: Floats | None = None
 
 
 class Resolved(NamedTuple):
@@ -160,7 +162,7 @@ class QueryPictures:
         """Resolve a picture whose file is not to be read ahead; None of one whose is."""
         if isinstance(picture, VectorQuery):
             return QueryPicture([], l2_normalize(picture.vector))
-        if picture.region is not None or picture.parts:
+        if picture.region is not None or picture.parts or picture.kind:
             return self._look_at_region(picture)
         if isinstance(picture, IndexedQuery):
             return QueryPicture(self._index.rows_of_content(picture.sha256), picture.feature)
@@ -200,7 +202,7 @@ class QueryPictures:
             yield result.key, QueryPicture(rows, None if self._has_feature(rows) else features.get(result.sha256))
 
     def _look_at_region(self, picture: ImageQuery) -> QueryPicture:
-        """Resolve a picture that is asked by a region or for parts: that is always computed."""
+        """Resolve a picture that is asked by a region, for parts or for its kind: that is always computed."""
         from cbir.parts.learning import whitening_of_index
         from cbir.search.regions import RegionExtractor
 
@@ -210,15 +212,21 @@ class QueryPictures:
                 self._regions = RegionExtractor(self._engine, lambda: whitening_of_index(self._index, backbone))
         try:
             data = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
-            compute = self._regions.part if picture.parts else self._regions.feature
-            made, region = compute(data, picture.name, picture.region)
+            rows = self._index.find(hashlib.sha256(data).hexdigest())
+            asked = data, picture.name, picture.region
+            if picture.kind:
+                kind, region = self._regions.kind(*asked, parts=bool(picture.parts))
+                made = QueryPicture(rows, part=kind.part, classes=kind.classes)
+            elif picture.parts:
+                part, region = self._regions.part(*asked)
+                made = QueryPicture(rows, part=part)
+            else:
+                feature, region = self._regions.feature(*asked)
+                self._check(feature)
+                made = QueryPicture(rows, feature)
         except (ImageReadError, RegionError) as error:
             return QueryPicture([], error=error)
-        if not picture.parts:
-            self._check(made)
-        rows = self._index.find(hashlib.sha256(data).hexdigest())
-        box = None if picture.region is None else region.box
-        return QueryPicture(rows, None, None, box, made) if picture.parts else QueryPicture(rows, made, box=box)
+        return made if picture.region is None else replace(made, box=region.box)
 
     def _rows_with(self, sha256: str) -> list[int]:
         """Return the rows of a content, those with sound features first."""

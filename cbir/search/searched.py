@@ -111,8 +111,8 @@ class SearchedIndex:
             "until then only a cosine can be the least score."
         )
 
-    def classes(self) -> RowClasses:
-        """Return the classes of all rows. CbirError, which says what to do, where there are none."""
+    def classes(self, refusal: str = "cannot be searched by words") -> RowClasses:
+        """Return the classes of all rows. CbirError, which begins with that and says what to do, without any."""
         with self._remembering:
             if self._classes is None:
                 try:
@@ -120,7 +120,7 @@ class SearchedIndex:
                 except IndexDamagedError:
                     raise
                 except CbirError as error:
-                    raise CbirError(f"{self.index.directory.name} cannot be searched by words. {error}") from error
+                    raise CbirError(f"{self.index.directory.name} {refusal}. {error}") from error
             return self._classes
 
     @property

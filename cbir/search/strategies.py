@@ -10,6 +10,7 @@ import numpy as np
 
 from cbir.errors import CbirError, ModelError
 from cbir.index.ann.base import SMALL
+from cbir.search.by_kind import ByKind
 from cbir.search.by_words import ByWords
 from cbir.search.combination import Combination
 from cbir.search.object_query import ObjectQuery
@@ -182,19 +183,28 @@ class Strategies:
         self._searched = searched
         self._by_objects: Strategy[ObjectQuery] | None = None
         self._by_type = {of: strategy(searched) for of, strategy in self._BY_TYPE.items()}
-        self._by_parts, self._newest = ByParts(searched), Newest(searched)
+        self._by_kind, self._by_parts, self._newest = ByKind(searched), ByParts(searched), Newest(searched)
 
     def settled(self, query: AnyQuery, request: SearchRequest) -> AnyQuery:
-        """Return the same query by parts, if it is by a region and says nothing of parts, and they suit."""
-        if not isinstance(query, ImageQuery) or query.parts is not None or query.region is None:
+        """Return the same query by parts, if it says nothing of them, they suit, and it is by a region or by kind.
+
+        The same thing again is found by parts alone. ValueError where it is to be found without.
+        """
+        if not isinstance(query, ImageQuery):
+            return query
+        if query.kind is False:
+            if query.parts is False:
+                raise ValueError("the same thing again is found by parts, and not without")
+            return replace(query, parts=True)
+        if query.parts is not None or (query.region is None and query.kind is None):
             return query
         has_parts = self._searched.index.meta.parts is not None
         return replace(query, parts=True) if has_parts and self._by_parts.suits(request) else query
 
     def of(self, query: AnyQuery) -> Strategy[Any]:
         """Return the strategy of a query. TypeError where it is none."""
-        if isinstance(query, ImageQuery) and query.parts:
-            return self._by_parts
+        if isinstance(query, ImageQuery) and (query.kind or query.parts):
+            return self._by_kind if query.kind else self._by_parts
         if isinstance(query, ObjectQuery):
             if self._by_objects is None:
                 from cbir.search.by_objects import ByObjects  # which no other search needs

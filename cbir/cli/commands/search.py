@@ -24,7 +24,7 @@ from cbir.cli.options.common import (
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.options.numbers import WholeNumber
-from cbir.cli.options.regions import REGION_RULES, asked_region, parts_option, region_options
+from cbir.cli.options.regions import REGION_RULES, asked_region, kind_option, parts_option, region_options
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.options.words import SenseOption, find_words, word_options, write_senses
 from cbir.cli.render.search import MatchWriter, noted
@@ -49,6 +49,7 @@ logger = logging.getLogger("cbir")
 @word_options
 @region_options
 @parts_option
+@kind_option
 @index_option
 @click.option("--top", "-k", "count", type=WholeNumber(min=1), default=10, show_default=True, help="Matches a query.")
 @click.option(
@@ -110,6 +111,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
       cbir search some.jpg --region 40,30,200,150
+      cbir search some.jpg --region 40,30,200,150 --kind
       cbir search some.jpg --sheet found.jpg --html found.html
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
@@ -144,6 +146,7 @@ class SearchOptions(Given):
     region: str | None
     segment: int | None
     parts: bool | None
+    kind: bool | None
     index_name: str | None
     count: int
     min_score: values.LeastScore
@@ -190,6 +193,7 @@ _OF_PICTURES = {
     "region": "--region",
     "segment": "--segment",
     "parts": "--parts",
+    "kind": "--kind/--same",
 }
 
 RULES = (
@@ -233,6 +237,13 @@ RULES = (
         "--query-index.",
         beside=(*_WORDS, "together", "unlike", "class_name", "query_index"),
     ),
+    Rule(
+        ("kind",),
+        "--kind and --same are for queries by one picture each: without words, --together, --unlike, --class-weights, "
+        "--learnt and --query-index.",
+        beside=(*_WORDS, "together", "unlike", "class_name", "learnt", "query_index"),
+    ),
+    Rule(("kind=False",), "--same is found by parts: leave --no-parts out.", beside=("parts=False",)),
 )
 
 
@@ -347,9 +358,10 @@ class _Queries:
 
     def _regional(self, picture: ImageQuery) -> ImageQuery:
         """Return the same picture, or its region that was asked for."""
-        if self._region is None and self._options.parts is None:
+        options = self._options
+        if self._region is None and options.parts is None and options.kind is None:
             return picture
-        return replace(picture, region=self._region, parts=self._options.parts)
+        return replace(picture, region=self._region, parts=options.parts, kind=options.kind)
 
     def _combined(self, like: tuple[ImageQuery, ...], *, group: bool) -> CombinedQuery:
         """One query that is `like` pictures, and unlike those that were named so."""

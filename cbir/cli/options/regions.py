@@ -44,6 +44,13 @@ parts_option = click.option(
     help="Compare with parts of pictures (see `cbir index --parts`).  [default: for regions, where the index has them]",
 )
 
+kind_option = click.option(
+    "--kind/--same",
+    default=None,
+    help="Look for the same kind of thing, by classes (and parts, where the index has them); or for the same thing "
+    "again, by parts.  [default: for regions --same, where the index has parts]",
+)
+
 
 def asked_region(region: str | None, segment: int | None) -> Asked | None:
     """Read the two options, of which one may be given (`REGION_RULES`); a usage error where `region` is none."""

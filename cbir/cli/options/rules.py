@@ -24,9 +24,9 @@ class Rule(NamedTuple):
 
 
 def said_options(ctx: click.Context) -> set[str]:
-    """List the parameters given with a value; of a pair such as --parts/--no-parts, `parts=True` as well."""
+    """List the parameters given with a value; of pairs such as --parts/--no-parts, `parts=True` or `=False` as well."""
     said = {name for name in given_options(ctx) if ctx.params[name] not in (None, ())}
-    return said | {f"{name}=True" for name in said if ctx.params[name] is True}
+    return said | {f"{name}={ctx.params[name]}" for name in said if isinstance(ctx.params[name], bool)}
 
 
 def check_rules(ctx: click.Context, rules: Iterable[Rule]) -> None:
