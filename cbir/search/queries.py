@@ -110,9 +110,7 @@ class VectorQuery:
     vector: Floats
     name: str = "the vector"
 
-    region: ClassVar[None] = None
-    parts: ClassVar[None] = None
-    kind: ClassVar[None] = None
+    region = parts = kind = None
     spoken: ClassVar[str] = ""
     figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
 
@@ -154,8 +152,7 @@ class CombinedQuery:
 
     `shares` says how much each of `like` counts, positive numbers of which only the ratios matter; without them all
     count the same. `strength` is how far to move away from `unlike`, 0 being not at all. Results tell the images of a
-    `group` as a list, also of one image; without it, the name of its only image. ValueError where
-    there is nothing to be like, or numbers are impossible.
+    `group` as a list, also of one image. ValueError where there is nothing to be like, or numbers are impossible.
     """
 
     like: tuple[Picture, ...]
@@ -221,8 +218,7 @@ class WordQuery:
     def __post_init__(self) -> None:
         if not self.words and not self.without:
             raise ValueError("a query by words needs a word")
-        if isinstance(self.picture, ImageQuery):
-            _check_not_alone([self.picture], "by words too")
+        _check_not_alone(self.images, "by words too")
 
     @classmethod
     def from_text(
