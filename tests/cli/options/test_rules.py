@@ -64,5 +64,5 @@ def test_a_rule_is_broken_by_what_was_said(arguments: list[str], sentence: str |
 def test_rules_name_parameters_that_there_are(name: str, rules: tuple[Rule, ...]) -> None:
     parameters = {parameter.name for parameter in cli.get_command(click.Context(cli), name).params}  # type: ignore[union-attr]
     for rule in rules:
-        named = {one.removesuffix("=True") for one in (*rule.options, *rule.beside, *rule.lacking)}
+        named = {one.partition("=")[0] for one in (*rule.options, *rule.beside, *rule.lacking)}
         assert named <= parameters
