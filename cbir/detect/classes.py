@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cbir.detect.formats.annotations import class_name, read_text
@@ -95,7 +95,7 @@ def numbers_of(text: str, classes: Sequence[str]) -> list[int]:
 
     wanted = plain(text)
     found = {number for number, name in enumerate(classes) if plain(name) == wanted}
-    found |= _by_meaning(text, classes)
+    found.update(numbers_below(_meant(text), classes))
     if found:
         return sorted(found)
     names = sorted({name for name in classes if name not in (_NO_CLASS, "__background__")})
@@ -106,6 +106,16 @@ def numbers_of(text: str, classes: Sequence[str]) -> list[int]:
         f"The detector knows no {text!r}, and nothing that is one.{hint} Its classes are "
         f"{', '.join(names[:_NAMED])}{more}."
     )
+
+
+def numbers_below(places: Iterable[int], classes: Sequence[str]) -> list[int]:
+    """Return the numbers of the classes that are one of some synsets, given by their numbers, or a kind of one."""
+    wanted = set(places)
+    return [
+        number
+        for number, name in enumerate(classes)
+        if wanted and name != _NO_CLASS and not wanted.isdisjoint(_above(name))
+    ]
 
 
 def synset_of(name: str) -> int | None:
@@ -122,21 +132,19 @@ def synset_of(name: str) -> int | None:
     return word.senses[0].place
 
 
-def _by_meaning(text: str, classes: Sequence[str]) -> set[int]:
-    """Return the numbers of the classes that are the thing of that name, or a kind of it."""
+def _meant(text: str) -> set[int]:
+    """Return the synsets that a text may mean; none where WordNet does not know it."""
     from cbir.words.vocabulary import look_up
     from cbir.words.wordnet import plain, wordnet
 
     if (meaning := _MEANINGS.get(plain(text))) is not None:
-        wanted = {wordnet().find(meaning)}
-    else:
-        try:
-            word = look_up(text)
-        except WordError:
-            return set()
-        # not only the meanings that have classes of ImageNet, as a television has
-        wanted = {sense.place for sense in word.senses if sense.exact or not sense.is_name(word.name)}
-    return {number for number, name in enumerate(classes) if name != _NO_CLASS and not wanted.isdisjoint(_above(name))}
+        return {wordnet().find(meaning)}
+    try:
+        word = look_up(text)
+    except WordError:
+        return set()
+    # not only the meanings that have classes of ImageNet, as a television has
+    return {sense.place for sense in word.senses if sense.exact or not sense.is_name(word.name)}
 
 
 def _above(name: str) -> set[int]:

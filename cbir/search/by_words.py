@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cbir.search.combination import Combination
 from cbir.search.queries import FeedbackQuery, WordQuery
@@ -13,9 +14,13 @@ from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats
 from cbir.words.score import Scores, score_words, with_likeness
 
+if TYPE_CHECKING:
+    from cbir.search.objects import Sought
+    from cbir.words.vocabulary import Word
+
 
 class ByWords(Strategy[WordQuery | FeedbackQuery]):
-    """Search by the classes of rows, and by a picture and judged ones too if there are some."""
+    """Search by the classes of rows and their objects, and by a picture and judged ones too if there are some."""
 
     def __init__(self, searched: SearchedIndex) -> None:
         super().__init__(searched)
@@ -30,8 +35,18 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
             raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
 
     def notices(self) -> tuple[str, ...]:
-        """Return a sentence where the classes of some pictures are not there yet."""
-        return self.searched.without_classes
+        """Return sentences where the classes or the objects of some pictures are not there yet."""
+        found = self.searched.without_classes
+        return found + self.searched.without_objects if self.searched.has_objects else found
+
+    def sought(
+        self, query: WordQuery | FeedbackQuery, images: Sequence[QueryPicture], request: SearchRequest
+    ) -> list[Sought]:
+        """Return what a detector believes to be one of the words, and the objects of the filter."""
+        words = query.start if isinstance(query, FeedbackQuery) else query
+        assert isinstance(words, WordQuery)
+        found = [its for word in words.words if (its := self._sought(word)) is not None]
+        return found + super().sought(query, images, request)
 
     def find(
         self,
@@ -83,13 +98,26 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
         return query.combine(features, asked)
 
     def _scores(self, words: WordQuery) -> Scores:
-        """Score each row for words, 0 where it has no classes; kept for the next query by the same words."""
+        """Score each row for words, 0 where nothing is known of it; kept for the next query by the same words."""
         last = self._last  # which other threads replace
         if last is not None and last[0] == words:
             return last[1]
         classes = self.searched.classes()
-        scores = score_words(words.words, words.without, *classes)
-        scores.shown[~classes.known] = 0
-        scores.evidence[~classes.known] = 0
+        scores = score_words(words.words, words.without, *classes, self._seen)
+        is_known = classes.known | self.searched.objects().known if self.searched.has_objects else classes.known
+        scores.shown[~is_known] = 0
+        scores.evidence[~is_known] = 0
         self._last = words, scores
         return scores
+
+    def _seen(self, word: Word) -> Floats | None:
+        """Return the scores by which the index's detector sees a word in each row; None where it does not know it."""
+        sought = self._sought(word)
+        return None if sought is None else sought.scores(self.searched.objects(), 0)
+
+    def _sought(self, word: Word) -> Sought | None:
+        if not self.searched.has_objects:
+            return None
+        from cbir.search.objects import seek_word
+
+        return seek_word(word, self.searched.objects())

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cbir.detect.classes import numbers_of
+from cbir.detect.classes import numbers_below, numbers_of
 from cbir.detect.detection import Detection
 from cbir.detect.of_index import IndexObjects
-from cbir.errors import CbirError
+from cbir.errors import CbirError, WordError
 from cbir.index.columns.column import Mask
 from cbir.index.columns.objects import MOST
 from cbir.search.object_query import WantedObject
 from cbir.utils.vectors import Floats
+
+if TYPE_CHECKING:
+    from cbir.words.vocabulary import Word
 
 _numbers_of = lru_cache(256)(numbers_of)
 
@@ -27,13 +30,16 @@ class Sought(NamedTuple):
     least: float = 0.0
     needed: int = 1
 
-    def scores(self, found: IndexObjects) -> Floats:
-        """Return the score of the last of them that each row needs, float32, (rows,): 0 where it has too few."""
+    def scores(self, found: IndexObjects, least: float | None = None) -> Floats:
+        """Return the score of the last of them that each row needs, float32, (rows,): 0 where it has too few.
+
+        `least` is the least score in the place of its own.
+        """
         is_one = np.zeros(len(found.names), dtype=np.bool_)
         is_one[list(self.numbers)] = True
         scores = np.where(is_one[found.classes], found.scores, np.float32(0))
         last = scores.max(axis=1) if self.needed == 1 else np.partition(scores, -self.needed, axis=1)[:, -self.needed]
-        return np.where(last >= self.least, last, np.float32(0))
+        return np.where(last >= (self.least if least is None else least), last, np.float32(0))
 
 
 def seek(wanted: WantedObject, found: IndexObjects, least: float) -> Sought:
@@ -45,6 +51,19 @@ def seek(wanted: WantedObject, found: IndexObjects, least: float) -> Sought:
         raise CbirError(f"An index keeps up to {MOST} objects of a picture: nobody knows which have {wanted.count:,}.")
     numbers = _numbers_of(wanted.name, found.names)
     return Sought(tuple(numbers), least if wanted.least_score is None else wanted.least_score, wanted.count)
+
+
+def seek_word(word: Word, found: IndexObjects) -> Sought | None:
+    """Look a word up among the classes of an index's detector, in one sense if it was chosen; None where it is none."""
+    try:
+        numbers = (
+            _numbers_of(word.text, found.names)
+            if word.chosen is None
+            else numbers_below([sense.place for sense in word.used], found.names)
+        )
+    except WordError:
+        return None
+    return Sought(tuple(numbers), found.least_score) if numbers else None
 
 
 def showing(objects: Iterable[WantedObject], without: Iterable[WantedObject], found: IndexObjects) -> Mask:

@@ -6,7 +6,7 @@ them (uint16 and float16), or any other integers and floats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,8 @@ class Scores:
     `shown`, shape (rows,), is for people: the probability that the picture shows all the words and none of those
     that it should not; of an inexact word, how like it is, from 0 to 1. `evidence`, shape (rows,), not negative, is
     what pictures are ordered by, largest first; only its order and its ratios mean something. `of_one_word` tells
-    the scores of one word and nothing else, which re-ranking makes better; it makes those of more words worse.
+    the scores of one word and nothing else, of which no detector knows, either: re-ranking makes these better, and
+    others worse.
     """
 
     shown: Floats
@@ -52,26 +53,39 @@ class Scores:
     of_one_word: bool
 
 
-def score_words(words: Sequence[Word], without: Sequence[Word], classes: Integers, probabilities: Reals) -> Scores:
+def nothing_seen(word: Word) -> None:
+    """Stand for a detector that knows no word."""
+
+
+def score_words(
+    words: Sequence[Word],
+    without: Sequence[Word],
+    classes: Integers,
+    probabilities: Reals,
+    seen: Callable[[Word], Floats | None] = nothing_seen,
+) -> Scores:
     """Score every picture by all of `words`, as if they were independent, and by none of `without`.
 
-    Without any word all pictures have the score 1.
+    Without any word all pictures have the score 1. `seen` gives the scores by which a detector sees a word in each
+    picture, shape (rows,), None of a word that it does not know.
     """
+    own_seen = {word: seen(word) for word in (*words, *without)}
     shown = np.ones(len(classes), dtype=np.float32)
     evidence = np.ones(len(classes), dtype=np.float32)
     shares: Floats | None = None
     for word in words:
         own = weighted_sums(word.weights, classes, probabilities)
-        shown *= own
+        shown *= _either(own, own_seen[word])
         if not word.exact:
             shares = class_shares(classes, probabilities) if shares is None else shares
             own = weighted_sums(_balanced(word.weights, shares), classes, probabilities)
-        evidence *= own
+        evidence *= _either(own, own_seen[word])
     for word in without:
-        own = weighted_sums(word.weights, classes, probabilities)
+        own = _either(weighted_sums(word.weights, classes, probabilities), own_seen[word])
         shown *= 1 - own
         evidence /= 1 + _AGAINST * own
-    return Scores(shown, evidence, of_one_word=len(words) == 1 and not without)
+    is_one_word = len(words) == 1 and not without and own_seen[words[0]] is None
+    return Scores(shown, evidence, of_one_word=is_one_word)
 
 
 def with_likeness(evidence: Floats, likeness: Floats) -> Floats:
@@ -101,6 +115,11 @@ def class_shares(classes: Integers, probabilities: Reals) -> Floats:
     some = classes[::step].ravel()
     sums = np.bincount(some, weights=probabilities[::step].ravel(), minlength=len(wordnet().classes))
     return np.asarray(sums / max(len(classes[::step]), 1), dtype=np.float32)
+
+
+def _either(probability: Floats, score: Floats | None) -> Floats:
+    """Return the probability that at least one of two is right, as if they erred independently, shape (rows,)."""
+    return probability if score is None else 1 - (1 - probability) * (1 - score)
 
 
 def _balanced(weights: Floats, shares: Floats) -> Floats:

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cbir.backbones.imagenet import classes as imagenet
 from cbir.errors import CbirError, IndexDamagedError, WordError
+from cbir.index.columns.classes import CLASSES, COUNT, pack
 from cbir.index.columns.objects import MOST
 from cbir.index.store import Index
+from cbir.index.writer import Writer
 from cbir.search.filters import RowFilter
 from cbir.search.object_query import ObjectQuery, WantedObject
-from cbir.search.queries import AnyQuery, FeedbackQuery, VectorQuery
+from cbir.search.queries import AnyQuery, FeedbackQuery, VectorQuery, WordQuery
 from cbir.search.results import SearchResult
 from cbir.search.searcher import Searcher
 from tests.helpers.feature_index import make_index
@@ -171,3 +174,32 @@ def test_unknown_objects_and_impossible_counts_are_errors(index: Index) -> None:
         search(index, ObjectQuery.from_text("zebra"))
     with pytest.raises(CbirError, match=str(MOST)):
         search(index, ObjectQuery.from_text(f"{MOST + 1}:dog"))
+
+
+def with_classes(index: Index, dogs: dict[int, float], known: range) -> Index:
+    """The same index, in which the network gives beagles some probability; of rows not `known` there are no classes."""
+    beagle = next(one.number for one in imagenet() if one.wordnet_id == "n02088364")
+    writer = Writer(index.directory, index.meta)
+    for row in known:
+        numbers = [beagle, *range(700, 700 + COUNT - 1)]
+        writer.backfill(CLASSES, [row], pack(np.array(numbers), np.array([dogs[row], *[0.001] * (COUNT - 1)])))
+    writer.commit()
+    return Index.open(index.directory)
+
+
+def test_words_take_the_picture_s_classes_and_its_objects(index: Index, tmp_path: Path) -> None:
+    dog = dict.fromkeys(range(ROWS), 0.0) | {1: 0.5, 3: 0.25, 5: 0.125}
+    both = with_classes(index, dog, known=range(6))
+    result = search(both, WordQuery.from_text("dog"))
+    assert [match.row for match in result.matches] == [0, 1, 3, 5, 4]
+    probabilities = {match.row: match.probability for match in result.matches}
+    assert probabilities[1] == pytest.approx(1 - 0.5 * 0.4, abs=1e-3)  # either is right
+    assert probabilities[0] == pytest.approx(0.9, abs=1e-3)
+    assert probabilities[3] == pytest.approx(0.25, abs=1e-3)
+    assert [[one.name for one in match.objects] for match in result.matches] == [["dog"], ["dog"], [], [], []]
+    assert len(result.notices) == 2
+    # what neither has seen, and what is not to be shown
+    assert [match.row for match in search(both, WordQuery.from_text(without=["dog"])).matches] == [2, 4, 5, 3, 1, 0]
+    assert search(both, WordQuery.from_text("dog"), min_probability=0.85).total == 1
+    frump = WordQuery((WordQuery.from_text("dog").words[0].choose(2),))
+    assert all(not match.objects for match in search(both, frump).matches)
