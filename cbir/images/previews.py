@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +38,13 @@ class Preview:
     size: tuple[int, int] = (0, 0)
     problem: str = ""
 
-    def with_box(self, box: Box | None) -> Image.Image:
-        """Return the image with the outline of `box`, which is in pixels of the large picture, drawn on it."""
+    def with_boxes(self, boxes: Sequence[Box]) -> Image.Image:
+        """Return the image with outlines drawn on it of `boxes`, in pixels of the large picture, the first on top."""
         assert self.image is not None
-        if box is None:
-            return self.image
-        return _outlined(self.image, box, self.size)
+        image = self.image
+        for box in reversed(boxes):
+            image = _outlined(image, box, self.size)
+        return image
 
 
 def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, Preview]]:

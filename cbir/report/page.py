@@ -49,19 +49,19 @@ class Pictures:
         side = next((side for most, side in _SIDES if len(shown) <= most), None)
         if side is None:
             raise CbirError(f"{len(shown):,} pictures are too many for one page. {advice}")
-        boxes: dict[Source, set[Box | None]] = {}
+        boxes: dict[Source, set[tuple[Box, ...]]] = {}
         for card in shown:
             if card.source is not None:
-                boxes.setdefault(card.source, set()).add(card.box)
-        self._shown: dict[tuple[Source, Box | None], Shown] = {}
+                boxes.setdefault(card.source, set()).add(card.boxes)
+        self._shown: dict[tuple[Source, tuple[Box, ...]], Shown] = {}
         for source, thumbnail in thumbnails(boxes, side):
-            for box in boxes[source]:
-                self._shown[source, box] = _shown(thumbnail, box)
+            for its in boxes[source]:
+                self._shown[source, its] = _shown(thumbnail, its)
 
     def __call__(self, card: Card) -> Shown:
         """Return the thumbnail of a card that has a source."""
         assert card.source is not None
-        return self._shown[card.source, card.box]
+        return self._shown[card.source, card.boxes]
 
 
 def write_page(
@@ -129,10 +129,10 @@ def jpeg_uri(image: Image.Image) -> Markup:
     return data_uri(as_jpeg(image), "image/jpeg")
 
 
-def _shown(thumbnail: Preview, box: Box | None) -> Shown:
+def _shown(thumbnail: Preview, boxes: tuple[Box, ...]) -> Shown:
     if thumbnail.image is None:
         return Shown(problem=thumbnail.problem)
-    image = thumbnail.with_box(box)
+    image = thumbnail.with_boxes(boxes)
     return Shown(jpeg_uri(image), image.width, image.height)
 
 

@@ -230,7 +230,7 @@ class _Sheet:
                 thumbnail.problem, x + gap, y + gap, width - 2 * gap, height - 2 * gap, size, _AWAY, centred=True
             )
         else:
-            image = thumbnail.with_box(card.box)
+            image = thumbnail.with_boxes(card.boxes)
             # a small query is enlarged a little, so that it is no smaller than what it found
             most = min(width / image.width, height / image.height, _ENLARGED if is_lead else 1.0)
             fitted = max(1, round(image.width * most)), max(1, round(image.height * most))

@@ -53,6 +53,14 @@ class Match:
     relevance: float | None = None
     objects: tuple[Detection, ...] = ()
 
+    @property
+    def best_objects(self) -> dict[str, float]:
+        """The best score of each class of its objects."""
+        best: dict[str, float] = {}
+        for one in self.objects:
+            best[one.name] = max(one.score, best.get(one.name, 0.0))
+        return best
+
     def to_dict(self) -> dict[str, Any]:
         """Return the match as JSON records have it."""
         record = {

@@ -30,13 +30,14 @@ def make_object_index(
     least_score: float = 0.4,
     root: Path = Path("/photos"),
     source: str = "/toy.onnx",
+    weights: str | None = "untrained",
 ) -> Index:
     """An index in a new `directory` of `features`, shape (n, dimension), whose row i shows `things[i]`.
 
     Of rows that are not among `things` it is not known what they show. Row i is the picture i.jpg of `root`.
     """
     directory.mkdir(parents=True)
-    model = {**describe("efficientnet_lite0", "untrained").to_json(), "dimension": features.shape[1]}
+    model = {**describe("efficientnet_lite0", weights).to_json(), "dimension": features.shape[1]}
     writer = Writer(directory, Meta(model, features.shape[1], str(root), "2026", "2026"))
     for row, feature in enumerate(features):
         writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), feature, packed(things.get(row), names))

@@ -212,7 +212,7 @@ def test_a_picture_in_two_places_is_decoded_once_and_its_boxes_differ(
     draw_picture(1, (200, 100)).save(path)
     reads = []
     monkeypatch.setattr("cbir.images.previews.read_bytes", lambda one: reads.append(one) or one.read_bytes())
-    plain, boxed = Card("x", path), Card("x", path, box=(20, 20, 100, 50))
+    plain, boxed = Card("x", path), Card("x", path, boxes=((20, 20, 100, 50),))
     pictures = Pictures([plain, boxed, plain])
     assert reads == [path]
     assert pictures(plain) != pictures(boxed)

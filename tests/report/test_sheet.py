@@ -83,15 +83,18 @@ def test_a_small_picture_keeps_its_size_and_a_thin_one_a_pixel(tmp_path: Path) -
 def test_a_box_is_drawn_where_it_is_in_the_picture(tmp_path: Path) -> None:
     path = plain(tmp_path / "x.png", "blue", (400, 200))
     ((_, thumbnail),) = thumbnails([path], 100)
-    assert thumbnail.with_box(None) is thumbnail.image
-    pixels = np.asarray(thumbnail.with_box((200, 40, 120, 120)))
+    assert thumbnail.with_boxes([]) is thumbnail.image
+    pixels = np.asarray(thumbnail.with_boxes([(200, 40, 120, 120)]))
     drawn = np.argwhere((pixels != (0, 0, 255)).any(axis=2))
     assert drawn.min(axis=0).tolist() == [10, 50]
     assert drawn.max(axis=0).tolist() == [39, 79]
     assert (pixels[25, 65] == (0, 0, 255)).all()
+    both = np.asarray(thumbnail.with_boxes([(200, 40, 120, 120), (0, 0, 100, 100)]))
+    assert (both[10:40, 50:80] == pixels[10:40, 50:80]).all()
+    assert (both[:25, :25] != (0, 0, 255)).any()
     # what lies outside the picture, or is smaller than a pixel, is no error
     for box in ((-10.0, -10.0, 1000.0, 1000.0), (399.5, 199.5, 0.5, 0.5)):
-        assert thumbnail.with_box(box).size == (100, 50)
+        assert thumbnail.with_boxes([box]).size == (100, 50)
 
 
 def test_places_are_around_the_lead_and_never_twice(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`cbir search`: the pictures of an index that are most like a query, or show what words say."""
+"""`cbir search`: the pictures of an index that are most like a query, or show what is asked for."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from cbir.cli.options.common import (
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.options.numbers import WholeNumber
+from cbir.cli.options.numbers import WholeNumber
+from cbir.cli.options.objects import OBJECTS, object_options
 from cbir.cli.options.regions import REGION_RULES, asked_region, kind_option, parts_option, region_options
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.options.words import SenseOption, find_words, word_options, write_senses
@@ -37,6 +39,7 @@ from cbir.errors import CbirError
 
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
+    from cbir.search.object_query import ObjectQuery, WantedObject
     from cbir.search.queries import AnyQuery, CombinedQuery, ImageQuery, WordQuery
     from cbir.search.results import SearchResult
     from cbir.search.searcher import Searcher
@@ -44,9 +47,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cbir")
 
 
-@click.command("search", short_help="Find pictures by a picture, or by words.")
+@click.command("search", short_help="Find pictures by a picture, by words, or by objects.")
 @click.argument("images", nargs=-1, type=FilePath(), metavar="[IMAGE]...")
 @word_options
+@object_options
 @region_options
 @parts_option
 @kind_option
@@ -107,6 +111,9 @@ def command(ctx: click.Context, /, **params: Any) -> None:
     Words are nouns in English. The probability is what the network gives to all of them being shown. With an IMAGE
     and words, matches are like the picture and show what the words say.
 
+    Objects were found by a detector when the index was made. Alone, those come first of which it is surest; with an
+    IMAGE or words, only pictures that show them are searched.
+
     \b
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
@@ -119,6 +126,8 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search --word bird --not-word flamingo --min-probability 0.5
       cbir search some.jpg --word snow
       cbir search --word crane --sense list
+      cbir search --object 2:dog --not-object person
+      cbir search some.jpg --object "wine glass:0.6"
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
       cbir search --query-index photos --index photos -k 1 --format csv
     """
@@ -143,6 +152,8 @@ class SearchOptions(Given):
     unwanted: tuple[str, ...]
     senses: tuple[SenseOption, ...]
     min_probability: float | None
+    objects: tuple[WantedObject, ...]
+    not_objects: tuple[WantedObject, ...]
     region: str | None
     segment: int | None
     parts: bool | None
@@ -176,8 +187,13 @@ class SearchOptions(Given):
 
     @property
     def has_pictures(self) -> bool:
-        """True if queries are by pictures, and not by words alone."""
+        """True if queries are by pictures, and not by words or objects alone."""
         return bool(self.images) or self.files_from is not None or self.query_index is not None
+
+    @property
+    def is_beside(self) -> bool:
+        """True if there is something to search by beside objects, which then filter."""
+        return self.has_pictures or bool(self.words or self.unwanted)
 
 
 _WORDS, _PICTURES = ("words", "unwanted"), ("images", "files_from", "query_index")
@@ -220,7 +236,7 @@ RULES = (
             (parameter,),
             f"{option} is for a query's pictures: name one."
             + (" --min-probability is for words." if parameter == "min_score" else ""),
-            beside=_WORDS,
+            beside=_WORDS if parameter == "min_score" else (*_WORDS, *OBJECTS),
             lacking=_PICTURES,
         )
         for parameter, option in _OF_PICTURES.items()
@@ -272,6 +288,7 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
         several=queries.several,
         null=options.null,
         with_words=words is not None,
+        with_objects=index.meta.objects is not None and bool(options.objects or words or region),
         preview=preview,
     )
     has_failed = writer.write(reports.watch(opener.watch(results) if options.opens else results))
@@ -288,6 +305,8 @@ def _results(
     from cbir.search.filters import RowFilter
 
     among = RowFilter(options.folders, options.tags, options.since, options.until)
+    if options.is_beside:
+        among = replace(among, objects=options.objects, not_objects=options.not_objects)
     for batch in batches:
         yield from searcher.search(
             batch,
@@ -303,8 +322,17 @@ def _results(
         )
 
 
+def _objects_alone(options: SearchOptions) -> ObjectQuery | None:
+    """Return the query by objects, if they are not beside another one."""
+    if options.is_beside or not (options.objects or options.not_objects):
+        return None
+    from cbir.search.object_query import ObjectQuery
+
+    return ObjectQuery(options.objects, options.not_objects)
+
+
 class _Queries:
-    """The queries that were asked for: by pictures, by `words`, or by both."""
+    """The queries that were asked for: by pictures, by `words`, by both, or by objects alone."""
 
     def __init__(self, options: SearchOptions, words: WordQuery | None, region: Asked | None) -> None:
         self._options = options
@@ -312,10 +340,13 @@ class _Queries:
         self._region = region
         stdin = Stdin()
         self._named = NamedPictures(options.images, options.files_from, stdin, null=options.null)
-        if options.query_index is None and (words is None or options.has_pictures) and self._named.are_none():
+        self._objects = _objects_alone(options)
+        is_alone = not options.has_pictures and (words is not None or self._objects is not None)
+        if options.query_index is None and not is_alone and self._named.are_none():
             what = "that matches are to be like" if options.unlike else "to search by"
             raise click.UsageError(
-                f"Name a picture {what}, or a list of them with --files-from, or a word with --word."
+                f"Name a picture {what}, or a list of them with --files-from, or a word with --word, or an object "
+                "with --object."
             )
         self._unlike = tuple(stdin.query(path) for path in options.unlike)
         self._group = tuple(self._named.all()) if options.together else ()
@@ -336,8 +367,8 @@ class _Queries:
 
     def batches(self, searcher: Searcher) -> Iterator[Iterable[AnyQuery]]:
         """Yield the queries, once: a batch ends where the next picture is not named yet."""
-        if self._words is not None and not self._options.has_pictures:
-            yield [self._words]
+        if not self._options.has_pictures and (alone := self._words or self._objects) is not None:
+            yield [alone]
         elif self._group:
             yield [self._worded(self._combined(tuple(map(self._regional, self._group)), group=True))]
         else:

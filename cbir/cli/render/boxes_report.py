@@ -108,7 +108,7 @@ def _group(picture: PictureBoxes, file: Path | None) -> Group:
 
 def _card(picture: PictureBoxes, file: Path | None, one: Annotation, mark: str, score: str) -> Card:
     figures = [("score", score)] if score else []
-    return Card(one.name, file, figures=figures, box=_whole(one), mark=mark)
+    return Card(one.name, file, figures=figures, boxes=(_whole(one),), mark=mark)
 
 
 def _whole(one: Annotation) -> Box:

@@ -13,6 +13,7 @@ from cbir.cli.terminal.table import Column
 
 if TYPE_CHECKING:
     from cbir.cli.terminal.preview import Preview
+    from cbir.detect.detection import Detection
     from cbir.index.store import Index
     from cbir.search.results import Match, SearchResult
 
@@ -44,7 +45,7 @@ class MatchWriter:
     """Writes matches in one format, those of each query as they come, and errors to stderr.
 
     `several` says whether there is more than one query, None that nobody knows yet: then they have headings in tables.
-    With words, lines of CSV have the column `probability`.
+    With words, lines of CSV have the column `probability`, with objects `objects`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class MatchWriter:
         several: bool | None,
         null: bool,
         with_words: bool,
+        with_objects: bool = False,
         preview: Preview | None = None,
     ) -> None:
         self._index = index
@@ -62,6 +64,7 @@ class MatchWriter:
         self._several = several
         self._null = null
         self._with_words = with_words
+        self._with_objects = with_objects
         self._preview = preview
         self._exists: dict[Path, bool] = {}
 
@@ -117,14 +120,16 @@ class MatchWriter:
 
     def _header(self) -> list[str]:
         with_words = ["probability"] if self._with_words else []
+        with_objects = ["objects"] if self._with_objects else []
         # new ones at the end: scripts count columns
-        return ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error", "relevance"]
+        return ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error", "relevance", *with_objects]
 
     def _rows(self, result: SearchResult) -> list[list[Any]]:
         """Make the lines of a query in CSV: one a match, and one with the reason of a query that could not be read."""
         name = result.query.name
         if result.error is not None:
-            return [[name, *[""] * (len(self._header()) - 3), str(result.error), ""]]
+            cells = dict.fromkeys(self._header(), "") | {"query": name, "error": str(result.error)}
+            return [list(cells.values())]
         return [
             [
                 name,
@@ -136,6 +141,7 @@ class MatchWriter:
                 _tag(match),
                 "",
                 "" if match.relevance is None else f"{match.relevance:.4f}",
+                *(["; ".join(map(_described, match.objects))] if self._with_objects else []),
             ]
             for match in result.matches
         ]
@@ -143,9 +149,11 @@ class MatchWriter:
 
 def _write_table(result: SearchResult) -> None:
     figures, with_tags = result.figures, any(map(_tag, result.matches))
+    with_objects = any(match.objects for match in result.matches)
     columns = [
         Column("rank", right=True, style=_BOLD),
         *(Column(figure, right=True, style=_STYLES.get(figure, _BOLD)) for figure in figures),
+        *([Column("objects", cuts="end", least=12)] if with_objects else []),
         *([Column("tag", cuts="end", optional=1)] if with_tags else []),
         Column("path", cuts="start", least=32),
     ]
@@ -153,6 +161,7 @@ def _write_table(result: SearchResult) -> None:
         [
             str(match.rank),
             *(match.shown(figure) or "–" for figure in figures),
+            *([", ".join(f"{one.name} {one.score:.2f}" for one in match.objects) or "–"] if with_objects else []),
             *([_tag(match) or "–"] if with_tags else []),
             output.short_path(match.path),
         ]
@@ -165,6 +174,11 @@ def _hint(name: str) -> str:
     """Return a hint about the name of a file that is not there and looks like a word."""
     is_a_word = name.replace(" ", "").isalpha() and not os.path.exists(name)
     return f' Pictures that show it: `cbir search --word "{name}"`.' if is_a_word else ""
+
+
+def _described(one: Detection) -> str:
+    """Return an object's class, score and box as a cell of CSV has them: dog 0.9312 40,30,200,150."""
+    return f"{one.name} {one.score:.4f} {','.join(f'{side:.0f}' for side in one.box)}"
 
 
 def _tag(match: Match) -> str:

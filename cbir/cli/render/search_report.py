@@ -17,9 +17,10 @@ from cbir.report.files import check_page_ending, check_png_ending, check_sheet_e
 from cbir.utils.outputs import check_output
 
 if TYPE_CHECKING:
+    from cbir.images.regions import Box
     from cbir.report.card import Card, Group
     from cbir.search.queries import AnyQuery, Picture
-    from cbir.search.results import SearchResult
+    from cbir.search.results import Match, SearchResult
     from cbir.search.searcher import Searcher
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -159,15 +160,17 @@ class SearchReports:
 
         title, leads, notes = self._describe(result.query)
         if any(result.boxes):
-            leads = [replace(lead, box=box) for lead, box in zip(leads, result.boxes, strict=True)]
+            boxes = [() if box is None else (box,) for box in result.boxes]
+            leads = [replace(lead, boxes=its) for lead, its in zip(leads, boxes, strict=True)]
         cards = [
             Card(
                 self._short(match.path),
                 match.path,
                 match.rank,
-                [(figure, text) for figure in result.figures if (text := match.shown(figure))],
+                [(figure, text) for figure in result.figures if (text := match.shown(figure))]
+                + [(name, f"{score:.2f}") for name, score in match.best_objects.items()],
                 [tag.word for tag in match.tags or ()],
-                match.box,
+                _boxes(match),
             )
             for match in result.matches
         ]
@@ -196,6 +199,15 @@ class SearchReports:
             return str(path.relative_to(self._searcher.index.root))
         except ValueError:
             return str(path)
+
+
+def _boxes(match: Match) -> tuple[Box, ...]:
+    """Return what is drawn of a match: its objects, else the window that is most like the query."""
+    from cbir.images.regions import Box
+
+    if match.objects:
+        return tuple(Box(*map(round, one.box)) for one in match.objects)
+    return () if match.box is None else (match.box,)
 
 
 def _name(query: Picture) -> str:

@@ -1,0 +1,56 @@
+"""Objects on the command line: `--object` and `--not-object`, for `cbir search`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from cbir.search.object_query import WantedObject
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+OBJECTS = ("objects", "not_objects")
+
+
+class _Object(click.ParamType):  # type: ignore[type-arg]  # which it takes from Click 8.4 on only
+    """A class's name or a word for it, perhaps a count in front of it, perhaps a score behind it."""
+
+    name = "object"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WantedObject:
+        from cbir.search.object_query import WantedObject
+
+        if isinstance(value, WantedObject):
+            return value
+        try:
+            return WantedObject.parse(str(value))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+def object_options(command: Command) -> Command:
+    """`--object` and `--not-object`, as the parameters of `OBJECTS`."""
+    for option in (
+        click.option(
+            "--not-object",
+            "not_objects",
+            multiple=True,
+            type=_Object(),
+            metavar="[N:]NAME[:SCORE]",
+            help="Pictures in which no such thing, or fewer than N, were found. Repeatable.",
+        ),
+        click.option(
+            "--object",
+            "objects",
+            multiple=True,
+            type=_Object(),
+            metavar="[N:]NAME[:SCORE]",
+            help="Pictures in which such a thing was found (see `cbir index --objects`), or N of them, perhaps with a "
+            "least score: by a class's name, or a word for it. Repeatable.",
+        ),
+    ):
+        command = option(command)
+    return command
