@@ -186,7 +186,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         patch.delenv("CBIR_HOME")
-        run_line("cbir index photos -q")
+        run_line("cbir index photos -q --objects --detector yolox_nano.onnx")
         _teach(here / "indexes" / "photos")
     shutil.copytree(here, parent / "template")
     return parent / "template", here
@@ -268,7 +268,7 @@ def test_the_worked_meta_json_has_the_keys_of_an_index(scratch: Path) -> None:
     shown = re.search(r"```json\n(.*?)```", (DOCS / "index-format.md").read_text(), re.DOTALL)
     assert shown is not None
     (scratch / "photos" / "broken.jpg").write_text("no picture")
-    run_line("cbir index photos -q")
+    run_line("cbir index photos -q --no-objects")
     forget_notion(scratch / "indexes" / "photos", "subject")
     assert_same_keys(json.loads(shown[1]), json.loads((scratch / "indexes" / "photos" / "meta.json").read_text()))
 

@@ -1,4 +1,4 @@
-"""Queries for objects: things that pictures are to show, as detectors found them. docs/search-objects.md."""
+"""Queries for objects: things that pictures are to show, as detectors found them. docs/objects.md."""
 
 from __future__ import annotations
 

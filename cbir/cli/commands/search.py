@@ -24,7 +24,6 @@ from cbir.cli.options.common import (
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.options.numbers import WholeNumber
-from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.objects import OBJECTS, object_options
 from cbir.cli.options.regions import REGION_RULES, asked_region, kind_option, parts_option, region_options
 from cbir.cli.options.rules import Rule, check_rules
@@ -126,8 +125,8 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search --word bird --not-word flamingo --min-probability 0.5
       cbir search some.jpg --word snow
       cbir search --word crane --sense list
-      cbir search --object 2:dog --not-object person
-      cbir search some.jpg --object "wine glass:0.6"
+      cbir search --object 2:dog --not-object vehicle
+      cbir search some.jpg --object dog:0.6
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
       cbir search --query-index photos --index photos -k 1 --format csv
     """
