@@ -1,0 +1,73 @@
+"""Rules of the options of `cbir search`: which of them go together."""
+
+from __future__ import annotations
+
+from cbir.cli.options.objects import OBJECTS
+from cbir.cli.options.regions import REGION_RULES
+from cbir.cli.options.rules import Rule
+
+_WORDS, _PICTURES = ("words", "unwanted"), ("images", "files_from", "query_index")
+
+# Options that say something of the query's pictures, by their parameters.
+_OF_PICTURES = {
+    "min_score": "--min-score",
+    "include_self": "--self",
+    "together": "--together",
+    "unlike": "--unlike",
+    "class_name": "--class-weights",
+    "learnt": "--learnt",
+    "region": "--region",
+    "segment": "--segment",
+    "parts": "--parts",
+    "kind": "--kind/--same",
+}
+
+RULES = (
+    Rule(("shares",), "--shares are for the pictures of one query: add --together.", lacking=("together",)),
+    Rule(("strength",), "--strength is how far --unlike moves: name a picture with --unlike.", lacking=("unlike",)),
+    Rule(("min_probability",), "--min-probability is for words: name one with --word.", lacking=_WORDS),
+    Rule(
+        ("query_index",),
+        "--query-index is for all pictures of an index: name pictures, or an index.",
+        beside=("images", "files_from"),
+    ),
+    Rule(
+        ("query_index",),
+        "--together is for pictures that are named: with --query-index each is a query.",
+        beside=("together",),
+    ),
+    Rule(
+        ("query_index",),
+        "--region and --segment are for pictures that are named: --query-index reads none.",
+        beside=("region", "segment"),
+    ),
+    *(
+        Rule(
+            (parameter,),
+            f"{option} is for a query's pictures: name one."
+            + (" --min-probability is for words." if parameter == "min_score" else ""),
+            beside=_WORDS if parameter == "min_score" else (*_WORDS, *OBJECTS),
+            lacking=_PICTURES,
+        )
+        for parameter, option in _OF_PICTURES.items()
+    ),
+    *REGION_RULES,
+    Rule(
+        ("learnt",),
+        "--learnt is for queries by pictures, ordered by what was learnt: without words, --parts and --class-weights.",
+        beside=(*_WORDS, "parts=True", "class_name"),
+    ),
+    Rule(
+        ("parts=True",),
+        "--parts is for queries by one picture each: without words, --together, --unlike, --class-weights and "
+        "--query-index.",
+        beside=(*_WORDS, "together", "unlike", "class_name", "query_index"),
+    ),
+    Rule(
+        ("kind",),
+        "--kind and --same are for queries by one picture each: without words, --together, --unlike, --class-weights, "
+        "--learnt and --query-index.",
+        beside=(*_WORDS, "together", "unlike", "class_name", "learnt", "query_index"),
+    ),
+    Rule(("kind=False",), "--same is found by parts: leave --no-parts out.", beside=("parts=False",)),
+)
