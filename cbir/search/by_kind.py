@@ -50,16 +50,18 @@ class ByKind(Strategy[ImageQuery]):
         counts = index.valid.copy() if request.among is None else index.valid & request.among.mask
         counts[own] = False
         likeness[~counts] = 0
+        bonus = self._bonus(images)
+        evidence = likeness if bonus is None else likeness + np.where(counts, bonus.points, np.float32(0))
         if asked.part is None:
-            rows = np.flatnonzero((likeness > 0) & self._keep(likeness, request))
-            first = rows[largest(likeness[rows], request.last)]
+            rows = np.flatnonzero((evidence > 0) & self._keep(likeness, request))
+            first = rows[largest(evidence[rows], request.last)]
             return self._matches(first, likeness[first], request, total=len(rows), alike=False)
         from cbir.search.by_parts import BestParts, best_parts
 
-        first = largest(likeness, max(_BY_CLASSES, request.last))
+        first = largest(evidence, max(_BY_CLASSES, request.last))
         found = best_parts(index, asked.part, request.last, own, request.among, besides=first[counts[first]])
         scores = np.float32(0.5) * (found.scores + likeness[found.rows])
-        order = np.lexsort((found.rows, -scores))
+        order = np.lexsort((found.rows, -scores)) if bonus is None else bonus.order(found.rows, scores)
         order = order[self._keep(scores[order], request)]
         best = BestParts(found.rows[order], scores[order], found.boxes[order]).first(request.last)
         all_of_them = len(order) if len(order) < request.last else None

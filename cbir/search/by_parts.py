@@ -47,6 +47,10 @@ class BestParts(NamedTuple):
     scores: Floats
     boxes: npt.NDArray[np.uint32]
 
+    def take(self, places: Rows) -> BestParts:
+        """Return those at some places, in that order."""
+        return BestParts(self.rows[places], self.scores[places], self.boxes[places])
+
     def first(self, count: int) -> PartsFound:
         """Return the first `count` of them."""
         boxes = [Box(*numbers) for numbers in self.boxes[:count].tolist()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,12 +16,20 @@ from cbir.errors import CbirError, WordError
 from cbir.index.columns.column import Mask
 from cbir.index.columns.objects import MOST
 from cbir.search.object_query import WantedObject
-from cbir.utils.vectors import Floats
+from cbir.search.rerank import largest
+from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.words.vocabulary import Word
 
 _numbers_of = lru_cache(256)(numbers_of)
+
+#: How much the score of a class counts beside a likeness. With .3, .6 and 1.2 the mean average precision of 83 regions
+#: of 64 photos is .78, .80, .79 by parts and .76, .77, .77 by whole pictures; without it .53 and .51.
+_WEIGHT = 0.6
+
+#: Rows whose likeness is computed because of their class, whatever it is.
+MOST_SURE = 512
 
 
 class Sought(NamedTuple):
@@ -29,6 +38,11 @@ class Sought(NamedTuple):
     numbers: tuple[int, ...]
     least: float = 0.0
     needed: int = 1
+
+    @classmethod
+    def of_class(cls, name: str, found: IndexObjects) -> Sought:
+        """Look for what the detector believes to be of the class of just that name."""
+        return cls(tuple(number for number, one in enumerate(found.names) if one == name), found.least_score)
 
     def scores(self, found: IndexObjects, least: float | None = None) -> Floats:
         """Return the score of the last of them that each row needs, float32, (rows,): 0 where it has too few.
@@ -40,6 +54,28 @@ class Sought(NamedTuple):
         scores = np.where(is_one[found.classes], found.scores, np.float32(0))
         last = scores.max(axis=1) if self.needed == 1 else np.partition(scores, -self.needed, axis=1)[:, -self.needed]
         return np.where(last >= (self.least if least is None else least), last, np.float32(0))
+
+
+@dataclass(frozen=True)
+class Bonus:
+    """Points of rows for showing the object that a query's region shows, shape (rows,), added to their likeness."""
+
+    points: Floats
+
+    @classmethod
+    def of(cls, shown: Detection, found: IndexObjects) -> Bonus:
+        """Return _WEIGHT times the score of each row's best detection of the same class."""
+        return cls(np.float32(_WEIGHT) * Sought.of_class(shown.name, found).scores(found, 0))
+
+    def surest(self, count: int, mask: Mask) -> Rows:
+        """Return the rows with most points, up to MOST_SURE or `count`, of those where a mask is true, (rows,)."""
+        points = np.where(mask, self.points, np.float32(0))
+        rows = largest(points, max(count, MOST_SURE))
+        return rows[points[rows] > 0]
+
+    def order(self, rows: Rows, likeness: Floats) -> Rows:
+        """Return the positions of rows by their likeness, shape (n,), and points together, the best first."""
+        return np.lexsort((rows, -(likeness + self.points[rows])))
 
 
 def seek(wanted: WantedObject, found: IndexObjects, least: float) -> Sought:

@@ -18,6 +18,7 @@ from cbir.search.queries import AnyQuery, ImageQuery, IndexedQuery, Picture, Vec
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
+    from cbir.detect.detection import Detection
     from cbir.engines.lazy import LazyEngine
     from cbir.images.regions import Box
     from cbir.search.regions import RegionExtractor
@@ -36,7 +37,7 @@ class QueryPicture:
 
     Where only a region of it counts, the feature is that region's, and `box` is its place in pixels. Where pictures are
     to be found by parts, it has `part` instead, of length 1, and no feature; where by their kind, `classes` as of
-    `Kind`, and perhaps a `part`.
+    `Kind`, and perhaps a `part`. `shown` is the object that a region shows, where that is known and counts.
     """
 
     rows: list[int]
@@ -45,6 +46,7 @@ class QueryPicture:
     box: Box | None = None
     part: Floats | None = None
     classes: Floats | None = None
+    shown: Detection | None = None
 
 
 class Resolved(NamedTuple):

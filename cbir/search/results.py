@@ -95,6 +95,7 @@ class SearchResult:
     order of its `images`, None of whole ones. `learnt` is the notion by which matches are alike, None where it claims
     nothing of the query, or none was asked for. `notices` are sentences about what this search could not find. `total`
     is how many matches there are, those not asked for among them; None where only looking at all pictures would tell.
+    `shown` is the object that the query's region shows, by which pictures that show one come first.
     """
 
     query: AnyQuery
@@ -107,6 +108,7 @@ class SearchResult:
     learnt: str | None = None
     notices: tuple[str, ...] = ()
     total: int | None = None
+    shown: Detection | None = None
 
     @property
     def figures(self) -> list[str]:
@@ -127,6 +129,8 @@ class SearchResult:
         if self.learnt is not None:
             record["learnt"] = self.learnt
         record |= self._region()
+        if self.shown is not None:
+            record["shown"] = self.shown.to_dict()
         record |= {
             "index": str(self.index),
             "model": self.model,

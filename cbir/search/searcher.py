@@ -29,6 +29,7 @@ from cbir.utils.vectors import Floats, Rows
 if TYPE_CHECKING:
     from cbir.images.source import ImageSource, NamedImage
     from cbir.search.objects import Sought
+    from cbir.search.region_objects import RegionObjects
 
 
 class Searcher:
@@ -52,6 +53,7 @@ class Searcher:
         self._pictures = QueryPictures(index, Extractor(self.backbone, engine=shared, expected=expected), shared)
         self._searched = SearchedIndex(index, shared)
         self._strategies = Strategies(self._searched)
+        self._region_objects: RegionObjects | None = None
 
     def search(
         self,
@@ -166,6 +168,9 @@ class Searcher:
             request = strategy.gated(query, pictures, request)
             if request.learnt is None and query.images:
                 notices += (_unclaimed(query, str(wanted.learnt)),)
+        if error is None and self._may_recognise(query, request):
+            pictures, why_not = self._recognised(query, pictures)
+            notices += why_not
         found = Found([]) if error else strategy.find(query, pictures, own, request)
         sought = strategy.sought(query, pictures, request) if found.matches else []
         return SearchResult(
@@ -178,7 +183,26 @@ class Searcher:
             notices=notices,
             learnt=request.learnt,
             total=found.total,
+            shown=pictures[0].shown if pictures else None,
         )
+
+    def _may_recognise(self, query: AnyQuery, request: SearchRequest) -> bool:
+        """Tell whether it counts what object a query shows: of one region, unless the same thing is to be found."""
+        if not isinstance(query, ImageQuery) or query.region is None or query.kind is False:
+            return False
+        return self._searched.has_objects and (request.class_name, request.learnt) == (None, None)
+
+    def _recognised(self, query: AnyQuery, pictures: list[QueryPicture]) -> tuple[list[QueryPicture], tuple[str, ...]]:
+        """Return the picture of a query by a region with what that shows, and sentences where it is not known."""
+        if self._region_objects is None:
+            from cbir.search.region_objects import RegionObjects
+
+            self._region_objects = RegionObjects(self._searched)
+        (picture,), (image,) = pictures, query.images
+        assert isinstance(image, ImageQuery)
+        assert picture.box is not None
+        shown, notice = self._region_objects.of(image, picture.rows, picture.box)
+        return [replace(picture, shown=shown)], (notice,) if notice else ()
 
     def _with_objects(self, matches: list[Match], sought: list[Sought]) -> list[Match]:
         """Return the matches with the detections that were looked for, if any were."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from cbir.search.resolve import QueryPicture
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats, Rows, l2_normalize
+
+if TYPE_CHECKING:
+    from cbir.search.objects import Bonus
 
 
 class ByVector(Strategy[AnyQuery]):
@@ -50,7 +53,22 @@ class ByVector(Strategy[AnyQuery]):
             features = list(self.searched.learnt(request.learnt).queries(np.stack(features))[0])
         feature = query.combine(features)
         assert feature is not None  # as there are images
+        if (bonus := self._bonus(images)) is not None:
+            return self._found_by_class(feature.direction, bonus, own, request)
         return self._found(feature, query, own, request)
+
+    def _found_by_class(self, feature: Floats, bonus: Bonus, own: list[int], request: SearchRequest) -> Found:
+        """Find the matches by their cosines with a region and the points of their objects, not re-ranked."""
+        counts = self._counts(own, request)
+        near, _ = self.searched.ranker().scanner.nearest(
+            feature, max(request.last + len(own), SHORTLIST), request.among
+        )
+        rows = np.union1d(near[counts[near]], bonus.surest(request.last, counts))
+        scores = self.searched.index.features(rows) @ feature
+        order = bonus.order(rows, scores)
+        order = order[self._keep(scores[order], request)]
+        total = None if request.has_least_cosine else int(np.count_nonzero(counts))
+        return self._matches(rows[order], scores[order], request, total=total)
 
     def _found(
         self, feature: Combination, query: AnyQuery, own: list[int], request: SearchRequest, *, alike: bool = True
@@ -78,9 +96,7 @@ class ByVector(Strategy[AnyQuery]):
 
     def _left(self, own: list[int], request: SearchRequest) -> int:
         """Count the pictures that are compared with a query, `own` left out."""
-        counts = self.searched.index.comparable.copy()
-        counts[own] = False
-        return int(np.count_nonzero(counts if request.among is None else counts & request.among.mask))
+        return int(np.count_nonzero(self._counts(own, request)))
 
     def _likeness(self, rows: Rows, wanted: Floats, request: SearchRequest) -> Floats:
         """Return the mean cosines of rows with the pictures that they are to be like."""
@@ -113,11 +129,15 @@ class ByParts(Strategy[ImageQuery]):
 
     def find(self, query: ImageQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> Found:
         """Find the matches with their boxes."""
-        from cbir.search.by_parts import find_parts
+        from cbir.search.by_parts import best_parts
 
-        part = images[0].part
+        part, bonus = images[0].part, self._bonus(images)
         assert part is not None
-        found = find_parts(self.searched.index, part, request.last, own, request.among)
+        surest = None if bonus is None else bonus.surest(request.last, self._counts(own, request))
+        best = best_parts(self.searched.index, part, request.last, own, request.among, besides=surest)
+        if bonus is not None:
+            best = best.take(bonus.order(best.rows, best.scores))
+        found = best.first(request.last)
         keep = self._keep(found.scores, request)
         boxes = [box for box, is_kept in zip(found.boxes, keep.tolist(), strict=True) if is_kept]
         total = len(boxes) if len(boxes) < request.last else None  # as they come by score

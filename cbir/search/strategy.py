@@ -21,7 +21,7 @@ from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.search.object_query import WantedObject
-    from cbir.search.objects import Sought
+    from cbir.search.objects import Bonus, Sought
 
 Of = TypeVar("Of", bound=AnyQuery)
 
@@ -114,13 +114,33 @@ class Strategy(ABC, Generic[Of]):
         return ()
 
     def sought(self, query: Of, images: Sequence[QueryPicture], request: SearchRequest) -> list[Sought]:
-        """Return the objects that matches are shown with: those of the filter, which the detector believes."""
-        if not request.objects:
+        """Return the objects that matches are shown with, as far as the detector believes them.
+
+        They are of the class that a region shows, and those of the filter.
+        """
+        classes = {one.shown.name for one in images if one.shown is not None}
+        if not classes and not request.objects:
             return []
-        from cbir.search.objects import seek
+        from cbir.search.objects import Sought, seek
 
         found = self.searched.objects()
-        return [seek(one, found, found.least_score) for one in request.objects]
+        its = [Sought.of_class(name, found) for name in classes]
+        return its + [seek(one, found, found.least_score) for one in request.objects]
+
+    def _bonus(self, images: Sequence[QueryPicture]) -> Bonus | None:
+        """Return the points of rows for showing what a region shows; None where that is not known."""
+        shown = images[0].shown
+        if shown is None:
+            return None
+        from cbir.search.objects import Bonus
+
+        return Bonus.of(shown, self.searched.objects())
+
+    def _counts(self, own: list[int], request: SearchRequest) -> npt.NDArray[np.bool_]:
+        """Return a mask of the rows that a search is among, `own` left out, shape (rows,)."""
+        counts = self.searched.index.comparable.copy()
+        counts[own] = False
+        return counts if request.among is None else counts & request.among.mask
 
     @abstractmethod
     def find(self, query: Of, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> Found:

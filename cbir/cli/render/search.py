@@ -112,6 +112,8 @@ class MatchWriter:
         heading = self._several is not False
         if heading:
             output.say(f"{result.query.name}:")
+        if result.shown is not None:
+            output.say(f"The region shows: {result.shown.name} ({result.shown.score:.2f})")
         _write_table(result)
         if self._preview is not None:
             self._preview.write(result.matches)

@@ -159,6 +159,8 @@ class SearchReports:
         from cbir.report.card import Card, Group
 
         title, leads, notes = self._describe(result.query)
+        if result.shown is not None:
+            notes.append(f"the region shows: {result.shown.name} {result.shown.score:.2f}")
         if any(result.boxes):
             boxes = [() if box is None else (box,) for box in result.boxes]
             leads = [replace(lead, boxes=its) for lead, its in zip(leads, boxes, strict=True)]
