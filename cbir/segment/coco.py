@@ -47,6 +47,9 @@ def run_lengths(labels: Labels) -> list[list[int]]:
     bounds = np.searchsorted(runs.labels[order], np.arange(int(labels.max()) + 2))
     counts = []
     for first, end in pairwise(bounds.tolist()):
+        if first == end:  # no pixel has this label
+            counts.append([labels.size])
+            continue
         own = order[first:end]
         ends = begins[own] + runs.lengths[own]
         # a run that ends a column and one that begins the next are one

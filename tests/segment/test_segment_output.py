@@ -81,6 +81,7 @@ def test_polygons_of_hand_drawn_parts() -> None:
 def test_run_lengths_of_hand_drawn_parts() -> None:
     assert run_lengths(RING) == [[0, 6, 2, 3, 2, 7], [6, 2, 3, 2, 7]]
     assert run_lengths(np.zeros((2, 3), dtype=np.uint8)) == [[0, 6]]
+    assert run_lengths(np.full((2, 3), 2, dtype=np.uint8)) == [[6], [6], [0, 6]]
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -36,6 +36,12 @@ def test_masks_stay_what_they_are(seed: int, density: float) -> None:
         assert (read_mask(made, box, SIZE) == mask).all()
 
 
+def test_a_mask_may_cover_its_whole_picture() -> None:
+    whole, mask = Box(0, 0, *SIZE), np.ones((SIZE.height, SIZE.width), dtype=np.bool_)
+    for made in (segmentation(mask, whole, SIZE), runs(mask, whole, SIZE), packed_runs(mask, whole, SIZE)):
+        assert (read_mask(made, whole, SIZE) == mask).all()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_run_lengths_are_those_of_pycocotools(seed: int) -> None:
     mask, box = drawn(seed, 0.5)
