@@ -25,13 +25,15 @@ Pixels = npt.NDArray[np.uint8]
 class Detection:
     """A box with a class and a score: x, y, width and height in pixels of the upright picture.
 
-    A `mask` has a row and a column for each pixel of `geometry.whole_pixels(box)`.
+    A `mask` has a row and a column for each pixel of `geometry.whole_pixels(box)`; it `is_approximate` where the
+    detector did not tell it (`spreading`).
     """
 
     box: tuple[float, float, float, float]
     score: float
     name: str
     mask: Mask | None = None
+    is_approximate: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object, without the mask."""
@@ -74,6 +76,7 @@ class Detections:
     scores: Floats
     classes: Rows
     masks: Sequence[Mask] | None = None
+    are_approximate: bool = False
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -86,14 +89,15 @@ class Detections:
         if masks is not None:
             of = masks
             masks = Masks(lambda number: of[number], numbers)
-        return Detections(self.boxes[numbers], self.scores[numbers], self.classes[numbers], masks)
+        kept = (self.boxes[numbers], self.scores[numbers], self.classes[numbers])
+        return Detections(*kept, masks, self.are_approximate)
 
     def each(self, names: Sequence[str]) -> Iterator[Detection]:
         """Yield them one by one, `names` being the detector's classes."""
         rows = zip(self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), strict=True)
         for place, ((x, y, width, height), score, number) in enumerate(rows):
             mask = None if self.masks is None else self.masks[place]
-            yield Detection((x, y, width, height), score, names[number], mask)
+            yield Detection((x, y, width, height), score, names[number], mask, self.are_approximate)
 
     @classmethod
     def none(cls) -> Detections:

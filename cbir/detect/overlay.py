@@ -21,6 +21,11 @@ _TURN = 0.61803
 
 _LEAST_FONT = 11
 
+#: What is said of masks that the detector did not tell.
+APPROXIMATE = "approximate masks"
+
+_NOTE = (235, 235, 235)
+
 Colour = tuple[int, int, int]
 
 
@@ -28,6 +33,7 @@ def overlay(image: Image.Image, detections: Sequence[Detection], classes: Sequen
     """Draw boxes with class and score over an RGB image, in a colour for each class, and masks under them.
 
     The result has the image's size, but at most SIDE pixels a side. The best detections are drawn last, above others.
+    Where masks are approximate, a line at the foot says so.
     """
     scale = min(1.0, SIDE / max(image.size))
     drawn = image.copy()
@@ -49,6 +55,8 @@ def overlay(image: Image.Image, detections: Sequence[Detection], classes: Sequen
     for one in reversed(detections):
         x, y = (round(place * scale) for place in one.box[:2])
         _label(pen, (x, y), f"{_shown(one.name)} {one.score:.2f}", font, colour_of(numbers[one.name]), drawn.size)
+    if any(one.is_approximate and one.mask is not None for one in detections):
+        _label(pen, (1, drawn.height), APPROXIMATE, font, _NOTE, drawn.size)
     return drawn
 
 

@@ -98,9 +98,10 @@ class Spread:
 def with_masks(detections: Detections, image: Image.Image, engine: LazyEngine) -> Detections:
     """Return the detections of an upright RGB image with approximate masks, each made when it is asked for."""
     if not len(detections):
-        return replace(detections, masks=())
+        return replace(detections, masks=(), are_approximate=True)
     pixels = Large().make(image, (0, 0, *image.size), image.size)["pixels"]
     cut, probabilities = together(working_copy(Image.fromarray(pixels)), engine.opened(), engine.backbone, fast=True)
     spread = Spread.of(cut, probabilities, image.size)
     boxes = [(x, y, width, height) for x, y, width, height in detections.boxes.tolist()]
-    return replace(detections, masks=Masks(lambda number: spread.mask(boxes[number]), range(len(boxes))))
+    masks = Masks(lambda number: spread.mask(boxes[number]), range(len(boxes)))
+    return replace(detections, masks=masks, are_approximate=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from cbir.detect.detection import Detection, Detections, Detector
     from cbir.detect.formats.annotations import Annotated
     from cbir.detect.formats.yolo import YoloFolder
+    from cbir.engines.lazy import LazyEngine
+    from cbir.evaluation.box_sources import DrawnBoxes
     from cbir.search.queries import ImageQuery
+
+logger = logging.getLogger("cbir")
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
@@ -30,20 +35,24 @@ Record = dict[str, Any]
 
 
 class Wanted:
-    """The files that are wanted, as options name them."""
+    """The files that are wanted, as options name them; `numbers` are of the dataset that COCO's results are of."""
 
     def __init__(
         self,
         out: Path | None,
         crops: Path | None,
         coco: Path | None,
+        results: Path | None,
         yolo: Path | None,
         voc: Path | None,
         html: Path | None,
         *,
+        numbers: DrawnBoxes | None,
         force: bool,
     ) -> None:
-        self.out, self.crops, self.coco, self.yolo, self.voc, self.html = out, crops, coco, yolo, voc, html
+        self.out, self.crops, self.coco, self.results = out, crops, coco, results
+        self.yolo, self.voc, self.html = yolo, voc, html
+        self.numbers = numbers
         self.force = force
 
     @property
@@ -68,8 +77,8 @@ class Wanted:
 class DetectOutputs:
     """All that a run tells and writes of its pictures, as they come. `format_` is one of FORMATS.
 
-    `inputs` are the pictures that were named: none of them is written over; nor are `reserved` files, which other
-    options name.
+    Of `pictures`, those that were named, none is written over; nor are `reserved` files, which other options name. With
+    `masks`, boxes get approximate ones, by regions that this engine tells.
     """
 
     def __init__(
@@ -80,8 +89,10 @@ class DetectOutputs:
         format_: str,
         *,
         reserved: Sequence[Path] = (),
+        masks: LazyEngine | None = None,
     ) -> None:
         self.failed = False
+        self._masks = masks
         self._detector = detector
         self._wanted = wanted
         self._format = format_
@@ -121,16 +132,22 @@ class DetectOutputs:
 
     def add(self, picture: ImageQuery, size: tuple[int, int], detections: Detections) -> None:
         """Tell of one picture, and write all that is made of it; what goes wrong with it ends nothing."""
-        found = list(detections.each(self._detector.classes))
-        record: Record = {
-            "image": picture.name,
-            "width": size[0],
-            "height": size[1],
-            "detector": self._detector.name,
-            "objects": [self._described(one, size) for one in found],
-        }
         try:
-            self._write(picture, size, found, record)
+            # a picture is read again where it is shown
+            image = self._image(picture) if self._masks is not None or self._wanted.pictures else None
+            if self._masks is not None and image is not None:
+                from cbir.detect.spreading import with_masks
+
+                detections = with_masks(detections, image, self._masks)
+            found = list(detections.each(self._detector.classes))
+            record: Record = {
+                "image": picture.name,
+                "width": size[0],
+                "height": size[1],
+                "detector": self._detector.name,
+                "objects": [self._described(one, size) for one in found],
+            }
+            self._write(picture, image, size, found, record)
         except (ImageReadError, OutputRefusedError) as error:
             self.fail(picture, error)
             return
@@ -150,6 +167,8 @@ class DetectOutputs:
         """Write what is made of all pictures together."""
         if self._wanted.coco is not None:
             self._write_coco(self._wanted.coco)
+        if self._wanted.results is not None:
+            self._write_results(self._wanted.results)
         if self._yolo is not None:
             self._yolo.finish()
         if self._page is not None and self._wanted.html is not None:
@@ -165,16 +184,26 @@ class DetectOutputs:
             from cbir.detect.geometry import whole_pixels
 
             record["mask"] = packed_runs(one.mask, whole_pixels(one.box, size), Size(*size))
+            if one.is_approximate:
+                record["approximate"] = True
         return record
 
-    def _write(self, picture: ImageQuery, size: tuple[int, int], found: list[Detection], record: Record) -> None:
+    def _write(
+        self,
+        picture: ImageQuery,
+        image: Image.Image | None,
+        size: tuple[int, int],
+        found: list[Detection],
+        record: Record,
+    ) -> None:
         """Write the files of one picture, and note them in its record."""
         from cbir.detect.formats.annotations import Annotated, Annotation, Size
 
-        annotations = tuple(Annotation(one.box, one.name, one.score, one.mask) for one in found)
+        annotations = tuple(
+            Annotation(one.box, one.name, one.score, one.mask, is_approximate=one.is_approximate) for one in found
+        )
         annotated = Annotated(picture.name, Size(*size), annotations)
         path = Path(_name_of(picture))
-        image = self._image(picture) if self._wanted.pictures else None
         pieces = self._wanted.pieces(len(found))
         if pieces:
             fills = self._fills(path, image, found, annotated)
@@ -186,7 +215,7 @@ class DetectOutputs:
                     record["overlay" if piece.kind == "objects" else piece.kind] = at
         if self._yolo is not None:
             record["yolo"] = str(self._yolo.add(path, annotated))
-        if self._wanted.coco is not None:
+        if self._wanted.coco is not None or self._wanted.results is not None:
             self._annotated.append(annotated)
         if self._page is not None and image is not None:
             self._page.add(picture, image, found)
@@ -216,11 +245,31 @@ class DetectOutputs:
 
         from cbir.detect.formats.coco import dataset
 
-        text = json.dumps(dataset(self._annotated)) + "\n"
+        self._write_text(path, json.dumps(dataset(self._annotated)), "--coco", "coco")
+
+    def _write_results(self, path: Path) -> None:
+        import json
+
+        from cbir.detect.formats.annotations import Annotations, Names
+        from cbir.detect.formats.coco import dataset_numbers, results
+
+        found = Annotations(tuple(self._annotated), tuple(dict.fromkeys(self._detector.classes)))
+        if (of := self._wanted.numbers) is None:
+            told = results(found.pictures, dataset_numbers(found.pictures))
+        else:
+            told = results([its for _, its in of.matched(found)], of.boxes)
+            known = Names([one.name for one in of.boxes.pictures])
+            if unknown := [one.name for one in found.pictures if known.find(one.name) is None]:
+                logger.warning(
+                    "%s of %s pictures are not in %s, or several there have their names: %s has no boxes of them.",
+                    *(f"{len(unknown):,}", f"{len(found.pictures):,}", of.file, path),
+                )
+        self._write_text(path, json.dumps(told), "--coco-results", "results")
+
+    def _write_text(self, path: Path, text: str, option: str, kind: str) -> None:
+        content = f"{text}\n".encode("ascii")
         force = self._wanted.force
-        write_output(
-            path, lambda file: file.write(text.encode("ascii")), "--coco", "coco", force=force, shown=self._inputs
-        )
+        write_output(path, lambda file: file.write(content), option, kind, force=force, shown=self._inputs)
 
     def _tell(self, record: Record) -> None:
         if self._format == "jsonl":

@@ -52,6 +52,11 @@ def coco_file(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     return _checked(ctx, value, "--coco", "coco")
 
 
+def results_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Return the name of a file of COCO's results, checked before anything is done."""
+    return _checked(ctx, value, "--coco-results", "results")
+
+
 def _checked(
     ctx: click.Context,
     path: Path | None,

@@ -30,8 +30,9 @@ class Size(NamedTuple):
 class Annotation:
     """A box of a picture with its class's name: x, y, width and height in pixels of the upright picture.
 
-    One that a detector found has a `score`; a `mask` has a row and a column for each pixel of `whole_pixels(box)`. A
-    `crowd` is a box around many, and neither that nor what is `difficult` needs to be found.
+    One that a detector found has a `score`; a `mask` has a row and a column for each pixel of `whole_pixels(box)`, and
+    `is_approximate` where nobody drew and no detector told it. A `crowd` is a box around many, and neither that nor
+    what is `difficult` needs to be found.
     """
 
     box: tuple[float, float, float, float]
@@ -40,6 +41,7 @@ class Annotation:
     mask: Mask | None = None
     crowd: bool = False
     difficult: bool = False
+    is_approximate: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,23 +37,25 @@ def dataset(pictures: Iterable[Annotated], classes: Sequence[str] = ()) -> dict[
 
     Categories are `classes` and then whatever else there is, numbered from 1. All pictures have a size.
     """
-    categories = {name: number for number, name in enumerate(classes, start=1)}
+    of = dataset_numbers(pictures, classes)
+    categories = dict(zip(of.classes, of.class_ids, strict=True))
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for place, picture in enumerate(pictures, start=1):
+    for place, picture in zip(of.ids, of.pictures, strict=True):
         size = _size_of(picture)
         images.append({"id": place, "file_name": picture.name, "width": size.width, "height": size.height})
         for one in picture.annotations:
             record = {
                 "id": len(annotations) + 1,
                 "image_id": place,
-                "category_id": categories.setdefault(one.name, len(categories) + 1),
+                "category_id": categories[one.name],
                 "bbox": _rounded(one.box),
                 "area": round(one.box[2] * one.box[3], 2) if one.mask is None else area(one.mask),
                 "iscrowd": int(one.crowd),
             }
             if one.mask is not None:
                 record["segmentation"] = segmentation(one.mask, whole_pixels(one.box, size), size)
+                record |= _approximate(one)
             if one.difficult:
                 record["difficult"] = 1
             if one.score is not None:
@@ -61,6 +63,13 @@ def dataset(pictures: Iterable[Annotated], classes: Sequence[str] = ()) -> dict[
             annotations.append(record)
     named = [{"id": number, "name": name} for name, number in categories.items()]
     return {"info": {"made_by": str(Mark("coco"))}, "images": images, "annotations": annotations, "categories": named}
+
+
+def dataset_numbers(pictures: Iterable[Annotated], classes: Sequence[str] = ()) -> Annotations:
+    """Return the pictures and classes with the numbers that they have in their `dataset`."""
+    known = tuple(pictures)
+    names = numbered([*classes, *(one.name for picture in known for one in picture.annotations)])
+    return Annotations(known, names, tuple(range(1, len(known) + 1)), tuple(range(1, len(names) + 1)))
 
 
 def results(pictures: Iterable[Annotated], of: Annotations) -> list[dict[str, Any]]:
@@ -79,6 +88,7 @@ def results(pictures: Iterable[Annotated], of: Annotations) -> list[dict[str, An
             if one.mask is not None:
                 size = _size_of(picture)
                 record["segmentation"] = packed_runs(one.mask, whole_pixels(one.box, size), size)
+                record |= _approximate(one)
             found.append(record)
     return found
 
@@ -205,6 +215,11 @@ def _is_set(record: dict[str, Any], key: str) -> bool:
     if value not in (0, 1, None):
         raise ValueError(f"{key} is neither 0 nor 1: {str(value)[:40]}")
     return bool(value)
+
+
+def _approximate(one: Annotation) -> dict[str, int]:
+    """Return the key that says so of an approximate mask; other programs pass over it."""
+    return {"approximate": 1} if one.is_approximate else {}
 
 
 def _size_of(picture: Annotated) -> Size:
