@@ -228,7 +228,7 @@ def test_a_detector_can_be_the_usual_one(here: Path, monkeypatch: pytest.MonkeyP
         (["--class", ":0.5"], "names no class"),
         (["--class", "dog:nan"], "no score from 0 to 1"),
         (["--input", "rgb,bgr"], "says something twice"),
-        (["--input", "rgb,0-2"], "neither of rgb, bgr, 0-1"),
+        (["--input", "rgb,0-2"], "neither of rgb, bgr, 0-255, 0-1"),
         (["--input", "0x10"], "nor a size"),
         (["--min-score", "2"], "range"),
         (["--most", "0"], "range"),
