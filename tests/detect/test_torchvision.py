@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,27 +31,37 @@ from cbir.images.framed import Scaled  # noqa: E402
 FIRST = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 #: How much livelier than at the start the numbers are made that decide on classes.
-LIVELIER = {FIRST: 12.0, "fcos_resnet50_fpn": 4.0, "maskrcnn_resnet50_fpn": 3.0}
+LIVELIER = {FIRST: 8.0, "fcos_resnet50_fpn": 4.0, "maskrcnn_resnet50_fpn": 6.0}
 DECISIVE = ("cls_score.weight", "cls_logits.weight", "classification_head")
+
+#: How much a block of a residual network adds to what it is given. At the start it is as much again, and each block
+#: makes more of the rounding of those before; a trained one adds little.
+ADDED = 0.1
+
+# Numbers of a network, as a runtime returns them: boxes as corners, scores, labels, perhaps masks.
+Outputs = Sequence[np.ndarray]
 
 
 def lively(name: str, path: Path) -> Path:
-    """Save weights of a network that nobody trained, but that is sure of much of what it sees."""
+    """Save weights of a network that nobody trained, but that is sure of much, and hardly swayed by rounding."""
     torch.manual_seed(3)
     network = get_model(name, weights=None, weights_backbone=None).eval()
-    for module in network.modules():
+    for key, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d):  # so that nothing vanishes or explodes on the way
             module.reset_running_stats()
             module.momentum = None
             module.train()
+            if key.endswith("bn3"):
+                nn.init.constant_(module.weight, ADDED)
     image = tensor(detectors.example(detectors.KNOWN[name].view)[0].numpy())
+    network.transform.min_size = (min(image.shape[1:]),)  # as it will be, and not larger
     with torch.no_grad():
         network([image, image.flip(2)])
         for key, numbers in network.named_parameters():
             if key.endswith("weight") and any(part in key for part in DECISIVE):
                 numbers *= LIVELIER.get(name, 1.0)
             if key.endswith("mask_fcn_logits.weight"):
-                numbers *= 0.1  # or they were as sure as can be of each point
+                numbers *= 0.3  # or they were as sure as can be of each point
     torch.save(network.state_dict(), path)
     return path
 
@@ -82,54 +93,81 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(detectors.KNOWN, name, known)
 
 
-def assert_alike(name: str, folder: Path) -> None:
-    """Boxes agree to .003 pixels, masks on the mean to 1e-4, all else to 1e-3; ties may change places.
+def assert_alike(found: Outputs, expected: Outputs, pixels: float = 1e-3, numbers: float = 1e-5) -> None:
+    """Boxes agree to some `pixels`, all other numbers to `numbers`; ties may change places.
 
-    Nothing is trained, so that rounding grows from layer to layer.
+    Suppression decides, and rounding may turn a close decision: of one box in a hundred.
     """
+    boxes, scores, labels, *masks_ = expected
+    assert len(found[0]) == len(boxes)
+    missed = 0
+    for row, box in enumerate(boxes):
+        if scores[row] < scores.min() + numbers:
+            continue  # of those that are as good as the last one, any may have come in
+        places = np.flatnonzero((found[2] == labels[row]) & (abs(found[0] - box).max(axis=1) < pixels))
+        if not len(places):
+            missed += 1
+            continue
+        assert abs(found[1][places[0]] - scores[row]) < numbers
+        if masks_:
+            assert abs(found[3][places[0]] - masks_[0][row]).max() < numbers
+    assert missed <= len(boxes) / 100
+
+
+def both(name: str, folder: Path) -> Iterator[tuple[detectors.TorchvisionDetector, Pixels, Outputs, Outputs]]:
+    """Yield the detector, each view of the scene, and what OpenVINO and torch make of it."""
     path = lively(name, folder / "lively.pth")
     detector = detectors.open_detector(Wish(name=name, weights=str(path)))
     network = detectors.build(name, detector.weights)
-    count = missed = 0
     for pixels in views(detector):
-        boxes, scores, labels, *masks_ = detector._start(pixels[np.newaxis])()
         with torch.no_grad(), detectors.maps_of_masks():
             (expected,) = network([tensor(pixels)])
-        assert len(boxes) == len(expected["boxes"])
-        last = expected["scores"].min().item()
-        for row, box in enumerate(expected["boxes"].numpy()):
-            if expected["scores"][row].item() < last + 1e-5:
-                continue  # of those that are as good as the last one, any may have come in
-            alike = (labels == expected["labels"][row].item()) & (abs(boxes - box).max(axis=1) < 3e-3)
-            if not alike.any():  # suppression decides, and rounding may turn a close decision
-                missed += 1
-                continue
-            place = int(np.flatnonzero(alike)[0])
-            differences = [abs(scores[place] - expected["scores"][row].item())]
-            if masks_:
-                differences += abs(masks_[0][place] - expected["masks"][row].numpy()).ravel().tolist()
-                assert np.mean(differences) < 1e-4
-            assert max(differences) < 1e-3
-        count += len(boxes)
+        keys = [key for key in ("boxes", "scores", "labels", "masks") if key in expected]
+        yield detector, pixels, detector._start(pixels[np.newaxis])(), [expected[key].numpy() for key in keys]
+
+
+def assert_torch_and_openvino_agree(name: str, folder: Path) -> None:
+    count = 0
+    for _, _, found, expected in both(name, folder):
+        assert_alike(found, expected)
+        count += len(found[0])
     assert count > 20
-    assert missed <= count / 50
 
 
 def test_the_first_choice_finds_what_it_finds_in_torch(tmp_path: Path) -> None:
-    assert_alike(FIRST, tmp_path)
+    assert_torch_and_openvino_agree(FIRST, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("smaller")
 @pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "fcos_resnet50_fpn"])
 def test_others_find_what_they_find_in_torch(name: str, tmp_path: Path) -> None:
-    assert_alike(name, tmp_path)
+    assert_torch_and_openvino_agree(name, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("smaller")
 def test_mask_rcnn_finds_what_it_finds_in_torch(tmp_path: Path) -> None:
-    assert_alike("maskrcnn_resnet50_fpn", tmp_path)
+    """Masks, pasted as they are in torchvision, differ in one pixel of a thousand at most."""
+    for detector, pixels, found, expected in both("maskrcnn_resnet50_fpn", tmp_path):
+        assert_alike(found, expected)
+        assert expected[3].std() > 0.1
+        height, width = pixels.shape[:2]
+        detections = detector.start(pixels, (width, height))()
+        assert detections.masks is not None
+        assert len(detections) > 20
+        corners, of_torch = (torch.from_numpy(expected[place]) for place in (0, 3))
+        pasted = paste_masks_in_image(of_torch, corners, (height, width))[:, 0].numpy() > 0.5
+        differ = count = 0
+        for (x, y, wide, high), number, mask in zip(
+            detections.boxes.tolist(), detections.classes, detections.masks, strict=True
+        ):
+            far = abs(expected[0] - np.array([x, y, x + wide, y + high])).max(axis=1) + (expected[2] != number)
+            if far.min() < 1e-2:
+                place = whole_pixels((x, y, wide, high), (width, height))
+                cut = pasted[far.argmin(), place.y : place.y + place.height, place.x : place.x + place.width]
+                differ, count = differ + np.count_nonzero(mask != cut), count + mask.size
+        assert differ < count / 1000
 
 
 @pytest.mark.parametrize(
@@ -214,16 +252,19 @@ def test_torch_itself_runs_it_and_masks_are_as_large_as_boxes(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not has_cuda(), reason="there is no CUDA device")
+@pytest.mark.usefixtures("smaller")
 def test_cuda_finds_what_openvino_finds(tmp_path: Path) -> None:
     name = "maskrcnn_resnet50_fpn"
     path = lively(name, tmp_path / "lively.pth")
-    image = np.asarray(scene.draw())
-    wish = Wish(name=name, weights=str(path), expected=1000)
-    (by_cuda,) = detectors.open_detector(wish).detect([image])
-    (by_openvino,) = detectors.open_detector(Wish(name=name, weights=str(path), engine="openvino")).detect([image])
-    assert len(by_cuda) == len(by_openvino) > 5
-    assert abs(by_cuda.scores - by_openvino.scores).max() < 1e-2
-    assert by_cuda.masks is not None
-    for place, box in enumerate(by_cuda.boxes.tolist()):
-        where = whole_pixels(tuple(box), (640, 480))
-        assert by_cuda.masks[place].shape == (where.height, where.width)
+    on_cuda = detectors.open_detector(Wish(name=name, weights=str(path), expected=1000))
+    in_openvino = detectors.open_detector(Wish(name=name, weights=str(path), engine="openvino"))
+    for pixels in views(on_cuda):
+        found, expected = (one._start(pixels[np.newaxis])() for one in (on_cuda, in_openvino))
+        assert_alike(found, expected, pixels=5e-3, numbers=1e-4)
+        assert len(found[0]) > 20
+        height, width = pixels.shape[:2]
+        detections = on_cuda.start(pixels, (width, height))()
+        assert detections.masks is not None
+        for box, mask in zip(detections.boxes.tolist(), detections.masks, strict=True):
+            where = whole_pixels(tuple(box), (width, height))
+            assert mask.shape == (where.height, where.width)
