@@ -13,12 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import BUNDLED
-from cbir.detect.geometry import OVERLAP, overlaps, suppress
+from cbir.detect.geometry import OVERLAP, suppress
 from cbir.detect.layouts.layout import grid
 from cbir.detect.objectness import LEARNT, proposals
 from cbir.detect.region_detector import nodes_of
 from cbir.engines.lazy import LazyEngine
 from cbir.images.large import Large
+from cbir.utils.boxes import overlaps
 
 CHECKOUT = Path(__file__).parents[1]
 FOLDER = CHECKOUT / "docs/method/detection"

@@ -20,11 +20,11 @@ from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import BUNDLED
 from cbir.detect.formats.annotations import Annotated
 from cbir.detect.formats.reading import read_boxes
-from cbir.detect.geometry import overlaps
 from cbir.detect.objectness import FACTS, LEAST_SHARE, Nodes, Objectness
 from cbir.detect.region_detector import nodes_of
 from cbir.engines.lazy import LazyEngine
 from cbir.images.large import Large
+from cbir.utils.boxes import overlaps
 
 Floats = npt.NDArray[np.float64]
 

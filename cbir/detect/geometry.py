@@ -1,4 +1,4 @@
-"""Boxes: how much two overlap, which of many that show the same thing stay, and cutting them to their picture.
+"""Boxes of detections: which of many that show the same thing stay, and cutting them to their picture.
 
 A box is x, y, width and height in pixels of the upright picture, (x, y) its upper left corner; boxes are arrays of
 shape (n, 4). Boxes that hold something else than finite numbers overlap nothing, and are dropped by `usable`.
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.images.regions import Box
+from cbir.utils.boxes import overlaps as overlaps
 from cbir.utils.vectors import Floats, Rows
 
 #: Boxes of a picture that `suppress` looks at, the best ones: a network may make many thousands, and it compares pairs.
@@ -21,28 +22,7 @@ MOST_CANDIDATES = 2_000
 #: The overlap from which one of two boxes of a class is dropped, unless somebody asks for another.
 OVERLAP = 0.45
 
-Boxes = npt.NDArray[np.floating[Any]]
 Classes = npt.NDArray[np.integer[Any]]
-
-
-def intersections(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
-    """Compute the area that each box shares with each of the others, (n, m), in square pixels."""
-    one, other = boxes.astype(np.float64)[:, np.newaxis], others.astype(np.float64)
-    first = np.maximum(one[..., :2], other[:, :2])
-    last = np.minimum(one[..., :2] + one[..., 2:], other[:, :2] + other[:, 2:])
-    return np.asarray(np.maximum(last - first, 0).prod(axis=-1))
-
-
-def areas(boxes: Boxes) -> npt.NDArray[np.float64]:
-    """Compute the areas of boxes, shape (n,)."""
-    return np.asarray(np.maximum(boxes[:, 2:].astype(np.float64), 0).prod(axis=1))
-
-
-def overlaps(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
-    """Compute the intersection over union (IoU, the Jaccard index) of each box with each of the others, (n, m)."""
-    shared = intersections(boxes, others)
-    union = areas(boxes)[:, np.newaxis] + areas(others) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def suppress(

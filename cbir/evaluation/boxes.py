@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.detect.formats.annotations import Annotated, Annotation
-from cbir.detect.geometry import areas, intersections
+from cbir.utils.boxes import areas, intersections
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cbir.detect.geometry import MOST_CANDIDATES, clipped, overlaps, suppress, usable
+from cbir.detect.geometry import MOST_CANDIDATES, clipped, suppress, usable
+from cbir.utils.boxes import overlaps
 
 SIZE = (60, 40)
 

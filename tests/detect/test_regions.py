@@ -10,7 +10,6 @@ from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import BUNDLED
 from cbir.detect import region_detector as regions
 from cbir.detect.detection import FLOOR
-from cbir.detect.geometry import overlaps
 from cbir.detect.objectness import FACTS, LEARNT, Nodes, Objectness, proposals
 from cbir.detect.registry import open_detector
 from cbir.detect.wish import Wish
@@ -18,6 +17,7 @@ from cbir.errors import ModelError, WordError
 from cbir.images.large import Large
 from cbir.segment.hierarchy import merge
 from cbir.segment.superpixels import Superpixels
+from cbir.utils.boxes import overlaps
 from scripts.objectness import regression
 
 
