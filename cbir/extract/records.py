@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cbir.engines.lazy import LazyEngine
@@ -22,13 +23,14 @@ class Item(NamedTuple):
     """An image as a record maker gets it, or something of which no records are wanted, which has its hash alone.
 
     `size` is the upright image's own, in pixels, `arrays` are those of the maker's view, and `feature`, shape
-    (dimension,), is not normalised, where the maker needs it.
+    (dimension,), is not normalised, where the maker needs it. `records` are those that earlier makers have made of it.
     """
 
     sha256: str
     size: Size = (0, 0)
     arrays: Arrays | None = None
     feature: Floats | None = None
+    records: Mapping[str, Records] = MappingProxyType({})
 
 
 class RecordMaker(Protocol):
@@ -67,7 +69,8 @@ def with_records(
                 one.arrays.pop(maker.view.name, None)
             waiting.append(one)
             if one.lacks(maker.columns):
-                yield Item(one.sha256, one.size, arrays, one.feature if maker.needs_features else None)
+                feature = one.feature if maker.needs_features else None
+                yield Item(one.sha256, one.size, arrays, feature, one.records)
             else:
                 yield Item(one.sha256)
 

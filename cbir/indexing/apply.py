@@ -235,12 +235,16 @@ def _kept(
     column: Column, found: Records | None, sha256: str, plan: Plan, writer: Writer, report: Report
 ) -> Records | None:
     """Return a column's record of a content, the one `found` now or one from before; None where nothing is known."""
-    missing = plan.backfill.get(column.name, {})
+    missing, known = plan.backfill.get(column.name, {}), plan.rows_by_content.get(sha256)
+    # what was to be made anew, and cannot be, stays as it was
+    before = None if found is not None or known is None else writer.stored(column, known)
     if found is None and sha256 not in missing:
-        known = plan.rows_by_content.get(sha256)
-        return None if known is None else writer.stored(column, known)
+        return before
     rows = missing.pop(sha256, [])
-    writer.backfill(column, rows, column.unavailable if found is None else found)
+    records = before if found is None else found
+    if records is None:
+        records = column.unavailable
+    writer.backfill(column, rows, records)
     if found is not None:
         report.backfilled[column.name] += len(rows)
-    return column.unavailable if found is None else found
+    return records

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from cbir.backbones.head import classifier_of
 from cbir.errors import CbirError, IndexConflictError
 from cbir.extract.classes import ClassMaker
@@ -17,7 +20,7 @@ from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.records import RecordMaker
 from cbir.extract.thumbnails import ThumbnailMaker
 from cbir.index.columns.classes import CLASSES
-from cbir.index.columns.objects import BOXES, OBJECTS
+from cbir.index.columns.objects import BOXES, OBJECTS, places_of
 from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.taken import TAKEN
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from cbir.detect.wish import Wish
 
 logger = logging.getLogger("cbir")
+
+# Rows that are read at a time.
+_TOGETHER = 4096
 
 
 @dataclass
@@ -146,6 +152,10 @@ def _objects(making: Making) -> RecordMaker | None:
 def _parts(making: Making) -> RecordMaker | None:
     """Make the maker of parts, if there are to be any; choose their whitening, or learn it on images to be read."""
     entry, plan, writer = making.parts, making.plan, making.writer
+    if entry is not None:
+        # of an index with both, boxes of objects are among the parts
+        for column in (PARTS, SIGNS):
+            plan.renew(column, OBJECTS)
     if entry is None or not (plan.fresh or any(plan.again_for(column) for column in (PARTS, SIGNS))):
         return None
     from cbir.parts.learning import ENOUGH, general_name, learn, whitening_of_index
@@ -154,19 +164,39 @@ def _parts(making: Making) -> RecordMaker | None:
     from cbir.parts.whitening import Whitening, general
 
     backbone, proposer = making.extractor.backbone, proposer_of(entry.proposer, writer.directory.name)
+    found = _found_before(making)
     if entry.whitening is not None:
         known = Index(writer.directory, writer.meta.but(blocks=(), candidates=None))
-        return PartMaker(whitening_of_index(known, backbone), proposer=proposer)
+        return PartMaker(whitening_of_index(known, backbone), proposer=proposer, found=found)
     files = [making.root / file.path for file in (*plan.fresh, *plan.to_read_again)]
     whitening = general(backbone)
     if whitening is not None and len(files) < ENOUGH:
         making.parts = replace(entry, whitening=general_name(backbone))
-        return PartMaker(whitening, proposer=proposer)
+        return PartMaker(whitening, proposer=proposer, found=found)
     learnt = learn(files, making.extractor, making.watch, proposer)
     if learnt is None:  # no picture can be read, so there are no parts to be made either
         return None
     making.parts = replace(writer.keep_whitening(learnt.content, len(learnt.means)), proposer=entry.proposer)
-    return PartMaker(Whitening.from_bytes(learnt.content), learnt.means, proposer)
+    return PartMaker(Whitening.from_bytes(learnt.content), learnt.means, proposer, found)
+
+
+def _found_before(making: Making) -> dict[str, npt.NDArray[np.int32]]:
+    """Return the boxes of objects of pictures that lack parts alone, by content, as the index has them."""
+    from cbir.parts.maker import LEAST_SCORE
+
+    plan, writer = making.plan, making.writer
+    looked_at = plan.backfill.get(OBJECTS.name, {})
+    contents = [content for content in plan.backfill.get(PARTS.name, {}) if content not in looked_at]
+    if writer.meta.objects is None or not contents:
+        return {}
+    index = Index(writer.directory, writer.meta.but(candidates=None))
+    found: dict[str, npt.NDArray[np.int32]] = {}
+    for first in range(0, len(contents), _TOGETHER):
+        some = contents[first : first + _TOGETHER]
+        rows = [plan.rows_by_content[content] for content in some]
+        stored = zip(index.stored(OBJECTS, rows), index.stored(BOXES, rows), strict=True)
+        found |= {one: places_of(*records, LEAST_SCORE) for one, records in zip(some, stored, strict=True)}
+    return found
 
 
 #: By the name of the column that each fills, or of the group of columns.

@@ -111,6 +111,12 @@ class Plan:
         missing = self.backfill.get(column.name, {})
         return [path for path, (_, content) in self.again.items() if content in missing]
 
+    def renew(self, column: Column, where: Column) -> None:
+        """Make a column anew where another is filled in, of the same rows, though the index may have it."""
+        missing = self.backfill.setdefault(column.name, {})
+        for content, rows in self.backfill.get(where.name, {}).items():
+            missing[content] = sorted({*missing.get(content, ()), *rows})
+
     def skip(self, column: Column) -> None:
         """Fill in a column of nothing that the index has already."""
         self.backfill.pop(column.name, None)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.engines.lazy import LazyEngine
 from cbir.extract.records import Item
 from cbir.images.large import Large
 from cbir.index.ann.codes import quantised, signs
 from cbir.index.columns.column import Records
+from cbir.index.columns.objects import BOXES, OBJECTS, places_of
 from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
-from cbir.parts.proposals import WINDOWS, Proposer, Regions, checked
+from cbir.parts.proposals import NOTHING, WINDOWS, Proposer, Regions, checked
 from cbir.parts.reader import Maps, Means, means_of
 
 if TYPE_CHECKING:
@@ -25,12 +28,16 @@ if TYPE_CHECKING:
 #: Images whose rows are made at a time.
 _TOGETHER = 8
 
+#: Boxes of objects with a lower score are no parts.
+LEAST_SCORE = 0.1
+
 
 class PartMaker:
     """Makes the rows of images' parts with a network and its whitening.
 
     `known` are means of parts of some images, by the SHA-256 of their contents, with which the network is done. The
-    parts are those of the `proposer`.
+    parts are those of the `proposer`, who is told of the objects that were found in an image: by an earlier maker, or
+    before, in which case `found` has their boxes by the contents' SHA-256.
     """
 
     columns = (PARTS.name, SIGNS.name)
@@ -38,11 +45,16 @@ class PartMaker:
     needs_features = False
 
     def __init__(
-        self, whitening: Whitening, known: Mapping[str, Means] | None = None, proposer: Proposer = WINDOWS
+        self,
+        whitening: Whitening,
+        known: Mapping[str, Means] | None = None,
+        proposer: Proposer = WINDOWS,
+        found: Mapping[str, npt.NDArray[np.int32]] = MappingProxyType({}),
     ) -> None:
         self._whitening = whitening
         self._proposer = proposer
         self._known = dict(known or {})
+        self._found = dict(found)
 
     def run(self, items: Iterable[Item], engine: LazyEngine) -> Iterator[Mapping[str, Records]]:
         """Make the parts of each image, as many at a time in the network as suits the engine."""
@@ -51,8 +63,10 @@ class PartMaker:
         for item in items:
             entry = _Waiting()
             if item.arrays is not None:
-                entry.regions = checked(self._proposer, item.size, item.arrays["pixels"])
-                entry.means = self._known.pop(item.sha256, None)
+                found = self._boxes_of(item)
+                entry.regions = checked(self._proposer, item.size, item.arrays["pixels"], found)
+                known = self._known.pop(item.sha256, None)
+                entry.means = None if len(found) else known
                 if entry.means is None:
                     if len(under_way) == engine.opened().depth:
                         under_way.popleft().finish()
@@ -65,6 +79,12 @@ class PartMaker:
         while under_way:
             under_way.popleft().finish()
         yield from self._made(list(waiting))
+
+    def _boxes_of(self, item: Item) -> npt.NDArray[np.int32]:
+        """Return the boxes of the objects in an image that are worth being parts, the best score first."""
+        if OBJECTS.name in item.records:
+            return places_of(item.records[OBJECTS.name], item.records[BOXES.name], LEAST_SCORE)
+        return self._found.pop(item.sha256, NOTHING)
 
     def _made(self, finished: Sequence[_Waiting]) -> Iterator[Mapping[str, Records]]:
         """Make the rows of several images at once: so the whitening's matrix goes through the cache once."""

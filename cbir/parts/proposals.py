@@ -13,8 +13,15 @@ import numpy.typing as npt
 from cbir.errors import CbirError
 from cbir.images.views import Size
 from cbir.index.columns.parts import MOST
-from cbir.parts.windows import grid, shares
-from cbir.utils.vectors import Floats
+from cbir.parts.windows import Grid, grid, shares
+from cbir.utils.boxes import overlaps
+from cbir.utils.vectors import Floats, Rows
+
+#: No boxes of objects.
+NOTHING = np.zeros((0, 4), dtype=np.int32)
+
+#: A window and a box that overlap so much (intersection over union) are the same part.
+_SAME = 0.7
 
 
 class Regions(Protocol):
@@ -45,8 +52,11 @@ class Proposer(Protocol):
     @property
     def most(self) -> int: ...
 
-    def propose(self, size: Size, image: npt.NDArray[np.uint8]) -> Regions:
-        """Propose regions of an image of that width and height, whose pixels, (rows, columns, 3), may be fewer."""
+    def propose(self, size: Size, image: npt.NDArray[np.uint8], found: npt.NDArray[np.int32]) -> Regions:
+        """Propose regions of an image of that width and height, whose pixels, (rows, columns, 3), may be fewer.
+
+        `found` are the boxes of objects in it, shape (n, 4), the best score first; none where nobody has looked.
+        """
 
 
 @dataclass(frozen=True)
@@ -73,14 +83,50 @@ class Boxes:
         return np.ascontiguousarray((map_.reshape(channels, -1) @ weights).T)
 
 
+@dataclass(frozen=True)
+class Among:
+    """Some windows of an image, those at `places` of all, and boxes."""
+
+    windows: Grid
+    places: Rows
+    others: Boxes
+
+    def __len__(self) -> int:
+        return len(self.places) + len(self.others)
+
+    def boxes(self) -> npt.NDArray[np.int32]:
+        """Return the windows' boxes, then the others."""
+        return np.concatenate([self.windows.boxes()[self.places], self.others.boxes()])
+
+    def means(self, map_: Floats) -> Floats:
+        """Return the means of a map in each."""
+        return np.concatenate([self.windows.means(map_)[self.places], self.others.means(map_)])
+
+
 class Windows:
-    """Square windows that overlap, in rows and columns over an image, and the whole image."""
+    """Square windows that overlap, in rows and columns over an image, the whole image, and boxes of objects among them.
+
+    A window gives way to a box that is nearly the same; other boxes take the places that are left, the best first.
+    """
 
     name, version, most = "windows", 1, MOST
 
-    def propose(self, size: Size, image: npt.NDArray[np.uint8]) -> Regions:
-        """Propose the windows of an image of that size."""
-        return grid(*size)
+    def propose(self, size: Size, image: npt.NDArray[np.uint8], found: npt.NDArray[np.int32]) -> Regions:
+        """Propose the windows of an image of that size, and boxes."""
+        windows = grid(*size)
+        if not len(found):
+            return windows
+        shared = overlaps(windows.boxes(), found)
+        # the whole picture stays, and a box that is nearly that shows nothing else
+        distinct = np.flatnonzero(shared[0] < _SAME)
+        gone = np.zeros(len(windows), dtype=np.bool_)
+        taken: list[int] = []
+        for place in distinct.tolist():
+            same = shared[:, place] >= _SAME
+            if len(windows) - (gone | same).sum() + len(taken) < MOST:
+                gone |= same
+                taken.append(place)
+        return Among(windows, np.flatnonzero(~gone), Boxes(size, found[taken]))
 
 
 WINDOWS = Windows()
@@ -134,9 +180,16 @@ def remembered_as(proposer: Proposer) -> str:
     return f"{proposer.name}-{proposer.version}"
 
 
-def checked(proposer: Proposer, size: Size, image: npt.NDArray[np.uint8]) -> Regions:
-    """Have an image's regions proposed; ValueError where they cannot be, which is a fault of the proposer."""
-    regions = proposer.propose(size, image)
+def checked(
+    proposer: Proposer, size: Size, image: npt.NDArray[np.uint8], found: npt.NDArray[np.int32] = NOTHING
+) -> Regions:
+    """Have an image's regions proposed; ValueError where they cannot be, which is a fault of the proposer.
+
+    `found` are boxes of objects; what of them is not within the image is left out.
+    """
+    inside = (found[:, :2] >= 0).all(axis=1) & (found[:, 2:] > 0).all(axis=1)
+    inside &= (found[:, :2].astype(np.int64) + found[:, 2:] <= size).all(axis=1)
+    regions = proposer.propose(size, image, found[inside])
     if proposer is WINDOWS:
         return regions
     boxes = regions.boxes()

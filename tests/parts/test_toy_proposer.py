@@ -33,7 +33,7 @@ class Quarters:
     def __init__(self, version: int = 1) -> None:
         self.version = version
 
-    def propose(self, size: Size, image: np.ndarray) -> Boxes:
+    def propose(self, size: Size, image: np.ndarray, found: np.ndarray) -> Boxes:
         assert image.ndim == 3
         width, height = size[0] // 2, size[1] // 2
         corners = [(0, 0), (width, 0), (0, height), (width, height)]
@@ -144,7 +144,7 @@ def test_means_are_those_of_the_pixels_within() -> None:
 @pytest.mark.parametrize("box", [(0, 0, 0, 9), (-1, 0, 9, 9), (0, 0, 9, 99), (60, 0, 50, 9)])
 def test_boxes_that_cannot_be_are_refused(box: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     quarters = Quarters()
-    monkeypatch.setattr(quarters, "propose", lambda size, image: Boxes(size, np.array([box], np.int32)))
+    monkeypatch.setattr(quarters, "propose", lambda size, image, found: Boxes(size, np.array([box], np.int32)))
     with pytest.raises(ValueError, match="quarters proposes boxes outside"):
         checked(quarters, (100, 60), np.zeros((6, 10, 3), np.uint8))
 

@@ -63,8 +63,8 @@ def pack(
         return objects, places
     objects["class"][:count] = classes
     objects["score"][:count] = np.clip(np.rint(np.asarray(scores, dtype=np.float64) * _ONE), 1, _ONE)
-    first = np.clip(np.rint(boxes[:, :2]), 0, _LARGEST - 1)
-    last = np.clip(np.rint(boxes[:, :2] + boxes[:, 2:]), first + 1, _LARGEST)
+    last = np.clip(np.rint(boxes[:, :2] + boxes[:, 2:]), 1, _LARGEST)
+    first = np.clip(np.rint(boxes[:, :2]), 0, last - 1)
     places["box"][:count] = np.concatenate([first, last - first], axis=1)
     return objects, places
 
@@ -101,6 +101,12 @@ def unpack_boxes(records: Records) -> npt.NDArray[np.int32]:
     if boxes.size and (boxes.max() > _LARGEST or (has != (boxes[..., 3] > 0)).any()):
         raise ValueError("a box is none")
     return boxes.astype(np.int32)
+
+
+def places_of(objects: Records, boxes: Records, least: float) -> npt.NDArray[np.int32]:
+    """Return the boxes of one picture's detections with at least that score, shape (n, 4), by its records, (MOST,)."""
+    count = int((objects["score"] >= least * _ONE).sum())
+    return np.asarray(boxes["box"][:count].astype(np.int32))
 
 
 def _unavailable() -> tuple[Records, Records]:

@@ -82,6 +82,9 @@ def test_pack_and_unpack() -> None:
     # whole pixels, and one at least
     assert places[0, :4].tolist() == [[10, 20, 30, 40], [0, 0, 100, 100], [5, 6, 1, 300], [0, 0, 0, 0]]
     assert places[2, 0].tolist() == [0, 1, 100, 49]
+    # within a picture of 100 x 50 pixels, like the detection
+    _, edge = pack(np.array([0]), np.array([0.5]), np.array([[99.7, 49.8, 0.3, 0.2]]))
+    assert edge["box"][0].tolist() == [99, 49, 1, 1]
 
 
 def test_nothing_found_not_looked_at_and_not_to_be_read_are_three_states() -> None:
