@@ -9,6 +9,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -112,6 +113,8 @@ def main() -> None:
     """The `cbir` command."""
     # a hundred thousand file names are as many objects, in none of which the collector ever finds a cycle
     gc.set_threshold(100_000)
+    # tools that convert networks are half of what `import openvino` takes, and it does without them
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
     streams.prepare()
     stopping.install()
     failures.tell_defects()

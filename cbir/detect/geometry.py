@@ -36,7 +36,7 @@ def suppress(
     order = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
     kept = np.zeros(len(order), dtype=np.bool_)
     own = classes[order]
-    for one in np.unique(own):
+    for one in sorted(set(own.tolist())):  # np.unique would import NumPy's masked arrays
         places = np.flatnonzero(own == one)
         kept[places[_maxima(boxes[order[places]], overlap, most)]] = True
     return np.asarray(order[kept], dtype=np.int64)

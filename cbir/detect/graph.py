@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +49,14 @@ _LENGTH = 8
 
 
 class GraphDetector(Detector):
-    """A detector whose network is a graph that somebody else has made."""
+    """A detector whose network is a graph that somebody else has made.
 
-    def __init__(
-        self, tried: Tried, compiled: openvino.CompiledModel, depth: int, weights: Weights, wish: Wish
-    ) -> None:
+    The network may still be loading, which the first image waits for.
+    """
+
+    def __init__(self, tried: Tried, requests: Future[Requests], weights: Weights, wish: Wish) -> None:
         self._tried = tried
-        self._requests = Requests(compiled, depth)
+        self._requests = requests
         self._overlap = wish.overlap
         self.weights = weights
         self.name = Path(weights.path or "").stem
@@ -72,7 +74,7 @@ class GraphDetector(Detector):
 
     def start(self, pixels: Pixels, size: Size) -> Callable[[], Detections]:
         """Begin with an image, as of `Detector`."""
-        outputs = self._requests.start(pixels[np.newaxis])
+        outputs = self._requests.result().start(pixels[np.newaxis])
         return lambda: self._detections(self._tried.layout.decode(outputs()), size)
 
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
@@ -123,38 +125,50 @@ def open_detector(wish: Wish) -> GraphDetector:
     weights = Weights.from_file(path)
     many = wish.expected >= WORTH_STREAMS
     properties = settings(precision, "THROUGHPUT" if many else "LATENCY")
-    tried, compiled = _prepared(core, path, weights, wish, precision, properties)
+    tried, load = _prepared(core, path, weights, wish, precision, properties)
     if wish.classes and len(wish.classes) != tried.layout.classes:
         raise WeightsError(
             f"{path} has {tried.layout.classes:,} classes, and {len(wish.classes):,} are named with --classes."
         )
     if not tried.finds_something:
         logger.warning("%s", _doubt(path, tried, wish.asked))
-    depth = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1
-    return GraphDetector(tried, compiled, depth, weights, wish)
+
+    def open_requests() -> Requests:
+        compiled = load()
+        return Requests(compiled, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1)
+
+    loader = ThreadPoolExecutor(1, thread_name_prefix="load")  # while Python imports more, and reads the first picture
+    requests = loader.submit(open_requests)
+    loader.shutdown(wait=False)
+    return GraphDetector(tried, requests, weights, wish)
 
 
 def _prepared(
     core: openvino.Core, path: Path, weights: Weights, wish: Wish, precision: str, properties: dict[str, str]
-) -> tuple[Tried, openvino.CompiledModel]:
-    """Return the network, from the cache where it is there and sound, else tried out and compiled now."""
+) -> tuple[Tried, Callable[[], openvino.CompiledModel]]:
+    """Return how the network is to be used, and what loads it: from the cache where it is there, else tried out now."""
     named = len(wish.classes) if wish.classes else None
     key = json.dumps(
         [weights.identity, vars(wish.asked), named, precision, VERSION, openvino.__version__, processor(core)]
     )
     file = compiled_folder() / f"detector-{hashlib.sha256(key.encode()).hexdigest()[:20]}.blob"
-    stored = kept_content(file)
-    length = int.from_bytes(stored[:_LENGTH], "little")
-    if stored and (compiled := import_network(core, stored[_LENGTH + length :], properties)) is not None:
-        return Tried.from_json(json.loads(stored[_LENGTH : _LENGTH + length])), compiled
-    logger.info("Preparing %s for this processor (once) …", path)
-    tried, blob = try_out(path, wish.asked, names=named, precision=precision)
-    compiled = import_network(core, blob, properties)
-    if compiled is None:
-        raise EngineError(f"OpenVINO cannot load {path}, which it has just prepared.")
-    header = json.dumps(tried.to_json()).encode("ascii")
-    keep_content(file, len(header).to_bytes(_LENGTH, "little"), header, blob)
-    return tried, compiled
+
+    def prepare() -> tuple[Tried, openvino.CompiledModel]:
+        logger.info("Preparing %s for this processor (once) …", path)
+        tried, blob = try_out(path, wish.asked, names=named, precision=precision)
+        compiled = import_network(core, blob, properties)
+        if compiled is None:
+            raise EngineError(f"OpenVINO cannot load {path}, which it has just prepared.")
+        header = json.dumps(tried.to_json()).encode("ascii")
+        keep_content(file, len(header).to_bytes(_LENGTH, "little"), header, blob)
+        return tried, compiled
+
+    if stored := kept_content(file):
+        length = int.from_bytes(stored[:_LENGTH], "little")
+        header, blob = stored[_LENGTH : _LENGTH + length], stored[_LENGTH + length :]
+        return Tried.from_json(json.loads(header)), lambda: import_network(core, blob, properties) or prepare()[1]
+    tried, compiled = prepare()
+    return tried, lambda: compiled
 
 
 def _doubt(path: Path, tried: Tried, asked: Asked) -> str:

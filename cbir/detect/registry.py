@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+from collections.abc import Iterator
 from typing import Protocol, cast
 
 from cbir.detect.detection import Detector
@@ -28,9 +29,9 @@ class Family(Protocol):
         """Open the detector that is wished for. WeightsError, ModelError, EngineError where that cannot be."""
 
 
-def families() -> list[Family]:
-    """Return all families."""
-    return [cast(Family, importlib.import_module(f"cbir.detect.{name}")) for name in FAMILIES]
+def families() -> Iterator[Family]:
+    """Yield all families; each is imported when its turn comes."""
+    return (cast(Family, importlib.import_module(f"cbir.detect.{name}")) for name in FAMILIES)
 
 
 def names() -> list[str]:

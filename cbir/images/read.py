@@ -288,6 +288,8 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
             if (at := no_picture.jpeg_within(data)) > 0:
                 return _open(data[at:], name)
         if format_ not in Image.OPEN:
+            Image.preinit()  # JPEG and some more, in a fifth of the time that all take
+        if format_ not in Image.OPEN:
             Image.init()
         if format_ not in Image.OPEN:
             continue  # an older Pillow

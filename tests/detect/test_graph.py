@@ -334,6 +334,31 @@ def test_openvino_reports_nothing_to_its_maker() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_one_picture_is_looked_at_without_what_takes_long_to_import(tmp_path: Path) -> None:
+    file = write(tmp_path / "some.onnx", "yolov8", names=NAMED)
+    SHOWN.save(tmp_path / "shown.jpg", quality=95)
+    command = [sys.executable, "-X", "importtime", "-m", "cbir", "detect", tmp_path / "shown.jpg", "--weights", file]
+    for _ in range(2):  # the first run tries the file out
+        done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert {one["class"] for one in json.loads(done.stdout)["objects"]} == {"red", "blue"}
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"openvino", "numpy", "PIL.JpegImagePlugin"} <= imported
+    assert not imported & {"torch", "openvino.tools.ovc.convert", "numpy.ma", "PIL.PdfImagePlugin"}
+
+
+def test_a_kept_network_that_cannot_be_loaded_is_prepared_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "compiled_folder", lambda: tmp_path)
+    file = write(tmp_path / "some.onnx", "yolov8", names=NAMED)
+    wanted = found(opened(file))
+    (kept,) = tmp_path.glob("detector-*.blob")
+    content = graph.kept_content(kept)
+    length = 8 + int.from_bytes(content[:8], "little")
+    graph.keep_content(kept, content[:length], b"no network at all")
+    again = found(opened(file))
+    assert np.array_equal(again.boxes, wanted.boxes)
+    assert len(graph.kept_content(kept)) == len(content)
+
+
 def test_yolox_nano_finds_everyday_things(shared: Callable[[str], Path]) -> None:
     detector = opened(shared("detect/models/yolox_nano.onnx"))
     assert detector.classes == COCO
