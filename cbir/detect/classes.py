@@ -31,6 +31,7 @@ VOC = tuple(_VOC.split("|"))
 # Numbers of COCO's own that no class has; torchvision's networks have a row for each, and for what is none.
 _GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 _NO_CLASS = "N/A"
+_USUAL = frozenset((*COCO, *VOC, _NO_CLASS, "__background__"))
 
 # Meanings, as WordNet's ids, of names whose most usual meaning is another, or that WordNet has not.
 _MEANINGS = {
@@ -89,12 +90,15 @@ def read_names(path: Path) -> tuple[str, ...]:
 def numbers_of(text: str, classes: Sequence[str]) -> list[int]:
     """Return the numbers of the classes that are called `text`, or are a kind of that: an `animal` is each dog and cat.
 
-    WordError, with the classes that there are, where it is none.
+    A usual class is just itself: to COCO a donut is no cake. WordError, with the classes that there are, where it is
+    none.
     """
     from cbir.words.wordnet import plain
 
     wanted = plain(text)
     found = {number for number, name in enumerate(classes) if plain(name) == wanted}
+    if found and _USUAL.issuperset(classes):
+        return sorted(found)  # without WordNet, whose reading takes longer than a search
     found.update(numbers_below(_meant(text), classes))
     if found:
         return sorted(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,12 @@ class IndexObjects:
     classes: npt.NDArray[np.uint16]
     scores: Floats
     known: Mask
+
+    @cached_property
+    def found(self) -> tuple[Rows, npt.NDArray[np.uint16], Floats]:
+        """The row, the class and the score of each detection, in the order of rows, three arrays of shape (n,)."""
+        places = np.flatnonzero(self.scores)
+        return places // MOST, self.classes.reshape(-1)[places], self.scores.reshape(-1)[places]
 
     def numbers(self, text: str) -> list[int]:
         """Return the numbers of the classes that a word means; WordError where there is none."""

@@ -51,9 +51,18 @@ class Sought(NamedTuple):
         """
         is_one = np.zeros(len(found.names), dtype=np.bool_)
         is_one[list(self.numbers)] = True
-        scores = np.where(is_one[found.classes], found.scores, np.float32(0))
-        last = scores.max(axis=1) if self.needed == 1 else np.partition(scores, -self.needed, axis=1)[:, -self.needed]
-        return np.where(last >= (self.least if least is None else least), last, np.float32(0))
+        rows, classes, scores = found.found
+        its = np.flatnonzero(is_one[classes])
+        # those of a row follow each other, the best first
+        first = np.flatnonzero(np.concatenate([[True], rows[its[1:]] != rows[its[:-1]]])) if len(its) else its
+        last = first + self.needed - 1
+        enough = last < len(its)
+        enough[enough] = rows[its[last[enough]]] == rows[its[first[enough]]]
+        which = its[last[enough]]
+        which = which[scores[which] >= (self.least if least is None else least)]
+        made = np.zeros(len(found.known), dtype=np.float32)
+        made[rows[which]] = scores[which]
+        return made
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cbir.backbones.imagenet import classes as imagenet
+from cbir.detect.classes import COCO, numbers_of
 from cbir.errors import CbirError, IndexDamagedError, WordError
 from cbir.index.columns.classes import CLASSES, COUNT, pack
 from cbir.index.columns.objects import MOST
@@ -203,3 +204,9 @@ def test_words_take_the_picture_s_classes_and_its_objects(index: Index, tmp_path
     assert search(both, WordQuery.from_text("dog"), min_probability=0.85).total == 1
     frump = WordQuery((WordQuery.from_text("dog").words[0].choose(2),))
     assert all(not match.objects for match in search(both, frump).matches)
+
+
+def test_a_usual_class_is_itself_and_any_other_word_all_that_is_one() -> None:
+    assert [COCO[number] for number in numbers_of("cake", COCO)] == ["cake"]
+    assert [COCO[number] for number in numbers_of("cakes", COCO)] == ["donut", "cake"]
+    assert numbers_of("dog", ["poodle", "cat", "dog"]) == [0, 2]
