@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,7 @@ from cbir.cli.options.common import (
     verbosity_options,
 )
 from cbir.cli.options.completion import complete_folder, complete_model, complete_weights
+from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render.search_report import html_option
@@ -56,6 +57,28 @@ RULES = (
     Rule(("found",), "Boxes are those of --found or a detector's, not both.", beside=("models", "weights", "engine")),
     Rule(("unlabelled",), "--unlabelled is about the labels of a notion: name it with --learnt.", lacking=("learnt",)),
 )
+
+
+class EvaluateOptions(Given):
+    """The options of one call, by their names."""
+
+    folder: Path | None
+    index_name: str | None
+    models: tuple[str, ...]
+    weights: tuple[str, ...]
+    engine: str | None
+    compare: bool
+    learnt: str | None
+    unlabelled: bool
+    ground_truth: Path | None
+    sample: int | None
+    recall_at: tuple[int, ...]
+    boxes: Path | None
+    found: Path | None
+    min_score: float | None
+    format_: str
+    html: Path | None
+    force: bool
 
 
 @click.command("evaluate", short_help="Measure how well pictures are found.")
@@ -123,26 +146,7 @@ RULES = (
 @force_option
 @verbosity_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    folder: Path | None,
-    index_name: str | None,
-    models: tuple[str, ...],
-    weights: tuple[str, ...],
-    engine: str | None,
-    compare: bool,
-    learnt: str | None,
-    unlabelled: bool,
-    ground_truth: Path | None,
-    sample: int | None,
-    recall_at: tuple[int, ...],
-    boxes: Path | None,
-    found: Path | None,
-    min_score: float | None,
-    format_: str,
-    html: Path | None,
-    force: bool,
-) -> None:
+def command(ctx: click.Context, /, **options: Any) -> None:
     """Measure how well the pictures of FOLDER, or of an index, find each other.
 
     Each picture is searched for among all others; those of its own folder ought to be found. Tells the mean average
@@ -162,112 +166,118 @@ def command(
       cbir evaluate photos/ --compare --model efficientnet_lite0 --model resnet50      # downloads 98 MB
     """
     use_one_blas_thread()
+    request = EvaluateOptions(**options)
     check_rules(ctx, RULES)
-    if boxes is not None:
-        files = _Boxes(boxes, folder, found, models, weights, engine, min_score)
-        _measure_boxes(ctx, files, format_, html, force=force)
-        return
+    quiet = bool(ctx.obj and ctx.obj.get("quiet"))
+    if request.boxes is None:
+        try:
+            _measure_searches(request, quiet=quiet)
+        except KeyboardInterrupt:
+            output.tell_end("Interrupted. Nothing is left behind.")
+            ctx.exit(INTERRUPTED)
+    elif not _measure_boxes(request, request.boxes, quiet=quiet):
+        ctx.exit(CbirError.exit_code)
+
+
+def _measure_searches(request: EvaluateOptions, *, quiet: bool) -> None:
+    """Measure how well pictures find each other, and tell of it."""
     from cbir.evaluation.ground_truth import by_file, by_folder
     from cbir.evaluation.runner import RECALL_AT, evaluate
     from cbir.evaluation.sources import Wanted, open_collection
 
-    models = tuple(dict.fromkeys(models))
-    if len(models) > 1 and not compare:
+    models = tuple(dict.fromkeys(request.models))
+    if len(models) > 1 and not request.compare:
         raise click.UsageError("Several backbones are for --compare.")
-    wanted = Wanted(folder, index_name, models, _weights(weights, models), engine, compare=compare)
-    watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
-    ranks = sorted(set(recall_at)) or RECALL_AT
-    page = None if html is None else _page()
-    try:
-        with open_collection(wanted, watch) as collection:
-            if ground_truth is None:
-                truth = by_folder(collection.paths)
-            else:
-                truth = by_file(ground_truth, collection.paths, collection.root)
-            labelled = set() if learnt is None else collection.labelled(learnt)
-            if unlabelled:
-                truth = truth.without(labelled)
-            chosen = truth if sample is None else truth.sample(sample)
-            systems: list[System] = [*collection.systems(learnt)]
-            systems += collection.classical_systems(watch) if compare else []
-            noting = watch if page is None else page.noting(watch)
-            evaluations = [evaluate(system, chosen, ranks, noting) for system in systems]
-            if page is not None:
-                page.look(collection, chosen, systems)
-    except KeyboardInterrupt:
-        output.tell_end("Interrupted. Nothing is left behind.")
-        ctx.exit(INTERRUPTED)
+    weights = _weights(request.weights, models)
+    wanted = Wanted(request.folder, request.index_name, models, weights, request.engine, compare=request.compare)
+    watch = progress(disable=quiet)
+    ranks = sorted(set(request.recall_at)) or RECALL_AT
+    page = None if request.html is None else _page()
+    with open_collection(wanted, watch) as collection:
+        if request.ground_truth is None:
+            truth = by_folder(collection.paths)
+        else:
+            truth = by_file(request.ground_truth, collection.paths, collection.root)
+        labelled = set() if request.learnt is None else collection.labelled(request.learnt)
+        if request.unlabelled:
+            truth = truth.without(labelled)
+        chosen = truth if request.sample is None else truth.sample(request.sample)
+        systems: list[System] = [*collection.systems(request.learnt)]
+        systems += collection.classical_systems(watch) if request.compare else []
+        noting = watch if page is None else page.noting(watch)
+        evaluations = [evaluate(system, chosen, ranks, noting) for system in systems]
+        if page is not None:
+            page.look(collection, chosen, systems)
     taught = sum(judgement.query in labelled for judgement in chosen.judgements)
+    _tell(request, collection, truth, evaluations, taught, queries=len(chosen.judgements))
+    if page is not None and request.html is not None:
+        page.write(request.html, collection, truth, evaluations, force=request.force)
+
+
+def _tell(
+    request: EvaluateOptions,
+    collection: Collection,
+    truth: GroundTruth,
+    evaluations: Sequence[Evaluation],
+    taught: int,
+    *,
+    queries: int,
+) -> None:
+    """Write measures in the format that is asked for; `taught` of the queries are labels of the notion."""
     if taught:
         logger.warning(
             "%s of %s queries are labels that the notion was learnt from, which flatters it: --unlabelled leaves them "
             "out.",
-            *(f"{taught:,}", f"{len(chosen.judgements):,}"),
+            *(f"{taught:,}", f"{queries:,}"),
         )
-    if format_ == "json":
-        about = {} if learnt is None else {"learnt": learnt, "labelled_queries": taught}
-        output.write_json(_record(collection, truth, ground_truth, evaluations) | about)
-    elif format_ == "table":
+    if request.format_ == "json":
+        about = {} if request.learnt is None else {"learnt": request.learnt, "labelled_queries": taught}
+        output.write_json(_record(collection, truth, request.ground_truth, evaluations) | about)
+    elif request.format_ == "table":
         _write_table(collection, truth, evaluations)
     else:
-        _write_separated(evaluations, ranks, tabs=format_ == "tsv")
-    if page is not None and html is not None:
-        page.write(html, collection, truth, evaluations, force=force)
+        _write_separated(evaluations, tabs=request.format_ == "tsv")
 
 
-class _Boxes(NamedTuple):
-    """The options of a call that measures boxes."""
-
-    drawn: Path
-    folder: Path | None
-    found: Path | None
-    models: tuple[str, ...]
-    weights: tuple[str, ...]
-    engine: str | None
-    min_score: float | None
-
-
-def _measure_boxes(ctx: click.Context, asked: _Boxes, format_: str, html: Path | None, *, force: bool) -> None:
-    """Measure the boxes that were found in a file or by a detector, and tell of it."""
+def _measure_boxes(request: EvaluateOptions, boxes: Path, *, quiet: bool) -> bool:
+    """Measure the boxes that were found in a file or by a detector, and tell of it; False where a picture failed."""
     from cbir.cli.render import boxes_report
     from cbir.detect.formats.reading import read_boxes
     from cbir.evaluation.box_sources import DrawnBoxes
     from cbir.evaluation.boxes import evaluate_boxes
 
-    if asked.found is None and not (asked.models or asked.weights):
+    if request.found is None and not (request.models or request.weights):
         raise click.UsageError(
             "Whose boxes are to be measured? Name a detector with --model or --weights, or --found FILE."
         )
-    if len(asked.models) > 1 or len(asked.weights) > 1:
+    if len(request.models) > 1 or len(request.weights) > 1:
         raise click.UsageError("One detector is measured at a time.")
-    drawn = DrawnBoxes.read(asked.drawn, asked.folder)
+    drawn = DrawnBoxes.read(boxes, request.folder)
     failed = False
-    if asked.found is not None:
-        found, system, least = read_boxes(asked.found, drawn.boxes), str(asked.found), LEAST_SCORE
+    if request.found is not None:
+        found, system, least = read_boxes(request.found, drawn.boxes), str(request.found), LEAST_SCORE
     else:
         from cbir.detect.registry import open_detector
         from cbir.detect.wish import Wish
 
-        model, weights = (*asked.models, None)[0], (*asked.weights, None)[0]
-        detector = open_detector(Wish(model, weights, engine=asked.engine, expected=len(drawn.boxes.pictures)))
-        watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
-        results = watch(drawn.detect(detector), len(drawn.boxes.pictures))
+        model, weights = (*request.models, None)[0], (*request.weights, None)[0]
+        detector = open_detector(Wish(model, weights, engine=request.engine, expected=len(drawn.boxes.pictures)))
+        results = progress(disable=quiet)(drawn.detect(detector), len(drawn.boxes.pictures))
         found, errors = drawn.found(results, detector.classes)
         for error in errors:
             output.tell(f"Error: {error}")
         failed, system, least = bool(errors), detector.name, detector.least_score
-    least = least if asked.min_score is None else asked.min_score
+    least = least if request.min_score is None else request.min_score
     evaluation = evaluate_boxes(drawn.matched(found), drawn.boxes.classes, least)
-    if format_ == "json":
+    if request.format_ == "json":
         output.write_json(boxes_report.record(drawn, system, evaluation))
-    elif format_ == "table":
+    elif request.format_ == "table":
         boxes_report.write_table(drawn, system, evaluation)
     else:
-        boxes_report.write_separated(system, evaluation, tabs=format_ == "tsv")
-    if html is not None:
-        boxes_report.write_boxes_page(html, drawn, system, evaluation, force=force)
-    if failed:
-        ctx.exit(CbirError.exit_code)
+        boxes_report.write_separated(system, evaluation, tabs=request.format_ == "tsv")
+    if request.html is not None:
+        boxes_report.write_boxes_page(request.html, drawn, system, evaluation, force=request.force)
+    return not failed
 
 
 def _page() -> EvaluationPage:
@@ -371,11 +381,11 @@ def _candidates(evaluation: Evaluation) -> str:
     return f"{_milliseconds(evaluation.timing.candidates)} ms, recall at 10 {evaluation.candidates_recall:.3f}"
 
 
-def _write_separated(evaluations: Sequence[Evaluation], recall_at: Sequence[int], *, tabs: bool) -> None:
+def _write_separated(evaluations: Sequence[Evaluation], *, tabs: bool) -> None:
     """One line a system and class, those of all queries, whose class is empty, before those of its classes."""
     overall = evaluations[0].overall
     header: list[Any] = ["system", "model", "method", "class", "queries", "map"]
-    header += [f"precision_at_{rank}" for rank in overall.precision] + [f"recall_at_{rank}" for rank in recall_at]
+    header += [f"precision_at_{rank}" for rank in overall.precision] + [f"recall_at_{rank}" for rank in overall.recall]
     lines = [[*header, "query_ms", "shortlist_ms", "shortlist_recall_at_10"]]
     for evaluation in evaluations:
         record = evaluation.to_json()
