@@ -1,4 +1,4 @@
-"""Queries for objects: things that pictures are to show, as detectors found them. docs/objects.md."""
+"""Queries for objects: things that pictures are to show, as detectors found them. docs/object-search.md."""
 
 from __future__ import annotations
 
