@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ from cbir.cli.options.common import (
     weights_option,
 )
 from cbir.cli.options.completion import complete_index
+from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import learn as render
@@ -27,7 +28,7 @@ from cbir.errors import CbirError
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
-    from cbir.learn.run import Learner, Learnt
+    from cbir.learn.run import Learnt
 
 logger = logging.getLogger("cbir")
 
@@ -48,6 +49,34 @@ RULES = (
     Rule(("add", "anew"), "{said} is about new labels: add --from, --labels or --pairs.", lacking=_SOURCES),
     Rule(("add",), "--add keeps the labels of before, --anew forgets them: choose one.", beside=("anew",)),
 )
+
+
+class LearnOptions(Given):
+    """The options of one call, by their names."""
+
+    name: str | None
+    folders: tuple[Path, ...]
+    from_: tuple[Path, ...]
+    labels: Path | None
+    pairs: Path | None
+    labels_of: str | None
+    add: bool
+    anew: bool
+    lists: bool
+    forget: str | None
+    ask: int | None
+    html: Path | None
+    force: bool
+    index_name: str | None
+    weights: str | None
+    engine: str | None
+    wait: float
+    format_: str | None
+
+    @property
+    def has_labels(self) -> bool:
+        """True if any source of labels was named."""
+        return bool(self.from_ or self.labels or self.pairs or self.labels_of)
 
 
 @click.command("learn", short_help="Teach an index what you mean by alike.")
@@ -106,27 +135,7 @@ RULES = (
 @click.option("--json", "format_", flag_value="json", help="The same as --format json.")
 @verbosity_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    name: str | None,
-    folders: tuple[Path, ...],
-    from_: tuple[Path, ...],
-    labels: Path | None,
-    pairs: Path | None,
-    labels_of: str | None,
-    add: bool,
-    anew: bool,
-    lists: bool,
-    forget: str | None,
-    ask: int | None,
-    html: Path | None,
-    force: bool,
-    index_name: str | None,
-    weights: str | None,
-    engine: str | None,
-    wait: float,
-    format_: str | None,
-) -> None:
+def command(ctx: click.Context, /, **options: Any) -> None:
     """Learn a notion, a likeness of your own, called NAME, from labels; then `cbir search --learnt NAME` goes by it.
 
     It takes seconds and no network: labels are of pictures in the index. Others are looked at once. Whether the notion
@@ -146,47 +155,42 @@ def command(
       cbir learn --forget kinds
     """
     check_rules(ctx, RULES)
-    if name is None and not lists and forget is None:
+    request = LearnOptions(**options)
+    if request.name is None and not request.lists and request.forget is None:
         raise click.UsageError("Name the notion: `cbir learn NAME --from FOLDER ...`, or see --list.")
     from cbir.index.open import open_index
 
-    index = open_index(index_name)
-    if forget is not None:
+    index = open_index(request.index_name)
+    if request.forget is not None:
         from cbir.notions.store import forget_notion
 
-        forget_notion(index.directory, forget, wait)
-        output.tell(f"The index {index.directory.name} has no notion {forget} any more.")
-    elif lists:
-        _list(index, format_ or "table", ctx)
-    elif name is not None:
-        has_labels = bool(from_ or labels or pairs or labels_of)
-        if has_labels or ask is None:
-            from cbir.learn.run import Learner
-
-            watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
-            learner = Learner(index, engine=engine, weights=weights, wait=wait, watch=watch)
-            learnt = _learn(learner, name, [*from_, *folders], labels, pairs, labels_of, add=add, anew=anew)
-            _tell(learnt, index, format_, html if ask is None else None, force=force, aside=ask is not None)
-        if ask is not None:
-            _ask(index, name, ask, format_, html, force=force)
+        forget_notion(index.directory, request.forget, request.wait)
+        output.tell(f"The index {index.directory.name} has no notion {request.forget} any more.")
+    elif request.lists:
+        _list(index, request.format_ or "table", ctx)
+    elif request.name is not None:
+        if request.has_labels or request.ask is None:
+            _tell(_learn(request, request.name, index, ctx), index, request)
+        if request.ask is not None:
+            _ask(request, request.name, request.ask, index)
 
 
-def _tell(learnt: Learnt, index: Index, format_: str | None, html: Path | None, *, force: bool, aside: bool) -> None:
-    """Tell what was learnt, in short where that stands `aside`. CbirError where it was refused."""
+def _tell(learnt: Learnt, index: Index, request: LearnOptions) -> None:
+    """Tell what was learnt, in short where more is asked for. CbirError where it was refused."""
     _tell_skipped(learnt)
-    if aside:
+    if request.ask is not None:
         output.tell(f"{learnt.name}: {learnt.verdict}, {learnt.why}")
     else:
-        render.write_learnt(learnt, format_ or "table")
-    if html is not None:
-        from cbir.cli.render.learn_report import write_doubtful
+        render.write_learnt(learnt, request.format_ or "table")
+        if request.html is not None:
+            from cbir.cli.render.learn_report import write_doubtful
 
-        write_doubtful(learnt, index, html, force=force)
+            write_doubtful(learnt, index, request.html, force=request.force)
     if learnt.notion is None:
         raise CbirError(f"The notion {learnt.name} is refused, {learnt.why}")
 
 
-def _ask(index: Index, name: str, count: int, format_: str | None, html: Path | None, *, force: bool) -> None:
+def _ask(request: LearnOptions, name: str, count: int, index: Index) -> None:
     """List the pictures whose labels would teach a notion most, and write the page of them."""
     from cbir.index.store import Index
     from cbir.learn.ask import ask
@@ -200,36 +204,32 @@ def _ask(index: Index, name: str, count: int, format_: str | None, html: Path | 
         logger.info("There is no notion %s yet: these are pictures that many others are like.", name)
     if not asked:
         logger.info("All pictures of %s have a label.", index.directory.name)
-    if html is not None:
+    if request.html is not None:
         from cbir.cli.render.learn_report import write_asked
 
-        write_asked(asked, name, index, html, force=force)
-    render.write_asked(asked, index, format_ or (None if output.default_format(piped="paths") == "paths" else "table"))
+        write_asked(asked, name, index, request.html, force=request.force)
+    usual = None if output.default_format(piped="paths") == "paths" else "table"
+    render.write_asked(asked, index, request.format_ or usual)
 
 
-def _learn(
-    learner: Learner,
-    name: str,
-    folders: list[Path],
-    labels: Path | None,
-    pairs: Path | None,
-    labels_of: str | None,
-    *,
-    add: bool,
-    anew: bool,
-) -> Learnt:
+def _learn(request: LearnOptions, name: str, index: Index, ctx: click.Context) -> Learnt:
+    """Learn from the source of labels that was named, or anew from those that were kept."""
     from cbir.learn.lists import read_labels, read_pairs
+    from cbir.learn.run import Learner
 
-    if folders:
+    watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
+    learner = Learner(index, engine=request.engine, weights=request.weights, wait=request.wait, watch=watch)
+    add, anew = request.add, request.anew
+    if folders := [*request.from_, *request.folders]:
         return learner.from_folders(name, folders, add=add, anew=anew)
-    if labels is not None:
-        return learner.from_labels(name, read_labels(labels), add=add, anew=anew)
-    if pairs is not None:
-        return learner.from_pairs(name, read_pairs(pairs), add=add, anew=anew)
-    if labels_of is not None:
+    if request.labels is not None:
+        return learner.from_labels(name, read_labels(request.labels), add=add, anew=anew)
+    if request.pairs is not None:
+        return learner.from_pairs(name, read_pairs(request.pairs), add=add, anew=anew)
+    if request.labels_of is not None:
         from cbir.index.open import open_index
 
-        return learner.from_index(name, open_index(labels_of), anew=anew)
+        return learner.from_index(name, open_index(request.labels_of), anew=anew)
     return learner.again(name)
 
 
