@@ -118,7 +118,7 @@ def numbers_below(places: Iterable[int], classes: Sequence[str]) -> list[int]:
     return [
         number
         for number, name in enumerate(classes)
-        if wanted and name != _NO_CLASS and not wanted.isdisjoint(_above(name))
+        if wanted and name != _NO_CLASS and not wanted.isdisjoint(synsets_above(name))
     ]
 
 
@@ -151,8 +151,8 @@ def _meant(text: str) -> set[int]:
     return {sense.place for sense in word.senses if sense.exact or not sense.is_name(word.name)}
 
 
-def _above(name: str) -> set[int]:
-    """Return the synset that a class's name stands for, and all above it."""
+def synsets_above(name: str) -> set[int]:
+    """Return the synset that a class's name stands for, and all above it; nothing where WordNet has none."""
     from cbir.words.wordnet import plain, wordnet
 
     if (place := synset_of(name)) is None:

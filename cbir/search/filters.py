@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import CbirError
+from cbir.errors import CbirError, IndexDamagedError, WordError
 from cbir.index.columns.taken import TAKEN
 from cbir.index.dates import taken_of
 from cbir.index.store import Index
@@ -174,7 +174,32 @@ class Filters:
         return mask
 
     def _tagged(self, tag: str) -> Mask:
-        """Return which rows the network takes for what a tag says, or for something below it."""
+        """Return which rows the network, or the detector, takes for what a tag says, or for something below it."""
+        detected = self._detected(tag)
+        try:
+            classified = self._classified(tag)
+        except IndexDamagedError:
+            raise
+        except CbirError:
+            if detected is None:
+                raise
+            return detected
+        return classified if detected is None else classified | detected
+
+    def _detected(self, tag: str) -> Mask | None:
+        """Return in which rows the detector believes to see one; None where there is none, or it knows none."""
+        if self._index.meta.objects is None or not tag.strip():
+            return None
+        from cbir.search.object_query import WantedObject
+        from cbir.search.objects import showing
+
+        try:
+            return showing([WantedObject(tag)], (), self._objects())
+        except WordError:
+            return None
+
+    def _classified(self, tag: str) -> Mask:
+        """Return which rows the network takes for one."""
         from cbir.words.score import LEAST_PROBABILITY, weighted_sums
         from cbir.words.vocabulary import look_up
 

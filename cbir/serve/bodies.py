@@ -57,7 +57,10 @@ class Filter(_Strict):
 
 
 class Search(_Strict):
-    """A search by pictures, by judgements of results, by words, or by all of them; without any, all pictures."""
+    """A search by pictures, by judgements of results, by words, or by all of them; without any, all pictures.
+
+    Objects are what a detector found, written as `cbir search --object` takes them: alone they make the order.
+    """
 
     like: Annotated[list[Ref], Field(max_length=100)] = []
     more: Annotated[list[Ref], Field(max_length=1000)] = []
@@ -65,6 +68,8 @@ class Search(_Strict):
     words: Annotated[list[Word], Field(max_length=20)] = []
     without: Annotated[list[Word], Field(max_length=20)] = []
     text: Annotated[str, Field(max_length=2000)] | None = None
+    objects: Annotated[list[Word], Field(max_length=20)] = []
+    not_objects: Annotated[list[Word], Field(max_length=20)] = []
     class_weights: Word | None = None
     learnt: NotionName | None = None
     count: Annotated[int, Field(ge=1, le=MOST_RESULTS)] = 60
@@ -73,6 +78,12 @@ class Search(_Strict):
     include_self: bool = False
     tags: bool = True
     filter: Filter = Filter()
+
+    @property
+    def asks_objects_alone(self) -> bool:
+        """True if objects are asked for, and neither pictures nor words: else objects are a filter."""
+        others = self.like or self.more or self.less or self.words or self.without or self.text is not None
+        return bool((self.objects or self.not_objects) and not others)
 
     @model_validator(mode="after")
     def _is_within(self) -> Search:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cbir.images.regions import RegionOption, SegmentOption
+from cbir.search.object_query import ObjectQuery
 from cbir.search.queries import (
     AnyQuery,
     CombinedQuery,
@@ -65,6 +66,8 @@ class Refs:
         """Return the one query that a search is. ProblemError, WordError; ValueError where it cannot be."""
         like = tuple(self.query(ref) for ref in search.like)
         picture = CombinedQuery(like) if len(like) > 1 else like[0] if like else None
+        if search.asks_objects_alone:
+            return ObjectQuery.from_text(*search.objects, without=search.not_objects)
         start: ImageQuery | VectorQuery | CombinedQuery | WordQuery | TextQuery | None = picture
         if search.text is not None:
             if search.like or search.words or search.without:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from cbir.search.filters import RowFilter
+from cbir.search.object_query import WantedObject
 from cbir.serve.answer import Asked, answer
 from cbir.serve.bodies import Search
 from cbir.serve.problems import ProblemError
@@ -35,7 +36,6 @@ def resolved(refs: Refs, wanted: Search) -> Asked:
     options = {
         "count": wanted.count,
         "offset": wanted.offset,
-        "among": RowFilter(tuple(limits.folders), tuple(limits.tags), limits.since, limits.until),
         "reranked": wanted.reranked,
         "include_self": wanted.include_self,
         "min_score": limits.min_score,
@@ -46,6 +46,9 @@ def resolved(refs: Refs, wanted: Search) -> Asked:
     }
     notion = next((entry for entry in refs.state.index.meta.notions if entry.name == wanted.learnt), None)
     try:
-        return Asked(refs.search(wanted), options, wanted.tags, notion)
+        named = [] if wanted.asks_objects_alone else [wanted.objects, wanted.not_objects]
+        objects = (tuple(map(WantedObject.parse, some)) for some in named)
+        among = RowFilter(tuple(limits.folders), tuple(limits.tags), limits.since, limits.until, *objects)
+        return Asked(refs.search(wanted), options | {"among": among}, wanted.tags, notion)
     except ValueError as error:
         raise ProblemError(422, "refused", str(error)) from error

@@ -128,7 +128,7 @@ class ServedIndex:
                 state.row_of_path(state.record(int(state.rows[0])).path)
                 state.names.find("a", 1)
             state.completion.complete("a", 1)
-            _ = state.folders, state.frequent_tags
+            _ = state.folders, state.frequent_tags, state.frequent_objects
         except (CbirError, ProblemError, OSError) as error:
             self._tell(error)
 

@@ -17,6 +17,7 @@ from cbir.index.store import Index
 from cbir.search.queries import IndexedQuery
 from cbir.search.searcher import Searcher
 from cbir.serve.names import Names
+from cbir.serve.objects import objects_by_name
 from cbir.serve.problems import ProblemError
 from cbir.tags.tagger import RowTags
 from cbir.utils.vectors import Rows
@@ -114,6 +115,11 @@ class ServedState:
             for its in self.tags.of(rows[start : start + 1000]):
                 counts.update(tag.word for tag in its or ())
         return counts.most_common(100)
+
+    @cached_property
+    def frequent_objects(self) -> list[tuple[str, int]]:
+        """The things that most pictures show, at most a hundred, and how many each."""
+        return objects_by_name(self.index)
 
     @property
     def completion(self) -> Completion:

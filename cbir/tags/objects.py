@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from cbir.detect.classes import synset_of
+from cbir.detect.classes import synset_of, synsets_above
 from cbir.index.columns.objects import ObjectRows
 from cbir.index.entries import ObjectsEntry
 from cbir.tags.rules import worth
 from cbir.words.tag import Tag
 from cbir.words.wordnet import plain, wordnet
-
-_above = lru_cache(4096)(lambda place: frozenset(wordnet().above(place)))
 
 
 def with_objects(
@@ -52,7 +50,14 @@ def _are_kin(one: Tag, other: Tag) -> bool:
     """Tell whether two tags say the same, or one of them a kind of the other."""
     if one.place is None or other.place is None:
         return plain(one.word) == plain(other.word)
-    return one.place in _above(other.place) or other.place in _above(one.place)
+    return one.place in _above(other.word, other.place) or other.place in _above(one.word, one.place)
+
+
+@lru_cache(4096)
+def _above(word: str, place: int) -> frozenset[int]:
+    """Return what stands above a tag; where the detector means the same, also what people put above that."""
+    above = frozenset(wordnet().above(place))
+    return above | frozenset(synsets_above(word)) if _place(word) == place else above
 
 
 @lru_cache(4096)

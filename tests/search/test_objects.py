@@ -210,3 +210,16 @@ def test_a_usual_class_is_itself_and_any_other_word_all_that_is_one() -> None:
     assert [COCO[number] for number in numbers_of("cake", COCO)] == ["cake"]
     assert [COCO[number] for number in numbers_of("cakes", COCO)] == ["donut", "cake"]
     assert numbers_of("dog", ["poodle", "cat", "dog"]) == [0, 2]
+
+
+def test_a_tag_is_what_the_detector_saw_too(index: Index) -> None:
+    def tagged(*tags: str) -> list[int]:
+        (result,) = Searcher(index).search([VectorQuery(np.ones(2, np.float32))], among=RowFilter(tags=tags))
+        return sorted(match.row for match in result.matches)
+
+    assert tagged("dog") == [0, 1]
+    assert tagged("animal") == [0, 1, 2]
+    assert tagged("animal", "person") == [0]
+    for unknown in ("violin", "happiness", " "):
+        with pytest.raises(CbirError):
+            tagged(unknown)

@@ -130,6 +130,7 @@ def searches(draw: st.DrawFn, ids: list[str], dimension: int) -> dict[str, Any]:
     words = st.one_of(known, known, st.lists(st.text(max_size=12), max_size=2))
     found: dict[str, Any] = {name: draw(some) for name in ("like", "more", "less")}
     found |= {name: draw(words) for name in ("words", "without")}
+    found |= {name: draw(st.one_of(st.just([]), words)) for name in ("objects", "not_objects")}
     limits = {
         "folders": st.lists(st.one_of(st.just("beach"), st.text(max_size=8)), max_size=2),
         "tags": words,

@@ -9,7 +9,7 @@ import {filtersFor, showFilters, startFilters} from "./filters.js";
 import {showMap, startMap} from "./map.js";
 import {dismiss, notify, wrong} from "./notices.js";
 import {askedFor, haveNotions, isAsking, showNotions, startNotions} from "./notions.js";
-import {FILTERS, NOTHING, QUESTION, begin, go, href, isAsked, isByWords, isFiltered, judge, onStep, refOf, search, state} from "./state.js";
+import {FILTERS, NOTHING, QUESTION, begin, go, href, isAsked, isByObjects, isByWords, isFiltered, judge, onStep, refOf, search, state} from "./state.js";
 import {startUploads} from "./uploads.js";
 import {Viewer} from "./viewer.js";
 import {Wall} from "./wall.js";
@@ -59,7 +59,8 @@ async function refresh(isNew = false) {
     shown = {state: result.state ?? index.state, pictures: index.pictures};
     wall.replace(result, isNew);
     const [title, order] = isAsking() ? ["Which are alike?", "whose labels would teach most"]
-      : isAsked() ? ["Found", "most alike first"] : [isFiltered() ? "Filtered pictures" : "All pictures", "newest first"];
+      : isAsked() ? ["Found", "most alike first"]
+      : [isFiltered() ? "Filtered pictures" : "All pictures", isByObjects() ? "surest first" : "newest first"];
     $("wall-title").textContent = title;
     const most = result.exact === false ? "at most " : "";
     $("status").textContent = result.total ? `${most}${counted(result.total, "picture")}, ${order}` : "Nothing was found.";

@@ -30,7 +30,8 @@ function pictureOf(sha256) {
 const KINDS = {
   like: ["", ""], more: ["right", "more like "], less: ["wrong", "less like "],
   words: ["", ""], without: ["wrong", "without "], text: ["", ""],
-  folders: ["filter", "in "], tags: ["filter", "tag "], since: ["filter", "from "], until: ["filter", "until "],
+  folders: ["filter", "in "], tags: ["filter", "tag "], objects: ["filter", "shows "],
+  not_objects: ["wrong", "shows no "], since: ["filter", "from "], until: ["filter", "until "],
   score: ["filter", "score ≥ "], probability: ["filter", "probability ≥ "], learnt: ["filter", "likeness "],
 };
 

@@ -1,4 +1,4 @@
-// Filters by folder, tag, date and score: their fields add to the state, where chips show them.
+// Filters by folder, tag, object, date and score: their fields add to the state, where chips show them.
 import {$, day, folderName, make, printable, thousands} from "./dom.js";
 import {go, state} from "./state.js";
 
@@ -18,9 +18,10 @@ function offer(kind, all, labelOf) {
 }
 
 /** Offer what an index has to choose from. */
-export function filtersFor({folders, tags, dates, has}) {
+export function filtersFor({folders, tags, objects, dates, has}) {
   offer("folders", folders.map(one => [one.folder, one.pictures]), folderName);
-  offer("tags", tags.map(one => [one.tag, one.pictures]), tag => tag);
+  offer("tags", tags.map(one => [one.tag, one.pictures]), String);
+  for (const kind of ["objects", "not_objects"]) offer(kind, objects.map(one => [one.object, one.pictures]), String);
   for (const name of FIELDS) {
     const input = $(`f-${name}`);
     input.onchange = () => { if (input.validity.valid) go({view: "wall", [name]: input.value}); };

@@ -1,6 +1,6 @@
-// Parts of the large picture: a box that is drawn, its segments, and where the query was found.
+// Parts of the large picture: a box that is drawn, its segments, its objects, and where the query was found.
 import {call, of} from "./api.js";
-import {$, draw, press} from "./dom.js";
+import {$, draw, press, printable} from "./dom.js";
 import {wrong} from "./notices.js";
 import {search, state} from "./state.js";
 import {STEPS, within} from "./zoom.js";
@@ -8,13 +8,21 @@ import {STEPS, within} from "./zoom.js";
 /** The least side of a box that is drawn, in pixels of the window. */
 const LEAST = 6;
 const over = $("over");
+export const MODES = ["region", "segments", "objects", "find"];
 
 const tell = text => { $("stage-note").textContent = text; };
+
+/** Return a box, of which pixels may have parts, as a region of the picture. */
+function regionOf(box) {
+  const [x, y, width, height] = box.map(Math.round);
+  return {region: [x, y, Math.max(1, width), Math.max(1, height)].join()};
+}
 
 /** What is drawn over the large picture, in its pixels. */
 export class Parts {
   mode = "";
   box = null;
+  objects = [];
   asking = new AbortController();
 
   /** `searched` is called with the part to search by: its region or segment. */
@@ -41,16 +49,17 @@ export class Parts {
     over.replaceChildren();
     $("stage").dataset.mode = mode;
     tell("");
-    for (const name of ["region", "segments", "find"]) press(document.querySelector(`#viewer [data-do=${name}]`), mode === name);
+    for (const name of MODES) press(document.querySelector(`#viewer [data-do=${name}]`), mode === name);
   }
 
-  /** Begin with "region", "segments" or "find", or end it. */
+  /** Begin with one of MODES, or end it. */
   async toggle(mode) {
     this.#begin(this.mode === mode ? "" : mode);
     const {signal} = this.asking;
     try {
       if (this.mode === "region") this.#region();
       if (this.mode === "segments") await this.#segments(signal);
+      if (this.mode === "objects") this.showObjects(this.objects);
       if (this.mode === "find") await this.#find(signal);
     } catch (error) {
       if (!signal.aborted) this.#begin("");
@@ -89,8 +98,7 @@ export class Parts {
   /** Search by the box; tell whether there is one. */
   enter() {
     if (this.mode !== "region") return false;
-    const [x, y, width, height] = this.box.map(Math.round);
-    this.searched({region: [x, y, Math.max(1, width), Math.max(1, height)].join()});
+    this.searched(regionOf(this.box));
     return true;
   }
 
@@ -118,18 +126,35 @@ export class Parts {
       const words = (classes ?? []).slice(0, 2).map(one => `, ${one.word}`).join("");
       const label = `Search by segment ${number}: ${Math.round(100 * share)} % of the picture${words}`;
       const d = outline.map(ring => `M${ring.map(point => point.join(" ")).join("L")}Z`).join("");
-      const shape = draw("path", {d, class: "segment", role: "button", tabindex: "0", "aria-label": label});
-      shape.onclick = () => { if (!this.zoom.moved) this.searched({segment: number}); };
-      shape.onkeydown = event => {
-        if (event.key !== "Enter" && event.key !== " ") return;
-        event.preventDefault();
-        event.stopPropagation();
-        this.searched({segment: number});
-      };
-      shape.onpointerenter = shape.onfocus = () => tell(label);
-      return shape;
+      return this.#button("path", {d}, label, {segment: number});
     }));
     tell(segments.length ? "Tap a segment to search by it." : "It has no segments of its own.");
+  }
+
+  /** Make a shape that searches by a part when it is pressed. */
+  #button(tag, given, label, part) {
+    const shape = draw(tag, {...given, class: "segment", role: "button", tabindex: "0", "aria-label": label});
+    shape.onclick = () => { if (!this.zoom.moved) this.searched(part); };
+    shape.onkeydown = event => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.searched(part);
+    };
+    shape.onpointerenter = shape.onfocus = () => tell(label);
+    return shape;
+  }
+
+  /** Show objects with their names: each is a button, the small ones before the large ones. */
+  showObjects(objects) {
+    const area = ({box}) => box[2] * box[3];
+    over.replaceChildren(...objects.toSorted((one, other) => area(other) - area(one)).flatMap(one => {
+      const [x, y, width, height] = one.box;
+      const name = printable(one.class);
+      return [this.#button("rect", {x, y, width, height}, `Search by ${name}, score ${one.score.toFixed(2)}`, regionOf(one.box)),
+        draw("text", {x, y, "aria-hidden": "true"}, name)];
+    }));
+    tell("Tap an object to search by it.");
   }
 
   /** Show where the query is found in the picture. */

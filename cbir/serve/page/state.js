@@ -4,7 +4,7 @@
 // of it, or {vector, name}: a feature in base64 and what its file was called.
 
 export const QUESTION = {like: [], more: [], less: [], words: [], without: [], text: ""};
-export const FILTERS = {folders: [], tags: [], since: "", until: "", score: "", probability: ""};
+export const FILTERS = {folders: [], tags: [], objects: [], not_objects: [], since: "", until: "", score: "", probability: ""};
 /** Nothing asked, looked at or chosen: plain likeness too. */
 export const NOTHING = {view: "wall", picture: "", learnt: "", ask: "", ...QUESTION, ...FILTERS};
 const EMPTY = {index: "", ...NOTHING};
@@ -101,17 +101,18 @@ const hasAny = names => Object.keys(names).some(name => state[name].length);
 export const isAsked = () => hasAny(QUESTION);
 export const isFiltered = () => hasAny(FILTERS);
 
+export const isByObjects = () => hasAny({objects: 0, not_objects: 0});
 export const isByWords = () => hasAny({words: 0, without: 0, text: 0});
 
 /** Return the state as the body of a search. */
 export function search() {
   const number = text => (text === "" || isNaN(text) ? undefined : Number(text));
-  const {like, more, less, words, without, folders, tags, score, probability} = state;
+  const {like, more, less, words, without, objects, not_objects, folders, tags, score, probability} = state;
   const [text, since, until] = [state.text, state.since, state.until].map(one => one || undefined);
   // words are searched for without a notion
   const learnt = (!isByWords() && state.learnt) || undefined;
   const filter = {folders, tags, since, until, min_score: number(score), min_probability: number(probability)};
-  return {like, more, less, words, without, text, learnt, filter};
+  return {like, more, less, words, without, objects, not_objects, text, learnt, filter};
 }
 
 /** Return a picture of the index as one of a query. */

@@ -4,7 +4,7 @@ import {has, toggle} from "./basket.js";
 import {figureElements} from "./card.js";
 import {$, button, copy, counted, day, folderName, icon, isModified, make, named, placeOf, press, printable, size} from "./dom.js";
 import {wrong} from "./notices.js";
-import {Parts} from "./parts.js";
+import {MODES, Parts} from "./parts.js";
 import {pictureLink, thumbnail} from "./pictures.js";
 import {anew, askAnew, go, href, judge, judgement, refOf, state} from "./state.js";
 import {STEPS, Zoom} from "./zoom.js";
@@ -13,7 +13,7 @@ const dialog = $("viewer"), large = $("large");
 /** Sizes of copies, and the factor that a press zooms by. */
 const SMALL = 512, LARGE = 2048, LARGEST = 4096, CLOSER = 1.5;
 const KEYS = {
-  m: "more", l: "less", r: "region", s: "segments", w: "find", c: "copy", "+": "in", "=": "in", "-": "out", 0: "whole",
+  m: "more", l: "less", r: "region", s: "segments", o: "objects", w: "find", c: "copy", "+": "in", "=": "in", "-": "out", 0: "whole",
 };
 
 const buttonOf = doing => dialog.querySelector(`[data-do=${doing}]`);
@@ -35,7 +35,7 @@ export class Viewer {
       alone: () => askAnew({like: [refOf(this.picture)]}), basket: () => toggle(this.picture), copy: () => this.#copyPath(),
     };
     for (const kind of ["more", "less"]) this.doings[kind] = () => judge(this.picture, kind);
-    for (const mode of ["region", "segments", "find"]) this.doings[mode] = () => this.parts.toggle(mode);
+    for (const mode of MODES) this.doings[mode] = () => this.parts.toggle(mode);
     dialog.onclick = event => { if (this.picture) this.doings[event.target.closest("[data-do]")?.dataset.do]?.(); };
     dialog.oncancel = event => { event.preventDefault(); this.close(); };
     dialog.onkeydown = event => { if (this.picture && !isModified(event) && this.#key(event)) event.preventDefault(); };
@@ -105,6 +105,7 @@ export class Viewer {
     zoom.lay(picture.width, picture.height);
     this.parts.begin(picture);
     if (record?.box) this.parts.mark(record.box);
+    if (record?.objects) this.parts.showObjects(record.objects);
     this.#facts({...picture, tags: record?.tags});
     $("near").hidden = true;
     buttonOf("find").hidden = !(state.like.length + state.more.length);
@@ -131,11 +132,14 @@ export class Viewer {
     this.#sharpen();
   }
 
-  #facts({tags, folder, width, height, bytes, taken, camera, changed, format, path, id}) {
+  #facts({tags, objects, folder, width, height, bytes, taken, camera, changed, format, path, id}) {
+    this.parts.objects = objects ?? [];
+    buttonOf("objects").hidden = !objects?.length;
     const link = (changes, ...children) => make("a", {href: href({view: "wall", picture: "", ...changes})}, ...children);
-    const tagLink = ({word}) => Object.assign(link(anew({words: [word]}), word), {className: "tag"});
+    const tagLinks = (changesOf, names) => names.flatMap(name => [Object.assign(link(anew(changesOf(name)), name), {className: "tag"}), " "]);
     const rows = {
-      Tags: (tags ?? []).flatMap(tag => [tagLink(tag), " "]),
+      Tags: tagLinks(word => ({words: [word]}), (tags ?? []).map(tag => tag.word)),
+      Objects: tagLinks(name => ({objects: [name]}), [...new Set((objects ?? []).map(one => one.class))]),
       Folder: [link({folders: [folder]}, named(folderName(folder)))],
       Size: width && [`${width} × ${height}`, bytes && `, ${size(bytes)}`],
       Taken: taken && [day(taken, true)],

@@ -69,6 +69,8 @@ export class Zoom {
     Object.assign(this.sheet.style, {
       width: `${width}px`, height: `${height}px`, transform: `translate(${this.x}px, ${this.y}px)`,
     });
+    // a pixel of the window in those of the picture
+    this.sheet.style.setProperty("--pixel", `${1 / this.scale}px`);
     this.changed();
   }
 

@@ -44,12 +44,14 @@ def one_index(index: AnIndex, request: Request) -> Response:
         "words": CLASSES.name in columns,
         "text": "text" in state.backbone.modalities,
         "parts": meta.parts is not None,
+        "objects": meta.objects is not None,
         "dates": dates is not None,
         "links": settings.links is not None,
     }
     folders = [{"folder": folder, "pictures": count} for folder, count in state.folders.items()]
     tags = [{"tag": tag, "pictures": count} for tag, count in state.frequent_tags]
-    more = {"folders": folders, "tags": tags, "dates": dates, "columns": columns, "has": has}
+    objects = [{"object": name, "pictures": count} for name, count in state.frequent_objects]
+    more = {"folders": folders, "tags": tags, "objects": objects, "dates": dates, "columns": columns, "has": has}
     return json_response({**_about(index), **more})
 
 

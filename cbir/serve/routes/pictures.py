@@ -15,6 +15,7 @@ from cbir.images.previews import as_jpeg
 from cbir.images.safely import read_thumbnail
 from cbir.serve.files import OpenFile, open_picture, read_picture
 from cbir.serve.kinds import media_type
+from cbir.serve.objects import objects_of_row
 from cbir.serve.problems import ProblemError
 from cbir.serve.ranges import asked_range
 from cbir.serve.records import json_response, pictures
@@ -130,6 +131,7 @@ def _record(state: ServedState, row: int) -> Response:
     found |= {"bytes": record.size, "changed": moment(record.mtime_ns // 10**9)}
     found |= {"camera": facts and (facts.camera or None), "format": facts and facts.format}
     found["tags"] = None if tags is None else [tag.to_dict() for tag in tags]
+    found["objects"] = objects_of_row(state.index, row)
     return json_response(found)
 
 

@@ -94,6 +94,8 @@ def search_by_address(
     word: Names = [],  # noqa: B006
     without: Names = [],  # noqa: B006
     text: str | None = None,
+    object: Names = [],  # noqa: B006
+    not_object: Names = [],  # noqa: B006
     learnt: str | None = None,
     count: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 60,
     offset: Annotated[int, Query(ge=0, le=MOST_RESULTS)] = 0,
@@ -106,7 +108,7 @@ def search_by_address(
     min_percentile: float | None = None,
     min_probability: float | None = None,
 ) -> Response:
-    """Search by pictures of the index (ids, beginnings of their SHA-256, or paths) and words."""
+    """Search by pictures of the index (ids, beginnings of their SHA-256, or paths), words and objects."""
     try:
         wanted = Search(
             like=[_ref(one) for one in like],
@@ -115,6 +117,8 @@ def search_by_address(
             words=word,
             without=without,
             text=text,
+            objects=object,
+            not_objects=not_object,
             learnt=learnt,
             count=count,
             offset=offset,
