@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,9 @@ from cbir.utils.printable import printable
 from cbir.utils.workers import usable_cores
 
 logger = logging.getLogger("cbir")
+
+# The beginning of a SHA-256 that names a picture.
+_CONTENT = re.compile(r"[0-9a-f]{16,64}")
 
 #: Seconds for which ids of the state before are still good.
 _KEPT = 60.0
@@ -75,9 +79,14 @@ class ServedIndex:
         return self._problem is None
 
     def picture(self, id_: str) -> tuple[ServedState, int]:
-        """Find a picture by its id: its state and its row. ProblemError, with 410 where the state is long gone."""
+        """Find a picture by its id, or the beginning of its SHA-256: its state and its row.
+
+        ProblemError, with 410 where the state is long gone.
+        """
         current = self.state
-        name, _, number = id_.partition("-")
+        name, dash, number = id_.partition("-")
+        if not dash and _CONTENT.fullmatch(id_):
+            return current, current.row_of_content(id_)
         if name == current.id:
             return current, current.row(number)
         before = self._before

@@ -98,7 +98,8 @@ def sound(page: Any) -> None:
     page.wait_for_timeout(350)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     violations = axe.Axe().run(page).response["violations"]
-    assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in violations] == []
+    found = [(one["id"], [node["target"] for node in one["nodes"]]) for one in violations]
+    assert found == [], found
 
 
 def ranks(page: Any) -> list[str]:

@@ -68,7 +68,7 @@ def test_pictures_are_named_by_id_content_and_path(client: TestClient) -> None:
     ]
     results = [search(client, like=[name])["matches"] for name in names]
     assert results[0] == results[1] == results[2]
-    for name in (first["id"], f"by-sha256/{first['sha256'][:20]}"):
+    for name in (first["id"], first["sha256"], f"by-sha256/{first['sha256'][:20]}"):
         record = client.get(f"{API}/pictures/{name}").json()
         assert (record["sha256"], record["width"], record["height"]) == (first["sha256"], 160, 120)
     listed = client.get(f"{API}/search", params={"like": first["id"], "count": 3}).json()

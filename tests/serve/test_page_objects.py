@@ -70,6 +70,7 @@ def test_objects_are_a_facet_with_counts_chips_and_a_link(browser: Any, address:
         assert page.evaluate("document.activeElement.closest('.chip') !== null")
         page.go_back()
         until(page, "document.querySelectorAll('.chip').length === 3")
+        until(page, "document.querySelector('#status').textContent.startsWith('5 pictures')")
         assert set(ranks(page)) < set(first)
 
 

@@ -65,11 +65,14 @@ export async function loginByAddress() {
   await login(decodeURIComponent(found[1]));
 }
 
+/** Leave out empty texts of a request, unless they are items of a list, as the top folder is. */
+const withoutEmpty = (key, value) => (value === "" && isNaN(key) ? undefined : value);
+
 /** Send a request until it is answered. An object as its body goes as JSON, a form as it is. */
 async function send(path, {body, method = body ? "POST" : "GET", signal} = {}) {
   const isJson = body && !(body instanceof FormData);
   const request = {
-    signal, method, body: isJson ? JSON.stringify(body) : body,
+    signal, method, body: isJson ? JSON.stringify(body, withoutEmpty) : body,
     headers: isJson ? {"Content-Type": "application/json"} : {},
   };
   for (;;) {

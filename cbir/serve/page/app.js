@@ -9,7 +9,7 @@ import {filtersFor, showFilters, startFilters} from "./filters.js";
 import {showMap, startMap} from "./map.js";
 import {dismiss, notify, wrong} from "./notices.js";
 import {askedFor, haveNotions, isAsking, showNotions, startNotions} from "./notions.js";
-import {FILTERS, NOTHING, QUESTION, begin, go, href, isAsked, isByObjects, isByWords, isFiltered, judge, onStep, refOf, search, state} from "./state.js";
+import {FILTERS, NOTHING, QUESTION, begin, go, href, isAsked, isByWords, isFiltered, judge, onStep, refOf, search, state} from "./state.js";
 import {startUploads} from "./uploads.js";
 import {Viewer} from "./viewer.js";
 import {Wall} from "./wall.js";
@@ -60,7 +60,7 @@ async function refresh(isNew = false) {
     wall.replace(result, isNew);
     const [title, order] = isAsking() ? ["Which are alike?", "whose labels would teach most"]
       : isAsked() ? ["Found", "most alike first"]
-      : [isFiltered() ? "Filtered pictures" : "All pictures", isByObjects() ? "surest first" : "newest first"];
+      : [isFiltered() ? "Filtered pictures" : "All pictures", state.objects.length + state.not_objects.length ? "surest first" : "newest first"];
     $("wall-title").textContent = title;
     const most = result.exact === false ? "at most " : "";
     $("status").textContent = result.total ? `${most}${counted(result.total, "picture")}, ${order}` : "Nothing was found.";
@@ -92,7 +92,6 @@ async function step(now, before) {
   showFilters();
   showNotions();
   document.body.dataset.view = now.view;
-  for (const section of document.querySelectorAll("main > section")) section.hidden = section.dataset.is !== now.view;
   for (const link of document.querySelectorAll("nav a")) {
     link.href = href({view: link.dataset.view, picture: ""});
     link.ariaCurrent = link.dataset.view === now.view ? "page" : null;
@@ -216,6 +215,8 @@ function start() {
   startDuplicates(() => index.state);
   onStep(step);
   addEventListener("keydown", event => { if (key(event)) event.preventDefault(); });
+  // what goes wrong in answering to a click or a key
+  addEventListener("unhandledrejection", event => { event.preventDefault(); wrong(event.reason); });
   addEventListener("server-back", () => { if (index && !wall.records.length) refresh(true); });
   $("indexes").onchange = () => go({...NOTHING, index: $("indexes").value});
   $("help-button").onclick = () => $("keys").showModal();

@@ -1,11 +1,11 @@
 // The basket: chosen pictures of an index, kept by this browser; all its tabs have the same.
-import {call, download, image, of} from "./api.js";
-import {$, counted, focusOn, iconButton, make, named, placeOf, printable, save} from "./dom.js";
+import {download, of} from "./api.js";
+import {$, counted, iconButton, make, named, placeOf, printable, save, takeOut} from "./dom.js";
 import {notify, wrong} from "./notices.js";
 import {pictureLink, thumbnail} from "./pictures.js";
 import {state} from "./state.js";
 
-const KEPT = ["sha256", "folder", "name", "id"];
+const KEPT = ["sha256", "folder", "name"];
 const ENDINGS = {paths: "txt", sheet: "jpg"};
 
 const key = () => `cbir basket ${state.index}`;
@@ -52,28 +52,16 @@ export function toggle(picture) {
 /** Show the basket's pictures, and what can be made of them. */
 export function showBasket() {
   $("basket-status").textContent = counted(chosen.size, "picture");
-  $("basket-note").textContent = chosen.size
-    ? "The basket is kept by this browser, for this index. It makes new files; the pictures stay where they are."
-    : "Nothing is in it yet. Space, or the basket of a picture, puts it in.";
   for (const button of $("formats").children) button.disabled = !chosen.size;
   $("basket").replaceChildren(...[...chosen.values()].map(item));
 }
 
 function item(one) {
-  const img = thumbnail(one.id, 256, {loading: "lazy"});
   // its id may be of a state that is gone: what the server knows it by is its content
-  const {onerror} = img;
-  img.onerror = async event => {
-    img.onerror = onerror;
-    const found = await call(of(state.index, `pictures/by-sha256/${one.sha256}`)).catch(() => onerror(event));
-    if (found) img.src = image(state.index, found.id, 256);
-  };
+  const img = thumbnail(one.sha256, 256, {loading: "lazy"});
   return make("li.card", pictureLink(one, placeOf(one), img),
-    make("div.actions", iconButton("close", `Take out ${printable(one.name)}`, event => {
-      const place = [...$("basket").children].indexOf(event.currentTarget.closest("li"));
-      toggle(one);
-      focusOn($("basket").querySelectorAll("button"), place, $("basket-title"));
-    })),
+    make("div.actions", iconButton("close", `Take out ${printable(one.name)}`,
+      event => takeOut(event, () => toggle(one), $("basket-title")))),
     make("p.place", {title: placeOf(one)}, named(one.name)));
 }
 
@@ -84,7 +72,7 @@ async function convert(button) {
   $("basket-status").textContent = `Making: ${button.textContent} …`;
   try {
     const {blob, name, made} = await download(of(state.index, "basket"), {pictures: [...chosen.keys()], format});
-    if (blob) save(blob, name ?? `basket.${ENDINGS[format] ?? format}`);
+    if (blob) save([blob], name ?? `basket.${ENDINGS[format] ?? format}`);
     else notify("links", `${counted(made.links, "link")} made in ${made.directory}`);
   } catch (error) {
     wrong(error);

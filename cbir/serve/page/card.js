@@ -52,9 +52,7 @@ export function mark(card) {
 /** Fill an element with a match at its place among all, from 0. */
 export function fillCard(card, record, place, {total, figures}) {
   const {picture} = record;
-  card.setAttribute("aria-posinset", String(place + 1));
-  card.setAttribute("aria-setsize", String(total));
-  card.place = place;
+  Object.assign(card, {ariaPosInSet: place + 1, ariaSetSize: total, place});
   if (card.record !== record) {
     card.record = record;
     const [, , numbers, words, folder] = card.children;
@@ -65,8 +63,7 @@ export function fillCard(card, record, place, {total, figures}) {
     folder.replaceChildren(named(picture.folder || picture.name));
     folder.title = placeOf(picture);
   }
-  card.link.setAttribute("aria-label", spoken(record, figures));
-  card.link.href = linkTo(picture);
+  Object.assign(card.link, {ariaLabel: spoken(record, figures), href: linkTo(picture)});
   mark(card);
 }
 

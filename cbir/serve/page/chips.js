@@ -1,6 +1,6 @@
 // What is searched for, as chips that can be taken away.
 import {call, of} from "./api.js";
-import {$, button, copy, focusOn, folderName, icon, iconButton, make, named, printable} from "./dom.js";
+import {$, copy, folderName, icon, iconButton, make, named, printable, takeOut} from "./dom.js";
 import {notify} from "./notices.js";
 import {thumbnail} from "./pictures.js";
 import {FILTERS, NOTHING, go, isAsked, isFiltered, linkTo, refOf, state} from "./state.js";
@@ -19,7 +19,7 @@ export const forget = () => known.clear();
 
 function pictureOf(sha256) {
   if (!known.has(sha256)) {
-    const found = call(of(state.index, `pictures/by-sha256/${sha256}`));
+    const found = call(of(state.index, `pictures/${sha256}`));
     found.catch(() => known.delete(sha256));
     known.set(sha256, found);
   }
@@ -37,14 +37,11 @@ const KINDS = {
 
 /** Make a chip of the state's part `kind`, at a place of it where it is a list. */
 function makeChip(kind, place, spoken, ...children) {
-  const close = iconButton("close", "", event => {
-    const at = [...$("chips").children].indexOf(event.currentTarget.closest("li"));
-    go({[kind]: place < 0 ? "" : state[kind].toSpliced(place, 1)});
-    focusOn($("chips").querySelectorAll("li > button"), at, $("words"));
-  }, {title: ""});
+  const take = () => go({[kind]: place < 0 ? "" : state[kind].toSpliced(place, 1)});
+  const close = iconButton("close", "", event => takeOut(event, take, $("words")), {title: ""});
   const chip = make("li.chip", ...children, close);
   if (KINDS[kind][0]) chip.classList.add(KINDS[kind][0]);
-  chip.speak = text => close.setAttribute("aria-label", `Take away: ${printable(KINDS[kind][1] + text)}`);
+  chip.speak = text => { close.ariaLabel = `Take away: ${printable(KINDS[kind][1] + text)}`; };
   chip.speak(spoken);
   return chip;
 }
@@ -80,7 +77,7 @@ export function showChips() {
     const value = state[kind];
     if (!Array.isArray(value)) return value ? [textChip(kind, -1, value)] : [];
     return value.map((one, place) => (typeof one === "object" ? pictureChip(kind, place, one)
-      : textChip(kind, place, kind === "folders" ? folderName(one) : one)));
+      : textChip(kind, place, folderName(one))));
   });
   $("chips").replaceChildren(...chips);
   $("conversation").hidden = !chips.length;
@@ -89,6 +86,7 @@ export function showChips() {
 /** Make the buttons beside the chips work. */
 export function startChips() {
   $("clear").onclick = () => { go(NOTHING); $("words").focus(); };
+  $("without-filters").onclick = () => { go(FILTERS); $("main").focus(); };
   $("share").onclick = async () => {
     await copy(location.href);
     notify("copied", "The link is copied: it leads to this search, for whoever can reach this server.");
@@ -98,9 +96,7 @@ export function startChips() {
 /** Say that nothing was found, and what to try; or say nothing. */
 export function showNothing(isNothing) {
   $("nothing").hidden = !isNothing;
-  $("nothing").replaceChildren(
-    make("p", make("b", "Nothing was found.")),
-    make("p", isAsked() ? "Take a chip away, ask for fewer words at once, or search by a picture that shows what you mean."
-      : "Take away a filter: no picture passes all of them."),
-    ...(isFiltered() ? [button("button", () => { go(FILTERS); $("main").focus(); }, "Without the filters")] : []));
+  $("fewer").hidden = !isAsked();
+  $("unfiltered").hidden = isAsked();
+  $("without-filters").hidden = !isFiltered();
 }

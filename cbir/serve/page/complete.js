@@ -1,7 +1,6 @@
 // The search field: completes words and pictures' names while one types. "-" before a word asks for what is without it.
 import {call, of} from "./api.js";
 import {$, counted, make, named, printable} from "./dom.js";
-import {wrong} from "./notices.js";
 import {thumbnail} from "./pictures.js";
 import {askAnew, go, refOf, state} from "./state.js";
 
@@ -35,7 +34,7 @@ function show(some) {
   offers = some;
   list.replaceChildren(...offers.map(offer => offer.element));
   list.hidden = !offers.length;
-  field.setAttribute("aria-expanded", String(!list.hidden));
+  field.ariaExpanded = !list.hidden;
   chosen = -1;
   field.removeAttribute("aria-activedescendant");
 }
@@ -51,7 +50,7 @@ async function offer() {
   const [{words = []}, {files = []}] = await Promise.all([ask("words", has.words), ask("files", !isWithout)]);
   if (signal.aborted) return; // something else was typed since
   const option = (number, taken, ...children) => ({...taken, element: make("li", {
-    id: `completion-${number}`, role: "option", "aria-selected": "false",
+    id: `completion-${number}`, role: "option", ariaSelected: "false",
     onpointerdown: event => { event.preventDefault(); take(taken); }}, ...children)});
   show([
     ...words.map(({word, meaning, pictures}, number) => option(number, {word},
@@ -65,11 +64,11 @@ async function offer() {
 }
 
 function choose(place) {
-  offers[chosen]?.element.setAttribute("aria-selected", "false");
+  const before = offers[chosen]?.element, element = offers[place]?.element;
   chosen = place;
-  const element = offers[chosen]?.element;
+  if (before) before.ariaSelected = "false";
   if (!element) return field.removeAttribute("aria-activedescendant");
-  element.setAttribute("aria-selected", "true");
+  element.ariaSelected = "true";
   element.scrollIntoView({block: "nearest"});
   field.setAttribute("aria-activedescendant", element.id);
 }
@@ -81,11 +80,7 @@ async function take({word, id, text}) {
   field.value = "";
   if (text) return go({view: "wall", picture: "", text});
   if (word) return go({view: "wall", picture: "", [name]: [...state[name].filter(one => one !== word), word]});
-  try {
-    askAnew({like: [refOf(await call(of(state.index, `pictures/${id}`)))]});
-  } catch (error) {
-    wrong(error);
-  }
+  askAnew({like: [refOf(await call(of(state.index, `pictures/${id}`)))]});
 }
 
 /** Search by what stands in the field, though it was not chosen among the completions. */

@@ -35,19 +35,17 @@ export const button = (what, onclick, ...children) => make(what, {type: "button"
 
 /** Make a button with an icon alone, whose words are read out and shown as a hint. */
 export const iconButton = (name, label, onclick, given = {}) =>
-  make("button", {type: "button", title: label, "aria-label": label, onclick, ...given}, icon(name));
+  make("button", {type: "button", title: label, ariaLabel: label, onclick, ...given}, icon(name));
 
 /** Say whether a button that stays down is down. */
-export const press = (element, isSo) => element.setAttribute("aria-pressed", String(isSo));
+export const press = (element, isSo) => { element.ariaPressed = isSo; };
 
 // control characters have no width, or that of the font: each is shown as a sign that stands for it
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 /** Show a text of strangers in one line: control characters and halves of characters as signs. */
-export const printable = text => String(text)
-  .replace(CONTROLS, sign => (sign < " " ? String.fromCharCode(0x2400 + sign.charCodeAt(0)) : "\ufffd"))
-  .replace(LONE, "\ufffd");
+export const printable = text => String(text).toWellFormed()
+  .replace(CONTROLS, sign => (sign < " " ? String.fromCharCode(0x2400 + sign.charCodeAt(0)) : "\ufffd"));
 
 /** Make a name of strangers, whose direction stays its own. */
 export const named = (text, given = {}) => make("bdi", given, printable(text));
@@ -64,21 +62,16 @@ export const counted = (number, noun) => `${thousands(number)} ${noun}${number =
 /** Return a day as people write it, of an ISO 8601 date; empty of none. */
 export function day(iso, withTime = false) {
   const date = new Date(iso ?? "");
-  const time = withTime && {hour: "2-digit", minute: "2-digit"};
-  return isNaN(date) ? "" : date.toLocaleString("en-GB", {day: "numeric", month: "short", year: "numeric", ...time});
+  return isNaN(date) ? "" : date.toLocaleString("en-GB", {dateStyle: "medium", timeStyle: withTime ? "short" : undefined});
 }
 
+const SIZES = new Intl.NumberFormat("en-GB", {notation: "compact", style: "unit", unit: "byte", unitDisplay: "narrow"});
 /** Return bytes as people read them. */
-export function size(bytes) {
-  const units = ["bytes", "kB", "MB", "GB"];
-  let unit = 0;
-  while (bytes >= 1000 && unit < 3) [bytes, unit] = [bytes / 1000, unit + 1];
-  return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
-}
+export const size = bytes => SIZES.format(bytes);
 
 /** Save a file on the reader's computer. */
-export function save(blob, name) {
-  const link = make("a", {href: URL.createObjectURL(blob), download: name});
+export function save(parts, name, type) {
+  const link = make("a", {href: URL.createObjectURL(new Blob(parts, {type})), download: name});
   link.click();
   // the download has begun by then
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
@@ -99,8 +92,14 @@ export async function copy(text) {
   }
 }
 
-/** Focus what is at a place in a list, or what is last; `otherwise` in an empty one. */
-export const focusOn = (list, place, otherwise) => (list[Math.min(place, list.length - 1)] ?? otherwise).focus();
+/** Do what takes an item out of its list, by the button of an event; the next one's has the focus then. */
+export function takeOut(event, take, otherwise) {
+  const item = event.currentTarget.closest("li"), list = item.parentNode;
+  const place = [...list.children].indexOf(item);
+  take();
+  const left = list.querySelectorAll("li button");
+  (left[Math.min(place, left.length - 1)] ?? otherwise).focus();
+}
 
 /** Tell whether what is typed goes into a field. */
 export const isTyping = ({target}) => target.matches?.("input:not([type=checkbox], [type=radio]), select, textarea");

@@ -1,5 +1,6 @@
 // Duplicates: groups side by side, the ones to keep marked, and the list saved. Nothing is deleted.
 import {callLong, of} from "./api.js";
+import {figureElements} from "./card.js";
 import {$, button, counted, isModified, make, named, placeOf, press, printable, save, thousands} from "./dom.js";
 import {wrong} from "./notices.js";
 import {pictureLink} from "./pictures.js";
@@ -27,10 +28,10 @@ function memberElement(member) {
   const {picture, score} = member;
   const change = () => { marks.set(picture.id, !isKept(member)); show(); tell(); };
   const keep = button("button.keep", change);
-  keep.setAttribute("aria-label", `Keep ${printable(picture.name)}`);
+  keep.ariaLabel = `Keep ${printable(picture.name)}`;
   const item = make("li.card", pictureLink(picture), keep,
     make("p.figures", picture.width && `${picture.width} × ${picture.height}`,
-      (score < 1 || !member.keep) && make("span.figure", make("span.label", " score "), score?.toFixed(3))),
+      ...(score < 1 || !member.keep ? figureElements(member, ["score"]) : [])),
     make("p.place", {title: placeOf(picture)}, named(picture.name)),
     make("p.place.label", named(picture.folder)));
   const show = () => {
@@ -96,17 +97,15 @@ async function all() {
 // a cell that begins like a formula is none to the programs that open it
 const cell = value => `"${value.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
 
-const saveText = (parts, type, name) => save(new Blob(parts, {type}), name);
-
 /** Make the view's buttons and its key work; `indexState` returns the state of the index that is shown. */
 export function startDuplicates(indexState) {
   $("save-paths").onclick = async () => {
     const spare = (await all()).filter(one => !one.keep);
-    saveText(spare.map(({path}) => `${path}\n`), "text/plain", "not-kept.txt");
+    save(spare.map(({path}) => `${path}\n`), "not-kept.txt", "text/plain");
   };
   $("save-csv").onclick = async () => {
     const lines = (await all()).map(({group, keep, path}) => `${group},${keep ? "keep" : ""},${cell(path)}\r\n`);
-    saveText(["group,keep,path\r\n", ...lines], "text/csv", "duplicates.csv");
+    save(["group,keep,path\r\n", ...lines], "duplicates.csv", "text/csv");
   };
   $("alike").onchange = () => showDuplicates(indexState());
   $("groups").onkeydown = event => {

@@ -5,11 +5,11 @@ import {go, state} from "./state.js";
 const FIELDS = ["since", "until", "score", "probability"];
 
 /** Offer an index's values of one kind, of which any number can be chosen. */
-function offer(kind, all, labelOf) {
+function offer(kind, all) {
   const select = $(`f-${kind}`);
   select.closest("label").hidden = !all.length;
   select.replaceChildren(make("option", {value: ""}, "any"), ...all.map(([value, pictures], place) =>
-    make("option", {value: place}, `${printable(labelOf(value))} (${thousands(pictures)})`)));
+    make("option", {value: place}, `${printable(folderName(value))} (${thousands(pictures)})`)));
   select.onchange = () => {
     const [value] = all[select.value];
     select.value = "";
@@ -18,10 +18,8 @@ function offer(kind, all, labelOf) {
 }
 
 /** Offer what an index has to choose from. */
-export function filtersFor({folders, tags, objects, dates, has}) {
-  offer("folders", folders.map(one => [one.folder, one.pictures]), folderName);
-  offer("tags", tags.map(one => [one.tag, one.pictures]), String);
-  for (const kind of ["objects", "not_objects"]) offer(kind, objects.map(one => [one.object, one.pictures]), String);
+export function filtersFor({dates, has, ...index}) {
+  for (const kind of ["folders", "tags", "objects", "not_objects"]) offer(kind, (index[kind] ?? index.objects).map(Object.values));
   for (const name of FIELDS) {
     const input = $(`f-${name}`);
     input.onchange = () => { if (input.validity.valid) go({view: "wall", [name]: input.value}); };
@@ -44,7 +42,7 @@ export function startFilters() {
   const button = $("filter-button"), panel = $("filters");
   button.onclick = () => {
     panel.hidden = !panel.hidden;
-    button.setAttribute("aria-expanded", String(!panel.hidden));
+    button.ariaExpanded = !panel.hidden;
     panel.querySelector("label:not([hidden]) :is(select, input)")?.focus();
   };
 }

@@ -48,7 +48,7 @@ function tile(column, line, block) {
     event.preventDefault();
     if (!zoom.moved) askAnew({like});
   };
-  return make("a.frame", {href: href(anew({like})), "aria-label": label, title: label, draggable: false, onclick}, thumbnail(picture.id, 128));
+  return make("a.frame", {href: href(anew({like})), ariaLabel: label, title: label, draggable: false, onclick}, thumbnail(picture.id, 128));
 }
 
 function render() {

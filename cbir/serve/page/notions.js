@@ -1,7 +1,7 @@
 // Notions: likenesses of the reader's own, learnt from judgements. One is chosen, kept, asked for labels, forgotten.
 import {call, of} from "./api.js";
 import {$, counted, make, press, printable} from "./dom.js";
-import {dismiss, notify, wrong} from "./notices.js";
+import {dismiss, notify} from "./notices.js";
 import {go, state} from "./state.js";
 
 /** Pictures that are asked about at a time. */
@@ -74,11 +74,11 @@ export function startNotions(then) {
   $("ask").onclick = () => { dismiss("notion"); go({view: "wall", ask: isAsking() ? "" : "1"}); };
   $("forget").onclick = () => {
     const {learnt} = state;
-    const action = ["Forget it", () => forget(learnt).catch(wrong)];
+    const action = ["Forget it", () => forget(learnt)];
     notify("forget", `Forget ${learnt}, with all its labels?`, {action}).querySelector("button").focus();
   };
   $("keep").onclick = () => {
-    if (isAsking()) return keep(state.learnt).catch(wrong);
+    if (isAsking()) return keep(state.learnt);
     field.value = state.learnt;
     problem.textContent = "";
     dialog.showModal();

@@ -12,7 +12,7 @@ export const MODES = ["region", "segments", "objects", "find"];
 
 const tell = text => { $("stage-note").textContent = text; };
 
-/** Return a box, of which pixels may have parts, as a region of the picture. */
+/** Return a box as a region of the picture, in whole pixels. */
 function regionOf(box) {
   const [x, y, width, height] = box.map(Math.round);
   return {region: [x, y, Math.max(1, width), Math.max(1, height)].join()};
@@ -23,7 +23,6 @@ export class Parts {
   mode = "";
   box = null;
   objects = [];
-  asking = new AbortController();
 
   /** `searched` is called with the part to search by: its region or segment. */
   constructor(zoom, searched) {
@@ -31,10 +30,9 @@ export class Parts {
     zoom.pressed = event => this.mode === "region" && this.#press(event);
   }
 
-  begin(picture) {
-    this.asking.abort();
-    this.asking = new AbortController();
-    this.picture = picture;
+  /** Begin with a picture, of which nothing more is asked once `signal` is. */
+  begin(picture, signal) {
+    Object.assign(this, {picture, signal});
     this.#lay(picture.width || 4, picture.height || 3);
     this.#begin("");
   }
@@ -55,7 +53,7 @@ export class Parts {
   /** Begin with one of MODES, or end it. */
   async toggle(mode) {
     this.#begin(this.mode === mode ? "" : mode);
-    const {signal} = this.asking;
+    const {signal} = this;
     try {
       if (this.mode === "region") this.#region();
       if (this.mode === "segments") await this.#segments(signal);
@@ -79,10 +77,9 @@ export class Parts {
     over.replaceChildren(draw("rect", {x, y, width, height, class: name}));
   }
 
-  #press({pointerId, clientX, clientY}) {
-    const {zoom} = this, {stage} = zoom;
-    const from = zoom.point({clientX, clientY});
-    stage.setPointerCapture(pointerId);
+  #press(pressed) {
+    const {zoom} = this, {stage} = zoom, from = zoom.point(pressed);
+    stage.setPointerCapture(pressed.pointerId);
     const ended = new AbortController(), {signal} = ended;
     stage.addEventListener("pointermove", event => {
       const to = zoom.point(event);

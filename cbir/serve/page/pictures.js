@@ -11,4 +11,4 @@ export function thumbnail(id, pixels, given = {}) {
 
 /** Make a link to a picture, with its small copy in it. */
 export const pictureLink = (picture, label = placeOf(picture), img = thumbnail(picture.id, 256, {loading: "lazy"})) =>
-  make("a.frame", {href: linkTo(picture), title: placeOf(picture), "aria-label": label}, img);
+  make("a.frame", {href: linkTo(picture), title: placeOf(picture), ariaLabel: label}, img);

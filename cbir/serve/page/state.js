@@ -22,16 +22,13 @@ const unescaped = text => {
 };
 
 function written({sha256, vector, name = "", region, segment}) {
-  if (vector) return `v:${vector.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}:${escaped(name)}`;
+  if (vector) return `v:${vector}:${escaped(name)}`;
   return sha256 + (region ? `@${region}` : segment !== undefined ? `@s${segment}` : "");
 }
 
 function read(text) {
-  const [, vector, name] = /^v:([\w-]+):(.*)$/s.exec(text) ?? [];
-  if (vector) {
-    const base64 = vector.replaceAll("-", "+").replaceAll("_", "/");
-    return {vector: base64.padEnd(Math.ceil(base64.length / 4) * 4, "="), name: unescaped(name)};
-  }
+  const [, vector, name] = /^v:([\w+/=]+):(.*)$/s.exec(text) ?? [];
+  if (vector) return {vector, name: unescaped(name)};
   const [, sha256, segment, region] = /^([0-9a-f]{16})[0-9a-f]{0,48}(?:@s(\d+)|@([\d.,%-]+))?$/.exec(text) ?? [];
   if (!sha256) return null;
   return {sha256, ...(segment && {segment: Number(segment)}), ...(region && {region})};
@@ -101,17 +98,14 @@ const hasAny = names => Object.keys(names).some(name => state[name].length);
 export const isAsked = () => hasAny(QUESTION);
 export const isFiltered = () => hasAny(FILTERS);
 
-export const isByObjects = () => hasAny({objects: 0, not_objects: 0});
 export const isByWords = () => hasAny({words: 0, without: 0, text: 0});
 
 /** Return the state as the body of a search. */
 export function search() {
-  const number = text => (text === "" || isNaN(text) ? undefined : Number(text));
-  const {like, more, less, words, without, objects, not_objects, folders, tags, score, probability} = state;
-  const [text, since, until] = [state.text, state.since, state.until].map(one => one || undefined);
+  const {like, more, less, words, without, objects, not_objects, text, folders, tags, since, until} = state;
   // words are searched for without a notion
-  const learnt = (!isByWords() && state.learnt) || undefined;
-  const filter = {folders, tags, since, until, min_score: number(score), min_probability: number(probability)};
+  const learnt = isByWords() ? "" : state.learnt;
+  const filter = {folders, tags, since, until, min_score: state.score, min_probability: state.probability};
   return {like, more, less, words, without, objects, not_objects, text, learnt, filter};
 }
 

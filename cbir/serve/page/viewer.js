@@ -2,7 +2,7 @@
 import {call, image, of, original} from "./api.js";
 import {has, toggle} from "./basket.js";
 import {figureElements} from "./card.js";
-import {$, button, copy, counted, day, folderName, icon, isModified, make, named, placeOf, press, printable, size} from "./dom.js";
+import {$, copy, counted, day, folderName, icon, isModified, make, named, placeOf, press, printable, size} from "./dom.js";
 import {wrong} from "./notices.js";
 import {MODES, Parts} from "./parts.js";
 import {pictureLink, thumbnail} from "./pictures.js";
@@ -12,9 +12,6 @@ import {STEPS, Zoom} from "./zoom.js";
 const dialog = $("viewer"), large = $("large");
 /** Sizes of copies, and the factor that a press zooms by. */
 const SMALL = 512, LARGE = 2048, LARGEST = 4096, CLOSER = 1.5;
-const KEYS = {
-  m: "more", l: "less", r: "region", s: "segments", o: "objects", w: "find", c: "copy", "+": "in", "=": "in", "-": "out", 0: "whole",
-};
 
 const buttonOf = doing => dialog.querySelector(`[data-do=${doing}]`);
 
@@ -32,7 +29,7 @@ export class Viewer {
     this.doings = {
       close: () => this.close(), previous: () => this.step(-1), next: () => this.step(1),
       in: () => this.zoom.by(CLOSER), out: () => this.zoom.by(1 / CLOSER), whole: () => this.zoom.whole(),
-      alone: () => askAnew({like: [refOf(this.picture)]}), basket: () => toggle(this.picture), copy: () => this.#copyPath(),
+      alone: () => askAnew({like: [refOf(this.picture)]}), basket: () => toggle(this.picture),
     };
     for (const kind of ["more", "less"]) this.doings[kind] = () => judge(this.picture, kind);
     for (const mode of MODES) this.doings[mode] = () => this.parts.toggle(mode);
@@ -46,12 +43,13 @@ export class Viewer {
     const {key, target} = event;
     const isButton = target.closest("button, a, [role=button]");
     const [across, down] = STEPS[key] ?? [];
+    const its = dialog.querySelector(`[data-keys~="${CSS.escape(key)}"]:not([hidden])`);
     if (this.parts.key(event)) return true;
     if (STEPS[key] && !this.zoom.isWhole) this.zoom.pan(-80 * across, -80 * down);
     else if (across) this.step(across);
     else if (key === "Enter" && !isButton) return this.parts.enter();
     else if (key === " " && !isButton) this.doings.basket();
-    else if (KEYS[key]) this.doings[KEYS[key]]();
+    else if (its) its.click();
     else return false;
     return true;
   }
@@ -65,17 +63,17 @@ export class Viewer {
     if (this.picture?.sha256.startsWith(sha256)) return this.marked();
     const record = this.wall.records[this.place];
     if (!dialog.open) dialog.showModal();
+    this.asking.abort();
+    this.asking = new AbortController();
+    const {signal} = this.asking;
     if (record) this.#fill(record.picture, record);
     else {
       large.removeAttribute("src");
       $("viewer-name").textContent = "…";
       $("facts").replaceChildren();
     }
-    this.asking.abort();
-    this.asking = new AbortController();
-    const {signal} = this.asking;
     try {
-      const known = await call(of(state.index, `pictures/${record ? record.picture.id : `by-sha256/${sha256}`}`), {signal});
+      const known = await call(of(state.index, `pictures/${record?.picture.id ?? sha256}`), {signal});
       if (!record) this.#fill(known, null);
       this.#facts(known);
       const {matches} = await call(of(state.index, `pictures/${known.id}/duplicates`), {signal});
@@ -103,7 +101,7 @@ export class Viewer {
     large.onerror = () => { $("stage-note").textContent = "This picture cannot be shown."; };
     large.src = image(state.index, picture.id, SMALL);
     zoom.lay(picture.width, picture.height);
-    this.parts.begin(picture);
+    this.parts.begin(picture, this.asking.signal);
     if (record?.box) this.parts.mark(record.box);
     if (record?.objects) this.parts.showObjects(record.objects);
     this.#facts({...picture, tags: record?.tags});
@@ -146,7 +144,7 @@ export class Viewer {
       Camera: camera && [named(camera)],
       Changed: changed && [day(changed, true)],
       Format: format && [printable(format)],
-      Path: [make("span.path", named(path)), button("button.quiet", () => this.#copyPath(), icon("copy"), "Copy")],
+      Path: [make("span.path", named(path)), make("button.quiet", {type: "button", "data-keys": "c", onclick: () => this.#copyPath()}, icon("copy"), "Copy")],
       File: [make("a", {href: original(state.index, id), target: "_blank", rel: "noopener"}, "Open the file")],
     };
     $("facts").replaceChildren(...Object.entries(rows).filter(([, values]) => values?.length)
@@ -174,7 +172,7 @@ export class Viewer {
   /** Go to the picture before or after. */
   async step(by) {
     if (this.place < 0) return;
-    const record = await this.wall.at(this.place + by).catch(wrong);
+    const record = await this.wall.at(this.place + by);
     if (!record) return;
     this.place += by;
     go({picture: refOf(record.picture).sha256}, {replace: true, note: {place: this.place}});

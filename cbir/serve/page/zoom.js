@@ -52,7 +52,7 @@ export class Zoom {
   /** Zoom by a factor; what is at a point of the window, by default the middle, stays there. */
   by(factor, clientX, clientY) {
     const {left, top, width, height} = this.stage.getBoundingClientRect();
-    const x = clientX === undefined ? width / 2 : clientX - left, y = clientY === undefined ? height / 2 : clientY - top;
+    const x = (clientX ?? left + width / 2) - left, y = (clientY ?? top + height / 2) - top;
     const scale = within(this.scale * factor, this.least, Math.max(8, 4 * this.least));
     this.x = x - (x - this.x) * scale / this.scale;
     this.y = y - (y - this.y) * scale / this.scale;
