@@ -50,6 +50,7 @@ class Searcher:
         self.index = index
         self.backbone = backbone_of(index, weights=weights)
         shared = lazy_engine(self.backbone, engine, expected=expected)
+        self.engine = shared
         self._pictures = QueryPictures(index, Extractor(self.backbone, engine=shared, expected=expected), shared)
         self._searched = SearchedIndex(index, shared)
         self._strategies = Strategies(self._searched)

@@ -24,12 +24,13 @@ from cbir.cli.options.common import (
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import NamedPictures, Stdin, files_from_option, query_index_option
 from cbir.cli.options.numbers import WholeNumber
-from cbir.cli.options.objects import object_options
+from cbir.cli.options.objects import crop_options, object_options
 from cbir.cli.options.regions import asked_region, kind_option, parts_option, region_options
 from cbir.cli.options.rules import check_rules
 from cbir.cli.options.search_rules import RULES
 from cbir.cli.options.words import SenseOption, find_words, word_options, write_senses
 from cbir.cli.render.search import MatchWriter, noted
+from cbir.cli.render.search_crops import SearchCrops
 from cbir.cli.render.search_report import SearchReports, report_options
 from cbir.cli.terminal import output
 from cbir.cli.terminal.opening import Opener, open_option
@@ -96,6 +97,7 @@ logger = logging.getLogger("cbir")
 @preview_option
 @open_option
 @format_option("table on a terminal, paths in a pipe")
+@crop_options
 @report_options
 @weights_option
 @engine_option
@@ -128,6 +130,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search --word crane --sense list
       cbir search --object 2:dog --not-object vehicle
       cbir search some.jpg --object dog:0.6
+      cbir search --object dog --crops dogs/ --masks
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
       cbir search --query-index photos --index photos -k 1 --format csv
     """
@@ -181,6 +184,8 @@ class SearchOptions(Given):
     format_: str | None
     sheet: Path | None
     html: Path | None
+    crops: Path | None
+    masks: bool
     force: bool
     weights: str | None
     engine: str | None
@@ -214,6 +219,13 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
         tags_of=index if format_ != "paths" or options.html is not None else None,
     )
     opener = Opener()
+    crops = SearchCrops(
+        options.crops,
+        engine=searcher.engine.first if options.masks else None,
+        inputs=(*options.images, *options.unlike),
+        reserved=[path for path in (options.sheet, options.html) if path is not None],
+        force=options.force,
+    )
     reports = SearchReports(searcher, options.sheet, options.html, force=options.force)
     writer = MatchWriter(
         index,
@@ -224,7 +236,8 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
         with_objects=index.meta.objects is not None and bool(options.objects or words or region),
         preview=preview,
     )
-    has_failed = writer.write(reports.watch(opener.watch(results) if options.opens else results))
+    has_failed = writer.write(crops.watch(reports.watch(opener.watch(results) if options.opens else results)))
+    has_failed |= crops.write()
     written = reports.write()
     if options.opens:
         opener.open(written)

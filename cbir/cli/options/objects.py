@@ -1,4 +1,4 @@
-"""Objects on the command line: `--object` and `--not-object`, for `cbir search`."""
+"""Objects on the command line: `--object` and `--not-object`, and cut-outs of them, for `cbir search`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from cbir.cli.options.common import FilePath
 
 if TYPE_CHECKING:
     from cbir.search.object_query import WantedObject
@@ -50,6 +52,22 @@ def object_options(command: Command) -> Command:
             metavar="[N:]NAME[:SCORE]",
             help="Pictures in which such a thing was found (see `cbir index --objects`), or N of them, perhaps with a "
             "least score: by a class's name, or a word for it. Repeatable.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def crop_options(command: Command) -> Command:
+    """`--crops` and `--masks`."""
+    for option in (
+        click.option(
+            "--masks",
+            is_flag=True,
+            help="With --crops, transparent where the thing is not, approximately; 0.3 seconds a picture.",
+        ),
+        click.option(
+            "--crops", type=FilePath(), metavar="FOLDER", help="Write the objects of matches, cut out, to this folder."
         ),
     ):
         command = option(command)

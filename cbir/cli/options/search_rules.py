@@ -52,6 +52,12 @@ RULES = (
         for parameter, option in _OF_PICTURES.items()
     ),
     *REGION_RULES,
+    Rule(("masks",), "--masks are of what is cut out: name a folder with --crops.", lacking=("crops",)),
+    Rule(
+        ("crops",),
+        "--crops are of objects: name one with --object, a word with --word, or a --region.",
+        lacking=("objects", "words", "region", "segment"),
+    ),
     Rule(
         ("learnt",),
         "--learnt is for queries by pictures, ordered by what was learnt: without words, --parts and --class-weights.",

@@ -133,3 +133,44 @@ def test_the_page_draws_the_boxes(photos: Path, tmp_path: Path) -> None:
 
 def test_a_search_by_objects_loads_nothing_heavy(photos: Path) -> None:
     assert not imported("search", "--object", "dog", "--format", "paths") & {"torch", "torchvision", "openvino"}
+
+
+def test_crops_are_what_the_boxes_show(photos: Path, tmp_path: Path) -> None:
+    crops = tmp_path / "crops"
+    assert run("--object", "2:dog", "--object", "animal", "--crops", crops).exit_code == 0
+    assert sorted(path.name for path in crops.iterdir()) == ["1.object-01.png", "1.object-02.png"]
+    with Image.open(photos / "1.jpg") as whole, Image.open(crops / "1.object-02.png") as cut:
+        assert (cut.mode, cut.size) == ("RGB", (7, 8))
+        assert np.array_equal(np.asarray(cut), np.asarray(whole.convert("RGB").crop((15, 6, 22, 14))))
+    # several queries that find one picture: once
+    both = [photos / "3.jpg", photos / "2.jpg", "--object", "dog", "--crops", tmp_path / "more"]
+    assert run(*both).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "more").iterdir()) == ["0.object-01.png", "1.object-01.png"]
+
+
+def test_crops_with_masks_are_transparent_beside_the_thing(photos: Path, tmp_path: Path) -> None:
+    assert run("--object", "person", "--crops", tmp_path / "crops", "--masks").exit_code == 0
+    with Image.open(tmp_path / "crops" / "0.object-01.png") as cut:
+        assert (cut.mode, cut.size) == ("RGBA", (30, 20))
+        alpha = np.asarray(cut)[..., 3]
+    assert set(np.unique(alpha)) <= {0, 255}
+    assert alpha.any()
+
+
+def test_crops_are_refused_or_told_where_they_cannot_be(photos: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (["--object", "dog", "--masks"], "name a folder with --crops"),
+        ([photos / "1.jpg", "--crops", tmp_path], "--crops are of objects"),
+    ):
+        result = run(*arguments)
+        assert (result.exit_code, message in result.output) == (2, True), result.output
+    (photos / "0.jpg").unlink()
+    result = run("--object", "dog", "--crops", tmp_path / "crops")
+    assert result.exit_code == 1
+    assert "0.jpg" in result.stderr
+    assert [path.name for path in (tmp_path / "crops").iterdir()] == ["1.object-01.png"]
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "1.object-01.png").write_bytes(b"mine")
+    result = run("--object", "2:dog", "--crops", own)
+    assert (own / "1.object-01.png").read_bytes() == b"mine"
