@@ -13,6 +13,7 @@ from cbir.detect.registry import open_detector, usual_wish, wish_for
 from cbir.detect.torchvision import KNOWN
 from cbir.detect.trial import Asked
 from cbir.detect.wish import NO_DETECTOR, Wish
+from cbir.engines.select import WORTH_TRIAL
 from cbir.errors import IndexConflictError, IndexDamagedError, ModelError, WeightsError
 from cbir.index.entries import ObjectsEntry
 
@@ -35,7 +36,7 @@ def open_for_index(
     wish = wanted or (usual_wish() if entry is None else wish_of(entry))
     if wish is None:
         raise ModelError(NO_DETECTOR.format("--detector", "--detector"))
-    wish = replace(wish, engine=engine, expected=expected)
+    wish = replace(wish, engine=engine, expected=expected, is_large=expected >= WORTH_TRIAL)
     detector = open_detector(wish)
     if entry is not None and detector.identity != entry.identity and len(detector.classes) == len(entry.classes):
         # a file that has moved, without the words that it was opened with

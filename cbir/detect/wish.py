@@ -23,7 +23,8 @@ class Wish:
 
     `name` is one of a family's, `weights` a file, or "untrained"; `engine` and `expected` are as in `open_engine`.
     `classes` are names instead of its own, `asked` is how pixels enter a graph. Of two boxes of a class that `overlap`
-    by more the better stays.
+    by more the better stays. With `is_large`, many pictures are to be looked at for an index: then a network computes
+    in bfloat16 where as much is found in that.
     """
 
     name: str | None = None
@@ -33,3 +34,4 @@ class Wish:
     classes: tuple[str, ...] = ()
     asked: Asked = field(default_factory=Asked)
     overlap: float = OVERLAP
+    is_large: bool = False

@@ -16,9 +16,11 @@ import pytest
 from PIL import Image
 
 from cbir.collection import open as open_collection
+from cbir.detect import graph
 from cbir.detect.maker import ObjectMaker, worth_keeping
 from cbir.detect.of_index import objects_of
 from cbir.detect.registry import open_detector, wish_for
+from cbir.detect.remembered import open_for_index
 from cbir.detect.wish import Wish
 from cbir.engines.lazy import LazyEngine
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, ModelError, WeightsError
@@ -377,3 +379,30 @@ def test_detections_come_beside_the_network_many_at_a_time(detector: Path) -> No
     made = maker.run(items(), LazyEngine("efficientnet_lite0"))  # type: ignore[arg-type]
     next(made)
     assert 4 <= len(taken) < 20
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected", "engine", "wanted"),
+    [
+        ("yolox", 256, None, ["f32", "bf16"]),
+        ("yolox", 255, None, ["f32"]),
+        ("yolox", 256, "openvino:f32", ["f32"]),
+        # they compute places in pixels themselves
+        ("yolox decoded", 256, None, ["f32"]),
+        ("yolov8", 256, None, ["f32"]),
+    ],
+)
+def test_many_pictures_are_looked_at_in_bfloat16_where_that_finds_as_much(
+    layout: str, expected: int, engine: str | None, wanted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "some.onnx", layout, names=NAMED)
+    monkeypatch.setattr(graph, "precisions", lambda core: ["f32", "bf16"])
+    real, prepared = graph._prepared, []
+
+    def prepare(core: object, file: Path, weights: object, wish: Wish, precision: str, properties: object) -> object:
+        prepared.append(precision)
+        return real(core, file, weights, wish, "f32", properties)  # type: ignore[arg-type]  # this one has f32 for sure
+
+    monkeypatch.setattr(graph, "_prepared", prepare)
+    open_for_index("photos", None, Wish(weights=str(path)), engine=engine, expected=expected)
+    assert prepared == wanted
