@@ -197,10 +197,12 @@ class DetectOutputs:
         record: Record,
     ) -> None:
         """Write the files of one picture, and note them in its record."""
-        from cbir.detect.formats.annotations import Annotated, Annotation, Size
+        from cbir.detect.formats.annotations import Annotated, Annotation, PackedMask, Size
 
+        masks = [None if one.mask is None else PackedMask.of(one.mask) for one in found]
         annotations = tuple(
-            Annotation(one.box, one.name, one.score, one.mask, is_approximate=one.is_approximate) for one in found
+            Annotation(one.box, one.name, one.score, mask, is_approximate=one.is_approximate)
+            for one, mask in zip(found, masks, strict=True)
         )
         annotated = Annotated(picture.name, Size(*size), annotations)
         path = Path(_name_of(picture))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+import numpy as np
 
 from cbir.errors import CbirError, reason_of
 from cbir.images.regions import Mask
@@ -26,6 +30,23 @@ class Size(NamedTuple):
     height: int
 
 
+class PackedMask(NamedTuple):
+    """A mask as the compressed bits of its pixels, a hundredth of its bytes: a run may have many until its end."""
+
+    shape: tuple[int, ...]
+    bits: bytes
+
+    @classmethod
+    def of(cls, mask: Mask) -> PackedMask:
+        """Pack a mask."""
+        return cls(mask.shape, zlib.compress(np.packbits(mask).tobytes(), 1))
+
+    def opened(self) -> Mask:
+        """Return the mask again."""
+        bits = np.frombuffer(zlib.decompress(self.bits), dtype=np.uint8)
+        return np.unpackbits(bits, count=math.prod(self.shape)).reshape(self.shape).astype(np.bool_)
+
+
 @dataclass(frozen=True)
 class Annotation:
     """A box of a picture with its class's name: x, y, width and height in pixels of the upright picture.
@@ -38,10 +59,14 @@ class Annotation:
     box: tuple[float, float, float, float]
     name: str
     score: float | None = None
-    mask: Mask | None = None
+    mask: Mask | PackedMask | None = None
     crowd: bool = False
     difficult: bool = False
     is_approximate: bool = False
+
+    def opened_mask(self) -> Mask | None:
+        """Return the mask as pixels, if there is one."""
+        return self.mask.opened() if isinstance(self.mask, PackedMask) else self.mask
 
 
 @dataclass(frozen=True)

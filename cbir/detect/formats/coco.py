@@ -45,16 +45,17 @@ def dataset(pictures: Iterable[Annotated], classes: Sequence[str] = ()) -> dict[
         size = _size_of(picture)
         images.append({"id": place, "file_name": picture.name, "width": size.width, "height": size.height})
         for one in picture.annotations:
+            mask = one.opened_mask()
             record = {
                 "id": len(annotations) + 1,
                 "image_id": place,
                 "category_id": categories[one.name],
                 "bbox": _rounded(one.box),
-                "area": round(one.box[2] * one.box[3], 2) if one.mask is None else area(one.mask),
+                "area": round(one.box[2] * one.box[3], 2) if mask is None else area(mask),
                 "iscrowd": int(one.crowd),
             }
-            if one.mask is not None:
-                record["segmentation"] = segmentation(one.mask, whole_pixels(one.box, size), size)
+            if mask is not None:
+                record["segmentation"] = segmentation(mask, whole_pixels(one.box, size), size)
                 record |= _approximate(one)
             if one.difficult:
                 record["difficult"] = 1
@@ -85,9 +86,9 @@ def results(pictures: Iterable[Annotated], of: Annotations) -> list[dict[str, An
                 continue
             record: dict[str, Any] = {"image_id": image, "category_id": categories[one.name], "bbox": _rounded(one.box)}
             record["score"] = round(1.0 if one.score is None else one.score, 5)
-            if one.mask is not None:
+            if (mask := one.opened_mask()) is not None:
                 size = _size_of(picture)
-                record["segmentation"] = packed_runs(one.mask, whole_pixels(one.box, size), size)
+                record["segmentation"] = packed_runs(mask, whole_pixels(one.box, size), size)
                 record |= _approximate(one)
             found.append(record)
     return found

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as reference
 
-from cbir.detect.formats.annotations import Size
+from cbir.detect.formats.annotations import PackedMask, Size
 from cbir.detect.formats.masks import pack, packed_runs, read_mask, runs, segmentation, unpack
 from cbir.images.regions import Box
 
@@ -34,6 +34,16 @@ def test_masks_stay_what_they_are(seed: int, density: float) -> None:
     mask, box = drawn(seed, density)
     for made in (segmentation(mask, box, SIZE), runs(mask, box, SIZE), packed_runs(mask, box, SIZE)):
         assert (read_mask(made, box, SIZE) == mask).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 13), (480, 640)])
+def test_packed_masks_are_small_and_the_same(shape: tuple[int, int]) -> None:
+    mask = np.zeros(shape, dtype=np.bool_)
+    mask[: (shape[0] + 1) // 2, shape[1] // 3 :] = True
+    packed = PackedMask.of(mask)
+    assert packed.opened().dtype == np.bool_
+    assert np.array_equal(packed.opened(), mask)
+    assert len(packed.bits) < 20 + mask.size / 100
 
 
 def test_a_mask_may_cover_its_whole_picture() -> None:
