@@ -311,6 +311,14 @@ def test_info_and_python(root: Path, detector: Path, capsys: pytest.CaptureFixtu
     assert found(collection.index)["new.png"] == {"blue"}
 
 
+def test_info_of_pictures_that_show_nothing(tmp_path: Path, detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root := tmp_path / "empty").mkdir()
+    picture(*SHOWN["none.png"]).save(root / "none.png")
+    refresh(root, "empty", objects=True, detector=detector)
+    assert run_cli(["info", "--index", "empty"]) == 0
+    assert "  objects    none found by some, looked for in all pictures" in capsys.readouterr().out.splitlines()
+
+
 def test_the_command(root: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = tmp_path / "names.txt"
     names.write_text("rot\nblau\n")
