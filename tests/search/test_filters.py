@@ -186,13 +186,13 @@ def test_what_is_kept_goes_with_who_made_it_and_the_oldest_first() -> None:
         pass
 
     kept, one, other = KeptVectors(100), Maker(), Maker()
-    for maker, key in ((one, "a"), (other, "a"), (one, "b"), (one, "a"), (other, "b")):
+    for maker, key in ((one, "a"), (other, "c"), (one, "b"), (one, "a"), (other, "d")):
         kept.of(maker, key, lambda: (np.zeros(30, np.uint8),))
     assert kept.size == 90
     made: list[str] = []
-    for maker, key in ((one, "a"), (other, "a")):
+    for maker, key in ((one, "a"), (other, "c")):
         kept.of(maker, key, lambda key=key: (made.append(key), np.zeros(30, np.uint8))[1:])
-    assert made == ["a"], "the one that was asked for longest ago went"
+    assert made == ["c"], "the one that was asked for longest ago went"
     del maker, other
     assert kept.size == 30
     assert kept.of(one, "large", lambda: (np.zeros(101, np.uint8),))[0].size == 101
