@@ -29,12 +29,15 @@ _MEMORY = {
     "MALLOC_TOP_PAD_": str(1 << 20),
 }
 
+# Searches that a process is asked for at a time: with the next one at hand, it need not wait for the server's thread.
+_AHEAD = 2
+
 # Seconds before one that ended by itself is followed by another.
 _PAUSE = 5.0
 
 
 class SearchProcesses:
-    """Up to so many processes, each of which answers one search at a time; for any number of threads.
+    """Up to so many processes that search; for any number of threads.
 
     `engine` and `weights` are those of the server. Together they keep the vectors that one process would keep alone:
     the server then keeps none. One that crashes is followed by another.
@@ -43,8 +46,7 @@ class SearchProcesses:
     def __init__(self, most: int, *, engine: str | None = None, weights: str | None = None) -> None:
         self._most = most
         self._arguments = engine or "", weights or "", str(KEPT_BYTES // max(1, most))
-        self._idle: list[_Process] = []
-        self._count = 0
+        self._running: list[_Process] = []
         self._closed = threading.Event()
         self._changed = threading.Condition()
 
@@ -60,33 +62,44 @@ class SearchProcesses:
         if process is None:
             return None
         try:
-            found = process.ask(state, asked)
+            return process.ask(state, asked)
         except (OSError, EOFError):
             self._lose(process)
             return None
-        with self._changed:
-            if not self._closed.is_set():
-                self._idle.append(process)
-                self._changed.notify()
-                return found
-        process.end()
-        return found
+        finally:
+            self._give_back(process)
 
     def close(self) -> None:
         """Start no more, and end those that are idle; the others end once they have answered, or with this process."""
         with self._changed:
             self._closed.set()
-            idle, self._idle = self._idle, []
+            idle = [process for process in self._running if not process.asked]
+            self._running = []
             self._changed.notify_all()
         for process in idle:
             process.end()
 
     def _take(self) -> _Process | None:
-        """Wait for one that is idle; None where there is none at all."""
+        """Wait for one that can be asked, the one that has least to do; None where there is none at all."""
         with self._changed:
-            self._changed.wait_for(lambda: self._idle or not self._count or self._closed.is_set())
-            # the one that ended last has what it searches in the processor's caches
-            return self._idle.pop() if self._idle else None
+            self._changed.wait_for(lambda: not self._running or self._least().asked < _AHEAD)
+            if not self._running:
+                return None
+            process = self._least()
+            process.asked += 1
+            return process
+
+    def _least(self) -> _Process:
+        return min(self._running, key=lambda process: process.asked)
+
+    def _give_back(self, process: _Process) -> None:
+        """Note that one search less is asked of a process; one that is done with is ended by the last."""
+        with self._changed:
+            process.asked -= 1
+            is_over = not process.asked and process not in self._running
+            self._changed.notify()
+        if is_over:
+            process.end()
 
     def _add(self, warming: list[tuple[ServedState, Asked]]) -> None:
         if self._closed.is_set():
@@ -103,21 +116,20 @@ class SearchProcesses:
             return
         with self._changed:
             if not self._closed.is_set():
-                self._idle.append(process)
-                self._count += 1
-                self._changed.notify()
+                self._running.append(process)
+                self._changed.notify_all()
                 KEPT.limit(0)
                 return
         process.end()
 
     def _lose(self, process: _Process) -> None:
-        """End a process that does not answer, and start another one in a while."""
-        process.end()
+        """Have a process end that does not answer, and start another one in a while."""
+        process.kill()
         with self._changed:
-            self._count -= 1
-            self._changed.notify_all()
-            if self._closed.is_set():
+            if process not in self._running:  # another thread has seen it, or all are over
                 return
+            self._running.remove(process)
+            self._changed.notify_all()
 
         def later() -> None:
             time.sleep(_PAUSE)
@@ -127,7 +139,10 @@ class SearchProcesses:
 
 
 class _Process:
-    """One process, for one thread at a time."""
+    """One process, which answers what it is asked in turn; for any number of threads.
+
+    `asked` is how many searches are under way, for whoever counts them.
+    """
 
     def __init__(self, arguments: tuple[str, ...]) -> None:
         self._child = subprocess.Popen(
@@ -137,15 +152,33 @@ class _Process:
             env={**_MEMORY, **os.environ},
         )
         stopping.children.add(self._child)
+        self.asked = 0
+        self._asking = threading.Lock()
+        self._answered = threading.Event()  # whoever asked last has had the answer
+        self._answered.set()
 
     def ask(self, state: ServedState, asked: Asked) -> bytes | None:
         """Search, and return the record in JSON; None where it cannot tell. OSError or EOFError where it is gone."""
-        requests, answers = self._child.stdin, self._child.stdout
-        assert requests is not None
-        assert answers is not None
         request = pickle.dumps((state.index.directory.absolute(), state.id, asked))
+        answered = threading.Event()
+        try:
+            with self._asking:
+                before, self._answered = self._answered, answered
+                self._write(request)
+            before.wait()
+            return self._read()
+        finally:
+            answered.set()
+
+    def _write(self, request: bytes) -> None:
+        requests = self._child.stdin
+        assert requests is not None
         requests.write(LENGTH.pack(len(request)) + request)
         requests.flush()
+
+    def _read(self) -> bytes | None:
+        answers = self._child.stdout
+        assert answers is not None
         kind = answers.read(1)
         if not kind:
             raise EOFError
@@ -158,8 +191,12 @@ class _Process:
             raise EOFError
         return record
 
+    def kill(self) -> None:
+        """Have it end now; whoever waits for an answer gets none."""
+        self._child.kill()
+
     def end(self) -> None:
-        """End it now."""
+        """End it, of which no more is asked."""
         self._child.kill()
         for stream in (self._child.stdin, self._child.stdout):
             if stream is not None:

@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def pictures(served: ServedIndex, *rows: int) -> list[dict[str, str]]:
 
 
 def ids(beside: SearchProcesses) -> list[int]:
-    return [process._child.pid for process in beside._idle]
+    return [process._child.pid for process in beside._running]
 
 
 def is_alive(process: int) -> bool:
@@ -107,10 +108,52 @@ def test_one_that_is_killed_costs_no_search_and_another_follows(beside: SearchPr
     (first,) = ids(beside)
     os.kill(first, signal.SIGKILL)
     assert client.get(f"{API}/search?like=img_000.jpg").json() == expected
-    wait_for(lambda: beside._idle)
+    wait_for(lambda: beside._running)
     assert ids(beside) != [first]
     assert client.get(f"{API}/search?like=img_000.jpg").json() == expected
     assert not is_alive(first)
+
+
+def test_each_of_many_threads_gets_its_own_answer(beside: SearchProcesses, served: ServedIndex) -> None:
+    searches = [asked(served, like=pictures(served, row), count=3) for row in (0, 1, 2, 3)] * 6
+    expected = [answer(served.state, one) for one in searches]
+    assert len(set(expected)) == 4
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda one: beside.answer(served.state, one), searches)) == expected
+    assert [process.asked for process in beside._running] == [0]
+
+
+def ahead(beside: SearchProcesses, served: ServedIndex, pool: ThreadPoolExecutor) -> list[Future[bytes | None]]:
+    """Ask a process that was stopped for two searches, and return what they will find."""
+    os.kill(ids(beside)[0], signal.SIGSTOP)
+    one = asked(served, like=pictures(served, 3))
+    found = [pool.submit(beside.answer, served.state, one) for _ in range(2)]
+    wait_for(lambda: beside._running[0].asked == 2)
+    return found
+
+
+def test_all_that_wait_for_one_that_is_killed_are_told_and_one_follows(
+    beside: SearchProcesses, served: ServedIndex
+) -> None:
+    (first,) = ids(beside)
+    with ThreadPoolExecutor(2) as pool:
+        found = ahead(beside, served, pool)
+        os.kill(first, signal.SIGKILL)
+        assert [one.result(20) for one in found] == [None, None]
+    wait_for(lambda: beside._running)
+    assert len(ids(beside)) == 1
+    assert not is_alive(first)
+    assert beside.answer(served.state, asked(served, like=pictures(served, 3))) is not None
+
+
+def test_what_is_asked_is_answered_when_they_are_closed(beside: SearchProcesses, served: ServedIndex) -> None:
+    (process,) = ids(beside)
+    with ThreadPoolExecutor(2) as pool:
+        found = ahead(beside, served, pool)
+        beside.close()
+        os.kill(process, signal.SIGCONT)
+        assert None not in [one.result(20) for one in found]
+    assert not is_alive(process)
 
 
 def test_a_new_state_is_searched_once_the_server_has_it(
