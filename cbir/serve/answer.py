@@ -56,17 +56,18 @@ def answer(state: ServedState, asked: Asked) -> bytes:
 
 
 def _record(state: ServedState, result: SearchResult, asked: Asked, left: int) -> dict[str, Any]:
-    shown = result.with_tags(state.tags.of) if asked.tags else result
     most = left if result.total is None else result.total
-    record = shown.to_dict()
-    its = pictures(state, [match.row for match in shown.matches])
+    record, rows = result.to_dict(), [match.row for match in result.matches]
+    all_tags = state.tags.of(rows) if asked.tags else [None] * len(rows)
+    tags = [None if its is None else [tag.to_dict() for tag in its] for its in all_tags]
+    about = zip(record["matches"], tags, pictures(state, rows), strict=True)
     return record | {
-        "matches": [match | {"picture": one} for match, one in zip(record["matches"], its, strict=True)],
+        "matches": [match | {"tags": its, "picture": one} for match, its, one in about],
         "state": state.id,
         "total": min(MOST_RESULTS, most),
         "exact": result.total is not None,
         "offset": asked.options["offset"],
         "learnt": result.learnt,
-        "figures": shown.figures,
+        "figures": result.figures,
         "notices": list(result.notices),
     }
