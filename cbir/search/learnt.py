@@ -7,7 +7,7 @@ docs/method/learn.md has the likeness, docs/method/reranking.md what re-ranking 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,10 +25,14 @@ _TINY = 1e-12
 
 
 class LearntSpace(Space):
-    """Features as a notion has them. Queries are `Notion.vectors`, shape (dimension + classes,)."""
+    """Features as a notion has them. Queries are `Notion.vectors`, shape (dimension + classes,).
 
-    def __init__(self, notion: Notion) -> None:
+    `of_features` gives the centre of the index's features, where that may be known already.
+    """
+
+    def __init__(self, notion: Notion, of_features: Callable[[], Centre] | None = None) -> None:
         self.notion = notion
+        self._of_features = of_features
         self._dimension = len(notion.mean)
         self._onto = np.column_stack([notion.weights, notion.mean]).astype(np.float32)
         self._of_mean = notion.mean @ self._onto
@@ -88,10 +92,14 @@ class LearntSpace(Space):
         plain, scores = direction[: self._dimension], direction[self._dimension :]
         return candidates.search_direction(plain + self.notion.weights @ (self._strength * scores), count)
 
-    def centre(self, sample: Floats, count: int) -> Centre:
+    def centre(self, sample: Callable[[], tuple[Floats, int]]) -> Centre:
         """Return the centre of an index: features' mean is the notion's, the mean of their square roots its own."""
-        of_roots = Centre.of(sample[:, : self._dimension], count).root_mean
-        return _LearntCentre(self.notion.mean, of_roots, self)
+        if self._of_features is not None:
+            of_features = self._of_features()
+        else:
+            vectors, count = sample()
+            of_features = Centre.of(vectors[:, : self._dimension], count)  # roots do not depend on lengths
+        return _LearntCentre(self.notion.mean, of_features.root_mean, self)
 
     def quantiles(self, of_features: CosineQuantiles | None) -> CosineQuantiles | None:
         """Return the distribution of likeness that was sampled when the notion was learnt."""

@@ -252,11 +252,14 @@ class Scanner:
         """Return the mean of a small index's features, and about that of a large one's."""
         with self._remembering:
             if self._centre is None:
-                cached = self._cache()
-                valid = np.flatnonzero(self.index.comparable)
-                if cached is None and len(valid) > CENTRE_ROWS:
-                    sample = self.features(valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)])
-                else:
-                    sample = self.features(valid)
-                self._centre = self.space.centre(sample, len(valid))
+                self._centre = self.space.centre(self._sample)
             return self._centre
+
+    def _sample(self) -> tuple[Floats, int]:
+        """Read the vectors of the rows that count, of a large index those of some, and how many count."""
+        cached = self._cache()
+        valid = np.flatnonzero(self.index.comparable)
+        some = valid
+        if cached is None and len(valid) > CENTRE_ROWS:
+            some = valid[np.linspace(0, len(valid) - 1, CENTRE_ROWS).astype(np.int64)]
+        return self.features(some), len(valid)

@@ -74,7 +74,7 @@ class SearchedIndex:
 
     def _space(self, class_name: str | None, learnt: str | None) -> Space:
         if learnt is not None:
-            return LearntSpace(load_notion(self.index, learnt))
+            return LearntSpace(load_notion(self.index, learnt), lambda: self.ranker().scanner.centre())
         if class_name is None:
             return Space()
         # only then: the names of a thousand classes are no part of a usual search's start

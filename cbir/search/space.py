@@ -5,7 +5,7 @@ A `Space` makes vectors of features, a `Shortlist` has those of some rows beside
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -44,9 +44,9 @@ class Space:
         """Return about `count` rows far along a direction, as `Shortlist.along` takes it."""
         return candidates.search_direction(direction, count)
 
-    def centre(self, sample: Floats, count: int) -> Centre:
-        """Return the centre of an index of `count` rows from vectors of some of them, shape (n, width)."""
-        return Centre.of(sample, count)
+    def centre(self, sample: Callable[[], tuple[Floats, int]]) -> Centre:
+        """Return the centre of an index; `sample` reads vectors of some rows, shape (n, width), and how many it has."""
+        return Centre.of(*sample())
 
     def quantiles(self, of_features: CosineQuantiles | None) -> CosineQuantiles | None:
         """Return the distribution of cosines in this space, `of_features` being that of features; None if unknown."""

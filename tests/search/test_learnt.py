@@ -23,7 +23,9 @@ from cbir.search.queries import AnyQuery, CombinedQuery, FeedbackQuery, IndexedQ
 from cbir.search.ranker import Ranker
 from cbir.search.rerank import COPY, IDENTICAL
 from cbir.search.results import SearchResult
+from cbir.search.scanner import Scanner
 from cbir.search.searcher import Searcher
+from cbir.search.space import Space
 from tests.helpers.feature_index import make_index
 from tests.helpers.notions import make_notion
 
@@ -150,11 +152,28 @@ def test_a_query_tells_the_feature_that_it_was_made_of(index: Index) -> None:
         assert space.feature(vector) == pytest.approx(feature, abs=2e-4)
 
 
+def test_the_centre_of_features_is_that_of_all_notions(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    notion = learn(index)
+    plain = Scanner(index, Space()).centre()
+    own = Scanner(index, LearntSpace(notion)).centre()
+    shared = Scanner(index, LearntSpace(notion, lambda: plain)).centre()
+    assert shared.root_mean == pytest.approx(own.root_mean, abs=1e-6)
+    assert np.array_equal(shared.mean, own.mean)
+    keep_notion(index.directory, notion)
+    searcher, sampled = Searcher(Index.open(index.directory)), []
+    sample = Scanner._sample
+    monkeypatch.setattr(Scanner, "_sample", lambda scanner: sampled.append(scanner) or sample(scanner))
+    feature = index.features([4])[0]
+    for learnt in (notion.name, None, notion.name):
+        searcher.ranked(feature, 5, reranked=True, learnt=learnt)
+    assert len(sampled) == 1  # the features of a large index's rows are not read for each notion
+
+
 def test_the_graph_has_scores_beside_roots_and_not_their_roots(index: Index) -> None:
     notion = learn(index)
     space = LearntSpace(notion)
     features = index.features(range(40))
-    centre = space.centre(space.vectors(index.features(range(240))), 240)
+    centre = space.centre(lambda: (space.vectors(index.features(range(240))), 240))
     shortlist = space.shortlist(
         space.queries(features[:1])[0][0], space.vectors(features), np.zeros(40, np.float32), centre
     )
