@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cbir.index.store import Index as Index
     from cbir.indexing.report import Report as Report
     from cbir.indexing.run import index_folder as index_folder
+    from cbir.learn.ask import Asked as Asked
     from cbir.learn.run import Learnt as Learnt
     from cbir.locate.locator import Located as Located
     from cbir.locate.locator import Locator as Locator
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from cbir.tags.tagger import tag_index as tag_index
 
 _HOMES = {
+    "Asked": "cbir.learn.ask",
     "Box": "cbir.images.regions",
     "CbirError": "cbir.errors",
     "Collection": "cbir.collection",

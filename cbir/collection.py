@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cbir.backbones.backbone import Backbone
     from cbir.images.source import ImageSource, NamedImage
     from cbir.indexing.report import Report
+    from cbir.learn.ask import Asked
     from cbir.learn.run import Learnt
     from cbir.notions.store import NotionInfo
 
@@ -197,6 +198,16 @@ class Collection:
         from cbir.notions.store import notions_of
 
         return notions_of(self.index)[0]
+
+    def ask(self, name: str, count: int = 20) -> list[Asked]:
+        """Choose at most `count` pictures whose labels would teach a notion most, the first one most.
+
+        Before there is a notion of that name they are pictures that many others are like. None of them has a label yet.
+        """
+        from cbir.learn.ask import ask_for
+
+        self.reload()  # labels may have come since
+        return ask_for(self.index, name, count)
 
     def update(self, **options: Any) -> Report:
         """Bring the index up to date with its folder, as `cbir index` does, and answer from its new state.

@@ -14,6 +14,10 @@ from PIL import Image
 
 import cbir
 import cbir.errors
+from cbir.index.store import Index
+from cbir.learn.marks import learn_marks
+from cbir.learn.pictures import Picture
+from cbir.notions.store import keep_notion
 
 
 @pytest.fixture
@@ -101,6 +105,22 @@ def test_update_answers_from_the_new_state_and_others_see_it_after_reload(
     assert photos.search(root / "more_img_000.jpg", include_self=True)[0].score == pytest.approx(1, abs=1e-3)
     assert len(other) == 9
     assert (other.reload(), other.reload(), len(other)) == (True, False, 10)
+
+
+def test_it_asks_for_pictures_without_a_label_also_of_labels_that_came_since(photos: cbir.Collection) -> None:
+    assert [one.likely for one in photos.ask("mine", 3)] == [(), (), ()]
+    index = Index.open(photos.index.directory)  # another run's
+    alike, unlike = (
+        [Picture(index.root / index.record(row).path, index.record(row).sha256, row) for row in rows]
+        for rows in ((0, 1, 2), (5, 6))
+    )
+    keep_notion(index.directory, learn_marks(index, "mine", alike, unlike))
+    asked = photos.ask("mine")
+    assert sorted(one.row for one in asked) == [3, 4, 7, 8]
+    assert {one.path for one in asked} == {photos.paths[row] for row in (3, 4, 7, 8)}
+    assert all(one.path.is_file() for one in asked)
+    with pytest.raises(cbir.CbirError, match="cannot be called"):
+        photos.ask("a/b")
 
 
 def test_an_index_that_another_network_made_anew_is_not_mixed_up(photos: cbir.Collection, root: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from cbir.index.store import Index
 from cbir.notions.notion import Notion
 from cbir.notions.ridge import RIDGE
+from cbir.notions.store import check_name, load_notion
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 #: Rows that may be chosen, those most in doubt, and rows whose variance counts, drawn at random: of more there is no
@@ -32,12 +34,13 @@ _SEED = 1
 
 @dataclass(frozen=True)
 class Asked:
-    """A row whose label would teach much. `likely` are its two likeliest classes, the first one first.
+    """A picture whose label would teach much, and its row. `likely` are its two likeliest classes, the first one first.
 
     There is one where a notion has no other, and none where no class claims the row or nothing is learnt yet.
     """
 
     row: int
+    path: Path
     likely: tuple[str, ...]
 
     @property
@@ -81,8 +84,16 @@ def ask(index: Index, count: int, notion: Notion | None = None, labelled: Iterab
         in_doubt[candidates],
         count,
     )
-    likely = _likely(notion, features[chosen])
-    return [Asked(int(row), its) for row, its in zip(rows[candidates][chosen], likely, strict=True)]
+    found = rows[candidates][chosen].tolist()
+    paths = [index.root / file.path for file in index.files_of(found)]
+    return list(map(Asked, found, paths, _likely(notion, features[chosen])))
+
+
+def ask_for(index: Index, name: str, count: int) -> list[Asked]:
+    """Do so for a notion of an index by its name, of which there need not be one yet. CbirError where it is unsound."""
+    check_name(name)
+    is_known = any(entry.name == name for entry in index.meta.notions)
+    return ask(index, count, load_notion(index, name) if is_known else None)
 
 
 def most_telling(candidates: Floats, counted: Floats, labelled: Floats, in_doubt: Floats, count: int) -> Rows:

@@ -109,7 +109,8 @@ def test_pictures_between_two_classes_are_asked_for_by_name(index: Index) -> Non
 def test_without_a_notion_one_of_each_kind_is_asked_for(index: Index) -> None:
     found = ask(index, 3)
     assert {one.row // 18 for one in found} == {0, 1, 2}
-    assert found[0] == Asked(found[0].row, ())
+    record = index.record(found[0].row)
+    assert found[0] == Asked(found[0].row, index.root / record.path, ())
     assert found[0].why == "unlike what has a label"
     first = index.record(found[0].row).sha256
     assert first not in {index.record(one.row).sha256 for one in ask(index, 60, labelled=[first])}

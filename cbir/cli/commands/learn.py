@@ -193,14 +193,11 @@ def _tell(learnt: Learnt, index: Index, request: LearnOptions) -> None:
 def _ask(request: LearnOptions, name: str, count: int, index: Index) -> None:
     """List the pictures whose labels would teach a notion most, and write the page of them."""
     from cbir.index.store import Index
-    from cbir.learn.ask import ask
-    from cbir.notions.store import check_name, load_notion
+    from cbir.learn.ask import ask_for
 
-    check_name(name)
     index = Index.open(index.directory)  # with what has just been learnt
-    is_known = any(entry.name == name for entry in index.meta.notions)
-    asked = ask(index, count, load_notion(index, name) if is_known else None)
-    if not is_known:
+    asked = ask_for(index, name, count)
+    if all(entry.name != name for entry in index.meta.notions):
         logger.info("There is no notion %s yet: these are pictures that many others are like.", name)
     if not asked:
         logger.info("All pictures of %s have a label.", index.directory.name)
@@ -209,7 +206,7 @@ def _ask(request: LearnOptions, name: str, count: int, index: Index) -> None:
 
         write_asked(asked, name, index, request.html, force=request.force)
     usual = None if output.default_format(piped="paths") == "paths" else "table"
-    render.write_asked(asked, index, request.format_ or usual)
+    render.write_asked(asked, request.format_ or usual)
 
 
 def _learn(request: LearnOptions, name: str, index: Index, ctx: click.Context) -> Learnt:

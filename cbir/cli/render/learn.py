@@ -10,7 +10,6 @@ from cbir.cli.terminal import output, table
 from cbir.cli.terminal.table import Column
 
 if TYPE_CHECKING:
-    from cbir.index.store import Index
     from cbir.learn.ask import Asked
     from cbir.learn.run import Learnt
     from cbir.notions.store import NotionInfo
@@ -42,20 +41,15 @@ def write_learnt(learnt: Learnt, format_: str) -> None:
     _write([Column("picture", cuts="start"), Column("said", cuts="end")], said, "Labels that contradict each other:")
 
 
-def write_asked(asked: Sequence[Asked], index: Index, format_: str | None) -> None:
+def write_asked(asked: Sequence[Asked], format_: str | None) -> None:
     """Write pictures that are asked for: paths alone (None), a table with the reasons, or JSON."""
-    paths = [index.root / index.record(one.row).path for one in asked]
     if format_ == "json":
-        records = [
-            {"path": str(path), "likely": list(one.likely), "why": one.why}
-            for path, one in zip(paths, asked, strict=True)
-        ]
-        output.write_json(records)
+        output.write_json([{"path": str(one.path), "likely": list(one.likely), "why": one.why} for one in asked])
     elif format_ == "table":
-        rows = [(one.why, output.short_path(path)) for path, one in zip(paths, asked, strict=True)]
+        rows = [(one.why, output.short_path(one.path)) for one in asked]
         table.write([Column("why", cuts="end"), Column("path", cuts="start")], rows)
     else:
-        output.write_paths(paths, null=False)
+        output.write_paths([one.path for one in asked], null=False)
 
 
 def write_notions(notions: Sequence[NotionInfo], format_: str, index: str) -> None:

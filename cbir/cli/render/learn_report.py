@@ -45,8 +45,7 @@ def write_asked(asked: Sequence[Asked], name: str, index: Index, html: Path, *, 
     """Write a page of pictures that are asked for. CbirError where it cannot be written."""
     cards = []
     for rank, one in enumerate(asked, start=1):
-        path = index.root / index.record(one.row).path
-        cards.append(Card(_name(path, index), path, rank, [("", one.why)]))
+        cards.append(Card(_name(one.path, index), one.path, rank, [("", one.why)]))
     _write(
         Group("Pictures to label next", cards, problem="" if cards else "All pictures have a label."),
         index,
