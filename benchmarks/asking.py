@@ -16,7 +16,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import collection, plain, reranking
+from benchmarks import clients, collection, plain, reranking, serve
 from benchmarks.harness import Settings, alone, cbir_command, run_command, timed
 from benchmarks.results import Result, measured, noted
 from cbir.index.format import load_meta
@@ -197,6 +197,25 @@ def _large(settings: Settings) -> Iterator[Result]:
     yield noted(
         20, "the same, searched before it is kept", median(map(sum, zip(fits, searches, strict=True))), "ms", ""
     )
+    kept, searched = _mark_by_http(directory, rows, settings.pick(15, 5))
+    whole = [sum(its) for its in zip(kept, searched, strict=True)]
+    details = f"keeping {median(kept):.0f} ms, searching {median(searched):.0f} ms; at worst {max(whole):.0f} ms"
+    yield measured("mark-http-time", median(whole), details)
+
+
+def _mark_by_http(directory: Path, rows: int, marks: int) -> tuple[list[float], list[float]]:
+    """Return milliseconds of keeping each of some marks by `cbir serve`, and of the search by the notion after it."""
+    kept, searched = [], []
+    with serve.served(directory) as server:
+        start = f"/api/v1/indexes/{directory.name}"
+        clients.load(server.port, [f"{start}/search?like={server.state}-5"], 4, 2)
+        for number in range(marks + 1):
+            pictures = [[{"picture": f"{server.state}-{row + 7 * number}"}] for row in (20, rows // 3)]
+            body = {"name": "clicks", "alike": pictures[0], "unlike": pictures[1], "add": True}
+            kept.append(1000 * timed(clients.ask, server.port, f"{start}/notions", body))
+            found = f"{start}/search?like={server.state}-20&learnt=clicks"
+            searched.append(1000 * timed(clients.ask, server.port, found))
+    return kept[1:], searched[1:]
 
 
 def _ask_and_mark(directory: Path, marks: int) -> tuple[float, list[float], list[float], list[float]]:

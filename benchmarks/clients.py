@@ -89,11 +89,14 @@ def load(port: int, paths: Sequence[str], clients: int, seconds: float) -> Load:
     return Load(**json.loads(told.splitlines()[-1]), by="wrk")
 
 
-def ask(port: int, path: str) -> Any:
-    """Return the JSON at a path. RuntimeError where it is an error."""
+def ask(port: int, path: str, body: Any = None) -> Any:
+    """Return the JSON at a path, or the answer to a body that is posted there. RuntimeError where it is an error."""
     connection = _connect(port)
+    how: tuple[Any, ...] = ("GET", path)
+    if body is not None:
+        how = ("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
-        return json.loads(_body(connection, "GET", path))
+        return json.loads(_body(connection, *how))
     finally:
         connection.close()
 

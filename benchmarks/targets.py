@@ -167,6 +167,7 @@ def _asking() -> dict[str, Target]:
         **{f"calibration-{name}": most(f"{name}: {error}", 0.08) for name in ("photos", "textures", "pacs")},
         "asking-time": most("asking for 20 of 100,000 pictures", 5.0, "s"),
         "mark-time": most("from a mark to the new order of 100,000 pictures, kept", 50.0, "ms"),
+        "mark-http-time": most("the same by cbir serve", 50.0, "ms"),
     }
 
 
