@@ -16,7 +16,7 @@ from cbir.cli.options.common import FilePath, engine_option, verbosity_options, 
 from cbir.cli.options.completion import complete_index
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.terminal import output
-from cbir.cli.terminal.runs import use_one_blas_thread
+from cbir.cli.terminal.runs import use_one_blas_thread, use_one_heap
 from cbir.errors import CbirError, reason_of
 from cbir.utils import stopping
 
@@ -78,6 +78,7 @@ def command(
       cbir serve --host 0.0.0.0 --token-file token.txt
     """
     use_one_blas_thread()
+    use_one_heap()
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise CbirError(f"`cbir serve` needs an extra: install cbir[serve] ({', '.join(missing)} is missing).")

@@ -1,11 +1,15 @@
-"""Helpers of commands that run for long: a progress bar, and one thread to multiply with."""
+"""Helpers of commands that run for long: a progress bar, one thread to multiply with, and one heap."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+
+# Of glibc's malloc.h.
+_M_ARENA_MAX = -8
 
 
 def use_one_blas_thread() -> None:
@@ -15,6 +19,19 @@ def use_one_blas_thread() -> None:
     200 re-ranked queries took 15 seconds instead of one. OpenVINO and torch have threads of their own.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def use_one_heap() -> None:
+    """Have glibc take the memory of all threads from one heap; only before they are started.
+
+    With a heap for each, what one thread leaves free no other one uses: a server grew by 2 MB in 10,000 requests, and
+    had 20 MB more from the first on. Other systems know no such thing.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def progress(*, disable: bool) -> Callable[..., Iterator[Any]]:
