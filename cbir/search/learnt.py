@@ -30,6 +30,8 @@ class LearntSpace(Space):
     `of_features` gives the centre of the index's features, where that may be known already.
     """
 
+    is_learnt = True
+
     def __init__(self, notion: Notion, of_features: Callable[[], Centre] | None = None) -> None:
         self.notion = notion
         self._of_features = of_features

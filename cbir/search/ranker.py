@@ -69,7 +69,8 @@ class Ranker:
         quantiles = self.quantiles
         if quantiles is None:
             return None
-        return relevance_of(ranking.cosines, ranking.evidence, quantiles, ranking.copies)
+        cosines, evidence = ranking.cosines, ranking.evidence
+        return relevance_of(cosines, evidence, quantiles, ranking.copies, learnt=self.space.is_learnt)
 
     def by_evidence(
         self, evidence: Floats, count: int, *, reranked: bool, among: Among | None = None

@@ -42,15 +42,21 @@ class Calibration(NamedTuple):
 RERANKED = Calibration(0.463, 0.334, 0.775, -1.964)
 BY_COSINE = Calibration(1.449, 0.0, 0.139, -2.722)
 
+#: That of rows by their likeness in a notion, which is their own number: scores bring it to one scale for all notions,
+#: and how rare it is tells how large the classes are.
+BY_NOTION = Calibration(8.5, 0.0, 0.0, -2.54)
 
-def relevance_of(cosines: Floats, evidence: Floats | None, quantiles: CosineQuantiles, copies: int = 0) -> Floats:
+
+def relevance_of(
+    cosines: Floats, evidence: Floats | None, quantiles: CosineQuantiles, copies: int = 0, *, learnt: bool = False
+) -> Floats:
     """Return the relevance of rows in their order, shape (n,), from 0 to 1, never rising.
 
     `cosines`, shape (n,), are in that order; `evidence`, shape (m,), is that of the first m rows, which were re-ranked.
-    The first of these are so many copies of the query.
+    The first of these are so many copies of the query. Cosines may be those of a notion's space (`learnt`).
     """
     usual = usual_rarity(quantiles)
-    found = BY_COSINE.of(rarity(cosines, quantiles), 0, usual)
+    found = BY_NOTION.of(cosines, 0, 0) if learnt else BY_COSINE.of(rarity(cosines, quantiles), 0, usual)
     if evidence is not None:
         first = cosines[: len(evidence)]
         # copies come first whatever their evidence is

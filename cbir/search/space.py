@@ -24,6 +24,9 @@ class Space:
     #: Whether an index's candidates are some in this space too; else all rows are compared.
     has_candidates = True
 
+    #: Whether somebody has taught how alike rows are in it.
+    is_learnt = False
+
     def width(self, dimension: int) -> int:
         """Return the numbers of a row's vector, made of a feature of so many."""
         return dimension

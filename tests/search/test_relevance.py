@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,16 @@ def test_a_first_place_that_was_kept_lowers_no_other() -> None:
     longer = relevance_of(np.append(cosines, 0.49).astype(np.float32), evidence, QUANTILES)
     assert longer[:4].tolist() == told.tolist()
     assert longer[4] == told[3]  # what follows by cosine has no more than the last of those
+
+
+def test_by_a_notion_relevance_does_not_depend_on_how_large_classes_are() -> None:
+    likeness = np.array([0.9, 0.5, 0.1], dtype=np.float32)
+    few = replace(QUANTILES, random=tuple(0.99 for _ in QUANTILES.random))  # nearly all pairs are as alike
+    told = relevance_of(likeness, None, QUANTILES, learnt=True)
+    assert told.tolist() == relevance_of(likeness, None, few, learnt=True).tolist()
+    assert told[0] > 0.95 > told[1] > 0.8 > 0.2 > told[2]
+    plain = relevance_of(likeness, None, few)
+    assert plain.tolist() != told.tolist()
 
 
 def test_no_rows_have_no_relevance() -> None:
