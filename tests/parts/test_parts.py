@@ -291,7 +291,7 @@ def test_a_region_is_drawn_on_the_querys_card(photo_folder: Callable, tmp_path: 
     results = list(reports.watch(searcher.search([part, both])))
     box = region.of(Image.open(folder / "img_000.jpg"), "").box
     assert [result.boxes for result in results] == [(box,), (None, box)]
-    assert [[card.box for card in group.leads] for group in reports._groups] == [[box], [None, box]]
+    assert [[card.boxes for card in group.leads] for group in reports._groups] == [[(box,)], [(), (box,)]]
     assert reports.write() == [tmp_path / "sheet.png"]
     refused = run("search", "--query-index", searcher.index.directory, "--region", "1,2,3,4")
     assert refused.exit_code == 2

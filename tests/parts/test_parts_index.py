@@ -140,7 +140,7 @@ def test_the_best_window_of_all_is_found_and_drawn(made: Path, tmp_path: Path, b
     searcher = Searcher(index)
     reports = SearchReports(searcher, tmp_path / "sheet.png", None)
     result = next(reports.watch(searcher.search([Query(made / "query.png", "query", parts=True)])))
-    assert [card.box for card in reports._groups[0].cards] == [match.box for match in result.matches]
+    assert [card.boxes for card in reports._groups[0].cards] == [(match.box,) for match in result.matches]
     assert all(match.box for match in result.matches)
     with pytest.raises(ValueError, match="several together"):
         CombinedQuery((Query(made / "query.png", "query", parts=True),))
