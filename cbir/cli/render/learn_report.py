@@ -46,6 +46,7 @@ def write_asked(asked: Sequence[Asked], name: str, index: Index, html: Path, *, 
     cards = []
     for rank, one in enumerate(asked, start=1):
         cards.append(Card(_name(one.path, index), one.path, rank, [("", one.why)]))
+    how = " --add" if any(entry.name == name for entry in index.meta.notions) else ""
     _write(
         Group("Pictures to label next", cards, problem="" if cards else "All pictures have a label."),
         index,
@@ -53,7 +54,7 @@ def write_asked(asked: Sequence[Asked], name: str, index: Index, html: Path, *, 
         force=force,
         heading=f"{name}: pictures to label next",
         about=f"Pictures of {index.directory.name} whose labels would teach most, the first one most. "
-        f"`cbir learn {name} --labels FILE --add` takes them.",
+        f"`cbir learn {name} --labels FILE{how}` takes them.",
     )
 
 

@@ -89,7 +89,10 @@ def test_all_labelled_is_told(photos: Path, tmp_path: Path) -> None:
 
 def test_the_page_of_what_is_asked_for_has_the_pictures(photos: Path, labels: Path, tmp_path: Path) -> None:
     page = tmp_path / "next.html"
-    result = run("kinds", "--labels", labels, "--ask", 4, "--html", page)
+    assert run("kinds", "--ask", 4, "--html", page).exit_code == 0
+    assert "cbir learn kinds --labels FILE`" in page.read_text()  # there is nothing to add to yet
+    result = run("kinds", "--labels", labels, "--ask", 4, "--html", page, "--force")
+    assert "cbir learn kinds --labels FILE --add`" in page.read_text()
     assert result.exit_code == 0, result.output
     text = page.read_text()
     links = [unquote(one) for one in re.findall(r'href="file://([^"]+)"', text)]
