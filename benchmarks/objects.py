@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks import objects_search
 from benchmarks.harness import Settings, cbir_command, run_command, take_turns, timed
 from benchmarks.results import Result, measured, noted
 from cbir.backbones.backbone import describe
@@ -52,6 +53,7 @@ def run(settings: Settings) -> Iterator[Result]:
     yield from _yolox(settings, folder, truth, photos)
     yield from _regions(truth, photos)
     yield from _masks(folder, truth, photos)
+    yield from objects_search.run(settings, folder, truth)
 
 
 def _yolox(settings: Settings, folder: Path, truth: Annotations, photos: Sequence[Pixels]) -> Iterator[Result]:

@@ -218,6 +218,14 @@ def _objects() -> dict[str, Target]:
         "objects-command": bound("cbir detect of one photo with it, beyond cbir --help", 0.35, "s"),
         "objects-regions": bound("--method regions: mAP", 0.28, at_least=True),
         "objects-regions-time": bound("--method regions: a decoded photo, the network open", 0.35, "s"),
+        "objects-index": bound("indexing with --objects against indexing without", 2.7, "times"),
+        "objects-index-parts": bound("indexing with --objects --parts against --parts", 1.6, "times"),
+        "objects-kind": bound(
+            "the same kind of thing by its box (--kind), objects in the index: mAP", 0.7, at_least=True
+        ),
+        "objects-words": bound("VOC's classes as words, objects in the index: mAP", 0.83, at_least=True),
+        "objects-same-first": bound("the same thing again (--same), objects in the index: first", 0.73, at_least=True),
+        "objects-same-ten": bound("the same: among the first ten", 0.92, at_least=True),
         "objects-masks": bound("approximate masks of true boxes: overlap with people's", 0.6, at_least=True),
     }
 
