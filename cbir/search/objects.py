@@ -26,7 +26,11 @@ _numbers_of = lru_cache(256)(numbers_of)
 
 #: How much the score of a class counts beside a likeness. With .3, .6 and 1.2 the mean average precision of 83 regions
 #: of 64 photos is .78, .80, .79 by parts and .76, .77, .77 by whole pictures; without it .53 and .51.
-_WEIGHT = 0.6
+WEIGHT = 0.6
+
+#: The same beside the likeness of parts where it is not said whether the same kind of thing is looked for, or the same
+#: thing again, of which more than that would lose half. docs/method/kinds.md.
+WEIGHT_FOR_BOTH = 0.2
 
 #: Rows whose likeness is computed because of their class, whatever it is.
 MOST_SURE = 512
@@ -72,9 +76,9 @@ class Bonus:
     points: Floats
 
     @classmethod
-    def of(cls, shown: Detection, found: IndexObjects) -> Bonus:
-        """Return _WEIGHT times the score of each row's best detection of the same class."""
-        return cls(np.float32(_WEIGHT) * Sought.of_class(shown.name, found).scores(found, 0))
+    def of(cls, shown: Detection, found: IndexObjects, weight: float) -> Bonus:
+        """Return the score of each row's best detection of the same class, so many times."""
+        return cls(np.float32(weight) * Sought.of_class(shown.name, found).scores(found, 0))
 
     def surest(self, count: int, mask: Mask) -> Rows:
         """Return the rows with most points, up to MOST_SURE or `count`, of those where a mask is true, (rows,)."""

@@ -131,7 +131,7 @@ class ByParts(Strategy[ImageQuery]):
         """Find the matches with their boxes."""
         from cbir.search.by_parts import best_parts
 
-        part, bonus = images[0].part, self._bonus(images)
+        part, bonus = images[0].part, self._bonus(images, for_both=True)
         assert part is not None
         surest = None if bonus is None else bonus.surest(request.last, self._counts(own, request))
         best = best_parts(self.searched.index, part, request.last, own, request.among, besides=surest)

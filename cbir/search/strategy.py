@@ -127,14 +127,17 @@ class Strategy(ABC, Generic[Of]):
         its = [Sought.of_class(name, found) for name in classes]
         return its + [seek(one, found, found.least_score) for one in request.objects]
 
-    def _bonus(self, images: Sequence[QueryPicture]) -> Bonus | None:
-        """Return the points of rows for showing what a region shows; None where that is not known."""
+    def _bonus(self, images: Sequence[QueryPicture], *, for_both: bool = False) -> Bonus | None:
+        """Return the points of rows for showing what a region shows; None where that is not known.
+
+        Fewer where the same thing again is to be found too, `for_both`.
+        """
         shown = images[0].shown
         if shown is None:
             return None
-        from cbir.search.objects import Bonus
+        from cbir.search.objects import WEIGHT, WEIGHT_FOR_BOTH, Bonus
 
-        return Bonus.of(shown, self.searched.objects())
+        return Bonus.of(shown, self.searched.objects(), WEIGHT_FOR_BOTH if for_both else WEIGHT)
 
     def _counts(self, own: list[int], request: SearchRequest) -> npt.NDArray[np.bool_]:
         """Return a mask of the rows that a search is among, `own` left out, shape (rows,)."""
