@@ -12,6 +12,7 @@ from cbir.index.entries import ObjectsEntry
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.run import index_folder
+from cbir.search import objects
 from cbir.search.filters import RowFilter
 from cbir.search.object_query import ObjectQuery, WantedObject
 from cbir.search.queries import AnyQuery, CombinedQuery, ImageQuery
@@ -136,3 +137,18 @@ def test_the_detector_tells_what_a_region_of_another_picture_shows(tmp_path: Pat
     assert result.shown is None
     assert len(result.notices) == 1
     assert search(index, region(tmp_path / "new.png", moved, kind=True)).notices == result.notices
+
+
+def test_the_class_counts_less_by_parts_unless_the_kind_is_looked_for_and_not_at_all_for_the_same_thing(
+    tmp_path: Path, shown: tuple[Path, Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, index = shown
+    parts = index_folder(root, f"{index.directory}/", parts=True)[0]
+    weights: list[float] = []
+    of = objects.Bonus.of
+    monkeypatch.setattr(objects.Bonus, "of", lambda *asked: weights.append(asked[-1]) or of(*asked))
+    for options in ({}, {"kind": True}, {"parts": False}):
+        assert search(parts, region(root / "0.png", **options)).shown is not None
+    assert weights == [0.2, 0.6, 0.6]
+    assert search(parts, region(root / "0.png", kind=False)).shown is None
+    assert len(weights) == 3
