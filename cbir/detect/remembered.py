@@ -36,6 +36,8 @@ def open_for_index(
     wish = wanted or (usual_wish() if entry is None else wish_of(entry))
     if wish is None:
         raise ModelError(NO_DETECTOR.format("--detector", "--detector"))
+    if entry is not None and wish.name not in (None, entry.source):  # before anything of it is downloaded
+        raise _of_another(index, entry, str(wish.name))
     wish = replace(wish, engine=engine, expected=expected, is_large=expected >= WORTH_TRIAL)
     detector = open_detector(wish)
     if entry is not None and detector.identity != entry.identity and len(detector.classes) == len(entry.classes):
@@ -43,15 +45,19 @@ def open_for_index(
         wish = replace(wish, classes=wish.classes or entry.classes, asked=_asked_of(entry))
         detector = open_detector(wish)
     if entry is not None and detector.identity != entry.identity:
-        raise IndexConflictError(
-            f"The objects of the index {index} are those of {entry.name} ({entry.identity[:12]}…), not of "
-            f"{detector.name} ({detector.identity[:12]}…), which has other weights, classes or input: leave --detector "
-            f"out, or take them away with `cbir index --index {index} --no-objects`, then the same with --objects."
-        )
+        raise _of_another(index, entry, f"{detector.name} ({detector.identity[:12]}…)")
     found = entry_of(detector, wish)
     if is_named:
         remember(_named(found), "")
     return detector, wish, found
+
+
+def _of_another(index: str, entry: ObjectsEntry, named: str) -> IndexConflictError:
+    return IndexConflictError(
+        f"The objects of the index {index} are those of {entry.name} ({entry.identity[:12]}…), not of {named}, which "
+        f"has other weights, classes or input: leave --detector out, or take them away with `cbir index --index {index} "
+        "--no-objects`, then the same with --objects."
+    )
 
 
 def wish_of(entry: ObjectsEntry) -> Wish:

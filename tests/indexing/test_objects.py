@@ -149,6 +149,8 @@ def test_another_detector_is_refused(root: Path, detector: Path, tmp_path: Path)
     other = write(tmp_path / "other.onnx", "yolov8", names=NAMED)
     with pytest.raises(IndexConflictError, match=r"those of some .*not of other .*--no-objects"):
         refresh(None, detector=other)
+    with pytest.raises(IndexConflictError, match=r"not of ssdlite320_mobilenet_v3_large, .*--no-objects"):
+        refresh(None, detector=wish_for("ssdlite320_mobilenet_v3_large"))  # nothing of it is downloaded before
     assert found(opened()) == WANTED
 
 
