@@ -55,8 +55,8 @@ def open_for_index(
 def _of_another(index: str, entry: ObjectsEntry, named: str) -> IndexConflictError:
     return IndexConflictError(
         f"The objects of the index {index} are those of {entry.name} ({entry.identity[:12]}…), not of {named}, which "
-        f"has other weights, classes or input: leave --detector out, or take them away with `cbir index --index {index} "
-        "--no-objects`, then the same with --objects."
+        f"has other weights, classes or input: leave --detector out, or take them away with `cbir index --index "
+        f"{index} --no-objects`, then the same with --objects."
     )
 
 
