@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cbir.cli.render.segment import png_of
 from cbir.cli.terminal import output
 from cbir.errors import ImageReadError, OutputRefusedError
@@ -80,6 +78,8 @@ class SearchCrops:
     def _masked(self, image: Image.Image, objects: Sequence[Detection]) -> Sequence[Detection]:
         if self._engine is None:
             return objects
+        import numpy as np
+
         from cbir.detect.detection import Detections
         from cbir.detect.spreading import with_masks
 
