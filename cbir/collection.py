@@ -265,5 +265,4 @@ class State:
     @cached_property
     def paths(self) -> tuple[Path, ...]:
         """The images' files, in the order of `rows`."""
-        names = self.index.files().paths
-        return tuple(self.index.root / names[row] for row in self.rows.tolist())
+        return tuple(self.index.paths())

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
 from cbir.detect.detection import Detections, Detector
 from cbir.detect.registry import open_detector
+from cbir.detect.run import UNDER_WAY
 from cbir.detect.wish import Wish
 from cbir.engines.lazy import LazyEngine
 from cbir.extract.records import Item
 from cbir.images.views import View
 from cbir.index.columns.column import Records
 from cbir.index.columns.objects import BOXES, MOST, OBJECTS, pack
+from cbir.utils.under_way import in_order
 from cbir.utils.vectors import Rows
-
-#: Images that the detector has under way, or that wait for it.
-_UNDER_WAY = 8
 
 
 class ObjectMaker:
@@ -45,14 +44,10 @@ class ObjectMaker:
 
     def run(self, items: Iterable[Item], engine: LazyEngine) -> Iterator[Mapping[str, Records]]:
         """Make the detections of each image, some of them under way at a time."""
-        under_way: deque[Callable[[], Detections] | None] = deque()
-        for item in items:
-            begun = None if item.arrays is None else self._detector.start(item.arrays["pixels"], item.size)
-            under_way.append(begun)
-            if len(under_way) >= _UNDER_WAY:
-                yield self._made(under_way.popleft())
-        while under_way:
-            yield self._made(under_way.popleft())
+        begun = (
+            None if item.arrays is None else self._detector.start(item.arrays["pixels"], item.size) for item in items
+        )
+        return in_order((partial(self._made, finish) for finish in begun), UNDER_WAY)
 
     def _made(self, finish: Callable[[], Detections] | None) -> Mapping[str, Records]:
         if finish is None:

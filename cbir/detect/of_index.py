@@ -8,9 +8,8 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from cbir.detect.classes import numbers_of
 from cbir.errors import CbirError, IndexDamagedError
-from cbir.index.columns.column import Mask
+from cbir.index.columns.column import Mask, Records
 from cbir.index.columns.objects import BOXES, MOST, OBJECTS, ObjectRows, unpack, unpack_boxes
 from cbir.index.datafile import how_to_repair
 from cbir.index.store import Index
@@ -38,15 +37,6 @@ class IndexObjects:
         """The row, the class and the score of each detection, in the order of rows, three arrays of shape (n,)."""
         places = np.flatnonzero(self.scores)
         return places // MOST, self.classes.reshape(-1)[places], self.scores.reshape(-1)[places]
-
-    def numbers(self, text: str) -> list[int]:
-        """Return the numbers of the classes that a word means; WordError where there is none."""
-        return numbers_of(text, self.names)
-
-    def best(self, number: int, count: int = 1) -> Floats:
-        """Return the score of the `count`-th best detection of a class in each row, float32, (rows,); 0 where none."""
-        scores = np.where(self.classes == number, self.scores, 0)
-        return np.asarray(np.sort(scores, axis=1)[:, -count] if count <= MOST else np.zeros(len(scores), np.float32))
 
     def boxes(self, rows: Rows) -> npt.NDArray[np.int32]:
         """Read the boxes of rows: x, y, width and height in pixels of the upright picture, shape (n, MOST, 4).
@@ -80,3 +70,31 @@ def objects_of(index: Index) -> IndexObjects:
     parts = index.parsed(OBJECTS, partial(unpack, classes=len(entry.classes)))
     found = ObjectRows(*map(np.concatenate, zip(*parts, strict=True))) if parts else unpack(OBJECTS.blank(0))
     return IndexObjects(index, entry.classes, entry.least_score, found.classes, found.scores, found.known)
+
+
+def pictures_by_name(index: Index) -> list[tuple[str, int]]:
+    """Count the pictures that show each thing, as the detector believes: those that any show, the most frequent first.
+
+    A block is read at a time. IndexDamagedError where the detections are unsound; none where the index is to have none.
+    """
+    entry = index.meta.objects
+    if entry is None:
+        return []
+    places = {
+        name: number for number, name in enumerate(dict.fromkeys(entry.classes))
+    }  # of several classes with one name a picture may show more than one
+    numbers = np.array([places[name] for name in entry.classes], dtype=np.int64)
+    start, counts = 0, np.zeros(len(places), dtype=np.int64)
+
+    def count(records: Records) -> None:
+        nonlocal start
+        found = unpack(records, len(numbers))
+        is_shown = (found.scores >= entry.least_score) & index.valid[start : start + len(found.known), np.newaxis]
+        start += len(found.known)
+        rows, which = np.nonzero(is_shown)
+        once = np.unique(rows * len(places) + numbers[found.classes[rows, which]])
+        counts[:] += np.bincount(once % len(places), minlength=len(places))
+
+    index.parsed(OBJECTS, count)
+    found = zip(places, counts.tolist(), strict=True)
+    return sorted((one for one in found if one[1]), key=lambda one: -one[1])

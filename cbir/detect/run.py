@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic
 
 from cbir.detect.detection import Detections, Detector
@@ -13,9 +13,10 @@ from cbir.extract.extractor import nothing_known
 from cbir.extract.loader import Key, Loaded, Loader
 from cbir.images.source import ImageSource, NamedImage
 from cbir.images.views import Size
+from cbir.utils.under_way import in_order
 
-#: Pictures that the network has under way, or that wait for it.
-_UNDER_WAY = 8
+#: Pictures that a detector has under way, or that wait for it.
+UNDER_WAY = 8
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,15 @@ def detect_files(
     detector: Detector, files: Iterable[tuple[Key, ImageSource | NamedImage]], *, isolated: bool
 ) -> Iterator[Found[Key]]:
     """Find objects in pictures, each given with a key, in order; `isolated` ones are decoded elsewhere."""
-    under_way: deque[tuple[Loaded[Key], Callable[[], Detections] | None]] = deque()
     view = detector.view
-    with Loader([view], isolated=isolated) as loader:
+
+    def begun(loader: Loader) -> Iterator[Callable[[], Found[Key]]]:
         for one in loader.load(files, nothing_known):
-            begun = None if one.error else detector.start(one.arrays.pop(view.name)["pixels"], one.size)
-            under_way.append((one, begun))
-            if len(under_way) >= _UNDER_WAY:
-                yield _finished(*under_way.popleft())
-        while under_way:
-            yield _finished(*under_way.popleft())
+            finish = None if one.error else detector.start(one.arrays.pop(view.name)["pixels"], one.size)
+            yield partial(_finished, one, finish)
+
+    with Loader([view], isolated=isolated) as loader:
+        yield from in_order(begun(loader), UNDER_WAY)
 
 
 def _finished(one: Loaded[Key], finish: Callable[[], Detections] | None) -> Found[Key]:

@@ -7,7 +7,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -195,6 +195,10 @@ class Index:
         """
         parts = self.parsed(CLASSES, unpack)
         return RowClasses(*map(np.concatenate, zip(*parts, strict=True))) if parts else unpack(CLASSES.blank(0))
+
+    def paths(self) -> list[Path]:
+        """List the files of the pictures that count, in the order of rows."""
+        return [self.root / path for path in compress(self.files().paths, self.valid.tolist())]
 
     def parsed(self, column: Column, parse: Callable[[Records], T]) -> list[T]:
         """Parse a column's records, a block's at a time, in order. IndexDamagedError where that cannot be."""

@@ -47,8 +47,7 @@ class ByKind(Strategy[ImageQuery]):
         index, (asked,) = self.searched.index, images
         assert asked.classes is not None
         likeness = weighted_sums(asked.classes, self.searched.classes().numbers, self._roots)
-        counts = index.valid.copy() if request.among is None else index.valid & request.among.mask
-        counts[own] = False
+        counts = self._counts(own, request, index.valid)
         likeness[~counts] = 0
         bonus = self._bonus(images)
         evidence = likeness if bonus is None else likeness + np.where(counts, bonus.points, np.float32(0))

@@ -37,7 +37,7 @@ class ByObjects(Strategy[ObjectQuery]):
     def find(self, query: ObjectQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> Found:
         """Find the matches with the best scores, those of one in the order of the index."""
         scores = self._scores(query)
-        counts = self.searched.index.valid if request.among is None else request.among.mask
+        counts = self._counts(own, request, self.searched.index.valid)
         scores[~(counts & self._keep(scores, request))] = 0
         rows = largest(scores, request.last)
         rows = rows[scores[rows] > 0]

@@ -139,9 +139,14 @@ class Strategy(ABC, Generic[Of]):
 
         return Bonus.of(shown, self.searched.objects(), WEIGHT_FOR_BOTH if for_both else WEIGHT)
 
-    def _counts(self, own: list[int], request: SearchRequest) -> npt.NDArray[np.bool_]:
-        """Return a mask of the rows that a search is among, `own` left out, shape (rows,)."""
-        counts = self.searched.index.comparable.copy()
+    def _counts(
+        self, own: list[int], request: SearchRequest, rows: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """Return a mask of the rows that a search is among, `own` left out, shape (rows,).
+
+        They are of those with sound features, or of `rows`, another mask.
+        """
+        counts = (self.searched.index.comparable if rows is None else rows).copy()
         counts[own] = False
         return counts if request.among is None else counts & request.among.mask
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from cbir.detect.detection import Detection
+from cbir.detect.of_index import pictures_by_name
 from cbir.errors import IndexDamagedError
-from cbir.index.columns.column import Records
 from cbir.index.columns.objects import BOXES, OBJECTS, unpack, unpack_boxes
 from cbir.index.store import Index
 
@@ -21,33 +20,15 @@ _MOST = 100
 
 
 def objects_by_name(index: Index) -> list[tuple[str, int]]:
-    """Count the pictures that show each thing, as the detector believes: the most frequent first.
+    """Count the pictures that show each thing, as `pictures_by_name` does, up to a hundred things.
 
-    None are where the index has no objects, or they are damaged, which is said.
+    None are where the objects are damaged, which is said.
     """
-    entry = index.meta.objects
-    if entry is None:
-        return []
-    start, counts = 0, np.zeros(len(entry.classes), dtype=np.int64)
-
-    def count(records: Records) -> None:
-        nonlocal start
-        found = unpack(records, len(entry.classes))
-        is_shown = (found.scores >= entry.least_score) & index.valid[start : start + len(found.known), np.newaxis]
-        start += len(found.known)
-        rows, places = np.nonzero(is_shown)
-        once = np.unique(rows * len(counts) + found.classes[rows, places])
-        counts[:] += np.bincount(once % len(counts), minlength=len(counts))
-
     try:
-        index.parsed(OBJECTS, count)
+        return pictures_by_name(index)[:_MOST]
     except IndexDamagedError as error:
         logger.warning("Objects are not counted. %s", error)
         return []
-    names: Counter[str] = Counter()
-    for name, number in zip(entry.classes, counts.tolist(), strict=True):
-        names[name] += number
-    return [(name, number) for name, number in names.most_common(_MOST) if number]
 
 
 def objects_of_row(index: Index, row: int) -> list[dict[str, Any]] | None:

@@ -11,7 +11,7 @@ import click
 
 from cbir.cli.options.claims import claimed
 from cbir.cli.options.common import FilePath, engine_option, force_option, index_option, verbosity_options
-from cbir.cli.options.detectors import CLASS, INPUT, complete_detector
+from cbir.cli.options.detectors import CLASS, INPUT, complete_detector, described
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import NamedPictures, Stdin, list_options, with_folders
 from cbir.cli.options.numbers import Number, WholeNumber
@@ -251,9 +251,7 @@ def _pictures(request: DetectOptions) -> tuple[list[ImageQuery], bool]:
     from cbir.index.open import open_index
     from cbir.search.queries import ImageQuery
 
-    index = open_index(request.index_name)
-    paths = zip(index.files().paths, index.valid.tolist(), strict=True)
-    return [ImageQuery.from_path(index.root / path) for path, is_valid in paths if is_valid], False
+    return [ImageQuery.from_path(path) for path in open_index(request.index_name).paths()], False
 
 
 def _wanted(request: DetectOptions) -> rendering.Wanted:
@@ -288,10 +286,8 @@ def _regions(request: DetectOptions, *, expected: int) -> LazyEngine:
 
 def _detector(request: DetectOptions, *, expected: int) -> Detector:
     """Open the detector that is asked for; a usage error, with ways to get one, where none is."""
-    from cbir.detect.classes import read_names
     from cbir.detect.geometry import OVERLAP
     from cbir.detect.registry import open_detector, usual_wish
-    from cbir.detect.trial import Asked
     from cbir.detect.wish import NO_DETECTOR, Wish
 
     model, weights = request.method or request.model, request.weights
@@ -299,14 +295,8 @@ def _detector(request: DetectOptions, *, expected: int) -> Detector:
     if wish is None or (wish.name is None and wish.weights == "untrained"):
         without = "--method regions does without one, and finds much less."
         raise click.UsageError(f"{NO_DETECTOR.format('--model', '--weights')} {without}")
-    wish = replace(
-        wish,
-        engine=request.engine,
-        expected=expected,
-        classes=() if request.classes is None else read_names(request.classes),
-        asked=request.input_ or Asked(),
-        overlap=OVERLAP if request.iou is None else request.iou,
-    )
-    detector = open_detector(wish)
+    overlap = OVERLAP if request.iou is None else request.iou
+    wish = replace(wish, engine=request.engine, expected=expected, overlap=overlap)
+    detector = open_detector(described(wish, request.classes, request.input_))
     logger.debug("%s: %s, %s classes", detector.name, detector.kind, f"{len(detector.classes):,}")
     return detector

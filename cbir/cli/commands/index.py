@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from cbir.cli.options.common import (
     weights_option,
 )
 from cbir.cli.options.completion import complete_folder
-from cbir.cli.options.detectors import INPUT, complete_detector
+from cbir.cli.options.detectors import INPUT, complete_detector, described
 from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
@@ -111,12 +110,9 @@ class IndexOptions(Given):
         """Return the wish for the detector of objects; None where none is named."""
         if self.detector is None:
             return None
-        from cbir.detect.classes import read_names
         from cbir.detect.registry import wish_for
-        from cbir.detect.trial import Asked
 
-        names = () if self.classes is None else read_names(self.classes)
-        return replace(wish_for(self.detector), classes=names, asked=self.input_ or Asked())
+        return described(wish_for(self.detector), self.classes, self.input_)
 
 
 @click.command("index", short_help="Make or refresh an index of a folder.")

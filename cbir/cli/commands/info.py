@@ -222,22 +222,15 @@ def _dates(index: Index) -> dict[str, Any]:
 
 def _objects(index: Index) -> dict[str, Any]:
     """Describe the detector, and count the pictures that show each class, most first, as far as that can be read."""
-    import numpy as np
-
-    from cbir.detect.of_index import objects_of
+    from cbir.detect.of_index import pictures_by_name
 
     entry = index.meta.objects
     assert entry is not None
     described = {"detector": entry.name, "kind": entry.kind, "source": entry.source, "least_score": entry.least_score}
     try:
-        objects = objects_of(index)
+        return {**described, "of_classes": dict(pictures_by_name(index))}
     except CbirError as error:
         return {**described, "of_classes": {}, "reason": str(error)}
-    shown = objects.classes[index.valid][objects.scores[index.valid] >= objects.least_score]
-    rows = np.nonzero(objects.scores[index.valid] >= objects.least_score)[0]
-    pairs = np.unique(np.stack([rows, shown.astype(np.int64)]), axis=1)[1]
-    counts = {objects.names[number]: int((pairs == number).sum()) for number in np.unique(pairs).tolist()}
-    return {**described, "of_classes": dict(sorted(counts.items(), key=lambda one: -one[1]))}
 
 
 def _shown(coverage: dict[str, Any]) -> str:

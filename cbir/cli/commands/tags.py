@@ -190,8 +190,7 @@ def _of_index(index: Index, choice: Choice) -> Iterator[Tagged]:
 
 
 def _names_in(index: Index) -> list[str]:
-    paths = zip(index.files().paths, index.valid.tolist(), strict=True)
-    return [str(index.root / path) for path, is_valid in paths if is_valid]
+    return list(map(str, index.paths()))
 
 
 def _by_notion(

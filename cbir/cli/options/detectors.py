@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +15,7 @@ from cbir.utils.printable import shortened
 if TYPE_CHECKING:
     from cbir.detect.choice import ClassRule
     from cbir.detect.trial import Asked
+    from cbir.detect.wish import Wish
 
 #: The names in `cbir.detect.torchvision.KNOWN`, which imports NumPy.
 NAMES = (
@@ -33,6 +36,14 @@ NAMES = (
 def complete_detector(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Names of detectors."""
     return items_that_begin(NAMES, incomplete)
+
+
+def described(wish: Wish, classes: Path | None, asked: Asked | None) -> Wish:
+    """Return a wish with the names of a file of `--classes`, and what `--input` says, if they were given."""
+    from cbir.detect.classes import read_names
+    from cbir.detect.trial import Asked
+
+    return replace(wish, classes=() if classes is None else read_names(classes), asked=asked or Asked())
 
 
 class _ClassRule(click.ParamType):  # type: ignore[type-arg]  # which it takes from Click 8.4 on only

@@ -199,7 +199,8 @@ class DetectOutputs:
         """Write the files of one picture, and note them in its record."""
         from cbir.detect.formats.annotations import Annotated, Annotation, PackedMask, Size
 
-        masks = [None if one.mask is None else PackedMask.of(one.mask) for one in found]
+        is_kept = self._wanted.coco is not None or self._wanted.results is not None
+        masks = [PackedMask.of(one.mask) if is_kept and one.mask is not None else None for one in found]
         annotations = tuple(
             Annotation(one.box, one.name, one.score, mask, is_approximate=one.is_approximate)
             for one, mask in zip(found, masks, strict=True)
@@ -217,7 +218,7 @@ class DetectOutputs:
                     record["overlay" if piece.kind == "objects" else piece.kind] = at
         if self._yolo is not None:
             record["yolo"] = str(self._yolo.add(path, annotated))
-        if self._wanted.coco is not None or self._wanted.results is not None:
+        if is_kept:
             self._annotated.append(annotated)
         if self._page is not None and image is not None:
             self._page.add(picture, image, found)

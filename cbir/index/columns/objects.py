@@ -45,11 +45,6 @@ class ObjectRows(NamedTuple):
     scores: npt.NDArray[np.float32]
     known: Mask
 
-    @property
-    def counts(self) -> npt.NDArray[np.int64]:
-        """The number of each row's detections, shape (rows,)."""
-        return np.asarray((self.scores > 0).sum(axis=1))
-
 
 def pack(
     classes: npt.NDArray[np.integer], scores: npt.NDArray[np.floating], boxes: npt.NDArray[np.floating]

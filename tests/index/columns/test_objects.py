@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cbir.detect.of_index import objects_of
+from cbir.detect.classes import numbers_of
+from cbir.detect.of_index import IndexObjects, objects_of, pictures_by_name
 from cbir.errors import CbirError, IndexDamagedError, WordError
 from cbir.index import format as format_module
 from cbir.index.columns import registry
@@ -18,6 +20,7 @@ from cbir.index.format import META, load_meta
 from cbir.index.store import Index
 from cbir.index.verify import find_problems, without_damage
 from cbir.index.writer import Writer
+from cbir.search.objects import Sought
 from tests.index.test_store import feature, first_state, record
 
 NAMES = ("person", "dog", "cat", "bus")
@@ -76,7 +79,7 @@ def test_pack_and_unpack() -> None:
     objects, boxes = (np.stack([detections(number)[name] for number in range(3)]) for name in ("objects", "boxes"))
     assert (objects.shape, boxes.shape) == ((3, MOST), (3, MOST))
     rows = unpack(objects, len(NAMES))
-    assert rows.counts.tolist() == [3, 0, 1]
+    assert (rows.scores > 0).sum(axis=1).tolist() == [3, 0, 1]
     assert rows.known.all()
     places = unpack_boxes(boxes)
     # whole pixels, and one at least
@@ -97,7 +100,7 @@ def test_nothing_found_not_looked_at_and_not_to_be_read_are_three_states() -> No
         np.stack([detections(0)["objects"], detections(1)["objects"], OBJECTS.blank(1)[0], OBJECTS.unavailable])
     )
     assert rows.known.tolist() == [True, True, False, False]
-    assert rows.counts.tolist() == [3, 0, 0, 0]
+    assert (rows.scores > 0).sum(axis=1).tolist() == [3, 0, 0, 0]
     assert not rows.classes[1:].any()
     assert not unpack_boxes(np.stack([detections(1)["boxes"], BOXES.unavailable])).any()
 
@@ -143,19 +146,31 @@ def test_they_live_through_blocks_backfill_merging_and_compaction(
     assert find_problems(Index.open(writer.directory), verify=True) == []
 
 
+def test_pictures_are_counted_by_the_names_of_what_they_show(writer: Writer) -> None:
+    # of ten, four show a person and a dog, three a bus; two of a name in one picture are one picture
+    assert pictures_by_name(Index.open(writer.directory)) == [("person", 4), ("dog", 4), ("bus", 3)]
+    writer.invalidate([0])
+    writer.commit(objects=dataclasses.replace(ENTRY, classes=("dog", "dog", "cat", "bus")))
+    assert pictures_by_name(Index.open(writer.directory)) == [("dog", 3), ("bus", 3)]
+
+
+def best(found: IndexObjects, number: int, needed: int = 1) -> np.ndarray:
+    return Sought((number,), needed=needed).scores(found)
+
+
 def test_the_best_of_a_class_and_words_for_classes(writer: Writer) -> None:
     found = objects_of(Index.open(writer.directory))
     dog = NAMES.index("dog")
-    assert np.allclose(found.best(dog)[:4], [0.9, 0, 0, 0.9], atol=1e-5)
-    assert np.allclose(found.best(dog, 2)[:4], [0.1, 0, 0, 0.1], atol=1e-5)
-    assert not found.best(dog, 3).any()
-    assert not found.best(dog, MOST + 1).any()
+    assert np.allclose(best(found, dog)[:4], [0.9, 0, 0, 0.9], atol=1e-5)
+    assert np.allclose(best(found, dog, 2)[:4], [0.1, 0, 0, 0.1], atol=1e-5)
+    assert not best(found, dog, 3).any()
+    assert not best(found, dog, MOST + 1).any()
     # person is class 0, as are places without any
-    assert np.allclose(found.best(0)[:3], [0.5, 0, 0], atol=1e-5)
-    assert not found.best(0, 2).any()
-    assert found.numbers("animal") == [1, 2]
+    assert np.allclose(best(found, 0)[:3], [0.5, 0, 0], atol=1e-5)
+    assert not best(found, 0, 2).any()
+    assert numbers_of("animal", found.names) == [1, 2]
     with pytest.raises(WordError, match="knows no 'zebra'"):
-        found.numbers("zebra")
+        numbers_of("zebra", found.names)
 
 
 def test_an_index_without_objects_says_so(tmp_path: Path) -> None:
