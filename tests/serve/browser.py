@@ -106,3 +106,11 @@ def ranks(page: Any) -> list[str]:
     """Return the names of the pictures of the wall that are in the document, best first."""
     found: list[str] = page.evaluate("[...document.querySelectorAll('#wall .card .place')].map(one => one.title)")
     return found
+
+
+def show_only(page: Any, folder: str, count: int) -> None:
+    """Choose a folder of so many pictures as a filter, by its name, and wait for the wall."""
+    page.click("#filter-button")
+    label = page.locator("#f-folders option").filter(has_text=folder).text_content()
+    page.select_option("#f-folders", label=label)
+    until(page, f"document.querySelector('#status').textContent.startsWith('{count} pictures')")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.chromium import needs_chromium
-from tests.serve.browser import DESK, PHONE, TABLET, found, opened, ranks, serving, sound, until
+from tests.serve.browser import DESK, PHONE, TABLET, found, opened, ranks, serving, show_only, sound, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -183,10 +183,7 @@ def test_two_tabs_have_one_basket(browser: Any, address: str) -> None:
 def test_filters_are_chips_too(browser: Any, address: str) -> None:
     with opened(browser, address) as page:
         until(page, SHOWN)
-        page.click("#filter-button")
-        label = page.locator("#f-folders option").filter(has_text="galaxies").text_content()
-        page.select_option("#f-folders", label=label)
-        until(page, "document.querySelector('#status').textContent.startsWith('12 pictures')")
+        show_only(page, "galaxies", 12)
         assert all(name.startswith("galaxies/") for name in ranks(page))
         page.fill("#f-score", "1")
         page.keyboard.press("Tab")

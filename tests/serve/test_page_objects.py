@@ -12,7 +12,7 @@ from cbir.index.store import Index
 from tests.helpers.chromium import needs_chromium
 from tests.helpers.object_index import Thing
 from tests.helpers.objects_added import with_objects
-from tests.serve.browser import DESK, PHONE, opened, ranks, serving, sound, until
+from tests.serve.browser import DESK, PHONE, opened, ranks, serving, show_only, sound, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -118,10 +118,7 @@ def test_objects_are_boxes_with_names_on_the_large_picture(
 def test_a_picture_without_objects_offers_none(browser: Any, address: str) -> None:
     with opened(browser, address) as page:
         until(page, SHOWN)
-        page.click("#filter-button")
-        label = page.locator("#f-folders option").filter(has_text="galaxies").text_content()
-        page.select_option("#f-folders", label=label)
-        until(page, "document.querySelector('#status').textContent.startsWith('12 pictures')")
+        show_only(page, "galaxies", 12)
         page.click("#wall a.frame >> nth=0")
         page.wait_for_selector("#facts dt:text-is('Size')")
         assert page.locator("[data-do=objects]").is_hidden()
