@@ -23,6 +23,7 @@ from cbir.detect.layouts.registry import from_json, to_json
 from cbir.errors import WeightsError, reason_of
 from cbir.images.framed import PLACES, Framed
 from cbir.images.watch import Watch
+from cbir.index.entries import MOST_CLASSES
 from cbir.utils import stopping
 from cbir.utils.printable import printable, shortened
 from cbir.utils.python_child import calling, python_child
@@ -33,8 +34,8 @@ VERSION = 1
 #: Seconds of computing, or of waiting for something, that a trial may take.
 SECONDS = 120.0
 
-#: Classes of a network, and characters of a class's name and of a refusal.
-MOST_CLASSES, LONGEST_NAME, LONGEST_REASON = 20_000, 500, 1_000
+#: Characters of a class's name and of a refusal.
+LONGEST_NAME, LONGEST_REASON = 500, 1_000
 
 # Words for how pixels enter a network.
 _WORDS = {"colours": COLOURS, "range": tuple(RANGES), "place": PLACES}

@@ -19,10 +19,11 @@ from cbir.detect import scene
 from cbir.detect.detection import FLOOR
 from cbir.detect.layouts.layout import RANGES, Input, Layout
 from cbir.detect.layouts.registry import recognise
-from cbir.detect.trial import LONGEST_NAME, MOST_CLASSES, Asked, Tried
+from cbir.detect.trial import LONGEST_NAME, Asked, Tried
 from cbir.engines.compiled import export_network, settings
 from cbir.engines.requests import outputs_of
 from cbir.images.framed import LARGEST, SMALLEST, Framed
+from cbir.index.entries import MOST_CLASSES
 from cbir.utils import stopping
 from cbir.utils.vectors import Floats
 

@@ -74,7 +74,7 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
             rows = rows[scores.shown[rows] >= least]
         likeness = None if feature is None else feature.likeness
         if likeness is not None and request.has_least_cosine:
-            rows = rows[self._keep(self.searched.index.features(rows) @ likeness, request)]
+            rows = rows[self._keep(self.searched.ranker().scanner.cosines(likeness, rows), request)]
         total = len(rows) if is_limited else total
         rows = rows[: request.last]
         shown = scores.shown[rows]

@@ -55,6 +55,12 @@ class Scanner:
         parts = [centre.cosines(rows, centre.lengths(rows), direction) for _, rows in self._chunks()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
+    def cosines(self, feature: Floats, rows: Rows) -> Floats:
+        """Compute the cosines of `feature`, shape (dimension,), and any number of rows, a piece of these at a time."""
+        vector = self.space.sought(feature)
+        parts = [self.features(some) @ vector for some in self._pieces(rows)]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+
     def nearest(self, sought: Floats, count: int, only: Among | None = None) -> tuple[Rows, Floats]:
         """Return the first `count` valid rows by exact cosine, of all or `only` of some.
 

@@ -26,10 +26,13 @@ from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.home import index_directory
 from cbir.index.open import open_index
+from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.report import Report
 from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
+from cbir.search import scanner
+from cbir.search.keeping import KEPT
 from cbir.search.queries import CombinedQuery, Query, WordQuery
 from cbir.search.searcher import Searcher
 from cbir.words.score import with_likeness
@@ -204,6 +207,27 @@ def test_a_picture_and_words_with_the_other_options(photos: Path) -> None:
     assert record["query"] == [str(query), str(photos / name_of(1))]
     assert [word["word"] for word in record["words"]] == ["dog"]
     assert [word["word"] for word in record["not_words"]] == ["cat"]
+
+
+def test_a_least_cosine_needs_few_features_at_a_time(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = WordQuery.from_text("animal", picture=Query.from_path(photos / name_of(0)))
+    monkeypatch.setattr(scanner, "CACHE_BYTES", 0)
+    monkeypatch.setattr(KEPT, "most", 0)
+    index = open_index("photos")
+    monkeypatch.setattr(scanner, "SCAN_BYTES", 2 * 4 * index.dimension)
+    searcher = Searcher(index)
+    (plain,) = searcher.search([query], count=2, include_self=True)
+    read: list[int] = []
+    features = Index.features
+
+    def counted(self: Index, rows: np.ndarray) -> np.ndarray:
+        read.append(len(rows))
+        return features(self, rows)
+
+    monkeypatch.setattr(Index, "features", counted)
+    (limited,) = searcher.search([query], count=2, include_self=True, min_score=-1)
+    assert [match.row for match in limited.matches] == [match.row for match in plain.matches]
+    assert limited.total == plain.total > 2 == max(read)
 
 
 def test_words_hold_for_each_of_several_pictures(photos: Path, tmp_path: Path) -> None:
