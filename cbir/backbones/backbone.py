@@ -75,6 +75,11 @@ class Backbone:
         return self.networks[0]
 
     @property
+    def reads_text(self) -> bool:
+        """True if a text has a feature, too, by one of its networks at least."""
+        return "text" in self.modalities
+
+    @property
     def is_plain(self) -> bool:
         """True if it is one network that sees one view."""
         return not self.members and self.views == 1
@@ -190,10 +195,13 @@ class Backbone:
         return self._text_family().tokens(self.name, texts)
 
     def _text_family(self) -> TextFamily:
-        family = family_of(self.name)
-        if "text" not in self.modalities or not hasattr(family, "build_text"):
+        self.check_text()
+        return cast(TextFamily, family_of(self.name))
+
+    def check_text(self) -> None:
+        """Raise ModelError where it has no text encoder, whatever an index says."""
+        if not self.reads_text or not (self.members or hasattr(family_of(self.name), "build_text")):
             raise ModelError(f"The network {self.name} knows images only, and no text.")
-        return cast(TextFamily, family)
 
 
 def choose(name: str | None = None, weights: str | None = None, views: int = 1) -> tuple[Backbone, str | None]:
@@ -248,6 +256,7 @@ def _joined(members: Sequence[Backbone]) -> Backbone:
         sum(member.dimension for member in members),
         members[0].preprocessing,
         Weights(hashlib.sha256(identities.encode("ascii")).hexdigest(), "several"),
+        modalities=max((member.modalities for member in members), key=len),
         members=tuple(members),
     )
 

@@ -13,6 +13,10 @@ Images = npt.NDArray[np.uint8]
 
 Features = npt.NDArray[np.float32]
 
+#: A text encoder on a runtime: computes features of n texts, shape (n, dimension), not normalised, whose cosines with
+#: those of images compare. Any number of threads may call it.
+TextEncoder = Callable[[Sequence[str]], Features]
+
 
 class Engine(Protocol):
     """A network on a runtime. Any number of threads may call its methods.
@@ -35,12 +39,6 @@ class Engine(Protocol):
     def features(self, images: Images) -> Features:
         """Compute features of images of the size of the backbone's crop: shape (n, dimension), not normalised."""
         return self.start(images)()
-
-    def text(self, texts: Sequence[str]) -> Features:
-        """Compute features of texts, shape (n, dimension), not normalised; their cosines to those of images compare.
-
-        ModelError where "text" is not among the backbone's modalities.
-        """
 
     def stages(self, images: Images) -> list[Features]:
         """Compute the maps before each change of resolution, fine to coarse: shapes (n, channels, rows, columns).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cbir.backbones import fake
 from cbir.backbones.backbone import Backbone, describe
@@ -24,15 +24,11 @@ class FakeEngine(Engine):
                 f"The network {backbone.name} has its own weights and preprocessing and no others: "
                 "leave --weights out, or index the folder again."
             )
-        self._name = backbone.name
         self._side = fake.SIDES[backbone.name]
 
     def start(self, images: Images) -> Callable[[], Features]:
         features = fake.features_of(images, self._side)
         return lambda: features
-
-    def text(self, texts: Sequence[str]) -> Features:
-        raise ModelError(f"The network {self._name} knows images only, and no text.")
 
     def stages(self, images: Images) -> list[Features]:
         return [fake.map_of(images, side) for side in fake.STAGES]

@@ -11,7 +11,7 @@ from cbir.engines.engine import Engine, Features, Images
 
 
 class JoinedEngine(Engine):
-    """The engines of a backbone's networks, in order, as one; maps and texts are the first one's.
+    """The engines of a backbone's networks, in order, as one; maps are the first one's.
 
     Of several views of a picture, a network's feature is the mean. Images are as the backbone's view makes them.
     """
@@ -29,9 +29,6 @@ class JoinedEngine(Engine):
         pictures = iter(self._view.split(images))
         under_way = [[engine.start(next(pictures)) for _ in range(self._views)] for engine in self._engines]
         return lambda: join([_mean(finish() for finish in views) for views in under_way])
-
-    def text(self, texts: Sequence[str]) -> Features:
-        return self._engines[0].text(texts)
 
     def stages(self, images: Images) -> list[Features]:
         return self._engines[0].stages(images)

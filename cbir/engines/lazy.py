@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from cbir.backbones.backbone import Backbone, describe
 from cbir.engines import select
-from cbir.engines.engine import Engine
+from cbir.engines.engine import Engine, Features, TextEncoder
 from cbir.engines.joined import JoinedEngine
+from cbir.utils.vectors import l2_normalize
+
+# Texts that go through an encoder at a time.
+_AT_ONCE = 64
 
 
 class LazyEngine:
@@ -26,6 +32,7 @@ class LazyEngine:
         self._members = tuple(LazyEngine(one, engine, expected=expected) for one in plain)
         self._opening = threading.Lock()
         self._engine: Engine | None = None
+        self._encoder: TextEncoder | None = None
 
     def __reduce__(self) -> tuple[Callable[..., LazyEngine], tuple[Backbone, str | None]]:
         """Pickle what it is opened with: it is opened anew where it arrives."""
@@ -48,6 +55,25 @@ class LazyEngine:
                 if self._engine is None:
                     self._engine = self._open()
         return self._engine
+
+    def text(self, texts: Sequence[str]) -> Features:
+        """Compute features of texts, shape (n, dimension), each of length 1; the networks of images are not opened.
+
+        Those of several networks are one after the other, zeros where one knows images only. ModelError where all do;
+        else what `open_engine` raises.
+        """
+        if self._members and self.backbone.reads_text:
+            parts = [
+                one.text(texts) if one.backbone.reads_text else np.zeros((len(texts), one.backbone.dimension))
+                for one in self._members
+            ]
+            return l2_normalize(np.concatenate(parts, axis=1, dtype=np.float32))
+        if self._encoder is None:
+            with self._opening:
+                if self._encoder is None:
+                    self._encoder = select.open_text_encoder(self.backbone, engine=self._name)
+        some = (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
+        return l2_normalize(np.concatenate([self._encoder(its) for its in some]))
 
     def _open(self) -> Engine:
         if self._members:

@@ -105,9 +105,6 @@ class OpenVINOEngine(Engine):
         outputs = self._graphs["features"].start(images)
         return lambda: outputs()[0]
 
-    def text(self, texts: Sequence[str]) -> Features:
-        return self._requests("text", 1).start(self._backbone.tokens(texts))()[0]
-
     def stages(self, images: Images) -> list[Features]:
         return self._requests("stages", 1).start(images)()
 
@@ -143,7 +140,7 @@ class OpenVINOEngine(Engine):
             if found is not None:
                 return found
         logger.info("Preparing %s for this processor (once) …", self._backbone.name)
-        model = (None if graph == "text" else self._backbone.build_graph(graph)) or _convert(self._backbone, graph)
+        model = self._backbone.build_graph(graph) or _convert(self._backbone, graph)
         if is_untried:
             self._choices[chosen_by] = self._choose_precision(graph, model)
         compiled = self._core.compile_model(model, "CPU", settings(self._precision_of(graph), hint))
@@ -152,8 +149,6 @@ class OpenVINOEngine(Engine):
 
     def _precision_of(self, graph: str) -> str:
         choice = self._choices[_chosen_by(graph)]
-        if graph == "text":
-            return "f32"  # texts are few and short
         if self._insisted is not None:
             return self._insisted
         if choice is None:
@@ -190,6 +185,24 @@ class OpenVINOEngine(Engine):
         return _cache_path(self._backbone, graph, [self._processor, self._precision_of(graph)], "blob")
 
 
+class OpenVINOText:
+    """The text encoder of a backbone, converted from torch once and kept compiled, in float32: texts are short."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        core = openvino.Core()
+        file, properties = _cache_path(backbone, "text", [processor(core)], "blob"), settings("f32", "LATENCY")
+        compiled = import_network(core, kept_content(file), properties)
+        if compiled is None:
+            logger.info("Preparing the text encoder of %s for this processor (once) …", backbone.name)
+            compiled = core.compile_model(_convert_text(backbone), "CPU", properties)
+            keep_content(file, export_network(compiled))
+        self._requests = Requests(compiled, 1)
+
+    def __call__(self, texts: Sequence[str]) -> Features:
+        return self._requests.start(self._backbone.tokens(texts))()[0]
+
+
 def _chosen_by(graph: str) -> str:
     """Return the graph by which the precision of `graph` is chosen."""
     return graph if graph in _IS_ENOUGH else "features"
@@ -204,10 +217,9 @@ def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) 
 
 
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:
-    """Convert the torch network to an OpenVINO model that takes any number of images, or of texts.
+    """Convert the torch network to an OpenVINO model that takes any number of images.
 
-    `graph` says what of it: "features", "stages", "last_map", "place_maps" or "text", as the methods of an engine.
-
+    `graph` says what of it: "features", "stages", "last_map" or "place_maps", as the methods of an engine.
     """
     module, example, shape = _traced(backbone, graph)
     return from_torch(module, example, shape)
@@ -219,9 +231,6 @@ def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tens
 
     from cbir.backbones.network import LastMap, PlaceMaps, Stages
 
-    if graph == "text":
-        tokens = backbone.tokens([""])
-        return backbone.build_text(), torch.from_numpy(tokens), [-1, tokens.shape[1]]
     network = backbone.build()
     if graph == "features":
         side = backbone.preprocessing.crop
@@ -232,3 +241,11 @@ def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tens
         "place_maps": PlaceMaps,
     }
     return makers[graph](network), torch.full((1, 256, 256, 3), 127, dtype=torch.uint8), [-1, -1, -1, 3]
+
+
+def _convert_text(backbone: Backbone) -> openvino.Model:
+    """Convert the text encoder to an OpenVINO model that takes any number of texts, as tokens."""
+    import torch
+
+    tokens = backbone.tokens([""])
+    return from_torch(backbone.build_text().eval(), torch.from_numpy(tokens), [-1, tokens.shape[1]])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cbir.backbones.backbone import Backbone
 from cbir.backbones.catalog import FAKES
-from cbir.engines.engine import Engine
+from cbir.engines.engine import Engine, TextEncoder
 from cbir.errors import CbirError, EngineError
 from cbir.utils.packages import check_torch, has_torch
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from cbir.engines.torch_engine import TorchEngine
 
 logger = logging.getLogger("cbir")
+
+Opened = TypeVar("Opened")
 
 #: From so many images on, the two seconds that importing torch takes are won back by a GPU.
 WORTH_CUDA = 64
@@ -63,11 +66,44 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
         except (RuntimeError, EngineError) as error:  # its memory is taken by others, or it is too old for this torch
             reason = _first_line(error)
             logger.warning("The graphics card cannot run %s here (%s); the processor does it.", backbone.name, reason)
-    try:
+
+    def on_openvino() -> Engine:
         from cbir.engines.openvino_engine import OpenVINOEngine
 
         tries = expected >= WORTH_TRIAL or not backbone.has_graph
         return OpenVINOEngine(backbone, many=expected >= WORTH_STREAMS, precision=precision, tries=tries)
+
+    return _openvino_or_torch(backbone, engine, on_openvino, lambda: _torch_engine(backbone, precision))
+
+
+def open_text_encoder(backbone: Backbone, *, engine: str | None = None) -> TextEncoder:
+    """Open the text encoder of one network, without its images' part; `engine` as in `open_engine`.
+
+    "auto" takes OpenVINO, as texts are few and short. ModelError where the network knows images only.
+    """
+    backbone.check_text()
+    engine, _ = engine_and_precision(engine)
+
+    def on_openvino() -> TextEncoder:
+        from cbir.engines.openvino_engine import OpenVINOText
+
+        return OpenVINOText(backbone)
+
+    def on_torch() -> TextEncoder:
+        check_torch("The engine torch")
+        from cbir.engines.torch_engine import TorchText
+
+        return TorchText(backbone)
+
+    return on_torch() if engine == "torch" else _openvino_or_torch(backbone, engine, on_openvino, on_torch)
+
+
+def _openvino_or_torch(
+    backbone: Backbone, engine: str, on_openvino: Callable[[], Opened], on_torch: Callable[[], Opened]
+) -> Opened:
+    """Open something of a backbone on OpenVINO or, where that is missing or fails and nobody insists, on torch."""
+    try:
+        return on_openvino()
     except CbirError:
         raise  # of weights, not of OpenVINO: torch would fail alike
     except Exception as error:
@@ -76,7 +112,7 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
         logger.warning(
             "OpenVINO cannot run %s here (%s); torch does it, more slowly.", backbone.name, _first_line(error)
         )
-        return _torch_engine(backbone, precision)
+        return on_torch()
 
 
 def engine_and_precision(engine: str | None) -> tuple[str, str | None]:

@@ -64,11 +64,6 @@ class TorchEngine(Engine):
             fetch = self._fetch(self.network(self._send(images)))
         return lambda: fetch()[0]
 
-    def text(self, texts: Sequence[str]) -> Features:
-        encoder = self._module(self._build_text)
-        with torch.inference_mode():
-            return self._fetch(encoder(torch.from_numpy(self._backbone.tokens(texts)).to(self.device)))()[0]
-
     def stages(self, images: Images) -> list[Features]:
         stages = self._module(Stages)
         with torch.inference_mode():
@@ -91,15 +86,12 @@ class TorchEngine(Engine):
         return finish
 
     def _module(self, kind: Callable[[Network], torch.nn.Module]) -> torch.nn.Module:
-        """Return what reads the network's maps, or its text encoder, made now if it was not yet."""
+        """Return what reads the network's maps, made now if it was not yet."""
         if kind not in self._made:
             with self._making:
                 if kind not in self._made:
                     self._made[kind] = kind(self.network)
         return self._made[kind]
-
-    def _build_text(self, network: Network) -> torch.nn.Module:
-        return self._backbone.build_text().to(self.device)
 
     def _send(self, images: Images) -> torch.Tensor:
         images = np.ascontiguousarray(images)  # torch knows no negative strides
@@ -124,3 +116,17 @@ class TorchEngine(Engine):
             return [one.numpy().copy() for one in outputs]  # what was pinned for them goes to the next batch
 
         return finish
+
+
+class TorchText:
+    """The text encoder of a backbone in torch, in float32, on CUDA where there is a device, else on the CPU."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._tokens = backbone.tokens
+        self._encoder = backbone.build_text().to(self._device).eval()
+
+    def __call__(self, texts: Sequence[str]) -> Features:
+        with torch.inference_mode():
+            found: torch.Tensor = self._encoder(torch.from_numpy(self._tokens(texts)).to(self._device))
+        return np.asarray(found.float().cpu().numpy())

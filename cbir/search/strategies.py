@@ -19,7 +19,7 @@ from cbir.search.rerank import SHORTLIST
 from cbir.search.resolve import QueryPicture
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategy import Found, SearchRequest, Strategy
-from cbir.utils.vectors import Floats, Rows, l2_normalize
+from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
     from cbir.search.objects import Bonus
@@ -153,7 +153,7 @@ class ByText(ByVector):
         """Raise ModelError where the network has no encoder of texts; ValueError where a percentile is asked for."""
         super().check(query, request)
         backbone = self.searched.backbone
-        if "text" not in backbone.modalities:
+        if not backbone.reads_text:
             raise ModelError(
                 f"The network of the index {self.searched.index.directory.name}, {backbone.name}, has no encoder of "
                 "texts: search by a picture, or by words (`--word`)."
@@ -165,7 +165,7 @@ class ByText(ByVector):
         """Find the matches nearest to the text."""
         text = query.start if isinstance(query, FeedbackQuery) else query
         assert isinstance(text, TextQuery)
-        feature = l2_normalize(self.searched.engine.opened().text([text.text])[0])
+        feature = self.searched.engine.text([text.text])[0]
         asked: Combination | None = Combination(feature, feature)
         if isinstance(query, FeedbackQuery):
             asked = query.combine(self._features(images), asked)

@@ -22,7 +22,7 @@ from cbir.backbones.fake import _PROJECTION, read_head
 from cbir.backbones.head import open_classifier
 from cbir.backbones.weights import Weights
 from cbir.cli import cli
-from cbir.engines.select import open_engine
+from cbir.engines.select import open_engine, open_text_encoder
 from cbir.errors import CbirError, EngineError, ModelError
 from cbir.index.format import load_meta
 from cbir.index.store import Index
@@ -79,7 +79,7 @@ def test_maps_are_by_the_definition(fake: Backbone, images: np.ndarray) -> None:
     assert np.array_equal(fine, engine.stages(wide)[1])
     assert np.allclose(engine.last_map(images).mean((2, 3)), engine.features(images), atol=1e-6)
     with pytest.raises(ModelError, match="images only"):
-        engine.text(["red"])
+        open_text_encoder(fake)
 
 
 def test_like_images_are_near_and_classes_differ(fake: Backbone, draw_picture: Callable[..., Image.Image]) -> None:

@@ -27,7 +27,8 @@ from cbir.backbones.families import FAMILIES
 from cbir.backbones.network import Network
 from cbir.backbones.weights import Weights
 from cbir.cli import cli
-from cbir.engines.select import open_engine
+from cbir.engines.lazy import LazyEngine
+from cbir.engines.select import open_engine, open_text_encoder
 from cbir.errors import ModelError
 from cbir.images.fit import Preprocessing
 from cbir.index.store import Index
@@ -146,7 +147,7 @@ def make_index(photos: Path) -> Index:
 
 def found_by_text(index: Index, text: str, count: int = 3) -> list[str]:
     searcher = Searcher(index)
-    (feature,) = l2_normalize(open_engine(searcher.backbone).text([text]))
+    (feature,) = l2_normalize(open_text_encoder(searcher.backbone)([text]))
     rows, _ = searcher.ranked(feature, count, reranked=False)
     paths = {row: record.path for row, record in index.records()}
     return [paths[int(row)] for row in rows]
@@ -158,25 +159,45 @@ def test_images_and_texts_have_features_that_compare(engine: str) -> None:
     pixels = np.stack([np.broadcast_to(np.uint8(colour), (64, 64, 3)) for colour in COLOURS.values()])
     assert np.allclose(opened.features(pixels), np.eye(10), atol=1e-3)
     texts = [*COLOURS, "Red and blue", "nothing of it"]
-    found = opened.text(texts)
+    encode = open_text_encoder(described(NAME), engine=engine)
+    found = encode(texts)
     assert found.dtype == np.float32
     expected = np.zeros((12, 10))
     expected[:10] = np.eye(10)
     expected[10, [3, 5]] = 1
     assert np.array_equal(found, expected)
-    assert np.array_equal(opened.text(texts[10:11]), expected[10:11])
+    assert np.array_equal(encode(texts[10:11]), expected[10:11])
 
 
 def test_the_kept_text_encoder_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_engine(described(NAME), engine="openvino").text(["red"])
+    first = open_text_encoder(described(NAME), engine="openvino")(["red"])
     monkeypatch.setattr(sys.modules[__name__], "build_text", lambda *_: pytest.fail("it was to be built"))
-    assert np.array_equal(open_engine(described(NAME), engine="openvino").text(["red"]), first)
+    assert np.array_equal(open_text_encoder(described(NAME), engine="openvino")(["red"]), first)
+
+
+def test_several_networks_read_text_by_those_that_do() -> None:
+    engine = LazyEngine(f"fake+{NAME}")
+    assert engine.backbone.modalities == ("image", "text")
+    assert Backbone.from_json(json.loads(json.dumps(engine.backbone.to_json()))) == engine.backbone
+    (alone,), (joined,) = LazyEngine(NAME).text(["red blue"]), engine.text(["red blue"])
+    assert not joined[:128].any()
+    assert np.allclose(joined[128:], alone)
+    assert np.isclose(np.linalg.norm(joined), 1)
+    many = LazyEngine(NAME).text(["red", "blue"] * 70)  # more than go through at a time
+    assert np.array_equal(many[::2], np.repeat(many[:1], 70, axis=0))
+    with pytest.raises(ModelError, match="images only"):
+        LazyEngine("fake+fake_small").text(["red"])
+
+
+def test_a_text_needs_no_network_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cbir.engines.select.open_engine", lambda *_, **__: pytest.fail("it was opened"))
+    assert LazyEngine(NAME).text(["red"]).shape == (1, 10)
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_a_network_of_images_knows_no_text(bundled: Backbone, engine: str) -> None:
     with pytest.raises(ModelError, match="efficientnet_lite0 knows images only"):
-        open_engine(bundled, engine=engine).text(["red"])
+        open_text_encoder(bundled, engine=engine)
 
 
 def test_meta_json_names_modalities_only_where_there_is_text(bundled: Backbone) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from cbir.backbones.backbone import describe
-from cbir.engines.fake import FakeEngine
 from cbir.engines.lazy import LazyEngine
 from cbir.errors import ModelError
 from cbir.search.queries import AnyQuery, TextQuery
@@ -18,27 +17,21 @@ from cbir.search.searched import SearchedIndex
 from cbir.search.searcher import Searcher
 from cbir.search.strategies import Strategies
 from cbir.search.strategy import SearchLimits, SearchRequest
+from cbir.utils.vectors import l2_normalize
 from tests.helpers.feature_index import make_index
 
 COLOURS = ("red", "green", "blue")
 
 
-class ColourEngine(FakeEngine):
+class ColourEngine(LazyEngine):
     """An engine whose encoder of texts knows three words: the first, second and third number of a feature."""
-
-    def text(self, texts: Sequence[str]) -> np.ndarray:
-        counts = [[text.split().count(colour) for colour in COLOURS] for text in texts]
-        return np.array(counts, dtype=np.float32)
-
-
-class OpenedEngine(LazyEngine):
-    """An engine that is open already, of a network that takes in texts."""
 
     def __init__(self) -> None:
         super().__init__(replace(describe("fake"), modalities=("image", "text")))
 
-    def opened(self) -> ColourEngine:
-        return ColourEngine(describe("fake"))
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        counts = [[text.split().count(colour) for colour in COLOURS] for text in texts]
+        return l2_normalize(np.array(counts, dtype=np.float32))
 
 
 def found(directory: Path, query: AnyQuery, request: SearchRequest) -> list[int]:
@@ -46,7 +39,7 @@ def found(directory: Path, query: AnyQuery, request: SearchRequest) -> list[int]
     features = np.repeat(np.eye(3, dtype=np.float32), 20, axis=0) + random.random((60, 3), dtype=np.float32) * 0.3
     directory.mkdir(exist_ok=True)
     index = make_index(directory / "index", features)
-    strategy = Strategies(SearchedIndex(index, OpenedEngine())).of(query)
+    strategy = Strategies(SearchedIndex(index, ColourEngine())).of(query)
     strategy.check(query, request)
     matches = strategy.find(query, [], [], request).matches
     assert all(match.percentile is None and match.relevance is None for match in matches)

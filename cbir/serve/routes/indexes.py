@@ -42,7 +42,7 @@ def one_index(index: AnIndex, request: Request) -> Response:
     dates = _dates(state)
     has = {
         "words": CLASSES.name in columns,
-        "text": "text" in state.backbone.modalities,
+        "text": state.backbone.reads_text,
         "parts": meta.parts is not None,
         "objects": meta.objects is not None,
         "dates": dates is not None,
