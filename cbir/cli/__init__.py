@@ -24,8 +24,8 @@ from cbir.utils import stopping
 from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
-    *("index", "search", "serve", "locate", "detect", "duplicates", "learn", "tags", "classify", "map", "segment"),
-    *("evaluate", "info", "models"),
+    *("index", "search", "serve", "locate", "detect", "duplicates", "learn", "tags", "words", "classify", "map"),
+    *("segment", "evaluate", "info", "models"),
 )
 
 

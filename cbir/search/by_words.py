@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cbir.search.combination import Combination
 from cbir.search.queries import FeedbackQuery, WordQuery
 from cbir.search.ranker import Ranker
@@ -12,7 +14,7 @@ from cbir.search.resolve import QueryPicture
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats
-from cbir.words.score import Scores, score_words, with_likeness
+from cbir.words.score import LEAST_PROBABILITY, Scores, score_words, with_likeness
 
 if TYPE_CHECKING:
     from cbir.search.objects import Sought
@@ -36,8 +38,7 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
 
     def notices(self) -> tuple[str, ...]:
         """Return sentences where the classes or the objects of some pictures are not there yet."""
-        found = self.searched.without_classes
-        return found + self.searched.without_objects if self.searched.has_objects else found
+        return notices_of(self.searched)
 
     def sought(
         self, query: WordQuery | FeedbackQuery, images: Sequence[QueryPicture], request: SearchRequest
@@ -45,7 +46,7 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
         """Return what a detector believes to be one of the words, and the objects of the filter."""
         words = query.start if isinstance(query, FeedbackQuery) else query
         assert isinstance(words, WordQuery)
-        found = [its for word in words.words if (its := self._sought(word)) is not None]
+        found = [its for word in words.words if (its := sought(self.searched, word)) is not None]
         return found + super().sought(query, images, request)
 
     def find(
@@ -102,22 +103,43 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
         last = self._last  # which other threads replace
         if last is not None and last[0] == words:
             return last[1]
-        classes = self.searched.classes()
-        scores = score_words(words.words, words.without, *classes, self._seen)
-        is_known = classes.known | self.searched.objects().known if self.searched.has_objects else classes.known
-        scores.shown[~is_known] = 0
-        scores.evidence[~is_known] = 0
+        scores = scores_of(self.searched, words.words, words.without)
         self._last = words, scores
         return scores
 
-    def _seen(self, word: Word) -> Floats | None:
-        """Return the scores by which the index's detector sees a word in each row; None where it does not know it."""
-        sought = self._sought(word)
-        return None if sought is None else sought.scores(self.searched.objects(), 0)
 
-    def _sought(self, word: Word) -> Sought | None:
-        if not self.searched.has_objects:
-            return None
-        from cbir.search.objects import seek_word
+def notices_of(searched: SearchedIndex) -> tuple[str, ...]:
+    """Return sentences about pictures of an index that words do not find."""
+    return searched.without_classes + (searched.without_objects if searched.has_objects else ())
 
-        return seek_word(word, self.searched.objects())
+
+def scores_of(searched: SearchedIndex, words: Sequence[Word], without: Sequence[Word] = ()) -> Scores:
+    """Score each row of an index for words by its classes and objects, 0 where nothing is known of it."""
+
+    def seen(word: Word) -> Floats | None:
+        its = sought(searched, word)
+        return None if its is None else its.scores(searched.objects(), 0)
+
+    classes = searched.classes()
+    scores = score_words(words, without, *classes, seen)
+    is_known = classes.known | searched.objects().known if searched.has_objects else classes.known
+    scores.shown[~is_known] = 0
+    scores.evidence[~is_known] = 0
+    return scores
+
+
+def sought(searched: SearchedIndex, word: Word) -> Sought | None:
+    """Return the objects of an index that a word stands for; None where its detector, if any, does not know it."""
+    if not searched.has_objects:
+        return None
+    from cbir.search.objects import seek_word
+
+    return seek_word(word, searched.objects())
+
+
+def count_showing(searched: SearchedIndex, word: Word) -> int | None:
+    """Count the pictures that show a word, as tags have it; None where neither network nor detector know of such."""
+    if not word.exact and sought(searched, word) is None:
+        return None
+    shown = scores_of(searched, (word,)).shown
+    return int(np.count_nonzero((shown >= LEAST_PROBABILITY) & searched.index.valid))

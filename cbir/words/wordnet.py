@@ -121,6 +121,17 @@ class WordNet:
                 left.extend(self.parents(one))
         return sorted(found)
 
+    def common_depths(self, synset: int) -> npt.NDArray[np.uint8]:
+        """Return how deep the deepest synset above both lies, for each synset and this one, shape (synsets,)."""
+        depths, first, more = self.depths, self._parents, self._more_parents
+        common = np.zeros(len(self), dtype=np.uint8)
+        above = self.above(synset)
+        common[above] = depths[above]
+        for level, others in self._levels:  # what stands above a synset has a smaller depth
+            common[level] = np.maximum(common[level], common[first[level]])
+            np.maximum.at(common, more[others, 0], common[more[others, 1]])
+        return common
+
     def wholes(self, synset: int) -> list[int]:
         """Return the synsets that a synset is a part of, as a minaret is of a mosque."""
         pairs = self._pairs("wholes")
@@ -134,6 +145,12 @@ class WordNet:
     def depths(self) -> npt.NDArray[np.uint8]:
         """The depth of each synset below the root by the longest way, shape (synsets,); the root has 1."""
         return np.frombuffer(self._section("depths"), dtype=np.uint8)
+
+    @cached_property
+    def _levels(self) -> list[tuple[Numbers, Numbers]]:
+        """The synsets of each depth from the root on, and the places of `_more_parents` that are about these."""
+        depths, children = self.depths, self.depths[self._more_parents[:, 0]]
+        return [(np.flatnonzero(depths == one), np.flatnonzero(children == one)) for one in range(1, depths.max() + 1)]
 
     @cached_property
     def familiar(self) -> frozenset[int]:

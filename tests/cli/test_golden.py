@@ -42,6 +42,7 @@ TABLES: dict[str, Sequence[str]] = {
         "table",
     ),
     "search-word": ("search", "--word", "dog", "-k", "3", "--format", "table"),
+    "words": ("words", "dog", "-k", "4", "--format", "table"),
     "locate": ("locate", "photos/a/03.png", "photos/b/04.png", "--region", "0,0,50%,50%", *FAKE, "--format", "table"),
     "tags": ("tags", "--index", "photos", "--format", "table"),
     "duplicates": ("duplicates", "--format", "table"),

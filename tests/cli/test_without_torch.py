@@ -36,6 +36,7 @@ COMMANDS = [
     ("duplicates --index photos --format json", ""),
     (f"tags {BALLOON}", "balloon"),
     ("tags --index photos", "balloon"),
+    ("words balloon --index photos --shown", '"pictures"'),
     ("learn kinds --from {folder} --index photos", "kinds: applied"),
     (f"search {BALLOON} --index photos --learnt kinds -k 3 --format paths", "hot_air_balloons"),
     ("classify --index photos --learnt kinds", "hot_air_balloons"),

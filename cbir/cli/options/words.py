@@ -49,6 +49,16 @@ def sense_options(ctx: click.Context, param: click.Parameter, values: tuple[str,
     return tuple(found)
 
 
+sense_option = click.option(
+    "--sense",
+    "senses",
+    multiple=True,
+    callback=sense_options,
+    metavar="N|WORD=N|list",
+    help="Take a word in its Nth sense only; `list` shows the senses and searches nothing. Repeatable.",
+)
+
+
 def word_options(command: Command) -> Command:
     """`--word`, `--not-word`, `--sense` and `--min-probability`."""
     for option in (
@@ -58,14 +68,7 @@ def word_options(command: Command) -> Command:
             metavar="P",
             help="With words, only matches with at least this probability (0.5).",
         ),
-        click.option(
-            "--sense",
-            "senses",
-            multiple=True,
-            callback=sense_options,
-            metavar="N|WORD=N|list",
-            help="Take a word in its Nth sense only; `list` shows the senses and searches nothing. Repeatable.",
-        ),
+        sense_option,
         click.option(
             "--not-word", "unwanted", multiple=True, metavar="WORD", help="Pictures that do not show this. Repeatable."
         ),
