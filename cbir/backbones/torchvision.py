@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from torchvision.models.squeezenet import SqueezeNet
 
 from cbir.backbones.catalog import KNOWN, Known
 from cbir.backbones.network import Network
-from cbir.backbones.state_dict import no_state_dict, unsafe
-from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, check_fit, head_in
+from cbir.backbones.torch_state import fill, load_state_dict
+from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, head_in
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
 from cbir.utils.vectors import Floats
@@ -162,34 +161,3 @@ def _make(name: str) -> nn.Module:
         options["image_size"] = _published(name).meta["min_size"][0]  # vit_h_14: 518
     model: nn.Module = torchvision.models.get_model(name, weights=None, **options).eval()
     return model
-
-
-def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict, without running code that a file may carry; WeightsError where it is none.
-
-    By torch itself, which reads what it published ten years ago, too.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a pickle error, a zip error, EOFError, OSError: whatever a wrong file makes of it
-        raise unsafe(path, error) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise no_state_dict(path)
-    return {str(key): value for key, value in content.items()}
-
-
-def fill(model: nn.Module, state: Mapping[str, torch.Tensor], *, network: str, origin: str, head: str) -> None:
-    """Load `state` into `model`, every key and shape checked, but for the classifier under the prefix `head`.
-
-    Features do not use the classifier, so weights that were fine-tuned to other classes fit as well. Raises
-    WeightsError that names the first keys that are wrong.
-    """
-    own = {key: tuple(value.shape) for key, value in model.state_dict().items() if not key.startswith(head)}
-    state = {key: value for key, value in state.items() if not key.startswith(head)}
-    found = {key: tuple(value.shape) for key, value in state.items()}
-    wanted = {key: shape for key, shape in own.items() if key in found or not key.endswith("num_batches_tracked")}
-    is_finite = all(bool(value.isfinite().all()) for value in state.values() if value.is_floating_point())
-    check_fit(found, wanted, is_finite=is_finite, network=network, origin=origin)
-    model.load_state_dict(state, strict=False)

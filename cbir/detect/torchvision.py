@@ -226,7 +226,7 @@ def build(name: str, weights: Weights) -> nn.Module:
     import torch
     from torchvision.models import WeightsEnum, get_model, get_model_weights
 
-    from cbir.backbones.torchvision import load_state_dict
+    from cbir.backbones.torch_state import load_state_dict
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(UNTRAINED_SEED)

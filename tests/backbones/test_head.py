@@ -12,7 +12,7 @@ import pytest
 from cbir.backbones import head
 from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.head import TOP, Classifier, classifier_of, open_classifier
-from cbir.backbones.torchvision import load_state_dict
+from cbir.backbones.torch_state import load_state_dict
 from cbir.backbones.weights import Weights
 from cbir.errors import ModelError, WeightsError
 from cbir.extract.classes import EXACT, ClassMaker

@@ -17,7 +17,7 @@ import torch
 from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import KNOWN
 from cbir.backbones.efficientnet_lite_torch import EfficientNetLite
-from cbir.backbones.torchvision import fill, load_state_dict
+from cbir.backbones.torch_state import fill, load_state_dict
 from cbir.backbones.weights import Weights, WeightsFile, download, hub_file
 from cbir.errors import WeightsError
 

@@ -15,7 +15,7 @@ from cbir.backbones import head
 from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.head import class_weights
 from cbir.backbones.imagenet import classes, find_class
-from cbir.backbones.torchvision import load_state_dict
+from cbir.backbones.torch_state import load_state_dict
 from cbir.backbones.weights import Weights
 from cbir.cli import cli
 from cbir.errors import ModelError
