@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,10 @@ from cbir.backbones.families import (
     Tokens,
     check_family,
     family_of,
+    is_known_name,
+    stored_name,
 )
+from cbir.backbones.names import JOINT
 from cbir.backbones.weights import Weights, WeightsFile, hub_file, is_remembered, remember
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
@@ -33,12 +35,6 @@ if TYPE_CHECKING:
 
     from cbir.backbones.network import Network
 
-
-# Names are parts of those of files in the cache.
-_NAME = re.compile("[a-z0-9_]{1,64}")
-
-#: Between the names of networks whose features are joined.
-JOINT = "+"
 
 #: Networks of one backbone at most: each has to see every picture, and its numbers are kept of each.
 MOST_NETWORKS = 4
@@ -137,7 +133,7 @@ class Backbone:
     def _one_from_json(cls, record: dict[str, Any]) -> Backbone:
         """Read one network, of one view."""
         name, dimension = record["name"], record["dimension"]
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not is_known_name(name):
             raise ValueError(f"no backbone is called {reprlib.repr(name)}")
         if type(dimension) is not int or not 1 <= dimension <= 100_000:
             raise ValueError(f"impossible number of features: {reprlib.repr(dimension)}")
@@ -263,6 +259,7 @@ def _joined(members: Sequence[Backbone]) -> Backbone:
 
 def _describe_one(name: str, weights: str | None = None) -> Backbone:
     """Describe one network that sees one view."""
+    name = stored_name(name)
     check_family(name)  # before anything is downloaded
     known = known_of(name)
     chosen = known.own_weights() if weights is None else named_by_user(weights, name)

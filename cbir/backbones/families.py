@@ -1,19 +1,25 @@
 """Families of networks, and which of them a network belongs to.
 
-A family is a module with the functions of `Family`. A new one is that module, and a line in FAMILIES.
+A family is a module with the functions of `Family`. A new one is that module, and a line in PREFIXES, or in FAMILIES
+where its networks have names of their own. Names in an index are a stranger's: nothing but these tables says what is
+imported.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.catalog import FAKES, Known
+from cbir.backbones.names import JOINT, PLAIN, is_name, prefix_of
 from cbir.backbones.weights import PACKAGES, Weights
+from cbir.errors import ModelError
 from cbir.images.fit import Preprocessing
 from cbir.utils.packages import check_torch
 from cbir.utils.printable import shortened
@@ -25,13 +31,30 @@ if TYPE_CHECKING:
 
     from cbir.backbones.network import Network
 
-#: The modules of networks by name. Names in an index are a stranger's: nothing but this table says what is imported.
+
+@dataclass(frozen=True)
+class Library:
+    """A library whose networks are named PREFIX:NAME: the module of the family, and the package that it imports.
+
+    An extra of cbir that has the prefix's name installs that.
+    """
+
+    module: str
+    package: str
+
+
+#: Libraries by the prefixes of their networks' names.
+PREFIXES = {
+    "clip": Library("cbir.backbones.clip", "open_clip"),
+}
+
+#: The modules of networks by name.
 FAMILIES = {
     **dict.fromkeys(PACKAGES, "cbir.backbones.efficientnet_lite"),
     **dict.fromkeys(FAKES, "cbir.backbones.fake"),
 }
 
-#: The family of all other names.
+#: The family of all other names without a prefix.
 _OTHERS = "cbir.backbones.torchvision"
 
 Tokens = npt.NDArray[np.int64]
@@ -76,13 +99,50 @@ class TextFamily(Family, Protocol):
         """Build the text encoder in torch, float32: from tokens (n, length) to features (n, dimension)."""
 
 
+def stored_name(name: str) -> str:
+    """Return the name that an index keeps of a network, or of several joined, that a user names so.
+
+    ModelError where it can be none.
+    """
+    return JOINT.join(_stored_name(one) for one in name.split(JOINT))
+
+
+def _stored_name(name: str) -> str:
+    stored = name.removeprefix(f"{PLAIN}:")
+    if stored != name and stored in FAMILIES:
+        raise ModelError(f"torchvision has no network {stored}: it comes with cbir, and {stored} is all of its name.")
+    return stored
+
+
+def is_known_name(name: object) -> bool:
+    """Tell whether something has the form of a name that `stored_name` returns."""
+    return is_name(name) and prefix_of(cast(str, name)) in ("", *PREFIXES)
+
+
 def check_family(name: str) -> None:
-    """Raise TorchMissingError where a network is torchvision's, and that is not installed."""
-    if name not in FAMILIES:
-        check_torch(f"The network {shortened(name)}")
+    """Raise ModelError where no family has names of that form, or a package that it needs is not installed.
+
+    Of torch that is TorchMissingError.
+    """
+    if name in FAMILIES:
+        return
+    if prefix_of(name) and not is_known_name(name):
+        prefixes = ", ".join(f"{one}:" for one in (PLAIN, *PREFIXES))
+        raise ModelError(
+            f"There is no backbone {shortened(name)}. Prefixes of names are {prefixes}; behind them stand letters, "
+            "digits, _, ., - and one / at most."
+        )
+    check_torch(f"The network {shortened(name)}")
+    library = PREFIXES.get(prefix := prefix_of(name))
+    if library is not None and find_spec(library.package) is None:
+        raise ModelError(
+            f"The network {shortened(name)} needs the package {library.package}, which is not installed here: "
+            f"`pip install 'cbir[{prefix}]'` adds it."
+        )
 
 
 def family_of(name: str) -> Family:
-    """Import the family of a network; torchvision's for a name that no other has. TorchMissingError as of that."""
+    """Import the family of a network; torchvision's for a plain name that no other has. Errors as of `check_family`."""
     check_family(name)
-    return cast(Family, importlib.import_module(FAMILIES.get(name, _OTHERS)))
+    library = PREFIXES.get(prefix_of(name))
+    return cast(Family, importlib.import_module(library.module if library else FAMILIES.get(name, _OTHERS)))

@@ -21,6 +21,7 @@ from cbir.backbones.backbone import Backbone
 from cbir.backbones.catalog import BUNDLED, PLACE_CLASSIFIERS
 from cbir.backbones.families import family_of
 from cbir.backbones.imagenet import CLASSES, find_class
+from cbir.backbones.names import file_name
 from cbir.errors import CbirError, ModelError
 from cbir.utils.cache import cache_folder, keep, kept
 from cbir.utils.vectors import Floats
@@ -145,7 +146,7 @@ def _head(backbone: Backbone) -> Floats:
     """
     if backbone.weights.source == "untrained":
         raise ModelError(f"The weights of {backbone.name} are untrained: they know no classes.")
-    file = heads_folder() / f"{backbone.name}-{backbone.weights.identity}.head"
+    file = heads_folder() / f"{file_name(backbone.name)}-{backbone.weights.identity}.head"
     content = None
     stored = kept(file, _MOST_BYTES)
     if stored is not None and hashlib.sha256(stored[32:]).digest() == stored[:32]:

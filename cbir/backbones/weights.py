@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.imagenet import CLASSES
+from cbir.backbones.names import file_name, prefix_of
 from cbir.errors import CbirError, ModelError, WeightsError, reason_of
 from cbir.utils.cache import cache_folder, keep, kept
 from cbir.utils.hashing import file_sha256
@@ -150,12 +151,14 @@ class Weights:
     def locate(self, network: str = "") -> Path:
         """Find the file that holds these weights, checked by its SHA-256.
 
-        An index made on another machine, or before the packages moved, remembers a path that is not here; the
-        hub cache and the package of the `network` are asked too. A path that only an index names is not opened, unless
-        the user has named the same weights before. Nothing is downloaded: nobody asked for that.
+        An index made on another machine, or before the packages moved, remembers a path that is not here; where the
+        user named the same weights last, the hub cache and the package of the `network` are asked too. A path that only
+        an index names is not opened, unless the user has named the same weights before. Nothing is downloaded: nobody
+        asked for that.
         """
         is_trusted = self.is_chosen or is_remembered(self.identity)
-        candidates = [Path(self.path)] if self.path and is_trusted else []
+        named = [] if self.is_chosen else _remembered_paths(self.identity)
+        candidates = [*([Path(self.path)] if self.path and is_trusted else []), *named]
         if self.url:
             candidates.append(hub_file(WeightsFile(self.url, 0)))
         missing = None
@@ -175,6 +178,8 @@ class Weights:
                 "not used here before. If you know it, name it once with --weights FILE."
             )
         where = f" Fetch {self.url}, if you trust that, to {candidates[-1]}." if self.url else ""
+        if self.source == "hub" and not where and prefix_of(network):
+            where = f" `cbir models --download {network}` fetches them."
         raise WeightsError(
             f"The weights with SHA-256 {self.identity[:16]}… are not on this machine any more "
             f"(looked at: {', '.join(map(str, candidates)) or 'nothing'}).{where or ' Name their file with --weights.'}"
@@ -186,21 +191,30 @@ class Weights:
 
 
 def remember(weights: Weights, network: str) -> None:
-    """Note that the user has named these weights, so that indexes may do so, too."""
+    """Note that the user has named these weights, and where they are, so that indexes may name them, too."""
     with contextlib.suppress(OSError, CbirError):  # then they have to be named each time
-        keep(_note(_name_of(weights.identity, network)), b"")
+        keep(_note(_name_of(weights.identity, network)), os.fsencode(weights.path or ""))
 
 
 def is_remembered(identity: str, network: str = "") -> bool:
     """Tell whether the user has named such weights on this machine."""
     try:
-        return kept(_note(_name_of(identity, network)), 0) is not None
+        return kept(_note(_name_of(identity, network)), _LONGEST) is not None
     except CbirError:
         return False
 
 
+def _remembered_paths(identity: str) -> list[Path]:
+    """Return where the weights were when the user named them last, if that is known."""
+    try:
+        path = kept(_note(identity), _LONGEST)
+    except CbirError:
+        return []
+    return [Path(os.fsdecode(path))] if path else []
+
+
 def _name_of(identity: str, network: str) -> str:
-    return f"{identity}-{network}" if identity == "untrained" else identity
+    return f"{identity}-{file_name(network)}" if identity == "untrained" else identity
 
 
 def _note(name: str) -> Path:

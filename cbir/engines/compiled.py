@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import openvino
@@ -83,16 +85,28 @@ def export_network(compiled: openvino.CompiledModel) -> bytes:
     return exported if isinstance(exported, bytes) else bytes(exported.getvalue())
 
 
+@contextlib.contextmanager
+def _plain_attention(mha: ModuleType) -> Iterator[None]:
+    """Let torch compute attention step by step: whether it takes its short cut may differ between two traces."""
+    before = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(before)
+
+
 def from_torch(module: torch.nn.Module, example: torch.Tensor, shape: list[int]) -> openvino.Model:
     """Convert a torch network, traced on `example`, to a graph that takes inputs of `shape`: -1 for any number.
 
     Goes through OpenVINO's PyTorch front end and not through `openvino.convert_model`, which reports its use to
     the maker.
     """
+    import torch
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _plain_attention(torch.backends.mha):
         warnings.simplefilter("ignore")  # torch announces that tracing will go one day; OpenVINO's decoder needs it
         decoder = TorchScriptPythonDecoder(module, example_input=(example,))
         front_end = FrontEndManager().load_by_framework("pytorch")

@@ -19,6 +19,7 @@ import numpy as np
 import openvino
 
 from cbir.backbones.backbone import Backbone
+from cbir.backbones.names import file_name
 from cbir.engines.compiled import (
     check_precision,
     export_network,
@@ -213,7 +214,7 @@ def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) 
     picture = [preprocessing.crop, preprocessing.mean, preprocessing.std]
     key = json.dumps([backbone.weights.identity, picture, GRAPH_VERSION, openvino.__version__, *runtime])
     digest = hashlib.sha256(key.encode()).hexdigest()[:20]
-    return compiled_folder() / f"{backbone.name}-{what}-{digest}.{suffix}"
+    return compiled_folder() / f"{file_name(backbone.name)}-{what}-{digest}.{suffix}"
 
 
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from cbir.backbones.names import file_name
 from cbir.engines.engine import Features, Images
 from cbir.utils.cache import cache_folder, kept
 from cbir.utils.vectors import l2_normalize
@@ -120,7 +121,7 @@ def compiled_folder() -> Path:
 
 def last_measured(backbone: str) -> Choice | None:
     """Read what was measured here when a backbone of that name was last converted; None where none was."""
-    files = list(compiled_folder().glob(f"{glob.escape(backbone)}-precision-*.json"))
+    files = list(compiled_folder().glob(f"{glob.escape(file_name(backbone))}-precision-*.json"))
     try:
         newest = max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
     except OSError:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cbir.backbones.backbone import Backbone, choose, describe
+from cbir.backbones.families import stored_name
 from cbir.errors import CbirError, ImageReadError, IndexConflictError
 from cbir.evaluation import classical
 from cbir.evaluation.systems import ClassicalSystem, IndexSystem
@@ -127,7 +128,7 @@ def open_collection(wanted: Wanted, watch: WatchIndex = lambda results, total: r
             own = open_index(wanted.index)
             name = backbone_of(own).name
             backbone_of(own, weights=weights.get(name, weights.get(None)))
-            others = [model for model in wanted.models if model != name]
+            others = [model for model in wanted.models if stored_name(model) != name]
             if others and not wanted.compare:
                 raise IndexConflictError(
                     f"The index {own.directory} was made with {name}, not {others[0]}: leave --model out, or set both "

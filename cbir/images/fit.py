@@ -44,7 +44,8 @@ class Preprocessing:
 
     `rounding` says what becomes of half pixels, since one pixel to the side changes features to a cosine of 0.96:
     "torchvision" cuts the longer side's fraction off and rounds the crop's corner, "nearest" rounds the longer
-    side and cuts the corner's fraction off.
+    side and cuts the corner's fraction off. With `is_squashed`, both sides become `resize` pixels, whatever the
+    picture's shape.
     """
 
     resize: int
@@ -53,10 +54,12 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     rounding: str = "torchvision"
+    is_squashed: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON object; `from_json` reads it back."""
-        return asdict(self)
+        """Return a JSON object, which says that pictures are squashed where they are; `from_json` reads it back."""
+        record = asdict(self)
+        return {**record, "squash": True} if record.pop("is_squashed") else record
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Preprocessing:
@@ -68,10 +71,13 @@ class Preprocessing:
         if not 1 <= crop <= resize <= _LARGEST or interpolation not in _RESAMPLING or rounding not in _ROUNDING:
             raise ValueError(f"impossible preprocessing: {reprlib.repr(record)}")
         numbers = [float(value) for value in (*record["mean"], *record["std"])]
+        squash = record.get("squash", False)
+        if type(squash) is not bool:
+            raise ValueError(f"impossible preprocessing: squash is {reprlib.repr(squash)}")
         if len(numbers) != 6 or not all(map(math.isfinite, numbers)) or min(numbers[3:]) <= 0:
             raise ValueError(f"impossible normalisation: {numbers}")
         red, green, blue, *std = numbers
-        return cls(resize, crop, interpolation, (red, green, blue), (std[0], std[1], std[2]), rounding)
+        return cls(resize, crop, interpolation, (red, green, blue), (std[0], std[1], std[2]), rounding, squash)
 
     @property
     def decode_at_least(self) -> int:
@@ -91,6 +97,10 @@ def fit(image: Image.Image, preprocessing: Preprocessing, box: Extent | None = N
     width, height = right - left, bottom - top
     side, crop = preprocessing.resize, preprocessing.crop
     length, corner = _ROUNDING[preprocessing.rounding]
+    if preprocessing.is_squashed:
+        whole = np.asarray(image.resize((side, side), _RESAMPLING[preprocessing.interpolation], box=box))
+        first = corner(side - crop)
+        return whole[first : first + crop, first : first + crop]
     if width <= height:
         size = (side, length(side * height / width))
     else:

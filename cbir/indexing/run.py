@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cbir.backbones.backbone import Backbone, choose
+from cbir.backbones.families import stored_name
 from cbir.backbones.head import classifier_of
 from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexWriteError, reason_of
 from cbir.extract.executor import Executor, LocalExecutor, Work, chunks_of
@@ -343,7 +344,7 @@ def _backbone(index: Index | None, options: Options) -> Backbone:
             logger.warning("The weights are random numbers: matches will mean little.")
         return backbone
     backbone = backbone_of(index, weights=options.weights)
-    if options.model is not None and options.model != backbone.name:
+    if options.model is not None and stored_name(options.model) != backbone.name:
         raise IndexConflictError(
             f"The index {index.directory} was made with {backbone.name}, not {options.model}: leave --model out, "
             "or make another index with --index NAME."

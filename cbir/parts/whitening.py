@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.backbone import Backbone
+from cbir.backbones.names import file_name
 from cbir.index.arrays import pack_arrays, unpack_arrays
 from cbir.index.columns.parts import NUMBERS
 from cbir.parts.reader import Means
@@ -194,7 +195,7 @@ def general(backbone: Backbone) -> Whitening | None:
 
 def shipped_content(network: str) -> bytes | None:
     """Read the file of the whitening that comes with cbir for a network of that name; None where there is none."""
-    file = resources.files(__package__).joinpath(f"{network}.npz")
+    file = resources.files(__package__).joinpath(f"{file_name(network)}.npz")
     return file.read_bytes() if file.is_file() else None
 
 

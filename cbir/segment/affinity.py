@@ -18,6 +18,7 @@ from importlib import resources
 import numpy as np
 
 from cbir.backbones.backbone import Backbone
+from cbir.backbones.names import file_name
 from cbir.segment.hypercolumns import NOISE, blocks
 from cbir.segment.kmeans import squared_distances
 from cbir.segment.superpixels import Superpixels
@@ -72,7 +73,7 @@ def general_points(stages: Sequence[Floats], cut: Superpixels) -> Floats:
 @functools.cache
 def learnt(backbone: Backbone, zooms: int) -> Affinity | None:
     """Read what was learnt for a backbone with these very weights, at so many sizes of the picture; else None."""
-    file_of_network = resources.files(__package__).joinpath(f"{backbone.name}.npz")
+    file_of_network = resources.files(__package__).joinpath(f"{file_name(backbone.name)}.npz")
     if not file_of_network.is_file():
         return None
     with file_of_network.open("rb") as file, np.load(file) as content:

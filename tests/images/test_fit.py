@@ -167,3 +167,24 @@ def test_preprocessing_that_lacks_something_is_refused(name):
     del record[name]
     with pytest.raises(KeyError):
         Preprocessing.from_json(record)
+
+
+@pytest.mark.parametrize(("resize", "crop"), [(224, 224), (256, 224)])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_squashed_picture_is_torchvisions_to_the_pixel(draw_picture, size, resize, crop):
+    from torchvision import transforms
+
+    picture = draw_picture(1, size)
+    whole = transforms.Resize((resize, resize), interpolation=transforms.InterpolationMode.BICUBIC)(picture)
+    squashed = replace(TORCHVISION, interpolation="bicubic", resize=resize, crop=crop, is_squashed=True)
+    assert_same_pixels(fit(picture, squashed), np.asarray(transforms.CenterCrop(crop)(whole)))
+
+
+def test_an_index_says_so_where_pictures_are_squashed():
+    assert "squash" not in str(TORCHVISION.to_json())
+    squashed = replace(TORCHVISION, is_squashed=True)
+    assert squashed.to_json() == {**TORCHVISION.to_json(), "squash": True}
+    assert Preprocessing.from_json(json.loads(json.dumps(squashed.to_json()))) == squashed
+    for wrong in (1, "true", None):
+        with pytest.raises(ValueError, match="squash"):
+            Preprocessing.from_json({**squashed.to_json(), "squash": wrong})

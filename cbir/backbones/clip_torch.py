@@ -1,0 +1,104 @@
+"""open_clip's networks in torch: the tower of images alone, and the encoder of texts."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.convert import convert_state_dict
+from open_clip.model import _build_vision_tower, resize_pos_embed
+from torch import nn
+
+from cbir.backbones.torch_state import fill, load_state_dict
+from cbir.backbones.weights import UNTRAINED_SEED, Weights
+from cbir.errors import WeightsError
+
+# Where an image's network is in the weights of both.
+_VISUAL = "visual."
+
+# Endings by which open_clip tells how a file is to be read.
+_ENDINGS = (".safetensors", ".bin", ".pt", ".pth")
+
+
+class _Images(nn.Module):
+    """The network of images, without that of texts, whose weights it may have been published with."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        found = self.visual(pictures)
+        # some return what they know of places as well
+        features: torch.Tensor = found[0] if isinstance(found, tuple) else found
+        return features
+
+
+class _Texts(nn.Module):
+    """The encoder of texts."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.model.encode_text(tokens, normalize=False)
+        return features
+
+
+def build(name: str, architecture: str, weights: Weights) -> nn.Module:
+    """Build the network of images, float32. WeightsError where `weights` do not fit, or are not to be had."""
+    state, origin = None, ""
+    if weights.source != "untrained":
+        path = weights.locate(name)
+        state, origin = load_state_dict(path), str(path)
+    config = open_clip.get_model_config(architecture)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(UNTRAINED_SEED)
+        visual = _build_vision_tower(config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False))
+    images = _Images(visual.eval())
+    if state is not None:
+        try:
+            # from the makers' own keys, and for pictures of another size
+            state = convert_state_dict(images, {key.removeprefix("module."): value for key, value in state.items()})
+            resize_pos_embed(state, images)
+        except Exception as error:  # it expects them to be what they are called
+            raise WeightsError(f"The weights in {origin} do not fit {name} ({error}).") from error
+        fill(images, {key: state[key] for key in state if key.startswith(_VISUAL)}, network=name, origin=origin)
+    return images
+
+
+def build_text(name: str, architecture: str, weights: Weights) -> nn.Module:
+    """Build the encoder of texts, float32. WeightsError as of `build`."""
+    path = None if weights.source == "untrained" else weights.locate(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(UNTRAINED_SEED)
+        model = open_clip.create_model(architecture, pretrained_text=False)
+    if path is not None:
+        load_state_dict(path)  # which says in words where a file is none
+        try:
+            with _with_ending(path) as file:
+                open_clip.load_checkpoint(model, str(file))
+        except Exception as error:  # RuntimeError of keys and shapes, KeyError of conversions, OSError
+            raise WeightsError(f"The weights in {path} do not fit {name} ({error}).") from error
+    model.visual = None
+    return _Texts(model).eval()
+
+
+@contextlib.contextmanager
+def _with_ending(path: Path) -> Iterator[Path]:
+    """Give a file of weights a name that open_clip knows how to read: its own, or that of a link."""
+    if path.suffix in _ENDINGS:
+        yield path
+        return
+    with path.open("rb") as file:
+        is_safe = file.read(9)[8:] == b"{"
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, "weights" + (_ENDINGS[0] if is_safe else _ENDINGS[1]))
+        link.symlink_to(path)
+        yield link

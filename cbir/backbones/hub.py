@@ -1,0 +1,37 @@
+"""Weights on the Hugging Face hub, in the cache of its own library."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cbir.backbones.weights import Weights, remember
+from cbir.errors import WeightsError
+from cbir.utils.printable import printable
+
+
+def fetch(network: str, repository: str, files: Sequence[str], download: Callable[[], str]) -> Weights:
+    """Find a network's weights in the hub's cache, or download them into it; indexes may name them from then on.
+
+    `files` are the names that they may have in the `repository`, the best first; `download` returns the path of what
+    it fetches, and is called only where none of them is in the cache. WeightsError where it fails.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    cached = (try_to_load_from_cache(repository, file) for file in files)
+    path = next((one for one in cached if isinstance(one, str)), None)
+    if path is None:
+        where = f"{constants.ENDPOINT}/{repository}"
+        print(f"Downloading the weights of {network} from {where} to {constants.HF_HUB_CACHE}", file=sys.stderr)
+        try:
+            path = download()
+        except Exception as error:  # of the hub's library, requests, httpx, or OSError
+            reason = printable((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
+            raise WeightsError(
+                f"Could not download the weights of {network} from {where} ({reason}). Fetch them on a machine that "
+                "can, and name the file with --weights FILE."
+            ) from error
+    found = Weights.from_file(Path(path), source="hub")
+    remember(found, network)
+    return found
