@@ -50,6 +50,10 @@ class TorchMissingError(ModelError):
     """Something needs torch and torchvision, which are not installed."""
 
 
+class PackageMissingError(CbirError):
+    """Something needs a package that is not installed; the sentence says which extra of cbir has it."""
+
+
 class WeightsError(CbirError):
     """A backbone's weights are missing, cannot be downloaded or do not fit."""
 

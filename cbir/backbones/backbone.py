@@ -23,11 +23,12 @@ from cbir.backbones.families import (
     stored_name,
 )
 from cbir.backbones.names import JOINT
-from cbir.backbones.weights import Weights, WeightsFile, hub_file, is_remembered, remember
+from cbir.backbones.weights import ELSEWHERE, Weights, WeightsFile, hub_file, is_remembered, remember
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
 from cbir.images.fitted import Fitted, Framing
 from cbir.utils.packages import has_torch
+from cbir.utils.printable import shortened
 
 if TYPE_CHECKING:
     import openvino
@@ -81,6 +82,11 @@ class Backbone:
         return not self.members and self.views == 1
 
     @property
+    def is_elsewhere(self) -> bool:
+        """True if cbir does not have the network: features that it made elsewhere were imported."""
+        return self.weights.source == ELSEWHERE
+
+    @property
     def view(self) -> Fitted:
         """The view of an image that it takes."""
         framings = [
@@ -98,6 +104,16 @@ class Backbone:
     def matches(self, other: Backbone) -> bool:
         """Tell whether features made by the two can be compared."""
         return (self.name, self.views) == (other.name, other.views) and self.weights.matches(other.weights)
+
+    def difference(self, other: Backbone) -> str | None:
+        """Tell in words in which respect features made by the two cannot be compared; None where they can."""
+        same = {
+            f"network ({self.name}, not {other.name})": self.name == other.name,
+            "number of features": self.dimension == other.dimension,
+            "weights": self.weights.matches(other.weights),
+            "preprocessing, or other views": self.view == other.view,
+        }
+        return next((what for what, is_same in same.items() if not is_same), None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `meta.json` keeps, with modalities, views and members only where they matter."""
@@ -152,7 +168,7 @@ class Backbone:
     def has_graph(self) -> bool:
         """True if `build_graph` builds it, and it needs no conversion from torch."""
         # torchvision's, which all other names are, would be imported with torch
-        return self.name in FAMILIES and hasattr(family_of(self.name), "build_graph")
+        return not self.is_elsewhere and self.name in FAMILIES and hasattr(family_of(self.name), "build_graph")
 
     def build_graph(self, graph: str) -> openvino.Model | None:
         """Build a graph for OpenVINO, as of `GraphFamily`; None where the network has to be converted from torch.
@@ -172,8 +188,17 @@ class Backbone:
         """
         return self._checked_family().build(self.name, self.weights, self.preprocessing)
 
+    def check_here(self) -> None:
+        """Raise ModelError, which says what to do, where cbir does not have the network."""
+        if self.is_elsewhere:
+            raise ModelError(
+                f"The features are by {self.name}, which made them elsewhere, and cbir does not have it: search by "
+                "pictures that are in the index, or by vectors (--vectors), and import what is new."
+            )
+
     def _checked_family(self) -> Family:
         weights = self.weights
+        self.check_here()
         is_wanted = self.name in KNOWN or weights.is_chosen or is_remembered(weights.identity, self.name)
         if weights.source == "untrained" and not is_wanted:
             raise WeightsError(
@@ -264,6 +289,24 @@ def _describe_one(name: str, weights: str | None = None) -> Backbone:
     known = known_of(name)
     chosen = known.own_weights() if weights is None else named_by_user(weights, name)
     return Backbone(name, known.dimension, known.preprocessing, chosen, known.modalities)
+
+
+def elsewhere(name: str, dimension: int) -> Backbone:
+    """Describe a network that cbir does not have and that people call so, by which features were made elsewhere.
+
+    ModelError where no name is left of it, or cbir has a network of that name.
+    """
+    short = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")[:64]
+    if not short:
+        raise ModelError(f"{shortened(name)} is no name of a network: one has letters or digits.")
+    if short in KNOWN or short in FAMILIES:
+        raise ModelError(
+            f"cbir has a network {short}: if that made the features, say so with --model {short}; if not, give it "
+            "another name."
+        )
+    identity = hashlib.sha256(f"elsewhere {short}".encode("ascii")).hexdigest()
+    # nothing is ever fitted to it, but a backbone has one
+    return Backbone(short, dimension, KNOWN[BUNDLED].preprocessing, Weights(identity, ELSEWHERE))
 
 
 def known_of(name: str) -> Known:

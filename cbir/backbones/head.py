@@ -144,6 +144,8 @@ def _head(backbone: Backbone) -> Floats:
     From the cache, which saves loading torch. A file there is a SHA-256 and what it is of: the numbers, or why the
     weights have none.
     """
+    if backbone.is_elsewhere:
+        raise ModelError(f"{backbone.name} made its features elsewhere: cbir does not have it, and knows no classes.")
     if backbone.weights.source == "untrained":
         raise ModelError(f"The weights of {backbone.name} are untrained: they know no classes.")
     file = heads_folder() / f"{file_name(backbone.name)}-{backbone.weights.identity}.head"

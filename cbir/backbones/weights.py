@@ -25,6 +25,9 @@ from cbir.utils.vectors import Floats
 
 UNTRAINED_SEED = 20
 
+#: The source of the weights of a network that cbir does not have: its features were imported.
+ELSEWHERE = "elsewhere"
+
 # Characters of a path or an address at most.
 _LONGEST = 32_767
 
@@ -91,8 +94,9 @@ class Weights:
 
     `identity` is the SHA-256 of the file's content, or "untrained" for seeded random numbers: two features are
     comparable only if it is the same. `source` says where they came from: "bundled", "hub", "file" or
-    "untrained". `path` is where the file was when the weights were chosen; `is_chosen` tells whether this process
-    chose them, or an index did, which may be a stranger's.
+    "untrained"; "elsewhere" of a network that cbir does not have, whose `identity` is that of its name. `path` is
+    where the file was when the weights were chosen; `is_chosen` tells whether this process chose them, or an index
+    did, which may be a stranger's.
     """
 
     identity: str
@@ -140,7 +144,7 @@ class Weights:
         if not isinstance(identity, str) or not re.fullmatch(r"[0-9a-f]{64}|untrained", identity):
             raise ValueError(f"impossible checksum of weights: {reprlib.repr(identity)}")
         is_none = identity == "untrained"
-        if source not in ("bundled", "hub", "file", "untrained") or (source == "untrained") is not is_none:
+        if source not in ("bundled", "hub", "file", ELSEWHERE, "untrained") or (source == "untrained") is not is_none:
             raise ValueError(f"impossible source of weights: {reprlib.repr(source)}")
         path, url = record.get("path"), record.get("url")
         for one in (path, url):

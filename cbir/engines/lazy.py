@@ -78,6 +78,7 @@ class LazyEngine:
     def _open(self) -> Engine:
         if self._members:
             return JoinedEngine(self.backbone, [member.opened() for member in self._members])
+        self.backbone.check_here()
         return select.open_engine(self.backbone, engine=self._name, expected=self._expected)
 
 
