@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
@@ -23,8 +24,8 @@ from cbir.index.values import LARGEST, LONGEST_NAME, LONGEST_PATH, is_encodable
 #: Bytes that are read at a time, where all are looked through.
 _PART_BYTES = 1 << 18
 
-# Some file systems count seconds in 64 bits.
-_FURTHEST_NS = 2**63 * 10**9
+#: The last time that a file may have, in nanoseconds: some file systems count seconds in 64 bits.
+FURTHEST_NS = 2**63 * 10**9
 
 #: Bytes of a row: of the shortest path, and at most.
 _LEAST_BYTES, _LONGEST_LINE = 76, 12 * LONGEST_PATH + 256
@@ -32,6 +33,9 @@ _LEAST_BYTES, _LONGEST_LINE = 76, 12 * LONGEST_PATH + 256
 # Rows that were read last, which are kept: some MB of each table.
 _RECENT = 4096
 
+
+# Rows that are written at a time.
+_DUMPED = 1024
 
 # Rows whose hashes are read at a time, digits of a hash, and those that are read.
 _HASHED, _HASH_DIGITS, _PREFIX_DIGITS = 4096, 64, 16
@@ -63,9 +67,15 @@ class Files(NamedTuple):
         return map(FileRecord, *self)
 
 
-def dump_records(records: Iterable[FileRecord]) -> bytes:
-    """Return the content of a `files-….json`. Pure ASCII: bytes of a name that are no UTF-8 become `\\udcXX`."""
-    return b"[\n" + b",\n".join(json.dumps(record).encode("ascii") for record in records) + b"\n]\n"
+def dump_records(records: Iterable[FileRecord]) -> Iterator[bytes]:
+    """Yield the content of a `files-….json`. Pure ASCII: bytes of a name that are no UTF-8 become `\\udcXX`."""
+    yield b"["
+    start = "\n"
+    remaining = iter(records)
+    while some := list(islice(remaining, _DUMPED)):
+        yield (start + ",\n".join(map(json.dumps, some))).encode("ascii")
+        start = ",\n"
+    yield b"\n]\n"
 
 
 class FileTable:
@@ -212,6 +222,38 @@ class FileTable:
         return self._data.damaged(f"is damaged ({detail})")
 
 
+class FilesBelow(FileTable):
+    """The same table of files, seen from a folder further up: `folder/` stands before their paths."""
+
+    def __init__(self, files: FileTable, folder: str) -> None:
+        self._files = files
+        self._prefix = f"{folder}/"
+
+    def record(self, row: int) -> FileRecord:
+        """Return the record of one row."""
+        return self._below(self._files.record(row))
+
+    def some(self, rows: Sequence[int]) -> list[FileRecord]:
+        """Return the records of some rows, in their order."""
+        return list(map(self._below, self._files.some(rows)))
+
+    def all(self) -> Files:
+        """All rows, as `FileTable.all`."""
+        files = self._files.all()
+        return files._replace(paths=tuple(self._prefix + path for path in files.paths))
+
+    def find(self, sha256: str) -> list[int]:
+        """Return the rows whose content has that hash."""
+        return self._files.find(sha256)
+
+    def hashes(self) -> npt.NDArray[np.uint64]:
+        """Read the first 64 bits of each row's SHA-256, as `FileTable.hashes`."""
+        return self._files.hashes()
+
+    def _below(self, record: FileRecord) -> FileRecord:
+        return record._replace(path=self._prefix + record.path)
+
+
 def _are_sound(files: Files) -> bool:
     """Tell whether these are paths below the root, sizes, times and SHA-256s."""
     if [set(map(type, values)) for values in files] != [{str}, {int}, {int}, {str}]:
@@ -219,7 +261,7 @@ def _are_sound(files: Files) -> bool:
     sizes, times, contents = files.sizes, files.mtimes_ns, "".join(files.sha256s)
     return (
         0 <= min(sizes) <= max(sizes) <= LARGEST
-        and -_FURTHEST_NS <= min(times) <= max(times) <= _FURTHEST_NS
+        and -FURTHEST_NS <= min(times) <= max(times) <= FURTHEST_NS
         and set(map(len, files.sha256s)) == {64}
         and contents.isascii()
         and not contents.encode("ascii").translate(None, b"0123456789abcdef")

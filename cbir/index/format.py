@@ -159,7 +159,8 @@ class Meta:
     None where nobody wanted any; `part_lists` has its windows where they are many; `refused` is None where all could be
     taken. `precisions` are those that its features were computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older
     cbir), as far as that was noted. `notions` are what users taught it. `objects` tells of the detector that finds
-    objects in its pictures, None where none is wanted.
+    objects in its pictures, None where none is wanted. Of an index that was `imported`, rows that do not say when their
+    files changed last are of pictures that nobody has looked at here.
     """
 
     model: dict[str, Any]
@@ -181,6 +182,7 @@ class Meta:
     part_lists: CandidatesEntry | None = None
     notions: tuple[NotionEntry, ...] = ()
     objects: ObjectsEntry | None = None
+    imported: bool = False
     format: int = field(default=FORMAT)
 
     @property
@@ -227,6 +229,8 @@ class Meta:
             del record["notions"]
         if self.objects is None:
             del record["objects"]
+        if not self.imported:
+            del record["imported"]
         record["blocks"] = [block.to_json() for block in self.blocks]
         record["shortlist"] = self.candidates and self.candidates.to_json()
         return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
@@ -308,6 +312,7 @@ def _parse(record: dict[str, Any]) -> Meta:
         part_lists=None if lists is None else read_lists_entry(lists),
         notions=tuple(map(NotionEntry.from_json, sequence(record.get("notions", ()), MOST_NOTIONS))),
         objects=None if detector is None else ObjectsEntry.from_json(detector),
+        imported=flag(record.get("imported", False)),
     )
     if meta.candidates and meta.candidates.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")

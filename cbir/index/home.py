@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
@@ -49,6 +52,28 @@ def index_directory(name: str) -> Path:
     if any(separator in name for separator in separators if separator) or os.path.isfile(os.path.join(name, META)):
         return Path(name).expanduser()
     return home() / name
+
+
+def find_directories(names: Sequence[str]) -> list[Path]:
+    """Find the directories of several indexes, each once, in order: names or paths, or patterns of either.
+
+    IndexNotFoundError where a pattern matches none.
+    """
+    found: dict[str, Path] = {}
+    for name in names:
+        directory = index_directory(name)
+        if not any(char in name for char in "*?[") or os.path.lexists(directory):
+            matched = [directory]
+        elif directory.parent == home():
+            matched = [one for one in all_directories() if fnmatch.fnmatchcase(one.name, name)]
+        else:
+            paths = sorted(map(Path, glob.glob(str(directory))))
+            matched = [path for path in paths if os.path.isfile(path / META)]
+        if not matched:
+            raise IndexNotFoundError(f"No index is called {name} ({directory}).")
+        for one in matched:
+            found.setdefault(os.path.realpath(one), one)
+    return list(found.values())
 
 
 def name_for(root: Path) -> str:

@@ -63,9 +63,9 @@ def merged(new: NewFiles, meta: Meta) -> Meta:
     return meta.but(blocks=(*meta.blocks[: count - 1], block), next_number=meta.next_number + 1)
 
 
-def compacted(new: NewFiles, meta: Meta) -> Meta:
-    """Write one block of the valid rows only. They get new numbers, so all candidates go."""
-    source = Index(new.directory, meta)
+def compacted(new: NewFiles, meta: Meta, source: Index | None = None) -> Meta:
+    """Write one block of the valid rows only, by default the index's own. They get new numbers: candidates go."""
+    source = source or Index(new.directory, meta)
     valid = source.valid
     if not valid.any():
         return meta.but(blocks=(), candidates=None, part_lists=None)
@@ -77,6 +77,19 @@ def compacted(new: NewFiles, meta: Meta) -> Meta:
     files = (record for row, record in source.records() if valid[row])
     block = _write_block(new, meta, int(valid.sum()), kept(source.stored_features()), files, columns)
     return meta.but(blocks=(block,), candidates=None, part_lists=None, next_number=meta.next_number + 1)
+
+
+def streamed(
+    new: NewFiles,
+    meta: Meta,
+    rows: int,
+    features: Iterator[npt.NDArray[Any]],
+    files: Iterable[FileRecord],
+    columns: Mapping[Column, Iterator[Records]],
+) -> Meta:
+    """Write one more block of so many rows, whose features and columns come in chunks."""
+    block = _write_block(new, meta, rows, features, files, columns)
+    return meta.but(blocks=(*meta.blocks, block), next_number=meta.next_number + 1)
 
 
 def with_candidates(new: NewFiles, meta: Meta) -> Meta:
@@ -144,7 +157,7 @@ def _write_block(
     """Write the next block of `meta`, whose features and columns come in chunks."""
     number = f"{meta.next_number:06}"
     stored = new.write(f"features-{number}.npy", npy_bytes((rows, meta.dimension), np.dtype("<f2"), features))
-    records = new.write(f"files-{number}.json", [dump_records(files)])
+    records = new.write(f"files-{number}.json", dump_records(files))
     entries = {column.name: _write_column(new, meta, rows, column, chunks) for column, chunks in columns.items()}
     return BlockEntry(rows, stored, records, invalid, entries)
 

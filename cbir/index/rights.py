@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -42,8 +43,23 @@ class Rights:
             except OSError:
                 return cls()
             return cls(folder | 0o700, folder & 0o066 | 0o600)
+        return cls._of(files)
+
+    @classmethod
+    def of_readers(cls, files: Iterable[Path], directory: Path) -> Rights:
+        """Those of an index in `directory` that nobody may read who may not read all of some files."""
+        if os.name != "posix":
+            return cls()
+        return cls._of(rights_of(list(files), _nearest(directory)))
+
+    @classmethod
+    def _of(cls, files: int) -> Rights:
         # who may read files may list their folder, and pass through it
         return cls(0o700 | files & 0o066 | (files & 0o044) >> 2, files)
+
+    def __and__(self, other: Rights) -> Rights:
+        """Return what both leave."""
+        return Rights(self.of_folder & other.of_folder, self.of_files & other.of_files)
 
     def make_folder(self, directory: Path) -> None:
         """Make a folder with these rights, where there is none; OSError where that cannot be."""

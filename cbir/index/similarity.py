@@ -28,8 +28,12 @@ def is_needed(rows: int, sampled: CosineQuantiles | None) -> bool:
     return rows >= 2 and (sampled is None or abs(rows - sampled.rows) * 10 > sampled.rows)
 
 
-def sample(source: RowSource) -> CosineQuantiles | None:
-    """Return the distribution of `source`'s rows, from a sample of its valid rows; None where there are no two."""
+def sample(source: RowSource, nearest: tuple[float, ...] | None = None) -> CosineQuantiles | None:
+    """Return the distribution of `source`'s rows, from a sample of its valid rows; None where there are no two.
+
+    `nearest` are the quantiles of rows and their nearest at PROBABILITIES, where they are known: then no row is
+    compared with all others.
+    """
     rng = np.random.default_rng(_SEED)
     rows = np.flatnonzero(source.valid)
     if len(rows) < 2:
@@ -37,11 +41,11 @@ def sample(source: RowSource) -> CosineQuantiles | None:
     chosen = rng.permutation(rows)[:SAMPLE_ROWS]
     features = source.features(chosen)
     between = (features @ features.T)[np.triu_indices(len(features), 1)]
-    probes = features[:NEAREST_ROWS]
-    _, scores = exact_first(source, probes, 2)
-    # the nearest of all is the row itself, or a copy of it
-    nearest = scores.min(axis=1)
-    return CosineQuantiles(len(rows), PROBABILITIES, _quantiles(between), _quantiles(nearest))
+    if nearest is None:
+        _, scores = exact_first(source, features[:NEAREST_ROWS], 2)
+        # the nearest of all is the row itself, or a copy of it
+        nearest = _quantiles(scores.min(axis=1))
+    return CosineQuantiles(len(rows), PROBABILITIES, _quantiles(between), nearest)
 
 
 def _quantiles(values: Any) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, compress
 from pathlib import Path
@@ -22,7 +22,7 @@ from cbir.index.columns.column import Column, ColumnReader, Records
 from cbir.index.columns.parts import SIGNS, count_windows
 from cbir.index.columns.registry import all_columns
 from cbir.index.entries import CandidatesEntry
-from cbir.index.files import FileRecord, Files, FileTable
+from cbir.index.files import FileRecord, Files, FilesBelow, FileTable
 from cbir.index.format import BlockEntry, Meta, load_meta
 from cbir.index.rowfile import RowFile
 from cbir.utils.half import to_float32
@@ -50,10 +50,14 @@ class Index:
     are zeros (see `is_sound`). Errors are IndexDamagedError, which names the file.
     """
 
-    def __init__(self, directory: Path, meta: Meta, *, features: bool = True) -> None:
+    def __init__(
+        self, directory: Path, meta: Meta, *, features: bool = True, blocks: Sequence[Block] | None = None
+    ) -> None:
         self.directory = directory
         self.meta = meta
-        self._blocks = [_Block(directory, entry, meta.dimension if features else None) for entry in meta.blocks]
+        dimension = meta.dimension if features else None
+        #: Those of `meta`, opened here unless they are given.
+        self.blocks = [Block.open(directory, entry, dimension) for entry in meta.blocks] if blocks is None else blocks
         self._starts = np.cumsum([0, *(block.rows for block in meta.blocks)])
         self._remembering = threading.Lock()  # what is read or told once, for all threads
         self._valid: npt.NDArray[np.bool_] | None = None
@@ -144,6 +148,19 @@ class Index:
         """Tell whether the features of a row are sound; True until they have been read."""
         return row not in self._damaged_rows
 
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """The directories of the indexes that are seen as one; of one alone none."""
+        return ()
+
+    def root_of(self, row: int) -> Path:
+        """Return the folder that the pictures of a row's index are in."""
+        return self.root
+
+    def directory_of(self, row: int) -> Path | None:
+        """Return the directory of the index that a row is of, where several are seen as one."""
+        return None
+
     def __len__(self) -> int:
         """Return the number of files in the index."""
         return int(self.valid.sum())
@@ -151,8 +168,8 @@ class Index:
     def features(self, rows: Sequence[int] | Rows) -> npt.NDArray[np.float32]:
         """Read the features of `rows`, float32, shape (len(rows), dimension)."""
         wanted = np.asarray(rows, dtype=np.int64)
-        if len(self._blocks) == 1:
-            return self._checked(wanted, self._blocks[0].features.take(wanted))
+        if len(self.blocks) == 1:
+            return self._checked(wanted, self.blocks[0].features.take(wanted))
         halves = np.empty((len(wanted), self.meta.dimension), dtype=np.float16)
         for block, chosen, places in self._by_block(wanted):
             halves[chosen] = block.features.take(places)
@@ -166,7 +183,7 @@ class Index:
     def stored_features(self, first: int = 0) -> Iterator[tuple[int, npt.NDArray[np.float16]]]:
         """Yield what `chunks` does, but float16 as stored, whether sound or not."""
         step = max(1, SCAN_BYTES // (4 * self.meta.dimension))
-        for start, block in zip(self._starts, self._blocks, strict=False):
+        for start, block in zip(self._starts, self.blocks, strict=False):
             for offset in range(max(0, first - int(start)), len(block.features), step):
                 yield int(start) + offset, block.features.between(offset, offset + step)
 
@@ -202,7 +219,7 @@ class Index:
 
     def parsed(self, column: Column, parse: Callable[[Records], T]) -> list[T]:
         """Parse a column's records, a block's at a time, in order. IndexDamagedError where that cannot be."""
-        return [block.columns[column.name].parsed(parse) for block in self._blocks]
+        return [block.columns[column.name].parsed(parse) for block in self.blocks]
 
     def missing(self, column: Column, *, unavailable_too: bool = False) -> npt.NDArray[np.bool_]:
         """Return a mask of the rows that lack a column, shape (rows,); all rows of a block whose file is damaged.
@@ -210,7 +227,7 @@ class Index:
         With `unavailable_too`, rows whose pictures could not be read for it count as lacking it.
         """
         nothing = np.zeros(0, dtype=np.bool_)
-        missing = (block.columns[column.name].missing(unavailable_too=unavailable_too) for block in self._blocks)
+        missing = (block.columns[column.name].missing(unavailable_too=unavailable_too) for block in self.blocks)
         return np.concatenate([nothing, *missing])
 
     def without_classes(self) -> npt.NDArray[np.bool_]:
@@ -220,11 +237,11 @@ class Index:
     @property
     def has_damaged_columns(self) -> bool:
         """True if the structure of a column's file is unsound; its numbers are looked at when they are read."""
-        return any(reader.is_damaged for block in self._blocks for reader in block.columns.values())
+        return any(reader.is_damaged for block in self.blocks for reader in block.columns.values())
 
     def check_column(self, column: Column) -> None:
         """Raise IndexDamagedError where a block's file of a column cannot be what was written."""
-        for block in self._blocks:
+        for block in self.blocks:
             block.columns[column.name].check(self.meta.check_of(column))
 
     def stored(self, column: Column, rows: Sequence[int] | Rows) -> Records:
@@ -242,12 +259,12 @@ class Index:
             records[chosen] = block.columns[column.name].items(its_rows, places[chosen])
         return records
 
-    def _by_block(self, rows: Rows) -> Iterator[tuple[_Block, npt.NDArray[np.bool_], Rows]]:
+    def _by_block(self, rows: Rows) -> Iterator[tuple[Block, npt.NDArray[np.bool_], Rows]]:
         """Blocks that have some of `rows`, with which of these they have, and as which of their own."""
         numbers = np.searchsorted(self._starts, rows, side="right") - 1
         for number in set(numbers.tolist()):  # `np.unique` would load NumPy's masked arrays, which takes 5 ms
             chosen = numbers == number
-            yield self._blocks[number], chosen, rows[chosen] - self._starts[number]
+            yield self.blocks[number], chosen, rows[chosen] - self._starts[number]
 
     def stored_chunks(self, column: Column) -> Iterator[tuple[int, Records]]:
         """Yield a column's records of all rows, in order, as pairs of the chunk's first row and the chunk."""
@@ -255,19 +272,19 @@ class Index:
 
     def stored_pieces(self, column: Column, first: int = 0) -> Iterator[tuple[int, Callable[[], Records]]]:
         """Yield what reads the chunks of a column from row `first` on, with the first row of each, for threads."""
-        for start, block in zip(self._starts.tolist(), self._blocks, strict=False):
+        for start, block in zip(self._starts.tolist(), self.blocks, strict=False):
             for offset, read in block.columns[column.name].pieces(max(0, first - start)):
                 yield start + offset, read
 
     def record(self, row: int) -> FileRecord:
         """Return the file that a row belongs to."""
         number = bisect_right(self._starts.tolist(), row) - 1
-        return self._blocks[number].files.record(row - int(self._starts[number]))
+        return self.blocks[number].files.record(row - int(self._starts[number]))
 
     def files_of(self, rows: Sequence[int]) -> list[FileRecord]:
         """Return the files that some rows belong to, in their order: much quicker than one by one."""
-        if len(self._blocks) == 1:
-            return self._blocks[0].files.some(rows)
+        if len(self.blocks) == 1:
+            return self.blocks[0].files.some(rows)
         wanted = np.asarray(rows, dtype=np.int64)
         found: dict[int, FileRecord] = {}
         for block, chosen, places in self._by_block(wanted):
@@ -280,9 +297,9 @@ class Index:
 
     def files(self) -> Files:
         """Return the fields of `records`, each as a list in the rows' order."""
-        if len(self._blocks) == 1:
-            return self._blocks[0].files.all()
-        parts = [block.files.all() for block in self._blocks]
+        if len(self.blocks) == 1:
+            return self.blocks[0].files.all()
+        parts = [block.files.all() for block in self.blocks]
         return Files(*(tuple(chain.from_iterable(values)) for values in zip(*parts, strict=True)))
 
     def doubles(self) -> list[int]:
@@ -300,7 +317,7 @@ class Index:
         """Return the valid rows of files with that content."""
         found = [
             int(start) + row
-            for start, block in zip(self._starts, self._blocks, strict=False)
+            for start, block in zip(self._starts, self.blocks, strict=False)
             for row in block.files.find(sha256)
         ]
         return [row for row in found if self.valid[row]]
@@ -309,7 +326,7 @@ class Index:
         """Do what `find` does, also by the first 16 digits or more, for many contents: the hashes are read once."""
         with self._remembering:
             if self._contents is None:
-                hashes = np.concatenate([np.empty(0, np.uint64), *(block.files.hashes() for block in self._blocks)])
+                hashes = np.concatenate([np.empty(0, np.uint64), *(block.files.hashes() for block in self.blocks)])
                 rows = np.flatnonzero(self.valid)
                 rows = rows[np.argsort(hashes[rows], kind="stable")]
                 self._contents = hashes[rows], rows
@@ -374,21 +391,37 @@ class Index:
             self._leaves_part_lists, self._part_lists = True, None
 
 
-class _Block:
+class Block:
     """The files of one block, opened and their structure checked."""
 
-    def __init__(self, directory: Path, entry: BlockEntry, dimension: int | None) -> None:
-        self._features = (
-            None
-            if dimension is None
-            else RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
-        )
-        self.files = FileTable(directory, entry.files, entry.rows)
+    def __init__(self, features: RowFile | None, files: FileTable, columns: Mapping[str, ColumnReader]) -> None:
+        self._features = features
+        self.files = files
+        self.columns = columns
+
+    @classmethod
+    def open(cls, directory: Path, entry: BlockEntry, dimension: int | None) -> Block:
+        """Open the files that an entry names, without those of features where there is no dimension."""
+        features = None
+        if dimension is not None:
+            features = RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
+        files = FileTable(directory, entry.files, entry.rows)
         # opened now, like the others, since a writer may remove them once there is a newer state
-        self.columns = {
+        columns = {
             column.name: ColumnReader(directory, column, entry.columns.get(column.name), entry.rows)
             for column in all_columns()
         }
+        return cls(features, files, columns)
+
+    def sound(self) -> Block:
+        """Return the same block without the files of columns that cannot be opened: their rows are blank."""
+        damaged = {name: reader for name, reader in self.columns.items() if reader.is_damaged}
+        blank = {name: reader.without_file() for name, reader in damaged.items()}
+        return Block(self._features, self.files, {**self.columns, **blank}) if damaged else self
+
+    def below(self, folder: str) -> Block:
+        """Return the same block of files whose paths begin in a folder further up: their own with `folder/` before."""
+        return self if not folder else Block(self._features, FilesBelow(self.files, folder), self.columns)
 
     @property
     def features(self) -> RowFile:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,13 +44,14 @@ WORTH_COMPACTING = 1000
 class Writer:
     """Collects changes to an index and commits them. The caller holds the lock (`index.lock.exclusive`).
 
-    `meta` is the last committed state, or the first state of a new index, which exists once it is committed.
+    `meta` is the last committed state, or the first state of a new index, which exists once it is committed. Its files
+    get `rights`, by default those that its root leaves.
     """
 
-    def __init__(self, directory: Path, meta: Meta) -> None:
+    def __init__(self, directory: Path, meta: Meta, rights: Rights | None = None) -> None:
         self.directory = directory
         self.meta = meta
-        self._new = NewFiles(directory, Rights.like(Path(meta.root), directory))
+        self._new = NewFiles(directory, rights or Rights.like(Path(meta.root), directory))
         self._invalid = [_mask(block) for block in meta.blocks]
         # together, so that an interruption cannot part a record from its feature
         self._pending: list[tuple[FileRecord, Feature, Stored]] = []
@@ -173,6 +174,22 @@ class Writer:
             self._backfilled.clear()
             self._refused = None
 
+    def fill(
+        self,
+        rows: int,
+        features: Iterator[npt.NDArray[np.floating]],
+        files: Iterable[FileRecord],
+        columns: Mapping[Column, Iterator[Records]],
+    ) -> None:
+        """Commit so many rows at once, whose features, of length 1, and columns come in chunks: memory holds one."""
+        with self._guarded():
+            self._replace(rewrite.streamed(self._new, self.meta, rows, features, files, columns).but(complete=True))
+
+    def fill_from(self, source: Index) -> None:
+        """Commit the valid rows of another index, with all its columns, in place of all that there is."""
+        with self._guarded():
+            self._replace(rewrite.compacted(self._new, self.meta, source).but(complete=True))
+
     def tidy(self) -> None:
         """Drop invalid rows once they are a quarter of all; renew candidates and sampled cosines that lag behind."""
         rows, invalid = self.meta.rows, sum(int(mask.sum()) for mask in self._invalid)
@@ -249,7 +266,7 @@ class Writer:
                 f"Cannot write to {self.directory} ({detail}). What was committed before is intact: "
                 "make room or allow writing, and run the same command again."
             ) from error
-        except (IndexDamagedError, KeyboardInterrupt):
+        except (CbirError, KeyboardInterrupt):
             self._new.discard()
             raise
 

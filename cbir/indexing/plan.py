@@ -63,7 +63,8 @@ class Plan:
     `stale` has what is known. `undated` are rows of which the index did not say when their files changed last, and the
     walk does. `gone` are the rows and records of files that the folder does not have any more. Files that could not be
     looked at are not gone: so many rows are `kept` for them, also for those in `unmounted`, folders in which another
-    file system began once. `rows_by_content` leads from a content's SHA-256 to a row with its features, valid or not.
+    file system began once, and for those that were imported and are not here. `rows_by_content` leads from a content's
+    SHA-256 to a row with its features, valid or not.
 
     `refused` are, by their paths, files that were refused before and have not changed, with the reasons for those that
     count as pictures in `as_before`, and those that are no pictures by their first bytes. `refused_before` is what the
@@ -247,6 +248,8 @@ def _compare(
     plan.gone = {row: FileRecord(path, sizes[row], mtimes[row], files.sha256s[row]) for path, row in indexed.items()}
     if not prune:
         plan.unmounted = _unmounted(plan, index.meta.mounts, root, exclude)
+        if index.meta.imported:
+            _keep_unseen(plan, ctimes)
     _keep_unknown(plan, refused)
     replaced = (known.row for known in plan.stale.values() if not known.stays)
     counting = incomplete.intersection(rows).difference(plan.gone, replaced)
@@ -281,6 +284,14 @@ def _unmounted(plan: Plan, mounts: Iterable[str], root: Path, exclude: Patterns)
     return away
 
 
+def _keep_unseen(plan: Plan, ctimes: list[int]) -> None:
+    """Take files off the gone that came to the index without their pictures, and were never looked at here."""
+    unseen = [row for row in plan.gone if ctimes[row] == 0]
+    for row in unseen:
+        del plan.gone[row]
+    plan.kept += len(unseen)
+
+
 def _keep_unknown(plan: Plan, refused: Mapping[str, Refused]) -> None:
     """Take files off the gone that could not be looked at, as little as the folders they lie in.
 
@@ -302,7 +313,7 @@ def _keep_unknown(plan: Plan, refused: Mapping[str, Refused]) -> None:
     kept = [row for row, record in plan.gone.items() if is_unknown(record.path)]
     for row in kept:
         del plan.gone[row]
-    plan.kept = len(kept)
+    plan.kept += len(kept)
     if folders or unknown:
         plan.refused.update((path, known) for path, known in refused.items() if is_unknown(path))
 

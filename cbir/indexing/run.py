@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cbir.backbones.backbone import Backbone, choose
 from cbir.backbones.families import stored_name
 from cbir.backbones.head import classifier_of
-from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, IndexWriteError, reason_of
+from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, RefusedToForgetError
 from cbir.extract.executor import Executor, LocalExecutor, Work, chunks_of
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
@@ -27,21 +27,20 @@ from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.registry import content_columns
 from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, META, Meta, PartsEntry, load_meta
-from cbir.index.home import make_folder_of
-from cbir.index.lock import LOCK, exclusive, now
+from cbir.index.lock import now
 from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.index.verify import without_damage, without_damaged_columns
 from cbir.index.writer import Writer
 from cbir.indexing.apply import carry_out
 from cbir.indexing.makers import Making, make_makers
+from cbir.indexing.opening import opened_for_writing
 from cbir.indexing.plan import Plan, make_plan
 from cbir.indexing.policy import CommitPolicy, commit_policy
 from cbir.indexing.report import Report
 from cbir.indexing.target import Target, choose_target
 from cbir.indexing.wanted import as_wanted, take_away
 from cbir.utils.printable import printable
-from cbir.utils.stopping import at_forced_end
 
 if TYPE_CHECKING:
     from cbir.detect.wish import Wish
@@ -159,24 +158,12 @@ def _opened_for_writing(target: Target, options: Options) -> Iterator[Index | No
     Files that are damaged are left out of it before. A directory that no index came to be in is removed at the end.
     """
     directory = target.directory
-    rights = Rights.like(target.root, directory)
-    try:
-        make_folder_of(directory)
-        rights.make_folder(directory)
-    except OSError as error:
-        raise IndexWriteError(f"Cannot make {directory} ({reason_of(error)}).") from error
-    try:
-        with (
-            at_forced_end(lambda: _remove_if_unused(directory)),
-            exclusive(directory, options.wait, rights),
-        ):
-            if (directory / META).exists():
-                _drop_damaged(directory, everything=options.repair)
-                take_away(directory, parts=options.parts is False, objects=options.objects is False)
-            # what another run changed before the lock was ours counts
-            yield Index.open(directory) if (directory / META).exists() else None
-    finally:
-        _remove_if_unused(directory)
+    with opened_for_writing(directory, Rights.like(target.root, directory), options.wait):
+        if (directory / META).exists():
+            _drop_damaged(directory, everything=options.repair, prune=options.prune)
+            take_away(directory, parts=options.parts is False, objects=options.objects is False)
+        # what another run changed before the lock was ours counts
+        yield Index.open(directory) if (directory / META).exists() else None
 
 
 def _extractor(
@@ -309,10 +296,18 @@ def index_folder(
     return Index.open(target.directory), report
 
 
-def _drop_damaged(directory: Path, *, everything: bool) -> None:
-    """Leave damaged blocks out of an index; unless `everything`, only files of columns that cannot be read."""
+def _drop_damaged(directory: Path, *, everything: bool, prune: bool) -> None:
+    """Leave damaged blocks out of an index; unless `everything`, only files of columns that cannot be read.
+
+    RefusedToForgetError where rows would go that were imported, and cannot be read again, unless it is to `prune`.
+    """
     meta = load_meta(directory)
     sound, problems = without_damage(directory, meta) if everything else without_damaged_columns(directory, meta)
+    if meta.imported and not prune and len(sound.blocks) < len(meta.blocks):
+        raise RefusedToForgetError(
+            f"{problems[0]} But rows of {directory.name} came without their pictures, and what is damaged cannot be "
+            "made of these: import them anew, or add --prune to go on without."
+        )
     for problem in problems:
         logger.warning("%s", problem)
     if problems:
@@ -382,12 +377,3 @@ def _what_there_is(plan: Plan) -> str:
         path, reason = plan.scan.problems[0]
         return f" that can be read ({printable(path)}: {reason})"
     return f" (left out: {plan.scan.left_out.describe(printable)})" if plan.scan.left_out else ""
-
-
-def _remove_if_unused(directory: Path) -> None:
-    """Take away the directory of an index that never came to be."""
-    if (directory / META).exists():
-        return
-    with contextlib.suppress(OSError):
-        (directory / LOCK).unlink(missing_ok=True)
-        directory.rmdir()

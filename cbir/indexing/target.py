@@ -40,7 +40,7 @@ def choose_target(folder: Path | None, name: str | None = None, root: Path | Non
     else:
         directory = the_only_directory()
     if not (directory / META).exists():
-        _check_free(directory)
+        check_free(directory)
         new_root = root or folder
         if new_root is None:
             raise CbirError(f"There is no index in {directory}: name the folder to make it of.")
@@ -78,7 +78,7 @@ def _check_root(root: Path) -> None:
         raise CbirError(f"{root} is a file: name a folder of pictures.")
 
 
-def _check_free(directory: Path) -> None:
+def check_free(directory: Path) -> None:
     """Refuse to make an index among files of something else: a photo folder named by mistake, say."""
     names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
     # a run that was killed before its first commit leaves files without a meta.json

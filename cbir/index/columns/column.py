@@ -84,6 +84,10 @@ class ColumnReader:
             except IndexDamagedError as error:
                 self._file = error
 
+    def without_file(self) -> ColumnReader:
+        """Return a reader of the same rows, which has no file of them."""
+        return ColumnReader(Path(), self.column, None, self._rows)
+
     @property
     def is_damaged(self) -> bool:
         """True if the file could not be opened."""
