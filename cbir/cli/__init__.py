@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import keyword
 import logging
 import sys
 import warnings
@@ -25,7 +26,7 @@ from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
     *("index", "search", "serve", "locate", "detect", "duplicates", "learn", "tags", "words", "classify", "map"),
-    *("segment", "evaluate", "info", "models"),
+    *("segment", "evaluate", "export", "import", "merge", "info", "models"),
 )
 
 
@@ -48,7 +49,8 @@ class Commands(click.Group):
         """Return the command of that name."""
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"cbir.cli.commands.{name}").command
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        command: click.Command = importlib.import_module(f"cbir.cli.commands.{module}").command
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

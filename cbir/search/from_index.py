@@ -21,19 +21,12 @@ def indexed_queries(index: Index, backbone: Backbone) -> Iterator[IndexedQuery]:
 
     IndexConflictError where another network, other weights or another preprocessing made its features.
     """
-    theirs = backbone_of(index)
-    differences = {
-        f"network ({theirs.name}, not {backbone.name})": theirs.name == backbone.name,
-        "number of features": theirs.dimension == backbone.dimension,
-        "weights": theirs.weights.matches(backbone.weights),
-        "preprocessing, or other views": theirs.view == backbone.view,
-    }
-    for what, is_same in differences.items():
-        if not is_same:
-            raise IndexConflictError(
-                f"The pictures of the index {index.directory} cannot be queries: it was made with another {what}. "
-                "Name the pictures themselves, or index them with the same."
-            )
+    what = backbone_of(index).difference(backbone)
+    if what is not None:
+        raise IndexConflictError(
+            f"The pictures of the index {index.directory} cannot be queries: it was made with another {what}. "
+            "Name the pictures themselves, or index them with the same."
+        )
     return _queries(index)
 
 

@@ -1,4 +1,4 @@
-"""Marks by which cbir knows its own files again: a text in a PNG, JPEG or WebP, a line of HTML or XML, a key of JSON.
+"""Marks by which cbir knows its own files again: a text in a picture, a line of HTML or XML, a key of JSON or Parquet.
 
 A mark names the version of cbir, the kind of file, and, where the file's name comes from a picture's, that picture:
 `cbir 1.2 (overlay of 0123456789abcdef)`. It is no proof of anything: whoever wants to can write one.
@@ -23,10 +23,13 @@ MADE_BY_CBIR = "cbir made it"
 _MARK = re.compile(rb"cbir [0-9][0-9A-Za-z.+-]{0,40} \(([a-z]{1,20})(?: of ([0-9a-f]{16}))?\)")
 _HTML = re.compile(rb'<meta name="generator" content="(' + _MARK.pattern + rb')">')
 _XML = re.compile(rb"\s*<annotation>\s*<!-- (" + _MARK.pattern + rb") -->")
+_PARQUET = re.compile(rb'"made_by": "(' + _MARK.pattern + rb')"')
 _JSON = re.compile(rb'\s*\{\s*"info":\s*\{[^{}]*"made_by":\s*"(' + _MARK.pattern + rb')"')
 
-# Where a mark stands in a document, and pieces of a picture that are looked through for one.
+# Where a mark stands in a document, or from the end of a Parquet file, and pieces of a picture that are looked through
+# for one.
 _HEAD = 2048
+_TAIL = 1 << 16
 _MOST_PIECES = 64
 _LONGEST = 1000
 
@@ -99,6 +102,8 @@ def find_mark(file: IO[bytes]) -> Mark | None:
         found = _in_jpeg(file)
     elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         found = _in_webp(file)
+    elif head.startswith(b"PAR1"):
+        found = _in_parquet(file)
     elif head.lstrip()[:1] in (b"<", b"{"):
         head += file.read(_HEAD)
         is_tagged = head.lstrip().startswith(b"<")
@@ -107,6 +112,13 @@ def find_mark(file: IO[bytes]) -> Mark | None:
     else:
         return None
     return None if found is None else Mark(found[1].decode("ascii"), (found[2] or b"").decode("ascii"))
+
+
+def _in_parquet(file: IO[bytes]) -> re.Match[bytes] | None:
+    """Find the mark among what a Parquet file says of itself, which is at its end."""
+    file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
+    document = _PARQUET.search(file.read(_TAIL))
+    return None if document is None else _MARK.fullmatch(document[1])
 
 
 def _in_png(file: IO[bytes]) -> re.Match[bytes] | None:

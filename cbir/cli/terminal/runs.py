@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Of glibc's malloc.h.
@@ -32,6 +33,18 @@ def use_one_heap() -> None:
 
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+@contextmanager
+def share(*, disable: bool) -> Iterator[Callable[[float], object]]:
+    """Yield a function that is told which share of the work is done, and shows it if stderr is a terminal."""
+    if disable or not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=100, unit="%", bar_format="{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]") as bar:
+        yield lambda share: bar.update(round(100 * share, 1) - bar.n)
 
 
 def progress(*, disable: bool) -> Callable[..., Iterator[Any]]:

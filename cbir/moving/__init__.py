@@ -1,0 +1,1 @@
+"""Moving rows of indexes: out to files of other programs, in from them, and together."""

@@ -1,0 +1,140 @@
+"""Writing an index's rows for other programs: Parquet, or vectors and a list of their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from cbir.errors import CbirError, IndexDamagedError
+from cbir.index.columns.classes import CLASSES, RowClasses, unpack
+from cbir.index.columns.column import Column, Records
+from cbir.index.files import Files
+from cbir.index.store import Index
+from cbir.moving import arrays, vectorfile
+from cbir.moving.parquet import KEPT, ParquetWriter, pyarrow
+from cbir.moving.rows import About, Numbers
+from cbir.tags.tagger import RowTags
+from cbir.utils.marks import Mark
+from cbir.utils.outputs import check_output, write_output
+from cbir.utils.shares import Told, nobody, telling
+from cbir.utils.vectors import Rows
+
+PARQUET = ".parquet"
+ENDINGS = (PARQUET, *vectorfile.ENDINGS)
+
+#: The kind of a Parquet file, by which cbir knows its own again.
+KIND = "rows"
+
+# Rows that are written at a time.
+_GROUP = 4096
+
+_ARGUMENT = "cbir export FILE"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files that were written, of so many rows; so many more were left out, as their features are damaged."""
+
+    files: tuple[Path, ...]
+    rows: int
+    damaged: int = 0
+
+
+def check_target(path: Path, *, force: bool = False) -> None:
+    """CbirError where nothing can be exported to a file, told before the work."""
+    if path.suffix not in ENDINGS:
+        raise CbirError(
+            f"{path} has none of the endings that say what is to be written: .parquet (all that is known of each "
+            "picture), .npy and .fvecs (features, with the paths in a .json beside them)."
+        )
+    if path.suffix == PARQUET:
+        pyarrow()
+        check_output(path, _ARGUMENT, KIND, force=force)
+        return
+    check_output(path, _ARGUMENT, "vectors", force=force)
+    check_output(path.with_suffix(".json"), _ARGUMENT, arrays.KIND, force=force)
+
+
+def export(index: Index, path: Path, *, force: bool = False, told: Told = nobody) -> Exported:
+    """Write the rows of an index that count, in their order, to a file whose ending says how. Memory holds some rows.
+
+    `told` gets the share that is done. CbirError where it cannot be written.
+    """
+    check_target(path, force=force)
+    rows = _sound(index, told)
+    about = About(_without_places(index.model), index.meta.root, index.meta.precisions)
+    damaged = int(index.valid.sum()) - len(rows)
+    if path.suffix == PARQUET:
+        mark = str(Mark(KIND))
+        write_output(path, lambda file: _fill(file, index, rows, about, mark, told), _ARGUMENT, KIND, force=force)
+        return Exported((path,), len(rows), damaged)
+
+    def fill(file: IO[bytes]) -> None:
+        chunks = telling((halves for _, halves in _stored(index, rows)), told, -(-len(rows) // _GROUP))
+        arrays.write_vectors(file, chunks, len(rows), index.dimension, path.suffix)
+
+    write_output(path, fill, _ARGUMENT, "vectors", force=force)
+    files, listed = _known(index.files(), rows), path.with_suffix(".json")
+    mark = str(Mark(arrays.KIND))
+    write_output(listed, lambda file: arrays.write_paths(file, files, about, mark), _ARGUMENT, arrays.KIND, force=force)
+    return Exported((path, listed), len(rows), damaged)
+
+
+def _sound(index: Index, told: Told) -> Rows:
+    """Return the rows that count and whose features are sound: they are read once for that."""
+    for start, chunk in index.chunks():
+        told((start + len(chunk)) / index.rows / 2)
+    return np.flatnonzero(index.comparable)
+
+
+def _stored(index: Index, rows: Rows) -> Iterator[tuple[Rows, Numbers]]:
+    """Yield features as they are stored, with their rows."""
+    for start in range(0, len(rows), _GROUP):
+        some = rows[start : start + _GROUP]
+        # float32 holds what float16 does
+        yield some, index.features(some).astype(np.float16)
+
+
+def _known(files: Files, rows: Rows) -> Files:
+    """Return the files of some rows; of a content that nobody has seen, no SHA-256 is told."""
+    chosen = rows.tolist()
+    paths, sizes, times, contents = ([values[row] for row in chosen] for values in files)
+    told = [content if size else None for size, content in zip(sizes, contents, strict=True)]
+    return Files(paths, sizes, times, told)  # type: ignore[arg-type]
+
+
+def _fill(file: IO[bytes], index: Index, rows: Rows, about: About, mark: str, told: Told) -> None:
+    writer, tags = ParquetWriter(file, index.dimension, about, mark), RowTags(index)
+    for done, (some, halves) in enumerate(_stored(index, rows), start=1):
+        records = {column: _records(index, column, some) for column in KEPT}
+        its_tags = [None if one is None else [tag.word for tag in one] for one in tags.of(some.tolist())]
+        writer.write(index.files_of(some.tolist()), halves, records, its_tags, _classes(records[CLASSES]))
+        told(min(0.5 + done * _GROUP / max(len(rows), 1) / 2, 1.0))
+    writer.close()
+
+
+def _records(index: Index, column: Column, rows: Rows) -> Records:
+    """Read a column's records; blank where its file is damaged, which is said elsewhere."""
+    try:
+        return index.stored(column, rows)
+    except IndexDamagedError:
+        return column.blank(len(rows))
+
+
+def _classes(records: Records) -> RowClasses | None:
+    try:
+        return unpack(records)
+    except ValueError:
+        return None
+
+
+def _without_places(model: dict[str, object]) -> dict[str, object]:
+    """Return what an index says of its network, without where its weights lie on this machine."""
+    if isinstance(members := model.get("members"), list):
+        return {**model, "members": [_without_places(member) for member in members]}
+    weights = model.get("weights")
+    return {**model, "weights": {**weights, "path": None}} if isinstance(weights, dict) else model
