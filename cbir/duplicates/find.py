@@ -29,7 +29,8 @@ class Member:
     """A picture of a group. `path` is absolute; `width` and `height` are None where the index does not have them.
 
     `score` is that with the kept picture, 1 where the two have the same content, which `is_exact` tells; the kept
-    one has both. Where a picture is not near to the kept one but to most others, it is the best of those.
+    one has both. Where a picture is not near to the kept one but to most others, it is the best of those. `index` is
+    the directory of the index that it is of, where several were looked through.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Member:
     score: float
     is_kept: bool
     is_exact: bool
+    index: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the picture as JSON records have it."""
@@ -52,6 +54,7 @@ class Member:
             "score": round(self.score, 4),
             "keep": self.is_kept,
             "exact": self.is_exact,
+            **({} if self.index is None else {"index": str(self.index)}),
         }
 
 
@@ -118,7 +121,7 @@ def find_duplicates(
         alike = _near_groups(index, indexed, rows_of, min_score, found, quick=quick, told=told)
     grouped = {row for group in alike for row in group}
     alike += [{rows[0]: 1.0} for rows in rows_of.values() if len(rows) > 1 and rows[0] not in grouped]
-    files = _Files(index.root, indexed, found)
+    files = _Files(index, indexed, found)
     sizes = sizes_of(
         index, sorted(row for group in alike for first in group for row in rows_of[indexed.sha256s[first]])
     )
@@ -214,18 +217,18 @@ def _merit(row: int, indexed: Files, sizes: dict[int, tuple[int, int]]) -> tuple
 class _Files:
     """The rows of a group that are files of their own, as they were indexed."""
 
-    def __init__(self, root: Path, indexed: Files, found: Duplicates) -> None:
-        self._root = root
+    def __init__(self, index: Index, indexed: Files, found: Duplicates) -> None:
+        self.index = index
         self._indexed = indexed
         self._found = found
-        self._is_there = os.path.isdir(root)
+        self._are_there: dict[Path, bool] = {}
 
     def own(self, rows: Iterable[int]) -> Iterator[int]:
         """Those of `rows`, of which a file's second name (a hard link, or a link to another of them) is not one."""
         seen: set[tuple[int, int]] = set()
         # a link comes after what it leads to
-        for row in sorted(rows, key=lambda row: (self.path(row).is_symlink(), row)) if self._is_there else rows:
-            if self._is_there:
+        for row in sorted(rows, key=lambda row: (self.path(row).is_symlink(), row)):
+            if self._is_there(row):
                 try:
                     status = os.stat(self.path(row))
                 except OSError:
@@ -242,7 +245,14 @@ class _Files:
 
     def path(self, row: int) -> Path:
         """Return the path of a row's file."""
-        return self._root / self._indexed.paths[row]
+        return self.index.root / self._indexed.paths[row]
+
+    def _is_there(self, row: int) -> bool:
+        """Tell whether the folder is there that the pictures of a row's index are in."""
+        root = self.index.root_of(row)
+        if root not in self._are_there:
+            self._are_there[root] = os.path.isdir(root)
+        return self._are_there[root]
 
 
 def _group(
@@ -269,6 +279,7 @@ def _group(
             score=1.0 if indexed.sha256s[row] == content else score_of[row],
             is_kept=row == kept,
             is_exact=indexed.sha256s[row] == content,
+            index=files.index.directory_of(row),
         )
         for row in rows
     ]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
@@ -38,6 +42,7 @@ class QueryPicture:
     Where only a region of it counts, the feature is that region's, and `box` is its place in pixels. Where pictures are
     to be found by parts, it has `part` instead, of length 1, and no feature; where by their kind, `classes` as of
     `Kind`, and perhaps a `part`. `shown` is the object that a region shows, where that is known and counts.
+    `own` is the row that it is by its path, where its file is not there.
     """
 
     rows: list[int]
@@ -47,6 +52,7 @@ class QueryPicture:
     part: Floats | None = None
     classes: Floats | None = None
     shown: Detection | None = None
+    own: int | None = None
 
 
 class Resolved(NamedTuple):
@@ -150,6 +156,7 @@ class QueryPictures:
         self._making = threading.Lock()
         self._remembered = _Memory(REMEMBERED)
         self._regions: RegionExtractor | None = None
+        self._paths: dict[str, int] | None = None
 
     def of(self, queries: Iterable[AnyQuery]) -> Iterator[Resolved]:
         """Yield each query with what is known of its images, in order."""
@@ -190,7 +197,8 @@ class QueryPictures:
         files = ((picture, picture.source) for picture in chain([first], pictures))
         for result in self._extractor.run(files, columns_lacked, remember=REMEMBERED):
             if result.error is not None:
-                yield result.key, QueryPicture([], error=result.error)
+                row = self._row_of(result.key.source)
+                yield result.key, QueryPicture([], error=result.error) if row is None else QueryPicture([row], own=row)
                 continue
             if result.feature is not None:
                 self._check(result.feature)
@@ -229,6 +237,18 @@ class QueryPictures:
         except (ImageReadError, RegionError) as error:
             return QueryPicture([], error=error)
         return made if picture.region is None else replace(made, box=region.box)
+
+    def _row_of(self, source: Path | bytes) -> int | None:
+        """Return the row of a file that is not there, in an index that was imported without its pictures."""
+        if not self._index.meta.imported or isinstance(source, bytes) or os.path.lexists(source):
+            return None
+        if self._paths is None:
+            names = self._index.files().paths
+            self._paths = {names[row]: row for row in np.flatnonzero(self._index.comparable).tolist()}
+        root = os.path.abspath(self._index.root)
+        ways = (os.path.join(root, source), os.path.abspath(source))
+        inside = (os.path.relpath(way, root).replace(os.sep, "/") for way in ways)
+        return next((self._paths[name] for name in inside if name in self._paths), None)
 
     def _rows_with(self, sha256: str) -> list[int]:
         """Return the rows of a content, those with sound features first."""

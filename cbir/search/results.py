@@ -39,7 +39,8 @@ class Match:
     `objects` are the detections that were looked for, each with its class, its score and its box in pixels: of an
     object that was asked for, of a word, of the class of a query's region.
 
-    `tags` are None where nobody has looked for them (`SearchResult.with_tags`), or the index knows none.
+    `tags` are None where nobody has looked for them (`SearchResult.with_tags`), or the index knows none. `index` is the
+    directory of the index that the picture is of, where several were searched.
     """
 
     rank: int
@@ -52,6 +53,7 @@ class Match:
     tags: Sequence[Tag] | None = None
     relevance: float | None = None
     objects: tuple[Detection, ...] = ()
+    index: Path | None = None
 
     @property
     def best_objects(self) -> dict[str, float]:
@@ -63,13 +65,15 @@ class Match:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the match as JSON records have it."""
-        record = {
+        record: dict[str, Any] = {
             "rank": self.rank,
             "path": str(self.path),
             "relevance": None if self.relevance is None else round(self.relevance, 4),
             "score": round(self.score, 6),
             "percentile": None if self.percentile is None else round(self.percentile, 2),
         }
+        if self.index is not None:
+            record["index"] = str(self.index)
         if self.probability is not None:
             record["probability"] = round(self.probability, 6)
         if self.box is not None:
@@ -96,6 +100,7 @@ class SearchResult:
     nothing of the query, or none was asked for. `notices` are sentences about what this search could not find. `total`
     is how many matches there are, those not asked for among them; None where only looking at all pictures would tell.
     `shown` is the object that the query's region shows, by which pictures that show one come first.
+    Where several indexes were searched, `indexes` are their directories.
     """
 
     query: AnyQuery
@@ -109,6 +114,7 @@ class SearchResult:
     notices: tuple[str, ...] = ()
     total: int | None = None
     shown: Detection | None = None
+    indexes: tuple[Path, ...] = ()
 
     @property
     def figures(self) -> list[str]:
@@ -132,7 +138,7 @@ class SearchResult:
         if self.shown is not None:
             record["shown"] = self.shown.to_dict()
         record |= {
-            "index": str(self.index),
+            "index": list(map(str, self.indexes)) if self.indexes else str(self.index),
             "model": self.model,
             "matches": [match.to_dict() for match in self.matches],
         }

@@ -168,5 +168,6 @@ class SearchedIndex:
 
     def _notice(self, missing: npt.NDArray[np.bool_], sentence: str) -> tuple[str, ...]:
         count = int((missing & self.index.valid).sum())
-        told = sentence.format(count=f"{count:,}", pictures=f"{len(self.index):,}", name=self.index.directory.name)
+        name = self.index.directory.name if not self.index.directories else "NAME"
+        told = sentence.format(count=f"{count:,}", pictures=f"{len(self.index):,}", name=name)
         return (told,) if count else ()

@@ -185,6 +185,7 @@ class Searcher:
             learnt=request.learnt,
             total=found.total,
             shown=pictures[0].shown if pictures else None,
+            indexes=self.index.directories,
         )
 
     def _may_recognise(self, query: AnyQuery, request: SearchRequest) -> bool:
@@ -220,7 +221,9 @@ class Searcher:
         found = [row for known in pictures[len(pictures) - less :] for row in known.rows]
         asked = query.asked if isinstance(query, FeedbackQuery) else query.images
         for image, known in zip(() if request.include_self else asked, pictures, strict=False):
-            if isinstance(image, ImageQuery) and isinstance(image.source, Path) and known.rows:
+            if known.own is not None:
+                found.append(known.own)
+            elif isinstance(image, ImageQuery) and isinstance(image.source, Path) and known.rows:
                 real = os.path.realpath(image.source)
                 files = ((row, self.index.root / self.index.record(row).path) for row in known.rows)
                 found += [row for row, path in files if os.path.realpath(path) == real][:1]

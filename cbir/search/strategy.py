@@ -184,6 +184,7 @@ class Strategy(ABC, Generic[Of]):
             "score": [min(score, 1.0) for score in its_scores.tolist()],
             "percentile": [None] * len(wanted) if quantiles is None else quantiles.percentiles(its_scores).tolist(),
             "row": wanted,
+            "index": list(map(index.directory_of, wanted)),
             **{name: values[asked] for name, values in more.items() if values is not None},
         }
         ranked = enumerate(zip(*columns.values(), strict=True), start=request.offset + 1)

@@ -287,7 +287,7 @@ def test_a_region_is_drawn_on_the_querys_card(photo_folder: Callable, tmp_path: 
     region = RegionOption.parse("25%,0%,50%,50%")
     part = Query(folder / "img_000.jpg", "a part", region=region)
     both = CombinedQuery((Query.from_path(folder / "img_001.jpg"), part))
-    reports = SearchReports(searcher, tmp_path / "sheet.png", None)
+    reports = SearchReports([searcher], tmp_path / "sheet.png", None)
     results = list(reports.watch(searcher.search([part, both])))
     box = region.of(Image.open(folder / "img_000.jpg"), "").box
     assert [result.boxes for result in results] == [(box,), (None, box)]

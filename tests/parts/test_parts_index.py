@@ -138,7 +138,7 @@ def test_the_best_window_of_all_is_found_and_drawn(made: Path, tmp_path: Path, b
     assert found.scores == pytest.approx(np.sort(exact)[:1:-1][:3], abs=1e-5)
     assert found.boxes[0] == tuple(records["box"][2, 5].tolist())
     searcher = Searcher(index)
-    reports = SearchReports(searcher, tmp_path / "sheet.png", None)
+    reports = SearchReports([searcher], tmp_path / "sheet.png", None)
     result = next(reports.watch(searcher.search([Query(made / "query.png", "query", parts=True)])))
     assert [card.boxes for card in reports._groups[0].cards] == [(match.box,) for match in result.matches]
     assert all(match.box for match in result.matches)

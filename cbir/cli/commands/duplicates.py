@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli.options.common import format_option, index_option, learnt_option, verbosity_options
+from cbir.cli.options.common import format_option, indexes_option, learnt_option, verbosity_options
 from cbir.cli.options.numbers import Number
 from cbir.cli.render.search_report import report_options
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.runs import use_one_blas_thread
 from cbir.cli.terminal.table import Column
-from cbir.errors import CbirError, IndexDamagedError
+from cbir.errors import CbirError, IndexConflictError, IndexDamagedError
 
 if TYPE_CHECKING:
     from cbir.duplicates.find import Duplicates, Group
@@ -26,7 +26,7 @@ _COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtim
 
 
 @click.command("duplicates", short_help="Pictures that are the same, or nearly.")
-@index_option
+@indexes_option
 @learnt_option
 @click.option(
     "--min-score",
@@ -47,7 +47,7 @@ _COLUMNS = ("group", "keep", "score", "exact", "width", "height", "bytes", "mtim
 @click.pass_context
 def command(
     ctx: click.Context,
-    index_name: str | None,
+    index_names: tuple[str, ...],
     learnt: str | None,
     min_score: float,
     exact: bool,
@@ -72,6 +72,7 @@ def command(
       cbir duplicates --exact --format json
       cbir duplicates --sheet duplicates.jpg --html duplicates.html
       cbir duplicates --learnt subject
+      cbir duplicates --index archive/2024 --index archive/2025
       cbir duplicates --min-score 0.99 --format paths -0 | xargs -0 -r mv -t elsewhere/
     """
     use_one_blas_thread()
@@ -79,7 +80,9 @@ def command(
     from cbir.duplicates.find import find_duplicates
 
     format_ = format_ or ("paths" if null else output.default_format(piped="paths"))
-    index, is_damaged = _open(index_name, exact=exact and learnt is None)
+    index, problems, is_damaged = _open(index_names, exact=exact and learnt is None)
+    if learnt is not None and index.directories:
+        raise click.UsageError("A notion (--learnt) is of one index: name one.")
     if learnt is not None:
         from cbir.duplicates.learnt import order_by_notion
         from cbir.notions.store import load_notion
@@ -91,24 +94,52 @@ def command(
     _write(found, format_, null=null)
     write_duplicates(found, index, sheet=sheet, html=html, force=force)
     _say(found, index.directory.name, exact=exact or is_damaged)
-    if is_damaged or index.damage:
+    for problem in problems:
+        output.tell(f"Error: {problem} The other indexes answered.")
+    if problems or is_damaged or index.damage:
         ctx.exit(CbirError.exit_code)
 
 
-def _open(name: str | None, *, exact: bool) -> tuple[Index, bool]:
-    """Return the index, and whether its features are damaged, of which it then is opened without."""
-    from cbir.index.home import index_directory, the_only_directory
-    from cbir.index.store import Index
+def _open(names: tuple[str, ...], *, exact: bool) -> tuple[Index, list[CbirError], bool]:
+    """Return the index, or several as one, and what is wrong with those that cannot be opened.
 
-    directory: Path = the_only_directory() if name is None else index_directory(name)
+    With them comes whether features are damaged, of which all are opened without then.
+    """
+    from cbir.index.open import open_indexes
+
     if exact:
-        return Index.open(directory, features=False), False
+        indexes, problems = open_indexes(names, features=False)
+        return _as_one(indexes, exact=True), problems, False
     try:
-        return Index.open(directory), False
+        indexes, problems = open_indexes(names)
+        damaged = next((problem for problem in problems if isinstance(problem, IndexDamagedError)), None)
     except IndexDamagedError as error:
-        index = Index.open(directory, features=False)
-        logger.warning("%s Until then only files of the same content are told.", error)
-        return index, True
+        damaged = error
+    if damaged is None:
+        return _as_one(indexes, exact=False), problems, False
+    indexes, problems = open_indexes(names, features=False)
+    logger.warning("%s Until then only files of the same content are told.", damaged)
+    return _as_one(indexes, exact=True), problems, True
+
+
+def _as_one(indexes: list[Index], *, exact: bool) -> Index:
+    """Return several indexes as one. Unless contents alone are compared, CbirError where several networks made them."""
+    if len(indexes) == 1:
+        return indexes[0]
+    from cbir.index.joined import JoinedIndex, common_root
+    from cbir.search.several import by_network
+
+    if exact:
+        return JoinedIndex(indexes, *common_root(indexes))
+    joined, problems = by_network(indexes)
+    if problems:
+        raise problems[0]
+    if len(joined) > 1:
+        raise IndexConflictError(
+            "The indexes are by different networks, whose features cannot be compared: look through those of each "
+            "network by themselves, or for files of the same content with --exact."
+        )
+    return joined[0]
 
 
 def _write(found: Duplicates, format_: str, *, null: bool) -> None:
@@ -128,8 +159,10 @@ def _write_records(groups: list[dict[str, Any]], format_: str) -> None:
         for group in groups:
             output.write_json_line(group)
     else:
-        rows = [[{**group, **member}[column] for column in _COLUMNS] for group in groups for member in group["members"]]
-        output.write_separated([_COLUMNS, *rows], tabs=format_ == "tsv")
+        # of several indexes, which one a picture is of comes last
+        columns = (*_COLUMNS, *(["index"] if any("index" in one["members"][0] for one in groups) else []))
+        rows = [[{**group, **member}[column] for column in columns] for group in groups for member in group["members"]]
+        output.write_separated([columns, *rows], tabs=format_ == "tsv")
 
 
 def _write_table(groups: list[Group]) -> None:

@@ -16,20 +16,27 @@ from cbir.cli.options.common import (
     FilePath,
     engine_option,
     format_option,
-    index_option,
+    indexes_option,
     learnt_option,
     verbosity_options,
     weights_option,
 )
 from cbir.cli.options.given import Given
-from cbir.cli.options.images import NamedPictures, Stdin, files_from_option, query_index_option
+from cbir.cli.options.images import (
+    NamedPictures,
+    Stdin,
+    files_from_option,
+    query_index_option,
+    vectors_option,
+)
+from cbir.cli.options.indexes import AskedIndexes, Find
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.objects import crop_options, object_options
 from cbir.cli.options.regions import asked_region, kind_option, parts_option, region_options
 from cbir.cli.options.rules import check_rules
 from cbir.cli.options.search_rules import RULES
 from cbir.cli.options.words import SenseOption, find_words, word_options, write_senses
-from cbir.cli.render.search import MatchWriter, noted
+from cbir.cli.render.search import MatchWriter, noted, with_tags
 from cbir.cli.render.search_crops import SearchCrops
 from cbir.cli.render.search_report import SearchReports, report_options
 from cbir.cli.terminal import output
@@ -41,7 +48,7 @@ from cbir.errors import CbirError
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
     from cbir.search.object_query import ObjectQuery, WantedObject
-    from cbir.search.queries import AnyQuery, CombinedQuery, ImageQuery, WordQuery
+    from cbir.search.queries import AnyQuery, CombinedQuery, Picture, WordQuery
     from cbir.search.results import SearchResult
     from cbir.search.searcher import Searcher
 
@@ -55,7 +62,7 @@ logger = logging.getLogger("cbir")
 @region_options
 @parts_option
 @kind_option
-@index_option
+@indexes_option
 @click.option("--top", "-k", "count", type=WholeNumber(min=1), default=10, show_default=True, help="Matches a query.")
 @click.option(
     "--min-score",
@@ -94,6 +101,7 @@ logger = logging.getLogger("cbir")
 @files_from_option
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")
 @query_index_option
+@vectors_option
 @preview_option
 @open_option
 @format_option("table on a terminal, paths in a pipe")
@@ -133,6 +141,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search --object dog --crops dogs/ --masks
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
       cbir search --query-index photos --index photos -k 1 --format csv
+      cbir search some.jpg --index archive/2024 --index archive/2025
     """
     use_one_blas_thread()
     options = SearchOptions(**params)
@@ -161,7 +170,7 @@ class SearchOptions(Given):
     segment: int | None
     parts: bool | None
     kind: bool | None
-    index_name: str | None
+    index_names: tuple[str, ...]
     count: int
     min_score: values.LeastScore
     folders: tuple[str, ...]
@@ -179,6 +188,7 @@ class SearchOptions(Given):
     files_from: Path | None
     null: bool
     query_index: str | None
+    vectors: Path | None
     preview: bool
     opens: bool
     format_: str | None
@@ -193,7 +203,12 @@ class SearchOptions(Given):
     @property
     def has_pictures(self) -> bool:
         """True if queries are by pictures, and not by words or objects alone."""
-        return bool(self.images) or self.files_from is not None or self.query_index is not None
+        return bool(self.images) or self.files_from is not None or self.has_features
+
+    @property
+    def has_features(self) -> bool:
+        """True if queries are by features that are there, and no picture is read for them."""
+        return self.query_index is not None or self.vectors is not None
 
     @property
     def is_beside(self) -> bool:
@@ -203,37 +218,32 @@ class SearchOptions(Given):
 
 def _search(options: SearchOptions, words: WordQuery | None) -> bool:
     """Search and write what is found; whether something failed."""
-    from cbir.index.open import open_index
-    from cbir.search.searcher import Searcher
-
     format_ = options.format_ or ("paths" if options.null else output.default_format(piped="paths"))
     region = asked_region(options.region, options.segment)
     preview = Preview.checked(format_) if options.preview else None
     queries = _Queries(options, words, region)
     for remark in words.remarks if words else ():
         logger.warning(remark)
-    index = open_index(options.index_name)
-    searcher = Searcher(index, engine=options.engine, weights=options.weights, expected=queries.at_least)
-    results = noted(
-        _results(searcher, queries.batches(searcher), options),
-        tags_of=index if format_ != "paths" or options.html is not None else None,
-    )
+    asked = _asked_indexes(options, queries.at_least)
+    searchers = asked.searchers
+    tagged = format_ != "paths" or options.html is not None
+    results = noted(asked.search(queries.batches(searchers[0]), _finder(options, tagged=tagged), options.count))
     opener = Opener()
     crops = SearchCrops(
         options.crops,
-        engine=searcher.engine.first if options.masks else None,
+        engine=searchers[0].engine.first if options.masks else None,
         inputs=(*options.images, *options.unlike),
         reserved=[path for path in (options.sheet, options.html) if path is not None],
         force=options.force,
     )
-    reports = SearchReports(searcher, options.sheet, options.html, force=options.force)
+    reports = SearchReports(searchers, options.sheet, options.html, force=options.force)
     writer = MatchWriter(
-        index,
+        [searcher.index for searcher in searchers],
         format_,
         several=queries.several,
         null=options.null,
         with_words=words is not None,
-        with_objects=index.meta.objects is not None and bool(options.objects or words or region),
+        with_objects=any(one.index.meta.objects for one in searchers) and bool(options.objects or words or region),
         preview=preview,
     )
     has_failed = writer.write(crops.watch(reports.watch(opener.watch(results) if options.opens else results)))
@@ -241,20 +251,40 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
     written = reports.write()
     if options.opens:
         opener.open(written)
-    return has_failed or bool(index.damage)
+    for problem in asked.problems:
+        output.tell(f"Error: {problem} The other indexes answered.")
+    return has_failed or asked.are_damaged
 
 
-def _results(
-    searcher: Searcher, batches: Iterable[Iterable[AnyQuery]], options: SearchOptions
-) -> Iterator[SearchResult]:
-    """Yield the results of all queries; those of a batch come before the next is waited for."""
+def _asked_indexes(options: SearchOptions, expected: int) -> AskedIndexes:
+    """Open the indexes; a usage error where several cannot be asked so."""
+    asked = AskedIndexes(
+        options.index_names,
+        engine=options.engine,
+        weights=options.weights,
+        expected=expected,
+        by_features=options.has_features,
+    )
+    if asked.are_several and options.learnt is not None:
+        raise click.UsageError("A notion (--learnt) is of one index: name one.")
+    if asked.are_of_several_networks and options.min_score.cosine is not None:
+        raise click.UsageError(
+            "The indexes are by different networks, in each of which a cosine means another thing: give --min-score "
+            "as a percentile, such as 99%."
+        )
+    return asked
+
+
+def _finder(options: SearchOptions, *, tagged: bool) -> Find:
+    """Return what searches one index as the options say, with the tags of matches if these are shown."""
     from cbir.search.filters import RowFilter
 
     among = RowFilter(options.folders, options.tags, options.since, options.until)
     if options.is_beside:
         among = replace(among, objects=options.objects, not_objects=options.not_objects)
-    for batch in batches:
-        yield from searcher.search(
+
+    def find(searcher: Searcher, batch: Iterable[AnyQuery]) -> Iterator[SearchResult]:
+        results = searcher.search(
             batch,
             count=options.count,
             reranked=not options.no_rerank,
@@ -266,6 +296,9 @@ def _results(
             class_name=options.class_name,
             learnt=options.learnt,
         )
+        return with_tags(results, searcher.index) if tagged else results
+
+    return find
 
 
 def _objects_alone(options: SearchOptions) -> ObjectQuery | None:
@@ -288,7 +321,7 @@ class _Queries:
         self._named = NamedPictures(options.images, options.files_from, stdin, null=options.null)
         self._objects = _objects_alone(options)
         is_alone = not options.has_pictures and (words is not None or self._objects is not None)
-        if options.query_index is None and not is_alone and self._named.are_none():
+        if not options.has_features and not is_alone and self._named.are_none():
             what = "that matches are to be like" if options.unlike else "to search by"
             raise click.UsageError(
                 f"Name a picture {what}, or a list of them with --files-from, or a word with --word, or an object "
@@ -307,7 +340,7 @@ class _Queries:
     @property
     def several(self) -> bool | None:
         """True if there are more queries than one; None where only a list's end will tell."""
-        if self._options.query_index is not None:
+        if self._options.has_features:
             return True
         return False if self._group or not self._options.has_pictures else self._named.several
 
@@ -321,7 +354,11 @@ class _Queries:
             for batch in self._batches_of_pictures(searcher):
                 yield map(self._query, batch)
 
-    def _batches_of_pictures(self, searcher: Searcher) -> Iterable[Iterable[ImageQuery]]:
+    def _batches_of_pictures(self, searcher: Searcher) -> Iterable[Iterable[Picture]]:
+        if self._options.vectors is not None:
+            from cbir.moving.vectorfile import vector_queries
+
+            return [vector_queries(self._options.vectors, searcher.index)]
         if self._options.query_index is None:
             return self._named.batches()
         from cbir.index.open import open_index
@@ -329,24 +366,27 @@ class _Queries:
 
         return [indexed_queries(open_index(self._options.query_index), searcher.backbone)]
 
-    def _query(self, picture: ImageQuery) -> AnyQuery:
+    def _query(self, picture: Picture) -> AnyQuery:
         picture = self._regional(picture)
         return self._worded(self._combined((picture,), group=False) if self._unlike else picture)
 
-    def _regional(self, picture: ImageQuery) -> ImageQuery:
+    def _regional(self, picture: Picture) -> Picture:
         """Return the same picture, or its region that was asked for."""
+        from cbir.search.queries import ImageQuery
+
         options = self._options
-        if self._region is None and options.parts is None and options.kind is None:
+        is_plain = self._region is None and options.parts is None and options.kind is None
+        if is_plain or not isinstance(picture, ImageQuery):
             return picture
         return replace(picture, region=self._region, parts=options.parts, kind=options.kind)
 
-    def _combined(self, like: tuple[ImageQuery, ...], *, group: bool) -> CombinedQuery:
+    def _combined(self, like: tuple[Picture, ...], *, group: bool) -> CombinedQuery:
         """One query that is `like` pictures, and unlike those that were named so."""
         from cbir.search.queries import STRENGTH, CombinedQuery
 
         strength = STRENGTH if self._options.strength is None else self._options.strength
         return CombinedQuery(like, self._unlike, self._options.shares, strength, group=group)
 
-    def _worded(self, query: ImageQuery | CombinedQuery) -> AnyQuery:
+    def _worded(self, query: Picture | CombinedQuery) -> AnyQuery:
         """Return the same query, with words if there are any."""
         return query if self._words is None else replace(self._words, picture=query)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from cbir.cli.options.completion import complete_index, complete_model, complete_notion, complete_weights
-from cbir.cli.terminal.logfile import about_index, log_option
+from cbir.cli.terminal.logfile import about_index, about_indexes, log_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,6 +45,18 @@ index_option = click.option(
     callback=about_index,
     shell_complete=complete_index,
     help="The index: a name, or a path (with a slash). Default: the only one there is.",
+)
+
+indexes_option = click.option(
+    "--index",
+    "-i",
+    "index_names",
+    metavar="NAME",
+    multiple=True,
+    callback=about_indexes,
+    shell_complete=complete_index,
+    help="The index: a name, a path (with a slash), or a pattern of either. Repeatable: one answer from all of them. "
+    "Default: the only one there is.",
 )
 
 learnt_option = click.option(

@@ -36,7 +36,7 @@ def complete_notion(ctx: click.Context, param: click.Parameter, incomplete: str)
 
     from cbir.index.home import META, index_directory, the_only_directory
 
-    name = ctx.params.get("index_name")
+    name = next(iter(ctx.params.get("index_names") or ()), ctx.params.get("index_name"))
     try:
         directory = index_directory(name) if name else the_only_directory()
         notions = json.loads((directory / META).read_text("utf-8")).get("notions", [])

@@ -39,6 +39,10 @@ query_index_option = click.option(
     "--query-index", metavar="NAME", help="Each picture of this index is a query, by the features that it has."
 )
 
+vectors_option = click.option(
+    "--vectors", type=FilePath(), metavar="FILE", help="Each vector of a .npy or .fvecs file is a query: a feature."
+)
+
 files_from_option = click.option(
     "--files-from", type=FilePath(), metavar="FILE", help="Read names of pictures from FILE, or - for stdin."
 )

@@ -6,7 +6,7 @@ from cbir.cli.options.objects import OBJECTS
 from cbir.cli.options.regions import REGION_RULES
 from cbir.cli.options.rules import Rule
 
-_WORDS, _PICTURES = ("words", "unwanted"), ("images", "files_from", "query_index")
+_WORDS, _PICTURES = ("words", "unwanted"), ("images", "files_from", "query_index", "vectors")
 
 # Options that say something of the query's pictures, by their parameters.
 _OF_PICTURES = {
@@ -30,6 +30,16 @@ RULES = (
         ("query_index",),
         "--query-index is for all pictures of an index: name pictures, or an index.",
         beside=("images", "files_from"),
+    ),
+    Rule(
+        ("vectors",),
+        "--vectors are queries by themselves: name pictures, an index, or a file of vectors.",
+        beside=("images", "files_from", "query_index"),
+    ),
+    Rule(
+        ("vectors",),
+        "--together, --region, --segment, --parts and --kind are for pictures: --vectors are features.",
+        beside=("together", "region", "segment", "parts=True", "kind=True"),
     ),
     Rule(
         ("query_index",),

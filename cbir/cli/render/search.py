@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,34 +23,38 @@ logger = logging.getLogger("cbir")
 _BOLD, _STYLES = {"bold": True}, {"percentile": {"dim": True}}
 
 
-def noted(results: Iterable[SearchResult], *, tags_of: Index | None) -> Iterator[SearchResult]:
-    """Yield the same results, whose notices are told on stderr, each once, with the tags that an index has for them."""
+def noted(results: Iterable[SearchResult]) -> Iterator[SearchResult]:
+    """Yield the same results, whose notices are told on stderr, each once."""
     told: set[str] = set()
-    find_tags = None
     for result in results:
         for notice in result.notices:
             if notice not in told:
                 told.add(notice)
                 logger.warning("%s", notice)
-        if tags_of is not None:
-            if find_tags is None:
-                from cbir.tags.tagger import RowTags
-
-                find_tags = RowTags(tags_of).of
-            result = result.with_tags(find_tags)
         yield result
+
+
+def with_tags(results: Iterable[SearchResult], index: Index) -> Iterator[SearchResult]:
+    """Yield the same results with the tags that an index has for their matches."""
+    find_tags = None
+    for result in results:
+        if find_tags is None:
+            from cbir.tags.tagger import RowTags
+
+            find_tags = RowTags(index).of
+        yield result.with_tags(find_tags)
 
 
 class MatchWriter:
     """Writes matches in one format, those of each query as they come, and errors to stderr.
 
     `several` says whether there is more than one query, None that nobody knows yet: then they have headings in tables.
-    With words, lines of CSV have the column `probability`, with objects `objects`.
+    With words, lines of CSV have the column `probability`, with objects `objects`, with several indexes `index`.
     """
 
     def __init__(
         self,
-        index: Index,
+        indexes: Sequence[Index],
         format_: str,
         *,
         several: bool | None,
@@ -59,7 +63,8 @@ class MatchWriter:
         with_objects: bool = False,
         preview: Preview | None = None,
     ) -> None:
-        self._index = index
+        self._indexes = indexes
+        self._is_of_several = len(indexes) > 1 or bool(indexes[0].directories)
         self._format = format_
         self._several = several
         self._null = null
@@ -93,11 +98,19 @@ class MatchWriter:
         elif self._format in ("csv", "tsv"):
             output.write_separated(rows, tabs=self._format == "tsv")
         if missing:
-            output.tell(
-                f"{missing} of {shown} matches are not below {self._index.root} any more: refresh the index with "
-                f"`cbir index --index {self._index.directory.name}`, or say where they are with --root."
-            )
+            self._tell_of_missing(missing, shown)
         return failed > 0
+
+    def _tell_of_missing(self, missing: int, shown: int) -> None:
+        roots = " or ".join(str(index.root) for index in self._indexes)
+        if any(index.meta.imported for index in self._indexes):
+            output.tell(f"{missing} of {shown} matches are not below {roots}: their rows came without pictures.")
+            return
+        name = "NAME" if self._is_of_several else self._indexes[0].directory.name
+        output.tell(
+            f"{missing} of {shown} matches are not below {roots} any more: refresh the index with "
+            f"`cbir index --index {name}`, or say where they are with --root."
+        )
 
     def _is_there(self, path: Path) -> bool:
         """Tell whether a match is still there; each file is looked for once, however many queries find it."""
@@ -124,7 +137,9 @@ class MatchWriter:
         with_words = ["probability"] if self._with_words else []
         with_objects = ["objects"] if self._with_objects else []
         # new ones at the end: scripts count columns
-        return ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error", "relevance", *with_objects]
+        with_index = ["index"] if self._is_of_several else []
+        usual = ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error", "relevance"]
+        return [*usual, *with_objects, *with_index]
 
     def _rows(self, result: SearchResult) -> list[list[Any]]:
         """Make the lines of a query in CSV: one a match, and one with the reason of a query that could not be read."""
@@ -144,19 +159,21 @@ class MatchWriter:
                 "",
                 "" if match.relevance is None else f"{match.relevance:.4f}",
                 *(["; ".join(map(_described, match.objects))] if self._with_objects else []),
+                *([match.index] if self._is_of_several else []),
             ]
             for match in result.matches
         ]
 
 
 def _write_table(result: SearchResult) -> None:
-    figures, with_tags = result.figures, any(map(_tag, result.matches))
+    figures, has_tags = result.figures, any(map(_tag, result.matches))
     with_objects = any(match.objects for match in result.matches)
     columns = [
         Column("rank", right=True, style=_BOLD),
         *(Column(figure, right=True, style=_STYLES.get(figure, _BOLD)) for figure in figures),
         *([Column("objects", cuts="end", least=12)] if with_objects else []),
-        *([Column("tag", cuts="end", optional=1)] if with_tags else []),
+        *([Column("tag", cuts="end", optional=1)] if has_tags else []),
+        *([Column("index", cuts="end", optional=2)] if result.indexes else []),
         Column("path", cuts="start", least=32),
     ]
     rows = [
@@ -164,7 +181,8 @@ def _write_table(result: SearchResult) -> None:
             str(match.rank),
             *(match.shown(figure) or "–" for figure in figures),
             *([", ".join(f"{one.name} {one.score:.2f}" for one in match.objects) or "–"] if with_objects else []),
-            *([_tag(match) or "–"] if with_tags else []),
+            *([_tag(match) or "–"] if has_tags else []),
+            *([match.index.name if match.index else "–"] if result.indexes else []),
             output.short_path(match.path),
         ]
         for match in result.matches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -99,8 +99,10 @@ def report_options(command: Command) -> Command:
 class SearchReports:
     """The sheet, the page or both of a search; without either it does nothing."""
 
-    def __init__(self, searcher: Searcher, sheet: Path | None, html: Path | None, *, force: bool = False) -> None:
-        self._searcher = searcher
+    def __init__(
+        self, searchers: Sequence[Searcher], sheet: Path | None, html: Path | None, *, force: bool = False
+    ) -> None:
+        self._searchers = searchers
         self._sheet = sheet
         self._html = html
         self._force = force
@@ -147,16 +149,24 @@ class SearchReports:
     def _write_page(self, path: Path) -> None:
         from cbir.report.page import write_page
 
-        index = self._searcher.index
+        names = [
+            directory.name
+            for searcher in self._searchers
+            for directory in searcher.index.directories or (searcher.index.directory,)
+        ]
         write_page(
             "search.html",
             self._groups,
             path,
             force=self._force,
-            heading=f"Search in {index.directory.name}",
+            heading=f"Search in {' and '.join(names)}",
             about=[
-                f"{len(index):,} pictures below {index.root}, by {self._searcher.backbone.name}; "
-                f"searched on {time.strftime('%Y-%m-%d at %H:%M')}."
+                *(
+                    f"{len(one.index):,} pictures below {one.index.root}, by {one.backbone.name}."
+                    for one in self._searchers[:-1]
+                ),
+                f"{len(self._searchers[-1].index):,} pictures below {self._searchers[-1].index.root}, by "
+                f"{self._searchers[-1].backbone.name}; searched on {time.strftime('%Y-%m-%d at %H:%M')}.",
             ],
         )
 
@@ -202,10 +212,10 @@ class SearchReports:
 
     def _short(self, path: Path) -> str:
         """Return a match's name as the index has it."""
-        try:
-            return str(path.relative_to(self._searcher.index.root))
-        except ValueError:
-            return str(path)
+        for searcher in self._searchers:
+            if path.is_relative_to(searcher.index.root):
+                return str(path.relative_to(searcher.index.root))
+        return str(path)
 
 
 def _boxes(match: Match) -> tuple[Box, ...]:

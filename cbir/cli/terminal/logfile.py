@@ -129,6 +129,13 @@ def about_index(ctx: click.Context, param: click.Parameter, value: str | None) -
     return value
 
 
+def about_indexes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Callback of an `--index` that may be several: these are what the run is about."""
+    if value:
+        describe_run(subject=", ".join(value))
+    return value
+
+
 def current_log() -> LogFile | None:
     """Return the log of the run, if it has one."""
     ctx = click.get_current_context(silent=True)
