@@ -60,6 +60,7 @@ class Search(_Strict):
     """A search by pictures, by judgements of results, by words, or by all of them; without any, all pictures.
 
     Objects are what a detector found, written as `cbir search --object` takes them: alone they make the order.
+    With `also`, other indexes that are served, it is one ranking over all of them.
     """
 
     like: Annotated[list[Ref], Field(max_length=100)] = []
@@ -72,6 +73,7 @@ class Search(_Strict):
     not_objects: Annotated[list[Word], Field(max_length=20)] = []
     class_weights: Word | None = None
     learnt: NotionName | None = None
+    also: Annotated[list[Name], Field(max_length=100)] = []
     count: Annotated[int, Field(ge=1, le=MOST_RESULTS)] = 60
     offset: Annotated[int, Field(ge=0, le=MOST_RESULTS)] = 0
     reranked: bool = True
@@ -89,6 +91,8 @@ class Search(_Strict):
     def _is_within(self) -> Search:
         if self.count + self.offset > MOST_RESULTS:
             raise ValueError(f"offset and count are at most {MOST_RESULTS:,} together")
+        if self.also and self.learnt is not None:
+            raise ValueError("a notion is of one index: several are asked without")
         return self
 
 

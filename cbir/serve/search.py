@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from cbir.search.filters import RowFilter
 from cbir.search.object_query import WantedObject
@@ -11,6 +12,8 @@ from cbir.serve.bodies import Search
 from cbir.serve.problems import ProblemError
 from cbir.serve.processes import SearchProcesses
 from cbir.serve.refs import Refs
+from cbir.serve.service import ServedIndex
+from cbir.serve.together import Together
 from cbir.utils.workers import usable_cores
 
 # More threads than processors only take the interpreter from each other: they answer a fifth fewer searches a second.
@@ -28,6 +31,16 @@ def search_index(refs: Refs, wanted: Search, processes: SearchProcesses | None =
         return found
     with _AT_ONCE:
         return answer(refs.state, asked)
+
+
+def search_together(refs: Refs, wanted: Search, served: Sequence[ServedIndex], together: Together) -> bytes:
+    """Search several indexes with one ranking over all, the pictures asked by being those of the first.
+
+    Raises what `search_index` does.
+    """
+    asked = resolved(refs, wanted)
+    with _AT_ONCE:
+        return together.answer(served, asked)
 
 
 def resolved(refs: Refs, wanted: Search) -> Asked:

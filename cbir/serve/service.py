@@ -26,6 +26,7 @@ from cbir.serve.problems import ProblemError
 from cbir.serve.processes import SearchProcesses
 from cbir.serve.states import ServedState
 from cbir.serve.thumbnails import Thumbnails
+from cbir.serve.together import Together
 from cbir.utils.printable import printable
 from cbir.utils.workers import usable_cores
 
@@ -174,6 +175,7 @@ class Service:
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
     jobs: Jobs = field(default_factory=Jobs)
     processes: SearchProcesses = field(default_factory=lambda: SearchProcesses(0))
+    together: Together = field(default_factory=Together)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @classmethod

@@ -19,7 +19,7 @@ from cbir.serve.problems import ProblemError, invalid
 from cbir.serve.records import json_response
 from cbir.serve.refs import Refs
 from cbir.serve.routes.common import PROBLEMS, AnIndex, AService
-from cbir.serve.search import search_index
+from cbir.serve.search import search_index, search_together
 from cbir.serve.service import ServedIndex, Service
 from cbir.serve.settings import MOST_RESULTS
 from cbir.serve.uploads import checked, is_form, read_form
@@ -156,7 +156,12 @@ async def encode_picture(index: AnIndex, request: Request) -> Response:
 
 
 def _answer(service: Service, index: ServedIndex, wanted: Search, uploads: list[tuple[str, bytes]]) -> Response:
-    found = search_index(Refs(index, uploads), wanted, service.processes)
+    refs = Refs(index, uploads)
+    if wanted.also:
+        others = [service.index(name) for name in wanted.also]
+        found = search_together(refs, wanted, [index, *others], service.together)
+    else:
+        found = search_index(refs, wanted, service.processes)
     return Response(found, media_type="application/json")
 
 
