@@ -187,6 +187,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         patch.chdir(here)
         patch.delenv("CBIR_HOME")
         run_line("cbir index photos -q --objects --detector yolox_nano.onnx")
+        for year in ("2024", "2025"):
+            shutil.copytree(here / "indexes" / "photos", here / "archive" / year)
+        run_line("cbir export photos.parquet")
         _teach(here / "indexes" / "photos")
     shutil.copytree(here, parent / "template")
     return parent / "template", here

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 
@@ -81,6 +82,7 @@ FILES = {
     "dataset/hours.csv": (DATASET.parent / "hours.csv").read_text("utf-8"),
     "list.txt": "some.jpg\nother.jpg\n",
     "token.txt": "a-secret-of-some-letters\n",
+    "paths.txt": "".join(f"mountain_lakes/mountain_lakes_0{number}.jpg\n" for number in (3, 4, 5)),
 }
 
 #: The address of the server in examples.
@@ -148,6 +150,7 @@ def prepare(folder: Path) -> None:
         shutil.copy2(DATASET / f"{picture}.jpg", folder / name)
     for name, text in FILES.items():
         (folder / name).write_text(text)
+    np.save(folder / "features.npy", np.random.default_rng(1).normal(size=(3, 1280)).astype(np.float32))
     write_detector(folder / "yolox_nano.onnx", "yolox", names="{0: 'dog', 1: 'car'}")
     pictures = [name.removeprefix("photos/") for name in PICTURES if name.startswith("photos/")]
     for file, score in (("boxes.json", None), ("found.json", 0.9)):
