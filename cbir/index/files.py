@@ -7,10 +7,9 @@ search, which wants a handful of rows out of a hundred thousand, finds their lin
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,8 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError
 from cbir.index.datafile import DataFile
 from cbir.index.entries import FileEntry
-from cbir.index.values import LARGEST, LONGEST_NAME, LONGEST_PATH, is_encodable
+from cbir.index.values import LARGEST
+from cbir.utils.paths import LONGEST_PATH, are_inside
 
 #: Bytes that are read at a time, where all are looked through.
 _PART_BYTES = 1 << 18
@@ -267,28 +267,3 @@ def _are_sound(files: Files) -> bool:
         and not contents.encode("ascii").translate(None, b"0123456789abcdef")
         and are_inside(files.paths)
     )
-
-
-def are_inside(paths: Sequence[str]) -> bool:
-    """Tell whether relative paths can be those of files below the root: a forged index must not name others."""
-    # all at once, which is many times as fast
-    if not paths:
-        return True
-    joined = "/" + "/\0/".join(paths) + "/"
-    if joined.count("\0") != len(paths) - 1 or any(part in joined for part in ("//", "/./", "/../")):
-        return False
-    if os.sep != "/" and ("\\" in joined or ":" in joined) and any(map(_leads_out_on_windows, paths)):
-        return False
-    longest = max(map(len, paths))
-    if longest > LONGEST_NAME and any(len(path) > LONGEST_PATH or _longest_part(path) > LONGEST_NAME for path in paths):
-        return False
-    return joined.isascii() or is_encodable(joined)
-
-
-def _longest_part(path: str) -> int:
-    return max(map(len, path.split("/")))
-
-
-def _leads_out_on_windows(path: str) -> bool:
-    there = PureWindowsPath(path)
-    return bool(there.anchor) or ".." in there.parts

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
+from cbir.utils.paths import LONGEST_NAME as LONGEST_NAME
+from cbir.utils.paths import LONGEST_PATH, is_encodable
+
 #: The largest number that fits into 64 bits with a sign: sizes, times, numbers of rows.
 LARGEST = 2**63 - 1
-
-#: Characters of a path, and of each of its parts, at most: what the systems allow that allow most.
-LONGEST_PATH, LONGEST_NAME = 32_767, 255
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -63,15 +62,6 @@ def sha256(value: object) -> str:
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
         raise ValueError(f"not a SHA-256: {reprlib.repr(value)}")
     return value
-
-
-def is_encodable(value: str) -> bool:
-    """Tell whether it can be a file's name: lone surrogates stand for bytes that are no UTF-8, and for nothing else."""
-    try:
-        value.encode("utf-8", sys.getfilesystemencodeerrors())
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def ranges(value: object, rows: int) -> tuple[tuple[int, int], ...]:

@@ -17,7 +17,7 @@ from cbir.backbones.backbone import Backbone, choose, elsewhere
 from cbir.errors import CbirError, IndexConflictError
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.times import CHANGED, pack
-from cbir.index.files import FileRecord, are_inside
+from cbir.index.files import FileRecord
 from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, META, UNKNOWN, Meta
 from cbir.index.lock import now
 from cbir.index.rights import Rights
@@ -29,6 +29,7 @@ from cbir.moving.arrays import ArraySource
 from cbir.moving.parquet import ParquetSource
 from cbir.moving.rows import Chained, Given, RowSource, as_stored, have_direction
 from cbir.utils.hashing import file_sha256
+from cbir.utils.paths import are_inside
 from cbir.utils.printable import printable
 from cbir.utils.shares import Told, nobody
 
