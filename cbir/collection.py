@@ -16,6 +16,7 @@ from cbir.engines.lazy import LazyEngine
 from cbir.errors import IndexConflictError
 from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
+from cbir.images.sources.address import Location
 from cbir.index.format import load_meta
 from cbir.index.open import open_index
 from cbir.index.store import Index
@@ -86,8 +87,8 @@ class Collection:
         return self.index.directory.name
 
     @property
-    def root(self) -> Path:
-        """The folder whose images are in the index."""
+    def root(self) -> Location:
+        """The folder, or other source, whose images are in the index."""
         return self.index.root
 
     @property
@@ -101,7 +102,7 @@ class Collection:
         return self._state.rows
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[Location, ...]:
         """The images' files, in the order of `rows`."""
         return self._state.paths
 
@@ -263,6 +264,6 @@ class State:
         return np.flatnonzero(self.index.valid)
 
     @cached_property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[Location, ...]:
         """The images' files, in the order of `rows`."""
         return tuple(self.index.paths())

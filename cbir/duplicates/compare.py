@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 
 from cbir.duplicates.closer import SIDE, Look, agreement
 from cbir.duplicates.pairs import Pairs, find_pairs, raised, score_pairs
 from cbir.images.previews import thumbnails
+from cbir.images.sources.address import Location
 from cbir.index.store import Index
 from cbir.utils.shares import Told, nobody
 from cbir.utils.vectors import Floats, Rows
@@ -31,7 +31,7 @@ class Looks:
     picture. `unread` has the rows whose pictures could not be read.
     """
 
-    def __init__(self, path_of: Callable[[int], Path | None], size_of: Callable[[int], tuple[int, int]]) -> None:
+    def __init__(self, path_of: Callable[[int], Location | None], size_of: Callable[[int], tuple[int, int]]) -> None:
         self.unread: set[int] = set()
         self._path_of = path_of
         self._size_of = size_of
@@ -60,7 +60,7 @@ class Looks:
         row_of = {path: row for row, path in sources.items() if path is not None}
         self.unread.update(sources.keys() - row_of.values())
         for path, thumbnail in thumbnails(row_of, side):
-            assert isinstance(path, Path)
+            assert not isinstance(path, bytes)
             if thumbnail.image is None:
                 self.unread.add(row_of[path])
             else:

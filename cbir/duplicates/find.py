@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cbir.images.sources.address import Address, Location
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 from cbir.index.sizes import sizes_of
 from cbir.utils.moments import moment
@@ -33,7 +34,7 @@ class Member:
     the directory of the index that it is of, where several were looked through.
     """
 
-    path: Path
+    path: Location
     width: int | None
     height: int | None
     bytes: int
@@ -195,9 +196,11 @@ def _up_to(most: int, lists: Iterable[list[int]]) -> Iterator[list[list[int]]]:
         yield some
 
 
-def as_indexed(index: Index, indexed: Files, rows_of: dict[str, list[int]], row: int) -> Path | None:
+def as_indexed(index: Index, indexed: Files, rows_of: dict[str, list[int]], row: int) -> Location | None:
     """Return a file with the content of a row that is as it was indexed, None where there is none."""
     for one in rows_of[indexed.sha256s[row]]:
+        if isinstance(index.root, Address):
+            return index.root.at(indexed.paths[one], indexed.sizes[one])
         path = index.root / indexed.paths[one]
         try:
             status = os.stat(path)
@@ -221,16 +224,17 @@ class _Files:
         self.index = index
         self._indexed = indexed
         self._found = found
-        self._are_there: dict[Path, bool] = {}
+        self._are_there: dict[Location, bool] = {}
 
     def own(self, rows: Iterable[int]) -> Iterator[int]:
         """Those of `rows`, of which a file's second name (a hard link, or a link to another of them) is not one."""
         seen: set[tuple[int, int]] = set()
+        places = {row: self.path(row) for row in rows}
         # a link comes after what it leads to
-        for row in sorted(rows, key=lambda row: (self.path(row).is_symlink(), row)):
-            if self._is_there(row):
+        for row, path in sorted(places.items(), key=lambda one: (_is_link(one[1]), one[0])):
+            if isinstance(path, Path) and self._is_there(row):
                 try:
-                    status = os.stat(self.path(row))
+                    status = os.stat(path)
                 except OSError:
                     self._found.stale += 1
                     continue
@@ -243,7 +247,7 @@ class _Files:
                 seen.add((status.st_dev, status.st_ino))
             yield row
 
-    def path(self, row: int) -> Path:
+    def path(self, row: int) -> Location:
         """Return the path of a row's file."""
         return self.index.root / self._indexed.paths[row]
 
@@ -251,8 +255,12 @@ class _Files:
         """Tell whether the folder is there that the pictures of a row's index are in."""
         root = self.index.root_of(row)
         if root not in self._are_there:
-            self._are_there[root] = os.path.isdir(root)
+            self._are_there[root] = isinstance(root, Path) and os.path.isdir(root)
         return self._are_there[root]
+
+
+def _is_link(path: Location) -> bool:
+    return isinstance(path, Path) and path.is_symlink()
 
 
 def _group(

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from cbir.errors import CbirError, ImageReadError
 from cbir.images.safely import open_image
+from cbir.images.sources.address import Location
 from cbir.utils.vectors import Floats, l2_normalize
 
 _SIDE = 128
@@ -64,13 +64,13 @@ def check_hog() -> None:
 CLASSICAL: dict[str, Callable[[Image.Image], Floats]] = {"hsv": hsv, "hog": hog}
 
 
-def extract(names: Sequence[str], paths: Sequence[Path]) -> Iterator[dict[str, Floats] | ImageReadError]:
+def extract(names: Sequence[str], paths: Sequence[Location]) -> Iterator[dict[str, Floats] | ImageReadError]:
     """Yield the features `names` of the pictures `paths`, in order, each of length 1; or why one cannot be read."""
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="classical") as pool:
         yield from pool.map(partial(_extract_one, names), paths)
 
 
-def _extract_one(names: Sequence[str], path: Path) -> dict[str, Floats] | ImageReadError:
+def _extract_one(names: Sequence[str], path: Location) -> dict[str, Floats] | ImageReadError:
     try:
         picture = open_image(path, apart=True)
     except ImageReadError as error:

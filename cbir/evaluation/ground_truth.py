@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError, reason_of
+from cbir.images.sources.address import Address, Location
 from cbir.utils.opening import read_regular
 from cbir.utils.text import decode, delimiter_of, spellings
 
@@ -88,7 +89,7 @@ def by_folder(paths: Sequence[str]) -> GroundTruth:
     return GroundTruth(judgements, classes, len(paths) - len(judgements))
 
 
-def by_file(file: Path, paths: Sequence[str], root: Path) -> GroundTruth:
+def by_file(file: Path, paths: Sequence[str], root: Location) -> GroundTruth:
     """Queries and relevant pictures as a JSON or CSV file says (`docs/ground-truth.md` has the format).
 
     Raises CbirError that says what is wrong: the file cannot be read, is of another form, or names pictures that
@@ -199,7 +200,7 @@ def _array(items: Iterable[int]) -> Items:
     return np.array(sorted(items), dtype=np.int64)
 
 
-def _find(name: str, items: Mapping[str, int], root: Path) -> int | None:
+def _find(name: str, items: Mapping[str, int], root: Location) -> int | None:
     """Find the number of the picture of a name; even where a program wrote it with backslashes, or in Windows-1252."""
     for one in spellings(name):
         if (item := items.get(_relative(one, root))) is not None:
@@ -207,6 +208,8 @@ def _find(name: str, items: Mapping[str, int], root: Path) -> int | None:
     return None
 
 
-def _relative(name: str, root: Path) -> str:
+def _relative(name: str, root: Location) -> str:
     """Return a picture's name as the index has it: relative to the root, whether it was given so or in full."""
+    if isinstance(root, Address):
+        return name.removeprefix(f"{root}/")
     return os.path.relpath(name, root) if os.path.isabs(name) else os.path.normpath(name)

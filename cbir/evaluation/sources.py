@@ -20,6 +20,7 @@ from cbir.errors import CbirError, ImageReadError, IndexConflictError
 from cbir.evaluation import classical
 from cbir.evaluation.systems import ClassicalSystem, IndexSystem
 from cbir.extract.of_index import backbone_of
+from cbir.images.sources.address import Location, folder_of, is_same_place, root_of
 from cbir.index.format import META, load_meta
 from cbir.index.home import all_directories, home, name_for
 from cbir.index.open import open_index
@@ -148,7 +149,7 @@ def open_collection(wanted: Wanted, watch: WatchIndex = lambda results, total: r
                 temporary = tempfile.TemporaryDirectory(prefix="cbir-evaluate-")
                 directory = Path(stack.enter_context(temporary))
                 stack.enter_context(at_forced_end(temporary.cleanup))
-                index = _temporary(directory, root, backbone, wanted.engine, watch)
+                index = _temporary(directory, folder_of(root), backbone, wanted.engine, watch)
             indexes.append(index)
         for index in indexes:
             if not index.meta.complete:
@@ -167,7 +168,7 @@ def _backbone_for(root: Path, weights: str | None) -> Backbone:
     return backbone
 
 
-def _existing(root: Path, backbone: Backbone) -> Index | None:
+def _existing(root: Location, backbone: Backbone) -> Index | None:
     for directory, made_with in _indexes_of(root):
         if made_with.matches(backbone):
             logger.info("Using the features of the index %s.", directory.name)
@@ -175,14 +176,14 @@ def _existing(root: Path, backbone: Backbone) -> Index | None:
     return None
 
 
-def _indexes_of(root: Path) -> list[tuple[Path, Backbone]]:
+def _indexes_of(root: Location) -> list[tuple[Path, Backbone]]:
     """Return the indexes of a folder in the home of indexes, and what they were made with."""
     found = []
     for directory in all_directories():
         # one that is damaged concerns nobody here
         with contextlib.suppress(CbirError, ValueError, TypeError, KeyError):
             meta = load_meta(directory)
-            if os.path.realpath(meta.root) == os.path.realpath(root):
+            if is_same_place(root_of(meta.root), root):
                 found.append((directory, Backbone.from_json(meta.model)))
     return found
 

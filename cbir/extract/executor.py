@@ -6,17 +6,17 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Generic, Protocol
 
 from cbir.extract.extractor import Extractor
 from cbir.extract.loader import Key, Known
 from cbir.extract.results import Extracted
+from cbir.images.sources.address import Location
 
 #: Files of a chunk.
 CHUNK = 256
 
-Chunk = Sequence[tuple[Key, Path]]
+Chunk = Sequence[tuple[Key, Location]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Work(Generic[Key]):
     extractor: Extractor
     known: Known
 
-    def run(self, files: Iterable[tuple[Key, Path]]) -> Iterator[Extracted[Key]]:
+    def run(self, files: Iterable[tuple[Key, Location]]) -> Iterator[Extracted[Key]]:
         """Do the work with files, and yield the results in order."""
         return self.extractor.run(files, self.known)
 
@@ -52,7 +52,7 @@ class LocalExecutor:
         """Yield the results of each chunk as they come."""
         lengths: deque[int] = deque()
 
-        def files() -> Iterator[tuple[Key, Path]]:
+        def files() -> Iterator[tuple[Key, Location]]:
             for chunk in chunks:
                 lengths.append(len(chunk))
                 yield from chunk
@@ -62,7 +62,7 @@ class LocalExecutor:
             yield chain([first], islice(results, lengths.popleft() - 1))
 
 
-def chunks_of(files: Iterable[tuple[Key, Path]], count: int = CHUNK) -> Iterator[Chunk[Key]]:
+def chunks_of(files: Iterable[tuple[Key, Location]], count: int = CHUNK) -> Iterator[Chunk[Key]]:
     """Cut files into chunks of so many."""
     rest = iter(files)
     while chunk := tuple(islice(rest, count)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from cbir.images.contents import read_bytes
 from cbir.images.fitted import Fitted
 from cbir.images.pipe import MAX_PIXELS, Wanted
 from cbir.images.source import ImageSource, NamedImage, is_one, name_of, open_source
+from cbir.images.sources.address import Location
 from cbir.images.views import AnyView, View, Viewed, distinct, is_of_notes
 from cbir.utils.vectors import Floats, l2_normalize
 
@@ -98,13 +98,13 @@ class Extractor:
     def feature(self, image: ImageSource | NamedImage) -> Floats:
         """Make the feature of one image, shape (dimension,), of length 1. Raises ImageReadError."""
         content, name = open_source(image), name_of(image)
-        data = read_bytes(content) if isinstance(content, Path) else content
+        data = content if isinstance(content, bytes) else read_bytes(content)
         wanted = Wanted((self.backbone.view,), max_pixels=self._max_pixels)
         pixels = view_safely(data, name, wanted).arrays[Fitted.name]["pixels"]
         feature: Floats = self.engine.features(pixels[np.newaxis])[0]
         return l2_normalize(feature)
 
-    def views(self, paths: Iterable[Path], view: View) -> Iterator[tuple[str, Viewed | None]]:
+    def views(self, paths: Iterable[Location], view: View) -> Iterator[tuple[str, Viewed | None]]:
         """Make a view of images, without the network: yield the SHA-256 of each content, and the view, in order.
 
         Images that cannot be read are left out.

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -129,7 +128,7 @@ class Loader:
         try:
             with Share(self._for_contents) as share:
                 content = open_source(source)
-                data = read_bytes(content, share) if isinstance(content, Path) else content
+                data = content if isinstance(content, bytes) else read_bytes(content, share)
                 loaded.sha256 = hashlib.sha256(data).hexdigest()
                 loaded.lacking = known(loaded.sha256)
                 if loaded.lacking is not None and not loaded.lacking:

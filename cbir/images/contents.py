@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cbir.errors import ImageReadError, reason_of
 from cbir.images.formats.first_bytes import HEAD_BYTES, is_pictures
 from cbir.images.formats.suffixes import RAW_SUFFIXES
+from cbir.images.sources.address import Address, Location
+from cbir.images.sources.opened import opened
 from cbir.utils.opening import open_regular
 
 if TYPE_CHECKING:
@@ -29,17 +30,19 @@ _UNMARKED = (
 )
 
 
-def may_be_picture(head: bytes, path: Path) -> bool:
+def may_be_picture(head: bytes, path: Location) -> bool:
     """Tell whether a file may be a picture's, by its first HEAD_BYTES or by an ending of formats without a mark."""
     return is_pictures(head) or path.suffix.lower() in _UNMARKED
 
 
-def read_bytes(path: Path, share: Share | None = None) -> bytes:
+def read_bytes(path: Location, share: Share | None = None) -> bytes:
     """Return the content of a regular file; ImageReadError where it cannot be had, or is no picture's.
 
     Devices and pipes are refused before they are opened, since opening a pipe waits for its other end. Of a `share` of
     the memory for contents, what a large file takes is taken first; whoever has it gives it back.
     """
+    if isinstance(path, Address):
+        return _fetched(path, share)
     try:
         if not path.is_file():
             if path.is_dir():
@@ -51,9 +54,7 @@ def read_bytes(path: Path, share: Share | None = None) -> bytes:
             if not size:  # as those of /proc say, some of which never end
                 return b""
             if size > MAX_BYTES:
-                raise ImageReadError(
-                    str(path), f"its {size / 1e9:,.1f} GB are more than a picture file may have (1 GB)"
-                )
+                raise _too_long(path, size)
             if size <= _LARGE:
                 return file.read(size)
             head = file.read(HEAD_BYTES)
@@ -67,3 +68,27 @@ def read_bytes(path: Path, share: Share | None = None) -> bytes:
         raise ImageReadError(str(path), "it does not fit into memory", transient=True) from error
     except OSError as error:
         raise ImageReadError(str(path), reason_of(error), transient=True) from error
+
+
+def _fetched(address: Address, share: Share | None) -> bytes:
+    """Return the content of a picture elsewhere, as `read_bytes` does that of a file here."""
+    name = str(address)
+    try:
+        source = opened(address)
+        size = source.length(address.path) if address.size is None else address.size
+        if size is not None and size > MAX_BYTES:
+            raise _too_long(address, size)
+        if size is not None and size > _LARGE:
+            if not may_be_picture(source.head(address.path), address):
+                raise ImageReadError(name, "it is no picture in a known format")
+            if share is not None:
+                share.take(size, name)
+        return source.read(address.path, size, MAX_BYTES)
+    except MemoryError as error:
+        raise ImageReadError(name, "it does not fit into memory", transient=True) from error
+    except OSError as error:
+        raise ImageReadError(name, reason_of(error), transient=True) from error
+
+
+def _too_long(path: Location, size: int) -> ImageReadError:
+    return ImageReadError(str(path), f"its {size / 1e9:,.1f} GB are more than a picture file may have (1 GB)")

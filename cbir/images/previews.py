@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
@@ -16,9 +15,10 @@ from cbir.errors import ImageReadError
 from cbir.images.contents import read_bytes
 from cbir.images.regions import Box
 from cbir.images.safely import read_thumbnail
+from cbir.images.sources.address import Location
 
 #: The source of a picture: a file, or its content where it came without one.
-Source = Path | bytes
+Source = Location | bytes
 
 # More would hold as many decoded pictures at a time, and wait for the disk.
 _MOST_THREADS = 4
@@ -72,8 +72,8 @@ def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, P
 
 def _thumbnail(source: Source, side: int) -> Preview:
     try:
-        data = read_bytes(source) if isinstance(source, Path) else source
-        image, size = read_thumbnail(data, side, name=str(source) if isinstance(source, Path) else "the picture")
+        data = source if isinstance(source, bytes) else read_bytes(source)
+        image, size = read_thumbnail(data, side, name="the picture" if isinstance(source, bytes) else str(source))
     except ImageReadError as error:
         return Preview(None, problem="the file is not there" if error.reason == _GONE else error.reason)
     return Preview(image, size)

@@ -9,7 +9,6 @@ import struct
 import warnings
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +72,7 @@ def open_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     if isinstance(source, (Image.Image, np.ndarray)):
         return image_in_memory(source)
     content = open_source(source)
-    data = read_bytes(content) if isinstance(content, Path) else content
+    data = content if isinstance(content, bytes) else read_bytes(content)
     return decode(data, name=name_of(source), max_pixels=max_pixels)
 
 

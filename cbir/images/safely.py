@@ -7,7 +7,6 @@ their own, of which there are at most two, and none until it is needed. docs/met
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -46,7 +45,7 @@ def open_image(source: ImageSource, *, apart: bool = False) -> Image.Image:
     if isinstance(source, (Image.Image, np.ndarray)):
         return image_in_memory(source)
     content = open_source(source)
-    return decode(read_bytes(content) if isinstance(content, Path) else content, name=name_of(source), apart=apart)
+    return decode(content if isinstance(content, bytes) else read_bytes(content), name=name_of(source), apart=apart)
 
 
 def decode(data: bytes, *, name: str, apart: bool = False) -> Image.Image:

@@ -1,10 +1,10 @@
-"""Walking a folder for pictures."""
+"""Finding pictures: in a folder by walking it, in what another source lists by its names."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -20,7 +20,8 @@ from cbir.images.patterns import Patterns
 class FoundFile(NamedTuple):
     """A file that may be a picture. `path` is relative to the root, with forward slashes.
 
-    `ctime_ns` is when anything about the file changed last, which no program can set back; 0 where nobody knows.
+    `ctime_ns` is when anything about the file changed last, which no program can set back; 0 where nobody knows. Of a
+    source that is no folder it is a number of the file's change token instead (`Scan.has_tokens`).
     """
 
     path: str
@@ -37,7 +38,8 @@ class Scan:
     nothing, until `look_into` has decided about them. `problems` are (path, reason) of names that look like pictures
     but cannot be opened; `unreadable` are the folders that could not be listed, so that nothing is known of what is in
     them. `unknown` are names that are there and could not be looked at: neither they nor what may be below them is
-    gone. `mounts` are the folders in which another file system begins, `empty` those with nothing in them.
+    gone. `mounts` are the folders in which another file system begins, `empty` those with nothing in them. With
+    `has_tokens`, a file of the same length and token is the same, whatever its time is.
     """
 
     files: list[FoundFile] = field(default_factory=list)
@@ -48,11 +50,29 @@ class Scan:
     mounts: list[str] = field(default_factory=list)
     empty: set[str] = field(default_factory=set)
     left_out: LeftOut = field(default_factory=LeftOut)
+    has_tokens: bool = False
 
     @property
     def excluded(self) -> int:
         """The number of names that a pattern matched."""
         return self.left_out["excluded"]
+
+    def leaves_out(self, path: str, name: str, exclude: Patterns | None) -> bool:
+        """Tell whether a name is left out whatever it names, and count it then."""
+        if exclude and exclude.match(path):
+            self.left_out.add("excluded", path)
+        elif is_hidden(name):
+            self.left_out.add("hidden", path)
+        elif is_systems(name):
+            self.left_out.add("system", path)
+        else:
+            return False
+        return True
+
+    def sort(self) -> None:
+        """Bring files and problems into the order of their paths."""
+        self.files.sort(key=attrgetter("path"))
+        self.problems.sort()
 
 
 def scan(root: Path, exclude: Patterns | None = None) -> Scan:
@@ -82,40 +102,77 @@ def scan(root: Path, exclude: Patterns | None = None) -> Scan:
         for entry in entries:
             name = entry.name
             path = prefix + name
-            if exclude and exclude.match(path):
-                result.left_out.add("excluded", path)
-            elif is_hidden(name):
-                result.left_out.add("hidden", path)
-            elif is_systems(name):
-                result.left_out.add("system", path)
-            elif _is_folder(entry):
+            if result.leaves_out(path, name, exclude):
+                continue
+            if _is_folder(entry):
                 its = _device(entry, device)
                 if its != device:
                     result.mounts.append(path)
                 pending.append((path, its))
             else:
                 _examine(entry, path, suffixes, result)
-    result.files.sort(key=attrgetter("path"))
-    result.problems.sort()
+    result.sort()
     result.mounts.sort()
     return result
 
 
-def look_into(root: Path, found: Scan, verdict: Callable[[FoundFile], bool | None]) -> list[FoundFile]:
+def sift(files: Iterable[FoundFile], exclude: Patterns | None = None) -> Scan:
+    """Choose pictures of what a source lists that has no folders of its own, as `scan` does of a folder."""
+    result = Scan(has_tokens=True)
+    suffixes = picture_suffixes()
+    folders: dict[str, bool] = {}
+
+    def is_left_out(path: str) -> bool:
+        start, end = 0, path.find("/")
+        while end >= 0:
+            folder = path[:end]
+            if folder not in folders:
+                folders[folder] = result.leaves_out(folder, path[start:end], exclude)
+            if folders[folder]:
+                return True
+            start, end = end + 1, path.find("/", end + 1)
+        return result.leaves_out(path, path[start:], exclude)
+
+    for file in files:
+        if is_left_out(file.path):
+            continue
+        suffix = suffix_of(file.path.rpartition("/")[2])
+        if suffix in suffixes:
+            result.files.append(file)
+        elif (kind := kind_by_suffix(suffix)) is not None:
+            result.left_out.add(kind, file.path)
+        else:
+            result.doubtful.append(file)
+    result.sort()
+    return result
+
+
+#: Tells of each path of a source whether the file begins as a picture does, or why it cannot be looked at, in order.
+Look = Callable[[Sequence[str]], Iterable[bool | OSError]]
+
+
+def nothing_to_look_into(paths: Sequence[str]) -> Iterator[bool | OSError]:
+    """Look into no file: of a source that is gone none is left."""
+    return iter(())
+
+
+def look_into(look: Look, found: Scan, verdict: Callable[[FoundFile], bool | None]) -> list[FoundFile]:
     """Decide about the doubtful files by their first bytes, and return those that were opened and are no pictures.
 
     `verdict` tells of a file whether it is a picture, so that it need not be opened; None where that is not known.
     """
     opened = []
-    for file in found.doubtful:
-        is_picture = verdict(file)
+    verdicts = [verdict(file) for file in found.doubtful]
+    unknown = [file.path for file, known in zip(found.doubtful, verdicts, strict=True) if known is None]
+    answers = iter(look(unknown))
+    for file, is_picture in zip(found.doubtful, verdicts, strict=True):
         if is_picture is None:
-            try:
-                is_picture = looks_like_picture(root / file.path)
-            except OSError as error:
+            answer = next(answers)
+            if isinstance(answer, OSError):
                 found.unknown.add(file.path)
-                found.problems.append((file.path, reason_of(error)))
+                found.problems.append((file.path, reason_of(answer)))
                 continue
+            is_picture = answer
             if not is_picture:
                 opened.append(file)
         if is_picture:
@@ -124,16 +181,28 @@ def look_into(root: Path, found: Scan, verdict: Callable[[FoundFile], bool | Non
             found.left_out.add("others", file.path)
     if found.doubtful:
         found.doubtful = []
-        found.files.sort(key=attrgetter("path"))
-        found.problems.sort()
+        found.sort()
     return opened
 
 
 def pictures_in(folder: Path) -> Scan:
     """Walk `folder` for pictures, and look into files whose names tell nothing. Raises OSError as `scan` does."""
     found = scan(folder)
-    look_into(folder, found, lambda file: None)
+    look_into(look_in(folder), found, lambda file: None)
     return found
+
+
+def look_in(root: Path) -> Look:
+    """Return what looks into files below a folder."""
+
+    def look(paths: Sequence[str]) -> Iterator[bool | OSError]:
+        for path in paths:
+            try:
+                yield looks_like_picture(root / path)
+            except OSError as error:
+                yield error
+
+    return look
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

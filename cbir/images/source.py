@@ -13,10 +13,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from cbir.errors import ImageReadError, reason_of
+from cbir.images.sources.address import Address, Location
 
-#: A path, the bytes of an image file, a binary stream of one, a Pillow image, or an array of uint8, of shape
-#: (height, width) or (height, width, 3 or 4), upright and in the colours of sRGB.
-ImageSource = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any]
+#: A path, a picture elsewhere, the bytes of an image file, a binary stream of one, a Pillow image, or an array of
+#: uint8, of shape (height, width) or (height, width, 3 or 4), upright and in the colours of sRGB.
+ImageSource = str | os.PathLike[str] | Address | bytes | IO[bytes] | Image.Image | npt.NDArray[Any]
 
 #: The name of an image that has none.
 UNNAMED = "the picture"
@@ -34,28 +35,30 @@ def is_one(source: object) -> bool:
     """Tell whether something is one image, and not several."""
     if isinstance(source, np.ndarray):
         return source.ndim < 4
-    return isinstance(source, (str, bytes, os.PathLike, Image.Image, NamedImage)) or hasattr(source, "read")
+    return isinstance(source, (str, bytes, os.PathLike, Address, Image.Image, NamedImage)) or hasattr(source, "read")
 
 
 def name_of(source: ImageSource | NamedImage) -> str:
     """Return the name of an image: its own, its path, or that of its stream."""
     if isinstance(source, NamedImage):
         return source.name
+    if isinstance(source, Address):
+        return str(source)
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     name = None if isinstance(source, (bytes, Image.Image, np.ndarray)) else getattr(source, "name", None)
     return name if isinstance(name, str) else UNNAMED
 
 
-def open_source(source: ImageSource | NamedImage) -> Path | bytes:
-    """Return the path of an image, which is not read, or the bytes of its file, a PNG for an image in memory.
+def open_source(source: ImageSource | NamedImage) -> Location | bytes:
+    """Return the place of an image, which is not read, or the bytes of its file, a PNG for an image in memory.
 
     Raises ImageReadError where an image in memory is none, or a stream cannot be read; TypeError where `source` is no
     ImageSource.
     """
     if isinstance(source, NamedImage):
         source = source.source
-    if isinstance(source, bytes):
+    if isinstance(source, (bytes, Address)):
         return source
     if isinstance(source, (str, os.PathLike)):
         return Path(source)

@@ -7,11 +7,12 @@ import glob
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import platformdirs
 
 from cbir.errors import CbirError, IndexNotFoundError
+from cbir.images.sources.address import Address, Location, base_of, is_list, is_shards
 from cbir.utils.cache import make_private, users_folder
 
 #: The file that makes a directory an index: its one commit point.
@@ -76,9 +77,15 @@ def find_directories(names: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def name_for(root: Path) -> str:
-    """Return the name that the index of a folder gets: the folder's own."""
-    name = re.sub(r"[\x00-\x1f/\\]", "_", root.name).strip() or "root"
+def name_for(root: Location) -> str:
+    """Return the name that the index of a folder gets: the folder's own, or the bucket's, the list's, the shards'."""
+    own = root.name
+    if isinstance(root, Address) and (is_shards(root.root) or is_list(root.root)):
+        own = (
+            root.name.partition("{")[0].removesuffix(root.suffix).rstrip("-_.")
+            or PurePosixPath(base_of(root.root)).name
+        )
+    name = re.sub(r"[\x00-\x1f/\\]", "_", own).strip() or "root"
     return name if not name.startswith(".") else f"_{name[1:]}"
 
 

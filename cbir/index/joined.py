@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from cbir.errors import IndexConflictError, IndexDamagedError
+from cbir.images.sources.address import Address, Location, is_address, is_list, is_shards
+from cbir.images.sources.named import is_named
 from cbir.index import similarity
 from cbir.index.ann.base import SMALL, Candidates
 from cbir.index.columns.column import Column, Records
@@ -39,7 +41,7 @@ class JoinedIndex(Index):
     compared, no notions, and no lists of windows. Whether their features can be compared, the caller knows.
     """
 
-    def __init__(self, members: Sequence[Index], root: Path, folders: Sequence[str]) -> None:
+    def __init__(self, members: Sequence[Index], root: Location, folders: Sequence[str]) -> None:
         first = members[0].meta
         meta = first.but(
             root=str(root),
@@ -62,6 +64,7 @@ class JoinedIndex(Index):
             for block in member.blocks
         ]
         super().__init__(Path("+".join(member.directory.name for member in members)), meta, blocks=blocks)
+        self.root = root  # which knows whether a user named it
         self.members = members
         self.folders = folders
         self._left = set[int]()
@@ -73,9 +76,10 @@ class JoinedIndex(Index):
         """Their directories."""
         return tuple(member.directory for member in self.members)
 
-    def root_of(self, row: int) -> Path:
-        """Return the folder that the pictures of a row's index are in."""
-        return self.root / self.folders[self.member_of(row)]
+    def root_of(self, row: int) -> Location:
+        """Return the folder, or other source, that the pictures of a row's index are in."""
+        folder = self.folders[self.member_of(row)]
+        return self.root / folder if folder else self.root
 
     def directory_of(self, row: int) -> Path:
         """Return the directory of the index that a row is of."""
@@ -212,11 +216,24 @@ def join(members: Sequence[Index]) -> Index:
     return members[0] if len(members) == 1 else JoinedIndex(members, *common_root(members)).with_cosines()
 
 
-def common_root(members: Sequence[Index]) -> tuple[Path, list[str]]:
+def have_common_root(members: Sequence[Index]) -> bool:
+    """Tell whether `common_root` finds one."""
+    try:
+        common_root(members)
+    except IndexConflictError:
+        return False
+    return True
+
+
+def common_root(members: Sequence[Index]) -> tuple[Location, list[str]]:
     """Return the folder that the roots of all have in common, and the way from there to each: empty for the same.
 
-    IndexConflictError where they have none, as on several drives.
+    Of addresses it is what is above all of them in one store. IndexConflictError where they have none, as on several
+    drives, or in a folder and a bucket.
     """
+    elsewhere = [member.root for member in members if isinstance(member.root, Address)]
+    if elsewhere:
+        return _common_address(members, elsewhere)
     roots = [os.path.abspath(member.meta.root) for member in members]
     try:
         root = os.path.commonpath(roots)
@@ -224,6 +241,22 @@ def common_root(members: Sequence[Index]) -> tuple[Path, list[str]]:
         raise IndexConflictError(f"{' and '.join(roots)} have no folder in common.") from error
     ways = [os.path.relpath(one, root).replace(os.sep, "/") for one in roots]
     return Path(root), ["" if way == "." else way for way in ways]
+
+
+def _common_address(members: Sequence[Index], roots: Sequence[Address]) -> tuple[Address, list[str]]:
+    """Do what `common_root` does where some of the roots are no folders."""
+    first = roots[0]
+    if len(roots) == len(members) and all(root == first for root in roots):
+        return first, [""] * len(roots)
+    parts = [root.root.split("/") for root in roots]  # of an address: the scheme, nothing, the bucket, and on
+    shared = os.path.commonprefix(parts)
+    are_stores = all(is_address(one.root) and not is_shards(one.root) and not is_list(one.root) for one in roots)
+    if len(roots) < len(members) or not are_stores or len(shared) < 3 or not shared[2]:
+        places = " and ".join(dict.fromkeys(str(member.root) for member in members))
+        raise IndexConflictError(f"{places} have no folder in common.")
+    # all that is read there lies below the roots of the members
+    is_chosen = all(one.is_chosen or is_named(one.root) for one in roots)
+    return Address("/".join(shared), is_chosen=is_chosen), ["/".join(one[len(shared) :]) for one in parts]
 
 
 def _overlap(folders: Sequence[str]) -> bool:

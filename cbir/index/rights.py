@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from cbir.images.sources.address import Address, Location
 from cbir.index.home import META
 from cbir.utils.opening import PLAIN
 from cbir.utils.rights import rights_of
@@ -27,22 +28,21 @@ class Rights:
     of_files: int = 0o666
 
     @classmethod
-    def like(cls, root: Path, directory: Path) -> Rights:
+    def like(cls, root: Location, directory: Path) -> Rights:
         """Those of the index of `root` in `directory`: nobody may read it who may not list the root.
 
-        Where the root is not there, or cannot be asked, the index's own folder decides, if that is there.
+        Where the root is not there, or cannot be asked, the index's own folder decides, if that is there. Who may read
+        another source nobody knows here: the index is the user's alone, unless its folder is open already.
         """
         if os.name != "posix":
             return cls()
+        if isinstance(root, Address):
+            return cls._of_own_folder(directory, cls(0o700, 0o600))
         try:
             root.stat()
             files = rights_of([root / META], directory if directory.is_dir() else _nearest(directory))
         except OSError:
-            try:
-                folder = directory.stat().st_mode & 0o777
-            except OSError:
-                return cls()
-            return cls(folder | 0o700, folder & 0o066 | 0o600)
+            return cls._of_own_folder(directory, cls())
         return cls._of(files)
 
     @classmethod
@@ -60,6 +60,14 @@ class Rights:
     def __and__(self, other: Rights) -> Rights:
         """Return what both leave."""
         return Rights(self.of_folder & other.of_folder, self.of_files & other.of_files)
+
+    @classmethod
+    def _of_own_folder(cls, directory: Path, otherwise: Rights) -> Rights:
+        try:
+            folder = directory.stat().st_mode & 0o777
+        except OSError:
+            return otherwise
+        return cls(folder | 0o700, folder & 0o066 | 0o600)
 
     def make_folder(self, directory: Path) -> None:
         """Make a folder with these rights, where there is none; OSError where that cannot be."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
+from cbir.images.sources.address import Location, root_of
 from cbir.index.ann.base import Candidates
 from cbir.index.ann.registry import backend_of
 from cbir.index.columns.classes import CLASSES, RowClasses, unpack
@@ -110,9 +111,9 @@ class Index:
         return self.meta.model
 
     @cached_property
-    def root(self) -> Path:
-        """The folder that paths are relative to."""
-        return Path(self.meta.root)
+    def root(self) -> Location:
+        """The folder, or other source, that paths are relative to."""
+        return root_of(self.meta.root)
 
     @property
     def rows(self) -> int:
@@ -153,8 +154,8 @@ class Index:
         """The directories of the indexes that are seen as one; of one alone none."""
         return ()
 
-    def root_of(self, row: int) -> Path:
-        """Return the folder that the pictures of a row's index are in."""
+    def root_of(self, row: int) -> Location:
+        """Return the folder, or other source, that the pictures of a row's index are in."""
         return self.root
 
     def directory_of(self, row: int) -> Path | None:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError, IndexDamagedError, IndexWriteError, reason_of
+from cbir.images.sources.address import root_of
 from cbir.index import rewrite, similarity
 from cbir.index.ann import base as ann
 from cbir.index.columns.column import Column, Records, mask_of, ranges_of
@@ -51,7 +52,7 @@ class Writer:
     def __init__(self, directory: Path, meta: Meta, rights: Rights | None = None) -> None:
         self.directory = directory
         self.meta = meta
-        self._new = NewFiles(directory, rights or Rights.like(Path(meta.root), directory))
+        self._new = NewFiles(directory, rights or Rights.like(root_of(meta.root), directory))
         self._invalid = [_mask(block) for block in meta.blocks]
         # together, so that an interruption cannot part a record from its feature
         self._pending: list[tuple[FileRecord, Feature, Stored]] = []
@@ -237,7 +238,7 @@ class Writer:
     def _replace(self, meta: Meta, written: int = 0) -> None:
         """The commit: from here on the index is what `meta` says, the first `written` of the pending rows included."""
         if meta.root != self.meta.root:
-            self._new.rights = Rights.like(Path(meta.root), self.directory)
+            self._new.rights = Rights.like(root_of(meta.root), self.directory)
             self._new.rights.keep_to(self.directory)
         _sync_directory(self.directory)
         temporary = self.directory / f"{META}.new"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from cbir.errors import DecodersError, IndexDamagedError, OwnOutputError
 from cbir.extract.results import Extracted
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile
+from cbir.images.sources.address import Location
+from cbir.images.sources.source import place_of
 from cbir.index.columns import times
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.registry import content_columns
@@ -27,8 +28,8 @@ from cbir.indexing.policy import CommitPolicy
 from cbir.indexing.report import Report
 from cbir.utils.stopping import at_forced_end, deferred, kept
 
-#: From files as keys and paths to their results, in order.
-Extract = Callable[[Iterable[tuple[FoundFile, Path]]], Iterator[Extracted[FoundFile]]]
+#: From files as keys and their places to their results, in order.
+Extract = Callable[[Iterable[tuple[FoundFile, Location]]], Iterator[Extracted[FoundFile]]]
 
 
 def carry_out(
@@ -36,7 +37,7 @@ def carry_out(
     writer: Writer,
     extract: Extract,
     *,
-    root: Path,
+    root: Location,
     exclude: Patterns,
     commits: CommitPolicy,
     parts: PartsEntry | None = None,
@@ -71,7 +72,7 @@ def carry_out(
     noted = plan.refused_before if plan.refused_before or writer.meta.refused is None else None
     missing = Counter(record.sha256 for record in plan.gone.values())
     again = plan.to_read_again
-    files = ((file, root / file.path) for file in [*plan.fresh, *again])
+    files = ((file, place_of(root, file)) for file in [*plan.fresh, *again])
     has_come_to_again = False
     commits.begin()
 

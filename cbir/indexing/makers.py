@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,8 @@ from cbir.extract.dates import DateMaker
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.records import RecordMaker
 from cbir.extract.thumbnails import ThumbnailMaker
+from cbir.images.sources.address import Location
+from cbir.images.sources.source import place_of
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.objects import BOXES, OBJECTS, places_of
 from cbir.index.columns.parts import PARTS, SIGNS
@@ -53,7 +54,7 @@ class Making:
     extractor: Extractor
     plan: Plan
     writer: Writer
-    root: Path
+    root: Location
     watch: Watch
     parts: PartsEntry | None = None
     objects: ObjectsEntry | None = None
@@ -168,7 +169,7 @@ def _parts(making: Making) -> RecordMaker | None:
     if entry.whitening is not None:
         known = Index(writer.directory, writer.meta.but(blocks=(), candidates=None))
         return PartMaker(whitening_of_index(known, backbone), proposer=proposer, found=found)
-    files = [making.root / file.path for file in (*plan.fresh, *plan.to_read_again)]
+    files = [place_of(making.root, file) for file in (*plan.fresh, *plan.to_read_again)]
     whitening = general(backbone)
     if whitening is not None and len(files) < ENOUGH:
         making.parts = replace(entry, whitening=general_name(backbone))

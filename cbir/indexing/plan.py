@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from cbir.errors import IndexDamagedError, RefusedToForgetError, reason_of
+from cbir.errors import CbirError, ImageReadError, IndexDamagedError, RefusedToForgetError, reason_of
+from cbir.images.contents import read_bytes
 from cbir.images.formats.suffixes import is_below_systems
 from cbir.images.patterns import Patterns
-from cbir.images.scan import FoundFile, Scan, look_into, scan
+from cbir.images.scan import FoundFile, Look, Scan, look_into, nothing_to_look_into
+from cbir.images.sources.address import Address, Location
+from cbir.images.sources.source import source_of
 from cbir.index.columns.column import Column
 from cbir.index.columns.times import CHANGED, noted
 from cbir.index.datafile import of_doubles
@@ -126,7 +129,7 @@ class Plan:
 
 
 def make_plan(
-    root: Path,
+    root: Location,
     exclude: Patterns,
     index: Index | None,
     *,
@@ -145,21 +148,24 @@ def make_plan(
     is left as it is.
     """
     try:
-        plan = Plan(scan(root, exclude))
+        source = source_of(root)
+        plan, look = Plan(source.scan(exclude)), source.look
     except OSError as error:
+        if index is None and isinstance(root, Address):
+            raise CbirError(f"{root} cannot be listed ({reason_of(error)}).") from error
         is_gone = isinstance(error, FileNotFoundError)
         if not (is_gone and prune and index is not None):
             what = "is not there" if is_gone else f"cannot be listed ({reason_of(error)})"
             raise _refusal(f"{root} {what}", "If it has moved, say where it is with --root FOLDER.") from error
-        plan = Plan(Scan())
+        plan, look = Plan(Scan()), nothing_to_look_into
     plan.refused_before = refused
     if index is not None:
-        _compare(plan, index, root, exclude, refused, prune=prune, repair=repair, rehash=rehash)
+        _compare(plan, index, root, look, exclude, refused, prune=prune, repair=repair, rehash=rehash)
         _leave_unsettled(plan, resting)
         if not prune:
             _guard(plan, index, root, exclude)
     else:
-        opened = look_into(root, plan.scan, lambda file: None)
+        opened = look_into(look, plan.scan, lambda file: None)
         plan.refused = {file.path: Refused.of(file, OTHER) for file in opened}
         plan.fresh = plan.scan.files
         _leave_unsettled(plan, resting)
@@ -172,7 +178,12 @@ def _leave_unsettled(plan: Plan, resting: float) -> None:
         return
     now = time.time_ns()
     begin = now - int(resting * 10**9)
-    settled = [file for file in plan.fresh if not begin <= max(file.mtime_ns, file.ctime_ns) <= now]
+    has_tokens = plan.scan.has_tokens
+    settled = [
+        file
+        for file in plan.fresh
+        if not begin <= (file.mtime_ns if has_tokens else max(file.mtime_ns, file.ctime_ns)) <= now
+    ]
     plan.unsettled = len(plan.fresh) - len(settled)
     for path in {file.path for file in plan.fresh} - {file.path for file in settled}:
         plan.stale.pop(path, None)
@@ -182,7 +193,8 @@ def _leave_unsettled(plan: Plan, resting: float) -> None:
 def _compare(
     plan: Plan,
     index: Index,
-    root: Path,
+    root: Location,
+    look: Look,
     exclude: Patterns,
     refused: Mapping[str, Refused],
     *,
@@ -205,13 +217,20 @@ def _compare(
     }
     incomplete = set().union(*without.values())
 
+    def is_same(file: FoundFile, row: int) -> bool:
+        if sizes[row] != file.size:
+            return False
+        # a token that differs is like a change of ctime: the content is compared
+        has_token = plan.scan.has_tokens and file.ctime_ns != 0 and ctimes[row] != 0
+        return has_token or mtimes[row] == file.mtime_ns
+
     def still_refused(file: FoundFile) -> Refused | None:
         known = refused.get(file.path)
         return known if known is not None and known.is_still(file) else None
 
     def verdict(file: FoundFile) -> bool | None:
         row = indexed.get(file.path)
-        if row is not None and (sizes[row], mtimes[row]) == (file.size, file.mtime_ns):
+        if row is not None and is_same(file, row):
             return True
         known = still_refused(file)
         if known is None:
@@ -219,7 +238,7 @@ def _compare(
         plan.refused[file.path] = known
         return known.kind != OTHER
 
-    opened = look_into(root, plan.scan, verdict)
+    opened = look_into(look, plan.scan, verdict)
     plan.refused.update((file.path, Refused.of(file, OTHER)) for file in opened)
     for file in plan.scan.files:
         row = indexed.pop(file.path, None)
@@ -234,9 +253,9 @@ def _compare(
                 else:
                     plan.as_before.append((file.path, known.reason))
             continue
-        is_same = sizes[row] == file.size and mtimes[row] == file.mtime_ns
+        stays = is_same(file, row)
         is_touched = file.ctime_ns != 0 and ctimes[row] not in (0, noted(file.ctime_ns))
-        if is_same and not is_touched and not rehash:
+        if stays and not is_touched and not rehash:
             plan.unchanged += 1
             if row in incomplete:
                 plan.again[file.path] = row, files.sha256s[row]
@@ -244,7 +263,7 @@ def _compare(
                 plan.undated[row] = file.ctime_ns
         else:
             plan.fresh.append(file)
-            plan.stale[file.path] = Known(row, files.sha256s[row], is_same, is_touched)
+            plan.stale[file.path] = Known(row, files.sha256s[row], stays, is_touched)
     plan.gone = {row: FileRecord(path, sizes[row], mtimes[row], files.sha256s[row]) for path, row in indexed.items()}
     if not prune:
         plan.unmounted = _unmounted(plan, index.meta.mounts, root, exclude)
@@ -270,8 +289,10 @@ def _changed(index: Index) -> list[int]:
     return times.tolist()
 
 
-def _unmounted(plan: Plan, mounts: Iterable[str], root: Path, exclude: Patterns) -> list[str]:
+def _unmounted(plan: Plan, mounts: Iterable[str], root: Location, exclude: Patterns) -> list[str]:
     """Return the folders in which another file system began once, had pictures, and now are empty or not there."""
+    if isinstance(root, Address):
+        return []
     now = set(plan.scan.mounts)
     away = []
     for folder in mounts:
@@ -318,7 +339,7 @@ def _keep_unknown(plan: Plan, refused: Mapping[str, Refused]) -> None:
         plan.refused.update((path, known) for path, known in refused.items() if is_unknown(path))
 
 
-def _guard(plan: Plan, index: Index, root: Path, exclude: Patterns) -> None:
+def _guard(plan: Plan, index: Index, root: Location, exclude: Patterns) -> None:
     """Refuse to go on where most files are gone: an unmounted disk must not empty an index.
 
     Files that were moved are not gone, so new files that have the size of a missing one are hashed; nor are
@@ -333,12 +354,19 @@ def _guard(plan: Plan, index: Index, root: Path, exclude: Patterns) -> None:
     for file in plan.fresh:
         if file.size in sizes:
             try:
-                moved.add(file_sha256(root / file.path))
-            except OSError:
+                moved.add(_sha256(root, file))
+            except (OSError, ImageReadError):
                 continue
     lost = sum(record.sha256 not in moved for record in missing)
     if lost * 2 > total:
         raise _refusal(f"{lost:,} of the {total:,} indexed pictures are gone from {root}")
+
+
+def _sha256(root: Location, file: FoundFile) -> str:
+    """Return the SHA-256 of a file's content. Raises OSError or ImageReadError."""
+    if isinstance(root, Address):
+        return hashlib.sha256(read_bytes(root.at(file.path, file.size))).hexdigest()
+    return file_sha256(root / file.path)
 
 
 def _is_left_out(path: str, exclude: Patterns) -> bool:

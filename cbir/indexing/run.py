@@ -23,6 +23,7 @@ from cbir.images.formats.readers import describe_readers
 from cbir.images.patterns import Patterns
 from cbir.images.pipe import MAX_PIXELS
 from cbir.images.scan import FoundFile
+from cbir.images.sources.address import Location, root_of
 from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.registry import content_columns
@@ -131,7 +132,7 @@ def build_index(
         to_read = len(plan.fresh) + len(plan.to_read_again)
         extracting = executor or LocalExecutor()
 
-        def extract(files: Iterable[tuple[FoundFile, Path]]) -> Iterator[Extracted[FoundFile]]:
+        def extract(files: Iterable[tuple[FoundFile, Location]]) -> Iterator[Extracted[FoundFile]]:
             results = extracting.map(Work(extractor, plan.known), chunks_of(files))
             return watch(chain.from_iterable(results), to_read)
 
@@ -253,7 +254,7 @@ def _refused(index: Index | None, options: Options) -> dict[str, refused.Refused
 
 
 def index_folder(
-    folder: Path | str,
+    folder: Location | str,
     name: str | None = None,
     *,
     model: str | None = None,
@@ -270,14 +271,14 @@ def index_folder(
     detector: str | None = None,
     watch: Watch = lambda results, total: results,
 ) -> tuple[Index, Report]:
-    """Make an index of a folder, or bring it up to date, as `cbir index FOLDER` does.
+    """Make an index of a folder, or of another source, or bring it up to date, as `cbir index FOLDER` does.
 
     `name` is the index's name or path, and the folder's own by default; `detector` is a name or a file; the others are
     as in `Options` and `build_index`. Returns the index and the report; raises what `build_index` raises.
     """
     from cbir.detect.registry import wish_for
 
-    target = choose_target(Path(folder), name)
+    target = choose_target(root_of(folder, is_chosen=True) if isinstance(folder, str) else folder, name)
     options = Options(
         model=model,
         weights=weights,
@@ -352,7 +353,7 @@ def _backbone(index: Index | None, options: Options) -> Backbone:
     return backbone
 
 
-def _first_state(backbone: Backbone, root: Path) -> Meta:
+def _first_state(backbone: Backbone, root: Location) -> Meta:
     moment = now()
     return Meta(
         backbone.to_json(),

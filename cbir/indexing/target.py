@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cbir.errors import CbirError, IndexConflictError, reason_of
+from cbir.images.sources.address import Address, Location, is_address, root_of
+from cbir.images.sources.named import remember
 from cbir.index.format import META, is_writers, load_meta
 from cbir.index.home import home, index_directory, name_for, the_only_directory
 from cbir.index.lock import HOLDER, LOCK
@@ -15,10 +17,10 @@ from cbir.index.lock import HOLDER, LOCK
 
 @dataclass(frozen=True)
 class Target:
-    """A folder and the index directory that it goes into."""
+    """A folder, or another source, and the index directory that it goes into."""
 
     directory: Path
-    root: Path
+    root: Location
     is_new: bool
 
     @property
@@ -27,7 +29,7 @@ class Target:
         return self.directory.name
 
 
-def choose_target(folder: Path | None, name: str | None = None, root: Path | None = None) -> Target:
+def choose_target(folder: Location | None, name: str | None = None, root: Location | None = None) -> Target:
     """Find the index directory for a folder, or the folder of an index.
 
     Without `folder` the index's own root counts, without `name` the folder's; `root` says where the pictures of
@@ -45,10 +47,10 @@ def choose_target(folder: Path | None, name: str | None = None, root: Path | Non
         if new_root is None:
             raise CbirError(f"There is no index in {directory}: name the folder to make it of.")
         _check_root(new_root)
-        return Target(directory, _absolute(new_root), is_new=True)
-    current = Path(load_meta(directory).root)
+        return Target(directory, _named(new_root), is_new=True)
+    current = root_of(load_meta(directory).root)
     if root is not None:
-        return Target(directory, _absolute(root), is_new=False)
+        return Target(directory, _named(root), is_new=False)
     if folder is not None and not _same_folder(folder, current):
         raise IndexConflictError(
             f"The index {directory.name} belongs to {current}. For an index of {folder} choose another name with "
@@ -57,17 +59,31 @@ def choose_target(folder: Path | None, name: str | None = None, root: Path | Non
     return Target(directory, current, is_new=False)
 
 
-def _absolute(folder: Path) -> Path:
+def _absolute(folder: Location) -> Location:
     """`folder` without its relative parts, but with its links: a link may be there because disks change."""
-    return Path(os.path.abspath(folder.expanduser()))
+    if not isinstance(folder, Address):
+        return Path(os.path.abspath(folder.expanduser()))
+    return folder if is_address(folder.root) else replace(folder, root=os.path.abspath(folder.root))
 
 
-def _same_folder(one: Path, other: Path) -> bool:
+def _named(root: Location) -> Location:
+    """Return a root that the user named without its relative parts, and note that the user did."""
+    root = _absolute(root)
+    if isinstance(root, Address):
+        remember(root.root)
+    return root
+
+
+def _same_folder(one: Location, other: Location) -> bool:
+    if isinstance(one, Address) or isinstance(other, Address):
+        return _absolute(one) == other
     return os.path.realpath(one.expanduser()) == os.path.realpath(other)
 
 
-def _check_root(root: Path) -> None:
-    """Refuse what no index can be made of."""
+def _check_root(root: Location) -> None:
+    """Refuse what no index can be made of. Other sources are asked when they are listed."""
+    if isinstance(root, Address):
+        return
     try:
         is_folder = stat.S_ISDIR(root.stat().st_mode)
     except FileNotFoundError as error:

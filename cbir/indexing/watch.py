@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cbir.errors import CbirError, IndexLockedError, IndexWriteError, RefusedToForgetError, reason_of
 from cbir.images.formats.suffixes import is_hidden, is_systems
+from cbir.images.sources.address import Address, Location
 from cbir.indexing.policy import SECONDS
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options
@@ -143,13 +144,13 @@ class _Runs:
         self._told = type(error).__name__
 
 
-def changes(root: Path, *, leave: Path) -> Iterator[bool]:
+def changes(root: Location, *, leave: Path) -> Iterator[bool]:
     """Yield, twice a second or more often, whether something has changed in a folder; not what changes in `leave`.
 
     Ends when the folder is another than it was: it went away, or came back.
     """
     before = _identity(root)
-    if before is not None:
+    if before is not None and isinstance(root, Path):
         try:
             for found in _told_by_system(root, leave):
                 is_same = _identity(root) == before
@@ -200,8 +201,10 @@ def _tell_of_limits(root: Path, error: Exception) -> None:
     )
 
 
-def _identity(root: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from another in its place; None where it is not there."""
+def _identity(root: Location) -> tuple[int, int] | None:
+    """Return what tells a folder from another in its place; None where it is not there, or no folder."""
+    if isinstance(root, Address):
+        return None
     try:
         status = os.stat(root)
     except OSError:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from cbir.images.sources.address import Location
 from cbir.index.store import Index
 from cbir.notions.notion import Notion
 from cbir.notions.ridge import RIDGE
@@ -40,7 +40,7 @@ class Asked:
     """
 
     row: int
-    path: Path
+    path: Location
     likely: tuple[str, ...]
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cbir.images.sources.address import Location
 from cbir.index.store import Index
 from cbir.learn.pictures import Picture, Pictures
 from cbir.notions.notion import NONE, Labels
@@ -80,7 +81,7 @@ class Labelled:
 class Contradiction:
     """A picture that was given several classes, and is learnt from in none; or a pair that others contradict."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[Location, ...]
     said: tuple[str, ...]
 
 
@@ -97,7 +98,7 @@ def by_content(
     `absent` are the classes of contents that cannot be looked at, where nothing else is said of them.
     """
     pictures: dict[str, Picture] = {}
-    said: dict[str, dict[str, Path]] = {}
+    said: dict[str, dict[str, Location]] = {}
     for picture, name in given:
         pictures.setdefault(picture.sha256, picture)
         said.setdefault(picture.sha256, {}).setdefault(name, picture.path)
@@ -151,7 +152,7 @@ def kept_labels(
     )
 
 
-def path_of(name: str, pictures: Pictures, root: Path) -> Path:
+def path_of(name: str, pictures: Pictures, root: Location) -> Location:
     """Return the file that a list means: as the index has it, relative to its root, or else relative to here."""
     for one in spellings(name):
         if one in pictures.paths:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cbir.extract.extractor import Extractor, Watch
+from cbir.images.sources.address import Address, Location
 from cbir.index.store import Index
 from cbir.utils.vectors import Floats, l2_normalize
 
@@ -19,7 +19,7 @@ from cbir.utils.vectors import Floats, l2_normalize
 class Picture:
     """A picture that has a label: its file, its content, and its row, or its feature where the index has it not."""
 
-    path: Path
+    path: Location
     sha256: str
     row: int | None
     feature: Floats | None = None
@@ -28,7 +28,7 @@ class Picture:
 class Skipped(NamedTuple):
     """A picture that was given and cannot be learnt from, and why."""
 
-    path: Path
+    path: Location
     reason: str
 
 
@@ -43,13 +43,16 @@ class Pictures:
         self._sha256s = files.sha256s
         # of copies the first, so that a content has one row
         self._rows = {files.sha256s[row]: row for row in reversed(valid)}
-        self._real_root = os.path.realpath(index.root)
+        self._roots = [] if isinstance(index.root, Address) else [os.path.abspath(index.root)]
+        self._real_roots = [os.path.realpath(root) for root in self._roots]
 
-    def inside(self, path: Path) -> str | None:
+    def inside(self, path: Location) -> str | None:
         """Return a path as the index has paths, relative to its root ("." for the root itself); None if outside."""
+        if isinstance(path, Address):
+            return path.path if path.root == self._index.meta.root else None
         for one, root in (
-            (os.path.abspath(path), os.path.abspath(self._index.root)),
-            (os.path.realpath(path), self._real_root),
+            *((os.path.abspath(path), root) for root in self._roots),
+            *((os.path.realpath(path), root) for root in self._real_roots),
         ):
             try:
                 relative = os.path.relpath(one, root).replace(os.sep, "/")
@@ -64,7 +67,7 @@ class Pictures:
         row = self._rows.get(sha256)
         return None if row is None else self._of_row(row)
 
-    def find(self, paths: Sequence[Path]) -> tuple[list[Picture | None], list[Skipped]]:
+    def find(self, paths: Sequence[Location]) -> tuple[list[Picture | None], list[Skipped]]:
         """Find pictures by their files, in order, None for those that are skipped.
 
         Files that the index has by their paths are not read. Others are, and go through the network where the index
@@ -80,7 +83,7 @@ class Pictures:
                 found[place] = self._of_row(self._rows[self._sha256s[row]])
         return found, self._read(paths, others, found) if others else []
 
-    def _read(self, paths: Sequence[Path], places: Sequence[int], found: list[Picture | None]) -> list[Skipped]:
+    def _read(self, paths: Sequence[Location], places: Sequence[int], found: list[Picture | None]) -> list[Skipped]:
         """Fill in what is found of the files at some places."""
         skipped = []
         features: dict[str, Floats] = {}

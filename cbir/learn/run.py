@@ -13,6 +13,7 @@ from cbir.engines.lazy import LazyEngine
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
+from cbir.images.sources.address import Location
 from cbir.index.format import load_meta
 from cbir.index.similarity import sample
 from cbir.index.store import Index
@@ -213,7 +214,7 @@ class Learner:
         )
 
     def _from_files(
-        self, name: str, files: Sequence[tuple[Path, str]], problems: Sequence[Skipped], **how: bool
+        self, name: str, files: Sequence[tuple[Location, str]], problems: Sequence[Skipped], **how: bool
     ) -> Learnt:
         found, skipped = self.pictures.find([path for path, _ in files])
         pairs = zip(found, files, strict=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cbir.errors import CbirError
+from cbir.images.sources.address import Location
 from cbir.index.ann.projection import principal_directions, project
 from cbir.map.grid import DIMENSION, Grid, arrange, grid_for
 from cbir.notions.notion import LearntRows, Notion
@@ -34,7 +34,7 @@ class MapCell:
     """A picture on a map: its row in the index, its path, its place on the grid, and how many it stands for."""
 
     row: int
-    path: Path
+    path: Location
     column: int
     line: int
     pictures: int

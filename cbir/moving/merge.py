@@ -11,6 +11,7 @@ import numpy as np
 
 from cbir.errors import IndexConflictError
 from cbir.extract.of_index import backbone_of
+from cbir.images.sources.address import Address, Location
 from cbir.index.columns.times import CHANGED
 from cbir.index.format import META
 from cbir.index.joined import JoinedIndex, common_root
@@ -32,7 +33,7 @@ class Merged:
     """
 
     rows: int = 0
-    root: Path = field(default_factory=Path)
+    root: Location = field(default_factory=Path)
     of: dict[Path, int] = field(default_factory=dict)
     doubled: dict[str, bool] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
@@ -92,7 +93,8 @@ class _Source(JoinedIndex):
     def __init__(self, joined: JoinedIndex) -> None:
         super().__init__(joined.members, joined.root, joined.folders)
         places = [joined.root / folder for folder in joined.folders]
-        self._is_away = [not place.is_dir() for place in places]
+        # a bucket is not asked: who merges need not read it
+        self._is_away = [isinstance(place, Path) and not place.is_dir() for place in places]
         self.imported = joined.meta.imported or any(self._is_away)
 
     def stored_chunks(self, column):  # type: ignore[no-untyped-def]
@@ -114,7 +116,7 @@ def _check_network(indexes: Sequence[Index]) -> None:
             )
 
 
-def _folders(indexes: Sequence[Index], root: Path | None, *, by_name: bool) -> tuple[Path, list[str]]:
+def _folders(indexes: Sequence[Index], root: Path | None, *, by_name: bool) -> tuple[Location, list[str]]:
     """Return the root of the new index, and the way from there to the pictures of each."""
     if by_name:
         names = [index.directory.resolve().name for index in indexes]
@@ -122,6 +124,8 @@ def _folders(indexes: Sequence[Index], root: Path | None, *, by_name: bool) -> t
         if twice is not None:
             raise IndexConflictError(f"Two of the indexes are called {twice}, and both would be in one folder.")
         above = common_root(indexes)[0] if root is None else Path(os.path.abspath(root.expanduser()))
+        if isinstance(above, Address):
+            raise IndexConflictError(f"{above} is no folder: name with --root the one that has a folder for each index.")
         return above, names
     if root is None:
         return common_root(indexes)
@@ -129,6 +133,8 @@ def _folders(indexes: Sequence[Index], root: Path | None, *, by_name: bool) -> t
     ways = []
     for index in indexes:
         try:
+            if isinstance(index.root, Address):
+                raise ValueError(index.root)
             way = Path(os.path.abspath(index.root)).relative_to(above).as_posix()
         except ValueError as error:
             raise IndexConflictError(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError, IndexDamagedError, reason_of
+from cbir.images.sources.address import root_of
 from cbir.index.arrays import pack_arrays, unpack_arrays
 from cbir.index.datafile import DataFile, how_to_replace
 from cbir.index.entries import NotionEntry, is_notion_name
@@ -110,7 +111,7 @@ def keep_notion(directory: Path, notion: Notion, wait: float = 0, *, seen: Meta 
             f"The notion {printable(notion.name)} would take {len(content):,} bytes, more than the {_MOST_BYTES:,} "
             "that it may have: learn it from fewer pictures that are not in the index, or fewer classes."
         )
-    with exclusive(directory, wait, Rights.like(Path(load_meta(directory).root), directory)):
+    with exclusive(directory, wait, Rights.like(root_of(load_meta(directory).root), directory)):
         meta = load_meta(directory)
         if fingerprint(meta.model) != notion.model:
             raise CbirError(f"The index {directory.name} was made anew meanwhile: run the same command again.")
@@ -125,7 +126,7 @@ def forget_notion(directory: Path, name: str, wait: float = 0) -> None:
     """Take a notion out of an index, with its labels. Raises as `keep_notion` does."""
     meta = load_meta(directory)
     _named(Index(directory, meta), {entry.name: entry for entry in meta.notions}, name)
-    with exclusive(directory, wait, Rights.like(Path(meta.root), directory)):
+    with exclusive(directory, wait, Rights.like(root_of(meta.root), directory)):
         meta = load_meta(directory)
         kept = tuple(entry for entry in meta.notions if entry.name != name)
         Writer(directory, meta).replace(meta.but(notions=kept))

@@ -8,13 +8,13 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from cbir.backbones.backbone import Backbone
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor, Watch
 from cbir.images.large import Large
+from cbir.images.sources.address import Location
 from cbir.index.datafile import DataFile
 from cbir.index.format import PartsEntry
 from cbir.index.store import Index
@@ -52,12 +52,12 @@ class Learnt(NamedTuple):
     means: dict[str, Means]
 
 
-def learn(files: Sequence[Path], extractor: Extractor, watch: Watch, proposer: Proposer = WINDOWS) -> Learnt | None:
+def learn(files: Sequence[Location], extractor: Extractor, watch: Watch, proposer: Proposer = WINDOWS) -> Learnt | None:
     """Learn a whitening on the parts of a sample of pictures; None where none of them can be read.
 
     The same files give the same sample. ModelError where the network has no maps of what is where in a picture.
     """
-    chosen = sorted(files, key=lambda path: hashlib.sha256(os.fsencode(path)).digest())[:SAMPLE]
+    chosen = sorted(files, key=lambda path: hashlib.sha256(os.fsencode(str(path))).digest())[:SAMPLE]
     engine, learner = extractor.engine, Learner()
     under_way: deque[tuple[str, Callable[[], Means]]] = deque()
     known: dict[str, Means] = {}

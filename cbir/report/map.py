@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from cbir.errors import CbirError
 from cbir.images.previews import thumbnails
+from cbir.images.sources.address import below
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import find_labels
 from cbir.report.files import check_page_ending, check_png_ending
@@ -41,7 +42,7 @@ def write_map(
     `force`, any file that cbir did not make, and where no picture can be read; with `keep_others` also where it would
     replace another index's map.
     """
-    shown = [cell.path for cell in whole.cells]
+    shown = [cell.path for cell in whole.cells if isinstance(cell.path, Path)]
     for path, option, check_ending in ((html, "--html", check_page_ending), (png, "--png", check_png_ending)):
         if path:
             check_ending(path, option)
@@ -122,7 +123,7 @@ def _words(whole: CollectionMap, tags: Sequence[Sequence[str]], by: str) -> dict
     """Return the word of each cell that has one, by its column and line: its first tag, or its folder's name."""
     found = {}
     for cell, its in zip(whole.cells, tags, strict=True):
-        folder = cell.path.relative_to(whole.index.root).parent.name
+        folder = below(cell.path, whole.index.root).parent.name
         if word := {"tags": its[0] if its else "", "folders": folder}.get(by, ""):
             found[cell.column, cell.line] = word
     return found

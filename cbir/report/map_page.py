@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image
 
+from cbir.images.sources.address import below
 from cbir.map.collection import CollectionMap, MapCell
 from cbir.map.labels import MapLabel
 from cbir.report.page import data_uri, environment
@@ -39,7 +40,7 @@ class MapPage:
             {
                 "column": cell.column + 1,  # as CSS counts them
                 "line": cell.line + 1,
-                "name": str(cell.path.relative_to(self._whole.index.root)),
+                "name": str(below(cell.path, self._whole.index.root)),
                 "alt": ", ".join([cell.path.name, *words]),
                 "facts": facts,
                 "path": cell.path,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,6 +17,7 @@ from markupsafe import Markup
 from cbir.errors import CbirError
 from cbir.images.previews import Preview, Source, as_jpeg, thumbnails
 from cbir.images.regions import Box
+from cbir.images.sources.address import Address, Location
 from cbir.report.card import Card, Group
 from cbir.report.files import check_page_ending
 from cbir.utils.marks import Mark
@@ -111,12 +113,20 @@ def environment() -> Environment:
     return made
 
 
-def file_uri(path: Path) -> Markup:
+def file_uri(path: Location) -> Markup:
     """Return the address of a file, in which every byte of its name but the plainest is escaped as `%` and two digits.
 
-    Bytes that are no UTF-8 are kept as such. A link stays a link: it is not followed.
+    Bytes that are no UTF-8 are kept as such. A link stays a link: it is not followed. Of a picture elsewhere it is an
+    address of the web, or leads nowhere: an index may be a stranger's, and a scheme a script.
     """
+    if isinstance(path, Address):
+        text = str(path)
+        return Markup(quote(text, safe=_IN_ADDRESSES) if text.startswith(("http://", "https://")) else "#")
     return Markup(Path(os.path.abspath(path)).as_uri())
+
+
+#: Characters of an address that are not escaped: those that part it, and what is escaped already.
+_IN_ADDRESSES = "/:?&=%+,;@~"
 
 
 def data_uri(content: bytes, kind: str) -> Markup:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError, IndexDamagedError, WordError
+from cbir.images.sources.address import Address
 from cbir.index.columns.taken import TAKEN
 from cbir.index.dates import taken_of
 from cbir.index.store import Index
@@ -135,9 +136,9 @@ class Filters:
 
     def _places(self, folder: str) -> list[str]:
         """Return what a folder may be called in the index: relative to its root, else to the current folder."""
-        root = os.fspath(self._index.root)
-        found = [os.path.normpath(folder)] if not os.path.isabs(folder) else []
-        found.append(os.path.relpath(os.path.abspath(folder), root))
+        root, found = self._index.root, [os.path.normpath(folder)] if not os.path.isabs(folder) else []
+        if not isinstance(root, Address):
+            found.append(os.path.relpath(os.path.abspath(folder), root))
         names = (one.replace(os.sep, "/") for one in found)
         return ["" if name == "." else name for name in names if name != ".." and not name.startswith("../")]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cbir.images.sources.address import Address, Location, is_address, picture_at
 from cbir.search.combination import Combination, judged
 from cbir.search.object_query import ObjectQuery
 from cbir.utils.vectors import Floats, l2_normalize
@@ -33,7 +33,7 @@ class ImageQuery:
     of thing; False is the same thing again, by parts. Only a query by itself can have either.
     """
 
-    source: Path | bytes
+    source: Location | bytes
     name: str
     region: Asked | None = field(default=None, kw_only=True)
     parts: bool | None = field(default=None, kw_only=True)
@@ -45,14 +45,16 @@ class ImageQuery:
     @classmethod
     def from_path(
         cls,
-        path: str | Path,
+        path: str | Location,
         *,
         region: str | None = None,
         segment: int | None = None,
         parts: bool | None = None,
         kind: bool | None = None,
     ) -> ImageQuery:
-        """Return a query by a file, or by a part of it: a box such as "40,30,80,60", or its segment of that number.
+        """Return a query by a file or an address, or by a part of it.
+
+        A part is a box such as "40,30,80,60", or the segment of a number.
 
         ValueError where `region` is no box, or both are given.
         """
@@ -63,7 +65,9 @@ class ImageQuery:
             from cbir.images.regions import RegionOption, SegmentOption
 
             asked = RegionOption.parse(region) if region is not None else SegmentOption(segment or 0)
-        return cls(Path(path), os.fspath(path), region=asked, parts=parts, kind=kind)
+        place = picture_at(path) if isinstance(path, str) and is_address(path) else path
+        place = Path(place) if isinstance(place, str) else place
+        return cls(place, str(path), region=asked, parts=parts, kind=kind)
 
     @property
     def images(self) -> tuple[ImageQuery, ...]:
@@ -95,7 +99,7 @@ class IndexedQuery(ImageQuery):
     `source` is where it is, or was; `feature`, shape (dimension,), has length 1.
     """
 
-    source: Path
+    source: Location
     sha256: str
     feature: Floats
 
@@ -390,7 +394,7 @@ AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery | Ob
 
 def as_query(query: AnyQuery | ImageSource | NamedImage) -> AnyQuery:
     """Return the query itself; one by the image where an image is given. Raises ImageReadError of a stream."""
-    if isinstance(query, (str, Path)):
+    if isinstance(query, (str, Path, Address)):
         return ImageQuery.from_path(query)
     if isinstance(query, AnyQuery):
         return query

@@ -17,6 +17,7 @@ import numpy as np
 from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
 from cbir.images.contents import read_bytes
+from cbir.images.sources.address import Address
 from cbir.index.store import Index
 from cbir.search.queries import AnyQuery, ImageQuery, IndexedQuery, Picture, VectorQuery
 from cbir.utils.vectors import Floats, l2_normalize
@@ -240,11 +241,13 @@ class QueryPictures:
 
     def _row_of(self, source: Path | bytes) -> int | None:
         """Return the row of a file that is not there, in an index that was imported without its pictures."""
-        if not self._index.meta.imported or isinstance(source, bytes) or os.path.lexists(source):
+        if not self._index.meta.imported or not isinstance(source, Path) or os.path.lexists(source):
             return None
         if self._paths is None:
             names = self._index.files().paths
             self._paths = {names[row]: row for row in np.flatnonzero(self._index.comparable).tolist()}
+        if isinstance(self._index.root, Address):
+            return self._paths.get(source.as_posix())
         root = os.path.abspath(self._index.root)
         ways = (os.path.join(root, source), os.path.abspath(source))
         inside = (os.path.relpath(way, root).replace(os.sep, "/") for way in ways)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbir.errors import ImageReadError, RegionError
+from cbir.images.sources.address import Location
 
 if TYPE_CHECKING:
     from cbir.detect.detection import Detection
@@ -44,7 +45,7 @@ class Match:
     """
 
     rank: int
-    path: Path
+    path: Location
     score: float
     percentile: float | None = None
     probability: float | None = None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +12,7 @@ from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
+from cbir.images.sources.address import is_same_place
 from cbir.index.store import Index
 from cbir.search.aside import while_others_follow
 from cbir.search.filters import RowFilter
@@ -223,10 +222,9 @@ class Searcher:
         for image, known in zip(() if request.include_self else asked, pictures, strict=False):
             if known.own is not None:
                 found.append(known.own)
-            elif isinstance(image, ImageQuery) and isinstance(image.source, Path) and known.rows:
-                real = os.path.realpath(image.source)
+            elif isinstance(image, ImageQuery) and not isinstance(image.source, bytes) and known.rows:
                 files = ((row, self.index.root / self.index.record(row).path) for row in known.rows)
-                found += [row for row, path in files if os.path.realpath(path) == real][:1]
+                found += [row for row, path in files if is_same_place(path, image.source)][:1]
         return found
 
 

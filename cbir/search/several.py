@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from cbir.errors import CbirError, IndexConflictError
 from cbir.extract.of_index import backbone_of
-from cbir.index.joined import join
+from cbir.images.sources.address import Location
+from cbir.index.joined import have_common_root, join
 from cbir.index.store import Index
 from cbir.search.object_query import ObjectQuery
 from cbir.search.queries import WordQuery
@@ -16,7 +16,7 @@ from cbir.search.results import Match, SearchResult
 
 
 def by_network(indexes: Iterable[Index]) -> tuple[list[Index], list[CbirError]]:
-    """Join the indexes of each network, in the order of the first of each.
+    """Join the indexes of each network, in the order of the first of each, as far as their pictures lie in one source.
 
     With them comes what is wrong with those whose network cannot be told; raises the first such error where there are
     no others.
@@ -30,7 +30,7 @@ def by_network(indexes: Iterable[Index]) -> tuple[list[Index], list[CbirError]]:
             problems.append(error)
             continue
         for group in groups:
-            if own.difference(backbone_of(group[0])) is None:
+            if own.difference(backbone_of(group[0])) is None and have_common_root([*group, index]):
                 group.append(index)
                 break
         else:
@@ -40,13 +40,19 @@ def by_network(indexes: Iterable[Index]) -> tuple[list[Index], list[CbirError]]:
     return [join(group) for group in groups], problems
 
 
+def are_of_one_network(indexes: Sequence[Index]) -> bool:
+    """Tell whether features of all mean the same."""
+    first = backbone_of(indexes[0])
+    return all(backbone_of(index).difference(first) is None for index in indexes[1:])
+
+
 def check_comparable(indexes: Sequence[Index]) -> None:
     """IndexConflictError where indexes of different networks cannot be ranked together, as one has no percentiles."""
     for index in indexes:
         if index.meta.cosines is None:
             raise IndexConflictError(
                 f"{index.directory} does not know how alike its pictures are, as it has fewer than two or an older "
-                "cbir made it: its matches cannot be ranked with those of another network. `cbir index` adds that."
+                "cbir made it: its matches cannot be ranked with those of another network or source. `cbir index` adds that."
             )
 
 
@@ -89,7 +95,7 @@ def _one_ranking(results: Sequence[SearchResult], count: int) -> SearchResult:
     ]
     number = _number(sound)
     ranked: list[Match] = []
-    found: set[Path] = set()
+    found: set[Location] = set()
     places = [0] * len(lists)
     while len(ranked) < count:
         # each keeps its order, which re-ranking made: only those that come first are compared
@@ -125,6 +131,6 @@ def _number(results: Sequence[SearchResult]) -> Callable[[Match], float]:
     if isinstance(query, (WordQuery, ObjectQuery)) and not query.like:
         return lambda match: match.score  # a probability
     raise IndexConflictError(
-        "These indexes are by different networks, whose scores mean different things, and a search by parts or texts "
-        "has no percentiles to compare: search one after the other."
+        "These indexes are by different networks, whose scores mean different things, or of different sources, and a "
+        "search by parts or texts has no percentiles to compare: search one after the other."
     )

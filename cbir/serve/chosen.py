@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cbir.errors import CbirError, ImageReadError, reason_of
+from cbir.images.sources.address import Location, folder_of
 from cbir.report.card import Card, Group
 from cbir.report.sheet import draw_sheet
 from cbir.serve.files import open_picture
@@ -72,7 +73,7 @@ class Chosen:
         return chosen
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[Location]:
         """The pictures' files."""
         return [(state.index.root / state.record(row).path).absolute() for state, row in self.found]
 
@@ -136,10 +137,10 @@ class Chosen:
     def link(self, folder: Path) -> Path:
         """Make a new folder in `folder` with a link to each picture, and return it. CbirError where that cannot be."""
         made: list[Path] = []
-        new = None
+        new, paths = None, [folder_of(path) for path in self.paths]
         try:
             new = _new_folder(folder)
-            for name, path in zip(safe_names(path.name for path in self.paths), self.paths, strict=True):
+            for name, path in zip(safe_names(path.name for path in paths), paths, strict=True):
                 (new / name).symlink_to(path)
                 made.append(new / name)
         except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from cbir.images.sources.address import Address, Location
 from cbir.index.sizes import sizes_of
 from cbir.search.results import Match
 from cbir.serve.states import ServedState
@@ -20,7 +21,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 def pictures(state: ServedState, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return what the contract calls a Picture of each row, in order."""
     found = []
-    root = str(state.index.root)
+    root = state.index.root
     taken = state.taken[list(rows)].tolist()
     sizes = sizes_of(state.index, rows)
     for row, seconds, record in zip(rows, taken, state.index.files_of(rows), strict=True):
@@ -32,13 +33,19 @@ def pictures(state: ServedState, rows: Sequence[int]) -> list[dict[str, Any]]:
                 "sha256": record.sha256,
                 "name": name,
                 "folder": folder,
-                "path": os.path.join(root, record.path).replace("/", os.sep),
+                "path": _path(root, record.path),
                 "width": width,
                 "height": height,
                 "taken": moment(seconds) if seconds else None,
             }
         )
     return found
+
+
+def _path(root: Location, path: str) -> str:
+    if isinstance(root, Address):
+        return str(root / path)
+    return os.path.join(root, path).replace("/", os.sep)
 
 
 def moment(seconds: int) -> str:

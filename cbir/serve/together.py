@@ -16,7 +16,7 @@ from cbir.index.joined import JoinedIndex
 from cbir.search.queries import AnyQuery, IndexedQuery, VectorQuery
 from cbir.search.results import Match, SearchResult
 from cbir.search.searcher import Searcher
-from cbir.search.several import by_network, check_comparable, merged
+from cbir.search.several import are_of_one_network, by_network, check_comparable, merged
 from cbir.serve.answer import Asked
 from cbir.serve.problems import ProblemError
 from cbir.serve.records import pictures
@@ -91,7 +91,10 @@ class Together:
         groups = self._groups(members)
         offset, last = asked.options["offset"], asked.options["offset"] + asked.options["count"]
         options = {**asked.options, "offset": 0, "count": last}
-        results = [one.search(asked.query, options, is_own=number == 0) for number, one in enumerate(groups)]
+        own = groups[0].searcher.index
+        results = [
+            one.search(asked.query, options, is_own=are_of_one_network([own, one.searcher.index])) for one in groups
+        ]
         try:
             (result,) = merged(results, last, lambda error: troubles.append(str(error)))
         except ValueError as error:

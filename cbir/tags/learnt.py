@@ -12,6 +12,7 @@ import numpy as np
 from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
 from cbir.images.source import ImageSource, NamedImage, name_of
+from cbir.images.sources.address import Location
 from cbir.index.store import Index
 from cbir.notions.notion import NONE, Notion
 from cbir.tags.tagger import Choice, Tagged
@@ -29,7 +30,7 @@ class Classified:
     `probability` is that of the class. `is_sound` is False where the index has no sound feature of the picture.
     """
 
-    path: Path
+    path: Location
     number: int | None
     probability: float
     is_sound: bool = True
@@ -87,7 +88,7 @@ def tag_learnt(
         yield Tagged(name_of(result.key), path, None if result.error else found[result.sha256], result.error)
 
 
-def _probabilities(index: Index, notion: Notion) -> Iterator[tuple[Path, Floats | None]]:
+def _probabilities(index: Index, notion: Notion) -> Iterator[tuple[Location, Floats | None]]:
     """Yield each picture of an index, by path, with the probabilities of classes; None where its feature is unsound."""
     labels = _labels(notion)
     files = index.files()

@@ -15,6 +15,7 @@ from cbir.backbones.backbone import Backbone, describe
 from cbir.errors import ImageReadError, IndexDamagedError
 from cbir.extract.extractor import Extractor
 from cbir.images.source import ImageSource, NamedImage, name_of
+from cbir.images.sources.address import Location
 from cbir.index.columns.classes import CLASSES, unpack
 from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.objects import unpack as unpack_objects
@@ -64,7 +65,7 @@ class Tagged:
     """
 
     name: str
-    path: Path | None
+    path: Location | None
     tags: list[Tag] | None
     error: ImageReadError | None = None
 

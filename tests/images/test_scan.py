@@ -14,7 +14,7 @@ import pytest
 from cbir.images import scan as scanning
 from cbir.images.formats.suffixes import picture_suffixes
 from cbir.images.patterns import Patterns
-from cbir.images.scan import FoundFile, look_into, pictures_in, scan
+from cbir.images.scan import FoundFile, look_in, look_into, pictures_in, scan
 
 
 def touch(root, *paths):
@@ -353,7 +353,7 @@ def test_what_was_left_out_is_told_by_kind_on_one_line(tmp_path):
     (tmp_path / "link.zip").symlink_to(tmp_path / "sub")
     (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
     found = scan(tmp_path, Patterns(["*.gif"]))
-    opened = look_into(tmp_path, found, lambda file: None)
+    opened = look_into(look_in(tmp_path), found, lambda file: None)
     assert [file.path for file in opened] == ["README"]
     line = found.left_out.describe(str)
     assert re.sub(r"videos \(.*? …\)", "videos (…)", line) == (
@@ -378,7 +378,7 @@ def test_a_file_is_not_opened_where_its_verdict_is_known(tmp_path, monkeypatch):
     real = scanning.looks_like_picture
     monkeypatch.setattr(scanning, "looks_like_picture", lambda path: looked.append(path.name) or real(path))
     found = scan(tmp_path)
-    assert look_into(tmp_path, found, lambda file: {"a": True, "b": False}.get(file.path)) == []
+    assert look_into(look_in(tmp_path), found, lambda file: {"a": True, "b": False}.get(file.path)) == []
     assert (looked, paths(found)) == (["c"], ["a", "c"])
 
 

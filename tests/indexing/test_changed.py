@@ -18,10 +18,10 @@ from cbir.extract.extractor import Extractor
 from cbir.images import contents
 from cbir.images import scan as scanning
 from cbir.images.scan import FoundFile
+from cbir.images.sources import source as sources
 from cbir.index.columns.times import CHANGED, noted
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
-from cbir.indexing import plan as planning
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index, index_folder
 from cbir.indexing.target import choose_target
@@ -161,7 +161,7 @@ def test_any_ctime_can_be_noted(
         found.files = [file._replace(ctime_ns=ctime_ns) for file in found.files]
         return found
 
-    monkeypatch.setattr(planning, "scan", scan)
+    monkeypatch.setattr(sources, "scan", scan)
     refresh(root)
     no_network()
     assert counts(refresh(root)) == {"unchanged": 2}

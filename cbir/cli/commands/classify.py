@@ -19,6 +19,7 @@ from cbir.cli.render import classify
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
 from cbir.errors import CbirError, OutputRefusedError
+from cbir.images.sources.address import folder_of
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -122,7 +123,7 @@ def command(
 
 def _check_outside(links: Path, index: Index) -> None:
     """OutputRefusedError where links would be taken for more pictures of the index."""
-    root, folder = os.path.realpath(index.root), os.path.realpath(links)
+    root, folder = os.path.realpath(folder_of(index.root)), os.path.realpath(links)
     if root in (folder, *map(str, Path(folder).parents)):
         raise OutputRefusedError(
             f"{links} is in {index.root}, where `cbir index` would take links for more pictures: name a folder outside "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbir.cli.options.claims import claimed
-from cbir.cli.options.common import FilePath, engine_option, force_option, index_option, verbosity_options
+from cbir.cli.options.common import FilePath, PicturePath, engine_option, force_option, index_option, verbosity_options
 from cbir.cli.options.detectors import CLASS, INPUT, complete_detector, described
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import NamedPictures, Stdin, list_options, with_folders
@@ -76,7 +76,7 @@ class DetectOptions(Given):
 
 
 @click.command("detect", short_help="Find out what is in pictures, and where.")
-@click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=PicturePath(), metavar="IMAGE...")
 @index_option
 @list_options
 @click.option(
@@ -198,7 +198,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     pictures, unreadable = _pictures(request)
     if not pictures and not unreadable:
         raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
-    named = [Path(picture.source) for picture in pictures if not isinstance(picture.source, bytes)]
+    named = [picture.source for picture in pictures if isinstance(picture.source, Path)]
     for path, option in claimed(ctx).items():
         check_not_shown(path, named, option)
     detector = _detector(request, expected=len(pictures))

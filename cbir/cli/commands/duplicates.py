@@ -129,8 +129,9 @@ def _as_one(indexes: list[Index], *, exact: bool) -> Index:
     from cbir.index.joined import JoinedIndex, common_root
     from cbir.search.several import by_network
 
+    root, folders = common_root(indexes)
     if exact:
-        return JoinedIndex(indexes, *common_root(indexes))
+        return JoinedIndex(indexes, root, folders)
     joined, problems = by_network(indexes)
     if problems:
         raise problems[0]

@@ -10,6 +10,7 @@ import click
 
 from cbir.cli.options.common import (
     FilePath,
+    RootPath,
     engine_option,
     index_option,
     json_option,
@@ -25,6 +26,7 @@ from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal.logfile import describe_run, write_log
 from cbir.cli.terminal.output import printable, say, tell, write_json
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
+from cbir.images.sources.address import Location
 
 if TYPE_CHECKING:
     from cbir.detect.trial import Asked
@@ -53,9 +55,9 @@ RULES = (
 class IndexOptions(Given):
     """The options of one call, by their names."""
 
-    folder: Path | None
+    folder: Location | None
     index_name: str | None
-    root: Path | None
+    root: Location | None
     model: str | None
     weights: str | None
     views: int | None
@@ -116,9 +118,9 @@ class IndexOptions(Given):
 
 
 @click.command("index", short_help="Make or refresh an index of a folder.")
-@click.argument("folder", required=False, type=FilePath(), shell_complete=complete_folder)
+@click.argument("folder", required=False, type=RootPath(), shell_complete=complete_folder)
 @index_option
-@click.option("--root", type=FilePath(), help="Where the pictures of an existing index are now, if they have moved.")
+@click.option("--root", type=RootPath(), help="Where the pictures of an existing index are now, if they have moved.")
 @model_option
 @weights_option
 @click.option(

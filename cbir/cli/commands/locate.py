@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli.options.common import FilePath, engine_option, force_option, verbosity_options, weights_option
+from cbir.cli.options.common import (
+    FilePath,
+    PicturePath,
+    engine_option,
+    force_option,
+    verbosity_options,
+    weights_option,
+)
 from cbir.cli.options.numbers import Number
 from cbir.cli.options.regions import REGION_RULES, asked_region, region_options
 from cbir.cli.options.rules import check_rules
@@ -27,8 +34,8 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
 
 @click.command("locate", short_help="Find where in pictures something is.")
-@click.argument("query", type=FilePath())
-@click.argument("images", nargs=-1, required=True, type=FilePath(), metavar="IMAGE...")
+@click.argument("query", type=PicturePath())
+@click.argument("images", nargs=-1, required=True, type=PicturePath(), metavar="IMAGE...")
 @region_options
 @click.option(
     "--min-score",

@@ -13,7 +13,7 @@ import click
 
 from cbir.cli.options import values
 from cbir.cli.options.common import (
-    FilePath,
+    PicturePath,
     engine_option,
     format_option,
     indexes_option,
@@ -56,7 +56,7 @@ logger = logging.getLogger("cbir")
 
 
 @click.command("search", short_help="Find pictures by a picture, by words, or by objects.")
-@click.argument("images", nargs=-1, type=FilePath(), metavar="[IMAGE]...")
+@click.argument("images", nargs=-1, type=PicturePath(), metavar="[IMAGE]...")
 @word_options
 @object_options
 @region_options
@@ -88,7 +88,7 @@ logger = logging.getLogger("cbir")
     help="With --together, how much each picture counts. Default: 1,1,...",
 )
 @click.option(
-    "--unlike", type=FilePath(), multiple=True, metavar="FILE", help="Move away from this picture. Repeatable."
+    "--unlike", type=PicturePath(), multiple=True, metavar="FILE", help="Move away from this picture. Repeatable."
 )
 @click.option("--strength", callback=values.strength, metavar="N", help="How far --unlike moves.  [default: 0.3]")
 @click.option(

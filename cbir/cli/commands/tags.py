@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cbir.cli.options.common import (
-    FilePath,
+    PicturePath,
     engine_option,
     index_option,
     learnt_option,
@@ -26,6 +26,7 @@ from cbir.cli.render import tags
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
 from cbir.errors import CbirError
+from cbir.images.sources.address import folder_of
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -64,7 +65,7 @@ RULES = (
 
 
 @click.command("tags", short_help="Find words for pictures.")
-@click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=PicturePath(), metavar="IMAGE...")
 @index_option
 @learnt_option
 @click.option("--count", "-k", type=WholeNumber(min=1), default=5, show_default=True, help="Most tags a picture.")
@@ -163,7 +164,7 @@ def command(
     format_ = format_ or (None if xmp else output.default_format(piped="jsonl"))
     sidecars = None
     if xmp:
-        root = index.root if index is not None and of_index else None
+        root = folder_of(index.root) if index is not None and of_index else None
         sidecars = tags.SidecarWriter(sidecar_names, dry_run=dry_run, every=verbose, root=root)
     # a table that grows on the terminal is progress enough
     watch = progress(disable=quiet or (format_ not in (None, "json") and sys.stdout.isatty()))

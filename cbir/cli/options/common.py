@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ import click
 
 from cbir.cli.options.completion import complete_index, complete_model, complete_notion, complete_weights
 from cbir.cli.terminal.logfile import about_index, about_indexes, log_option
+from cbir.images.sources.address import Address, is_address, picture_at, root_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,6 +31,28 @@ class FilePath(click.Path):
 
     def __init__(self) -> None:
         super().__init__(path_type=Path, readable=False)
+
+
+class RootPath(FilePath):
+    """A folder, or another source of pictures: an address, tar shards, a list."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Tell them apart."""
+        if isinstance(value, Address):
+            return value
+        root = root_of(os.fsdecode(value), is_chosen=True)
+        return root if isinstance(root, Address) else super().convert(value, param, ctx)
+
+
+class PicturePath(FilePath):
+    """A picture: a file, or an address of one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Tell them apart."""
+        if isinstance(value, Address):
+            return value
+        text = os.fsdecode(value)
+        return picture_at(text) if is_address(text) else super().convert(value, param, ctx)
 
 
 def given_options(ctx: click.Context) -> set[str]:

@@ -151,7 +151,7 @@ def with_folders(pictures: list[ImageQuery]) -> tuple[list[ImageQuery], bool]:
     is_incomplete = False
     for picture in pictures:
         folder = picture.source
-        if isinstance(folder, bytes) or not os.path.isdir(folder):
+        if not isinstance(folder, Path) or not os.path.isdir(folder):
             found.append(picture)
             continue
         try:

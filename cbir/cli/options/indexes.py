@@ -32,13 +32,13 @@ class AskedIndexes:
 
         indexes, self.problems = open_indexes(names)
         if len(indexes) > 1:
-            from cbir.search.several import by_network, check_comparable
+            from cbir.search.several import are_of_one_network, by_network, check_comparable
 
             indexes, others = by_network(indexes)
             self.problems += others
             if len(indexes) > 1:
                 check_comparable(indexes)
-                if by_features:
+                if by_features and not are_of_one_network(indexes):
                     raise click.UsageError(
                         "Features (--vectors, --query-index) are of one network: search its indexes only."
                     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbir.cli.render.outcomes import Outcomes
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.table import Column
+from cbir.images.sources.address import folder_of
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -71,7 +73,7 @@ class Linker:
 
     def __init__(self, folders: LinkFolders, index: Index, *, none: bool, every: bool) -> None:
         self._folders = folders
-        self._root = os.path.realpath(index.root)
+        self._root = os.path.realpath(folder_of(index.root))
         self._none = none
         self._outcomes = Outcomes(every=every)
 
@@ -81,6 +83,7 @@ class Linker:
 
         if not one.is_sound or (one.number is None and not self._none):
             return
+        assert isinstance(one.path, Path)
         if not os.path.exists(one.path):
             self._outcomes.note("gone", one.path, "it is not there any more")
         elif not is_picture_below(self._root, one.path):

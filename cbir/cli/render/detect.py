@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -329,9 +328,9 @@ def _write_voc(path: Path, annotated: Annotated, file: IO[bytes], mark: Mark) ->
 
 
 def _path_of(picture: ImageQuery) -> Path | None:
-    return None if isinstance(picture.source, bytes) else Path(picture.source)
+    return picture.source if isinstance(picture.source, Path) else None
 
 
 def _name_of(picture: ImageQuery) -> str:
     """Return what the files of a picture are named after: its own name, "stdin" for the one from there."""
-    return "stdin" if isinstance(picture.source, bytes) else os.fspath(picture.source)
+    return "stdin" if isinstance(picture.source, bytes) else str(picture.source)

@@ -75,7 +75,7 @@ class DetectPage:
             self._row(number, one, image.size, small.size) for number, one in enumerate(found[:MOST_BOXES], start=1)
         ]
         self._is_approximate |= any(one.is_approximate and one.mask is not None for one in found)
-        file = None if isinstance(picture.source, bytes) else Path(picture.source)
+        file = picture.source if isinstance(picture.source, Path) else None
         left_out = len(found) - len(rows)
         self._pictures.append(_Picture(picture.name, file, *image.size, small.size, jpeg_uri(small), rows, left_out))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cbir.cli.terminal import output
 from cbir.duplicates.find import Duplicates, Group, Member
+from cbir.images.sources.address import Location, below
 from cbir.index.store import Index
 from cbir.report import card
 from cbir.report.page import write_page
@@ -42,7 +43,7 @@ def write_duplicates(
         )
 
 
-def _group(group: Group, root: Path) -> card.Group:
+def _group(group: Group, root: Location) -> card.Group:
     kept, *others = group.members
     cards = [_card(member, root, rank) for rank, member in enumerate(others, 1)]
     lead = _card(kept, root)
@@ -50,8 +51,8 @@ def _group(group: Group, root: Path) -> card.Group:
     return card.Group(f"{len(group.members)} × {lead.name}", cards, [lead], role="keep", notes=notes)
 
 
-def _card(member: Member, root: Path, rank: int | None = None) -> card.Card:
-    name = str(member.path.relative_to(root)) if member.path.is_relative_to(root) else str(member.path)
+def _card(member: Member, root: Location, rank: int | None = None) -> card.Card:
+    name = str(below(member.path, root))
     figures = [] if rank is None else [("score", "exact" if member.is_exact else f"{member.score:.3f}")]
     if member.width and member.height:
         figures.append(("pixels", f"{member.width} × {member.height}"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cbir.cli.terminal import output
+from cbir.images.sources.address import Location, below
 from cbir.index.store import Index
 from cbir.learn.ask import Asked
 from cbir.learn.run import Learnt
@@ -71,5 +72,8 @@ def _write(group: Group, index: Index, html: Path, *, force: bool, heading: str,
     )
 
 
-def _name(path: Path, index: Index) -> str:
-    return str(path.relative_to(index.root)) if path.is_relative_to(index.root) else output.short_path(path)
+def _name(path: Location, index: Index) -> str:
+    try:
+        return str(below(path, index.root))
+    except ValueError:
+        return output.short_path(path)

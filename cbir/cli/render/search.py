@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.table import Column
+from cbir.images.sources.address import Location, is_there
 
 if TYPE_CHECKING:
     from cbir.cli.terminal.preview import Preview
@@ -71,7 +71,7 @@ class MatchWriter:
         self._with_words = with_words
         self._with_objects = with_objects
         self._preview = preview
-        self._exists: dict[Path, bool] = {}
+        self._exists: dict[Location, bool] = {}
 
     def write(self, results: Iterable[SearchResult]) -> bool:
         """Write all results; True if a query could not be read."""
@@ -112,10 +112,10 @@ class MatchWriter:
             f"`cbir index --index {name}`, or say where they are with --root."
         )
 
-    def _is_there(self, path: Path) -> bool:
+    def _is_there(self, path: Location) -> bool:
         """Tell whether a match is still there; each file is looked for once, however many queries find it."""
         if path not in self._exists:
-            self._exists[path] = os.path.exists(path)
+            self._exists[path] = is_there(path)
         return self._exists[path]
 
     def _write_matches(self, result: SearchResult) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cbir.cli.render.segment import png_of
 from cbir.cli.terminal import output
 from cbir.errors import ImageReadError, OutputRefusedError
+from cbir.images.sources.address import Location
 from cbir.utils.outputs import Derived, Piece
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class SearchCrops:
         self._folder = folder
         self._engine = engine
         self._inputs, self._reserved, self._force = list(inputs), list(reserved), force
-        self._found: dict[Path, dict[Detection, None]] = {}
+        self._found: dict[Location, dict[Detection, None]] = {}
 
     def watch(self, results: Iterable[SearchResult]) -> Iterator[SearchResult]:
         """Pass results on, and keep what is to be cut out. The files are written after the last one."""
@@ -51,7 +52,11 @@ class SearchCrops:
     def write(self) -> bool:
         """Write the files, those of each picture together; True if one could not be read, or written."""
         failed = False
-        derived = Derived(inputs=[*self._inputs, *self._found], reserved=self._reserved, force=self._force)
+        derived = Derived(
+            inputs=[*self._inputs, *(path for path in self._found if isinstance(path, Path))],
+            reserved=self._reserved,
+            force=self._force,
+        )
         for path, objects in self._found.items():
             try:
                 self._write(derived, path, list(objects))
@@ -60,7 +65,7 @@ class SearchCrops:
                 failed = True
         return failed
 
-    def _write(self, derived: Derived, path: Path, objects: Sequence[Detection]) -> None:
+    def _write(self, derived: Derived, path: Location, objects: Sequence[Detection]) -> None:
         from cbir.detect.overlay import cut_outs
         from cbir.images.safely import open_image
 

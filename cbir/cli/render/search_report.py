@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import click
 from cbir.cli.options.claims import claim
 from cbir.cli.options.common import FilePath, force_option
 from cbir.errors import CbirError
+from cbir.images.sources.address import Location, below
 from cbir.report.files import check_page_ending, check_png_ending, check_sheet_ending
 from cbir.utils.outputs import check_output
 
@@ -210,11 +212,11 @@ class SearchReports:
         leads = [_picture(one) for one in query.like] + [_picture(one, "unlike") for one in unlike]
         return " + ".join(names), leads, notes
 
-    def _short(self, path: Path) -> str:
+    def _short(self, path: Location) -> str:
         """Return a match's name as the index has it."""
         for searcher in self._searchers:
-            if path.is_relative_to(searcher.index.root):
-                return str(path.relative_to(searcher.index.root))
+            with contextlib.suppress(ValueError):
+                return str(below(path, searcher.index.root))
         return str(path)
 
 
@@ -238,7 +240,7 @@ def _picture(query: Picture, mark: str = "") -> Card:
     return Card(_name(query), _source(query), mark=mark)
 
 
-def _source(query: Picture) -> Path | bytes | None:
+def _source(query: Picture) -> Location | bytes | None:
     """Return what a card shows of a query's picture; a vector has none."""
-    source: Path | bytes | None = getattr(query, "source", None)
+    source: Location | bytes | None = getattr(query, "source", None)
     return source

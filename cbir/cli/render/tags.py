@@ -44,7 +44,7 @@ class SidecarWriter:
 
     def write(self, tagged: Tagged) -> dict[str, Any] | None:
         """Write the sidecar of a picture; what a record tells of it, None where the picture has no place for one."""
-        if tagged.path is None or tagged.tags is None:
+        if not isinstance(tagged.path, Path) or tagged.tags is None:
             return None
         from cbir.images.formats.first_bytes import is_picture_below
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ import click
 
 from cbir.cli.terminal import output
 from cbir.errors import CbirError
+from cbir.images.sources.address import Location
+from cbir.utils.cache import cache_folder, keep
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,6 +27,9 @@ MOST = 10
 
 # How long a viewer has, in seconds, to say that it cannot start.
 _PATIENCE = 1.0
+
+# How long a fetched picture is kept for its viewer, in seconds.
+_KEPT_SECONDS = 86_400
 
 open_option = click.option(
     "--open",
@@ -49,8 +56,9 @@ class Opener:
             for match in result.matches:
                 if len(self._matches) > MOST:
                     break
-                if _is_picture(match.path):
-                    self._matches[match.path] = None
+                file = _here(match.path)
+                if file is not None and _is_picture(file):
+                    self._matches[file] = None
                 else:
                     self._has_refused = True
             yield result
@@ -74,6 +82,25 @@ class Opener:
                     raise _cannot_open(file)
             except TimeoutExpired:  # it is still open: all is well
                 return
+
+
+def _here(path: Location) -> Path | None:
+    """Return a match's file, fetched into the cache where it is elsewhere; None where it cannot be had."""
+    if isinstance(path, Path):
+        return path
+    from cbir.images.contents import read_bytes
+
+    try:
+        content = read_bytes(path)
+        file = cache_folder("opened") / f"{hashlib.sha256(content).hexdigest()[:16]}{path.suffix}"
+        for old in file.parent.iterdir() if file.parent.is_dir() else ():
+            if old.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                old.unlink()
+        keep(file, content)
+    except (CbirError, OSError) as error:
+        output.tell(f"Error: {error}")
+        return None
+    return file
 
 
 def _is_picture(path: Path) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cbir.cli.terminal.logfile import write_log
+from cbir.images.sources.address import Address, Location
 from cbir.utils.printable import printable as printable
 
 # Letters of a message: a list may have names of a megabyte.
@@ -88,12 +89,12 @@ def write_separated(rows: Iterable[Sequence[Any]], *, tabs: bool) -> None:
     click.echo(_as_bytes(buffer.getvalue()), nl=False)
 
 
-def write_paths(paths: Iterable[Path], *, null: bool) -> None:
+def write_paths(paths: Iterable[Location], *, null: bool) -> None:
     """One path a line, or each ended by a NUL byte; exactly as they are, but printable on a terminal."""
     is_shown = sys.stdout.isatty()
     end = b"\0" if null else b"\n"
     for path in paths:
-        name = os.fspath(path)
+        name = str(path)
         click.echo(_as_bytes(printable(name) if is_shown else name) + end, nl=False)
 
 
@@ -138,8 +139,10 @@ class JsonDocument:
         click.echo(start + _indented(record, "\n  "), nl=False)
 
 
-def short_path(path: Path) -> str:
+def short_path(path: Location) -> str:
     """Return a path as seen from the current folder where it lies below it, else as it is."""
+    if isinstance(path, Address):
+        return str(path)
     try:
         return os.fspath(path.relative_to(Path.cwd()))
     except (ValueError, OSError):

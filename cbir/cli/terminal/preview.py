@@ -17,6 +17,7 @@ import click
 from cbir.cli.terminal import cells
 from cbir.cli.terminal.output import printable
 from cbir.cli.terminal.table import terminal_width
+from cbir.images.sources.address import is_there
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +92,7 @@ class Preview:
 
 def _caption(match: Match) -> str:
     name = printable(match.path.name)
-    return f"{match.rank}  {name}" if os.path.exists(match.path) else f"{match.rank}  {name} (not there)"
+    return f"{match.rank}  {name}" if is_there(match.path) else f"{match.rank}  {name} (not there)"
 
 
 def _way_to_draw() -> Way:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from cbir.duplicates.find import MIN_SCORE, Duplicates, Group, find_duplicates
 from cbir.duplicates.single import duplicates_of
+from cbir.images.sources.address import below
 from cbir.serve.problems import ProblemError
 from cbir.serve.records import json_response, pictures, records
 from cbir.serve.routes.common import PROBLEMS, WORKING, AnIndex, AService, working
@@ -67,7 +68,7 @@ def _group(state: ServedState, group: Group) -> dict[str, Any]:
     rows = []
     for member in group.members:
         try:
-            rows.append(state.row_of_path(member.path.relative_to(state.index.root).as_posix()))
+            rows.append(state.row_of_path(below(member.path, state.index.root).as_posix()))
         except (ProblemError, ValueError) as error:
             raise AssertionError("a duplicate is a picture of its index") from error
     for one, picture in zip(record["members"], pictures(state, rows), strict=True):

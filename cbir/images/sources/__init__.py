@@ -1,0 +1,1 @@
+"""Where pictures lie: folders, object stores, tar shards, lists. Listing, change tokens, reading."""
