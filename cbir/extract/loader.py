@@ -22,6 +22,8 @@ from cbir.images.contents import read_bytes
 from cbir.images.isolated import Decoders
 from cbir.images.pipe import MAX_PIXELS, Wanted
 from cbir.images.source import ImageSource, NamedImage, name_of, open_source
+from cbir.images.sources.address import Address
+from cbir.images.sources.patience import AT_ONCE
 from cbir.images.views import AnyView, Arrays, Size, Viewed
 from cbir.utils import stopping
 from cbir.utils.marks import MADE_BY_CBIR, is_made_by_cbir
@@ -98,7 +100,7 @@ class Loader:
         for_decoding, self._for_contents = budgets()
         self._decoders = Decoders(threads, for_decoding)
         self._view = self._decoders.view if isolated else view_safely
-        self._pool = Workers(threads, "decode")
+        self._pool, self._far = Workers(threads, "decode"), Workers(AT_ONCE, "fetch")
 
     def __enter__(self) -> Loader:
         return self
@@ -106,6 +108,7 @@ class Loader:
     def __exit__(self, *exception: object) -> None:
         # an interrupted run waits neither for what was read ahead, nor for a decoder or a disk that hangs
         self._pool.stop()
+        self._far.stop()
         self._for_contents.close()
         self._decoders.close()
 
@@ -117,7 +120,9 @@ class Loader:
         for key, source in files:
             if stopping.is_over():
                 break
-            ahead.append(self._pool.submit(self._load, key, source, known))
+            # what is far away is waited for, and not for want of processors
+            pool = self._far if isinstance(source, Address) else self._pool
+            ahead.append(pool.submit(self._load, key, source, known))
             if len(ahead) >= self._ahead:
                 yield from result_of(ahead.popleft())
         while ahead:

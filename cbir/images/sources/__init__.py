@@ -1,1 +1,1 @@
-"""Where pictures lie: folders, object stores, tar shards, lists. Listing, change tokens, reading."""
+"""Sources of pictures: folders, object stores, tar shards, lists; their listings, change tokens and bytes."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cbir.images.patterns import Patterns
 from cbir.images.scan import Look, Scan
-from cbir.images.sources.address import Address, is_address, is_list
+from cbir.images.sources.address import Address, is_address, is_list, is_shards
 from cbir.images.sources.named import is_named
 from cbir.images.sources.patience import SourceError
 
@@ -48,4 +48,12 @@ def opened(root: Address) -> Elsewhere:
 
 @functools.lru_cache(maxsize=64)
 def _opened(root: str) -> Elsewhere:
-    raise SourceError(f"{root} is no source that this cbir can open")
+    from cbir.images.sources.lists import List
+    from cbir.images.sources.objects import Objects
+    from cbir.images.sources.shards import Shards
+
+    if is_shards(root):
+        return Shards(root)
+    if is_list(root):
+        return List(root)
+    return Objects(root)
