@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cbir.images.previews import Source
 from cbir.images.regions import Box
+from cbir.images.sources.address import Address, Location
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ class Card:
     def path(self) -> Path | None:
         """The file, if there is one."""
         return self.source if isinstance(self.source, Path) else None
+
+    @property
+    def link(self) -> Location | None:
+        """The place that a browser can open, if there is one: a file, or an address of the web."""
+        if isinstance(self.source, Address):
+            return self.source if str(self.source).startswith(("http://", "https://")) else None
+        return self.path
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,8 @@ def _nanoseconds(time: object) -> int:
     """Return a time as servers and libraries write it in nanoseconds since 1970; 0 where it is none."""
     try:
         if isinstance(time, str):
-            time = datetime.fromisoformat(time.replace("Z", "+00:00")) if time[10:11] == "T" else parsedate_to_datetime(time)
+            is_iso = time[10:11] == "T"
+            time = datetime.fromisoformat(time.replace("Z", "+00:00")) if is_iso else parsedate_to_datetime(time)
         if isinstance(time, datetime):
             if time.tzinfo is None:
                 time = time.replace(tzinfo=timezone.utc)
