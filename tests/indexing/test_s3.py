@@ -6,7 +6,11 @@ The server is a real one on loopback (moto's), at times behind one that fails (`
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cbir.backbones.catalog import FAKE
 from cbir.images.sources import named, patience
 from cbir.index.store import Index
 from tests.helpers.faults import replace_in, run_cli
 from tests.helpers.s3 import BUCKET, Troubles, client, name_endpoint, s3_server, troubled, upload
+from tests.helpers.signals import default_signals
 
 Folder = Callable[..., Path]
 
@@ -268,6 +274,73 @@ def test_an_index_of_a_bucket_is_its_users_alone(
     report(capfd, f"s3://{BUCKET}")
     index = directory(BUCKET, tmp_path)
     assert {path.stat().st_mode & 0o077 for path in (index, *index.iterdir())} == {0}
+
+
+def test_a_served_index_shows_pictures_and_originals(
+    server: str,
+    tmp_path: Path,
+    photo_folder: Folder,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    testclient = pytest.importorskip("fastapi.testclient")
+    from cbir.serve.app import make_app
+    from cbir.serve.service import Service
+
+    root = photo_folder(4)
+    upload(root, "all/")
+    report(capfd, f"s3://{BUCKET}/all", "--index", "photos")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with testclient.TestClient(make_app(Service.open(["photos"])), base_url="http://127.0.0.1:8580") as browser:
+        api = "/api/v1/indexes/photos"
+        body = {"like": [{"path": "img_002.jpg"}]}
+        (first, *_) = browser.post(f"{api}/search", json=body).json()["matches"]
+        picture = first["picture"]
+        assert picture["path"] == f"s3://{BUCKET}/all/{picture['name']}"
+        data = (root / picture["name"]).read_bytes()
+        whole = browser.get(f"{api}/pictures/{picture['id']}/original")
+        assert (whole.status_code, whole.content) == (200, data)
+        part = browser.get(f"{api}/pictures/{picture['id']}/original", headers={"Range": "bytes=10-19"})
+        assert (part.status_code, part.content) == (206, data[10:20])
+        small = browser.get(f"{api}/pictures/{picture['id']}/thumbnail?size=128")
+        assert (small.status_code, small.headers["content-type"]) == (200, "image/jpeg")
+        client().delete_object(Bucket=BUCKET, Key=f"all/{picture['name']}")
+        assert browser.get(f"{api}/pictures/{picture['id']}/original").status_code == 404
+
+
+@pytest.mark.parametrize("hangs_at", ["list", "pictures"])
+def test_a_run_that_waits_for_a_server_ends_at_a_signal(
+    server: str, tmp_path: Path, photo_folder: Folder, monkeypatch: pytest.MonkeyPatch, hangs_at: str
+) -> None:
+    upload(photo_folder(30), "all/")
+    requests: list[int] = []
+    released = threading.Event()
+
+    def hang(self: Troubles) -> str:
+        requests.append(1)
+        if len(requests) > (0 if hangs_at == "list" else 12):
+            released.wait(30)
+        return "none"
+
+    monkeypatch.setattr(Troubles, "next", hang)
+    monkeypatch.setenv("CBIR_MODEL", FAKE)
+    with troubled(server, Troubles()) as front:
+        name_endpoint(front, monkeypatch)
+        command = [sys.executable, "-m", "cbir", "index", f"s3://{BUCKET}/all", "--index", "photos"]
+        run = subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=default_signals)
+        try:
+            deadline = time.monotonic() + 60
+            while len(requests) < (1 if hangs_at == "list" else 13) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(0.3)
+            began = time.monotonic()
+            run.send_signal(signal.SIGINT)
+            run.communicate(timeout=30)
+            assert run.returncode == 130
+            assert time.monotonic() - began < 4, "2 s, and what a machine at work adds"
+        finally:
+            run.kill()
+            released.set()
 
 
 def test_hidden_and_excluded_keys_are_left_out_as_in_a_folder(

@@ -14,6 +14,7 @@ from cbir.cli.options.common import index_option, json_option, verbosity_options
 from cbir.cli.terminal import cells, output
 from cbir.cli.terminal.table import terminal_width
 from cbir.errors import CbirError
+from cbir.images.sources.address import root_exists
 
 if TYPE_CHECKING:
     from cbir.index.columns.column import Column
@@ -78,7 +79,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "index": directory.name,
         "directory": str(directory.absolute()),
         "root": meta.root,
-        "root_exists": os.path.isdir(meta.root),
+        "root_exists": root_exists(index.root),
         "pictures": len(index),
         "model": meta.model.get("name"),
         "modalities": meta.model.get("modalities", ["image"]),
@@ -116,7 +117,7 @@ def _print(record: dict[str, Any]) -> None:
     if "pictures" not in record:
         output.say(f"{record['index']}: damaged")
     else:
-        root = record["root"] + ("" if record["root_exists"] else "  (not there now)")
+        root = record["root"] + ("  (not there now)" if record["root_exists"] is False else "")
         output.say(f"{record['index']}: {record['pictures']:,} pictures")
         of = "" if record["modalities"] == ["image"] else " of images and text"
         views = "" if record["views"] == 1 else f", {record['views']} views"

@@ -126,6 +126,15 @@ def is_there(location: Location) -> bool:
     return isinstance(location, Address) or os.path.exists(location)
 
 
+def root_exists(root: Location) -> bool | None:
+    """Tell whether a root is there now; None of one on another machine, which is not asked."""
+    if not isinstance(root, Address):
+        return os.path.isdir(root)
+    if is_address(root.root):
+        return None
+    return os.path.isdir(base_of(root.root)) if is_shards(root.root) else os.path.isfile(root.root)
+
+
 def is_same_place(one: Location, other: Location) -> bool:
     """Tell whether two pictures, or roots, are one, whatever links lead there."""
     if isinstance(one, Address) or isinstance(other, Address):
