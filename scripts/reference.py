@@ -46,6 +46,8 @@ ENVIRONMENT = (
      "`bf16` or `f16`."),
     ("CBIR_DETECTOR", "The detector of `cbir detect`, a name or a file, unless `--model` or `--weights` names one."),
     ("CBIR_WEIGHTS_MIRROR", "The address of a folder that weights are downloaded from, in place of torchvision's own."),
+    ("CBIR_SOURCES", "Addresses, with spaces between, that an index may name as the source of its pictures, though "
+     "nobody here has named them yet."),
     ("XDG_CACHE_HOME", "Where `cbir/`, the folder of compiled networks and what else can be made again, is kept. "
      "Default: `~/.cache` on Linux."),
     ("TORCH_HOME", "Where torch keeps downloaded weights. Default: `torch` in the cache folder."),

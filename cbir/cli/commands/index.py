@@ -180,7 +180,8 @@ class IndexOptions(Given):
 @verbosity_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Make an index of the pictures in FOLDER, or bring it up to date.
+    """Make an index of the pictures in FOLDER, or bring it up to date. FOLDER may also be an address
+    (s3://bucket/photos), tar shards ('shards/{000000..000127}.tar'), or a list of paths and addresses (list.txt).
 
     Only new and changed pictures are looked at; moved and copied ones are recognised by their content. Last come
     pictures whose classes an older index lacks: they are read once more, for these alone. Without FOLDER the folder
@@ -192,6 +193,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir index photos/ --exclude 'raw/*' --exclude '*.gif' --ignore-case
       cbir index --index photos        # again, from cron
       cbir index photos/ --watch       # and again as pictures come and go
+      cbir index list.txt              # pictures wherever they are, one a line
       cbir index photos/ --rehash      # has a disk changed something in silence?
       cbir index photos/ --parts       # pictures are found by parts, too
       cbir index photos/ --objects --detector yolox_nano.onnx   # what they show, and where
