@@ -172,6 +172,10 @@ def test_a_list_of_files_is_indexed_by_their_own_names(
     assert sorted(str(found.root / path) for path in found.files().paths) == sorted(
         str(root / f"img_00{number}.jpg") for number in range(4)
     )
+    (root / "img_003.jpg").unlink()
+    capfd.readouterr()
+    assert run_cli(["index", "--index", "other", "--quiet", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["kept"] == 1, "the list has it still"
     list_.write_text("\n".join(names[1:]), "utf-8")
     capfd.readouterr()
     assert run_cli(["index", "--index", "other", "--quiet", "--json"]) == 0
