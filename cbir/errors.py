@@ -38,6 +38,10 @@ class DecodersError(CbirError):
     """No process can be started in which pictures are decoded."""
 
 
+class WorkersError(DecodersError):
+    """The machines that were to extract are gone, or cannot."""
+
+
 class OwnOutputError(ImageReadError):
     """A picture is one that cbir made, a sheet or an overlay say, and so none to be indexed."""
 

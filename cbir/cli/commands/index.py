@@ -31,6 +31,7 @@ from cbir.images.sources.address import Location
 if TYPE_CHECKING:
     from cbir.detect.trial import Asked
     from cbir.detect.wish import Wish
+    from cbir.extract.executor import Executor
     from cbir.indexing.plan import Plan
     from cbir.indexing.report import Report
     from cbir.indexing.run import Options
@@ -78,6 +79,7 @@ class IndexOptions(Given):
     retry_skipped: bool
     strict: bool
     wait: float
+    on: str | None
     watch: bool
     as_json: bool
 
@@ -175,6 +177,11 @@ class IndexOptions(Given):
 @click.option("--retry-skipped", is_flag=True, help="Try files again that could not be read before and are unchanged.")
 @click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
 @click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
+@click.option(
+    "--on",
+    metavar="ray[:ADDRESS]",
+    help="Look at pictures on the machines of a Ray cluster, which must see them, too. Default: one started here.",
+)
 @click.option("--watch", is_flag=True, help="Go on: look again whenever something changes, until interrupted.")
 @json_option
 @verbosity_options
@@ -217,7 +224,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     if request.watch:
         _watch(target, request, quiet=quiet, verbose=verbose)
         return
-    report, backbone = build_index(target, request.options(), watch=progress(disable=quiet))
+    report, backbone = build_index(target, request.options(), progress(disable=quiet), executor=_executor(request))
     if request.as_json:
         _write_record(target, report, backbone.name)
     else:
@@ -232,10 +239,10 @@ def _watch(target: Target, request: IndexOptions, *, quiet: bool, verbose: bool)
     from cbir.indexing.run import build_index
     from cbir.indexing.watch import keep_fresh
 
-    is_first = iter([True])
+    is_first, executor = iter([True]), _executor(request)
 
     def run(options: Options) -> Report:
-        report, backbone = build_index(target, options, watch=progress(disable=quiet))
+        report, backbone = build_index(target, options, progress(disable=quiet), executor=executor)
         if next(is_first, False) or report.has_changes:
             if request.as_json:
                 _write_record(target, report, backbone.name)
@@ -245,6 +252,12 @@ def _watch(target: Target, request: IndexOptions, *, quiet: bool, verbose: bool)
         return report
 
     keep_fresh(target, request.options(), run)
+
+
+def _executor(request: IndexOptions) -> Executor:
+    from cbir.extract.executors import executor_named
+
+    return executor_named(request.on)
 
 
 def _write_record(target: Target, report: Report, model: str) -> None:
