@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cbir.errors import CbirError, IndexConflictError, reason_of
 from cbir.images.sources.address import Address, Location, is_address, root_of
-from cbir.images.sources.named import remember
+from cbir.images.sources.named import is_named, remember
 from cbir.index.format import META, is_writers, load_meta
 from cbir.index.home import home, index_directory, name_for, the_only_directory
 from cbir.index.lock import HOLDER, LOCK
@@ -48,7 +48,9 @@ def choose_target(folder: Location | None, name: str | None = None, root: Locati
             raise CbirError(f"There is no index in {directory}: name the folder to make it of.")
         _check_root(new_root)
         return Target(directory, _named(new_root), is_new=True)
-    current = root_of(load_meta(directory).root)
+    text = load_meta(directory).root
+    # told here, since workers elsewhere do not know what was named on this machine
+    current = root_of(text, is_chosen=is_named(text))
     if root is not None:
         return Target(directory, _named(root), is_new=False)
     if folder is not None and not _same_folder(folder, current):

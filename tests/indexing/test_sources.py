@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import os
+import pickle
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -21,9 +22,10 @@ from cbir.images.sources import lists, patience, shards
 from cbir.images.sources.address import Address, base_of, root_of
 from cbir.images.sources.opened import _opened
 from cbir.images.sources.shards import expand
-from cbir.images.sources.source import source_of
+from cbir.images.sources.source import place_of, source_of
 from cbir.index.home import name_for
 from cbir.index.store import Index
+from cbir.indexing.target import choose_target
 from tests.helpers.faults import content, replace_in, run_cli
 
 Folder = Callable[..., Path]
@@ -320,6 +322,18 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest
 )
 def test_an_index_is_called_after_its_source(root: str, name: str) -> None:
     assert name_for(Address(root)) == name
+
+
+def test_workers_elsewhere_go_by_what_was_named_here(tmp_path: Path, photo_folder: Folder) -> None:
+    (tmp_path / "list.txt").write_text(f"{photo_folder(1)}/img_000.jpg\n")
+    index_of(str(tmp_path / "list.txt"), tmp_path)
+    target = choose_target(None, "other")
+    (file,) = source_of(target.root).scan().files
+    sent = pickle.dumps(place_of(target.root, file))
+    (tmp_path / "XDG_DATA_HOME" / "cbir" / "sources.txt").unlink()
+    assert read_bytes(pickle.loads(sent)) == (tmp_path / "photos" / "img_000.jpg").read_bytes()
+    with pytest.raises(ImageReadError, match="an index names this source"):
+        read_bytes(Index.open(target.directory).root / file.path)
 
 
 def test_a_scheme_that_is_a_script_is_no_link() -> None:
