@@ -47,11 +47,12 @@ BENCHMARKS = (
     "parts_many",
     "serve_long",
     "gpu",
+    "workers",
 )
 
 #: Only when they are named: they take a quarter of an hour, 10 GB of memory and as much of disk; 9 GB of disk; half an
-#: hour; a card.
-ON_REQUEST = ("million", "parts_many", "serve_long", "gpu")
+#: hour; a card; 200,000 files.
+ON_REQUEST = ("million", "parts_many", "serve_long", "gpu", "workers")
 
 
 def main() -> None:

@@ -308,4 +308,5 @@ TARGETS: dict[str, Target] = {
     **_adapt(),
     **_asking(),
     **_gpu(),
+    "workers-driver": Target(22, "workers", "the planning machine's own time a picture, workers elsewhere", 2.0, "ms"),
 }

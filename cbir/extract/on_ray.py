@@ -29,8 +29,8 @@ logger = logging.getLogger("cbir")
 #: those that wait beside them.
 AT_A_TIME, WAITING = 2, 2
 
-#: Chunks that are held at most, for each worker, until those before them are there.
-_HELD = 8
+#: Chunks that are under way at most, for each worker: those that are done wait for those before them.
+HELD = 8
 
 #: Workers that may die over one chunk.
 _DEATHS = 3
@@ -123,7 +123,7 @@ class _Run:
                 if self._again:
                     self._send(worker, self._again.pop(0))
                     continue
-                if is_over or sent - told >= _HELD * max(1, len(self._workers)):
+                if is_over or sent - told >= HELD * max(1, len(self._workers)):
                     break
                 chunk = next(chunks, None)
                 if chunk is None:
