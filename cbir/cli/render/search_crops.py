@@ -52,11 +52,8 @@ class SearchCrops:
     def write(self) -> bool:
         """Write the files, those of each picture together; True if one could not be read, or written."""
         failed = False
-        derived = Derived(
-            inputs=[*self._inputs, *(path for path in self._found if isinstance(path, Path))],
-            reserved=self._reserved,
-            force=self._force,
-        )
+        found = [path for path in self._found if isinstance(path, Path)]
+        derived = Derived(inputs=[*self._inputs, *found], reserved=self._reserved, force=self._force)
         for path, objects in self._found.items():
             try:
                 self._write(derived, path, list(objects))
@@ -75,10 +72,11 @@ class SearchCrops:
             Piece(self._folder, f".object-{number:0{digits}}.png", "object", "--crops")
             for number in range(1, len(objects) + 1)
         ]
-        derived.stem(path, pieces)
+        named_after = Path(str(path))
+        derived.stem(named_after, pieces)
         image = open_image(path, apart=len(self._found) > 1)
         made = map(png_of, cut_outs(image, self._masked(image, objects)))
-        derived.write(path, zip(pieces, made, strict=True))
+        derived.write(named_after, zip(pieces, made, strict=True))
 
     def _masked(self, image: Image.Image, objects: Sequence[Detection]) -> Sequence[Detection]:
         if self._engine is None:
