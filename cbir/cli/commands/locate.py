@@ -10,7 +10,6 @@ import click
 
 from cbir.cli.options.common import (
     FilePath,
-    PicturePath,
     engine_option,
     force_option,
     verbosity_options,
@@ -34,8 +33,8 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
 
 @click.command("locate", short_help="Find where in pictures something is.")
-@click.argument("query", type=PicturePath())
-@click.argument("images", nargs=-1, required=True, type=PicturePath(), metavar="IMAGE...")
+@click.argument("query", type=FilePath())
+@click.argument("images", nargs=-1, required=True, type=FilePath(), metavar="IMAGE...")
 @region_options
 @click.option(
     "--min-score",

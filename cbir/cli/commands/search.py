@@ -232,7 +232,7 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
     crops = SearchCrops(
         options.crops,
         engine=searchers[0].engine.first if options.masks else None,
-        inputs=(*options.images, *options.unlike),
+        inputs=[path for path in (*options.images, *options.unlike) if isinstance(path, Path)],
         reserved=[path for path in (options.sheet, options.html) if path is not None],
         force=options.force,
     )

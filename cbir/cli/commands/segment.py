@@ -12,7 +12,6 @@ import click
 from cbir.cli.options.claims import claimed
 from cbir.cli.options.common import (
     FilePath,
-    PicturePath,
     engine_option,
     force_option,
     given_options,
@@ -66,7 +65,7 @@ class SegmentOptions(Given):
 
 
 @click.command("segment", short_help="Show the segments of a picture.")
-@click.argument("images", nargs=-1, type=PicturePath(), metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
 @list_options
 @click.option(
     "-k",
