@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cbir.errors import TorchMissingError as TorchMissingError
     from cbir.errors import WeightsError as WeightsError
     from cbir.errors import WordError as WordError
+    from cbir.errors import WorkersError as WorkersError
     from cbir.extract.extractor import Extractor as Extractor
     from cbir.images.read import read_image as read_image
     from cbir.images.regions import Box as Box
@@ -110,6 +111,7 @@ _HOMES = {
     "WantedObject": "cbir.search.object_query",
     "WeightsError": "cbir.errors",
     "WordError": "cbir.errors",
+    "WorkersError": "cbir.errors",
     "WordQuery": "cbir.search.queries",
     "find_duplicates": "cbir.duplicates.find",
     "index_folder": "cbir.indexing.run",

@@ -261,13 +261,13 @@ def test_matches_that_are_gone_are_told(photos: Path) -> None:
     [
         (("index", "nowhere"), "nowhere is not there"),
         (("index", "empty"), "There are no pictures in"),
-        (("index", "file.txt"), "file.txt is a file"),
+        (("index", "file.dat"), "file.dat is a file"),
         (("index",), "There is no index in"),
         (("index", "full", "--model", "resnet51"), "Did you mean resnet50"),
         (("index", "full", "--weights", "nothing.pth"), "Cannot read the weights nothing.pth"),
-        (("index", "full", "--weights", "file.txt"), "no file of weights"),
-        (("search", "file.txt"), "There is no index in"),
-        (("search", "file.txt", "--index", "nowhere"), "There is no index in"),
+        (("index", "full", "--weights", "file.dat"), "no file of weights"),
+        (("search", "file.dat"), "There is no index in"),
+        (("search", "file.dat", "--index", "nowhere"), "There is no index in"),
         (("segment", "nothing.jpg", "-q"), "Cannot read nothing.jpg: there is no such file."),
         (("segment", "full", "-q"), "Cannot read full: it is a folder."),
         (("info", "--index", "nowhere"), "There is no index in"),
@@ -279,7 +279,7 @@ def test_errors_are_one_or_two_lines(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file.txt").write_text("text")
+    (tmp_path / "file.dat").write_text("text")
     photo_folder(1, "full")
     result = run(*arguments)
     assert result.exit_code == 1
