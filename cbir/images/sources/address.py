@@ -91,12 +91,12 @@ Location = Path | Address
 def root_of(text: str, *, is_chosen: bool = False) -> Location:
     """Return the root that a text means: a folder of this system, unless it is an address, tar shards or a list.
 
-    Tar shards end in `.tar`, and a list is a file; a folder may have any name.
+    Tar shards end in `.tar`, and lists in `.txt`; a folder may have any name.
     """
     if is_address(text):
         return Address(text.rstrip("/"), is_chosen=is_chosen)
-    is_other = text.endswith(SHARDS) and not os.path.isdir(text)
-    return Address(text, is_chosen=is_chosen) if is_other or os.path.isfile(text) else Path(text)
+    is_other = text.endswith((SHARDS, LIST)) and not os.path.isdir(text)
+    return Address(text, is_chosen=is_chosen) if is_other else Path(text)
 
 
 def is_address(text: str) -> bool:
@@ -111,7 +111,7 @@ def is_shards(root: str) -> bool:
 
 def is_list(root: str) -> bool:
     """Tell whether a root that is no folder is a list of pictures."""
-    return not is_shards(root) and (not is_address(root) or root.endswith(LIST))
+    return root.endswith(LIST)
 
 
 def base_of(root: str) -> str:
