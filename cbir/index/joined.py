@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -249,7 +249,7 @@ def _common_address(members: Sequence[Index], roots: Sequence[Address]) -> tuple
     if len(roots) == len(members) and all(root == first for root in roots):
         return first, [""] * len(roots)
     parts = [root.root.split("/") for root in roots]  # of an address: the scheme, nothing, the bucket, and on
-    shared = os.path.commonprefix(parts)
+    shared = [some[0] for some in takewhile(lambda some: len({*some}) == 1, zip(*parts, strict=False))]
     are_stores = all(is_address(one.root) and not is_shards(one.root) and not is_list(one.root) for one in roots)
     if len(roots) < len(members) or not are_stores or len(shared) < 3 or not shared[2]:
         places = " and ".join(dict.fromkeys(str(member.root) for member in members))

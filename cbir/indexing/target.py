@@ -47,12 +47,12 @@ def choose_target(folder: Location | None, name: str | None = None, root: Locati
         if new_root is None:
             raise CbirError(f"There is no index in {directory}: name the folder to make it of.")
         _check_root(new_root)
-        return Target(directory, _named(new_root), is_new=True)
+        return Target(directory, named(new_root), is_new=True)
     text = load_meta(directory).root
     # told here, since workers elsewhere do not know what was named on this machine
     current = root_of(text, is_chosen=is_named(text))
     if root is not None:
-        return Target(directory, _named(root), is_new=False)
+        return Target(directory, named(root), is_new=False)
     if folder is not None and not _same_folder(folder, current):
         raise IndexConflictError(
             f"The index {directory.name} belongs to {current}. For an index of {folder} choose another name with "
@@ -68,7 +68,7 @@ def _absolute(folder: Location) -> Location:
     return folder if is_address(folder.root) else replace(folder, root=os.path.abspath(folder.root))
 
 
-def _named(root: Location) -> Location:
+def named(root: Location) -> Location:
     """Return a root that the user named without its relative parts, and note that the user did."""
     root = _absolute(root)
     if isinstance(root, Address):

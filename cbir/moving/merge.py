@@ -125,7 +125,7 @@ def _folders(indexes: Sequence[Index], root: Path | None, *, by_name: bool) -> t
             raise IndexConflictError(f"Two of the indexes are called {twice}, and both would be in one folder.")
         above = common_root(indexes)[0] if root is None else Path(os.path.abspath(root.expanduser()))
         if isinstance(above, Address):
-            raise IndexConflictError(f"{above} is no folder: name with --root the one that has a folder for each index.")
+            raise IndexConflictError(f"{above} is no folder: name with --root what has a folder for each index.")
         return above, names
     if root is None:
         return common_root(indexes)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cbir.backbones.backbone import Backbone, choose, elsewhere
 from cbir.errors import CbirError, IndexConflictError
+from cbir.images.sources.address import Address, Location, base_of, is_list, root_of
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.times import CHANGED, pack
 from cbir.index.files import FileRecord
@@ -42,12 +43,13 @@ class TakeOptions:
     """The options for importing rows.
 
     `model` is the network of cbir's that made the features, with weights as in `backbones.choose`, `made_by` the name
-    of one that cbir does not have; None where the files say so. `root` is the folder that paths are relative to, or
-    below, by default what the files say. `columns` are those of strangers' Parquet files, `paths` lists the paths of
-    vectors. Unless they are to be left `unseen`, pictures that are there are read, once, for their content.
+    of one that cbir does not have; None where the files say so. `root` is the folder, or other source, that paths are
+    relative to, or below, by default what the files say. `columns` are those of strangers' Parquet files, `paths` lists
+    the paths of vectors. Unless they are to be left `unseen`, pictures that are in a folder here are read, once, for
+    their content.
     """
 
-    root: Path | None = None
+    root: Location | None = None
     model: str | None = None
     weights: str | None = None
     made_by: str | None = None
@@ -66,7 +68,7 @@ class Taken:
     rows: int = 0
     here: int = 0
     model: str = ""
-    root: Path = field(default_factory=Path)
+    root: Location = field(default_factory=Path)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -183,7 +185,7 @@ def _backbone(source: RowSource, options: TakeOptions) -> Backbone:
     return chosen
 
 
-def _first_state(backbone: Backbone, root: Path, source: RowSource) -> Meta:
+def _first_state(backbone: Backbone, root: Location, source: RowSource) -> Meta:
     moment = now()
     return Meta(
         backbone.to_json(),
@@ -211,26 +213,35 @@ def _with_direction(source: RowSource, told: Told) -> npt.NDArray[np.bool_]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.bool_)
 
 
-def _below_root(given: Sequence[Given], source: RowSource, wanted: Path | None) -> tuple[Path, list[str]]:
+def _below_root(given: Sequence[Given], source: RowSource, wanted: Location | None) -> tuple[Location, list[str]]:
     """Return the root, and the paths of all rows relative to it, with forward slashes. CbirError of one that leads out.
 
     Names are taken as they are, and not looked at.
     """
     absolute = [one.path for one in given if os.path.isabs(one.path)]
     said = source.about.root
-    if wanted is not None:
-        root = os.path.abspath(wanted.expanduser())
+    place = root_of(said) if wanted is None and said is not None else wanted
+    if isinstance(place, Address):
+        above = "" if is_list(place.root) else f"{base_of(place.root)}/"
+        names = [one.path.removeprefix(above) for one in given]
+        return place, _inside(names, place, source)
+    if wanted is not None and place is not None:
+        root = os.path.abspath(place.expanduser())
     elif said is not None and os.path.isabs(said):
         root = said
     elif absolute and len(absolute) == len(given):
         root = _common_folder(absolute, source)
     else:
         raise CbirError(f"The paths in {source.name} are relative: say with --root FOLDER to what.")
-    names = [_relative(one.path, root, source) for one in given]
+    return Path(root), _inside([_relative(one.path, root, source) for one in given], root, source)
+
+
+def _inside(names: list[str], root: str | Location, source: RowSource) -> list[str]:
+    """Return the same names. CbirError where one leads out of the root."""
     if not are_inside(names):
         wrong = next(name for name in names if not are_inside([name]))
         raise _leads_out(wrong, root, source)
-    return Path(root), names
+    return names
 
 
 def _common_folder(paths: Sequence[str], source: RowSource) -> str:
@@ -251,7 +262,7 @@ def _relative(path: str, root: str, source: RowSource) -> str:
     return posixpath.normpath(path.replace(os.sep, "/")) if path else path
 
 
-def _leads_out(path: str, root: str, source: RowSource) -> CbirError:
+def _leads_out(path: str, root: str | Location, source: RowSource) -> CbirError:
     return CbirError(
         f"{source.name} names {printable(path[:300])}, which is no file below {root}: nothing was taken. If that is "
         "not the folder of its pictures, say which is with --root FOLDER."
@@ -272,7 +283,7 @@ def _leave_out(names: Sequence[str], keep: npt.NDArray[np.bool_], taken: Taken) 
 
 
 def _files(
-    root: Path,
+    root: Location,
     names: Sequence[str],
     given: Sequence[Given],
     keep: npt.NDArray[np.bool_],
@@ -281,12 +292,12 @@ def _files(
     told: Told,
 ) -> tuple[list[FileRecord], Records]:
     """Return the records of the rows that are taken, and when their files changed last, shape (rows, 1)."""
-    is_here = not options.unseen and root.is_dir()
+    folder = root if isinstance(root, Path) and not options.unseen and root.is_dir() else None
     rows = np.flatnonzero(keep).tolist()
     records, changed = [], CHANGED.blank(len(rows))
     for place, row in enumerate(rows):
         name, known = names[row], given[row]
-        found = _look_at(root / name, known) if is_here else None
+        found = _look_at(folder / name, known) if folder is not None else None
         if found is not None:
             taken.here += 1
             size, mtime_ns, ctime_ns, content = found

@@ -17,7 +17,7 @@ import numpy as np
 from cbir.errors import ImageReadError, IndexDamagedError, RegionError
 from cbir.extract.extractor import Extractor
 from cbir.images.contents import read_bytes
-from cbir.images.sources.address import Address
+from cbir.images.sources.address import Address, Location
 from cbir.index.store import Index
 from cbir.search.queries import AnyQuery, ImageQuery, IndexedQuery, Picture, VectorQuery
 from cbir.utils.vectors import Floats, l2_normalize
@@ -239,7 +239,7 @@ class QueryPictures:
             return QueryPicture([], error=error)
         return made if picture.region is None else replace(made, box=region.box)
 
-    def _row_of(self, source: Path | bytes) -> int | None:
+    def _row_of(self, source: Location | bytes) -> int | None:
         """Return the row of a file that is not there, in an index that was imported without its pictures."""
         if not self._index.meta.imported or not isinstance(source, Path) or os.path.lexists(source):
             return None

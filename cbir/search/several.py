@@ -52,7 +52,8 @@ def check_comparable(indexes: Sequence[Index]) -> None:
         if index.meta.cosines is None:
             raise IndexConflictError(
                 f"{index.directory} does not know how alike its pictures are, as it has fewer than two or an older "
-                "cbir made it: its matches cannot be ranked with those of another network or source. `cbir index` adds that."
+                "cbir made it: its matches cannot be ranked with those of another network or source. `cbir index` adds "
+                "that."
             )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbir.cli.options.common import FilePath, json_option, model_option, verbosity_options, weights_option
+from cbir.cli.options.common import FilePath, RootPath, json_option, model_option, verbosity_options, weights_option
 from cbir.cli.options.numbers import Number
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal import output
@@ -15,6 +15,7 @@ from cbir.cli.terminal.logfile import about_index
 from cbir.cli.terminal.runs import share
 
 if TYPE_CHECKING:
+    from cbir.images.sources.address import Location
     from cbir.moving.take import Taken
 
 #: Rows that are left out and named one by one, unless `-v` or `--json` wants them all.
@@ -32,7 +33,7 @@ RULES = (
     "--index", "-i", "index_name", metavar="NAME", required=True, callback=about_index, help="The new index's name."
 )
 @click.option(
-    "--root", type=FilePath(), metavar="FOLDER", help="The folder of the pictures.  [default: what the files say]"
+    "--root", type=RootPath(), metavar="FOLDER", help="The folder of the pictures.  [default: what the files say]"
 )
 @click.option("--paths", type=FilePath(), metavar="FILE", help="A list of the pictures of a .npy or .fvecs file.")
 @model_option
@@ -48,7 +49,7 @@ def command(
     ctx: click.Context,
     files: tuple[Path, ...],
     index_name: str,
-    root: Path | None,
+    root: Location | None,
     paths: Path | None,
     model: str | None,
     weights: str | None,
@@ -71,6 +72,7 @@ def command(
     """
     check_rules(ctx, RULES)
     from cbir.index.home import index_directory
+    from cbir.indexing.target import named
     from cbir.moving.take import TakeOptions, take
 
     pair = None
@@ -79,7 +81,7 @@ def command(
         if not path or not feature:
             raise click.BadParameter("name two columns, with a comma between them.", ctx, param_hint="--columns")
         pair = path, feature
-    options = TakeOptions(root, model, weights, made_by, paths, pair, unseen)
+    options = TakeOptions(named(root) if root is not None else None, model, weights, made_by, paths, pair, unseen)
     directory = index_directory(index_name)
     quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
     with share(disable=quiet) as told:
