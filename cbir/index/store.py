@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, compress
 from pathlib import Path
@@ -18,14 +18,13 @@ from cbir.errors import IndexDamagedError
 from cbir.images.sources.address import Location, root_of
 from cbir.index.ann.base import Candidates
 from cbir.index.ann.registry import backend_of
+from cbir.index.block import Block
 from cbir.index.columns.classes import CLASSES, RowClasses, unpack
-from cbir.index.columns.column import Column, ColumnReader, Records
+from cbir.index.columns.column import Column, Records
 from cbir.index.columns.parts import SIGNS, count_windows
-from cbir.index.columns.registry import all_columns
 from cbir.index.entries import CandidatesEntry
-from cbir.index.files import FileRecord, Files, FilesBelow, FileTable
-from cbir.index.format import BlockEntry, Meta, load_meta
-from cbir.index.rowfile import RowFile
+from cbir.index.files import FileRecord, Files
+from cbir.index.format import Meta, load_meta
 from cbir.utils.half import to_float32
 from cbir.utils.vectors import Rows
 
@@ -390,43 +389,3 @@ class Index:
             if not self._leaves_part_lists:
                 logger.warning("%s All parts are compared instead.", error)
             self._leaves_part_lists, self._part_lists = True, None
-
-
-class Block:
-    """The files of one block, opened and their structure checked."""
-
-    def __init__(self, features: RowFile | None, files: FileTable, columns: Mapping[str, ColumnReader]) -> None:
-        self._features = features
-        self.files = files
-        self.columns = columns
-
-    @classmethod
-    def open(cls, directory: Path, entry: BlockEntry, dimension: int | None) -> Block:
-        """Open the files that an entry names, without those of features where there is no dimension."""
-        features = None
-        if dimension is not None:
-            features = RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
-        files = FileTable(directory, entry.files, entry.rows)
-        # opened now, like the others, since a writer may remove them once there is a newer state
-        columns = {
-            column.name: ColumnReader(directory, column, entry.columns.get(column.name), entry.rows)
-            for column in all_columns()
-        }
-        return cls(features, files, columns)
-
-    def sound(self) -> Block:
-        """Return the same block without the files of columns that cannot be opened: their rows are blank."""
-        damaged = {name: reader for name, reader in self.columns.items() if reader.is_damaged}
-        blank = {name: reader.without_file() for name, reader in damaged.items()}
-        return Block(self._features, self.files, {**self.columns, **blank}) if damaged else self
-
-    def below(self, folder: str) -> Block:
-        """Return the same block of files whose paths begin in a folder further up: their own with `folder/` before."""
-        return self if not folder else Block(self._features, FilesBelow(self.files, folder), self.columns)
-
-    @property
-    def features(self) -> RowFile:
-        """The features of its rows; ValueError where the index was opened without."""
-        if self._features is None:
-            raise ValueError("the index was opened without its features")
-        return self._features

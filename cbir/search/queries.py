@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cbir.images.sources.address import Address, Location, is_address, picture_at
+from cbir.images.sources.address import Address, Location, picture_named
 from cbir.search.combination import Combination, judged
 from cbir.search.object_query import ObjectQuery
 from cbir.utils.vectors import Floats, l2_normalize
@@ -52,9 +52,7 @@ class ImageQuery:
         parts: bool | None = None,
         kind: bool | None = None,
     ) -> ImageQuery:
-        """Return a query by a file or an address, or by a part of it.
-
-        A part is a box such as "40,30,80,60", or the segment of a number.
+        """Return a query by a file or an address, or by a part of it: a box such as "40,30,80,60", or a segment.
 
         ValueError where `region` is no box, or both are given.
         """
@@ -65,9 +63,7 @@ class ImageQuery:
             from cbir.images.regions import RegionOption, SegmentOption
 
             asked = RegionOption.parse(region) if region is not None else SegmentOption(segment or 0)
-        place = picture_at(path) if isinstance(path, str) and is_address(path) else path
-        place = Path(place) if isinstance(place, str) else place
-        return cls(place, str(path), region=asked, parts=parts, kind=kind)
+        return cls(picture_named(path), str(path), region=asked, parts=parts, kind=kind)
 
     @property
     def images(self) -> tuple[ImageQuery, ...]:

@@ -157,6 +157,13 @@ def picture_at(text: str) -> Address:
     return Address(folder, name, is_chosen=True)
 
 
+def picture_named(place: str | Location) -> Location:
+    """Return the picture that a user named: a file, unless it is an address."""
+    if not isinstance(place, str):
+        return place
+    return picture_at(place) if is_address(place) else Path(place)
+
+
 def folder_of(root: Location) -> Path:
     """Return the folder that a root is. CbirError where it is another source, which has no files here."""
     if isinstance(root, Address):
