@@ -45,6 +45,9 @@ COMMANDS = [
     (f"segment {BALLOON} --out fast --fast", '"segments"'),
     ("evaluate --index photos --format json", '"recall_at"'),
     ("info --verify", "sound      yes"),
+    ("export rows.npy --index photos", "rows.npy"),
+    ("import rows.npy --index copy", "copy: 36 pictures"),
+    ("merge photos copy --index both", "both: 36 pictures"),
     ("models", "need torch: `pip install torch torchvision`"),
 ]
 
