@@ -85,7 +85,7 @@ class RayExecutor:
         try:
             self._ray.init(
                 self._address,
-                **({} if self._address else {"include_dashboard": False}),
+                include_dashboard=None if self._address else False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

@@ -213,7 +213,7 @@ class Index:
         parts = self.parsed(CLASSES, unpack)
         return RowClasses(*map(np.concatenate, zip(*parts, strict=True))) if parts else unpack(CLASSES.blank(0))
 
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[Location]:
         """List the files of the pictures that count, in the order of rows."""
         return [self.root / path for path in compress(self.files().paths, self.valid.tolist())]
 
