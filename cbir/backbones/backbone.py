@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
