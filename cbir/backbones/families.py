@@ -52,6 +52,7 @@ PREFIXES = {
 FAMILIES = {
     **dict.fromkeys(PACKAGES, "cbir.backbones.efficientnet_lite"),
     **dict.fromkeys(FAKES, "cbir.backbones.fake"),
+    "toy": "cbir.backbones.toy",
 }
 
 #: The family of all other names without a prefix.
