@@ -7,7 +7,7 @@ Feedback: A Power Tool for Interactive Content-Based Image Retrieval", 1998). do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,3 +58,28 @@ def judged(asked: Combination | None, more: Sequence[Floats], less: Sequence[Flo
         direction = direction - np.float32(LESS) * l2_normalize(np.asarray(np.mean(less, axis=0, dtype=np.float32)))
     its = np.asarray(np.sum(likeness, axis=0) / share, dtype=np.float32) if likeness else None
     return Combination(l2_normalize(np.asarray(direction, dtype=np.float32)), its)
+
+
+def balanced(
+    like: Sequence[tuple[Floats, float]],
+    unlike: Sequence[tuple[Floats, float]],
+    spread: Callable[[Floats], float],
+    picture: Combination | None = None,
+) -> Combination:
+    """Combine features of texts, each with its weight, and that of pictures, so that each has as much of a say.
+
+    `spread` tells how far apart the cosines of a feature with a collection's pictures lie: those of texts lie closer
+    together than those of pictures, and would else hardly count. Those `unlike` move away from what all `like` make.
+    """
+    weighted = [(feature, feature, weight) for feature, weight in like]
+    if picture is not None:
+        weighted.append((picture.direction, picture.direction if picture.likeness is None else picture.likeness, 1.0))
+    moved = np.sum([feature * (weight / spread(feature)) for feature, _, weight in weighted], axis=0)
+    likeness = np.sum([feature * weight for _, feature, weight in weighted], axis=0)
+    likeness = np.asarray(likeness / sum(weight for _, _, weight in weighted), dtype=np.float32)
+    if not unlike and len(weighted) == 1:
+        return Combination(weighted[0][0], likeness if picture is not None else weighted[0][0])
+    moved = moved / spread(moved)
+    for feature, weight in unlike:
+        moved = moved - feature * (weight / spread(feature))
+    return Combination(l2_normalize(np.asarray(moved, dtype=np.float32)), likeness)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cbir.images.sources.address import Address
 from cbir.search.combination import Combination, judged
@@ -18,6 +18,8 @@ from cbir.search.picture_query import Picture as Picture
 from cbir.search.picture_query import Query as Query
 from cbir.search.picture_query import VectorQuery as VectorQuery
 from cbir.search.picture_query import check_not_alone
+from cbir.search.text_query import Text as Text
+from cbir.search.text_query import TextQuery as TextQuery
 from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
@@ -104,29 +106,15 @@ class WordQuery:
 
 
 @dataclass(frozen=True)
-class TextQuery:
-    """A text in anybody's words, for an index whose network has an encoder of texts. ValueError where it is empty."""
+class NounQuery(WordQuery):
+    """A query by the nouns of texts, for an index whose network reads none; `said` is a sentence about that."""
 
-    text: str
-
-    images: ClassVar[tuple[ImageQuery, ...]] = ()
-    like: ClassVar[tuple[ImageQuery, ...]] = ()
-    spoken: ClassVar[str] = ""
-    # percentiles are of pairs of images, with which cosines of a text and an image cannot be compared
-    figures: ClassVar[tuple[str, ...]] = ("score",)
-
-    def __post_init__(self) -> None:
-        if not self.text.strip():
-            raise ValueError("a query by a text needs one")
+    said: str = field(default="", kw_only=True)
 
     @property
-    def name(self) -> str:
-        """The text."""
-        return self.text
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the query's own keys of a result's JSON record."""
-        return {"query": self.text, "text": self.text}
+    def remarks(self) -> list[str]:
+        """Sentences about what was looked for, and how the words were taken."""
+        return [self.said, *super().remarks]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
-from cbir.search.feedback import rerank_by_evidence
+from cbir.search.feedback import CANDIDATES, rerank_by_evidence
 from cbir.search.filters import Among
 from cbir.search.relevance import relevance_of
 from cbir.search.rerank import COPY, SHORTLIST, expand, largest, rerank, select
@@ -63,6 +63,23 @@ class Ranker:
         new = ~np.isin(others, first.rows)
         rows, scores = np.concatenate([first.rows, others[new]]), np.concatenate([first.cosines, scores[new]])
         return first._replace(rows=rows, cosines=scores)
+
+    def ranked_by_text(
+        self, query: Floats, count: int, spread: float, *, reranked: bool, among: Among | None = None
+    ) -> Ranking:
+        """Rank at least the first `count` valid rows (fewer if there are no more) for a feature that is of no image.
+
+        Images have much in common that a text has not, so it is no node of their graph: re-ranking takes its cosines
+        for evidence, which a step of `spread`, that of its cosines with the index's rows, makes e times as strong.
+        """
+        rows, cosines = self.scanner.nearest(query, max(count, SHORTLIST) if reranked else count, among)
+        if not reranked or not len(rows):
+            return Ranking(rows, cosines)
+        evidence = np.zeros(self.index.rows, dtype=np.float32)
+        evidence[rows[:CANDIDATES]] = np.exp((cosines[:CANDIDATES] - cosines[0]) / np.float32(spread))
+        first, _ = self.by_evidence(evidence, SHORTLIST + CANDIDATES, reranked=True, among=among)
+        rows = np.concatenate([first, rows[~np.isin(rows, first)]])
+        return Ranking(rows, self.scanner.cosines(query, rows))
 
     def relevance(self, ranking: Ranking) -> Floats | None:
         """Rate each row of a ranking by one feature for relevance, shape (n,); None where the index cannot tell it."""

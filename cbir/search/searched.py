@@ -23,7 +23,7 @@ from cbir.search.learnt import LearntSpace
 from cbir.search.ranker import Ranker
 from cbir.search.space import ScaledSpace, Space
 from cbir.utils.printable import printable
-from cbir.utils.vectors import Rows
+from cbir.utils.vectors import Floats, Rows
 from cbir.words.of_index import classes_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 # Rankers that are kept: that of features, and some by notions and classes.
 _RANKERS = 4
+
+# Rows by whose cosines those with a text are judged, at most.
+_SAMPLE = 4096
+
+# What lies closer together than this is rounding.
+_LEAST_SPREAD = 1e-6
 
 
 class SearchedIndex:
@@ -71,6 +77,24 @@ class SearchedIndex:
     def quantiles(self, learnt: str | None) -> CosineQuantiles | None:
         """Return the distribution of rows' cosines, or of their likeness by a notion; None where it is not known."""
         return self.index.meta.cosines if learnt is None else self.ranker(learnt=learnt).quantiles
+
+    @cached_property
+    def sample(self) -> Floats:
+        """Features of the rows that count, of many of them some thousand, shape (n, dimension)."""
+        rows = np.flatnonzero(self.index.comparable)
+        if len(rows) > _SAMPLE:
+            rows = rows[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64)]
+        return self.index.features(rows)
+
+    def spread(self, feature: Floats) -> float:
+        """Return the standard deviation of the cosines of a feature, shape (dimension,), with rows: never 0."""
+        return max(float(np.std(self.sample @ feature)) if len(self.sample) else 0.0, _LEAST_SPREAD)
+
+    def likenesses(self, feature: Floats) -> CosineQuantiles:
+        """Return the distribution of the cosines of a feature, shape (dimension,), with rows."""
+        cosines = np.sort(self.sample @ feature) if len(self.sample) else np.zeros(1, dtype=np.float32)
+        shares = tuple((np.arange(len(cosines)) / len(cosines)).tolist())
+        return CosineQuantiles(len(cosines), shares, *[tuple(cosines.tolist())] * 2)
 
     def _space(self, class_name: str | None, learnt: str | None) -> Space:
         if learnt is not None:

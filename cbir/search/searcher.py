@@ -16,7 +16,7 @@ from cbir.images.sources.address import is_same_place
 from cbir.index.store import Index
 from cbir.search.aside import while_others_follow
 from cbir.search.filters import RowFilter
-from cbir.search.queries import AnyQuery, FeedbackQuery, ImageQuery, as_query
+from cbir.search.queries import AnyQuery, FeedbackQuery, ImageQuery, NounQuery, as_query
 from cbir.search.resolve import QueryPicture, QueryPictures, Resolved
 from cbir.search.results import Match, SearchResult
 from cbir.search.searched import SearchedIndex
@@ -94,8 +94,8 @@ class Searcher:
         left by the filter; WordError by its tags.
 
         What concerns one query is raised at its turn: CbirError where the index has no
-        classes to look for words in, or no parts; ModelError where its network has no encoder of texts; ValueError
-        where words alone are to have a least cosine or percentile.
+        classes to look for words in, or no parts; ModelError where its network reads no text and there is no noun
+        in it; ValueError where words alone are to have a least cosine or percentile.
         """
         limits = SearchLimits(min_score, min_percentile, min_probability)
         if min_percentile is not None:
@@ -163,7 +163,9 @@ class Searcher:
         strategy = self._strategies.of(query)
         error = next((picture.error for picture in pictures if picture.error is not None), None)
         own = [] if error else self._left_out(query, pictures, request)
-        notices, wanted = tuple(dict.fromkeys(strategy.notices() + request.notices)), request
+        start = query.start if isinstance(query, FeedbackQuery) else query
+        said = tuple(start.remarks) if isinstance(start, NounQuery) else ()
+        notices, wanted = tuple(dict.fromkeys(said + strategy.notices() + request.notices)), request
         if error is None and request.learnt is not None:
             request = strategy.gated(query, pictures, request)
             if request.learnt is None and query.images:

@@ -14,12 +14,22 @@ from cbir.search.by_kind import ByKind
 from cbir.search.by_words import ByWords
 from cbir.search.combination import Combination
 from cbir.search.object_query import ObjectQuery
-from cbir.search.queries import AnyQuery, CombinedQuery, FeedbackQuery, ImageQuery, TextQuery, VectorQuery, WordQuery
+from cbir.search.queries import (
+    AnyQuery,
+    CombinedQuery,
+    FeedbackQuery,
+    ImageQuery,
+    NounQuery,
+    TextQuery,
+    VectorQuery,
+    WordQuery,
+)
 from cbir.search.rerank import SHORTLIST
 from cbir.search.resolve import QueryPicture
 from cbir.search.searched import SearchedIndex
 from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats, Rows
+from cbir.words.prompts import text_features
 
 if TYPE_CHECKING:
     from cbir.search.objects import Bonus
@@ -78,13 +88,21 @@ class ByVector(Strategy[AnyQuery]):
         if request.has_least_cosine:
             # those that are re-ranked may have smaller cosines than those that follow; a small index is looked at whole
             count = index.rows if index.rows <= SMALL else count + SHORTLIST
-        ranking = ranker.ranked(feature.direction, count, reranked=request.reranked, among=request.among)
+        quantiles = None
+        if alike:
+            ranking = ranker.ranked(feature.direction, count, reranked=request.reranked, among=request.among)
+        else:
+            spread = self.searched.spread(feature.direction)
+            ranking = ranker.ranked_by_text(
+                feature.direction, count, spread, reranked=request.reranked, among=request.among
+            )
+            quantiles = self.searched.likenesses(feature.direction if feature.likeness is None else feature.likeness)
         relevance = ranker.relevance(ranking) if alike and _is_plain(query) else None
         rows, scores = ranking.rows, ranking.cosines
         is_by_score = feature.likeness is feature.direction and request.class_name is None
         if feature.likeness is not None and not is_by_score:
             scores = self._likeness(rows, feature.likeness, request)
-        chosen = np.flatnonzero(~np.isin(rows, own) & self._keep(scores, request))
+        chosen = np.flatnonzero(~np.isin(rows, own) & self._keep(scores, request, quantiles))
         total = None
         if not request.has_least_cosine:
             total = self._left(own, request)
@@ -92,7 +110,9 @@ class ByVector(Strategy[AnyQuery]):
             total = len(chosen)
         chosen = chosen[: request.last]
         its = None if relevance is None else relevance[chosen].tolist()
-        return self._matches(rows[chosen], scores[chosen], request, total=total, alike=alike, relevance=its)
+        return self._matches(
+            rows[chosen], scores[chosen], request, total=total, alike=alike, quantiles=quantiles, relevance=its
+        )
 
     def _left(self, own: list[int], request: SearchRequest) -> int:
         """Count the pictures that are compared with a query, `own` left out."""
@@ -145,32 +165,42 @@ class ByParts(Strategy[ImageQuery]):
 
 
 class ByText(ByVector):
-    """Search by the feature that the network's encoder of texts makes, moved by judgements if there are some."""
+    """Search by features that the network's text encoder makes, by a picture and judgements too if there are some."""
 
     knows_notions = False
 
+    def __init__(self, searched: SearchedIndex) -> None:
+        super().__init__(searched)
+        self._last: tuple[tuple[str, ...], Floats] | None = None
+
     def check(self, query: AnyQuery, request: SearchRequest) -> None:
-        """Raise ModelError where the network has no encoder of texts; ValueError where a percentile is asked for."""
+        """Raise CbirError where classes of ImageNet are to weigh: only features of images have them."""
         super().check(query, request)
-        backbone = self.searched.backbone
-        if not backbone.reads_text:
-            raise ModelError(
-                f"The network of the index {self.searched.index.directory.name}, {backbone.name}, has no encoder of "
-                "texts: search by a picture, or by words (`--word`)."
-            )
-        if request.limits.min_percentile is not None:
-            raise ValueError("a text has cosines with pictures, and no percentiles")
+        if request.class_name is not None:
+            raise CbirError("--class-weights are for queries by pictures: leave them out, or the text.")
 
     def find(self, query: AnyQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest) -> Found:
-        """Find the matches nearest to the text."""
+        """Find the matches that fit the texts best."""
         text = query.start if isinstance(query, FeedbackQuery) else query
         assert isinstance(text, TextQuery)
-        feature = self.searched.engine.text([text.text])[0]
-        asked: Combination | None = Combination(feature, feature)
-        if isinstance(query, FeedbackQuery):
-            asked = query.combine(self._features(images), asked)
-        assert asked is not None
+        features, spread = self._features(images), self.searched.spread
+        asked = text.combine(features[: len(text.images)], self._of(text.sentences), spread)
+        if isinstance(query, FeedbackQuery) and len(features) > len(text.images):
+            # as much of a say as a picture
+            usual = spread(np.mean(features[len(text.images) :], axis=0)) / spread(asked.direction)
+            moved = query.combine(features, replace(asked, direction=asked.direction * np.float32(usual)))
+            assert moved is not None
+            asked = moved
         return self._found(asked, query, own, request, alike=False)
+
+    def _of(self, sentences: tuple[str, ...]) -> Floats:
+        """Return features of sentences, shape (n, dimension); those asked for last are kept, as pages follow."""
+        last = self._last  # which other threads replace
+        if last is not None and last[0] == sentences:
+            return last[1]
+        found = text_features(sentences, self.searched.engine.text)
+        self._last = sentences, found
+        return found
 
 
 class Newest(Strategy[FeedbackQuery]):
@@ -208,8 +238,14 @@ class Strategies:
     def settled(self, query: AnyQuery, request: SearchRequest) -> AnyQuery:
         """Return the same query by parts, if it says nothing of them, they suit, and it is by a region or by kind.
 
-        The same thing again is found by parts alone. ValueError where it is to be found without.
+        The same thing again is found by parts alone. ValueError where it is to be found without. Of texts, return their
+        nouns where the network reads no text; ModelError where there are none.
         """
+        if not self._searched.backbone.reads_text:
+            start = query.start if isinstance(query, FeedbackQuery) else query
+            if isinstance(start, TextQuery):
+                nouns = self._nouns(start, request)
+                return replace(query, start=nouns) if isinstance(query, FeedbackQuery) else nouns
         if not isinstance(query, ImageQuery):
             return query
         if query.kind is False:
@@ -221,6 +257,26 @@ class Strategies:
         has_parts = self._searched.index.meta.parts is not None
         return replace(query, parts=True) if has_parts and self._by_parts.suits(request) else query
 
+    def _nouns(self, query: TextQuery, request: SearchRequest) -> WordQuery:
+        from cbir.words.nouns import nouns_in
+
+        wanted, without = (
+            tuple(dict.fromkeys(word for one in some for word in nouns_in(one.sentence)))
+            for some in (query.texts, query.without)
+        )
+        index, network = self._searched.index.directory.name, self._searched.backbone.name
+        reads_none = f"The network of the index {index}, {network}, reads no text"
+        if not wanted and not without:
+            raise ModelError(
+                f"{reads_none}, and there is no noun in it that WordNet knows: search by a picture, or by words "
+                "(`--word`)."
+            )
+        if request.has_least_cosine and query.picture is None:
+            raise ModelError(f"{reads_none}, so that there is no least score: leave it out.")
+        nouns = " and ".join([*(word.text for word in wanted), *(f"not {word.text}" for word in without)])
+        said = f"{reads_none}: pictures are looked for that show {nouns}, by words (`--word`)."
+        return NounQuery(wanted, without, query.picture, said=said)
+
     def of(self, query: AnyQuery) -> Strategy[Any]:
         """Return the strategy of a query. TypeError where it is none."""
         if isinstance(query, ImageQuery) and (query.kind or query.parts):
@@ -231,11 +287,12 @@ class Strategies:
 
                 self._by_objects = ByObjects(self._searched)
             return self._by_objects
+        asked: type = type(query)
         if isinstance(query, FeedbackQuery):
             if query.start is None and not query.images:
                 return self._newest
-            return self._by_type[type(query.start) if isinstance(query.start, (WordQuery, TextQuery)) else VectorQuery]
-        for one in type(query).__mro__:
+            asked = type(query.start) if isinstance(query.start, (WordQuery, TextQuery)) else VectorQuery
+        for one in asked.__mro__:
             if one in self._by_type:
                 return self._by_type[one]
         raise TypeError(f"a query is a picture, words, a text, objects or a combination, and no {type(query).__name__}")

@@ -158,8 +158,10 @@ class Strategy(ABC, Generic[Of]):
         index = self.searched.index
         return [index.features(one.rows[:1])[0] if one.feature is None else one.feature for one in images]
 
-    def _keep(self, scores: Floats, request: SearchRequest) -> npt.NDArray[np.bool_]:
-        return request.limits.keep(scores, self.searched.quantiles(request.learnt))
+    def _keep(
+        self, scores: Floats, request: SearchRequest, quantiles: CosineQuantiles | None = None
+    ) -> npt.NDArray[np.bool_]:
+        return request.limits.keep(scores, quantiles or self.searched.quantiles(request.learnt))
 
     def _matches(
         self,
@@ -169,15 +171,17 @@ class Strategy(ABC, Generic[Of]):
         *,
         total: int | None = None,
         alike: bool = True,
+        quantiles: CosineQuantiles | None = None,
         **more: Sequence[Any] | None,
     ) -> Found:
         """Make the matches that were asked for of `rows`, which begin with the first of `total`.
 
-        They have percentiles if scores are of two images, and `more` fields, of which each has a value a row.
+        They have percentiles if scores are of two images, or by `quantiles`, and `more` fields, of which each has a
+        value a row.
         """
         index, asked = self.searched.index, slice(request.offset, request.last)
         wanted, its_scores = rows[asked].tolist(), scores[asked]
-        quantiles = self.searched.quantiles(request.learnt) if alike else None
+        quantiles = quantiles or (self.searched.quantiles(request.learnt) if alike else None)
         columns: dict[str, Sequence[Any]] = {
             "path": [index.root / file.path for file in index.files_of(wanted)],
             # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way

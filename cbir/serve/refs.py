@@ -70,9 +70,9 @@ class Refs:
             return ObjectQuery.from_text(*search.objects, without=search.not_objects)
         start: ImageQuery | VectorQuery | CombinedQuery | WordQuery | TextQuery | None = picture
         if search.text is not None:
-            if search.like or search.words or search.without:
-                raise ProblemError(422, "invalid", "A text is asked without pictures and words.")
-            start = TextQuery(search.text)
+            if search.words or search.without:
+                raise ProblemError(422, "invalid", "A text is asked without words.")
+            start = TextQuery.from_text(search.text, picture=picture)
         elif search.words or search.without:
             start = WordQuery.from_text(*search.words, without=search.without, picture=picture)
         if start is not None and not (search.more or search.less):

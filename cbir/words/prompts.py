@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cbir.errors import WordError
 from cbir.utils.vectors import Floats, l2_normalize
+from cbir.words.nouns import noun
 
 #: The seven of the paper's eighty that its authors found to do as well as all of them.
 PROMPTS = (
@@ -31,9 +31,9 @@ _MOST_WORDS = 6
 def prompts(text: str) -> list[str]:
     """Return the sentences that stand for a text: the prompts of a word or of a noun of WordNet, else itself."""
     words = text.split()
-    if len(words) != 1 and not (len(words) <= _MOST_WORDS and _is_noun(text)):
-        return [text]
-    return [prompt.replace("{}", " ".join(words)) for prompt in PROMPTS]
+    if len(words) == 1 or (len(words) <= _MOST_WORDS and noun(text) is not None):
+        return [prompt.replace("{}", " ".join(words)) for prompt in PROMPTS]
+    return [text]
 
 
 def text_features(texts: Sequence[str], encode: Callable[[list[str]], Floats]) -> Floats:
@@ -45,12 +45,3 @@ def text_features(texts: Sequence[str], encode: Callable[[list[str]], Floats]) -
     each = encode([one for some in asked for one in some])
     ends = np.cumsum([len(some) for some in asked])[:-1]
     return l2_normalize(np.stack([its.mean(axis=0) for its in np.split(each, ends)]))
-
-
-def _is_noun(text: str) -> bool:
-    from cbir.words.vocabulary import look_up
-
-    try:
-        return look_up(text).name.count(" ") == len(text.split()) - 1
-    except WordError:
-        return False

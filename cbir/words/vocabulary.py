@@ -166,7 +166,20 @@ def look_up(text: str, sense: int | None = None) -> Word:
     """
     if len(text) > _LONGEST:
         raise WordError(f"{shortened(text)} is too long for a word: it has {len(text):,} letters.")
-    wanted = plain(text)
+    word = find(text)
+    if word is None:
+        # a word that is known needs none of it
+        from cbir.words.spelling import nearest_spellings
+
+        near = nearest_spellings(plain(text))
+        hint = f" Did you mean {_listed(near)}?" if near else " Words are nouns in English, such as dog or grand piano."
+        raise WordError(f"There is no word {text!r} in WordNet.{hint}")
+    return word if sense is None else word.choose(sense)
+
+
+def find(text: str) -> Word | None:
+    """Return the same word as `look_up`; None where WordNet knows no such word."""
+    wanted = plain(text) if len(text) <= _LONGEST else ""
     found = _known(wanted) if wanted else None
     if found is None and " " in wanted:
         found = _known(wanted.replace(" ", ""))
@@ -175,15 +188,9 @@ def look_up(text: str, sense: int | None = None) -> Word:
             tails = (" ".join(parts[first:]) for first in range(1, len(parts)))
             found = next(known for known in map(_known, tails) if known is not None)
     if found is None:
-        # a word that is known needs none of it
-        from cbir.words.spelling import nearest_spellings
-
-        near = nearest_spellings(wanted)
-        hint = f" Did you mean {_listed(near)}?" if near else " Words are nouns in English, such as dog or grand piano."
-        raise WordError(f"There is no word {text!r} in WordNet.{hint}")
+        return None
     name, synsets = found
-    word = Word(text, name, tuple(Sense(number, place) for number, place in enumerate(synsets, start=1)))
-    return word if sense is None else word.choose(sense)
+    return Word(text, name, tuple(Sense(number, place) for number, place in enumerate(synsets, start=1)))
 
 
 def _known(wanted: str) -> tuple[str, list[int]] | None:

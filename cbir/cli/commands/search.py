@@ -35,6 +35,7 @@ from cbir.cli.options.objects import crop_options, object_options
 from cbir.cli.options.regions import asked_region, kind_option, parts_option, region_options
 from cbir.cli.options.rules import check_rules
 from cbir.cli.options.search_rules import RULES
+from cbir.cli.options.texts import text_options
 from cbir.cli.options.words import SenseOption, find_words, word_options, write_senses
 from cbir.cli.render.search import MatchWriter, noted, with_tags
 from cbir.cli.render.search_crops import SearchCrops
@@ -48,15 +49,17 @@ from cbir.errors import CbirError
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
     from cbir.search.object_query import ObjectQuery, WantedObject
-    from cbir.search.queries import AnyQuery, CombinedQuery, Picture, WordQuery
+    from cbir.search.queries import AnyQuery, CombinedQuery, Picture, TextQuery, WordQuery
     from cbir.search.results import SearchResult
     from cbir.search.searcher import Searcher
+    from cbir.search.text_query import Text
 
 logger = logging.getLogger("cbir")
 
 
 @click.command("search", short_help="Find pictures by a picture, by words, or by objects.")
 @click.argument("images", nargs=-1, type=PicturePath(), metavar="[IMAGE]...")
+@text_options
 @word_options
 @object_options
 @region_options
@@ -118,7 +121,8 @@ def command(ctx: click.Context, /, **params: Any) -> None:
     cosine between the pictures' features: 1 is the same picture. The percentile is how many percent of the index's
     pictures, taken in pairs at random, are less alike than that. IMAGE need not be in the index.
 
-    Words are nouns in English. The probability is what the network gives to all of them being shown. With an IMAGE
+    A --text is a sentence in your words, for an index whose network reads text; of another one the nouns are looked
+    for. Words are nouns in English. The probability is what the network gives to all of them being shown. With an IMAGE
     and words, matches are like the picture and show what the words say.
 
     Objects were found by a detector when the index was made. Alone, those come first of which it is surest; with an
@@ -133,6 +137,8 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
       cbir search some.jpg --learnt subject
+      cbir search --text "two parrots on a branch"
+      cbir search some.jpg --text "2:in the evening" --not-text snow
       cbir search --word bird --not-word flamingo --min-probability 0.5
       cbir search some.jpg --word snow
       cbir search --word crane --sense list
@@ -160,6 +166,8 @@ class SearchOptions(Given):
     """The options as typed, by the parameters of the command."""
 
     images: tuple[Path, ...]
+    texts: tuple[Text, ...]
+    unwanted_texts: tuple[Text, ...]
     words: tuple[str, ...]
     unwanted: tuple[str, ...]
     senses: tuple[SenseOption, ...]
@@ -213,7 +221,7 @@ class SearchOptions(Given):
     @property
     def is_beside(self) -> bool:
         """True if there is something to search by beside objects, which then filter."""
-        return self.has_pictures or bool(self.words or self.unwanted)
+        return self.has_pictures or bool(self.texts or self.words or self.unwanted)
 
 
 def _search(options: SearchOptions, words: WordQuery | None) -> bool:
@@ -242,7 +250,7 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
         format_,
         several=queries.several,
         null=options.null,
-        with_words=words is not None,
+        with_words=bool(words or (options.texts and not all(one.backbone.reads_text for one in searchers))),
         with_objects=any(one.index.meta.objects for one in searchers) and bool(options.objects or words or region),
         preview=preview,
     )
@@ -311,7 +319,7 @@ def _objects_alone(options: SearchOptions) -> ObjectQuery | None:
 
 
 class _Queries:
-    """The queries that were asked for: by pictures, by `words`, by both, or by objects alone."""
+    """The queries that were asked for: by pictures, by texts or `words`, by both, or by objects alone."""
 
     def __init__(self, options: SearchOptions, words: WordQuery | None, region: Asked | None) -> None:
         self._options = options
@@ -320,12 +328,12 @@ class _Queries:
         stdin = Stdin()
         self._named = NamedPictures(options.images, options.files_from, stdin, null=options.null)
         self._objects = _objects_alone(options)
-        is_alone = not options.has_pictures and (words is not None or self._objects is not None)
+        is_alone = not options.has_pictures and bool(words or options.texts or self._objects)
         if not options.has_features and not is_alone and self._named.are_none():
             what = "that matches are to be like" if options.unlike else "to search by"
             raise click.UsageError(
-                f"Name a picture {what}, or a list of them with --files-from, or a word with --word, or an object "
-                "with --object."
+                f"Name a picture {what}, or a list of them with --files-from, or say what they show with --text or "
+                "--word, or name an object with --object."
             )
         self._unlike = tuple(stdin.query(path) for path in options.unlike)
         self._group = tuple(self._named.all()) if options.together else ()
@@ -346,7 +354,7 @@ class _Queries:
 
     def batches(self, searcher: Searcher) -> Iterator[Iterable[AnyQuery]]:
         """Yield the queries, once: a batch ends where the next picture is not named yet."""
-        if not self._options.has_pictures and (alone := self._words or self._objects) is not None:
+        if not self._options.has_pictures and (alone := self._alone()) is not None:
             yield [alone]
         elif self._group:
             yield [self._worded(self._combined(tuple(map(self._regional, self._group)), group=True))]
@@ -387,6 +395,17 @@ class _Queries:
         strength = STRENGTH if self._options.strength is None else self._options.strength
         return CombinedQuery(like, self._unlike, self._options.shares, strength, group=group)
 
-    def _worded(self, query: Picture | CombinedQuery) -> AnyQuery:
-        """Return the same query, with words if there are any."""
-        return query if self._words is None else replace(self._words, picture=query)
+    def _alone(self) -> WordQuery | TextQuery | ObjectQuery | None:
+        """Return the query without pictures, if there is one."""
+        return self._words or (self._by_text(None) if self._options.texts else self._objects)
+
+    def _worded(self, picture: Picture | CombinedQuery) -> AnyQuery:
+        """Return the query by a picture, and by texts or words if there are any."""
+        if self._words is not None:
+            return replace(self._words, picture=picture)
+        return self._by_text(picture) if self._options.texts or self._options.unwanted_texts else picture
+
+    def _by_text(self, picture: Picture | CombinedQuery | None) -> TextQuery:
+        from cbir.search.queries import TextQuery
+
+        return TextQuery(self._options.texts, self._options.unwanted_texts, picture)

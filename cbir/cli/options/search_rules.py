@@ -5,6 +5,7 @@ from __future__ import annotations
 from cbir.cli.options.objects import OBJECTS
 from cbir.cli.options.regions import REGION_RULES
 from cbir.cli.options.rules import Rule
+from cbir.cli.options.texts import TEXTS
 
 _WORDS, _PICTURES = ("words", "unwanted"), ("images", "files_from", "query_index", "vectors")
 
@@ -56,12 +57,23 @@ RULES = (
             (parameter,),
             f"{option} is for a query's pictures: name one."
             + (" --min-probability is for words." if parameter == "min_score" else ""),
-            beside=_WORDS if parameter == "min_score" else (*_WORDS, *OBJECTS),
+            beside=_WORDS if parameter == "min_score" else (*TEXTS, *_WORDS, *OBJECTS),
             lacking=_PICTURES,
         )
         for parameter, option in _OF_PICTURES.items()
     ),
     *REGION_RULES,
+    Rule(
+        ("unwanted_texts",),
+        "--not-text is what to move away from: say from where with --text, or by a picture.",
+        lacking=("texts", *_PICTURES),
+    ),
+    Rule(TEXTS, "--text says all that --word does: leave one of them out.", beside=_WORDS),
+    Rule(
+        ("class_name", "learnt", "parts=True", "kind"),
+        "{said} cannot be used with --text: only pictures have what it is about.",
+        beside=TEXTS,
+    ),
     Rule(("masks",), "--masks are of what is cut out: name a folder with --crops.", lacking=("crops",)),
     Rule(
         ("crops",),
