@@ -20,7 +20,7 @@ from cbir.images.sources.address import Location
 from cbir.index.format import load_meta
 from cbir.index.open import open_index
 from cbir.index.store import Index
-from cbir.search.queries import AnyQuery, VectorQuery
+from cbir.search.queries import AnyQuery, CombinedQuery, Picture, TextQuery, VectorQuery, as_query
 from cbir.search.results import Match, SearchResult
 from cbir.search.searcher import Searcher
 from cbir.utils.vectors import Floats, Rows
@@ -122,13 +122,23 @@ class Collection:
         """Compute the features of several images by the collection's network: see `Extractor.encode`."""
         return self._extractor.encode(images, normalize=normalize)
 
-    def search(self, query: AnyQuery | ImageSource | NamedImage, count: int = 10, **options: Any) -> list[Match]:
+    def search(
+        self,
+        query: AnyQuery | ImageSource | NamedImage | None = None,
+        count: int = 10,
+        *,
+        text: str | Iterable[str] = (),
+        not_text: str | Iterable[str] = (),
+        **options: Any,
+    ) -> list[Match]:
         """Find the `count` images that are most like `query`, best first.
 
-        `query` is an image, or one of the queries of `cbir`; `options` are those of `Searcher.search`. Raises
-        ImageReadError or RegionError where the query cannot be read, and all that `Searcher.search` raises.
+        `query` is an image, or one of the queries of `cbir`; with `text` and `not_text`, sentences as of
+        `cbir search --text`, matches fit these, too, and `query` is an image or nothing. `options` are those of
+        `Searcher.search`. Raises ImageReadError or RegionError where the query cannot be read, and all that
+        `Searcher.search` raises; TypeError where there is no query.
         """
-        result = next(self.search_many([query], count, **options))
+        result = next(self.search_many([_asked(query, text, not_text)], count, **options))
         if result.error is not None:
             raise result.error
         return result.matches
@@ -249,6 +259,20 @@ class Collection:
                 f"The index {index.directory} is by {its.label} now, not by {own.label}: open it again."
             )
         return searcher
+
+
+def _asked(
+    query: AnyQuery | ImageSource | NamedImage | None, text: str | Iterable[str], not_text: str | Iterable[str]
+) -> AnyQuery | ImageSource | NamedImage:
+    texts, unwanted = ((one,) if isinstance(one, str) else tuple(one) for one in (text, not_text))
+    if texts or unwanted:
+        picture = None if query is None else as_query(query)
+        if picture is not None and not isinstance(picture, (Picture, CombinedQuery)):
+            raise TypeError(f"texts are beside pictures, and not beside a {type(picture).__name__}")
+        return TextQuery.from_text(*texts, without=unwanted, picture=picture)
+    if query is None:
+        raise TypeError("a search needs a query, or a text")
+    return query
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ FILES = {
     "labels.csv": "path,class\n"
     + "".join(f"{name}/{name}_0{number}.jpg,{name}\n" for name in _LEARNT for number in (3, 4, 5)),
     "dataset/hours.csv": (DATASET.parent / "hours.csv").read_text("utf-8"),
+    "scripts/train_toy.py": (CHECKOUT / "scripts" / "train_toy.py").read_text("utf-8"),
     "list.txt": "some.jpg\nother.jpg\n",
     "token.txt": "a-secret-of-some-letters\n",
     "paths.txt": "".join(f"mountain_lakes/mountain_lakes_0{number}.jpg\n" for number in (3, 4, 5)),
@@ -149,6 +150,7 @@ def prepare(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(DATASET / f"{picture}.jpg", folder / name)
     for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     np.save(folder / "features.npy", np.random.default_rng(1).normal(size=(3, 1280)).astype(np.float32))
     write_detector(folder / "yolox_nano.onnx", "yolox", names="{0: 'dog', 1: 'car'}")
