@@ -285,7 +285,7 @@ def test_a_notion_that_does_not_know_how_alike_pictures_are(index: Index) -> Non
 
 def test_what_a_notion_does_not_go_with(index: Index) -> None:
     asked = query(index, 1)
-    for one in (WordQuery.from_text("dog"), TextQuery("a dog"), replace(asked, parts=True)):
+    for one in (WordQuery.from_text("dog"), TextQuery.from_text("a dog"), replace(asked, parts=True)):
         with pytest.raises(CbirError, match=r"A notion .* orders what whole pictures find"):
             found(index, one)
     with pytest.raises(CbirError, match=r"by a notion .* or by --class-weights"):

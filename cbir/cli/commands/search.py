@@ -332,8 +332,8 @@ class _Queries:
         if not options.has_features and not is_alone and self._named.are_none():
             what = "that matches are to be like" if options.unlike else "to search by"
             raise click.UsageError(
-                f"Name a picture {what}, or a list of them with --files-from, or say what they show with --text or "
-                "--word, or name an object with --object."
+                f"Name a picture {what}, or a list of them with --files-from, or a sentence with --text, "
+                "or a word with --word, or an object with --object."
             )
         self._unlike = tuple(stdin.query(path) for path in options.unlike)
         self._group = tuple(self._named.all()) if options.together else ()

@@ -70,8 +70,13 @@ RULES = (
     ),
     Rule(TEXTS, "--text says all that --word does: leave one of them out.", beside=_WORDS),
     Rule(
-        ("class_name", "learnt", "parts=True", "kind"),
-        "{said} cannot be used with --text: only pictures have what it is about.",
+        ("parts=True", "kind"),
+        "--parts and --kind cannot be used with --text: a text is about whole pictures.",
+        beside=TEXTS,
+    ),
+    Rule(
+        ("class_name", "learnt"),
+        "--class-weights and --learnt cannot be used with --text: only pictures have what they are about.",
         beside=TEXTS,
     ),
     Rule(("masks",), "--masks are of what is cut out: name a folder with --crops.", lacking=("crops",)),
