@@ -29,10 +29,10 @@ _decoders: list[Decoders] = []
 _all_apart: list[int] = []
 
 
-def decode_all_apart(processes: int) -> None:
+def decode_all_apart(processes: int = _PROCESSES) -> None:
     """Decode ordinary photos elsewhere too, from now on, in up to so many processes: strangers may send them."""
     with _lock:
-        _all_apart[:] = [processes]
+        _all_apart[:] = [max(processes, *_all_apart)] if _all_apart else [processes]
 
 
 def start_decoders() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cbir.images.sources.address import Location, picture_named
+from cbir.images.sources.address import Address, Location, picture_named
 from cbir.search.combination import Combination
 from cbir.utils.vectors import Floats, l2_normalize
 
@@ -47,9 +47,11 @@ class ImageQuery:
         segment: int | None = None,
         parts: bool | None = None,
         kind: bool | None = None,
+        allow_private: bool = False,
     ) -> ImageQuery:
         """Return a query by a file or an address, or by a part of it: a box such as "40,30,80,60", or a segment.
 
+        An address of the web is fetched when the query is searched; on a private network with `allow_private` only.
         ValueError where `region` is no box, or both are given.
         """
         if region is not None and segment is not None:
@@ -59,7 +61,8 @@ class ImageQuery:
             from cbir.images.regions import RegionOption, SegmentOption
 
             asked = RegionOption.parse(region) if region is not None else SegmentOption(segment or 0)
-        return cls(picture_named(path), str(path), region=asked, parts=parts, kind=kind)
+        place = picture_named(path, allow_private=allow_private)
+        return cls(place, str(place) if isinstance(place, Address) else str(path), region=asked, parts=parts, kind=kind)
 
     @property
     def images(self) -> tuple[ImageQuery, ...]:

@@ -172,6 +172,10 @@ class QueryPictures:
         """Resolve a picture whose file is not to be read ahead; None of one whose is."""
         if isinstance(picture, VectorQuery):
             return QueryPicture([], l2_normalize(picture.vector))
+        if isinstance(picture.source, Address):
+            from cbir.images.safely import decode_all_apart  # which loads all that decodes
+
+            decode_all_apart()  # from a server of anybody's, and on pages it is decoded again
         if picture.region is not None or picture.parts or picture.kind:
             return self._look_at_region(picture)
         if isinstance(picture, IndexedQuery):

@@ -26,6 +26,7 @@ from cbir.cli.options.images import (
     NamedPictures,
     Stdin,
     files_from_option,
+    private_option,
     query_index_option,
     vectors_option,
 )
@@ -48,6 +49,7 @@ from cbir.errors import CbirError
 
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
+    from cbir.images.sources.address import Location
     from cbir.search.object_query import ObjectQuery, WantedObject
     from cbir.search.queries import AnyQuery, CombinedQuery, Picture, TextQuery, WordQuery
     from cbir.search.results import SearchResult
@@ -55,6 +57,9 @@ if TYPE_CHECKING:
     from cbir.search.text_query import Text
 
 logger = logging.getLogger("cbir")
+
+# Of the pictures of the web that queries are by, what is kept for pages and regions.
+_KEPT_BYTES = 64 << 20
 
 
 @click.command("search", short_help="Find pictures by a picture, by words, or by objects.")
@@ -102,6 +107,7 @@ logger = logging.getLogger("cbir")
 )
 @learnt_option
 @files_from_option
+@private_option
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")
 @query_index_option
 @vectors_option
@@ -119,7 +125,8 @@ def command(ctx: click.Context, /, **params: Any) -> None:
 
     The relevance falls with the rank: of matches with 0.8, about 8 in 10 show the same kind of thing. The score is the
     cosine between the pictures' features: 1 is the same picture. The percentile is how many percent of the index's
-    pictures, taken in pairs at random, are less alike than that. IMAGE need not be in the index.
+    pictures, taken in pairs at random, are less alike than that. IMAGE need not be in the index, and may be an address
+    (https://…), which is fetched.
 
     A --text is a sentence in your words, for an index whose network reads text; of another one the nouns are looked
     for. Words are nouns in English. The probability is what the network gives to all of them being shown. With an IMAGE
@@ -165,7 +172,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
 class SearchOptions(Given):
     """The options as typed, by the parameters of the command."""
 
-    images: tuple[Path, ...]
+    images: tuple[Location, ...]
     texts: tuple[Text, ...]
     unwanted_texts: tuple[Text, ...]
     words: tuple[str, ...]
@@ -189,11 +196,12 @@ class SearchOptions(Given):
     include_self: bool
     together: bool
     shares: tuple[float, ...]
-    unlike: tuple[Path, ...]
+    unlike: tuple[Location, ...]
     strength: float | None
     class_name: str | None
     learnt: str | None
     files_from: Path | None
+    allow_private: bool
     null: bool
     query_index: str | None
     vectors: Path | None
@@ -229,6 +237,10 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
     format_ = options.format_ or ("paths" if options.null else output.default_format(piped="paths"))
     region = asked_region(options.region, options.segment)
     preview = Preview.checked(format_) if options.preview else None
+    if options.sheet or options.html or region:
+        from cbir.images.sources.web import keep  # which loads what speaks HTTP
+
+        keep(_KEPT_BYTES)
     queries = _Queries(options, words, region)
     for remark in words.remarks if words else ():
         logger.warning(remark)
@@ -326,7 +338,9 @@ class _Queries:
         self._words = words
         self._region = region
         stdin = Stdin()
-        self._named = NamedPictures(options.images, options.files_from, stdin, null=options.null)
+        self._named = NamedPictures(
+            options.images, options.files_from, stdin, null=options.null, allow_private=options.allow_private
+        )
         self._objects = _objects_alone(options)
         is_alone = not options.has_pictures and bool(words or options.texts or self._objects)
         if not options.has_features and not is_alone and self._named.are_none():

@@ -13,7 +13,7 @@ import click
 
 from cbir.cli.options.completion import complete_index, complete_model, complete_notion, complete_weights
 from cbir.cli.terminal.logfile import about_index, about_indexes, log_option
-from cbir.images.sources.address import Address, is_address, picture_at, root_of
+from cbir.images.sources.address import Address, is_address, picture_named, root_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,14 +45,16 @@ class RootPath(FilePath):
 
 
 class PicturePath(FilePath):
-    """A picture: a file, or an address of one."""
+    """A picture: a file, or an address of one, which the parameter `allow_private` lets be on a private network."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Tell them apart."""
         if isinstance(value, Address):
             return value
         text = os.fsdecode(value)
-        return picture_at(text) if is_address(text) else super().convert(value, param, ctx)
+        if not is_address(text):
+            return super().convert(value, param, ctx)
+        return picture_named(text, allow_private=ctx is not None and ctx.params.get("allow_private", False))
 
 
 def given_options(ctx: click.Context) -> set[str]:

@@ -16,6 +16,7 @@ from cbir.cli.options.common import Command, FilePath
 from cbir.cli.options.lists import NameList
 from cbir.cli.terminal import output
 from cbir.errors import CbirError, reason_of
+from cbir.images.sources.address import Location, is_address, picture_named
 from cbir.utils.marks import is_made_by_cbir
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ files_from_option = click.option(
 )
 
 
+private_option = click.option(
+    "--allow-private",
+    is_flag=True,
+    is_eager=True,
+    help="Pictures of the web (https://…) may be on this machine, or in a private network.",
+)
+
+
 class Stdin:
     """Stdin, which is one picture or one list of names."""
 
@@ -60,7 +69,7 @@ class Stdin:
             raise click.UsageError("Stdin can be one picture or one list of names, and only once.")
         self._is_taken = True
 
-    def query(self, path: Path) -> ImageQuery:
+    def query(self, path: Location) -> ImageQuery:
         """Return a query by a file, or by stdin's picture."""
         from cbir.search.queries import ImageQuery
 
@@ -85,9 +94,21 @@ def _read_picture() -> bytes:
 
 
 class NamedPictures:
-    """The pictures of the arguments, then those of the list `files_from`, whose names end in NUL with `null`."""
+    """The pictures of the arguments, then those of the list `files_from`, whose names end in NUL with `null`.
 
-    def __init__(self, images: Iterable[Path], files_from: Path | None, stdin: Stdin, *, null: bool) -> None:
+    Names in a list are files' names; with `allow_private`, True or False, they may be addresses too (`picture_named`).
+    """
+
+    def __init__(
+        self,
+        images: Iterable[Location],
+        files_from: Path | None,
+        stdin: Stdin,
+        *,
+        null: bool,
+        allow_private: bool | None = None,
+    ) -> None:
+        self._allow_private = allow_private
         self._named = [stdin.query(image) for image in images]
         self._list: NameList | None = None
         if files_from is not None:
@@ -127,7 +148,13 @@ class NamedPictures:
         from cbir.search.queries import ImageQuery
 
         for batch in self._list.batches() if self._list else ():
-            yield map(ImageQuery.from_path, batch)
+            yield (ImageQuery.from_path(self._place(name)) for name in batch)
+
+    def _place(self, name: str) -> Location:
+        """Return the picture that a line of the list names."""
+        if self._allow_private is None or not is_address(name.strip()):
+            return Path(name)
+        return picture_named(name.strip(), is_chosen=False, allow_private=self._allow_private)
 
     def all(self) -> list[ImageQuery]:
         """All of them, when the whole list has been read."""

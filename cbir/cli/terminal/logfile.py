@@ -17,6 +17,7 @@ import click
 
 from cbir.cli.options.claims import claim
 from cbir.errors import CbirError, reason_of
+from cbir.images.sources.address import without_password
 from cbir.utils import stopping
 from cbir.utils.opening import NO_LINK, NO_WAITING, PLAIN, OddFileError
 from cbir.utils.printable import printable
@@ -156,8 +157,8 @@ def describe_run(*, subject: str | None = None, outcome: str | None = None) -> N
 
 
 def keep_arguments(ctx: click.Context, arguments: Sequence[str]) -> None:
-    """Remember the command line, for the run's first line."""
-    ctx.meta[_ARGUMENTS] = tuple(arguments)
+    """Remember the command line, without passwords in addresses, for the run's first line."""
+    ctx.meta[_ARGUMENTS] = tuple(map(without_password, arguments))
 
 
 @contextmanager

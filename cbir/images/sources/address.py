@@ -9,10 +9,15 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
+from urllib.parse import unquote_to_bytes
 
 from cbir.errors import CbirError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_WEB = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+
+# The user and password before a host, also where a password has characters that should have been escaped.
+_PASSWORD = re.compile(r"(?<=://)(?:[^/?#\s]*@|[^/?#@:\s]*:(?!\d*[/?#])[^@\s]*@)")
 
 #: The endings of roots that are tar shards, and of addresses that are lists.
 SHARDS, LIST = ".tar", ".txt"
@@ -24,14 +29,17 @@ class Address:
     itself.
 
     It has as much of a `Path` as those need who show and compare pictures' places. `size` is its length in bytes where
-    a listing told it; `is_chosen` tells whether this process was told the root by its user, or by an index, which may
-    be a stranger's.
+    a listing told it; `is_chosen` tells whether this process was told the root by its user, or by an index or a list,
+    which may be a stranger's. With `is_public` a picture of the web is to be on the public internet.
+
+    As text a picture has no password: it is shown, and written into records and pages.
     """
 
     root: str
     path: str = ""
     size: int | None = field(default=None, compare=False)
     is_chosen: bool = field(default=False, compare=False)
+    is_public: bool = field(default=False, compare=False)
 
     def __truediv__(self, path: str) -> Address:
         return replace(self, path=f"{self.path}/{path}" if self.path else path, size=None)
@@ -47,10 +55,10 @@ class Address:
         if not self.path:
             return self.root
         if not is_list(self.root):
-            return f"{base_of(self.root)}/{self.path}"
+            return without_password(f"{base_of(self.root)}/{self.path}")
         scheme, colon, rest = self.path.partition(":/")
         if colon and _SCHEME.fullmatch(f"{scheme}://"):
-            return f"/{rest}" if scheme == "file" else f"{scheme}://{rest}"
+            return f"/{rest}" if scheme == "file" else without_password(f"{scheme}://{rest}")
         return f"{self.root.rpartition('/')[0] or '.'}/{self.path}"
 
     @property
@@ -104,6 +112,17 @@ def is_address(text: str) -> bool:
     return _SCHEME.match(text) is not None
 
 
+def is_web(root: str) -> bool:
+    """Tell whether a root is a server of the web, or a folder of one, each of whose pictures has its own address."""
+    web = _WEB.match(root)
+    return web is not None and (web.end() == len(root) or not (is_shards(root) or is_list(root)))
+
+
+def without_password(text: str) -> str:
+    """Return a text without the user and password that stand before the host of an address in it."""
+    return _PASSWORD.sub("", text)
+
+
 def is_shards(root: str) -> bool:
     """Tell whether a root that is no folder is one or more tar shards."""
     return root.endswith(SHARDS)
@@ -151,17 +170,27 @@ def below(location: Location, root: Location) -> PurePath:
     return location.relative_to(root)
 
 
-def picture_at(text: str) -> Address:
-    """Return the one picture at an address that its user named."""
+def picture_at(text: str, *, is_chosen: bool = True, allow_private: bool = False) -> Address:
+    """Return the one picture at an address that its user named, or one of the web that a list names.
+
+    Others that only a list names (`is_chosen` is false) are opened where their user has named a root of them.
+    """
+    if web := _WEB.match(text):
+        path = text[web.end() :].removeprefix("/") or "."
+        return Address(web[0], path, is_chosen=True, is_public=not allow_private)
     folder, _, name = text.rpartition("/")
-    return Address(folder, name, is_chosen=True)
+    return Address(folder, name, is_chosen=is_chosen)
 
 
-def picture_named(place: str | Location) -> Location:
-    """Return the picture that a user named: a file, unless it is an address."""
+def picture_named(place: str | Location, *, is_chosen: bool = True, allow_private: bool = False) -> Location:
+    """Return the picture that a user named: a file, unless it is an address, as of `picture_at`."""
     if not isinstance(place, str):
         return place
-    return picture_at(place) if is_address(place) else Path(place)
+    if place[:7].lower() == "file://":
+        path = place[7:]
+        return Path(os.fsdecode(unquote_to_bytes(path[max(path.find("/"), 0) :])))
+    is_elsewhere = is_address(place)
+    return picture_at(place, is_chosen=is_chosen, allow_private=allow_private) if is_elsewhere else Path(place)
 
 
 def folder_of(root: Location) -> Path:

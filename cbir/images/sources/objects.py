@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from cbir.images.formats.first_bytes import HEAD_BYTES, is_pictures
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile, Scan, sift
-from cbir.images.sources.patience import SourceError, side_by_side
+from cbir.images.sources.patience import side_by_side
 from cbir.images.sources.store import store_for
 from cbir.utils.paths import are_inside
 
@@ -21,8 +21,6 @@ class Objects:
 
     def scan(self, exclude: Patterns | None = None) -> Scan:
         """List the pictures, page by page. Raises OSError where the address cannot be listed."""
-        if self._root.startswith("http"):
-            raise SourceError("a web server cannot be listed: name a list (.txt) of addresses, or tar shards")
         unreadable: list[str] = []
         return sifted(self._store.list(self._root, unreadable.append), exclude, unreadable)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cbir.images.patterns import Patterns
 from cbir.images.scan import Look, Scan
-from cbir.images.sources.address import Address, is_address, is_list, is_shards
+from cbir.images.sources.address import Address, is_address, is_list, is_shards, is_web
 from cbir.images.sources.named import is_named
 from cbir.images.sources.patience import SourceError
 
@@ -41,13 +41,17 @@ def opened(root: Address) -> Elsewhere:
     may_be_strangers = is_address(root.root) or is_list(root.root)
     if may_be_strangers and not root.is_chosen and not is_named(root.root):
         raise SourceError(
-            "an index names this source, and nobody here has yet: do so with `cbir index --index … --root …`"
+            "an index names this source, or a list, and nobody here has yet: do so with `cbir index --index … --root …`"
         )
-    return _opened(root.root)
+    return _opened(root.root, is_public=root.is_public)
 
 
 @functools.lru_cache(maxsize=64)
-def _opened(root: str) -> Elsewhere:
+def _opened(root: str, *, is_public: bool) -> Elsewhere:
+    if is_web(root):
+        from cbir.images.sources.web import Web
+
+        return Web(root, allow_private=not is_public)
     from cbir.images.sources.lists import List
     from cbir.images.sources.objects import Objects
     from cbir.images.sources.shards import Shards
