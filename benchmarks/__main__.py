@@ -36,6 +36,7 @@ BENCHMARKS = (
     "feedback",
     "adapt",
     "asking",
+    "adapt_parts",
     "adapt_large",
     "map",
     "segmentation",

@@ -204,8 +204,30 @@ def _adapt() -> dict[str, Target]:
             targets[f"adapt-{name}-{key}"] = least(f"{name}: change of mean AP: {what}", bound)
         targets[f"adapt-{name}-shuffled"] = least(f"{name}: shuffled labels are refused", 1.0, "yes or no")
         targets[f"adapt-{name}-shuffled-pairs"] = least(f"{name}: shuffled pairs are refused", 1.0, "yes or no")
+    targets |= _adapt_parts()
     for each, bound in (("10", 0.84), ("3", 0.72)):
         targets[f"adapt-pacs-{each}"] = least(f"pacs by domain: mean AP plain, {each} of each domain labelled", bound)
+    return targets
+
+
+def _adapt_parts() -> dict[str, Target]:
+    def least(what: str, bound: float, unit: str = "") -> Target:
+        return Target(20, "adapt_parts", what, bound, unit, at_least=True)
+
+    targets = {}
+    for name, (same, kind) in {
+        "composites": (0.08, 0.08),
+        "objects": (0.05, 0.06),
+        "textures": (0.03, 0.03),
+        "pacs": (0.03, 0.03),
+    }.items():
+        for way, bound in (("same", same), ("kind", kind)):
+            what = f"{name}, by parts (--{way}): change of mean AP:"
+            targets[f"adapt-parts-{name}-{way}"] = least(f"{what} classes with labels", bound)
+            targets[f"adapt-parts-{name}-unseen-{way}"] = least(f"{what} classes without", -0.01)
+        targets[f"adapt-parts-{name}-shuffled"] = least(
+            f"{name}: shuffled labels of parts are refused", 1.0, "yes or no"
+        )
     return targets
 
 

@@ -166,15 +166,17 @@ class Collection:
         folders: Sequence[str | Path] = (),
         labels: Mapping[str | Path, str] | str | Path | None = None,
         pairs: Iterable[tuple[str | Path, str | Path, bool]] | str | Path | None = None,
+        parts: bool = False,
         add: bool = False,
         anew: bool = False,
         wait: float = 0,
     ) -> Learnt:
         """Learn a notion from folders, labels or pairs, as `cbir learn` does; without any, anew from its own labels.
 
-        `labels` are classes by path, `pairs` two paths and whether they are the same; both may be files. The collection
-        then answers from the new state. A notion that is refused has None for its `notion`. Raises CbirError where
-        nothing can be learnt, or there is a notion of that name and neither `add` nor `anew`.
+        `labels` are classes by path, `pairs` two paths and whether they are the same; both may be files. With `parts`
+        what is labelled are pictures that are cut out of others: a notion of parts, as a file of boxes makes one. The
+        collection then answers from the new state. A notion that is refused has None for its `notion`. Raises CbirError
+        where nothing can be learnt, or there is a notion of that name and neither `add` nor `anew`.
         """
         from cbir.learn.lists import GivenLabel, GivenPair, read_labels, read_pairs
         from cbir.learn.run import Learner
@@ -184,14 +186,14 @@ class Collection:
         self.reload()  # what is added is added to the labels of today
         learner = Learner(self.index, engine=self._engine, wait=wait, weights=self._weights)
         if folders:
-            learnt = learner.from_folders(name, list(map(Path, folders)), add=add, anew=anew)
+            learnt = learner.from_folders(name, list(map(Path, folders)), parts=parts, add=add, anew=anew)
         elif labels:
             given = (
                 [GivenLabel(str(path), its) for path, its in labels.items()]
                 if isinstance(labels, Mapping)
                 else read_labels(Path(labels))
             )
-            learnt = learner.from_labels(name, given, add=add, anew=anew)
+            learnt = learner.from_labels(name, given, parts=parts, add=add, anew=anew)
         elif pairs:
             found = (
                 read_pairs(Path(pairs))

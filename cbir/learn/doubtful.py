@@ -10,7 +10,7 @@ from cbir.index.store import Index
 from cbir.learn.fitting import basis_of, fit_classes
 from cbir.learn.labels import Labelled, kept_labels
 from cbir.learn.pictures import Picture, Pictures
-from cbir.notions.notion import NONE, Notion, fingerprint
+from cbir.notions.notion import NONE, PICTURES, Notion, fingerprint
 from cbir.notions.ridge import Fit
 
 #: By so much another class's score is above that of the class that a picture was given, where the label is told as
@@ -32,7 +32,7 @@ def doubtful(labelled: Labelled, found: Fit, count: int | None = None) -> list[D
     if len(labelled.classes) < 2:
         return []
     scores = np.float32(found.scale) * found.left_out
-    places = np.flatnonzero(labelled.numbers != NONE)
+    places = np.flatnonzero((labelled.numbers != NONE) & found.is_told)
     given = labelled.numbers[places]
     own = scores[places, given]
     others = scores[places].copy()
@@ -51,7 +51,12 @@ def doubtful(labelled: Labelled, found: Fit, count: int | None = None) -> list[D
 
 
 def doubtful_of(index: Index, notion: Notion, pictures: Pictures, count: int | None = None) -> list[Doubtful]:
-    """Return the same of the labels that a notion of an index keeps, as far as their pictures are still known."""
+    """Return the same of the labels that a notion of an index keeps, as far as their pictures are still known.
+
+    Of parts of pictures there are none.
+    """
+    if notion.of != PICTURES:
+        return []
     is_current = notion.model == fingerprint(index.model)
     labelled = kept_labels(notion.labels, notion.classes, pictures.by_content, comparable=is_current)
     if notion.kind != "classes" or not len(labelled.pictures):

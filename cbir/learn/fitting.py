@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,12 @@ from cbir.index.store import Index
 from cbir.learn.labels import Labelled
 from cbir.learn.pairs import held_out
 from cbir.notions.decide import auc, kappa
-from cbir.notions.notion import GATE, NONE, STRENGTH, Notion, fingerprint
+from cbir.notions.notion import GATE, NONE, PICTURES, STRENGTH, Notion
+from cbir.notions.parts import DOUBTED
 from cbir.notions.probability import Certainty, calibrate
 from cbir.notions.ridge import Fit, fit
-from cbir.utils.vectors import Floats, l2_normalize
+from cbir.notions.rows import model_of
+from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 #: Rows without labels that are told to be of no class; more change hardly anything.
 UNLABELLED_ROWS = 1000
@@ -27,13 +29,18 @@ _SEED = 7
 class Basis:
     """The features to learn from: the collection's `mean`, those of labelled pictures, and a sample of the others.
 
-    Both are centred and of length 1; `shares`, shape (n + m,), are what they have in the mean.
+    Both are centred and of length 1; `shares`, shape (n + m,), are what they have in the mean. `of` says what rows they
+    are. Behind those of labels may come other rows of some of these, by their numbers `again`; rows of one of `groups`,
+    numbers of shape (n,), are of one picture, and none of them tells of another.
     """
 
     mean: Floats
     labelled: Floats
     unlabelled: Floats
     shares: Floats
+    of: str = PICTURES
+    again: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    groups: Rows | None = None
 
     def only(self, kept: npt.NDArray[np.bool_]) -> Basis:
         """Return the same with some of the labelled pictures, those of a mask of shape (n,)."""
@@ -67,10 +74,12 @@ def mean_of(index: Index) -> tuple[Floats, int]:
 
 def fit_classes(basis: Basis, numbers: npt.NDArray[np.int32], count: int) -> Fit:
     """Regress the classes that pictures were given, numbers below `count` or NONE, shape (n,)."""
+    numbers = np.concatenate([numbers, numbers[basis.again]])
     targets = np.zeros((len(numbers), count), dtype=np.float32)
     given = numbers != NONE
     targets[np.flatnonzero(given), numbers[given]] = 1
-    return fit(basis.labelled, targets, basis.unlabelled, basis.shares)
+    found = fit(basis.labelled, targets, basis.unlabelled, basis.shares, basis.groups)
+    return found.first(len(numbers) - len(basis.again))
 
 
 def fit_groups(basis: Basis, numbers: npt.NDArray[np.int32]) -> Fit:
@@ -82,14 +91,16 @@ def fit_groups(basis: Basis, numbers: npt.NDArray[np.int32]) -> Fit:
 def quality_of(found: Fit, numbers: npt.NDArray[np.int32]) -> float:
     """Return how well labels are told by the others: Cohen's kappa, from 0 for chance to 1.
 
-    Of one class alone it is made of the area under the curve: those that are none of it, and those without labels, are
-    the negatives.
+    Labels that are not told, as all of their class are of one picture, do not count. Of one class alone it is made of
+    the area under the curve: those that are none of it, and those without labels, are the negatives.
     """
-    given = numbers != NONE
+    given = (numbers != NONE) & found.is_told
+    if not given.any():
+        return 0.0
     first = int(numbers[given].min())
     if (numbers[given] != first).any():
         return kappa(found.left_out[given].argmax(axis=1), numbers[given].astype(np.int64))
-    negatives = np.concatenate([found.left_out[~given, first], found.left_out_unlabelled[:, first]])
+    negatives = np.concatenate([found.left_out[numbers == NONE, first], found.left_out_unlabelled[:, first]])
     return 2 * auc(found.left_out[given, first], negatives) - 1
 
 
@@ -123,9 +134,10 @@ def notion_of(
         kind=kind,
         quality=round(quality, 6),
         verdict=verdict,
-        model=fingerprint(index.model),
-        labels=labelled.to_labels(index.dimension),
+        model=model_of(index.meta, basis.of),
+        labels=labelled.to_labels(len(basis.mean), basis.of),
         created=now(),
         certainty=certainty,
-        gate=found.gate(GATE),
+        gate=found.gate(GATE) if basis.of == PICTURES else DOUBTED,
+        of=basis.of,
     )

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cbir.images.regions import Box
 from cbir.images.sources.address import Location
 from cbir.index.store import Index
-from cbir.learn.pictures import Picture, Pictures
-from cbir.notions.notion import NONE, Labels
+from cbir.learn.pictures import Picture, Pictures, key_of, of_key
+from cbir.notions.notion import NONE, PARTS, Labels
 from cbir.utils.text import spellings
 from cbir.utils.vectors import Floats
 
@@ -34,7 +35,7 @@ class Absent:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pictures of different contents and the numbers of their classes, shape (n,); NONE for none of them.
+    """Pictures of different contents, or parts of them, and the numbers of their classes, shape (n,); NONE for none.
 
     Of pairs, `pairs` has the numbers of two pictures, and 1 where they are the same, else 0, shape (p, 3).
     """
@@ -48,20 +49,21 @@ class Labelled:
     def features(self, index: Index) -> Floats:
         """Return the pictures' features, shape (n, dimension), of length 1."""
         found = np.empty((len(self.pictures), index.dimension), dtype=np.float32)
-        inside = [place for place, one in enumerate(self.pictures) if one.row is not None]
-        found[inside] = index.features([row for one in self.pictures if (row := one.row) is not None])
+        inside = [place for place, one in enumerate(self.pictures) if one.feature is None]
+        found[inside] = index.features([row for place in inside if (row := self.pictures[place].row) is not None])
         for place, one in enumerate(self.pictures):
             if one.feature is not None:
                 found[place] = one.feature
         return found
 
-    def to_labels(self, dimension: int) -> Labels:
-        """Return what a notion keeps of them."""
-        order = sorted(range(len(self.pictures)), key=lambda place: self.pictures[place].row is not None)
+    def to_labels(self, dimension: int, of: str) -> Labels:
+        """Return what a notion of such rows keeps of them."""
+        order = sorted(range(len(self.pictures)), key=lambda place: self.pictures[place].feature is None)
         ordered = [self.pictures[place] for place in order]
-        outside = [one.feature for one in ordered if one.row is None and one.feature is not None]
-        contents = [one.sha256 for one in ordered] + list(self.absent.numbers)
-        place_of = {sha256: place for place, sha256 in enumerate(contents)}
+        features = [one.feature for one in ordered if one.feature is not None]
+        keys = [one.key for one in ordered] + list(self.absent.numbers)
+        contents, boxes = zip(*map(of_key, keys), strict=True)
+        place_of = {key: place for place, key in enumerate(keys)}
         pairs = [
             *(
                 (self.pictures[one].sha256, self.pictures[other].sha256, same)
@@ -72,8 +74,9 @@ class Labelled:
         return Labels(
             np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 32),
             np.concatenate([self.numbers[order], np.array(list(self.absent.numbers.values()), dtype=np.int32)]),
-            np.asarray(outside, dtype=np.float16).reshape(-1, dimension),
+            np.asarray(features, dtype=np.float16).reshape(-1, dimension),
             np.array([(place_of[one], place_of[other], same) for one, other, same in pairs], np.int32).reshape(-1, 3),
+            np.array([box or (0, 0, 0, 0) for box in boxes if of == PARTS], dtype=np.int32).reshape(-1, 4),
         )
 
 
@@ -93,46 +96,54 @@ def no_pairs() -> npt.NDArray[np.int32]:
 def by_content(
     given: Iterable[tuple[Picture, str]], absent: Mapping[str, str] | None = None
 ) -> tuple[Labelled, list[Contradiction]]:
-    """Join the labels of each content. The classes are in the order of their names; an empty name is none of them.
+    """Join the labels of each content or part. Classes are in the order of their names; an empty name is none of them.
 
-    `absent` are the classes of contents that cannot be looked at, where nothing else is said of them.
+    `absent` are the classes by the keys of what cannot be looked at, where nothing else is said of it.
     """
     pictures: dict[str, Picture] = {}
     said: dict[str, dict[str, Location]] = {}
     for picture, name in given:
-        pictures.setdefault(picture.sha256, picture)
-        said.setdefault(picture.sha256, {}).setdefault(name, picture.path)
+        pictures.setdefault(picture.key, picture)
+        said.setdefault(picture.key, {}).setdefault(name, picture.path)
     contradictions = [
         Contradiction(tuple(dict.fromkeys(names.values())), tuple(names)) for names in said.values() if len(names) > 1
     ]
-    clear = {sha256: next(iter(names)) for sha256, names in said.items() if len(names) == 1}
-    others = {sha256: name for sha256, name in (absent or {}).items() if sha256 not in said}
+    clear = {key: next(iter(names)) for key, names in said.items() if len(names) == 1}
+    others = {key: name for key, name in (absent or {}).items() if key not in said}
     classes = tuple(sorted({*clear.values(), *others.values()} - {""}))
     numbers = {"": NONE, **{name: number for number, name in enumerate(classes)}}
     labelled = Labelled(
-        [pictures[sha256] for sha256 in clear],
+        [pictures[key] for key in clear],
         classes,
         np.array([numbers[name] for name in clear.values()], dtype=np.int32),
         no_pairs(),
-        Absent({sha256: numbers[name] for sha256, name in others.items()}),
+        Absent({key: numbers[name] for key, name in others.items()}),
     )
     return labelled, contradictions
 
 
+def keys_of(labels: Labels) -> list[str]:
+    """Return the keys of what has labels: see `Picture.key`."""
+    boxes = [Box(*box) if min(box[2:]) > 0 else None for box in labels.boxes.tolist()] or [None] * len(labels)
+    return [key_of(sha256.tobytes().hex(), box) for sha256, box in zip(labels.sha256s, boxes, strict=True)]
+
+
 def kept_labels(
-    labels: Labels, classes: tuple[str, ...], by_content: Callable[[str], Picture | None], *, comparable: bool
+    labels: Labels, classes: tuple[str, ...], by_key: Callable[[str], Picture | None], *, comparable: bool
 ) -> Labelled:
     """Return the labels of a notion again; absent are those of pictures that the index has not any more.
 
-    `by_content` finds those that it has. Where the network is another (not `comparable`), those that the index never
-    had are absent, too.
+    `by_key` finds those that it has. Where other rows are compared than when they were learnt (not `comparable`), those
+    that the index never had are absent, too.
     """
-    contents = [content.tobytes().hex() for content in labels.sha256s]
+    contents = keys_of(labels)
     found: list[Picture | None] = []
-    for place, sha256 in enumerate(contents):
-        picture = by_content(sha256)
-        if picture is None and comparable and place < len(labels.features):
-            picture = Picture(Path(sha256), sha256, None, labels.features[place].astype(np.float32))
+    for place, key in enumerate(contents):
+        picture = by_key(key)
+        if comparable and place < len(labels.features) and (picture is None or len(labels.boxes)):
+            sha256, box = of_key(key)
+            path, row = (Path(sha256), None) if picture is None else (picture.path, picture.row)
+            picture = Picture(path, sha256, row, labels.features[place].astype(np.float32), box)
         found.append(picture)
     kept = [place for place, one in enumerate(found) if one is not None]
     place_of = {place: new for new, place in enumerate(kept)}

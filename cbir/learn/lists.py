@@ -9,21 +9,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cbir.errors import CbirError, reason_of
+from cbir.images.regions import RegionOption
 from cbir.utils.opening import read_regular
 from cbir.utils.text import decode, delimiter_of
 
 #: The words for the two kinds of pairs.
 SAME, DIFFERENT = "same", "different"
 
+# The words of a box above a list.
+_BOX = ("x", "y", "width", "height")
+
 # A million labels of pictures with long names.
 _MOST_BYTES = 1 << 27
 
 
 class GivenLabel(NamedTuple):
-    """A picture and its class as somebody gave them; an empty class is none of the others."""
+    """A picture and its class as somebody gave them; an empty class is none of the others.
+
+    `region` is that of a part, such as "40,30,200,150", and empty where the whole picture has the label.
+    """
 
     path: str
     class_name: str
+    region: str = ""
 
 
 class GivenPair(NamedTuple):
@@ -35,16 +43,42 @@ class GivenPair(NamedTuple):
 
 
 def read_labels(file: Path) -> list[GivenLabel]:
-    """Read lines of `path,class`; a first line with these very words is no label. CbirError names the line."""
+    """Read lines of `path,class`, or of `path,class,x,y,width,height` for parts of pictures. CbirError names the line.
+
+    A first line with these very words is no label.
+    """
     found: list[GivenLabel] = []
     for line, row in _rows(file, "list of labels"):
         match row:
             case [path, name] if path.strip():
-                if (path.strip().lower(), name.strip().lower()) != ("path", "class") or found:
+                if not _is_header(row) or found:
                     found.append(GivenLabel(path, name.strip()))
+            case [path, name, *box] if path.strip() and len(box) == len(_BOX):
+                if _is_header(row) and not found:
+                    continue
+                found.append(GivenLabel(path, name.strip(), _region(box, line, file)))
             case _:
-                raise CbirError(f"Line {line} of {file} is not a picture and its class: `path,class`.")
+                raise CbirError(
+                    f"Line {line} of {file} is not a picture and its class: `path,class`, or of a part of it "
+                    "`path,class,x,y,width,height`."
+                )
+    if len({bool(one.region) for one in found}) > 1:
+        raise CbirError(f"{file} has labels of pictures and of parts: make two lists of them, and two notions.")
     return found
+
+
+def _is_header(row: list[str]) -> bool:
+    words = [word.strip().lower() for word in row]
+    return words[0] == "path" and words[1] in ("class", "label") and words[2:] in ([], list(_BOX))
+
+
+def _region(box: list[str], line: int, file: Path) -> str:
+    region = ",".join(box)
+    try:
+        RegionOption.parse(region)
+    except ValueError as error:
+        raise CbirError(f"Line {line} of {file} has no box: {error}") from error
+    return region
 
 
 def read_pairs(file: Path) -> list[GivenPair]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cbir.extract.extractor import Extractor, Watch
+from cbir.images.regions import Box
 from cbir.images.sources.address import Address, Location
 from cbir.index.store import Index
 from cbir.utils.vectors import Floats, l2_normalize
@@ -17,12 +18,32 @@ from cbir.utils.vectors import Floats, l2_normalize
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that has a label: its file, its content, and its row, or its feature where the index has it not."""
+    """A picture that has a label: its file, its content, and its row, or its feature where the index has it not.
+
+    A part of a picture, in its `box`, or the whole as a part (None), has a feature of its own, wherever the picture is.
+    """
 
     path: Location
     sha256: str
     row: int | None
     feature: Floats | None = None
+    box: Box | None = None
+
+    @property
+    def key(self) -> str:
+        """The content, and the box behind it: by this a label is known."""
+        return key_of(self.sha256, self.box)
+
+
+def key_of(sha256: str, box: Box | None) -> str:
+    """Return the `key` of a picture."""
+    return sha256 if box is None else f"{sha256} {','.join(map(str, box))}"
+
+
+def of_key(key: str) -> tuple[str, Box | None]:
+    """Return the content and the box that a key was made of."""
+    sha256, _, box = key.partition(" ")
+    return sha256, Box(*map(int, box.split(","))) if box else None
 
 
 class Skipped(NamedTuple):

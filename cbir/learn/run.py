@@ -6,10 +6,11 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cbir.engines.lazy import LazyEngine
+from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.errors import CbirError
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
@@ -18,16 +19,20 @@ from cbir.index.format import load_meta
 from cbir.index.similarity import sample
 from cbir.index.store import Index
 from cbir.learn.doubtful import Doubtful, doubtful
-from cbir.learn.fitting import basis_of, fit_classes, fit_groups, notion_of, pairs_quality, quality_of
+from cbir.learn.fitting import Basis, basis_of, fit_classes, fit_groups, notion_of, pairs_quality, quality_of
 from cbir.learn.folders import labels_of_folders
-from cbir.learn.labels import Contradiction, Labelled, by_content, kept_labels, path_of
+from cbir.learn.labels import Contradiction, Labelled, by_content, kept_labels, keys_of, path_of
 from cbir.learn.lists import GivenLabel, GivenPair
 from cbir.learn.pairs import are_enough, by_pairs, regrouped
-from cbir.learn.pictures import Pictures, Skipped
+from cbir.learn.pictures import Picture, Pictures, Skipped, of_key
 from cbir.notions.decide import APPLIED, APPLIED_PAIRS, verdict
-from cbir.notions.notion import NONE, LearntRows, Notion, fingerprint
+from cbir.notions.notion import NONE, PARTS, PICTURES, LearntRows, Notion
+from cbir.notions.rows import ROWS, model_of
 from cbir.notions.store import check_name, keep_notion, read_notion
 from cbir.utils.printable import printable
+
+if TYPE_CHECKING:
+    from cbir.learn.parts import Parts
 
 logger = logging.getLogger("cbir")
 
@@ -37,7 +42,8 @@ class Learnt:
     """The outcome of learning: the `notion`, None where it was refused, and what is to be told of its labels.
 
     `why` says in a sentence why it is applied, weak or refused; `quality` is that of `Notion`, and `plain`, of pairs,
-    the same by plain features. `outside` is the number of labelled pictures that the index has not.
+    the same by plain features. `outside` is the number of labelled pictures that the index has not. `of` says whether
+    labels are of pictures or of parts.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Learnt:
     contradictions: Sequence[Contradiction]
     doubtful: Sequence[Doubtful]
     plain: float | None = None
+    of: str = PICTURES
 
     @property
     def verdict(self) -> str:
@@ -63,6 +70,7 @@ class Learnt:
         return {
             "name": self.name,
             "kind": self.kind,
+            "of": self.of,
             "verdict": self.verdict,
             "quality": round(self.quality, 4),
             **({} if self.plain is None else {"plain": round(self.plain, 4)}),
@@ -77,6 +85,7 @@ class Learnt:
             "doubtful": [
                 {
                     "path": str(one.picture.path),
+                    **({} if one.picture.box is None else {"box": list(one.picture.box)}),
                     "given": one.given,
                     "likelier": one.likelier,
                     "margin": round(one.margin, 4),
@@ -84,6 +93,14 @@ class Learnt:
                 for one in self.doubtful
             ],
         }
+
+
+class _Label(NamedTuple):
+    """A `GivenLabel` of a file that was found."""
+
+    path: Location
+    class_name: str
+    region: str = ""
 
 
 class Learner:
@@ -103,24 +120,37 @@ class Learner:
         watch: Watch = lambda results, total: results,
     ) -> None:
         self.index = index
-        extractor = Extractor(backbone_of(index, weights=weights), engine=engine, isolated=True, leave_own=True)
+        backbone = backbone_of(index, weights=weights)
+        self._engine, self._watch = lazy_engine(backbone, engine), watch
+        extractor = Extractor(backbone, engine=self._engine, isolated=True, leave_own=True)
         self.pictures = Pictures(index, extractor, watch)
         self._wait = wait
 
-    def from_folders(self, name: str, folders: Sequence[Path], **how: bool) -> Learnt:
+    @cached_property
+    def parts(self) -> Parts:
+        """The reader of parts. CbirError where the index has none."""
+        from cbir.learn.parts import Parts
+
+        return Parts(self.index, self.pictures, self._engine, self._watch)
+
+    def from_folders(self, name: str, folders: Sequence[Path], *, parts: bool = False, **how: bool) -> Learnt:
         """Learn from folders, each a class, or each of the subfolders of one. Options are those of `from_labels`."""
         self._may_learn(name, **how)
         files, problems = labels_of_folders(folders, self.pictures)
-        return self._from_files(name, files, problems, **how)
+        given = [_Label(path, class_name) for path, class_name in files]
+        return self._from_files(name, given, problems, PARTS if parts else PICTURES, **how)
 
-    def from_labels(self, name: str, labels: Sequence[GivenLabel], **how: bool) -> Learnt:
-        """Learn from pictures and their classes.
+    def from_labels(self, name: str, labels: Sequence[GivenLabel], *, parts: bool = False, **how: bool) -> Learnt:
+        """Learn from pictures and their classes; from `parts` of them where labels have regions, or these are crops.
 
         Where there is a notion of that name, `add` adds to its labels, and `anew` takes its place; CbirError without.
         """
         self._may_learn(name, **how)
-        files = [(path_of(one.path, self.pictures, self.index.root), one.class_name) for one in labels]
-        return self._from_files(name, files, [], **how)
+        given = [
+            _Label(path_of(one.path, self.pictures, self.index.root), one.class_name, one.region) for one in labels
+        ]
+        is_of_parts = parts or any(one.region for one in labels)
+        return self._from_files(name, given, [], PARTS if is_of_parts else PICTURES, **how)
 
     def from_pairs(self, name: str, pairs: Sequence[GivenPair], **how: bool) -> Learnt:
         """Learn from pairs of pictures that are the same to somebody, or different. Options as in `from_labels`."""
@@ -155,7 +185,9 @@ class Learner:
 
     def _from_kept(self, name: str, notion: Notion) -> Learnt:
         labelled = self._labelled(notion)
-        return self.learn(name, regrouped(labelled) if notion.kind == "pairs" else labelled, notion.kind)
+        if notion.kind == "pairs":
+            labelled = regrouped(labelled)
+        return self.learn(name, labelled, notion.kind, of=notion.of)
 
     def learn(
         self,
@@ -164,6 +196,7 @@ class Learner:
         kind: str,
         skipped: Sequence[Skipped] = (),
         contradictions: Sequence[Contradiction] = (),
+        of: str = PICTURES,
     ) -> Learnt:
         """Learn a notion from labelled pictures and keep it, unless it is refused. CbirError where none has a class."""
         check_name(name)
@@ -177,7 +210,7 @@ class Learner:
                 f"There is nothing to learn {printable(name)} from: none of the pictures given has a class"
                 + (f" ({skipped[0].path}: {skipped[0].reason})." if skipped else ".")
             )
-        basis = basis_of(self.index, labelled)
+        basis = self._basis(labelled, of)
         plain = None
         if kind == "pairs":
             found = fit_groups(basis, labelled.numbers)
@@ -195,7 +228,8 @@ class Learner:
         notion = None
         if decided is not None:
             notion = notion_of(self.index, name, kind, basis, labelled, found, quality, decided)
-            notion = replace(notion, cosines=sample(LearntRows(self.index, notion)))
+            if of == PICTURES:
+                notion = replace(notion, cosines=sample(LearntRows(self.index, notion)))
             keep_notion(self.index.directory, notion, self._wait, seen=self.index.meta)
         counts = Counter(labelled.classes[number] for number in labelled.numbers.tolist() if number != NONE)
         return Learnt(
@@ -211,27 +245,38 @@ class Learner:
             list(contradictions),
             doubtful(labelled, found) if kind == "classes" else [],
             plain,
+            of,
         )
 
+    def _basis(self, labelled: Labelled, of: str) -> Basis:
+        if of == PICTURES:
+            return basis_of(self.index, labelled)
+        from cbir.learn.parts import basis_of_parts
+
+        return basis_of_parts(self.index, labelled)
+
     def _from_files(
-        self, name: str, files: Sequence[tuple[Location, str]], problems: Sequence[Skipped], **how: bool
+        self, name: str, labels: Sequence[_Label], problems: Sequence[Skipped], of: str, **how: bool
     ) -> Learnt:
-        found, skipped = self.pictures.find([path for path, _ in files])
-        pairs = zip(found, files, strict=True)
-        given = [(picture, class_name) for picture, (_, class_name) in pairs if picture is not None]
+        if of == PICTURES:
+            found, skipped = self.pictures.find([one.path for one in labels])
+        else:
+            found, skipped = self.parts.find([(one.path, one.region) for one in labels])
+        pairs = zip(found, labels, strict=True)
+        given = [(picture, label.class_name) for picture, label in pairs if picture is not None]
         absent: dict[str, str] = {}
         if how.get("add"):
-            old = self._kept(name, "classes")
-            newer = {picture.sha256 for picture, _ in given}
+            old = self._kept(name, "classes", of)
+            newer = {picture.key for picture, _ in given}
             names = {NONE: "", **dict(enumerate(old.classes))}
-            absent = {sha256: names[number] for sha256, number in old.absent.numbers.items()}
+            absent = {key: names[number] for key, number in old.absent.numbers.items()}
             given += [
                 (picture, names[number])
                 for picture, number in zip(old.pictures, old.numbers.tolist(), strict=True)
-                if picture.sha256 not in newer
+                if picture.key not in newer
             ]
         labelled, contradictions = by_content(given, absent)
-        return self.learn(name, labelled, "classes", [*problems, *skipped], contradictions)
+        return self.learn(name, labelled, "classes", [*problems, *skipped], contradictions, of)
 
     def _may_learn(self, name: str, *, add: bool = False, anew: bool = False) -> None:
         """Raise CbirError where nobody said what becomes of the notion of that name, or there is none to add to."""
@@ -245,16 +290,25 @@ class Learner:
         if add and name not in names:
             read_notion(self.index, name)
 
-    def _kept(self, name: str, kind: str) -> Labelled:
-        """Return the labels of a notion. CbirError where it is of another kind."""
+    def _kept(self, name: str, kind: str, of: str = PICTURES) -> Labelled:
+        """Return the labels of a notion. CbirError where it is of another kind, or of other rows."""
         notion = read_notion(self.index, name)
-        if notion.kind != kind:
-            raise CbirError(f"The notion {printable(name)} was learnt from {notion.kind}: add such to it.")
+        if (notion.kind, notion.of) != (kind, of):
+            what = f"{notion.kind} of {ROWS[notion.of].what}"
+            raise CbirError(f"The notion {printable(name)} was learnt from {what}: add such to it.")
         return self._labelled(notion)
 
     def _labelled(self, notion: Notion) -> Labelled:
-        is_current = notion.model == fingerprint(self.index.model)
-        return kept_labels(notion.labels, notion.classes, self.pictures.by_content, comparable=is_current)
+        is_current = notion.model == model_of(self.index.meta, notion.of)
+        # of these parts the notion has the rows
+        known = set(keys_of(notion.labels)[: len(notion.labels.features)]) if is_current else set()
+
+        def found(key: str) -> Picture | None:
+            if notion.of == PICTURES or key in known:
+                return self.pictures.by_content(of_key(key)[0])
+            return self.parts.of_key(key)
+
+        return kept_labels(notion.labels, notion.classes, found, comparable=is_current)
 
 
 def _why(quality: float, classes: int) -> str:

@@ -23,6 +23,9 @@ STRENGTH, GATE = 0.8, 0.6
 #: What a notion was learnt from, and how it was found to be.
 KINDS, VERDICTS = ("classes", "pairs", "marks"), ("applied", "weak")
 
+#: The rows of an index that a notion may be of (`cbir.notions.rows`).
+PICTURES, PARTS = "pictures", "parts"
+
 #: The class of a label that says "none of them".
 NONE = -1
 
@@ -33,13 +36,15 @@ class Labels:
 
     The class of what is none of them, or unlike, is NONE. `features`, shape (m, dimension), are those of the first m,
     which are of pictures that the index had not. Of pairs, each row of `pairs`, shape (p, 3), has two labels' numbers,
-    and 1 where they are the same, else 0; then classes are the groups that were made of these.
+    and 1 where they are the same, else 0; then classes are the groups that were made of these. Of parts of pictures,
+    `boxes` has those of all labels, shape (n, 4), zeros for a whole picture.
     """
 
     sha256s: npt.NDArray[np.uint8]
     classes: npt.NDArray[np.int32]
     features: npt.NDArray[np.float16]
     pairs: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 3), np.int32))
+    boxes: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 4), np.int32))
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -54,6 +59,7 @@ class Notion:
     `verdict` follows from it. `model` is the `fingerprint` of the network whose features it was learnt on. `cosines`
     tells how alike the index's rows are by `vectors`, `certainty` how probable their classes are. A picture whose
     scores are shorter than the `gate` is of none of the classes; that is lower than GATE where they cover the index.
+    `of` are the rows that it orders: those of PICTURES are features.
     """
 
     name: str
@@ -70,6 +76,7 @@ class Notion:
     created: str = ""
     certainty: Certainty = field(default_factory=Certainty)
     gate: float = GATE
+    of: str = PICTURES
 
     def centred(self, features: Floats) -> Floats:
         """Take the mean off features of length 1, shape (n, dimension), and bring them to length 1 once more."""

@@ -6,7 +6,8 @@ one out as in Allen, "The relationship between variable selection and data augme
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,7 @@ class Fit:
 
     `left_out` has these scores of the labelled rows, shape (n, classes), `left_out_unlabelled` of the others. `scale`
     brings the positive scores of labelled rows that have a class (`has_class`, shape (n,)) to length 1, on the mean.
+    `is_told` is a mask of the labelled rows of which the regression without them knows the class, shape (n,).
     """
 
     weights: Floats
@@ -45,6 +47,7 @@ class Fit:
     left_out_unlabelled: Floats
     scale: float
     has_class: npt.NDArray[np.bool_]
+    is_told: npt.NDArray[np.bool_]
 
     @property
     def coverage(self) -> float:
@@ -68,17 +71,29 @@ class Fit:
         lowest = min(float(np.quantile(own, _OUTSIDE)), most)
         return float(np.interp(self.coverage, (_UNCOVERED, _COVERED), (most, lowest)))
 
+    def first(self, count: int) -> Fit:
+        """Return the same of the first labelled rows alone."""
+        some = {name: getattr(self, name)[:count] for name in ("left_out", "has_class", "is_told")}
+        return replace(self, **some)
+
     def _lengths(self, scores: Floats) -> Floats:
         """Return the lengths of rows' positive scores, to scale, shape (n,)."""
         return np.asarray(self.scale * np.linalg.norm(np.maximum(scores, 0), axis=1), dtype=np.float32)
 
 
-def fit(labelled: Floats, targets: Floats, unlabelled: Floats, shares: Floats | None = None) -> Fit:
+def fit(
+    labelled: Floats,
+    targets: Floats,
+    unlabelled: Floats,
+    shares: Floats | None = None,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> Fit:
     """Regress `targets`, shape (n, classes), on rows of length 1, shape (n, dimension), and zeros on `unlabelled` ones.
 
     At least one row is labelled. `shares`, shape (n + m,), are those of labelled and unlabelled rows in the mean that
-    was taken off them all; without, they have none. Of two ways the smaller is taken: as many equations as there are
-    rows, or as numbers in a row.
+    was taken off them all; without, they have none. Labelled rows of one of the `groups`, numbers of shape (n,), are
+    left out together, which are then in no mean. Of two ways the smaller is taken: as many equations as there are rows,
+    or as numbers in a row.
     """
     weight = (UNLABELLED * len(labelled) / max(len(unlabelled), 1)) ** 0.5
     sizes = np.concatenate([np.ones(len(labelled)), np.full(len(unlabelled), weight)])
@@ -89,10 +104,22 @@ def fit(labelled: Floats, targets: Floats, unlabelled: Floats, shares: Floats | 
     solve = _by_rows if len(rows) <= rows.shape[1] else _by_numbers
     solution = solve(rows, np.column_stack([wanted, sizes]), max(ridge, float(np.finfo(np.float32).tiny)))
     left_out = solution.left_out(sizes, wanted, np.zeros(len(rows)) if shares is None else shares)
+    if groups is not None:
+        _leave_out_groups(left_out, solution, wanted, groups)
     own = left_out[: len(labelled)]
     has_class = np.asarray(targets.any(axis=1))
     typical = float(np.sqrt(np.square(np.maximum(own[has_class], 0)).sum(axis=1).mean())) if has_class.any() else 0.0
-    return Fit(solution.weights, own, left_out[len(labelled) :], 1 / max(typical, _LEAST_TYPICAL), has_class)
+    scale = 1 / max(typical, _LEAST_TYPICAL)
+    return Fit(solution.weights, own, left_out[len(labelled) :], scale, has_class, _are_told(targets, groups))
+
+
+def _are_told(targets: Floats, groups: npt.NDArray[np.int64] | None) -> npt.NDArray[np.bool_]:
+    """Return which rows are of no class, or of one that rows of other groups have, too: shape (n,)."""
+    are_told = np.ones(len(targets), dtype=np.bool_)
+    if groups is not None:
+        for its in targets.T > 0:
+            are_told[its] = len(np.unique(groups[its])) > 1
+    return are_told
 
 
 @dataclass(frozen=True)
@@ -100,13 +127,14 @@ class _Solution:
     """The solution for each target, and for the rows' sizes as one more.
 
     With K for the dot products of rows, it is made of those of (K + ridge)^-1 and the targets, `coefficients`, and of
-    the `diagonal` of that inverse.
+    the `diagonal` of that inverse. `block` gives what that inverse has of some rows, shape (k, k).
     """
 
     weights: Floats
     coefficients: npt.NDArray[np.float64]
     diagonal: npt.NDArray[np.float64]
     ridge: float
+    block: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 
     def left_out(
         self, sizes: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], shares: npt.NDArray[np.floating]
@@ -131,13 +159,25 @@ class _Solution:
         )
 
 
+def _leave_out_groups(
+    left_out: Floats, solution: _Solution, wanted: npt.NDArray[np.float64], groups: npt.NDArray[np.int64]
+) -> None:
+    """Fill in what labelled rows, of weight 1, are given by the solution of all rows but those of their group."""
+    order = np.argsort(groups, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        if len(group) > 1:
+            own = np.linalg.solve(solution.block(group), solution.coefficients[group, :-1])
+            left_out[group] = wanted[group] - own
+
+
 def _by_rows(rows: Floats, wanted: npt.NDArray[np.float64], ridge: float) -> _Solution:
     """Solve the dual equations; the last of the targets is no class."""
     products = (rows @ rows.T).astype(np.float64)
     products[np.diag_indices_from(products)] += ridge
-    inverse = np.linalg.inv(products)
+    inverse = np.asarray(np.linalg.inv(products), dtype=np.float64)
     coefficients = inverse @ wanted
-    return _Solution(rows.T @ coefficients[:, :-1].astype(np.float32), coefficients, np.diag(inverse), ridge)
+    weights = rows.T @ coefficients[:, :-1].astype(np.float32)
+    return _Solution(weights, coefficients, np.diag(inverse), ridge, lambda some: inverse[np.ix_(some, some)])
 
 
 def _by_numbers(rows: Floats, wanted: npt.NDArray[np.float64], ridge: float) -> _Solution:
@@ -153,4 +193,9 @@ def _by_numbers(rows: Floats, wanted: npt.NDArray[np.float64], ridge: float) -> 
         coefficients[piece] = (wanted[piece] - rows[piece] @ weights) / ridge
         leverages = np.einsum("ij,ij->i", rows[piece] @ inverse, rows[piece])
         diagonal[piece] = np.maximum(1 - leverages, 1e-6) / ridge
-    return _Solution(np.ascontiguousarray(weights[:, :-1]), coefficients, diagonal, ridge)
+
+    def block(some: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        leverages = rows[some] @ inverse @ rows[some].T
+        return (np.eye(len(some)) * (1 + 1e-6) - leverages) / ridge
+
+    return _Solution(np.ascontiguousarray(weights[:, :-1]), coefficients, diagonal, ridge, block)

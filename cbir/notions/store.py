@@ -24,14 +24,18 @@ from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.index.values import LONGEST_NAME, number, read_json, sequence, sha256, text
 from cbir.index.writer import Writer
-from cbir.notions.notion import KINDS, NONE, VERDICTS, Labels, Notion, fingerprint
+from cbir.notions.notion import KINDS, NONE, PARTS, PICTURES, VERDICTS, Labels, Notion
 from cbir.notions.probability import Certainty
+from cbir.notions.rows import ROWS, model_of
 from cbir.utils.printable import printable
 
 #: A notion's file at most: of 10,000 classes, or of 100,000 pictures that the index has not.
 _MOST_BYTES = 512 << 20
 
 _MOST_CLASSES = 100_000
+
+# Pixels of a picture's side at most.
+_LARGEST_BOX = 1 << 28
 
 # Squared lengths of a mean, and weights and scales beyond these, are not learnt.
 _LARGEST = 1e4
@@ -49,19 +53,25 @@ class NotionInfo:
     labels: int
     created: str
     stale: bool
+    of: str = PICTURES
 
 
-def load_notion(index: Index, name: str) -> Notion:
+def load_notion(index: Index, name: str, of: str | None = PICTURES) -> Notion:
     """Read a notion of an index, to be applied. CbirError where there is none, IndexDamagedError where it is unsound.
 
-    Raises CbirError too where another network made the index since.
+    Raises CbirError too where it is of other rows than `of` (if that is not None), or others have made them since.
     """
     notion = read_notion(index, name)
-    if notion.model != fingerprint(index.model):
+    if of not in (None, notion.of):
         raise CbirError(
-            f"The notion {printable(name)} was learnt by another network than that of the index "
-            f"{index.directory.name}: `cbir learn '{printable(name)}' --index {index.directory.name}` learns it anew "
-            "from the labels that were kept."
+            f"The notion {printable(name)} is of {ROWS[notion.of].what}: it orders {ROWS[notion.of].orders}, and "
+            "nothing else."
+        )
+    if notion.model != model_of(index.meta, notion.of):
+        how = "by another network than that" if notion.of == PICTURES else f"from other {notion.of} than those"
+        raise CbirError(
+            f"The notion {printable(name)} was learnt {how} of the index {index.directory.name}: `cbir learn "
+            f"'{printable(name)}' --index {index.directory.name}` learns it anew from the labels that were kept."
         )
     return notion
 
@@ -82,17 +92,16 @@ def read_notion(index: Index, name: str) -> Notion:
 def notions_of(index: Index) -> tuple[list[NotionInfo], list[str]]:
     """Describe the notions of an index that can be read, by name, and say what is wrong with the others."""
     found, problems = [], []
-    network = fingerprint(index.model)
     for entry in sorted(index.meta.notions, key=lambda entry: entry.name.casefold()):
         try:
             one = read_notion(index, entry.name)
         except CbirError as error:
             problems.append(str(error))
         else:
-            stale = one.model != network
+            stale = one.model != model_of(index.meta, one.of)
             count = len(one.labels)
             found.append(
-                NotionInfo(one.name, one.classes, one.kind, one.quality, one.verdict, count, one.created, stale)
+                NotionInfo(one.name, one.classes, one.kind, one.quality, one.verdict, count, one.created, stale, one.of)
             )
     return found, problems
 
@@ -113,7 +122,7 @@ def keep_notion(directory: Path, notion: Notion, wait: float = 0, *, seen: Meta 
         )
     with exclusive(directory, wait, Rights.like(root_of(load_meta(directory).root), directory)):
         meta = load_meta(directory)
-        if fingerprint(meta.model) != notion.model:
+        if model_of(meta, notion.of) != notion.model:
             raise CbirError(f"The index {directory.name} was made anew meanwhile: run the same command again.")
         if seen is not None and _entry_of(meta, notion.name) != _entry_of(seen, notion.name):
             raise CbirError(
@@ -160,6 +169,7 @@ def to_bytes(notion: Notion) -> bytes:
         "created": notion.created,
         "certainty": asdict(notion.certainty),
         "gate": notion.gate,
+        **({} if notion.of == PICTURES else {"of": notion.of}),
     }
     return pack_arrays(
         {
@@ -170,6 +180,7 @@ def to_bytes(notion: Notion) -> bytes:
             "label_classes": labels.classes.astype("<i4"),
             "label_features": labels.features.astype("<f2"),
             "label_pairs": labels.pairs.astype("<i4"),
+            **({"label_boxes": labels.boxes.astype("<i4")} if notion.of == PARTS else {}),
         }
     )
 
@@ -193,6 +204,7 @@ def from_bytes(data: bytes) -> Notion:
         created=text(about["created"], LONGEST_NAME),
         certainty=_certainty(about["certainty"]),
         gate=number(about["gate"], 0, 1),
+        of=_one_of(about.get("of", PICTURES), tuple(ROWS)),
     )
     _check(notion)
     return notion
@@ -205,6 +217,8 @@ def _certainty(record: dict[str, Any]) -> Certainty:
 
 def _labels(arrays: dict[str, npt.NDArray[Any]]) -> Labels:
     types = {"label_sha256s": "|u1", "label_classes": "<i4", "label_features": "<f2", "label_pairs": "<i4"}
+    if "label_boxes" in arrays:
+        types["label_boxes"] = "<i4"
     if any(arrays[name].dtype != np.dtype(kind) for name, kind in types.items()):
         raise ValueError("its labels are none")
     return Labels(*(arrays[name] for name in types))
@@ -221,6 +235,7 @@ def _check(notion: Notion) -> None:
         and labels.features.shape[1:] == (dimension,)
         and len(labels.features) <= len(labels)
         and labels.pairs.shape[1:] == (3,)
+        and labels.boxes.shape == (len(labels) if notion.of == PARTS else 0, 4)
     )
     if not shapes or not count or not is_notion_name(notion.name):
         raise ValueError("its arrays have other shapes than those of a notion")
@@ -230,6 +245,8 @@ def _check(notion: Notion) -> None:
         raise ValueError("it has numbers that are not finite")
     if len(labels) and not NONE <= labels.classes.min() <= labels.classes.max() < count:
         raise ValueError("it has labels of classes that it has not")
+    if len(labels.boxes) and not 0 <= labels.boxes.min() <= labels.boxes.max() <= _LARGEST_BOX:
+        raise ValueError("it has boxes that are none")
     pairs = labels.pairs
     if len(pairs) and not (pairs.min() >= 0 and pairs[:, :2].max() < len(labels) and pairs[:, 2].max() <= 1):
         raise ValueError("it has pairs of labels that it has not")
@@ -261,7 +278,7 @@ def _read(index: Index, entry: NotionEntry) -> Notion:
         if hashlib.sha256(data).hexdigest() != entry.file.sha256:
             raise ValueError("its checksum differs")
         notion = from_bytes(data)
-        if notion.name != entry.name or len(notion.mean) != index.dimension:
+        if notion.name != entry.name or len(notion.mean) != ROWS[notion.of].dimension(index.meta):
             raise ValueError("it is another's")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
         raise file.damaged(f"is damaged ({printable(reason_of(error))})") from error

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError
+from cbir.notions.notion import PARTS
+from cbir.search.learnt_parts import gated_by_parts, learnt_parts
 from cbir.search.queries import ImageQuery
 from cbir.search.rerank import largest
 from cbir.search.resolve import QueryPicture
@@ -27,16 +29,24 @@ class ByKind(Strategy[ImageQuery]):
     divergence between two statistical populations", 1943); where there are parts, its mean with the best part's.
     """
 
+    notions_of = (PARTS,)
+
     def check(self, query: ImageQuery, request: SearchRequest) -> None:
         """Raise CbirError where the index has no classes, or not the parts that are wanted."""
         super().check(query, request)
         if request.class_name is not None or request.limits.min_percentile is not None:
             raise CbirError("The same kind of thing has no percentiles, and no weights of classes: leave those out.")
         self.searched.classes("cannot be searched for the same kind of thing")
+        if request.learnt is not None and not query.parts:
+            raise CbirError("A notion of parts (--learnt) orders what is found by parts: leave it or --no-parts out.")
         if query.parts:
             from cbir.parts.learning import check_parts
 
             check_parts(self.searched.index, self.searched.backbone)
+
+    def gated(self, query: ImageQuery, images: Sequence[QueryPicture], request: SearchRequest) -> SearchRequest:
+        """Return the same request, without its notion where that claims nothing of the part."""
+        return gated_by_parts(self.searched, images, request)
 
     def notices(self) -> tuple[str, ...]:
         """Return a sentence where the classes of some pictures are not there yet."""
@@ -58,7 +68,8 @@ class ByKind(Strategy[ImageQuery]):
         from cbir.search.by_parts import BestParts, best_parts
 
         first = largest(evidence, max(_BY_CLASSES, request.last))
-        found = best_parts(index, asked.part, request.last, own, request.among, besides=first[counts[first]])
+        besides, learnt = first[counts[first]], learnt_parts(self.searched, images, request)
+        found = best_parts(index, asked.part, request.last, own, request.among, besides=besides, learnt=learnt)
         scores = np.float32(0.5) * (found.scores + likeness[found.rows])
         order = np.lexsort((found.rows, -scores)) if bonus is None else bonus.order(found.rows, scores)
         order = order[self._keep(scores[order], request)]

@@ -21,6 +21,7 @@ from cbir.utils.vectors import Floats, Rows
 if TYPE_CHECKING:
     from cbir.index.columns.column import Records
     from cbir.index.store import Index
+    from cbir.notions.parts import PartLikeness
     from cbir.search.filters import Among
 
 logger = logging.getLogger("cbir")
@@ -67,14 +68,24 @@ def find_parts(index: Index, query: Floats, count: int, own: list[int], among: A
 
 
 def best_parts(
-    index: Index, query: Floats, count: int, own: list[int], among: Among | None = None, *, besides: Rows | None = None
+    index: Index,
+    query: Floats,
+    count: int,
+    own: list[int],
+    among: Among | None = None,
+    *,
+    besides: Rows | None = None,
+    learnt: PartLikeness | None = None,
 ) -> BestParts:
     """Return what `find_parts` does, of as many pictures as their windows are compared with the query.
 
-    These are `count` at least, if there are so many, and the rows `besides`, in any order.
+    These are `count` at least, if there are so many, and the rows `besides`, in any order. `learnt` is the likeness by
+    a notion, whose candidates come beside those that are plainly like the query.
     """
     whole = whole_query(query)
     windows = _candidates(index, whole, count, own, among)
+    if learnt is not None:
+        windows = np.union1d(windows, _candidates(index, learnt.towards(whole), count, own, among))
     if besides is not None:
         windows = np.union1d(windows, _windows_of(index, besides))
     rows, places = np.divmod(windows, MOST)
@@ -85,7 +96,8 @@ def best_parts(
         these = slice(start, start + _SCORED)
         records = index.stored_items(PARTS, rows[these], places[these])
         numbers = records["numbers"].astype(np.float32)
-        scores[these] = numbers @ whole / np.float32(SCALE)
+        likeness = numbers @ whole / np.float32(SCALE)
+        scores[these] = likeness if learnt is None else learnt.of(likeness, numbers / np.float32(SCALE))
         found_boxes[these] = records["box"]
         is_sound[these] = np.einsum("ij,ij->i", numbers, numbers) < _LONGEST * SCALE * SCALE
 

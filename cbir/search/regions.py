@@ -34,11 +34,13 @@ _CLASSES_SIDE = 224
 class Kind(NamedTuple):
     """A region's kind: `classes` are the roots of their probabilities, shape (CLASSES,), 0 beyond the first few.
 
-    `part`, shape (dimension,), of length 1, is for comparison with rows of parts (`Whitening.kinds`).
+    `part`, shape (dimension,), of length 1, is for comparison with rows of parts (`Whitening.kinds`), and `row` is
+    what such a row of the region would be.
     """
 
     classes: Floats
     part: Floats | None
+    row: Floats | None
 
 
 class RegionFinder:
@@ -101,7 +103,10 @@ class RegionExtractor:
         classes = np.zeros(CLASSES, dtype=np.float32)
         classes[top.numbers[0]] = np.sqrt(top.probabilities[0])
         means = self._reader.region(image, None if asked is None else region) if parts else None
-        return Kind(classes, None if means is None else self._opened_whitening().kinds(means)[0]), region
+        if means is None:
+            return Kind(classes, None, None), region
+        whitening = self._opened_whitening()
+        return Kind(classes, whitening.kinds(means)[0], whitening.rows(means)[0]), region
 
     def part(self, data: bytes, name: str, asked: Asked | None) -> tuple[Floats, Region]:
         """Return a region's feature for comparison with rows of parts, shape (dimension,), of length 1, and the region.

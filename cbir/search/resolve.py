@@ -42,7 +42,8 @@ class QueryPicture:
 
     Where only a region of it counts, the feature is that region's, and `box` is its place in pixels. Where pictures are
     to be found by parts, it has `part` instead, of length 1, and no feature; where by their kind, `classes` as of
-    `Kind`, and perhaps a `part`. `shown` is the object that a region shows, where that is known and counts.
+    `Kind`, and perhaps a `part`. `part_row` is what an index's row of that part would be. `shown` is the object that a
+    region shows, where that is known and counts.
     `own` is the row that it is by its path, where its file is not there.
     """
 
@@ -52,6 +53,7 @@ class QueryPicture:
     box: Box | None = None
     part: Floats | None = None
     classes: Floats | None = None
+    part_row: Floats | None = None
     shown: Detection | None = None
     own: int | None = None
 
@@ -231,10 +233,10 @@ class QueryPictures:
             asked = data, picture.name, picture.region
             if picture.kind:
                 kind, region = self._regions.kind(*asked, parts=bool(picture.parts))
-                made = QueryPicture(rows, part=kind.part, classes=kind.classes)
+                made = QueryPicture(rows, part=kind.part, classes=kind.classes, part_row=kind.row)
             elif picture.parts:
                 part, region = self._regions.part(*asked)
-                made = QueryPicture(rows, part=part)
+                made = QueryPicture(rows, part=part, part_row=part)
             else:
                 feature, region = self._regions.feature(*asked)
                 self._check(feature)

@@ -17,6 +17,7 @@ from cbir.index.columns.parts import SIGNS
 from cbir.index.dates import taken_of
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
+from cbir.notions.notion import PARTS, PICTURES, Notion
 from cbir.notions.store import load_notion
 from cbir.search.filters import Among, Filters, RowFilter
 from cbir.search.learnt import LearntSpace
@@ -29,7 +30,7 @@ from cbir.words.of_index import classes_of
 if TYPE_CHECKING:
     from cbir.detect.of_index import IndexObjects
 
-# Rankers that are kept: that of features, and some by notions and classes.
+# Rankers that are kept: that of features, and some by notions and classes; and notions, which are read once.
 _RANKERS = 4
 
 # Rows by whose cosines those with a text are judged, at most.
@@ -48,6 +49,7 @@ class SearchedIndex:
         self.backbone = engine.backbone
         self._remembering = threading.RLock()  # nobody holds it while a network works
         self._rankers: dict[tuple[str | None, object], Ranker] = {}  # the one asked for longest ago first
+        self._notions: dict[object, Notion] = {}  # likewise
         self._classes: RowClasses | None = None
         self._objects: IndexObjects | None = None
         self._filters = Filters(index, self.classes, self.objects)
@@ -57,8 +59,7 @@ class SearchedIndex:
 
         ModelError where there is no such class; CbirError where there is no such notion, or another network learnt it.
         """
-        # by its file, as one may be learnt anew while the index is open
-        notion = next((entry for entry in self.index.meta.notions if entry.name == learnt), learnt)
+        notion = self._entry(learnt)
         with self._remembering:
             found = self._rankers.pop((class_name, notion), None)
             if found is None:
@@ -68,6 +69,24 @@ class SearchedIndex:
                 del self._rankers[next(iter(self._rankers))]
             return found
 
+    def notion(self, name: str) -> Notion:
+        """Return a notion, of whatever rows. CbirError where there is none, or it is of others than the index has."""
+        entry = self._entry(name)
+        with self._remembering:
+            found = self._notions.pop(entry, None) or load_notion(self.index, name, None)
+            self._notions[entry] = found
+            if len(self._notions) > _RANKERS:
+                del self._notions[next(iter(self._notions))]
+            return found
+
+    def is_of_parts(self, learnt: str | None) -> bool:
+        """Tell whether a notion, if one is named, is of parts of pictures. Raises what `notion` does."""
+        return learnt is not None and self.notion(learnt).of == PARTS
+
+    def _entry(self, learnt: str | None) -> object:
+        """Return what a notion is remembered by: its file, as it may be learnt anew while the index is open."""
+        return next((entry for entry in self.index.meta.notions if entry.name == learnt), learnt)
+
     def learnt(self, name: str) -> LearntSpace:
         """Return the space of a notion. CbirError where there is none, or another network learnt it."""
         space = self.ranker(learnt=name).space
@@ -76,6 +95,8 @@ class SearchedIndex:
 
     def quantiles(self, learnt: str | None) -> CosineQuantiles | None:
         """Return the distribution of rows' cosines, or of their likeness by a notion; None where it is not known."""
+        if self.is_of_parts(learnt):
+            return None
         return self.index.meta.cosines if learnt is None else self.ranker(learnt=learnt).quantiles
 
     @cached_property
@@ -98,7 +119,9 @@ class SearchedIndex:
 
     def _space(self, class_name: str | None, learnt: str | None) -> Space:
         if learnt is not None:
-            return LearntSpace(load_notion(self.index, learnt), lambda: self.ranker().scanner.centre())
+            if (notion := self.notion(learnt)).of != PICTURES:
+                load_notion(self.index, learnt)  # which says what it is of
+            return LearntSpace(notion, lambda: self.ranker().scanner.centre())
         if class_name is None:
             return Space()
         # only then: the names of a thousand classes are no part of a usual search's start
@@ -123,6 +146,11 @@ class SearchedIndex:
         """Raise CbirError, which says what to do, where the index does not know how alike its pictures are."""
         if self.quantiles(learnt) is not None:
             return
+        if self.is_of_parts(learnt):
+            raise CbirError(
+                f"The notion {printable(learnt or '')} is of parts of pictures, which have no percentiles: only a "
+                "score can be the least."
+            )
         if learnt is not None:
             raise CbirError(
                 f"The notion {printable(learnt)} does not know how alike pictures are by it, as it was learnt when the "

@@ -80,8 +80,8 @@ class Searcher:
         counts, `min_percentile` the least `Match.percentile`, `min_probability` the least `Match.probability`. With
         `class_name`, a class of ImageNet, features are ranked by what speaks for or against that class (see
         `cbir.backbones.head`); scores stay as they are. With `learnt`, a notion of the index, pictures are as alike as
-        it was taught: order, scores, percentiles and relevance are its own. A query that the notion does not claim is
-        searched without it, and `SearchResult.learnt` is None.
+        it was taught: order, scores, percentiles and relevance are its own; one that is of parts orders searches by
+        parts. A query that the notion does not claim is searched without it, and `SearchResult.learnt` is None.
 
         Only pictures that the filter `among` leaves are found, and re-ranked among each other; with objects in it,
         matches have these as `Match.objects`. Those that a query
@@ -100,7 +100,8 @@ class Searcher:
         limits = SearchLimits(min_score, min_percentile, min_probability)
         if min_percentile is not None:
             self._searched.check_percentiles(learnt)
-        self._searched.ranker(class_name, learnt)
+        if not self._searched.is_of_parts(learnt):
+            self._searched.ranker(class_name, learnt)
         request = SearchRequest(
             count, reranked, include_self, limits, class_name, self._searched.among(among), offset, learnt
         )

@@ -10,9 +10,12 @@ import numpy as np
 
 from cbir.errors import CbirError, ModelError
 from cbir.index.ann.base import SMALL
+from cbir.notions.notion import PARTS, PICTURES
+from cbir.notions.rows import ROWS
 from cbir.search.by_kind import ByKind
 from cbir.search.by_words import ByWords
 from cbir.search.combination import Combination
+from cbir.search.learnt_parts import gated_by_parts, learnt_parts
 from cbir.search.object_query import ObjectQuery
 from cbir.search.queries import (
     AnyQuery,
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 class ByVector(Strategy[AnyQuery]):
     """Search by the features of whole pictures, or of a region that is compared with whole pictures."""
 
-    knows_notions = True
+    notions_of: ClassVar[tuple[str, ...]] = (PICTURES,)
 
     def gated(self, query: AnyQuery, images: Sequence[QueryPicture], request: SearchRequest) -> SearchRequest:
         """Return the same request, without its notion where that claims none of what matches are to be like."""
@@ -129,6 +132,8 @@ class ByVector(Strategy[AnyQuery]):
 class ByParts(Strategy[ImageQuery]):
     """Search by the window of each picture that is most like the image or its region."""
 
+    notions_of = (PARTS,)
+
     def check(self, query: ImageQuery, request: SearchRequest) -> None:
         """Raise CbirError where the index has no such parts, or the request speaks of whole pictures."""
         super().check(query, request)
@@ -138,10 +143,15 @@ class ByParts(Strategy[ImageQuery]):
             raise CbirError("Parts have no percentiles, and no weights of classes: leave those out, or the parts.")
         check_parts(self.searched.index, self.searched.backbone)
 
-    @staticmethod
-    def suits(request: SearchRequest) -> bool:
+    def suits(self, request: SearchRequest) -> bool:
         """Tell whether a request asks for nothing that parts do not have."""
-        return (request.class_name, request.learnt, request.limits.min_percentile) == (None, None, None)
+        if (request.class_name, request.limits.min_percentile) != (None, None):
+            return False
+        return request.learnt is None or self.searched.is_of_parts(request.learnt)
+
+    def gated(self, query: ImageQuery, images: Sequence[QueryPicture], request: SearchRequest) -> SearchRequest:
+        """Return the same request, without its notion where that claims nothing of the part."""
+        return gated_by_parts(self.searched, images, request)
 
     def notices(self) -> tuple[str, ...]:
         """Return a sentence where the parts of some pictures are not there yet."""
@@ -154,7 +164,8 @@ class ByParts(Strategy[ImageQuery]):
         part, bonus = images[0].part, self._bonus(images, for_both=True)
         assert part is not None
         surest = None if bonus is None else bonus.surest(request.last, self._counts(own, request))
-        best = best_parts(self.searched.index, part, request.last, own, request.among, besides=surest)
+        learnt = learnt_parts(self.searched, images, request)
+        best = best_parts(self.searched.index, part, request.last, own, request.among, besides=surest, learnt=learnt)
         if bonus is not None:
             best = best.take(bonus.order(best.rows, best.scores))
         found = best.first(request.last)
@@ -167,7 +178,7 @@ class ByParts(Strategy[ImageQuery]):
 class ByText(ByVector):
     """Search by features that the network's text encoder makes, by a picture and judgements too if there are some."""
 
-    knows_notions = False
+    notions_of = ()
 
     def __init__(self, searched: SearchedIndex) -> None:
         super().__init__(searched)
@@ -206,7 +217,7 @@ class ByText(ByVector):
 class Newest(Strategy[FeedbackQuery]):
     """All pictures where nothing was asked, those that were taken last first, whatever the notion."""
 
-    knows_notions = True
+    notions_of = tuple(ROWS)
 
     def find(
         self, query: FeedbackQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
@@ -238,8 +249,9 @@ class Strategies:
     def settled(self, query: AnyQuery, request: SearchRequest) -> AnyQuery:
         """Return the same query by parts, if it says nothing of them, they suit, and it is by a region or by kind.
 
-        The same thing again is found by parts alone. ValueError where it is to be found without. Of texts, return their
-        nouns where the network reads no text; ModelError where there are none.
+        The same thing again is found by parts alone, and a notion of parts orders nothing else. ValueError where it is
+        to be found without. Of texts, return their nouns where the network reads no text; ModelError where there are
+        none.
         """
         if not self._searched.backbone.reads_text:
             start = query.start if isinstance(query, FeedbackQuery) else query
@@ -252,6 +264,8 @@ class Strategies:
             if query.parts is False:
                 raise ValueError("the same thing again is found by parts, and not without")
             return replace(query, parts=True)
+        if self._searched.is_of_parts(request.learnt):
+            return replace(query, parts=query.parts is not False)
         if query.parts is not None or (query.region is None and query.kind is None):
             return query
         has_parts = self._searched.index.meta.parts is not None

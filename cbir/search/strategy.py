@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from cbir.errors import CbirError
 from cbir.index.quantiles import CosineQuantiles
+from cbir.notions.notion import PICTURES
+from cbir.notions.rows import ROWS
 from cbir.search.filters import Among
 from cbir.search.queries import AnyQuery, VectorQuery
 from cbir.search.resolve import QueryPicture
@@ -86,17 +88,18 @@ class SearchRequest:
 class Strategy(ABC, Generic[Of]):
     """Finds the matches of one type of query."""
 
-    #: Whether a notion may order them.
-    knows_notions: ClassVar[bool] = False
+    #: The rows of notions that may order them.
+    notions_of: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, searched: SearchedIndex) -> None:
         self.searched = searched
 
     def check(self, query: Of, request: SearchRequest) -> None:
         """Raise what this index, or this request, cannot answer: CbirError for users, ValueError for programmers."""
-        if request.learnt is not None and not self.knows_notions:
+        if request.learnt is not None and (of := self.searched.notion(request.learnt).of) not in self.notions_of:
+            others = "words, texts and parts" if of == PICTURES else "words, texts, and what is of whole pictures"
             raise CbirError(
-                "A notion (--learnt) orders what whole pictures find: leave it out, or words, texts and parts."
+                f"A notion of {ROWS[of].what} (--learnt) orders {ROWS[of].orders}: leave it out, or {others}."
             )
         if request.learnt is not None and request.class_name is not None:
             raise CbirError("Pictures are ordered by a notion (--learnt) or by --class-weights, and not by both.")

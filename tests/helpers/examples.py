@@ -79,6 +79,8 @@ FILES = {
     "same.csv": "query,relevant\nsunset_seas/sunset_seas_03.jpg,sunset_seas/sunset_seas_04.jpg\n",
     "labels.csv": "path,class\n"
     + "".join(f"{name}/{name}_0{number}.jpg,{name}\n" for name in _LEARNT for number in (3, 4, 5)),
+    "boxes.csv": "path,class,x,y,width,height\n"
+    + "".join(f"{name}/{name}_0{number}.jpg,{name},25%,20%,50%,50%\n" for name in _LEARNT for number in (3, 4, 5)),
     "dataset/hours.csv": (DATASET.parent / "hours.csv").read_text("utf-8"),
     "scripts/train_toy.py": (CHECKOUT / "scripts" / "train_toy.py").read_text("utf-8"),
     "list.txt": "some.jpg\nother.jpg\n",

@@ -30,6 +30,14 @@ def test_labels_are_read_as_they_are_meant(tmp_path: Path, content: bytes) -> No
     assert read_labels(written(tmp_path, content)) == [GivenLabel("a.jpg", "cat"), GivenLabel("b.jpg", "")]
 
 
+def test_labels_of_parts_have_boxes(tmp_path: Path) -> None:
+    file = written(tmp_path, b"path,label,x,y,width,height\na.jpg,dog,1,2,30,40.5\nb.jpg,,10%,10%,50%,50%\n")
+    assert read_labels(file) == [("a.jpg", "dog", "1,2,30,40.5"), ("b.jpg", "", "10%,10%,50%,50%")]
+    for line in (b"a.jpg,dog,1,2,30", b"a.jpg,dog,1,2,0,4", b"a.jpg,dog,x,2,3,4", b"a.jpg,dog,-1,2,3,4"):
+        with pytest.raises(CbirError, match="Line 2"):
+            read_labels(written(tmp_path, b"b.jpg,dog,1,2,30,40\n" + line))
+
+
 def test_a_picture_may_be_called_as_a_header_later(tmp_path: Path) -> None:
     assert read_labels(written(tmp_path, b"a,b\npath,class\n"))[1] == GivenLabel("path", "class")
 

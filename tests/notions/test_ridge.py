@@ -78,6 +78,23 @@ def test_rows_are_left_out_of_the_mean_too(rows: int, dimension: int, others: in
         assert np.abs(found.left_out_unlabelled[4] - left_out(rows + 4)).max() < 0.03
 
 
+@pytest.mark.parametrize(("rows", "dimension"), [(30, 120), (90, 40)], ids=["dual", "primal"])
+def test_rows_of_a_group_are_left_out_together(rows: int, dimension: int) -> None:
+    labelled, targets, others = problem(rows, dimension, 25)
+    groups = np.arange(rows) // 4
+    found = fit(labelled, targets, others, None, groups)
+    assert np.array_equal(found.weights, fit(labelled, targets, others).weights)
+    for group in (0, 3, groups[-1]):
+        own = groups == group
+        weight = UNLABELLED * rows / len(others)
+        kept, wanted = labelled[~own].astype(np.float64), targets[~own]
+        gram = kept.T @ kept + weight * others.T @ others + RIDGE * np.eye(dimension)
+        assert np.allclose(found.left_out[own], labelled[own] @ np.linalg.solve(gram, kept.T @ wanted), atol=1e-3)
+    assert found.is_told.all()
+    alone = fit(labelled, targets, others, None, np.arange(rows) % 3)  # each class in one group
+    assert not alone.is_told.any()
+
+
 def test_scores_of_labelled_rows_have_length_1_on_the_mean() -> None:
     found = fit(*problem(60, 80, 40))
     lengths = np.linalg.norm(found.scale * np.maximum(found.left_out, 0), axis=1)

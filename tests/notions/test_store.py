@@ -332,6 +332,17 @@ def test_a_forged_file_is_damage_whatever_stands_in_it(index: Index) -> None:
         {**arrays, "weights": arrays["weights"].astype(np.float64)},
         {key: value for key, value in arrays.items() if key != "mean"},
     ]
+    boxes = np.tile(np.array([[0, 0, 9, 9]], np.int32), (9, 1))
+    forged += [
+        with_about(of="pears"),
+        with_about(of="parts"),
+        {**with_about(of="parts"), "label_boxes": boxes[1:]},
+        {**with_about(of="parts"), "label_boxes": boxes - 1},
+        {**with_about(of="parts"), "label_boxes": boxes << 26},
+        {**with_about(of="parts"), "label_boxes": boxes.astype(np.float32)},
+        {**arrays, "label_boxes": boxes},
+    ]
+    assert from_bytes(pack_arrays({**with_about(of="parts"), "label_boxes": boxes})).of == "parts"
     assert_same(from_bytes(pack_arrays(arrays)), sound)
     for one in forged:
         with pytest.raises((ValueError, TypeError, KeyError, RecursionError)):

@@ -174,7 +174,6 @@ def test_a_picture_of_the_index_is_left_out_and_a_folder_is_kept_to(made: Path) 
         (("--same", "--no-parts"), "--same is found by parts"),
         (("--kind", "--word", "dog"), "--kind and --same are for queries by one picture each"),
         (("--same", "--together"), "--kind and --same are for queries by one picture each"),
-        (("--kind", "--learnt", "subject"), "--kind and --same are for queries by one picture each"),
         (("--kind", "--unlike", "other.png"), "--kind and --same are for queries by one picture each"),
     ],
 )

@@ -47,6 +47,7 @@ RULES = (
     Rule(("labels_of",), "{said} brings all labels: leave the others out.", beside=("from_", "labels", "pairs", "add")),
     Rule(("ask", "html"), "{said} is about one notion: leave --list and --forget out.", beside=("lists", "forget")),
     Rule(("add", "anew"), "{said} is about new labels: add --from, --labels or --pairs.", lacking=_SOURCES),
+    Rule(("parts",), "--parts is about new labels: add --from or --labels.", lacking=("from_", "labels")),
     Rule(("add",), "--add keeps the labels of before, --anew forgets them: choose one.", beside=("anew",)),
 )
 
@@ -60,6 +61,7 @@ class LearnOptions(Given):
     labels: Path | None
     pairs: Path | None
     labels_of: str | None
+    parts: bool
     add: bool
     anew: bool
     lists: bool
@@ -90,7 +92,12 @@ class LearnOptions(Given):
     metavar="FOLDER...",
     help="Folders of pictures, each a class; of one alone, its subfolders are the classes.",
 )
-@click.option("--labels", type=FilePath(), metavar="FILE", help="A CSV file of labels: `path,class` in each line.")
+@click.option(
+    "--labels",
+    type=FilePath(),
+    metavar="FILE",
+    help="A CSV file of labels: `path,class` in each line, or `path,class,x,y,width,height` of parts of pictures.",
+)
 @click.option(
     "--pairs",
     type=FilePath(),
@@ -102,6 +109,11 @@ class LearnOptions(Given):
     metavar="INDEX",
     shell_complete=complete_index,
     help="The labels that the notion of this name has in another index, perhaps one by another network.",
+)
+@click.option(
+    "--parts",
+    is_flag=True,
+    help="The labelled pictures are cut out of others: learn what orders searches by parts, not by whole pictures.",
 )
 @click.option("--add", is_flag=True, help="Add these labels to those that the notion has.")
 @click.option("--anew", is_flag=True, help="Forget the labels that the notion has, and learn from these.")
@@ -143,6 +155,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     alone it is learnt anew from the labels that were kept, after the index has changed say. --html is a page of the
     labels that are likely wrong; with --ask, which learns nothing unless there are new labels, of what is asked for.
 
+    Labels of boxes, or of pictures that are cut out of others (--parts), make a notion of parts, which orders searches
+    by --region, --parts, --kind and --same. The index needs parts, and the network looks at each label once.
+
     \b
       cbir learn kinds --from photos/mountain_lakes photos/hot_air_balloons
       cbir learn all --from photos/
@@ -153,6 +168,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir learn kinds --ask 20 --html next.html
       cbir learn --list
       cbir learn --forget kinds
+      cbir index photos/ --parts
+      cbir learn things --labels boxes.csv
+      cbir learn cuttings --from photos/ --parts
     """
     check_rules(ctx, RULES)
     request = LearnOptions(**options)
@@ -218,9 +236,9 @@ def _learn(request: LearnOptions, name: str, index: Index, ctx: click.Context) -
     learner = Learner(index, engine=request.engine, weights=request.weights, wait=request.wait, watch=watch)
     add, anew = request.add, request.anew
     if folders := [*request.from_, *request.folders]:
-        return learner.from_folders(name, folders, add=add, anew=anew)
+        return learner.from_folders(name, folders, parts=request.parts, add=add, anew=anew)
     if request.labels is not None:
-        return learner.from_labels(name, read_labels(request.labels), add=add, anew=anew)
+        return learner.from_labels(name, read_labels(request.labels), parts=request.parts, add=add, anew=anew)
     if request.pairs is not None:
         return learner.from_pairs(name, read_pairs(request.pairs), add=add, anew=anew)
     if request.labels_of is not None:

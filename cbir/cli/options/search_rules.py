@@ -87,8 +87,8 @@ RULES = (
     ),
     Rule(
         ("learnt",),
-        "--learnt is for queries by pictures, ordered by what was learnt: without words, --parts and --class-weights.",
-        beside=(*_WORDS, "parts=True", "class_name"),
+        "--learnt is for queries by pictures, ordered by what was learnt: without words and --class-weights.",
+        beside=(*_WORDS, "class_name"),
     ),
     Rule(
         ("parts=True",),
@@ -98,9 +98,9 @@ RULES = (
     ),
     Rule(
         ("kind",),
-        "--kind and --same are for queries by one picture each: without words, --together, --unlike, --class-weights, "
-        "--learnt and --query-index.",
-        beside=(*_WORDS, "together", "unlike", "class_name", "learnt", "query_index"),
+        "--kind and --same are for queries by one picture each: without words, --together, --unlike, --class-weights "
+        "and --query-index.",
+        beside=(*_WORDS, "together", "unlike", "class_name", "query_index"),
     ),
     Rule(("kind=False",), "--same is found by parts: leave --no-parts out.", beside=("parts=False",)),
 )

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.table import Column
+from cbir.notions.notion import PARTS, PICTURES
 
 if TYPE_CHECKING:
     from cbir.learn.ask import Asked
+    from cbir.learn.pictures import Picture
     from cbir.learn.run import Learnt
     from cbir.notions.store import NotionInfo
 
@@ -28,13 +30,12 @@ def write_learnt(learnt: Learnt, format_: str) -> None:
     if learnt.notion is not None:
         output.say(f"{learnt.name}: {learnt.verdict}, {learnt.why}")
     outside = f", {learnt.outside:,} of them not in the index" if learnt.outside else ""
-    output.say(f"{learnt.labels:,} labelled pictures{outside}, {len(learnt.classes):,} {_things(learnt)}.")
+    what = "parts of pictures" if learnt.of == PARTS else "pictures"
+    output.say(f"{learnt.labels:,} labelled {what}{outside}, {len(learnt.classes):,} {_things(learnt)}.")
     if learnt.kind == "classes":
         rows = [(name, f"{count:,}") for name, count in learnt.classes.items()]
         _write([Column("class", cuts="end"), Column("labels", right=True)], rows, "")
-    doubtful = [
-        (output.short_path(one.picture.path), one.given, one.likelier, f"{one.margin:.2f}") for one in learnt.doubtful
-    ]
+    doubtful = [(_place(one.picture), one.given, one.likelier, f"{one.margin:.2f}") for one in learnt.doubtful]
     columns = [Column("picture", cuts="start"), Column("given", cuts="end"), Column("likelier", cuts="end")]
     _write([*columns, Column("by", right=True)], doubtful, "Labels that are likely wrong:")
     said = [(output.short_path(path), ", ".join(one.said)) for one in learnt.contradictions for path in one.paths]
@@ -71,7 +72,7 @@ def write_notions(notions: Sequence[NotionInfo], format_: str, index: str) -> No
     rows = [
         (
             one.name,
-            one.kind,
+            one.kind if one.of == PICTURES else f"{one.kind} of {one.of}",
             f"{one.quality:.2f}",
             "stale" if one.stale else one.verdict,
             f"{one.labels:,}",
@@ -80,6 +81,11 @@ def write_notions(notions: Sequence[NotionInfo], format_: str, index: str) -> No
         for one in notions
     ]
     table.write(columns, rows)
+
+
+def _place(picture: Picture) -> str:
+    box = "" if picture.box is None else f" {','.join(map(str, picture.box))}"
+    return output.short_path(picture.path) + box
 
 
 def _things(learnt: Learnt) -> str:
