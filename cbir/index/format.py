@@ -24,6 +24,8 @@ from cbir.index.entries import (
     FileEntry,
     NotionEntry,
     ObjectsEntry,
+    PartsEntry,
+    RefusedEntry,
     beginning_of,
 )
 from cbir.index.home import META as META
@@ -35,7 +37,6 @@ from cbir.index.values import (
     ranges,
     read_json,
     sequence,
-    sha256,
     small_object,
     text,
     whole,
@@ -109,42 +110,6 @@ class BlockEntry:
             raise ValueError(f"files of {features.bytes} and {files.bytes} bytes have no {rows} rows")
         there = [column.name for column in all_columns() if record.get(column.name) is not None]
         return cls(rows, features, files, invalid, {n: ColumnEntry.of_block(record[n], n, rows) for n in there})
-
-
-@dataclass(frozen=True)
-class PartsEntry:
-    """The state of an index's parts, made or still to be made.
-
-    `whitening` is the SHA-256 of what their rows were whitened with, None as long as there are none. Where that was
-    learnt on `pictures` of the index, it is in `file`; where not, it came with cbir. `proposer` is where their boxes
-    came from (`cbir.parts.proposals`), None for windows.
-    """
-
-    whitening: str | None = None
-    file: FileEntry | None = None
-    pictures: int = 0
-    proposer: str | None = None
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> PartsEntry:
-        """Read one entry; ValueError, TypeError or KeyError where it is none."""
-        whitening, file = record["whitening"], record.get("file")
-        entry = None if file is None else FileEntry.from_json(file, "whitening")
-        proposer = None if record.get("proposer") is None else text(record["proposer"], LONGEST_NAME)
-        return cls(None if whitening is None else sha256(whitening), entry, whole(record.get("pictures", 0)), proposer)
-
-
-@dataclass(frozen=True)
-class RefusedEntry:
-    """The file of what the index could not take, see `cbir.index.refused`, and what tried to read these files."""
-
-    file: FileEntry
-    readers: str
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> RefusedEntry:
-        """Read one entry; ValueError, TypeError or KeyError where it is none."""
-        return cls(FileEntry.from_json(record["file"], "refused"), text(record["readers"]))
 
 
 @dataclass(frozen=True)

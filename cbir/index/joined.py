@@ -18,7 +18,7 @@ from cbir.images.sources.named import is_named
 from cbir.index import similarity
 from cbir.index.ann.base import SMALL, Candidates
 from cbir.index.columns.column import Column, Records
-from cbir.index.format import PartsEntry
+from cbir.index.entries import PartsEntry
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
 from cbir.utils.vectors import Floats, Rows

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cbir.errors import reason_of
 from cbir.images.scan import FoundFile
 from cbir.index.datafile import DataFile
-from cbir.index.format import RefusedEntry
+from cbir.index.entries import RefusedEntry
 from cbir.utils.paths import are_inside
 
 #: Kinds of refused files: a picture that could not be read, a file whose first bytes are no picture's, and a picture

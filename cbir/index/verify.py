@@ -10,8 +10,8 @@ from cbir.index.columns.column import ColumnReader
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns
 from cbir.index.datafile import DataFile, how_to_repair, how_to_replace, of_doubles
-from cbir.index.entries import FileEntry
-from cbir.index.format import BlockEntry, Meta, PartsEntry
+from cbir.index.entries import FileEntry, PartsEntry
+from cbir.index.format import BlockEntry, Meta
 from cbir.index.store import Index
 from cbir.utils.hashing import file_sha256
 

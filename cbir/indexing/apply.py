@@ -17,9 +17,9 @@ from cbir.index.columns import times
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.times import CHANGED
-from cbir.index.entries import ObjectsEntry
+from cbir.index.entries import ObjectsEntry, PartsEntry
 from cbir.index.files import FileRecord
-from cbir.index.format import UNKNOWN, PartsEntry
+from cbir.index.format import UNKNOWN
 from cbir.index.refused import OWN, SKIPPED, Refused
 from cbir.index.rewrite import Stored
 from cbir.index.writer import Writer

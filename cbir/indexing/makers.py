@@ -26,8 +26,7 @@ from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
-from cbir.index.entries import ObjectsEntry
-from cbir.index.format import PartsEntry
+from cbir.index.entries import ObjectsEntry, PartsEntry
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.plan import Plan

@@ -27,7 +27,8 @@ from cbir.images.sources.address import Location, root_of
 from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.registry import content_columns
-from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, META, Meta, PartsEntry, load_meta
+from cbir.index.entries import PartsEntry
+from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, META, Meta, load_meta
 from cbir.index.lock import now
 from cbir.index.rights import Rights
 from cbir.index.store import Index

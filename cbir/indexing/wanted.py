@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cbir.index.entries import ObjectsEntry
-from cbir.index.format import Meta, PartsEntry, load_meta
+from cbir.index.entries import ObjectsEntry, PartsEntry
+from cbir.index.format import Meta, load_meta
 from cbir.index.writer import Writer
 
 #: Stands for the detector of an index that is to have objects, until that is opened.

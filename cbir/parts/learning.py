@@ -16,7 +16,7 @@ from cbir.extract.extractor import Extractor, Watch
 from cbir.images.large import Large
 from cbir.images.sources.address import Location
 from cbir.index.datafile import DataFile
-from cbir.index.format import PartsEntry
+from cbir.index.entries import PartsEntry
 from cbir.index.store import Index
 from cbir.parts.maker import start_means
 from cbir.parts.proposals import WINDOWS, Proposer, checked

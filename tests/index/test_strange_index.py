@@ -23,8 +23,9 @@ from cbir.images.formats.first_bytes import is_picture_below
 from cbir.index import verified
 from cbir.index.ann.codes import quantised, signs
 from cbir.index.columns.parts import PARTS, SIGNS, PartRows, pack
+from cbir.index.entries import PartsEntry
 from cbir.index.files import FileRecord
-from cbir.index.format import META, PartsEntry, load_meta
+from cbir.index.format import META, load_meta
 from cbir.index.lock import HOLDER, LOCK, exclusive
 from cbir.index.rights import Rights
 from cbir.index.store import Index

@@ -21,8 +21,9 @@ from cbir.index.ann.codes import quantised, signs
 from cbir.index.ann.lists import LIST_RECORD, NONE, TILE, TILE_RECORD
 from cbir.index.ann.sieve import NOWHERE, Sieve
 from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, PartRows, pack
+from cbir.index.entries import PartsEntry
 from cbir.index.files import FileRecord
-from cbir.index.format import PartsEntry, load_meta
+from cbir.index.format import load_meta
 from cbir.index.newfiles import NewFiles
 from cbir.index.rowfile import npy_bytes
 from cbir.index.store import Index
