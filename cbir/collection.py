@@ -17,7 +17,7 @@ from cbir.errors import IndexConflictError
 from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
 from cbir.images.sources.address import Location
-from cbir.index.format import load_meta
+from cbir.index.format import load_state
 from cbir.index.open import open_index
 from cbir.index.store import Index
 from cbir.search.queries import AnyQuery, CombinedQuery, Picture, TextQuery, VectorQuery, as_query
@@ -34,25 +34,34 @@ if TYPE_CHECKING:
     from cbir.notions.store import NotionInfo
 
 
-def open(name: str | Path | None = None, *, engine: str | None = None, weights: str | None = None) -> Collection:
+def open(
+    name: str | Path | None = None,
+    *,
+    engine: str | None = None,
+    weights: str | None = None,
+    model: str | None = None,
+) -> Collection:
     """Open a collection by its index's name or path; without one, the only index there is.
 
-    `engine` is "auto", "openvino" or "torch", `weights` the file of the network's weights, if they have moved. Raises
-    IndexNotFoundError, IndexDamagedError, and IndexConflictError where `weights` are others.
+    `engine` is "auto", "openvino" or "torch", `weights` the file of the network's weights, if they have moved, `model`
+    one of the index's networks, by default its own. Raises IndexNotFoundError, IndexDamagedError, and
+    IndexConflictError where `weights` are others or there is no such network.
     """
-    return Collection(open_index(name), engine=engine, weights=weights)
+    return Collection(open_index(name, model), engine=engine, weights=weights, model=model)
 
 
 class Collection:
     """An index and its network, which is loaded at the first image that is not in the index.
 
     Any number of threads may share one. It answers from one committed state of the index; `update` and `reload` go on
-    to a newer one. `engine` and `weights` are as in `open`.
+    to a newer one. `engine`, `weights` and `model` are as in `open`.
     """
 
-    def __init__(self, index: Index, *, engine: str | None = None, weights: str | None = None) -> None:
+    def __init__(
+        self, index: Index, *, engine: str | None = None, weights: str | None = None, model: str | None = None
+    ) -> None:
         self.backbone: Backbone = backbone_of(index, weights=weights)
-        self._weights = weights
+        self._weights, self._model = weights, None if model is None else str(index.model["name"])
         self._engine_name = engine
         self._engine = LazyEngine(self.backbone, engine)
         self._extractor = Extractor(self.backbone, engine=self._engine)
@@ -232,8 +241,11 @@ class Collection:
 
         with self._going_on:
             directory = f"{self.index.directory.absolute()}/"
-            given = {"engine": self._engine_name, "weights": self._weights, **options}
+            weights = None if self._model else self._weights
+            given = {"engine": self._engine_name, "weights": weights, **options}
             index, report = index_folder(self.root, directory, **given)
+            if self._model is not None:
+                index = Index.open(self.index.directory, model=self._model)
             self._state = State(index, self._searcher_of(index))
         return report
 
@@ -243,12 +255,12 @@ class Collection:
         Raises IndexNotFoundError where the index is gone, IndexConflictError where another network made it anew.
         """
         with self._going_on:
-            newer = load_meta(self.index.directory)
+            newer = load_state(self.index.directory, self._model)
             if newer == self.index.meta:
                 return False
             if self.index.take_notions(newer):
                 return True
-            index = Index.open(self.index.directory)
+            index = Index.open(self.index.directory, model=self._model)
             self._state = State(index, self._searcher_of(index))
         return True
 

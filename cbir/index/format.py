@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cbir.errors import IndexDamagedError, IndexNotFoundError, reason_of
+from cbir.errors import IndexConflictError, IndexDamagedError, IndexNotFoundError, reason_of
 from cbir.index.ann.registry import file_beginnings, read_entry, read_lists_entry
 from cbir.index.columns import objects
 from cbir.index.columns.column import Column, Records
@@ -42,6 +42,7 @@ from cbir.index.values import (
     whole,
 )
 from cbir.utils.opening import read_regular
+from cbir.utils.printable import printable
 
 #: The format of an index, and of one by several networks or views, which an older cbir would search wrongly.
 FORMAT, FORMAT_OF_SEVERAL = 1, 2
@@ -57,6 +58,9 @@ _MOST_BYTES, _MOST_BLOCKS, _MOST_PASSED_OVER = 64 << 20, 100, 1_000_000
 UNKNOWN = "unknown"
 
 _PRECISIONS = ("f16", "bf16", "f32", "f64")
+
+# What belongs to an index whatever its networks, and is not repeated in the states by others; and so many are kept.
+_OF_ALL, _MOST_KEPT = ("root", "exclude", "ignore_case", "mounts", "notions", "next_number"), 10
 
 
 def is_writers(name: str) -> bool:
@@ -126,6 +130,10 @@ class Meta:
     cbir), as far as that was noted. `notions` are what users taught it. `objects` tells of the detector that finds
     objects in its pictures, None where none is wanted. Of an index that was `imported`, rows that do not say when their
     files changed last are of pictures that nobody has looked at here.
+
+    `moving_to` is the state of the same pictures by a network that takes over once it has seen them all, None where
+    there is no such; `keeps_old` tells whether what there is by the present one is kept then. `kept` are states by
+    networks that were kept. These have no other states themselves, and all else of the index as it has it.
     """
 
     model: dict[str, Any]
@@ -148,6 +156,9 @@ class Meta:
     notions: tuple[NotionEntry, ...] = ()
     objects: ObjectsEntry | None = None
     imported: bool = False
+    moving_to: Meta | None = None
+    keeps_old: bool = False
+    kept: tuple[Meta, ...] = ()
     format: int = field(default=FORMAT)
 
     @property
@@ -169,8 +180,32 @@ class Meta:
             return functools.partial(objects.unpack, classes=len(self.objects.classes))
         return column.check
 
+    @property
+    def others(self) -> tuple[Meta, ...]:
+        """The states by other networks."""
+        return (self.moving_to, *self.kept) if self.moving_to else self.kept
+
+    def by(self, model: Mapping[str, Any]) -> Meta | None:
+        """Return the state by the network that `model` describes, its own or another's; None where there is none."""
+        return next((state for state in (self, *self.others) if state.model == model), None)
+
+    def with_state(self, state: Meta) -> Meta:
+        """Return the same with a state by another network in place of the one that there was by this."""
+        kept = tuple(state if one.model == state.model else one for one in self.kept)
+        is_next = self.moving_to is not None and self.moving_to.model == state.model
+        moving_to = state if is_next else self.moving_to
+        return self.but(moving_to=moving_to, kept=kept, next_number=state.next_number, updated=state.updated)
+
+    def of_rows(self) -> Meta:
+        """Return what it says of its rows: the same as long as whoever has it open need not open it again."""
+        return self.but(notions=(), updated="", next_number=0, moving_to=None, keeps_old=False, kept=())
+
     def files(self) -> list[FileEntry]:
-        """All data files that belong to this state."""
+        """All data files that belong to this state, and to those by other networks."""
+        others = [entry for state in self.others for entry in state._own_files()]
+        return [*self._own_files(), *(notion.file for notion in self.notions), *others]
+
+    def _own_files(self) -> list[FileEntry]:
         entries = [entry for block in self.blocks for entry in block.data_files()]
         if self.candidates:
             entries += self.candidates.files.values()
@@ -180,12 +215,21 @@ class Meta:
             entries.append(self.parts.file)
         if self.refused:
             entries.append(self.refused.file)
-        return entries + [notion.file for notion in self.notions]
+        return entries
 
     def dump(self) -> str:
         """Return the text of `meta.json`, with a checksum of itself."""
-        record = asdict(self.but(blocks=(), candidates=None, part_lists=None))
-        del record["candidates"], record["part_lists"]
+        record = self._record()
+        if self.moving_to is not None:
+            record |= {"moving_to": self.moving_to._record(but=_OF_ALL), "keeps_old": self.keeps_old}
+        if self.kept:
+            record["kept"] = [state._record(but=_OF_ALL) for state in self.kept]
+        return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
+
+    def _record(self, but: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the state as `meta.json` has it, `but` for some keys, and for other networks."""
+        record = asdict(self.but(blocks=(), candidates=None, part_lists=None, moving_to=None, kept=()))
+        del record["candidates"], record["part_lists"], record["moving_to"], record["keeps_old"], record["kept"]
         if self.part_lists is not None:
             record["part_lists"] = self.part_lists.to_json()
         if self.parts is not None and self.parts.proposer is None:
@@ -198,7 +242,7 @@ class Meta:
             del record["imported"]
         record["blocks"] = [block.to_json() for block in self.blocks]
         record["shortlist"] = self.candidates and self.candidates.to_json()
-        return json.dumps({**record, "checksum": _checksum(record)}, indent=1, sort_keys=True) + "\n"
+        return {key: value for key, value in record.items() if key not in but}
 
     def but(self, **changes: Any) -> Meta:
         """Return a copy with some fields changed."""
@@ -250,6 +294,28 @@ def load_meta(directory: Path) -> Meta:
 
 
 def _parse(record: dict[str, Any]) -> Meta:
+    meta = _parse_state(record)
+    of_all = {key: record[key] for key in _OF_ALL if key in record}
+    kept = tuple(_parse_state({**state, **of_all}) for state in sequence(record.get("kept", ()), _MOST_KEPT))
+    moving_to = None if record.get("moving_to") is None else _parse_state({**record["moving_to"], **of_all})
+    meta = meta.but(moving_to=moving_to, keeps_old=flag(record.get("keeps_old", False)), kept=kept)
+    states = meta, *meta.others
+    if any(state.model == other.model for number, state in enumerate(states) for other in states[:number]):
+        raise ValueError("it has two states by one network")
+    files = meta.files()
+    if len({entry.name for entry in files}) < len(files):
+        raise ValueError("it names a data file twice")
+    last = max((entry.number for entry in files), default=0)
+    # whatever it says, the next file gets a name that none has, and one that systems allow
+    if not last < meta.next_number <= last + _MOST_PASSED_OVER:
+        meta = meta.but(next_number=last + 1)
+    number = meta.next_number
+    others = tuple(state.but(next_number=number) for state in meta.kept)
+    return meta.but(moving_to=moving_to and moving_to.but(next_number=number), kept=others)
+
+
+def _parse_state(record: dict[str, Any]) -> Meta:
+    """Read the state by one network, which may have any `next_number`."""
     if record["format"] not in (FORMAT, FORMAT_OF_SEVERAL):
         raise ValueError(f"unknown format {record['format']}")
     shortlist = record["shortlist"]
@@ -285,14 +351,25 @@ def _parse(record: dict[str, Any]) -> Meta:
         raise ValueError("the lists of windows have more rows than the blocks")
     if len({notion.name for notion in meta.notions}) < len(meta.notions):
         raise ValueError("it names a notion twice")
-    files = meta.files()
-    if len({entry.name for entry in files}) < len(files):
-        raise ValueError("it names a data file twice")
-    last = max((entry.number for entry in files), default=0)
-    # whatever it says, the next file gets a name that none has, and one that systems allow
-    if not last < meta.next_number <= last + _MOST_PASSED_OVER:
-        meta = meta.but(next_number=last + 1)
     return meta
+
+
+def load_state(directory: Path, model: str | None = None) -> Meta:
+    """Read the state of an index by the network of that name, by default the index's own. Raises as `load_meta` does.
+
+    IndexConflictError where it has none by that network.
+    """
+    meta = load_meta(directory)
+    if model is None:
+        return meta
+    names = {state.model.get("name"): state for state in reversed((meta, *meta.others))}
+    if model not in names:
+        raise IndexConflictError(
+            f"The index {directory.name} has no features by {printable(model)}, but by "
+            f"{printable(' and by '.join(map(str, reversed(names))))}: `cbir index --index {directory.name} --model "
+            f"{printable(model)} --keep-old` makes them beside those."
+        )
+    return names[model]
 
 
 def _precision(name: object) -> str:

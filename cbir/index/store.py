@@ -24,7 +24,7 @@ from cbir.index.columns.column import Column, Records
 from cbir.index.columns.parts import SIGNS, count_windows
 from cbir.index.entries import CandidatesEntry
 from cbir.index.files import FileRecord, Files
-from cbir.index.format import Meta, load_meta
+from cbir.index.format import Meta, load_meta, load_state
 from cbir.utils.half import to_float32
 from cbir.utils.vectors import Rows
 
@@ -72,13 +72,14 @@ class Index:
         self._leaves_part_lists = meta.part_lists is None
 
     @classmethod
-    def open(cls, directory: Path, *, features: bool = True) -> Index:
+    def open(cls, directory: Path, *, features: bool = True, model: str | None = None) -> Index:
         """Open the last committed state of `directory`; without `features`, what is left of it where these are damaged.
 
+        It is that by the network called `model`, see `load_state`; by default that of the index's own.
         A writer may replace it, and remove files that the new state does not need, while this one is being
         opened; then the newer state is opened.
         """
-        meta = load_meta(directory)
+        meta = load_state(directory, model)
         while True:
             problem = None
             try:
@@ -87,7 +88,7 @@ class Index:
                     return index
             except IndexDamagedError as error:
                 problem = error
-            newer = load_meta(directory)
+            newer = load_state(directory, model)
             if newer == meta:
                 if problem:
                     raise problem
@@ -95,11 +96,11 @@ class Index:
             meta = newer
 
     def take_notions(self, newer: Meta) -> bool:
-        """Go on to the notions of a newer state, if it differs in nothing else; tell whether that is so.
+        """Go on to a newer state, if it differs in nothing but notions and other networks; tell whether that is so.
 
         Pictures, rows and their ids stay what they are, so whoever searches need not open the index again.
         """
-        same = self.meta.but(notions=newer.notions, updated=newer.updated, next_number=newer.next_number) == newer
+        same = self.meta.of_rows() == newer.of_rows()
         if same:
             self.meta = newer
         return same
@@ -353,7 +354,7 @@ class Index:
         try:
             self._candidates = backend_of(entry).open(self.directory, entry, self.meta.dimension, self.valid)
         except IndexDamagedError:
-            if load_meta(self.directory).candidates == entry:
+            if (newest := load_meta(self.directory).by(self.model)) and newest.candidates == entry:
                 raise
             self._candidates_are_gone = True
 
@@ -378,7 +379,7 @@ class Index:
                     lists.check(entry, self.part_counts, self.valid)
                     self._part_lists = lists
                 except IndexDamagedError:
-                    if load_meta(self.directory).part_lists == entry:
+                    if (newest := load_meta(self.directory).by(self.model)) and newest.part_lists == entry:
                         raise
                     self._leaves_part_lists = True
             return self._part_lists

@@ -17,7 +17,20 @@ from cbir.utils.hashing import file_sha256
 
 
 def find_problems(index: Index, *, verify: bool = False) -> list[str]:
-    """Find the problems of an open index, one sentence each. With `verify` all files are read and hashed."""
+    """Find the problems of an open index, one sentence each. With `verify` all files are read and hashed.
+
+    What it has by other networks is looked at, too.
+    """
+    problems = _find_problems(index, verify=verify)
+    for state in index.meta.others:
+        try:
+            problems += _find_problems(Index(index.directory, state), verify=verify)
+        except CbirError as error:
+            problems.append(str(error))
+    return list(dict.fromkeys(problems))
+
+
+def _find_problems(index: Index, *, verify: bool) -> list[str]:
     problems = []
     try:
         if doubles := index.doubles():

@@ -45,13 +45,15 @@ WORTH_COMPACTING = 1000
 class Writer:
     """Collects changes to an index and commits them. The caller holds the lock (`index.lock.exclusive`).
 
-    `meta` is the last committed state, or the first state of a new index, which exists once it is committed. Its files
-    get `rights`, by default those that its root leaves.
+    `meta` is the last committed state, or the first state of a new index, which exists once it is committed. Where it
+    is that by another network than the index's own, `whole` is the index's. Its files get `rights`, by default those
+    that its root leaves.
     """
 
-    def __init__(self, directory: Path, meta: Meta, rights: Rights | None = None) -> None:
+    def __init__(self, directory: Path, meta: Meta, rights: Rights | None = None, *, whole: Meta | None = None) -> None:
         self.directory = directory
         self.meta = meta
+        self._whole = whole
         self._new = NewFiles(directory, rights or Rights.like(root_of(meta.root), directory))
         self._invalid = [_mask(block) for block in meta.blocks]
         # together, so that an interruption cannot part a record from its feature
@@ -243,11 +245,12 @@ class Writer:
         _sync_directory(self.directory)
         temporary = self.directory / f"{META}.new"
         temporary.unlink(missing_ok=True)
-        self._new.write(temporary.name, [meta.dump().encode("ascii")])
+        whole = self._whole and self._whole.with_state(meta)
+        self._new.write(temporary.name, [(whole or meta).dump().encode("ascii")])
         # Ctrl-C must find the commit not begun or done: halfway, what was just written would be taken for leftovers
         with uninterrupted():
             os.replace(temporary, self.directory / META)
-            self.meta = meta
+            self.meta, self._whole = meta, whole
             self._invalid = [_mask(block) for block in meta.blocks]
             self._new.forget()
             self._reader = None
@@ -272,7 +275,7 @@ class Writer:
             raise
 
     def _remove_unnamed(self) -> None:
-        named = {entry.name for entry in self.meta.files()}
+        named = {entry.name for entry in (self._whole or self.meta).files()}
         for path in self.directory.iterdir():
             if is_writers(path.name) and path.name not in named:
                 with contextlib.suppress(OSError):

@@ -29,6 +29,7 @@ from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.entries import ObjectsEntry, PartsEntry
 from cbir.index.store import Index
 from cbir.index.writer import Writer
+from cbir.indexing.donor import Donor
 from cbir.indexing.plan import Plan
 from cbir.indexing.wanted import PLANNED
 
@@ -47,7 +48,8 @@ class Making:
 
     `extractor` can read images already; `parts` and `objects` are what the index is to say of these, None where it is
     to have none, and are changed to what it can say. The `detector` of objects, if it is another than the index
-    remembers, and the networks run by `engine`, as in `Options`.
+    remembers, and the networks run by `engine`, as in `Options`. What follows from images alone comes from the `donor`,
+    where there is one.
     """
 
     extractor: Extractor
@@ -59,6 +61,7 @@ class Making:
     objects: ObjectsEntry | None = None
     detector: Wish | None = None
     engine: str | None = None
+    donor: Donor | None = None
 
 
 #: Makes the maker of a run; None where it has nothing to do, or cannot, for which the plan is changed.
@@ -67,10 +70,13 @@ Factory = Callable[[Making], "RecordMaker | None"]
 
 def make_makers(making: Making) -> list[RecordMaker]:
     """Make the record makers of a run; columns that nobody makes are left out of its plan."""
-    for column in content_columns():
-        if (column.group or column.name) not in _MAKERS:
+    columns = content_columns()
+    given = {one.group or one.name for one in columns if one.of_image} if making.donor is not None else set()
+    for column in columns:
+        name = column.group or column.name
+        if name in given or name not in _MAKERS:
             making.plan.skip(column)
-    found = [factory(making) for factory in _MAKERS.values()]
+    found = [factory(making) for name, factory in _MAKERS.items() if name not in given]
     return [maker for maker in found if maker is not None]
 
 
@@ -184,16 +190,20 @@ def _found_before(making: Making) -> dict[str, npt.NDArray[np.int32]]:
     """Return the boxes of objects of pictures that lack parts alone, by content, as the index has them."""
     from cbir.parts.maker import LEAST_SCORE
 
-    plan, writer = making.plan, making.writer
-    looked_at = plan.backfill.get(OBJECTS.name, {})
-    contents = [content for content in plan.backfill.get(PARTS.name, {}) if content not in looked_at]
+    plan, writer, donor = making.plan, making.writer, making.donor
+    lacking, looked_at = plan.backfill.get(PARTS.name, {}), plan.backfill.get(OBJECTS.name, {})
+    if donor is None:
+        rows_by_content, contents = plan.rows_by_content, [one for one in lacking if one not in looked_at]
+    else:
+        rows_by_content = donor.rows
+        contents = [one for one in rows_by_content if one in lacking or one not in plan.rows_by_content]
     if writer.meta.objects is None or not contents:
         return {}
-    index = Index(writer.directory, writer.meta.but(candidates=None))
+    index = Index(writer.directory, writer.meta.but(candidates=None)) if donor is None else donor.index
     found: dict[str, npt.NDArray[np.int32]] = {}
     for first in range(0, len(contents), _TOGETHER):
         some = contents[first : first + _TOGETHER]
-        rows = [plan.rows_by_content[content] for content in some]
+        rows = [rows_by_content[content] for content in some]
         stored = zip(index.stored(OBJECTS, rows), index.stored(BOXES, rows), strict=True)
         found |= {one: places_of(*records, LEAST_SCORE) for one, records in zip(some, stored, strict=True)}
     return found

@@ -75,6 +75,8 @@ class Plan:
 
     `backfill[column][sha256]` lists the valid rows of a content that lacks that column, and stays in the index; `again`
     are their unchanged files, which can be read again for it: by path, each one's row and content.
+
+    `by_others` is how many of the files each network beside the index's own has not seen yet: of a preview only.
     """
 
     scan: Scan
@@ -92,6 +94,7 @@ class Plan:
     rows_by_content: dict[str, int] = field(default_factory=dict)
     backfill: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     again: dict[str, tuple[int, str]] = field(default_factory=dict)
+    by_others: dict[str, int] = field(default_factory=dict)
 
     @property
     def mounts(self) -> tuple[str, ...]:
@@ -138,6 +141,7 @@ def make_plan(
     rehash: bool = False,
     refused: Mapping[str, Refused] = EMPTY,
     resting: float = 0,
+    guarded: bool = True,
 ) -> Plan:
     """Walk `root` and compare sizes and times with the index, opening no picture that has not changed.
 
@@ -145,7 +149,7 @@ def make_plan(
     indexed files; `prune` allows that a root, or what was in it, is gone. With `repair`, what columns
     should have and could not be had before is missing too. With `rehash`, every file is to be read.
     Files that are `refused` are not read unless they have changed. What has changed within the last `resting` seconds
-    is left as it is.
+    is left as it is. That most files are gone counts as sure where the plan is not `guarded`.
     """
     try:
         source = source_of(root)
@@ -162,7 +166,7 @@ def make_plan(
     if index is not None:
         _compare(plan, index, root, look, exclude, refused, prune=prune, repair=repair, rehash=rehash)
         _leave_unsettled(plan, resting)
-        if not prune:
+        if guarded and not prune:
             _guard(plan, index, root, exclude)
     else:
         opened = look_into(look, plan.scan, lambda file: None)

@@ -9,6 +9,56 @@ from typing import Any
 from cbir.images.left_out import LeftOut
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.registry import content_columns
+from cbir.utils.printable import printable
+
+#: What of a run is counted, one picture once.
+COUNTS = ("total", "added", "changed", "changed_unseen", "touched", "moved", "copied", "removed", "unchanged", "kept")
+
+
+@dataclass(frozen=True)
+class ByAnother:
+    """The outcome of a run for the rows by another network than the index's own, which has its own `report`.
+
+    Of a move from the `previous` one, which it may keep, `not_seen` are pictures that are in the index and were not
+    seen by the new one, with the reasons. `has_taken_over` tells whether it is the index's own now.
+    """
+
+    network: str
+    report: Report
+    is_move: bool = False
+    previous: str = ""
+    keeps_previous: bool = False
+    not_seen: list[tuple[str, str]] = field(default_factory=list)
+    has_taken_over: bool = False
+
+    def summary(self, name: str) -> str | None:
+        """Say in a line for people what became of it; None where nothing has changed."""
+        if not self.is_move:
+            return self.report.summary(f"{name} by {self.network}") if self.report.has_changes else None
+        seen, time = self.report.total - self.report.unchanged, _duration(self.report.seconds)
+        by = f"{_pictures(self.report.total)} seen by it, {seen:,} of them in this run, in {time}"
+        forgotten = f"; {_pictures(len(self.not_seen))} that it could not see forgotten" if self.not_seen else ""
+        if self.has_taken_over:
+            old = f"{self.previous} is kept beside it" if self.keeps_previous else f"not by {self.previous} any more"
+            return f"{name}: searched by {self.network} from now on, {old}: {by}{forgotten}."
+        path, reason = self.not_seen[0]
+        return (
+            f"{name}: still searched by {self.previous}: {self.network} could not see {_pictures(len(self.not_seen))} "
+            f"({printable(path)}: {printable(reason)}). It takes over when it has; --prune forgets them instead ({by})."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as a JSON record."""
+        return {
+            "network": self.network,
+            "is_move": self.is_move,
+            "has_taken_over": self.has_taken_over,
+            "previous": self.previous or None,
+            "keeps_previous": self.keeps_previous,
+            "not_seen": [{"path": path, "reason": reason} for path, reason in self.not_seen],
+            **{name: getattr(self.report, name) for name in COUNTS},
+            "seconds": round(self.report.seconds, 3),
+        }
 
 
 @dataclass
@@ -20,7 +70,7 @@ class Report:
 
     `backfilled[column]` counts pictures that were in the index without the column and have it now; `not_backfilled`
     lists those that could not be given it, with the reasons. So many files are `unsettled`: they are still being
-    written, and left for the next run.
+    written, and left for the next run. `by_others` is what became of the rows by other networks.
     """
 
     unchanged: int = 0
@@ -43,17 +93,20 @@ class Report:
     idle_patterns: list[str] = field(default_factory=list)
     total: int = 0
     seconds: float = 0.0
+    by_others: list[ByAnother] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
-        """True if every picture that was found is in the index."""
-        return not self.skipped and not self.unreadable_folders and not self.unmounted_folders
+        """True if every picture that was found is in the index, and no move waits for pictures."""
+        waits = any(one.not_seen and not one.has_taken_over for one in self.by_others)
+        return not (self.skipped or self.unreadable_folders or self.unmounted_folders or waits)
 
     @property
     def has_changes(self) -> bool:
         """True if the index is another than before, or a file was skipped that was not before."""
         counts = self.added, self.changed, self.touched, self.moved, self.copied, self.removed, self.backfilled.total()
-        return any(counts) or len(self.skipped) > len(self.as_before)
+        by_others = (one.has_taken_over or one.report.has_changes for one in self.by_others)
+        return any(counts) or len(self.skipped) > len(self.as_before) or any(by_others)
 
     @property
     def excluded(self) -> int:
@@ -112,23 +165,11 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as one JSON record."""
-        counts = (
-            "total",
-            "added",
-            "changed",
-            "changed_unseen",
-            "touched",
-            "moved",
-            "copied",
-            "removed",
-            "unchanged",
-            "kept",
-        )
         not_backfilled = {
             f"without_{column.name}": self.not_backfilled.get(column.name, []) for column in content_columns()
         }
         return {
-            **{name: getattr(self, name) for name in (*counts, "excluded", "classified")},
+            **{name: getattr(self, name) for name in (*COUNTS, "excluded", "classified")},
             "filled_in": {column.name: self.backfilled[column.name] for column in content_columns()},
             **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_backfilled.items()},
             "skipped": [
@@ -138,6 +179,7 @@ class Report:
             "unmounted_folders": self.unmounted_folders,
             "left_out": self.left_out.to_json(),
             "patterns_without_matches": self.idle_patterns,
+            "networks": [one.to_dict() for one in self.by_others],
             "seconds": round(self.seconds, 3),
         }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cbir.backbones.backbone import Backbone, choose
 from cbir.backbones.families import stored_name
 from cbir.backbones.head import classifier_of
-from cbir.errors import CbirError, IndexConflictError, IndexDamagedError, RefusedToForgetError
+from cbir.errors import CbirError, IndexDamagedError, RefusedToForgetError
 from cbir.extract.executor import Executor, LocalExecutor, Work, chunks_of
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
@@ -34,7 +34,9 @@ from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.index.verify import without_damage, without_damaged_columns
 from cbir.index.writer import Writer
+from cbir.indexing import networks
 from cbir.indexing.apply import carry_out
+from cbir.indexing.donor import Donor
 from cbir.indexing.makers import Making, make_makers
 from cbir.indexing.opening import opened_for_writing
 from cbir.indexing.plan import Plan, make_plan
@@ -67,6 +69,9 @@ class Options:
     that as it is. `objects` says the same of objects, which the `detector` finds, by default the one that the index
     remembers, or the usual one. Pictures of more than `max_pixels` are skipped. What has changed within the last
     `resting` seconds is left for the next run.
+
+    Where the index is by another network than `model`, it is moved to that, see `networks.bring_along`; `keep_old` then
+    keeps what it has by its own. What it has by a network that is called `drop` is taken away first.
     """
 
     model: str | None = None
@@ -86,18 +91,20 @@ class Options:
     objects: bool | None = None
     detector: Wish | None = None
     resting: float = 0
+    keep_old: bool = False
+    drop: str | None = None
 
 
 def preview(target: Target, options: Options) -> Plan:
     """Plan what `build_index` would do, without writing anything. Files are not read: moves count as new and gone."""
     index = None if target.is_new else Index.open(target.directory)
     plan = _plan(target, _exclude(options, index), index, options)
-    if (
-        index is not None
-        and plan.again_for(CLASSES)
-        and classifier_of(backbone_of(index, weights=options.weights)) is None
-    ):
-        plan.skip(CLASSES)
+    if index is not None:
+        asked, own = _asked_for(index, options), backbone_of(index)
+        if plan.again_for(CLASSES) and classifier_of(asked if asked.matches(own) else own) is None:
+            plan.skip(CLASSES)
+        paths = (file.path for file in plan.scan.files)
+        plan.by_others = networks.foretell(target.directory, asked, paths, keep_old=options.keep_old)
     return plan
 
 
@@ -113,29 +120,73 @@ def build_index(
 
     `watch` is given the results as they come and how many there will be, and passes them on: the place for a
     progress bar. Where something is to be learnt of pictures first, it is given these before. The `executor` extracts,
-    by default in this process, and `commits` says when to commit. Returns what was done and the backbone that did it.
+    by default in this process, and `commits` says when to commit. Returns what was done and the backbone of the index,
+    by which it is searched from now on.
 
     Raises RefusedToForgetError where the root looks unmounted, IndexLockedError where another run is at work,
     IndexConflictError where `options` contradict the index, CbirError where a new index would be empty.
     """
     options = options or Options()
+    making = _Making(target, options, watch, executor or LocalExecutor(), commits)
     with _opened_for_writing(target, options) as index:
-        backbone = _backbone(index, options)
+        if index is None:
+            backbone = _first_backbone(options)
+            return making.bring_up_to_date(backbone, None, None), backbone
+        asked = _asked_for(index, options)
+        own = backbone_of(index)
+        is_own = asked.matches(own)
+        try:
+            report = making.bring_up_to_date(asked if is_own else own, index, Writer(target.directory, index.meta))
+        except networks.UNAVAILABLE as error:
+            if is_own:
+                raise
+            logger.warning("%s is not brought up to date by %s: %s", target.name, own.label, error)
+            report = Report(total=len(index))
+        report.by_others = networks.bring_along(
+            target.directory,
+            asked,
+            making.bring_up_to_date,
+            is_chosen=options.model is not None,
+            keep_old=options.keep_old,
+            prune=options.prune,
+        )
+        has_moved = any(one.has_taken_over for one in report.by_others)
+        return report, backbone_of(Index.open(target.directory)) if has_moved else (asked if is_own else own)
+
+
+@dataclass(frozen=True)
+class _Making:
+    """The making of an index's rows by one network after the other, with the arguments of `build_index`."""
+
+    target: Target
+    options: Options
+    watch: Watch
+    executor: Executor
+    commits: CommitPolicy | None
+
+    def bring_up_to_date(
+        self, backbone: Backbone, index: Index | None, writer: Writer | None, donor: Donor | None = None
+    ) -> Report:
+        """Make what the index lacks by one network; a new one has neither index nor writer yet.
+
+        What follows from pictures alone comes from the `donor`, where there is one.
+        """
+        target, options = self.target, self.options
         exclude = _exclude(options, index)
-        plan = _plan(target, exclude, index, options)
+        plan = _plan(target, exclude, index, options, guarded=donor is None)
         if index is None and not plan.fresh:
             raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
-        meta = index.meta if index is not None else _first_state(backbone, target.root)
-        writer = Writer(target.directory, meta)
-        _tell_of_interruption(plan, index)
-        extractor, making = _extractor(target, options, backbone, plan, writer, watch)
+        writer = writer or Writer(target.directory, _first_state(backbone, target.root))
+        if donor is None:
+            _tell_of_interruption(plan, index)
+        extractor, making = _extractor(target, options, backbone, plan, writer, self.watch, donor)
         _tell_of_reading(plan, options)
         to_read = len(plan.fresh) + len(plan.to_read_again)
-        extracting = executor or LocalExecutor()
 
         def extract(files: Iterable[tuple[FoundFile, Location]]) -> Iterator[Extracted[FoundFile]]:
-            results = extracting.map(Work(extractor, plan.known), chunks_of(files))
-            return watch(chain.from_iterable(results), to_read)
+            chunks = self.executor.map(Work(extractor, plan.known), chunks_of(files))
+            results = self.watch(chain.from_iterable(chunks), to_read)
+            return results if donor is None else donor.completed(results)
 
         report = carry_out(
             plan,
@@ -143,14 +194,14 @@ def build_index(
             extract,
             root=target.root,
             exclude=exclude,
-            commits=commits or commit_policy(parts=making.parts is not None),
+            commits=self.commits or commit_policy(parts=making.parts is not None),
             parts=making.parts,
             objects=making.objects,
             readers=functools.partial(describe_readers, options.max_pixels),
         )
-        if making.parts is not None:
+        if making.parts is not None and donor is None:
             _warn_of_growth(making.parts, report.total, target.name)
-        return report, backbone
+        return report
 
 
 @contextlib.contextmanager
@@ -163,6 +214,8 @@ def _opened_for_writing(target: Target, options: Options) -> Iterator[Index | No
     with opened_for_writing(directory, Rights.like(target.root, directory), options.wait):
         if (directory / META).exists():
             _drop_damaged(directory, everything=options.repair, prune=options.prune)
+            if options.drop is not None:
+                networks.drop(directory, stored_name(options.drop))
             take_away(directory, parts=options.parts is False, objects=options.objects is False)
         # what another run changed before the lock was ours counts
         yield Index.open(directory) if (directory / META).exists() else None
@@ -175,6 +228,7 @@ def _extractor(
     plan: Plan,
     writer: Writer,
     watch: Watch,
+    donor: Donor | None,
 ) -> tuple[Extractor, Making]:
     """Make the extractor of a run, with its makers; the plan leaves out what cannot be had. Return what they were made
     of, too: it has what the index is to say of parts and objects."""
@@ -197,6 +251,7 @@ def _extractor(
         objects=meta.objects,
         detector=options.detector,
         engine=options.engine,
+        donor=donor,
     )
     extractor = extractor.with_makers(make_makers(making))
     lacking = plan.again_for(CLASSES) or (plan.fresh and plan.backfill.get(CLASSES.name))
@@ -222,7 +277,7 @@ def _tell_of_reading(plan: Plan, options: Options) -> None:
         logger.info("Reading %s pictures again for their %s, which the index lacks.", f"{len(plan.again):,}", what)
 
 
-def _plan(target: Target, exclude: Patterns, index: Index | None, options: Options) -> Plan:
+def _plan(target: Target, exclude: Patterns, index: Index | None, options: Options, *, guarded: bool = True) -> Plan:
     if index is not None and (meta := _as_wanted(index.meta, options)) is not index.meta:
         index = Index(index.directory, meta)
     return make_plan(
@@ -234,6 +289,7 @@ def _plan(target: Target, exclude: Patterns, index: Index | None, options: Optio
         rehash=options.rehash,
         refused=_refused(index, options),
         resting=options.resting,
+        guarded=guarded,
     )
 
 
@@ -270,6 +326,7 @@ def index_folder(
     parts: bool | None = None,
     objects: bool | None = None,
     detector: str | None = None,
+    keep_old: bool = False,
     watch: Watch = lambda results, total: results,
 ) -> tuple[Index, Report]:
     """Make an index of a folder, or of another source, or bring it up to date, as `cbir index FOLDER` does.
@@ -293,6 +350,7 @@ def index_folder(
         parts=parts,
         objects=objects,
         detector=None if detector is None else wish_for(detector),
+        keep_old=keep_old,
     )
     report, _ = build_index(target, options, watch)
     return Index.open(target.directory), report
@@ -303,18 +361,21 @@ def _drop_damaged(directory: Path, *, everything: bool, prune: bool) -> None:
 
     RefusedToForgetError where rows would go that were imported, and cannot be read again, unless it is to `prune`.
     """
-    meta = load_meta(directory)
-    sound, problems = without_damage(directory, meta) if everything else without_damaged_columns(directory, meta)
-    if meta.imported and not prune and len(sound.blocks) < len(meta.blocks):
-        raise RefusedToForgetError(
-            f"{problems[0]} But rows of {directory.name} came without their pictures, and what is damaged cannot be "
-            "made of these: import them anew, or add --prune to go on without."
-        )
-    for problem in problems:
-        logger.warning("%s", problem)
-    if problems:
-        Writer(directory, meta).replace(sound)
-        logger.info("Its pictures are read again.")
+    whole = load_meta(directory)
+    for model in [state.model for state in (whole, *whole.others)]:
+        whole = load_meta(directory)
+        meta = whole.by(model) or whole
+        sound, problems = without_damage(directory, meta) if everything else without_damaged_columns(directory, meta)
+        if meta.imported and not prune and len(sound.blocks) < len(meta.blocks):
+            raise RefusedToForgetError(
+                f"{problems[0]} But rows of {directory.name} came without their pictures, and what is damaged cannot "
+                "be made of these: import them anew, or add --prune to go on without."
+            )
+        for problem in problems:
+            logger.warning("%s", problem)
+        if problems:
+            Writer(directory, meta, whole=None if meta is whole else whole).replace(sound)
+            logger.info("Its pictures are read again.")
 
 
 def _warn_of_growth(parts: PartsEntry, pictures: int, name: str) -> None:
@@ -332,26 +393,19 @@ def _can_extract(extractor: Extractor) -> bool:
         return False
 
 
-def _backbone(index: Index | None, options: Options) -> Backbone:
-    if index is None:
-        backbone, remark = choose(options.model, options.weights, options.views or 1)
-        if remark:
-            logger.info("%s", remark)
-        if backbone.weights.source == "untrained":
-            logger.warning("The weights are random numbers: matches will mean little.")
-        return backbone
-    backbone = backbone_of(index, weights=options.weights)
-    if options.model is not None and stored_name(options.model) != backbone.name:
-        raise IndexConflictError(
-            f"The index {index.directory} was made with {backbone.name}, not {options.model}: leave --model out, "
-            "or make another index with --index NAME."
-        )
-    if options.views not in (None, backbone.views):
-        raise IndexConflictError(
-            f"The index {index.directory} was made with --views {backbone.views}, not {options.views}: leave --views "
-            "out, or make another index with --index NAME."
-        )
+def _first_backbone(options: Options) -> Backbone:
+    """Choose the network of a new index."""
+    backbone, remark = choose(options.model, options.weights, options.views or 1)
+    if remark:
+        logger.info("%s", remark)
+    if backbone.weights.source == "untrained":
+        logger.warning("The weights are random numbers: matches will mean little.")
     return backbone
+
+
+def _asked_for(index: Index, options: Options) -> Backbone:
+    model = None if options.model is None else stored_name(options.model)
+    return networks.asked_for(index, model, options.weights, options.views, keep_old=options.keep_old)
 
 
 def _first_state(backbone: Backbone, root: Location) -> Meta:

@@ -99,6 +99,7 @@ def keep_fresh(target: Target, options: Options, run: Callable[[Options], Report
         proposer=None,
         objects=None,
         detector=None,
+        drop=None,
         resting=RESTING,
     )
     runs = _Runs(run, options, later)

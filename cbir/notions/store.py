@@ -278,7 +278,8 @@ def _read(index: Index, entry: NotionEntry) -> Notion:
         if hashlib.sha256(data).hexdigest() != entry.file.sha256:
             raise ValueError("its checksum differs")
         notion = from_bytes(data)
-        if notion.name != entry.name or len(notion.mean) != ROWS[notion.of].dimension(index.meta):
+        is_its = notion.model == fingerprint(index.model)
+        if notion.name != entry.name or (is_its and len(notion.mean) != ROWS[notion.of].dimension(index.meta)):
             raise ValueError("it is another's")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
         raise file.damaged(f"is damaged ({printable(reason_of(error))})") from error

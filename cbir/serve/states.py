@@ -32,8 +32,8 @@ class ServedState:
     def __init__(self, collection: Collection) -> None:
         self._state: State = collection.state
         self.backbone = collection.backbone
-        # that of its pictures: notions come and go, and rows stay what they are
-        content = self.index.meta.but(notions=(), updated="", next_number=0).dump().encode()
+        # that of its rows, which stay what they are while notions come and go
+        content = self.index.meta.of_rows().dump().encode()
         #: The first part of all ids of its pictures.
         self.id = hashlib.sha256(content).hexdigest()[:12]
         self.tags = RowTags(self.index)

@@ -306,8 +306,6 @@ def test_an_index_remembers_its_views(photo_folder: Folder) -> None:
     refused = run("index", photos, "--views", "1")
     assert refused.exit_code == 1
     assert "was made with --views 2, not 1: leave --views out" in refused.stderr
-    refused = run("index", photos, "--model", BOTH)
-    assert "was made with fake, not fake+fake_small: leave --model out" in refused.stderr
     assert run("index", photos, "--views", "3").exit_code == 2
     assert run("index", photos, "--model", "fake", "--index", "plain").exit_code == 0
     refused = run("search", "--query-index", "plain", "--index", "photos")

@@ -18,6 +18,7 @@ from PIL import Image
 
 import cbir.indexing.makers
 import cbir.indexing.run
+from cbir.backbones.catalog import FAKE_SMALL
 from cbir.detect.wish import Wish
 from cbir.index.files import FileRecord
 from cbir.index.format import META
@@ -32,7 +33,7 @@ from tests.helpers.graph_files import write
 from tests.helpers.waiting import wait_for
 
 #: The scenarios that add something to the rows of an index.
-ADDED = ("parts", "objects")
+ADDED = ("parts", "objects", "another network")
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
 
@@ -55,6 +56,8 @@ def refresh(root: Path, directory: Path, *, adding: str | None = None, detector:
         parts=True if adding == "parts" else None,
         objects=True if adding == "objects" else None,
         detector=Wish(weights=str(detector)) if adding == "objects" else None,
+        model=FAKE_SMALL if adding == "another network" else None,
+        keep_old=adding == "another network",
     )
     return build_index(choose_target(root, str(directory)), options)[0]
 
@@ -64,7 +67,7 @@ class Scenario:
     """A run of `cbir index` that goes through all kinds of commits, and all that it may leave behind.
 
     `before` is the index directory that the run starts with, or None; `states` are its contents after each commit,
-    the one of before first. A run may be `adding` parts or objects, which the `detector` finds.
+    the one of before first. A run may be `adding` parts, objects, which the `detector` finds, or another network.
     """
 
     root: Path
@@ -75,7 +78,11 @@ class Scenario:
     detector: Path
 
     def arguments(self, directory: Path) -> list[str]:
-        added = {"parts": ["--parts"], "objects": ["--objects", "--detector", str(self.detector)]}
+        added = {
+            "parts": ["--parts"],
+            "objects": ["--objects", "--detector", str(self.detector)],
+            "another network": ["--model", FAKE_SMALL, "--keep-old"],
+        }
         return ["index", str(self.root), "--index", str(directory), "--prune", *added.get(self.adding or "", [])]
 
     def refresh(self, directory: Path) -> Report:
@@ -111,7 +118,7 @@ def change(root: Path, draw_picture: DrawPicture) -> None:
         draw_picture(number, (48, 32)).save(root / f"new {number}.png")
 
 
-@pytest.fixture(scope="module", params=["a new index", "an update", "an older index", "parts", "objects"])
+@pytest.fixture(scope="module", params=["a new index", "an update", "an older index", *ADDED])
 def scenario(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, draw_picture: DrawPicture, server: Server
 ) -> Scenario:
@@ -152,19 +159,28 @@ def is_there(root: Path, record: FileRecord) -> bool:
     return path.exists() and (path.stat().st_size, path.stat().st_mtime_ns) == (record.size, record.mtime_ns)
 
 
+def rows_of(scenario: Scenario, index: Index) -> int:
+    """How many rows are of files that are as they were."""
+    return sum(is_there(scenario.root, record) for row, record in index.records() if index.valid[row])
+
+
 def check(scenario: Scenario, directory: Path, clean: Content) -> int:
     """Hold what a dead run left against the promises; which state it was."""
+    seen = 0
     if (directory / META).exists():
         index = Index.open(directory)
         assert find_problems(index, verify=True) == []
         found: Content | None = content(directory)
-        done = sum(is_there(scenario.root, record) for row, record in index.records() if index.valid[row])
+        done = rows_of(scenario, index)
+        seen = sum(rows_of(scenario, Index(directory, state)) for state in index.meta.others)
     else:
         found, done = None, 0
     fitting = [number for number, state in enumerate(scenario.states) if state == found]
     assert fitting, "no committed state has this content"
     report = scenario.refresh(directory)
     assert report.unchanged == done
+    if scenario.adding == "another network":
+        assert [one.report.unchanged for one in report.by_others] == [seen]  # and nothing that was seen is lost
     assert content(directory) == clean
     assert unnamed_files(directory) == set()
     assert find_problems(Index.open(directory), verify=True) == []
@@ -179,7 +195,7 @@ def test_the_scenarios_go_through_all_kinds_of_commits(scenario: Scenario) -> No
     assert "remove classes-" in names
     if scenario.adding == "parts":
         assert "sync whitening-" in names
-    if scenario.adding:
+    if scenario.adding in ("parts", "objects"):
         assert f"remove {scenario.adding}-" in names
     if scenario.before is not None:
         assert "remove index-" in names  # compacted, since candidates go only then or when they are renewed

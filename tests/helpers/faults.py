@@ -45,7 +45,8 @@ def replacements() -> list[tuple[Any, str, Any]]:
 
     def directions(index: Index) -> np.ndarray:
         # the real ones take an eigenvalue decomposition, most of the time of a small run
-        return np.random.default_rng(1).normal(0, 1, (129, index.meta.dimension)).astype(np.float32)
+        dimension = index.meta.dimension
+        return np.random.default_rng(1).normal(0, 1, (min(128, dimension) + 1, dimension)).astype(np.float32)
 
     def extractor(*arguments: Any, **options: Any) -> Extractor:
         # processes that decode take most of the time of a small run; they write nothing
@@ -62,8 +63,17 @@ def replacements() -> list[tuple[Any, str, Any]]:
 
 
 def content(directory: Path) -> Content:
-    """What the index in `directory` says now."""
+    """What the index in `directory` says now, by its own network and, below their names, by others."""
     index = Index.open(directory)
+    others = {
+        f"{state.model['name']}: {path}": found
+        for state in index.meta.others
+        for path, found in _content(Index(directory, state)).items()
+    }
+    return _content(index) | others
+
+
+def _content(index: Index) -> Content:
     records = [(row, record) for row, record in index.records() if index.valid[row]]
     stored = [index.stored(column, range(index.rows)) for column in index.meta.wanted_columns]
     assert len({record.path for _, record in records}) == len(records), "a file has two rows"

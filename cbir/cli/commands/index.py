@@ -50,6 +50,7 @@ RULES = (
         "--classes and --input are about a detector: name it with --detector.",
         lacking=("detector",),
     ),
+    Rule(("keep_old",), "--keep-old is about another network: name it with --model.", lacking=("model",)),
 )
 
 
@@ -62,6 +63,8 @@ class IndexOptions(Given):
     model: str | None
     weights: str | None
     views: int | None
+    keep_old: bool
+    drop: str | None
     engine: str | None
     exclude: tuple[str, ...]
     ignore_case: bool | None
@@ -96,6 +99,8 @@ class IndexOptions(Given):
             model=self.model,
             weights=self.weights,
             views=self.views,
+            keep_old=self.keep_old,
+            drop=self.drop,
             engine=self.engine,
             exclude=self.patterns,
             ignore_case=self.ignore_case,
@@ -129,6 +134,10 @@ class IndexOptions(Given):
     "--views",
     type=WholeNumber(1, 2),
     help="2: let the network see each picture twice, as usual and the whole squashed to a square. Remembered.",
+)
+@click.option("--keep-old", is_flag=True, help="Keep what an index has by its network beside what it gets by --model.")
+@click.option(
+    "--drop", metavar="NAME", help="Take away what an index has by this network beside its own, or a move to it."
 )
 @engine_option
 @click.option("--exclude", "-x", metavar="GLOB", multiple=True, help="Leave out names or paths that match. Remembered.")
@@ -195,6 +204,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     that the index remembers is read again. If the folder is missing or most of its pictures are gone, nothing is
     forgotten without --prune, and the exit code is 3.
 
+    With another --model than that of the index it is moved to this: all pictures are looked at by the new network
+    while searches go on by the old one, until it has seen them all and takes over. The next run goes on with a move
+    that was stopped.
+
     \b
       cbir index photos/
       cbir index photos/ --exclude 'raw/*' --exclude '*.gif' --ignore-case
@@ -205,6 +218,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir index photos/ --parts       # pictures are found by parts, too
       cbir index photos/ --objects --detector yolox_nano.onnx   # what they show, and where
       cbir index photos/ --views 2 --index better   # better matches, in twice the time
+      cbir index photos/ --model efficientnet_lite1 --keep-old   # by another network, too
     """
     # between two batches of a network, a second thread would wait for work as busily as if it had some
     use_one_blas_thread()
@@ -225,10 +239,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         _watch(target, request, quiet=quiet, verbose=verbose)
         return
     report, backbone = build_index(target, request.options(), progress(disable=quiet), executor=_executor(request))
+    _learn_stale_notions(target, request)
     if request.as_json:
         _write_record(target, report, backbone.name)
     else:
-        say(report.summary(target.name))
+        for line in _summaries(target, report):
+            say(line)
     _tell_details(request, report, quiet=quiet, verbose=verbose)
     if request.strict and not report.is_complete:
         ctx.exit(STRICT)
@@ -243,11 +259,13 @@ def _watch(target: Target, request: IndexOptions, *, quiet: bool, verbose: bool)
 
     def run(options: Options) -> Report:
         report, backbone = build_index(target, options, progress(disable=quiet), executor=executor)
+        _learn_stale_notions(target, request)
         if next(is_first, False) or report.has_changes:
             if request.as_json:
                 _write_record(target, report, backbone.name)
             elif not quiet:
-                tell(report.summary(target.name), logged=False)
+                for line in _summaries(target, report):
+                    tell(line, logged=False)
             _tell_details(request, report, quiet=quiet, verbose=verbose)
         return report
 
@@ -258,6 +276,23 @@ def _executor(request: IndexOptions) -> Executor:
     from cbir.extract.executors import executor_named
 
     return executor_named(request.on)
+
+
+def _learn_stale_notions(target: Target, request: IndexOptions) -> None:
+    """Learn notions anew once another network has taken over, or in the next run, if this one does not come to it."""
+    from cbir.index.format import load_meta
+    from cbir.index.store import Index
+
+    if load_meta(target.directory).notions:
+        from cbir.learn.anew import learn_stale
+
+        learn_stale(Index.open(target.directory), engine=request.engine, wait=request.wait)
+
+
+def _summaries(target: Target, report: Report) -> list[str]:
+    """Say in a line what became of an index, and in one more for each other network for which there was work."""
+    others = [one.summary(target.name) for one in report.by_others]
+    return [report.summary(target.name), *(line for line in others if line is not None)]
 
 
 def _write_record(target: Target, report: Report, model: str) -> None:
@@ -328,7 +363,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
     to_compare = f"{len(compared):,} to be compared with what they were, " if compared else ""
     counts = (
         f"{new:,} new or moved, {len(plan.stale) - len(compared):,} changed, {len(plan.gone):,} gone, {to_compare}"
-        f"{plan.unchanged:,} unchanged{_to_read_again(plan)}. Nothing was written."
+        f"{plan.unchanged:,} unchanged{_to_read_again(plan)}{_by_others(plan)}. Nothing was written."
     )
     describe_run(outcome=counts)
     if as_json:
@@ -342,6 +377,7 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "gone": sorted(record.path for record in plan.gone.values()),
             "unchanged": plan.unchanged,
             **{f"without_{column.name}": sorted(plan.again_for(column)) for column in content_columns()},
+            "by_networks": plan.by_others,
             "kept": plan.kept,
             "excluded": plan.scan.excluded,
             "left_out": plan.scan.left_out.to_json(),
@@ -352,6 +388,11 @@ def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
     say(f"{target.name}: {counts}")
     if plan.scan.left_out:
         tell(f"  left out: {plan.scan.left_out.describe(printable)}", logged=False)
+
+
+def _by_others(plan: Plan) -> str:
+    """Say how many pictures are still to be seen by which networks beside the index's own."""
+    return "".join(f", {count:,} not seen by {network} yet" for network, count in plan.by_others.items() if count)
 
 
 def _to_read_again(plan: Plan) -> str:

@@ -18,6 +18,7 @@ from cbir.images.sources.address import root_exists
 
 if TYPE_CHECKING:
     from cbir.index.columns.column import Column
+    from cbir.index.format import Meta
     from cbir.index.store import Index
 
 # Classes of objects that are named.
@@ -106,6 +107,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
         **{group[0].name: _coverage(index, group) for group in content_groups()},
         "notions": [asdict(notion) for notion in notions],
+        "networks": [_other(index, state) for state in meta.others],
         "verified": verify,
         "problems": problems + [problem for problem in damaged if problem not in problems],
     }
@@ -136,6 +138,7 @@ def _print(record: dict[str, Any]) -> None:
             *((group[0].name, _covered(record, group[0])) for group in content_groups()),
             *([("part lists", _candidates(record["part_lists"]))] if record["part_lists"] else []),
             *([("notions", _notions(record["notions"]))] if record["notions"] else []),
+            *(_told_of_network(one, record) for one in record["networks"]),
             ("exclude", _excluded(record)),
             ("sound", ("no" if record["problems"] else "yes") + (", checksums compared" if record["verified"] else "")),
         ]
@@ -144,6 +147,32 @@ def _print(record: dict[str, Any]) -> None:
             _print_line(f"  {name:<10} ", value, wraps=name not in ("root", "directory"))
     for problem in record["problems"]:
         _print_line("  problem: ", problem)
+
+
+def _other(index: Index, state: Meta) -> dict[str, Any]:
+    """Describe what an index has by another network than its own."""
+    invalid = sum(stop - start for block in state.blocks for start, stop in block.invalid)
+    return {
+        "model": state.model.get("name"),
+        "views": state.model.get("views", 1),
+        "weights": state.model.get("weights"),
+        "dimension": state.dimension,
+        "pictures": state.rows - invalid,
+        "is_next": state is index.meta.moving_to,
+        "keeps_old": state is index.meta.moving_to and index.meta.keeps_old,
+        "complete": state.complete,
+        "updated": state.updated,
+    }
+
+
+def _told_of_network(other: dict[str, Any], record: dict[str, Any]) -> tuple[str, str]:
+    """Say what there is by another network, and what may be done about it: a line's name and its text."""
+    seen = f"{other['model']}, {other['pictures']:,} of {record['pictures']:,} pictures seen"
+    call = f"`cbir index --index {record['index']}"
+    if other["is_next"]:
+        old = f"; {record['model']} is kept then" if other["keeps_old"] else ""
+        return "moving to", f"{seen}{old}: {call}` goes on, {call} --drop {other['model']}` gives it up"
+    return "beside it", f"{seen}: `cbir search --model {other['model']}` searches by it"
 
 
 def _sources(record: dict[str, Any]) -> str:

@@ -106,6 +106,9 @@ _KEPT_BYTES = 64 << 20
     help="Order by what makes pictures this class of ImageNet: a name, or a WordNet id.",
 )
 @learnt_option
+@click.option(
+    "--model", "-m", metavar="NAME", help="By this network of the index, where it has several. Default: its own."
+)
 @files_from_option
 @private_option
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")
@@ -200,6 +203,7 @@ class SearchOptions(Given):
     strength: float | None
     class_name: str | None
     learnt: str | None
+    model: str | None
     files_from: Path | None
     allow_private: bool
     null: bool
@@ -280,6 +284,7 @@ def _asked_indexes(options: SearchOptions, expected: int) -> AskedIndexes:
     """Open the indexes; a usage error where several cannot be asked so."""
     asked = AskedIndexes(
         options.index_names,
+        model=options.model,
         engine=options.engine,
         weights=options.weights,
         expected=expected,

@@ -21,16 +21,24 @@ Find = Callable[["Searcher", Iterable["AnyQuery"]], Iterator["SearchResult"]]
 class AskedIndexes:
     """The indexes of some names, by default the only one: a searcher of each network, and what is wrong with others.
 
-    `options` are those of `Searcher`. CbirError where none can be opened.
+    `model` names the network of each where it has several, other options are those of `Searcher`. CbirError where none
+    can be opened.
     """
 
     def __init__(
-        self, names: tuple[str, ...], *, engine: str | None, weights: str | None, expected: int, by_features: bool
+        self,
+        names: tuple[str, ...],
+        *,
+        model: str | None,
+        engine: str | None,
+        weights: str | None,
+        expected: int,
+        by_features: bool,
     ) -> None:
         from cbir.index.open import open_indexes
         from cbir.search.searcher import Searcher
 
-        indexes, self.problems = open_indexes(names)
+        indexes, self.problems = open_indexes(names, model=model)
         if len(indexes) > 1:
             from cbir.search.several import are_of_one_network, by_network, check_comparable
 

@@ -35,7 +35,8 @@ class Column:
     `is_missing` and `is_unavailable` tell which rows of records are one or the other, shape (rows,). `check` raises
     ValueError where records, shape (rows, width), cannot be what was written.
 
-    `of_content` tells whether it follows from a picture's content, which then is read again where it is missing.
+    `of_content` tells whether it follows from a picture's content, which then is read again where it is missing;
+    `of_image`, that it does so whatever the network.
     Columns of one `group` are made and counted together; those of the group `parts` only in an index that is to have
     parts. `advice` tells users of an index, whose name replaces `{index}`, how what is missing comes to be there, and
     `offer` how an index without the column gets it.
@@ -49,6 +50,7 @@ class Column:
     is_unavailable: Callable[[Records], Mask]
     check: Callable[[Records], object] | None = None
     of_content: bool = True
+    of_image: bool = False
     group: str = ""
     advice: str = "`cbir index --index {index}` makes the others"
     offer: str = ""

@@ -137,6 +137,7 @@ OBJECTS = Column(
     _are_missing,
     _are_unavailable,
     unpack,
+    of_image=True,
     group="objects",
     advice="`cbir index --index {index}` looks for those of the others",
     offer="none: `cbir index --index {index} --objects` looks for them",
@@ -151,5 +152,6 @@ BOXES = Column(
     is_missing=lambda records: np.asarray(records["box"][:, 0, 2] == 0),
     is_unavailable=lambda records: np.asarray(records["box"][:, 0, 2] == _UNAVAILABLE_BOX),
     check=unpack_boxes,
+    of_image=True,
     group="objects",
 )

@@ -51,5 +51,6 @@ TAKEN = Column(
     is_missing=lambda records: np.asarray(records[:, 0] == 0),
     is_unavailable=lambda records: np.asarray(records[:, 0] == _UNAVAILABLE),
     check=_check,
+    of_image=True,
     advice="`cbir index --index {index}` reads the others",
 )

@@ -46,4 +46,5 @@ THUMBNAILS = Column(
     _unavailable(),
     is_missing=lambda records: np.asarray(records["width"][:, 0] == 0),
     is_unavailable=lambda records: np.asarray(records["width"][:, 0] == _UNAVAILABLE),
+    of_image=True,
 )
