@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cbir.backbones.backbone import Backbone, choose
 from cbir.backbones.families import stored_name
@@ -21,7 +20,6 @@ from cbir.extract.of_index import backbone_of
 from cbir.extract.results import Extracted
 from cbir.images.formats.readers import describe_readers
 from cbir.images.patterns import Patterns
-from cbir.images.pipe import MAX_PIXELS
 from cbir.images.scan import FoundFile
 from cbir.images.sources.address import Location, root_of
 from cbir.index import refused
@@ -39,6 +37,7 @@ from cbir.indexing.apply import carry_out
 from cbir.indexing.donor import Donor
 from cbir.indexing.makers import Making, make_makers
 from cbir.indexing.opening import opened_for_writing
+from cbir.indexing.options import Options as Options
 from cbir.indexing.plan import Plan, make_plan
 from cbir.indexing.policy import CommitPolicy, commit_policy
 from cbir.indexing.report import Report
@@ -46,53 +45,10 @@ from cbir.indexing.target import Target, choose_target
 from cbir.indexing.wanted import as_wanted, take_away
 from cbir.utils.printable import printable
 
-if TYPE_CHECKING:
-    from cbir.detect.wish import Wish
-
 logger = logging.getLogger("cbir")
 
 #: So many files are not read without a word because their times have changed.
 WORTH_TELLING = 100
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options for making or refreshing an index.
-
-    `model`, `weights`, `views` and `engine` are as in `backbone.choose` and `open_engine`; None leaves them to the
-    index or the default. `exclude` replaces the patterns that the index remembers, unless it is None; `ignore_case`
-    says whether they take upper and lower case for the same, None that this stays as it was with these patterns.
-    `repair` drops blocks, or their files of columns, that are damaged, so that their pictures are read again, and looks
-    once more for what could not be found. `rehash` reads the contents of all files; `retry_skipped`, and `repair`, try
-    those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
-    pictures from now on (docs/parts.md), their boxes from the `proposer` of that name, by default windows; None leaves
-    that as it is. `objects` says the same of objects, which the `detector` finds, by default the one that the index
-    remembers, or the usual one. Pictures of more than `max_pixels` are skipped. What has changed within the last
-    `resting` seconds is left for the next run.
-
-    Where the index is by another network than `model`, it is moved to that, see `networks.bring_along`; `keep_old` then
-    keeps what it has by its own. What it has by a network that is called `drop` is taken away first.
-    """
-
-    model: str | None = None
-    weights: str | None = None
-    views: int | None = None
-    engine: str | None = None
-    exclude: Sequence[str] | None = None
-    ignore_case: bool | None = None
-    prune: bool = False
-    repair: bool = False
-    rehash: bool = False
-    retry_skipped: bool = False
-    max_pixels: int = MAX_PIXELS
-    wait: float = 0
-    parts: bool | None = None
-    proposer: str | None = None
-    objects: bool | None = None
-    detector: Wish | None = None
-    resting: float = 0
-    keep_old: bool = False
-    drop: str | None = None
 
 
 def preview(target: Target, options: Options) -> Plan:
