@@ -139,7 +139,7 @@ class Backbone:
         if not isinstance(members, list) or len(members) > MOST_NETWORKS:
             raise ValueError(f"impossible networks: {reprlib.repr(members)}")
         try:
-            joined = _joined([cls._one_from_json(member) for member in members])
+            joined = join([cls._one_from_json(member) for member in members])
         except ModelError as error:
             raise ValueError(str(error)) from error
         if (record["name"], record["dimension"]) != (joined.name, joined.dimension):
@@ -260,11 +260,11 @@ def describe(name: str, weights: str | None = None, views: int = 1) -> Backbone:
         return replace(_describe_one(name, weights), views=views)
     if weights is not None:
         raise WeightsError(f"{name} are {len(names)} networks, each with its own weights: leave --weights out.")
-    return replace(_joined([_describe_one(one) for one in names]), views=views)
+    return replace(join([_describe_one(one) for one in names]), views=views)
 
 
-def _joined(members: Sequence[Backbone]) -> Backbone:
-    """Join networks into one backbone. ModelError where one comes twice, or there are too few or too many."""
+def join(members: Sequence[Backbone]) -> Backbone:
+    """Join networks into a backbone of one view. ModelError where one comes twice, or they are too few or too many."""
     names = [member.name for member in members]
     name = JOINT.join(names)
     if not 2 <= len(members) <= MOST_NETWORKS:

@@ -71,7 +71,8 @@ Factory = Callable[[Making], "RecordMaker | None"]
 def make_makers(making: Making) -> list[RecordMaker]:
     """Make the record makers of a run; columns that nobody makes are left out of its plan."""
     columns = content_columns()
-    given = {one.group or one.name for one in columns if one.of_image} if making.donor is not None else set()
+    donor = making.donor
+    given = set() if donor is None else {one.group or one.name for one in columns if donor.gives(one)}
     for column in columns:
         name = column.group or column.name
         if name in given or name not in _MAKERS:

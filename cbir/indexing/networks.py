@@ -155,7 +155,7 @@ def _followed(
     network = _network(directory, state)
     if asked.matches(network):
         network = asked  # whose weights may lie elsewhere now
-    donor = Donor(Index.open(directory))
+    donor = Donor(Index.open(directory), _network(directory, whole), network)
     writer = Writer(directory, state, whole=whole)
     if (wanted := _in_step(state, whole)) != state:
         writer.replace(wanted)
@@ -165,7 +165,7 @@ def _followed(
         seen, total = f"{len(index):,}", f"{len(donor.index):,}"
         logger.info("%s of %s pictures are seen by %s already.", seen, total, network.label)
     try:
-        return ByAnother(network.label, make(network, index, writer, donor))
+        return ByAnother(network.label, make(donor.rest, index, writer, donor))
     except UNAVAILABLE as error:
         if not may_fail:
             raise

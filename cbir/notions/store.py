@@ -68,6 +68,13 @@ def load_notion(index: Index, name: str, of: str | None = PICTURES) -> Notion:
             "nothing else."
         )
     if notion.model != model_of(index.meta, notion.of):
+        own = load_meta(index.directory)
+        if own.model != index.model and notion.model == model_of(own, notion.of):
+            network = printable(str(own.model.get("name")))
+            raise CbirError(
+                f"The notion {printable(name)} was learnt by the index's own network, {network}: search by that, "
+                "without --model."
+            )
         how = "by another network than that" if notion.of == PICTURES else f"from other {notion.of} than those"
         raise CbirError(
             f"The notion {printable(name)} was learnt {how} of the index {index.directory.name}: `cbir learn "
@@ -278,7 +285,7 @@ def _read(index: Index, entry: NotionEntry) -> Notion:
         if hashlib.sha256(data).hexdigest() != entry.file.sha256:
             raise ValueError("its checksum differs")
         notion = from_bytes(data)
-        is_its = notion.model == fingerprint(index.model)
+        is_its = notion.model == model_of(index.meta, notion.of)
         if notion.name != entry.name or (is_its and len(notion.mean) != ROWS[notion.of].dimension(index.meta)):
             raise ValueError("it is another's")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cbir
+from cbir.backbones import fake
 from cbir.engines.fake import FakeEngine
 from cbir.errors import (
     ImageReadError,
@@ -56,9 +58,10 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How many pictures each network has seen."""
     counts: Counter[str] = Counter()
     real = FakeEngine.start
+    names_of = {side: name for name, side in fake.SIDES.items()}
 
     def start(self: FakeEngine, images: Any) -> Any:
-        counts[self._name] += len(images)
+        counts[names_of[self._side]] += len(images)
         return real(self, images)
 
     monkeypatch.setattr(FakeEngine, "start", start)
@@ -521,3 +524,63 @@ def test_candidates_and_samples_are_those_of_each_network(photo_folder: Folder) 
         assert found.rows == 34
         assert index.meta.cosines is not None
     assert load_state(directory(), OLD).cosines != load_state(directory(), NEW).cosines
+
+
+BOTH, SWAPPED = f"{OLD}+{NEW}", f"{NEW}+{OLD}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "by"),
+    [
+        (OLD, BOTH, {NEW: 9}),  # the first network's features are there
+        (NEW, BOTH, {OLD: 9}),
+        (BOTH, SWAPPED, {OLD: 9, NEW: 9}),  # whose classes would be lacking otherwise
+        (BOTH, OLD, {OLD: 9}),
+    ],
+)
+def test_features_that_are_there_become_a_part_of_joined_ones(
+    old: str, new: str, by: dict[str, int], photo_folder: Folder, seen: Counter[str]
+) -> None:
+    root = photo_folder(9)
+    refresh(root, model=old)
+    refresh(root, "fresh", model=new)
+    seen.clear()
+    assert refresh(root, model=new).by_others[0].has_taken_over
+    assert seen == by
+    moved, fresh = Index.open(directory()), Index.open(directory("fresh"))
+    assert moved.meta.format == fresh.meta.format
+    assert moved.meta.precisions == ("f64",)
+    assert [record.path for _, record in moved.records()] == [record.path for _, record in fresh.records()]
+    assert np.allclose(moved.features(range(9)), fresh.features(range(9)), atol=2e-3)
+    assert np.array_equal(moved.classes().numbers, fresh.classes().numbers)
+    assert_sound()
+
+
+def test_features_are_joined_by_content(photo_folder: Folder, seen: Counter[str]) -> None:
+    root = photo_folder(9)
+    refresh(root)
+    refresh(root, model=BOTH, keep_old=True)
+    (root / "img_000.jpg").rename(root / "zzz.jpg")
+    shutil.copy(photo_folder(1, "other", first_seed=99) / "img_000.jpg", root / "aaa.jpg")
+    seen.clear()
+    refresh(root)
+    assert seen == {OLD: 2, NEW: 1}  # the index's own network is the joined one now
+    (root / "img_001.jpg").unlink()
+    refresh(root)
+    refresh(root, "fresh", model=OLD)
+    assert paths(OLD) == paths()
+    assert content(directory())[f"{OLD}: zzz.jpg"] == content(directory("fresh"))["zzz.jpg"]
+    assert_sound()
+
+
+def test_a_damaged_feature_is_joined_to_nothing(photo_folder: Folder) -> None:
+    root = photo_folder(5)
+    refresh(root)
+    (block,) = load_meta(directory()).blocks
+    with open(directory() / block.features.name, "r+b") as file:
+        file.seek(-2 * 128, os.SEEK_END)
+        file.write(b"\xff" * 256)
+    (move,) = refresh(root, model=BOTH).by_others
+    assert not move.has_taken_over
+    assert move.not_seen == [("img_004.jpg", "has changed since it was looked at")]
+    assert refresh(root, repair=True).by_others[0].has_taken_over

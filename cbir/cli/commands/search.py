@@ -21,6 +21,7 @@ from cbir.cli.options.common import (
     verbosity_options,
     weights_option,
 )
+from cbir.cli.options.completion import complete_model
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import (
     NamedPictures,
@@ -107,7 +108,11 @@ _KEPT_BYTES = 64 << 20
 )
 @learnt_option
 @click.option(
-    "--model", "-m", metavar="NAME", help="By this network of the index, where it has several. Default: its own."
+    "--model",
+    "-m",
+    metavar="NAME",
+    shell_complete=complete_model,
+    help="By this network of the index, where it has several. Default: its own.",
 )
 @files_from_option
 @private_option

@@ -124,6 +124,8 @@ def test_notions_are_learnt_anew_by_the_new_network(root: Path, monkeypatch: pyt
     assert sorted(map(bytes, notion.labels.sha256s)) == sorted(map(bytes, before.labels.sha256s))
     assert run("search", str(root / "red/0.png"), "--learnt", "colours", "-k", "3").exit_code == 0
     assert "learnt anew" not in run("index", "photos").stderr
+    refused = run("search", str(root / "red/0.png"), "--learnt", "colours", "--model", OLD)
+    assert "was learnt by the index's own network, fake_small: search by that, without --model" in refused.stderr
 
 
 def test_a_notion_that_the_new_network_cannot_learn_waits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
