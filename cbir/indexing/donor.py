@@ -1,4 +1,4 @@
-"""What an index knows of its pictures already, for its rows by another network."""
+"""The features and columns that an index has already, given to its rows by another network."""
 
 from __future__ import annotations
 

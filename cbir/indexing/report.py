@@ -145,6 +145,11 @@ class Report:
                 parts += f"; {what} of {_pictures(count)} filled in"
         return f"{name}: {_pictures(self.total)} ({parts}) in {_duration(self.seconds)}."
 
+    def summaries(self, name: str) -> list[str]:
+        """Return the `summary`, and one of each other network for which there was something to do."""
+        others = (one.summary(name) for one in self.by_others)
+        return [self.summary(name), *(line for line in others if line is not None)]
+
     def counts(self) -> str:
         """All counts on one line, in the same order every time: for logs."""
         new = (self.added, self.changed, self.touched, self.moved, self.copied)

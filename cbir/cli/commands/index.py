@@ -243,7 +243,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     if request.as_json:
         _write_record(target, report, backbone.name)
     else:
-        for line in _summaries(target, report):
+        for line in report.summaries(target.name):
             say(line)
     _tell_details(request, report, quiet=quiet, verbose=verbose)
     if request.strict and not report.is_complete:
@@ -264,7 +264,7 @@ def _watch(target: Target, request: IndexOptions, *, quiet: bool, verbose: bool)
             if request.as_json:
                 _write_record(target, report, backbone.name)
             elif not quiet:
-                for line in _summaries(target, report):
+                for line in report.summaries(target.name):
                     tell(line, logged=False)
             _tell_details(request, report, quiet=quiet, verbose=verbose)
         return report
@@ -287,12 +287,6 @@ def _learn_stale_notions(target: Target, request: IndexOptions) -> None:
         from cbir.learn.anew import learn_stale
 
         learn_stale(Index.open(target.directory), engine=request.engine, wait=request.wait)
-
-
-def _summaries(target: Target, report: Report) -> list[str]:
-    """Say in a line what became of an index, and in one more for each other network for which there was work."""
-    others = [one.summary(target.name) for one in report.by_others]
-    return [report.summary(target.name), *(line for line in others if line is not None)]
 
 
 def _write_record(target: Target, report: Report, model: str) -> None:

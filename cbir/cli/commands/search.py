@@ -18,10 +18,10 @@ from cbir.cli.options.common import (
     format_option,
     indexes_option,
     learnt_option,
+    network_option,
     verbosity_options,
     weights_option,
 )
-from cbir.cli.options.completion import complete_model
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import (
     NamedPictures,
@@ -107,13 +107,7 @@ _KEPT_BYTES = 64 << 20
     help="Order by what makes pictures this class of ImageNet: a name, or a WordNet id.",
 )
 @learnt_option
-@click.option(
-    "--model",
-    "-m",
-    metavar="NAME",
-    shell_complete=complete_model,
-    help="By this network of the index, where it has several. Default: its own.",
-)
+@network_option
 @files_from_option
 @private_option
 @click.option("--null", "-0", is_flag=True, help="Names in --files-from and printed paths end in NUL, not newline.")

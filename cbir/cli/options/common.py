@@ -101,6 +101,14 @@ model_option = click.option(
     "weights are here, else efficientnet_lite0.",
 )
 
+network_option = click.option(
+    "--model",
+    "-m",
+    metavar="NAME",
+    shell_complete=complete_model,
+    help="By this network of the index, where it has several. Default: its own.",
+)
+
 weights_option = click.option(
     "--weights",
     metavar="FILE",
