@@ -43,7 +43,7 @@ def memory(process: int | str, kind: str, file: str = "status") -> float:
 def memory_of_tree(process: int, kind: str) -> float:
     """Such a line of a process and of all below it, in MB, added up; Pss shares a page out among who has it mapped."""
     file = "smaps_rollup" if kind == "Pss" else "status"
-    return sum(memory(one, kind, file) for one in (process, *_descendants(process)))
+    return sum(memory(one, kind, file) for one in (process, *descendants(process)))
 
 
 def peak_memory(arguments: Sequence[str | Path], interval: float = 0.005) -> Peaks:
@@ -61,7 +61,7 @@ def peak_memory(arguments: Sequence[str | Path], interval: float = 0.005) -> Pea
     while child.poll() is None:
         mine = memory(child.pid, "RssAnon")
         own = max(own, mine)
-        tree = max(tree, mine + sum(memory(below, "RssAnon") for below in _descendants(child.pid)))
+        tree = max(tree, mine + sum(memory(below, "RssAnon") for below in descendants(child.pid)))
         time.sleep(interval)
     reader.join()
     if child.returncode:
@@ -84,10 +84,21 @@ def peak_while(process: int, action: Callable[[], object], interval: float = 0.0
     return before, most
 
 
-def _descendants(process: int) -> Iterator[int]:
+def descendants(process: int) -> Iterator[int]:
+    """Yield the processes below one."""
     # each thread has the children that it started
     for listing in (_PROC / str(process) / "task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in listing.read_text().split():
                 yield int(child)
-                yield from _descendants(int(child))
+                yield from descendants(int(child))
+
+
+def with_variable(value: str) -> list[str]:
+    """Return the names of processes that were started with a value somewhere in their environment, zombies left out."""
+    found = []
+    for entry in _PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if value.encode() in (entry / "environ").read_bytes():
+                found.append((entry / "comm").read_text().strip())
+    return found

@@ -13,11 +13,12 @@ from cbir.engines.engine import Engine
 from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.engines.select import WORTH_CUDA, has_cuda
 from cbir.extract.batches import Batches
-from cbir.extract.loader import Key, Known, Loaded, Loader, once, view_safely
+from cbir.extract.loader import Key, Known, Loaded, Loader, decoders_here, once, view_safely
 from cbir.extract.records import RecordMaker, with_records
 from cbir.extract.results import Extracted
 from cbir.images.contents import read_bytes
 from cbir.images.fitted import Fitted
+from cbir.images.isolated import Decoders
 from cbir.images.pipe import MAX_PIXELS, Wanted
 from cbir.images.source import ImageSource, NamedImage, is_one, name_of, open_source
 from cbir.images.sources.address import Location
@@ -60,6 +61,7 @@ class Extractor:
         self._max_pixels = max_pixels
         self._makers = tuple(makers)
         self._leave_own = leave_own
+        self._decoders: Decoders | None = None
 
     @property
     def engine(self) -> Engine:
@@ -70,6 +72,12 @@ class Extractor:
         """Return the same extractor, whose engine they share, with other makers."""
         other = copy.copy(self)
         other._makers = tuple(makers)
+        return other
+
+    def keeping_decoders(self) -> Extractor:
+        """Return the same extractor with decoders that stay from run to run, until this process ends."""
+        other = copy.copy(self)
+        other._decoders = decoders_here()
         return other
 
     def encode(
@@ -179,4 +187,5 @@ class Extractor:
             max_pixels=self._max_pixels,
             leave_own=self._leave_own,
             for_cuda=self._expected >= WORTH_CUDA and has_cuda(),
+            decoders=self._decoders,
         )

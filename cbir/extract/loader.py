@@ -78,7 +78,7 @@ class Loader:
 
     With `isolated`, files are decoded in processes of their own; with `leave_own`, pictures that cbir made
     (`utils.marks`) are refused. Of contents that lack only some columns, `views_for` tells the views that are needed.
-    Within its `with`, for one run of `load`.
+    Within its `with`, for one run of `load`, whose end is that of the processes, unless `decoders` are given.
     """
 
     def __init__(
@@ -90,15 +90,17 @@ class Loader:
         max_pixels: int = MAX_PIXELS,
         leave_own: bool = False,
         for_cuda: bool = False,
+        decoders: Decoders | None = None,
     ) -> None:
         self._wanted = Wanted(tuple(views), max_pixels=max_pixels)
         self._views_for = views_for
         self._wanted_for: dict[Collection[str], Wanted] = {}
         self._leave_own = leave_own
         self._ahead = AHEAD_OF_LARGE if _bytes(views) > _LARGE_BYTES else AHEAD_OF_CUDA if for_cuda else AHEAD
-        threads = max(2, usable_cores())
-        for_decoding, self._for_contents = budgets()
-        self._decoders = Decoders(threads, for_decoding)
+        threads = _threads()
+        self._for_contents = budgets()[1]
+        self._ends = decoders is None
+        self._decoders = decoders or decoders_here()
         self._view = self._decoders.view if isolated else view_safely
         self._pool, self._far = Workers(threads, "decode"), Workers(AT_ONCE, "fetch")
 
@@ -110,7 +112,8 @@ class Loader:
         self._pool.stop()
         self._far.stop()
         self._for_contents.close()
-        self._decoders.close()
+        if self._ends:
+            self._decoders.close()
 
     def load(
         self, files: Iterable[tuple[Key, ImageSource | NamedImage]], known: Known
@@ -160,6 +163,11 @@ class Loader:
         return self._wanted_for[columns]
 
 
+def decoders_here() -> Decoders:
+    """Return decoders, not started yet, for all processors that this process may use."""
+    return Decoders(_threads(), budgets()[0])
+
+
 def once(stream: Iterable[Loaded[Key]], remember: int | None) -> Iterator[Loaded[Key]]:
     """Have nothing made of contents that came earlier in `stream`, of which so many, the latest, are remembered."""
     seen: dict[str, None] = {}
@@ -178,6 +186,10 @@ def view_safely(data: bytes, name: str, wanted: Wanted) -> Viewed:
     from cbir.images import safely  # which loads all that decodes, and a search of known pictures needs none of it
 
     return safely.view(data, name, wanted)
+
+
+def _threads() -> int:
+    return max(2, usable_cores())
 
 
 def _bytes(views: Sequence[AnyView]) -> int:

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cbir._version import __version__
@@ -82,6 +82,7 @@ class RayExecutor:
             return
         # Ray takes signals for itself, by which cbir commits
         before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+        _hush()
         try:
             self._ray.init(
                 self._address,
@@ -97,6 +98,17 @@ class RayExecutor:
             with contextlib.suppress(ValueError):  # not in the main thread
                 for number, handler in before.items():
                     signal.signal(number, handler)
+
+
+def _hush() -> None:
+    """Have Ray tell the log of nodes that die: it prints dozens of lines to stdout, where data go."""
+    from ray._private import worker
+
+    def note(data: Any, ignore_prefix: bool) -> None:
+        for line in data["lines"]:
+            logger.debug("Ray: %s", line)
+
+    worker.print_to_stdstream = note
 
 
 class _Run:
@@ -232,7 +244,8 @@ class _Extracting:
         if version != __version__:
             raise WorkersError(f"A node of the Ray cluster has cbir {__version__}, and this machine {version}.")
         _keep_to(cores, number)
-        self._work = work
+        # a chunk takes seconds at most, and starting a process for each core a good part of one
+        self._work = replace(work, extractor=work.extractor.keeping_decoders())
 
     def is_ready(self) -> bool:
         """Tell that it is there."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 import cbir.engines.select
 import cbir.extract.extractor
 import cbir.images.read
+from benchmarks.processes import descendants
 from cbir.errors import ImageReadError, ModelError
 from cbir.extract.extractor import Extractor
 from cbir.extract.loader import AHEAD
@@ -21,6 +24,7 @@ from cbir.images.fit import fit
 from cbir.images.read import decode, decode_reduced, read_views
 from cbir.images.source import NamedImage
 from cbir.utils.vectors import l2_normalize
+from cbir.utils.workers import usable_cores
 
 
 def jpeg(picture, **options):
@@ -70,6 +74,23 @@ def engine(monkeypatch):
 def plain(level):
     """The bytes of a plain grey picture, and its mean colour."""
     return jpeg(Image.new("RGB", (8, 8), (level, level, level)))
+
+
+def test_decoders_that_are_kept_serve_one_run_after_another(engine, bundled, photo_folder):
+    def decoders():
+        return set(descendants(os.getpid())) - before
+
+    before = set(descendants(os.getpid()))
+    files = [(path.name, path) for path in sorted(photo_folder(6).iterdir())]
+    extractor = Extractor(bundled, isolated=True)
+    results = [list(one.run(files)) for one in [extractor.keeping_decoders()] * 2]
+    assert [result.error for result in results[1]] == [None] * 6
+    kept = decoders()
+    assert 1 <= len(kept) <= max(2, usable_cores()), "the second run had those of the first"
+    list(extractor.run(files))
+    assert decoders() == kept, "others end with their run"
+    for process in kept:
+        os.kill(process, signal.SIGKILL)
 
 
 def test_results_come_in_the_order_of_the_files(engine, bundled, photo_folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from cbir.extract.on_ray import RayExecutor
 from cbir.indexing.run import build_index
 from tests.helpers.cluster import OPTIONS, a_cluster, assert_same, index, rows, two_nodes
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +55,21 @@ def test_errors_of_a_network_are_those_of_a_local_run(
     monkeypatch.setattr(on_ray, "_Extracting", Wrong)
     with pytest.raises(CbirError, match="The network is none"):
         index(photo_folder(3), "photos", cluster)
+
+
+def test_what_ray_tells_goes_to_the_log_and_not_to_stdout(
+    cluster: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    from ray._private.utils import publish_error_to_driver
+
+    caplog.set_level("DEBUG", "cbir")
+    ray.shutdown()
+    RayExecutor(cluster.address)._connect()
+    publish_error_to_driver("raylet_died", "a node is gone", gcs_client=ray._private.worker.global_worker.gcs_client)
+    until = time.monotonic() + 20
+    while "a node is gone" not in caplog.text + capsys.readouterr().out and time.monotonic() < until:
+        time.sleep(0.1)
+    assert "Ray: a node is gone" in caplog.text
 
 
 def test_places_that_are_none_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processes import descendants
 from cbir.errors import WorkersError
 from cbir.extract import on_ray
 from cbir.index.format import META
@@ -65,16 +67,12 @@ def test_a_worker_or_a_node_that_dies_costs_no_picture(
 
 
 def processes_of_workers() -> list[int]:
-    """The processes of cbir's actors, which their titles tell."""
+    """The processes of cbir's actors below this process, which their titles tell."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                title = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if title.startswith(b"ray::_Extracting"):
-                found.append(int(entry.name))
+    for process in descendants(os.getpid()):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::_Extracting"):
+                found.append(process)
     return found
 
 
