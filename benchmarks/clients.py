@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -53,18 +54,14 @@ def seconds_each(port: int, paths: Sequence[str]) -> list[float]:
 
 def seconds_of_uploads(port: int, path: str, query: dict[str, Any], files: Sequence[Path]) -> list[float]:
     """Post each file with a query as a form, and return the seconds of each. RuntimeError for any error."""
-    connection, boundary = _connect(port), "one-that-no-picture-has-within-it"
-    seconds = []
-    for file in files:
-        parts = (
-            ('form-data; name="query"', json.dumps(query).encode()),
-            (f'form-data; name="files"; filename="{file.name}"', file.read_bytes()),
-        )
-        lines = [f"--{boundary}\r\nContent-Disposition: {head}\r\n\r\n".encode() + body for head, body in parts]
-        body = b"\r\n".join([*lines, f"--{boundary}--\r\n".encode()])
-        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        seconds.append(_timed(connection, "POST", path, body, headers))
-    return seconds
+    connection = _connect(port)
+    return [_timed(connection, *_form(path, query, file)) for file in files]
+
+
+def search_by(port: int, path: str, query: dict[str, Any], file: Path) -> Any:
+    """Post a file with a query as a form, and return the JSON of the answer. RuntimeError where it is an error."""
+    with contextlib.closing(_connect(port)) as connection:
+        return json.loads(_body(connection, *_form(path, query, file)))
 
 
 def seconds_together(port: int, paths: Sequence[str], clients: int) -> float:
@@ -91,14 +88,11 @@ def load(port: int, paths: Sequence[str], clients: int, seconds: float) -> Load:
 
 def ask(port: int, path: str, body: Any = None) -> Any:
     """Return the JSON at a path, or the answer to a body that is posted there. RuntimeError where it is an error."""
-    connection = _connect(port)
     how: tuple[Any, ...] = ("GET", path)
     if body is not None:
         how = ("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    try:
+    with contextlib.closing(_connect(port)) as connection:
         return json.loads(_body(connection, *how))
-    finally:
-        connection.close()
 
 
 def _by_threads(port: int, paths: Sequence[str], clients: int, seconds: float) -> Load:
@@ -121,6 +115,18 @@ def _by_threads(port: int, paths: Sequence[str], clients: int, seconds: float) -
     took = time.perf_counter() - started
     each = sorted(second for found, _ in all_ for second in found)
     return Load(len(each), took, each[len(each) // 2], sum(errors for _, errors in all_), "threads")
+
+
+def _form(path: str, query: dict[str, Any], file: Path) -> tuple[str, str, bytes, dict[str, str]]:
+    """Make the request that posts a file with a query."""
+    boundary = "one-that-no-picture-has-within-it"
+    parts = (
+        ('form-data; name="query"', json.dumps(query).encode()),
+        (f'form-data; name="files"; filename="{file.name}"', file.read_bytes()),
+    )
+    lines = [f"--{boundary}\r\nContent-Disposition: {head}\r\n\r\n".encode() + body for head, body in parts]
+    body = b"\r\n".join([*lines, f"--{boundary}--\r\n".encode()])
+    return "POST", path, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
 def _connect(port: int) -> http.client.HTTPConnection:

@@ -119,17 +119,23 @@ class Worker:
 
 
 @contextlib.contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Workers that are started within this multiply on one core, as cbir's commands do."""
-    before = os.environ.get("OPENBLAS_NUM_THREADS")
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+def environment(**variables: str) -> Iterator[None]:
+    """Processes that are started within this have variables of the environment so."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["OPENBLAS_NUM_THREADS"]
-        else:
-            os.environ["OPENBLAS_NUM_THREADS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager[None]:
+    """Workers that are started within this multiply on one core, as cbir's commands do."""
+    return environment(OPENBLAS_NUM_THREADS="1")
 
 
 def alone(function: Callable[..., T], *arguments: Any) -> T:

@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from benchmarks import clients, collection, pictures, plain, processes, wall
+from benchmarks.cluster import free_port
 from benchmarks.harness import Settings, Worker, alone, cbir_command, take_turns
 from benchmarks.results import Result, measured, noted
 from cbir.utils.cache import cache_folder
@@ -78,9 +78,7 @@ class Server:
 @contextlib.contextmanager
 def served(directory: Path, ended: Callable[[float], object] = lambda seconds: None) -> Iterator[Server]:
     """Start the server and have it warm; end it by SIGTERM, and tell `ended` the seconds. RuntimeError if it cannot."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [*cbir_command(), "serve", "--index", str(directory), "--port", str(port)]
     started = time.perf_counter()
     # one thread each for products of matrices, as the command decides by itself, whatever was said to this process

@@ -264,6 +264,21 @@ def _gpu() -> dict[str, Target]:
     }
 
 
+def _beyond() -> dict[str, Target]:
+    def bound(what: str, value: float, unit: str = "", *, at_least: bool = False) -> Target:
+        return Target(23, "beyond", what, value, unit, at_least)
+
+    return {
+        "beyond-killed": bound("the run lost workers with the node", 1.0, "yes or no", at_least=True),
+        "beyond-equal": bound("rows that are not those of the folder's index, byte for byte", 0.0, "rows"),
+        "beyond-errors": bound("searches of three clients meanwhile that failed", 0.0, "searches"),
+        "beyond-searches": bound("searches of three clients meanwhile", 100.0, "searches", at_least=True),
+        "beyond-states": bound("states of the index that they saw", 2.0, "states", at_least=True),
+        "beyond-left": bound("processes that are left at the end", 0.0, "processes"),
+        "beyond-time": bound("all of it", 600.0, "s"),
+    }
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -330,5 +345,7 @@ TARGETS: dict[str, Target] = {
     **_adapt(),
     **_asking(),
     **_gpu(),
+    **_beyond(),
+    "workers-nodes": Target(22, "workers", "two nodes of one core against one, pictures a second", 1.85, at_least=True),
     "workers-driver": Target(22, "workers", "the planning machine's own time a picture, workers elsewhere", 2.0, "ms"),
 }

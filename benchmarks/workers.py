@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import heapq
 import pickle
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Settings, alone
+from benchmarks import pictures
+from benchmarks.cluster import nodes
+from benchmarks.harness import Settings, alone, take_turns
 from benchmarks.results import Result, measured, noted
 from cbir.extract.executor import CHUNK, Chunk, Work
-from cbir.extract.on_ray import AT_A_TIME, HELD, WAITING
+from cbir.extract.on_ray import AT_A_TIME, HELD, WAITING, RayExecutor
 from cbir.extract.results import Extracted
 from cbir.index.columns import classes, taken, thumbnails
 from cbir.indexing.run import Options, build_index
@@ -44,6 +48,47 @@ def run(settings: Settings) -> Iterator[Result]:
             "a second",
             f"{rate * _WORK_MS / 1000 / workers:.0%} of what they could do",
         )
+    yield _nodes(settings)
+
+
+def _nodes(settings: Settings) -> Result:
+    """Index photos on one node of a Ray cluster and on two, by turns."""
+    files = pictures.small(settings.work, settings.shared, settings.pick(2048, 1024))
+    root = pictures.folder_of(files, settings.scratch / "photos")
+    with nodes(1) as cluster:
+
+        def one() -> float:
+            return alone(seconds_on_ray, cluster.address, root, len(cluster.there))
+
+        def two() -> float:
+            cluster.add()
+            try:
+                return one()
+            finally:
+                cluster.kill()
+                cluster.cluster.wait_for_nodes()
+
+        pair = take_turns(one, two, settings.pick(3, 1))
+    rates = ", ".join(f"{1 / median(each):.0f} a second" for each in (pair.first, pair.second))
+    return measured("workers-nodes", pair.ratio, f"{rates}; this machine plans beside them", seconds=pair.to_json())
+
+
+def seconds_on_ray(address: str, root: Path, count: int) -> float:
+    """Index a folder on `count` nodes, and return the seconds for each picture once all are at work.
+
+    That is from the first results on, when each node has done the chunks that it does at a time.
+    """
+    times: list[float] = []
+
+    def watch(results: Iterator[Any], total: int) -> Iterator[Any]:
+        for result in results:
+            times.append(time.perf_counter())
+            yield result
+
+    with tempfile.TemporaryDirectory(dir=root.parent) as directory:
+        build_index(Target(Path(directory), root, is_new=True), Options(), watch, executor=RayExecutor(address))
+    begun = count * AT_A_TIME * CHUNK
+    return (times[-1] - times[begun - 1]) / (len(times) - begun)
 
 
 def own_time(root: Path, count: int) -> float:
