@@ -42,7 +42,7 @@ class JoinedIndex(Index):
     """
 
     def __init__(self, members: Sequence[Index], root: Location, folders: Sequence[str]) -> None:
-        first = members[0].meta
+        first = members[0].meta.of_rows()
         meta = first.but(
             root=str(root),
             blocks=tuple(block for member in members for block in member.meta.blocks),

@@ -166,6 +166,8 @@ def _lost(indexes: Sequence[Index], joined: JoinedIndex) -> list[str]:
         lost.append("objects, as several detectors found them: `cbir index --objects` looks for them")
     if any(index.meta.notions for index in indexes):
         lost.append("notions: `cbir learn` learns them anew")
+    if any(index.meta.others for index in indexes):
+        lost.append("rows by other networks than the indexes' own: `cbir index --model NAME --keep-old` makes them")
     if not _patterns(indexes) and any(index.meta.exclude for index in indexes):
         lost.append("the patterns of what is left out, which differ: `cbir index --exclude` says them")
     return lost

@@ -99,14 +99,16 @@ def ask(directory: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         _print(record)
     index = Index.open(directory)
-    searcher = Searcher(index)
-    query = np.random.default_rng(5).random(index.meta.dimension, dtype=np.float32)
-    query /= np.linalg.norm(query)
-    for reranked in (True, False):
-        _, scores = searcher.ranked(query, 10, reranked=reranked)
-        assert np.isfinite(scores).all()
-        assert (scores < 1.02).all()
-        list(searcher.search([VectorQuery(query)], reranked=reranked))
+    for one in (index, *(Index(directory, state) for state in meta.others)):
+        searcher = Searcher(one)
+        query = np.random.default_rng(5).random(one.meta.dimension, dtype=np.float32)
+        query /= np.linalg.norm(query)
+        for reranked in (True, False):
+            _, scores = searcher.ranked(query, 10, reranked=reranked)
+            assert np.isfinite(scores).all()
+            assert (scores < 1.02).all()
+            list(searcher.search([VectorQuery(query)], reranked=reranked))
+    query = np.ones(index.meta.dimension, dtype=np.float32)
     index.files()
     index.find("0" * 64)
     find_problems(index, verify=True)
@@ -115,6 +117,23 @@ def ask(directory: Path) -> None:
     writer.add(FileRecord("new.jpg", 1, 1, "f" * 64), query)
     writer.commit()
     assert len(Index.open(directory)) == len(index) + 1
+
+
+def add_network(directory: Path) -> None:
+    """Give an index the rows of its pictures by another network, too."""
+    from cbir.backbones.backbone import describe
+    from cbir.index.format import load_meta
+    from cbir.index.store import Index
+    from cbir.index.writer import Writer
+
+    index = Index.open(directory)
+    model = {**describe("efficientnet_lite1", "untrained").to_json(), "dimension": DIMENSION}
+    other = index.meta.but(model=model, blocks=(), candidates=None, cosines=None)
+    writer = Writer(directory, other, whole=index.meta.but(kept=(other,)))
+    for (_, record), feature in zip(index.records(), index.features(range(index.rows)), strict=True):
+        writer.add(record, feature)
+    writer.commit()
+    assert load_meta(directory).kept
 
 
 def run(count: int, folder: Path) -> dict[str, int]:
@@ -133,6 +152,7 @@ def run(count: int, folder: Path) -> dict[str, int]:
     logging.getLogger("cbir").setLevel(logging.CRITICAL)
     directory = folder / "index"
     make_index(directory, np.random.default_rng(1).gamma(0.5, 1.0, (ROWS, DIMENSION)), root=folder)
+    add_network(directory)
     original = {path.name: path.read_bytes() for path in directory.iterdir()}
     first_meta, first_files = json.loads(original["meta.json"]), json.loads(original["files-000001.json"])
     rng = random.Random(count)

@@ -41,6 +41,7 @@ from cbir.indexing.policy import CommitPolicy
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
+from cbir.moving.merge import merge
 from tests.helpers.faults import content, replace_in, unnamed_files
 
 Folder = Callable[..., Path]
@@ -584,3 +585,17 @@ def test_a_damaged_feature_is_joined_to_nothing(photo_folder: Folder) -> None:
     assert not move.has_taken_over
     assert move.not_seen == [("img_004.jpg", "has changed since it was looked at")]
     assert refresh(root, repair=True).by_others[0].has_taken_over
+
+
+def test_merged_and_joined_indexes_are_by_their_own_networks_alone(photo_folder: Folder, tmp_path: Path) -> None:
+    first, second = photo_folder(4, "first"), photo_folder(4, "second", first_seed=50)
+    for root in (first, second):
+        refresh(root, root.name)
+        refresh(root, root.name, model=NEW, keep_old=True)
+    merged = merge([Index.open(directory(root.name)) for root in (first, second)], directory())
+    assert any("rows by other networks" in one for one in merged.lost)
+    assert names(load_meta(directory())) == (NEW, None, [])
+    assert len(paths()) == 8
+    assert_sound()
+    results = cbir.open(directory("first"), model=OLD).search(first / "img_000.jpg", 2)
+    assert len(results) == 2
