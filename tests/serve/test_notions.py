@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from fastapi.testclient import TestClient
+from PIL import Image
 
 import cbir
+from cbir.cli import cli
 from cbir.index.format import load_meta
 from cbir.index.home import index_directory
 from cbir.index.lock import exclusive
@@ -97,6 +100,40 @@ def test_a_mark_changes_the_order_and_no_id(client: TestClient) -> None:
     problem(client.post(f"{API}/search", json={"like": [ref(0)], "learnt": "other"}), 422, "refused")
 
 
+def test_boxes_become_a_notion_of_parts(tmp_path: Path, draw_picture: Callable[..., Image.Image]) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(6):
+        picture = draw_picture(number, (180, 120))
+        if number < 4:
+            picture.paste(draw_picture(70 + number % 2, (60, 60)).rotate(number), (60, 30))
+        picture.save(tmp_path / "photos" / f"{number}.png")
+    told = CliRunner().invoke(cli, ["index", f"{tmp_path}/photos", "--index", "boxes", "--parts", "-q"])
+    assert told.exit_code == 0, told.output
+    boxes = [{"path": f"{number}.png", "region": "60,30,60,60"} for number in range(6)]
+    with TestClient(make_app(Service.open(["boxes"])), base_url="http://127.0.0.1:8580") as client:
+        api = "/api/v1/indexes/boxes"
+
+        def keep(code: int = 201, **body: object) -> dict:
+            response = client.post(f"{api}/notions", json={"name": "mine", **body})
+            assert response.status_code == code, response.text
+            return response.json()
+
+        made = keep(alike=[boxes[0], boxes[2]], unlike=[boxes[1]])
+        assert (made["of"], made["labels"], made["verdict"]) == ("parts", 3, "weak")
+        assert keep(alike=[{**boxes[4], "region": "0,0,50,50"}], add=True)["labels"] == 4
+        assert keep(unlike=[{**boxes[4], "region": "0,0,50,50"}], add=True)["labels"] == 4  # the newest counts
+        body = {"like": [boxes[0]], "learnt": "mine", "count": 6}
+        found = client.post(f"{api}/search", json=body).json()
+        assert (found["learnt"], found["matches"][0]["picture"]["name"]) == ("mine", "2.png")
+        plain = client.post(f"{api}/search", json={**body, "learnt": None}).json()
+        assert found["matches"][0]["score"] > plain["matches"][0]["score"]
+        assert "mark such" in keep(422, alike=[{"path": "3.png"}], add=True)["detail"]
+        assert "too small" in keep(422, alike=[{**boxes[0], "region": "0,0,3,3"}], add=True)["detail"]
+        keep(422, alike=[boxes[0], {"path": "1.png", "segment": 0}], add=True)
+        assert client.post(f"{api}/notions/mine/ask", json={"count": 2}).status_code == 422
+        assert client.get(f"{api}/notions").json()["notions"][0]["labels"] == 4
+
+
 def test_what_another_run_learns_is_found_at_once(client: TestClient, service: Service) -> None:
     index = Index.open(index_directory("photos"))
     row = index.files().paths.index("img_000.jpg")
@@ -162,7 +199,7 @@ def test_what_cannot_be_marked_is_a_problem(client: TestClient) -> None:
         ({"name": "x", "alike": []}, "refused"),
         ({"name": "x", "unlike": [ref(0)]}, "refused"),
         ({"name": "x", "alike": [ref(0)], "unlike": [ref(0)]}, "refused"),
-        ({"name": "x", "alike": [{**ref(0), "region": "0,0,9,9"}]}, "invalid"),
+        ({"name": "x", "alike": [{**ref(0), "region": "0,0,9,9"}]}, "refused"),
         ({"name": "x", "alike": [{"upload": 0}]}, "invalid"),
         ({"name": "x", "alike": [{"vector": "AAAA"}]}, "invalid"),
         ({"name": "x", "alike": [ref(0)] * 1001}, "invalid"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
+from cbir.cli import cli
+from cbir.index.store import Index
 from tests.helpers.chromium import needs_chromium
 from tests.serve.browser import DESK, PHONE, TABLET, opened, ranks, serving, sound, until
 
@@ -157,3 +161,26 @@ def test_notions_have_no_violation_on_any_screen(browser: Any, address: str, siz
         page.keyboard.press("Escape")
         keep(page, "a rather long name of a notion that has to fit too")
         sound(page)
+
+
+def test_boxes_that_are_searched_by_are_kept_as_a_notion_of_parts(
+    browser: Any, tmp_path: Path, draw_picture: Callable[..., Image.Image]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(6):
+        picture = draw_picture(number, (180, 120))
+        picture.paste(draw_picture(70, (60, 60)).rotate(number), (60, 30))
+        picture.save(tmp_path / "photos" / f"{number}.png")
+    made = CliRunner().invoke(cli, ["index", f"{tmp_path}/photos", "--index", f"{tmp_path}/boxes/", "--parts", "-q"])
+    assert made.exit_code == 0, made.output
+    contents = [record.sha256 for _, record in Index.open(tmp_path / "boxes").records()]
+    with serving("--index", f"{tmp_path / 'boxes'}/") as one:
+        with opened(browser, one, f"#like={contents[0]}@60,30,60,60") as page:
+            until(page, "document.querySelectorAll('#wall .card').length > 4")
+            assert "is learnt from 1 label. It is weak yet: search by more boxes" in keep(page, "things")
+            until(page, "location.hash.includes('learnt=things')")
+            assert page.locator("#ask").is_hidden(), "boxes are not asked for"
+            assert page.locator("#forget").is_visible()
+        with opened(browser, one, f"#like={contents[1]}@60,30,60,60") as page:
+            until(page, "document.querySelectorAll('#wall .card').length > 4")
+            assert "is learnt from 2 labels" in keep(page, "things")

@@ -23,13 +23,15 @@ export async function haveNotions(index) {
 
 /** Show which notion the state has, and what can be done with it. */
 export function showNotions() {
-  const {learnt, more, less} = state;
+  const {learnt, like, more, less} = state;
   $("likeness").hidden = !notions.length;
   $("learnt").value = learnt;
-  for (const id of ["ask", "forget"]) $(id).hidden = !notions.some(one => one.name === learnt);
+  const notion = notions.find(one => one.name === learnt);
+  $("ask").hidden = notion?.of !== "pictures";
+  $("forget").hidden = !notion;
   press($("ask"), isAsking());
   $("wall").classList.toggle("asking", isAsking());
-  $("keep").hidden = !(more.length + less.length);
+  $("keep").hidden = !(more.length + less.length + parts(like).length);
   $("keep-words").textContent = isAsking() ? `Teach ${printable(learnt)}` : "Keep as a notion";
 }
 
@@ -42,16 +44,25 @@ export async function askedFor(signal) {
   return {matches: pictures.map(picture => ({picture})), total: pictures.length, figures: [], notices: []};
 }
 
-/** Have the server keep the judgements under a name, beside those that it has. */
+/** Return the boxes among pictures of a query: a notion of these is of parts of pictures. */
+const parts = refs => refs.filter(ref => ref.sha256 && ref.region);
+
+/** Have the server keep the judgements, or the box that was searched by, under a name, beside those that it has. */
 async function keep(name) {
   const {like, more, less, ask} = state;
   const whole = refs => refs.filter(ref => ref.sha256 && !ref.region && ref.segment === undefined);
+  const isOfParts = parts(like).length > 0;
   const body = {
-    name, alike: whole(isAsking() ? more : [...like, ...more]), unlike: whole(less),
+    name,
+    alike: isOfParts ? parts(like) : whole(isAsking() ? more : [...like, ...more]),
+    unlike: isOfParts ? [] : whole(less),
     add: notions.some(one => one.name === name),
   };
   const {labels, verdict} = await call(pathOf(""), {body});
-  const advice = verdict === "weak" ? " It is weak yet: Ask me shows pictures whose labels would teach it most." : "";
+  const how = isOfParts
+    ? "search by more boxes, and keep them under the same name."
+    : "Ask me shows pictures whose labels would teach it most.";
+  const advice = verdict === "weak" ? ` It is weak yet: ${how}` : "";
   notify("notion", `${name} is learnt from ${counted(labels, "label")}.${advice}`);
   // what was asked about is answered; in a conversation the judgements stay
   go(isAsking() ? {more: [], less: [], ask: String(Number(ask) + 1)} : {learnt: name});

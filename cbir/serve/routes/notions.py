@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +12,14 @@ from fastapi import Path as InPath
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from cbir.images.regions import SegmentOption
 from cbir.learn.ask import ask
 from cbir.learn.marks import learn_marks
 from cbir.learn.pictures import Picture
-from cbir.notions.notion import Notion
+from cbir.learn.run import Learner
+from cbir.notions.notion import PARTS, PICTURES, Notion
 from cbir.notions.store import NotionInfo, check_name, forget_notion, keep_notion, load_notion, notions_of
+from cbir.search.queries import ImageQuery
 from cbir.serve.bodies import Ask, Marks, Ref
 from cbir.serve.problems import ProblemError
 from cbir.serve.records import json_response, pictures
@@ -44,12 +48,14 @@ def notions(index: AnIndex) -> Response:
     "/indexes/{index}/notions", response_class=Response, responses={201: {"description": "The notion, as it is now"}}
 )
 def keep(index: AnIndex, marks: Marks) -> Response:
-    """Make a notion from marks, or have one grow (`add`): pictures of the index, whole ones, or features."""
+    """Make a notion from marks, or have one grow (`add`): pictures of the index or features, or parts of pictures.
+
+    Where a mark has a `region`, the notion is of parts, and marks without one are of all that a picture shows.
+    """
     check_name(marks.name)
     with index.keeping:
         index.look()
         refs = Refs(index)
-        alike, unlike = ([_marked(refs, ref) for ref in some] for some in (marks.alike, marks.unlike))
         seen = refs.state.index.meta
         before = None
         if any(entry.name == marks.name for entry in seen.notions):
@@ -57,8 +63,11 @@ def keep(index: AnIndex, marks: Marks) -> Response:
                 raise ProblemError(
                     409, "notion-there", f"There is a notion {marks.name} already: add to it, or forget it."
                 )
-            before = load_notion(refs.state.index, marks.name)
-        notion = learn_marks(refs.state.index, marks.name, alike, unlike, before)
+            before = load_notion(refs.state.index, marks.name, None)
+        is_of_parts = any(ref.region is not None for ref in (*marks.alike, *marks.unlike))
+        marked, of = (_marked_parts, PARTS) if is_of_parts else (_marked, PICTURES)
+        alike, unlike = marked(refs, marks.alike), marked(refs, marks.unlike)
+        notion = learn_marks(refs.state.index, marks.name, alike, unlike, before, of)
         keep_notion(index.directory, notion, _WAIT, seen=seen)
         index.look()
     return json_response(_told(notion, len(notion.labels), stale=False), 201)
@@ -90,7 +99,30 @@ def _ask(index: ServedIndex, name: str, count: int) -> Response:
     return json_response({"state": state.id, "pictures": told})
 
 
-def _marked(refs: Refs, ref: Ref) -> Picture:
+def _marked(refs: Refs, marks: Sequence[Ref]) -> list[Picture]:
+    """Return the pictures that marks are of. ProblemError where one is a segment, or an upload."""
+    return [_marked_one(refs, ref) for ref in marks]
+
+
+def _marked_parts(refs: Refs, marks: Sequence[Ref]) -> list[Picture]:
+    """Return the parts of pictures that marks are of, seen by the network. ProblemError where one is none."""
+    parts = []
+    for ref in marks:
+        query = refs.query(ref)
+        asked = query.region
+        if not isinstance(query, ImageQuery) or isinstance(query.source, bytes) or isinstance(asked, SegmentOption):
+            raise ProblemError(422, "invalid", "Marks of parts are of regions of the index's pictures.")
+        parts.append((query.source, "" if asked is None else asked.text))
+    if not parts:
+        return []
+    searcher = refs.state.searcher
+    found, skipped = Learner(refs.state.index, engine=searcher.engine).parts.find(parts)
+    if skipped:
+        raise ProblemError(422, "invalid", f"A mark cannot be looked at: {printable(skipped[0].reason)}.")
+    return [one for one in found if one is not None]
+
+
+def _marked_one(refs: Refs, ref: Ref) -> Picture:
     """Return the picture that a mark is of. ProblemError where it is a part of one, or an upload."""
     if ref.region is not None or ref.segment is not None or ref.upload is not None:
         raise ProblemError(422, "invalid", "Marks are of whole pictures of the index, or of features.")
@@ -111,6 +143,7 @@ def _told(notion: Notion | NotionInfo, labels: int, *, stale: bool) -> dict[str,
         "name": notion.name,
         "classes": list(notion.classes),
         "kind": notion.kind,
+        "of": notion.of,
         "quality": round(notion.quality, 4),
         "verdict": notion.verdict,
         "labels": labels,
