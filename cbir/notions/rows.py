@@ -29,7 +29,7 @@ ROWS: Mapping[str, RowsOf] = {
     PICTURES: RowsOf("whole pictures", "what whole pictures find", lambda meta: meta.dimension),
     PARTS: RowsOf(
         "parts of pictures",
-        "searches by parts (--region, --parts, --kind, --same) and `cbir locate`",
+        "searches by parts (--region, --parts, --kind, --same)",
         lambda meta: NUMBERS,
         lambda meta: None if meta.parts is None else meta.parts.whitening,
     ),

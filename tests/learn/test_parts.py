@@ -252,7 +252,7 @@ def test_a_notion_orders_what_it_is_of_and_nothing_else(made: Path, index: Index
     for command in (("tags",), ("map", "--html", made / "map.html"), ("duplicates",), ("classify",)):
         told = run(*command, "--index", made / "index", "--learnt", "things")
         assert told.exit_code != 0
-        assert "is of parts of pictures: it orders searches by parts" in told.output, told.output
+        assert "is of parts of pictures: it orders searches by parts (--region" in told.output, told.output
     assert "is of parts" in run("learn", "things", "--ask", 3, "--index", made / "index").output
     marks = [Picture(index.root / "rings-0.png", index.record(0).sha256, 0)]
     keep_notion(index.directory, learn_marks(Index.open(index.directory), "whole", marks, []))
