@@ -9,7 +9,7 @@ from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile, Scan, sift
 from cbir.images.sources.patience import side_by_side
 from cbir.images.sources.store import store_for
-from cbir.utils.paths import are_inside
+from cbir.utils.paths import LONGEST_NAME, are_inside
 
 
 class Objects:
@@ -48,7 +48,7 @@ class Objects:
 
 
 def sifted(files: Iterator[FoundFile], exclude: Patterns | None, unreadable: Sequence[str]) -> Scan:
-    """Choose the pictures of a listing; what no file below a root can be called is a problem.
+    """Choose the pictures of a listing, of those with one name the last; what no file can be called is a problem.
 
     `unreadable` has the folders that could not be listed once `files` has come to its end.
     """
@@ -62,10 +62,20 @@ def sifted(files: Iterator[FoundFile], exclude: Patterns | None, unreadable: Seq
                 odd.append(file.path)
 
     found = sift(sound(), exclude)
-    found.problems += [(path, "no file can have that name") for path in odd]
+    found.files, found.doubtful = _each_once(found.files), _each_once(found.doubtful)
+    found.problems += [(_short(path), "no file can have that name") for path in odd]
     found.unreadable += unreadable
     found.sort()
     return found
+
+
+def _each_once(files: list[FoundFile]) -> list[FoundFile]:
+    """Return the last file of each name."""
+    return list({file.path: file for file in files}.values())
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= LONGEST_NAME else f"{path[:LONGEST_NAME]}…"
 
 
 def looked(head: Callable[[str], bytes], path: str) -> bool | OSError:

@@ -111,12 +111,16 @@ class Store:
         while True:
             page = patiently(functools.partial(self._system.call_s3, "list_objects_v2", **asked))
             for record in page.get("Contents", ()):
-                if not record["Key"].endswith("/"):  # what some programs write for a folder
+                key = record.get("Key", "")
+                if key.startswith(prefix) and not key.endswith("/"):  # what some programs write for a folder
                     told = _told(record)
-                    yield FoundFile(record["Key"][len(prefix) :], told.size or 0, told.mtime_ns, told.token)
+                    yield FoundFile(key[len(prefix) :], told.size or 0, told.mtime_ns, told.token)
             if not page.get("IsTruncated"):
                 return
-            asked["ContinuationToken"] = page["NextContinuationToken"]
+            further = page.get("NextContinuationToken")
+            if not further or further == asked.get("ContinuationToken"):
+                raise SourceError("its list breaks off")
+            asked["ContinuationToken"] = further
 
     def _walk(self, address: str, unreadable: Callable[[str], None]) -> Iterator[FoundFile]:
         root = self._system._strip_protocol(address).rstrip("/")
