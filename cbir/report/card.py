@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cbir.images.previews import Source
 from cbir.images.regions import Box
-from cbir.images.sources.address import Address, Location
+from cbir.images.sources.address import Address, Location, link_to
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ class Card:
     @property
     def link(self) -> Location | None:
         """The place that a browser can open, if there is one: a file, or an address of the web."""
-        if isinstance(self.source, Address):
-            return self.source if str(self.source).startswith(("http://", "https://")) else None
-        return self.path
+        return link_to(self.source) if isinstance(self.source, (Path, Address)) else None
 
 
 @dataclass(frozen=True)

@@ -307,6 +307,8 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest
     assert "install cbir[gs]" in capfd.readouterr().err
     assert run_cli(["index", "nosuch://bucket/photos", "--quiet"]) == 1
     assert "no kind of address called nosuch://" in capfd.readouterr().err
+    assert run_cli(["index", "ftp://host/photos", "--quiet"]) == 1
+    assert "what opens ftp:// needs more than an address (host)" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -109,38 +109,45 @@ def _open(names: tuple[str, ...], *, exact: bool) -> tuple[Index, list[CbirError
 
     if exact:
         indexes, problems = open_indexes(names, features=False)
-        return _as_one(indexes, exact=True), problems, False
+        return _joined(indexes), problems, False
     try:
         indexes, problems = open_indexes(names)
         damaged = next((problem for problem in problems if isinstance(problem, IndexDamagedError)), None)
     except IndexDamagedError as error:
         damaged = error
     if damaged is None:
-        return _as_one(indexes, exact=False), problems, False
+        index, others = _of_one_network(indexes)
+        return index, problems + others, False
     indexes, problems = open_indexes(names, features=False)
     logger.warning("%s Until then only files of the same content are told.", damaged)
-    return _as_one(indexes, exact=True), problems, True
+    return _joined(indexes), problems, True
 
 
-def _as_one(indexes: list[Index], *, exact: bool) -> Index:
-    """Return several indexes as one. Unless contents alone are compared, CbirError where several networks made them."""
-    if len(indexes) == 1:
-        return indexes[0]
+def _joined(indexes: list[Index]) -> Index:
+    """Return several indexes as one, by whichever networks."""
     from cbir.index.joined import JoinedIndex, common_root
+
+    return indexes[0] if len(indexes) == 1 else JoinedIndex(indexes, *common_root(indexes))
+
+
+def _of_one_network(indexes: list[Index]) -> tuple[Index, list[CbirError]]:
+    """Return several indexes as one, and what is wrong with those whose network cannot be told.
+
+    CbirError where several networks made them, or they lie in several sources.
+    """
+    if len(indexes) == 1:
+        return indexes[0], []
+    from cbir.index.joined import common_root
     from cbir.search.several import by_network
 
-    root, folders = common_root(indexes)
-    if exact:
-        return JoinedIndex(indexes, root, folders)
+    common_root(indexes)
     joined, problems = by_network(indexes)
-    if problems:
-        raise problems[0]
     if len(joined) > 1:
         raise IndexConflictError(
             "The indexes are by different networks, whose features cannot be compared: look through those of each "
             "network by themselves, or for files of the same content with --exact."
         )
-    return joined[0]
+    return joined[0], problems
 
 
 def _write(found: Duplicates, format_: str, *, null: bool) -> None:

@@ -10,17 +10,21 @@ import click
 
 from cbir.cli.options.common import (
     FilePath,
+    PicturePath,
+    about_indexes,
     engine_option,
     force_option,
     verbosity_options,
     weights_option,
 )
+from cbir.cli.options.completion import complete_index
 from cbir.cli.options.numbers import Number
 from cbir.cli.options.regions import REGION_RULES, asked_region, region_options
-from cbir.cli.options.rules import check_rules
+from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal import output, table
-from cbir.cli.terminal.runs import use_one_blas_thread
+from cbir.cli.terminal.runs import progress, use_one_blas_thread
 from cbir.errors import CbirError, ImageReadError, OutputRefusedError
+from cbir.images.sources.address import Location, named_after
 from cbir.utils.outputs import Derived, Piece
 
 if TYPE_CHECKING:
@@ -31,10 +35,25 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
+RULES = (
+    *REGION_RULES,
+    Rule(("index_names",), "--index is for all pictures of indexes: name pictures, or indexes.", beside=("images",)),
+)
+
 
 @click.command("locate", short_help="Find where in pictures something is.")
-@click.argument("query", type=FilePath())
-@click.argument("images", nargs=-1, required=True, type=FilePath(), metavar="IMAGE...")
+@click.argument("query", type=PicturePath())
+@click.argument("images", nargs=-1, type=PicturePath(), metavar="[IMAGE]...")
+@click.option(
+    "--index",
+    "-i",
+    "index_names",
+    metavar="NAME",
+    multiple=True,
+    callback=about_indexes,
+    shell_complete=complete_index,
+    help="Look in all pictures of an index: a name, a path (with a slash), or a pattern of either. Repeatable.",
+)
 @region_options
 @click.option(
     "--min-score",
@@ -58,8 +77,9 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 @click.pass_context
 def command(
     ctx: click.Context,
-    query: Path,
-    images: tuple[Path, ...],
+    query: Location,
+    images: tuple[Location, ...],
+    index_names: tuple[str, ...],
     region: str | None,
     segment: int | None,
     min_score: float | None,
@@ -72,17 +92,24 @@ def command(
 ) -> None:
     """Find where in each IMAGE is what QUERY shows: a box (x, y, width, height in pixels) and a score.
 
-    The pictures need not be in an index. There is a box in every picture: the score, from 0 to 1, tells whether it is
-    to be believed. With --out, NAME.located.png shows the box, and how like the query each place is.
+    The pictures need not be in an index; with --index all those of one, or of several, are looked through, and the
+    surest come first. There is a box in every picture: the score, from 0 to 1, tells whether it is to be believed. With
+    --out, NAME.located.png shows the box, and how like the query each place is.
 
     \b
       cbir locate some.jpg other.jpg
       cbir locate some.jpg --region 40,30,200,150 new/*.jpg --out found/
       cbir locate some.jpg --segment 0 *.jpg --min-score 0.5 --format csv
+      cbir locate some.jpg --index archive/2024 --index archive/2025 --min-score 0.9
     """
     use_one_blas_thread()  # others would wait for work while the network computes, and double its time
-    check_rules(ctx, REGION_RULES)
+    check_rules(ctx, RULES)
     asked = asked_region(region, segment)
+    problems: list[CbirError] = []
+    if not images and not index_names:
+        raise click.UsageError("Name a picture to look in, or an index with --index.")
+    if index_names:
+        images, problems = _pictures_of(index_names)
     from cbir.backbones.backbone import describe
     from cbir.backbones.catalog import BUNDLED
     from cbir.engines.lazy import LazyEngine
@@ -100,7 +127,8 @@ def command(
     format_ = format_ or output.default_format(piped="jsonl")
     records: list[dict[str, Any]] = []
     failed = False
-    for path in images:
+    watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")) or not index_names)
+    for path in watch(iter(images), len(images)):
         try:
             files.check(path)
             image = open_image(path, apart=len(images) > 1)
@@ -116,18 +144,32 @@ def command(
         if overlay is not None:
             record["overlay"] = overlay
         records.append(record)
-        if format_ == "jsonl":
+        if format_ == "jsonl" and not index_names:
+            output.write_json_line(record)
+    if index_names:
+        records.sort(key=lambda one: -one["score"])
+        for record in records if format_ == "jsonl" else ():
             output.write_json_line(record)
     _write(records, format_)
-    if failed:
+    for problem in problems:
+        output.tell(f"Error: {problem} The other indexes were looked through.")
+    if failed or problems:
         ctx.exit(CbirError.exit_code)
 
 
+def _pictures_of(names: tuple[str, ...]) -> tuple[tuple[Location, ...], list[CbirError]]:
+    """Return the pictures of indexes, each once, and what is wrong with those that cannot be opened."""
+    from cbir.index.open import open_indexes
+
+    indexes, problems = open_indexes(names, features=False)
+    return tuple(dict.fromkeys(path for index in indexes for path in index.paths())), problems
+
+
 def _record(
-    query: Path,
+    query: Location,
     region: Region | None,
     about: dict[str, Any],
-    path: Path,
+    path: Location,
     image: Image.Image,
     model: str,
     located: Located,
@@ -174,20 +216,21 @@ def _write(records: list[dict[str, Any]], format_: str) -> None:
 class _Overlays:
     """The files of `--out`, if it was given. `inputs` were named: none of them is written over."""
 
-    def __init__(self, folder: Path | None, inputs: tuple[Path, ...], *, force: bool) -> None:
+    def __init__(self, folder: Path | None, inputs: tuple[Location, ...], *, force: bool) -> None:
         self._pieces = [] if folder is None else [Piece(folder, ".located.png", "located", "--out")]
-        self._derived = Derived(inputs=inputs, force=force)
+        self._derived = Derived(inputs=map(named_after, inputs), force=force)
 
-    def check(self, path: Path) -> None:
+    def check(self, path: Location) -> None:
         """OutputRefusedError where a picture's overlay would be written over a file that cbir did not make."""
-        self._derived.stem(path, self._pieces)
+        self._derived.stem(named_after(path), self._pieces)
 
-    def write(self, path: Path, image: Image.Image, located: Located) -> str | None:
+    def write(self, path: Location, image: Image.Image, located: Located) -> str | None:
         """Write a picture's overlay; its name."""
         if not self._pieces:
             return None
         from cbir.cli.render.segment import png_of
         from cbir.locate.overlay import overlay
 
-        (written,) = self._derived.write(path, zip(self._pieces, [png_of(overlay(image, located))], strict=True))
+        drawn = [png_of(overlay(image, located))]
+        (written,) = self._derived.write(named_after(path), zip(self._pieces, drawn, strict=True))
         return str(written)

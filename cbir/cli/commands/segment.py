@@ -12,6 +12,7 @@ import click
 from cbir.cli.options.claims import claimed
 from cbir.cli.options.common import (
     FilePath,
+    PicturePath,
     engine_option,
     force_option,
     given_options,
@@ -26,6 +27,7 @@ from cbir.cli.render import segment as rendering
 from cbir.cli.render.search_report import coco_file, html_option
 from cbir.cli.terminal import output
 from cbir.errors import CbirError, ImageReadError, OutputRefusedError
+from cbir.images.sources.address import Location, named_after
 from cbir.utils.outputs import check_not_shown
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ logger = logging.getLogger("cbir")
 class SegmentOptions(Given):
     """The options of one call, by their names."""
 
-    images: tuple[Path, ...]
+    images: tuple[Location, ...]
     files_from: Path | None
     null: bool
     count: int | None
@@ -65,7 +67,7 @@ class SegmentOptions(Given):
 
 
 @click.command("segment", short_help="Show the segments of a picture.")
-@click.argument("images", nargs=-1, type=FilePath(), metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=PicturePath(), metavar="IMAGE...")
 @list_options
 @click.option(
     "-k",
@@ -154,7 +156,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     classifier = SegmentClassifier(segmenter) if request.classify else None
     outputs = _outputs(request, images, backbone.name, claimed(ctx))
     for path, option in claimed(ctx).items():
-        check_not_shown(path, images, option)
+        check_not_shown(path, map(named_after, images), option)
     for image in images:
         _segment(image, segmenter, classifier, outputs, request, apart=len(images) > 1)
     outputs.finish()
@@ -163,7 +165,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _segment(
-    image: Path,
+    image: Location,
     segmenter: Segmenter,
     classifier: SegmentClassifier | None,
     outputs: SegmentOutputs,
@@ -201,7 +203,7 @@ def _segmenter(backbone: Backbone, request: SegmentOptions) -> Segmenter:
 
 
 def _outputs(
-    request: SegmentOptions, images: Sequence[Path], model: str, claimed: Mapping[Path, str]
+    request: SegmentOptions, images: Sequence[Location], model: str, claimed: Mapping[Path, str]
 ) -> SegmentOutputs:
     kinds = {
         "overlay": not request.no_overlay,

@@ -26,7 +26,7 @@ from cbir.cli.render import tags
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
 from cbir.errors import CbirError
-from cbir.images.sources.address import folder_of
+from cbir.images.sources.address import Address, folder_of
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -149,6 +149,9 @@ def command(
     pictures, unreadable = with_folders(NamedPictures(images, files_from, stdin, null=null).all())
     if xmp and any(isinstance(picture.source, bytes) for picture in pictures):
         raise click.UsageError("A picture from stdin has no place for a sidecar file: leave --xmp out.")
+    far = [picture.name for picture in pictures if isinstance(picture.source, Address)]
+    if xmp and far:
+        raise click.UsageError(f"{far[0]} is no file here, beside which a sidecar file could be: leave --xmp out.")
     if not pictures and not unreadable and (files_from is not None or (index_name is None and learnt is None)):
         raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
     index = None if index_name is None and learnt is None else _open(index_name)

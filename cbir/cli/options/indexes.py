@@ -74,7 +74,7 @@ class AskedIndexes:
         """
         left = list(self.searchers)
         for batch in batches:
-            if len(left) == 1:
+            if len(self.searchers) == 1:
                 yield from find(left[0], batch)
                 continue
             from cbir.search.several import merged

@@ -16,6 +16,7 @@ from cbir.detect.geometry import whole_pixels
 from cbir.detect.overlay import colour_of
 from cbir.errors import CbirError
 from cbir.images.regions import Box, Mask
+from cbir.images.sources.address import Location, link_to
 from cbir.report.page import jpeg_uri, write_page
 from cbir.segment.polygons import outlines
 
@@ -46,7 +47,7 @@ class _Row:
 @dataclass(frozen=True)
 class _Picture:
     name: str
-    file: Path | None
+    file: Location | None
     width: int
     height: int
     canvas: tuple[int, int]
@@ -75,7 +76,7 @@ class DetectPage:
             self._row(number, one, image.size, small.size) for number, one in enumerate(found[:MOST_BOXES], start=1)
         ]
         self._is_approximate |= any(one.is_approximate and one.mask is not None for one in found)
-        file = picture.source if isinstance(picture.source, Path) else None
+        file = None if isinstance(picture.source, bytes) else link_to(picture.source)
         left_out = len(found) - len(rows)
         self._pictures.append(_Picture(picture.name, file, *image.size, small.size, jpeg_uri(small), rows, left_out))
 

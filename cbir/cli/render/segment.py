@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.table import Column
 from cbir.errors import CbirError
+from cbir.images.sources.address import Location, named_after
 from cbir.utils.marks import Mark, picture_settings
 from cbir.utils.outputs import Derived, MarkedFill, Piece, real_name, write_output
 
@@ -37,7 +38,7 @@ class Files:
     def __init__(
         self,
         folder: Path,
-        inputs: Sequence[Path],
+        inputs: Sequence[Location],
         kinds: Collection[str] = ("overlay", "labels"),
         crops: Path | None = None,
         *,
@@ -49,7 +50,8 @@ class Files:
         self._crops = crops or folder
         reserved = reserved or {}
         names = {real_name(path): option for path, option in reserved.items()}
-        for picture in inputs if names else ():
+        files = list(map(named_after, inputs))
+        for picture in files if names else ():
             for piece in self._pieces():
                 path = piece.folder / f"{picture.stem}{piece.ending}"
                 if (option := names.get(real_name(path))) is not None:
@@ -57,16 +59,16 @@ class Files:
                         f"{path}, which {option} names, would also be made of {picture}: "
                         f"name another file with {option}."
                     )
-        self._derived = Derived(inputs=inputs, reserved=reserved, force=force)
+        self._derived = Derived(inputs=files, reserved=reserved, force=force)
 
-    def check(self, picture: Path) -> None:
+    def check(self, picture: Location) -> None:
         """OutputRefusedError where a file of a picture would be written over one that cbir did not make."""
-        self._derived.stem(picture, self._pieces())
+        self._derived.stem(named_after(picture), self._pieces())
 
-    def write(self, segmentation: Segmentation, picture: Path, layers: Image.Image | None) -> Record:
+    def write(self, segmentation: Segmentation, picture: Location, layers: Image.Image | None) -> Record:
         """Write what was asked for of one picture; the files' names, as a record has them."""
         pieces = self._pieces(len(segmentation.segments))
-        paths = self._derived.write(picture, zip(pieces, self._images(segmentation, layers), strict=True))
+        paths = self._derived.write(named_after(picture), zip(pieces, self._images(segmentation, layers), strict=True))
         written: Record = {}
         for piece, path in zip(pieces, map(str, paths), strict=True):
             if piece.kind == "crop":
@@ -106,7 +108,7 @@ class SegmentOutputs:
     def __init__(
         self,
         files: Files,
-        images: Sequence[Path],
+        images: Sequence[Location],
         model: str,
         format_: str,
         *,
@@ -132,7 +134,7 @@ class SegmentOutputs:
             self._page = SegmentPage(images, model)
 
     def add(
-        self, segmentation: Segmentation, image: Path, written: Record, classified: Classified | None = None
+        self, segmentation: Segmentation, image: Location, written: Record, classified: Classified | None = None
     ) -> None:
         """Tell of one picture, of which the files `written` were made."""
         shapes = self._format in ("json", "jsonl") or self._coco is not None
@@ -145,7 +147,7 @@ class SegmentOutputs:
         elif self._format == "table":
             write_table(record)
 
-    def fail(self, image: Path, error: Exception) -> None:
+    def fail(self, image: Location, error: Exception) -> None:
         """Tell that nothing was made of a picture, and why."""
         output.tell(f"Error: {error}")
         self.failed = True
@@ -177,18 +179,25 @@ def png_of(image: Image.Image) -> MarkedFill:
     return fill
 
 
-def write_coco(records: Iterable[Record], path: Path, pictures: Sequence[Path], *, force: bool = False) -> None:
+def write_coco(records: Iterable[Record], path: Path, pictures: Sequence[Location], *, force: bool = False) -> None:
     """Write the segments of all pictures that could be read as one COCO document; CbirError where that cannot be."""
     import json
 
     from cbir.segment.coco import document
 
     text = json.dumps(document(record for record in records if "error" not in record)) + "\n"
-    write_output(path, lambda file: file.write(text.encode("ascii")), "--coco", "coco", force=force, shown=pictures)
+    shown = list(map(named_after, pictures))
+    write_output(path, lambda file: file.write(text.encode("ascii")), "--coco", "coco", force=force, shown=shown)
 
 
 def describe(
-    segmentation: Segmentation, image: Path, model: str, written: Record, classified: Classified | None, *, shapes: bool
+    segmentation: Segmentation,
+    image: Location,
+    model: str,
+    written: Record,
+    classified: Classified | None,
+    *,
+    shapes: bool,
 ) -> Record:
     """Return the JSON record of one picture; with `shapes`, with its segments' places in COCO's format."""
     segments = [segment.to_json() for segment in segmentation.segments]

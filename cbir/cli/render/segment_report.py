@@ -14,6 +14,7 @@ from PIL import Image
 
 from cbir.errors import CbirError
 from cbir.images.regions import Box
+from cbir.images.sources.address import Location, link_to, named_after
 from cbir.report.page import jpeg_uri, write_page
 from cbir.segment.polygons import Ring, outlines
 
@@ -44,7 +45,7 @@ class _Row:
 @dataclass(frozen=True)
 class _Picture:
     name: str
-    file: Path
+    file: Location | None
     width: int
     height: int
     picture: Markup
@@ -57,7 +58,7 @@ class _Picture:
 class SegmentPage:
     """The pictures of a run, as they come: small copies, and outlines as paths. CbirError where they are too many."""
 
-    def __init__(self, inputs: Sequence[Path], model: str) -> None:
+    def __init__(self, inputs: Sequence[Location], model: str) -> None:
         if len(inputs) > MOST:
             raise CbirError(f"{len(inputs):,} pictures are too many for one page: name at most {MOST} with --html.")
         self._inputs = inputs
@@ -65,7 +66,7 @@ class SegmentPage:
         self._pictures: list[_Picture] = []
         self._problems: list[str] = []
 
-    def add(self, segmentation: Segmentation, image: Path, record: dict[str, Any]) -> None:
+    def add(self, segmentation: Segmentation, image: Location, record: dict[str, Any]) -> None:
         """Note one picture; `record` is what is told of it on stdout."""
         small = segmentation.image.copy()
         small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -88,7 +89,7 @@ class SegmentPage:
         self._pictures.append(
             _Picture(
                 str(image),
-                image,
+                link_to(image),
                 segmentation.image.width,
                 segmentation.image.height,
                 jpeg_uri(small),
@@ -109,7 +110,7 @@ class SegmentPage:
             "segment.html",
             [],
             path,
-            others=self._inputs,
+            others=map(named_after, self._inputs),
             force=force,
             pictures=self._pictures,
             problems=self._problems,

@@ -193,6 +193,16 @@ def picture_named(place: str | Location, *, is_chosen: bool = True, allow_privat
     return picture_at(place, is_chosen=is_chosen, allow_private=allow_private) if is_elsewhere else Path(place)
 
 
+def link_to(picture: Location) -> Location | None:
+    """Return the place that a browser can open, a file or an address of the web; None of any other address."""
+    return None if isinstance(picture, Address) and not str(picture).startswith(("http://", "https://")) else picture
+
+
+def named_after(picture: Location) -> Path:
+    """Return the path that files made of a picture are named after: its own, or of one elsewhere its address."""
+    return Path(str(picture))
+
+
 def folder_of(root: Location) -> Path:
     """Return the folder that a root is. CbirError where it is another source, which has no files here."""
     if isinstance(root, Address):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
@@ -151,7 +152,12 @@ def store_of(scheme: str) -> Store:
     try:
         import fsspec
 
-        return Store(fsspec.filesystem(scheme, use_listings_cache=False, **_OPTIONS.get(scheme, {})))
+        kind = fsspec.get_filesystem_class(scheme)
+        _, *parameters = inspect.signature(kind.__init__).parameters.values()
+        needed = [one.name for one in parameters if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+        if needed:
+            raise SourceError(f"what opens {scheme}:// needs more than an address ({', '.join(needed)})")
+        return Store(kind(use_listings_cache=False, **_OPTIONS.get(scheme, {})))
     except ImportError as error:
         extra = EXTRAS.get(scheme)
         what = f"install cbir[{extra}]" if extra else "install fsspec, and its package for them"

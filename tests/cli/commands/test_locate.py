@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import cbir
 from cbir.cli import cli
 from cbir.errors import RegionError
 from cbir.images.regions import SegmentOption
+from cbir.index.home import index_directory
 from cbir.locate.locator import Candidate, by_likeness, choose
 
 
@@ -47,6 +49,42 @@ def overlap(box: list[int]) -> float:
     left, top, across, down = BOX
     shared = max(0, min(x + width, left + across) - max(x, left)) * max(0, min(y + height, top + down) - max(y, top))
     return shared / (width * height + across * down - shared)
+
+
+def test_pictures_of_indexes_are_looked_through_the_surest_first(pictures: Path, tmp_path: Path) -> None:
+    for name, pictures_of_it in (("one", ["without", "mirrored"]), ("two", ["scene"])):
+        (tmp_path / name).mkdir()
+        for picture in pictures_of_it:
+            shutil.copy(pictures / f"{picture}.png", tmp_path / name)
+        cbir.index_folder(tmp_path / name, name, model="fake")
+    looked = (pictures / "query.png", "-m", "efficientnet_lite0", "-q", "--index", "one", "--index", "t*")
+    result = run(*looked, "--format", "jsonl")
+    assert result.exit_code == 0, result.output
+    found = list(map(json.loads, result.stdout.splitlines()))
+    assert {Path(one["image"]).name for one in found[:2]} == {"scene.png", "mirrored.png"}
+    assert Path(found[2]["image"]).name == "without.png"
+    assert [one["score"] for one in found] == sorted((one["score"] for one in found), reverse=True)
+    (index_directory("two") / "meta.json").write_text("{")
+    result = run(*looked, "--json")
+    assert result.exit_code == 1
+    assert "The other indexes were looked through." in result.stderr
+    assert len(json.loads(result.stdout)) == 2
+    assert run(pictures / "query.png").exit_code == 2
+    assert run(pictures / "query.png", pictures / "scene.png", "--index", "one").exit_code == 2
+
+
+def test_pictures_may_have_addresses(pictures: Path, tmp_path: Path) -> None:
+    system = pytest.importorskip("fsspec").filesystem("memory")
+    for name in ("query", "scene"):
+        system.pipe(f"/located/{name}.png", (pictures / f"{name}.png").read_bytes())
+    places = [f"memory://located/{name}.png" for name in ("query", "scene", "nothing")]
+    result = run(*places, "--out", tmp_path, "--json", "-m", "efficientnet_lite0", "-q")
+    assert result.exit_code == 1
+    assert "Cannot read memory://located/nothing.png: there is no such file." in result.stderr
+    (found,) = json.loads(result.stdout)
+    assert (found["query"], found["image"]) == (places[0], places[1])
+    assert overlap(found["box"]) > 0.6
+    assert found["overlay"] == str(tmp_path / "scene.located.png")
 
 
 def test_it_is_found_and_its_absence_is_told(pictures: Path, tmp_path: Path) -> None:

@@ -30,6 +30,26 @@ def picture(tmp_path: Path, draw_picture: Callable) -> Path:
     return path
 
 
+def test_pictures_may_have_addresses(picture: Path, tmp_path: Path) -> None:
+    system = pytest.importorskip("fsspec").filesystem("memory")
+    system.pipe("/segmented/some.png", picture.read_bytes())
+    address, out = "memory://segmented/some.png", tmp_path / "out"
+    named = ("--coco", out / "coco.json", "--html", out / "page.html", "--crops", out)
+    result = run("segment", picture, address, "-k", "2", "-o", out, "-q", *named)
+    assert result.exit_code == 0, result.output
+    here, there = map(json.loads, result.stdout.splitlines())
+    assert there["image"] == address
+    assert there["labels"] == str(out / "some-2.labels.png")
+    assert there["segments"][0]["area"] == here["segments"][0]["area"]
+    assert [one["file_name"] for one in json.loads((out / "coco.json").read_text())["images"]] == [
+        str(picture),
+        address,
+    ]
+    page = (out / "page.html").read_text()
+    assert address in page
+    assert f'href="{address}' not in page  # which no browser opens
+
+
 def test_a_pipe_gets_one_json_object_a_line_with_coco_shapes(picture: Path, tmp_path: Path) -> None:
     result = run("segment", picture, picture, "-k", "3", "-o", tmp_path / "out", "-q")
     assert result.exit_code == 0, result.output

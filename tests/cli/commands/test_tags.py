@@ -130,6 +130,12 @@ def make_index(tmp_path: Path, draw_picture: Callable, bundled: Backbone) -> Cal
 # ---- of pictures
 
 
+def test_a_picture_elsewhere_has_no_sidecar_file() -> None:
+    result = CliRunner().invoke(cli, ["tags", "s3://bucket/some.jpg", "--xmp"])
+    assert result.exit_code == 2
+    assert "s3://bucket/some.jpg is no file here" in result.stderr
+
+
 def test_photos_get_the_words_that_they_show(shared: Callable[[str], Path]) -> None:
     names = {"flamingo/image_0011.jpg": "flamingo", "grand_piano/image_0018.jpg": "grand piano"}
     pictures = [shared("photos") / name for name in names]
