@@ -11,7 +11,6 @@ import click
 from cbir.cli.options.common import (
     FilePath,
     PicturePath,
-    about_indexes,
     engine_option,
     force_option,
     verbosity_options,
@@ -22,6 +21,7 @@ from cbir.cli.options.numbers import Number
 from cbir.cli.options.regions import REGION_RULES, asked_region, region_options
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal import output, table
+from cbir.cli.terminal.logfile import about_indexes
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
 from cbir.errors import CbirError, ImageReadError, OutputRefusedError
 from cbir.images.sources.address import Location, named_after
