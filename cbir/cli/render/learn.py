@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.table import Column
-from cbir.notions.notion import PARTS, PICTURES
 
 if TYPE_CHECKING:
     from cbir.learn.ask import Asked
@@ -27,6 +26,8 @@ def write_learnt(learnt: Learnt, format_: str) -> None:
     if format_ == "json":
         output.write_json(learnt.to_dict())
         return
+    from cbir.notions.notion import PARTS
+
     if learnt.notion is not None:
         output.say(f"{learnt.name}: {learnt.verdict}, {learnt.why}")
     outside = f", {learnt.outside:,} of them not in the index" if learnt.outside else ""
@@ -61,6 +62,8 @@ def write_notions(notions: Sequence[NotionInfo], format_: str, index: str) -> No
     if not notions:
         output.say(f"The index {index} has no notion yet: `cbir learn NAME --from FOLDER ...` makes one.")
         return
+    from cbir.notions.notion import PICTURES
+
     columns = [
         Column("notion"),
         Column("from"),
