@@ -50,6 +50,7 @@ BENCHMARKS = (
     "gpu",
     "workers",
     "beyond",
+    "milvus",
 )
 
 #: Only when they are named: they take a quarter of an hour, 10 GB of memory and as much of disk; 9 GB of disk; half an

@@ -347,5 +347,7 @@ TARGETS: dict[str, Target] = {
     **_gpu(),
     **_beyond(),
     "workers-nodes": Target(22, "workers", "two nodes of one core against one, pictures a second", 1.85, at_least=True),
+    "milvus-clustered": Target(22, "milvus", "milvus: recall at 10, clustered features", 0.99, "", at_least=True),
+    "milvus-photos": Target(22, "milvus", "milvus: recall at 10, photos", 0.99, "", at_least=True),
     "workers-driver": Target(22, "workers", "the planning machine's own time a picture, workers elsewhere", 2.0, "ms"),
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cbir.collection import Collection as Collection
     from cbir.collection import open as open  # noqa: A004  # as `io.open` and `gzip.open` are called
     from cbir.duplicates.find import find_duplicates as find_duplicates
+    from cbir.errors import BackendError as BackendError
     from cbir.errors import CbirError as CbirError
     from cbir.errors import DecodersError as DecodersError
     from cbir.errors import EngineError as EngineError
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Asked": "cbir.learn.ask",
+    "BackendError": "cbir.errors",
     "Box": "cbir.images.regions",
     "CbirError": "cbir.errors",
     "Collection": "cbir.collection",

@@ -86,6 +86,10 @@ class IndexDamagedError(CbirError):
     """A file of an index is missing, is not what ``meta.json`` says, or comes from a newer cbir."""
 
 
+class BackendError(IndexDamagedError):
+    """A database that has rows of an index cannot be reached, or has not what it should have."""
+
+
 class IndexLockedError(CbirError):
     """Another process is writing to the index."""
 

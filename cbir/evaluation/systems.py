@@ -236,6 +236,11 @@ class _Clocked:
         """The number of rows that they cover."""
         return self.candidates.rows
 
+    @property
+    def most(self) -> int:
+        """The most rows that can be asked for at once."""
+        return self.candidates.most
+
     def search(self, queries: Floats, count: int) -> Sequence[Rows]:
         """Return the same rows, and the time that they took."""
         with self._clock():

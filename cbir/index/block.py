@@ -2,31 +2,71 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from cbir.errors import IndexDamagedError
+from cbir.index.ann.milvus.features import BlockElsewhere, SentFeatures
 from cbir.index.columns.column import ColumnReader
 from cbir.index.columns.registry import all_columns
 from cbir.index.files import FilesBelow, FileTable
-from cbir.index.format import BlockEntry
+from cbir.index.format import BlockEntry, Meta
 from cbir.index.rowfile import RowFile
+
+
+class FeatureRows(Protocol):
+    """Features of some rows, float16: a `RowFile`, or rows elsewhere."""
+
+    def __len__(self) -> int: ...
+
+    def between(self, first: int, stop: int) -> npt.NDArray[Any]: ...
+
+    def take(self, wanted: npt.NDArray[np.int64]) -> npt.NDArray[Any]: ...
+
+    def damaged(self, problem: str) -> IndexDamagedError: ...
+
+
+def open_blocks(directory: Path, meta: Meta, *, features: bool) -> list[Block]:
+    """Open the blocks of a state, without their `features` if these are not wanted.
+
+    Files of features that are not there are passed over where all of them are in Milvus.
+    """
+    sent = None
+    if features and meta.store is not None and meta.store.whole and meta.candidates is not None:
+        sent = SentFeatures(meta.store, meta.candidates, meta.dimension)
+    blocks, start = [], 0
+    for entry in meta.blocks:
+        its = BlockElsewhere(sent, start, entry.rows) if sent and not is_here(directory, entry) else None
+        blocks.append(Block.open(directory, entry, meta.dimension if features else None, its))
+        start += entry.rows
+    return blocks
+
+
+def is_here(directory: Path, entry: BlockEntry) -> bool:
+    """Tell whether there is a file of a block's features, whatever it holds."""
+    return os.path.lexists(directory / entry.features.name)
 
 
 class Block:
     """The files of one block, opened and their structure checked."""
 
-    def __init__(self, features: RowFile | None, files: FileTable, columns: Mapping[str, ColumnReader]) -> None:
+    def __init__(self, features: FeatureRows | None, files: FileTable, columns: Mapping[str, ColumnReader]) -> None:
         self._features = features
         self.files = files
         self.columns = columns
 
     @classmethod
-    def open(cls, directory: Path, entry: BlockEntry, dimension: int | None) -> Block:
-        """Open the files that an entry names, without those of features where there is no dimension."""
-        features = None
-        if dimension is not None:
+    def open(
+        cls, directory: Path, entry: BlockEntry, dimension: int | None, features: FeatureRows | None = None
+    ) -> Block:
+        """Open the files that an entry names, without those of features where there is no dimension, or where they are
+        given."""
+        if dimension is not None and features is None:
             features = RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
         files = FileTable(directory, entry.files, entry.rows)
         # opened now, like the others, since a writer may remove them once there is a newer state
@@ -47,7 +87,12 @@ class Block:
         return self if not folder else Block(self._features, FilesBelow(self.files, folder), self.columns)
 
     @property
-    def features(self) -> RowFile:
+    def is_elsewhere(self) -> bool:
+        """True if its features are in Milvus only."""
+        return isinstance(self._features, BlockElsewhere)
+
+    @property
+    def features(self) -> FeatureRows:
         """The features of its rows; ValueError where the index was opened without."""
         if self._features is None:
             raise ValueError("the index was opened without its features")

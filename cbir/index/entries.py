@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from cbir.index.values import LONGEST_NAME, number, ranges, sequence, sha256, text, whole
+from cbir.index.values import LONGEST_NAME, flag, number, ranges, sequence, sha256, text, whole
 
 #: The backend that needs no word in `meta.json`.
 ANNOY = "annoy"
+
+#: The backend that asks a vector database (`cbir.index.ann.milvus`), and the beginning of addresses of its files.
+MILVUS, LITE = "milvus", "milvus+lite:"
 
 #: The kind of the candidates among windows (`cbir.index.ann.lists`).
 LISTS = "lists"
@@ -159,6 +162,53 @@ def is_notion_name(name: str) -> bool:
     """
     fits = 0 < len(name) <= LONGEST_NOTION_NAME and name == name.strip(" .") and not name.startswith("-")
     return fits and all(letter.isalnum() or letter in "-_. " for letter in name)
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    """The collection in Milvus that finds an index's candidates.
+
+    `server` is its address without what lets one in; `identity` is what the collection knows the index by. `whole`
+    tells whether it is to have the features, too. `lines` are the last one or two numberings of rows that the index
+    wrote there, and `token` is what it was last known by; 0 before the first.
+    """
+
+    server: str
+    collection: str
+    identity: str
+    whole: bool = False
+    lines: tuple[int, ...] = ()
+    token: int = 0
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> StoreEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        server = text(record["server"])
+        if not re.fullmatch(r"milvus(\+https)?://[^/@?#\s]+:\d+|milvus\+lite:.+", server):
+            raise ValueError(f"no address in Milvus: {reprlib.repr(server)}")
+        collection = text(record["collection"], LONGEST_NAME)
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", collection):
+            raise ValueError(f"no collection in Milvus: {reprlib.repr(collection)}")
+        lines = tuple(whole(line, 1) for line in sequence(record["lines"], 2))
+        return cls(server, collection, sha256(record["identity"]), flag(record["whole"]), lines, whole(record["token"]))
+
+    def after(self, candidates: CandidatesEntry) -> StoreEntry:
+        """Return the entry of a state with such candidates."""
+        settings = candidates.settings
+        lines = tuple(line for line in (settings["former"], settings["line"]) if line)
+        return replace(self, lines=lines, token=settings["token"])
+
+    def is_same_place(self, other: StoreEntry | None) -> bool:
+        """Tell whether another one is the same collection for the same."""
+        return other is not None and replace(self, lines=(), token=0) == replace(other, lines=(), token=0)
+
+    def __str__(self) -> str:
+        return f"{self.server}/{self.collection}" if not self.is_lite else self.server
+
+    @property
+    def is_lite(self) -> bool:
+        """True for a file of milvus-lite, which one process at a time can open."""
+        return self.server.startswith(LITE)
 
 
 @dataclass(frozen=True)

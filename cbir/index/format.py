@@ -26,6 +26,7 @@ from cbir.index.entries import (
     ObjectsEntry,
     PartsEntry,
     RefusedEntry,
+    StoreEntry,
     beginning_of,
 )
 from cbir.index.home import META as META
@@ -128,7 +129,8 @@ class Meta:
     None where nobody wanted any; `part_lists` has its windows where they are many; `refused` is None where all could be
     taken. `precisions` are those that its features were computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older
     cbir), as far as that was noted. `notions` are what users taught it. `objects` tells of the detector that finds
-    objects in its pictures, None where none is wanted. Of an index that was `imported`, rows that do not say when their
+    objects in its pictures, None where none is wanted. `store` is the collection in Milvus
+    that finds candidates instead of Annoy. Of an index that was `imported`, rows that do not say when their
     files changed last are of pictures that nobody has looked at here.
 
     `moving_to` is the state of the same pictures by a network that takes over once it has seen them all, None where
@@ -159,6 +161,7 @@ class Meta:
     moving_to: Meta | None = None
     keeps_old: bool = False
     kept: tuple[Meta, ...] = ()
+    store: StoreEntry | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -234,12 +237,9 @@ class Meta:
             record["part_lists"] = self.part_lists.to_json()
         if self.parts is not None and self.parts.proposer is None:
             del record["parts"]["proposer"]
-        if not self.notions:
-            del record["notions"]
-        if self.objects is None:
-            del record["objects"]
-        if not self.imported:
-            del record["imported"]
+        for key in ("notions", "objects", "imported", "store"):
+            if not record[key]:
+                del record[key]
         record["blocks"] = [block.to_json() for block in self.blocks]
         record["shortlist"] = self.candidates and self.candidates.to_json()
         return {key: value for key, value in record.items() if key not in but}
@@ -321,7 +321,7 @@ def _parse_state(record: dict[str, Any]) -> Meta:
     shortlist = record["shortlist"]
     # an older index has none of these
     cosines, parts, refused = record.get("cosines"), record.get("parts"), record.get("refused")
-    lists, detector = record.get("part_lists"), record.get("objects")
+    lists, detector, store = record.get("part_lists"), record.get("objects"), record.get("store")
     meta = Meta(
         model=small_object(record["model"]),
         dimension=whole(record["dimension"], 1, 100_000),
@@ -332,7 +332,7 @@ def _parse_state(record: dict[str, Any]) -> Meta:
         complete=flag(record["complete"]),
         next_number=whole(record["next_number"], -LARGEST, 10**200),
         blocks=tuple(BlockEntry.from_json(block) for block in sequence(record["blocks"], _MOST_BLOCKS)),
-        candidates=None if shortlist is None else read_entry(shortlist),
+        candidates=None if shortlist is None else read_entry(shortlist, store),
         cosines=None if cosines is None else CosineQuantiles.from_json(cosines),
         parts=None if parts is None else PartsEntry.from_json(parts),
         ignore_case=flag(record.get("ignore_case", False)),
@@ -344,6 +344,7 @@ def _parse_state(record: dict[str, Any]) -> Meta:
         notions=tuple(map(NotionEntry.from_json, sequence(record.get("notions", ()), MOST_NOTIONS))),
         objects=None if detector is None else ObjectsEntry.from_json(detector),
         imported=flag(record.get("imported", False)),
+        store=None if store is None else StoreEntry.from_json(store),
     )
     if meta.candidates and meta.candidates.rows > meta.rows:
         raise ValueError("the shortlist has more rows than the blocks")

@@ -51,7 +51,7 @@ class JoinedIndex(Index):
             imported=any(member.meta.imported for member in members),
             parts=_common_parts(members),
             objects=_common([member.meta.objects for member in members]),
-            **dict.fromkeys(("candidates", "part_lists", "refused", "cosines")),
+            **dict.fromkeys(("candidates", "store", "part_lists", "refused", "cosines")),
             **dict.fromkeys(("exclude", "mounts", "notions"), ()),
         )
         if meta.parts is None:
@@ -68,6 +68,7 @@ class JoinedIndex(Index):
         self.members = members
         self.folders = folders
         self._left = set[int]()
+        self._valid = np.concatenate([member.valid for member in members])
         self.first_rows = np.cumsum([0, *(member.rows for member in members)])
         self.doubled = self._without_doubled()
 
@@ -177,6 +178,10 @@ class _JoinedCandidates:
 
     rows: int
     parts: Sequence[_Part]
+
+    @property
+    def most(self) -> int:
+        return min(part.candidates.most for part in self.parts if part.candidates is not None)
 
     def search(self, queries: Floats, count: int) -> list[Rows]:
         return [

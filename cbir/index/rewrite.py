@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbir.index.ann.milvus.backend import Milvus
 from cbir.index.ann.registry import builder
 from cbir.index.columns.column import Column, Records, noting_missing, ranges_of
 from cbir.index.columns.parts import SIGNS
 from cbir.index.columns.registry import all_columns
-from cbir.index.entries import ColumnEntry
+from cbir.index.entries import MILVUS, ColumnEntry
 from cbir.index.files import FileRecord, dump_records
 from cbir.index.format import BlockEntry, Meta
 from cbir.index.newfiles import NewFiles
@@ -96,6 +97,14 @@ def with_candidates(new: NewFiles, meta: Meta) -> Meta:
     """Write candidates that cover all rows."""
     entry = builder().build(Index(new.directory, meta.but(candidates=None)), new, meta.next_number)
     return meta.but(candidates=entry, next_number=meta.next_number + 1)
+
+
+def with_sent(new: NewFiles, meta: Meta, backend: Milvus, *, mend: bool) -> Meta:
+    """Send to Milvus what it lacks of all rows; with `mend`, compare what is there, too."""
+    former = meta.candidates if meta.candidates is not None and meta.candidates.backend == MILVUS else None
+    source = Index(new.directory, meta.but(candidates=None))
+    entry = backend.build(source, new, meta.next_number, former, mend=mend)
+    return meta.but(candidates=entry, store=backend.store.after(entry), next_number=meta.next_number + 1)
 
 
 def with_part_lists(new: NewFiles, meta: Meta) -> Meta:

@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.images.sources.address import Location, root_of
-from cbir.index.ann.base import Candidates
-from cbir.index.ann.registry import backend_of
-from cbir.index.block import Block
+from cbir.index.ann.base import SMALL, Candidates
+from cbir.index.ann.registry import opener_of
+from cbir.index.block import Block, open_blocks
 from cbir.index.columns.classes import CLASSES, RowClasses, unpack
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.parts import SIGNS, count_windows
-from cbir.index.entries import CandidatesEntry
+from cbir.index.entries import MILVUS, CandidatesEntry
 from cbir.index.files import FileRecord, Files
 from cbir.index.format import Meta, load_meta, load_state
 from cbir.utils.half import to_float32
@@ -55,9 +55,8 @@ class Index:
     ) -> None:
         self.directory = directory
         self.meta = meta
-        dimension = meta.dimension if features else None
         #: Those of `meta`, opened here unless they are given.
-        self.blocks = [Block.open(directory, entry, dimension) for entry in meta.blocks] if blocks is None else blocks
+        self.blocks = open_blocks(directory, meta, features=features) if blocks is None else blocks
         self._starts = np.cumsum([0, *(block.rows for block in meta.blocks)])
         self._remembering = threading.Lock()  # what is read or told once, for all threads
         self._valid: npt.NDArray[np.bool_] | None = None
@@ -133,8 +132,15 @@ class Index:
             for start, block in zip(self._starts, self.meta.blocks, strict=False):
                 for first, stop in block.invalid:
                     valid[start + first : start + stop] = False
+            if self.features_are_elsewhere and self.meta.candidates:
+                valid[self.meta.candidates.rows :] = False  # which Milvus has not got yet
             self._valid = valid  # only now: other threads may be asking
         return self._valid
+
+    @property
+    def features_are_elsewhere(self) -> bool:
+        """True if features of some of its blocks are in Milvus only; the index is for searching then."""
+        return any(block.is_elsewhere for block in self.blocks)
 
     @property
     def comparable(self) -> npt.NDArray[np.bool_]:
@@ -339,20 +345,24 @@ class Index:
     def candidates(self) -> Candidates | None:
         """Return the finder of candidates among the first rows, or None. Raises IndexDamagedError where it is unsound.
 
-        None also where a writer has replaced it since this state was opened.
+        None also where a writer has replaced it since this state was opened, and where rows are too few for Milvus.
         """
+        entry = self.meta.candidates
+        if entry is not None and entry.backend == MILVUS and self.rows <= SMALL and not self.features_are_elsewhere:
+            return None
         if self._candidates is not None:
             self._candidates.check()
-        elif self.meta.candidates is not None:
+        elif entry is not None:
             with self._remembering:
-                self._open_candidates(self.meta.candidates)
+                self._open_candidates(entry)
         return self._candidates
 
     def _open_candidates(self, entry: CandidatesEntry) -> None:
         if self._candidates is not None or self._candidates_are_gone:
             return
         try:
-            self._candidates = backend_of(entry).open(self.directory, entry, self.meta.dimension, self.valid)
+            opened = opener_of(entry, self.meta.store).open
+            self._candidates = opened(self.directory, entry, self.meta.dimension, self.valid)
         except IndexDamagedError:
             if (newest := load_meta(self.directory).by(self.model)) and newest.candidates == entry:
                 raise

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from cbir.errors import CbirError, reason_of
 from cbir.index import refused
+from cbir.index.ann.milvus.backend import Milvus
 from cbir.index.columns.column import ColumnReader
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns
 from cbir.index.datafile import DataFile, how_to_repair, how_to_replace, of_doubles
-from cbir.index.entries import FileEntry, PartsEntry
+from cbir.index.entries import MILVUS, FileEntry, PartsEntry
 from cbir.index.format import BlockEntry, Meta
 from cbir.index.store import Index
 from cbir.utils.hashing import file_sha256
@@ -60,16 +61,35 @@ def _find_problems(index: Index, *, verify: bool) -> list[str]:
         except CbirError as error:
             problems.append(str(error))
     if verify:
-        mismatches = {entry.name: _mismatch(index.directory, entry) for entry in index.meta.files()}
+        elsewhere = {
+            entry.features.name
+            for entry, block in zip(index.meta.blocks, index.blocks, strict=True)
+            if block.is_elsewhere
+        }
+        entries = [entry for entry in index.meta.files() if entry.name not in elsewhere]
+        mismatches = {entry.name: _mismatch(index.directory, entry) for entry in entries}
         problems += [problem for problem in mismatches.values() if problem]
         try:
             damaged = _damaged_rows(index)
         except CbirError as error:
             damaged = [str(error)]
+        problems += _problems_elsewhere(index)
         # one that is not what was written has been told already
         told = [str(index.directory / name) for name, problem in mismatches.items() if problem]
         problems += [problem for problem in damaged if not problem.startswith(tuple(told))]
     return problems
+
+
+def _problems_elsewhere(index: Index) -> list[str]:
+    """Find out whether Milvus has the rows that it is to have."""
+    store, entry = index.meta.store, index.meta.candidates
+    if store is None or entry is None or entry.backend != MILVUS:
+        return []
+    try:
+        problem = Milvus(store).find_problem(index.directory, entry, index)
+    except CbirError as error:
+        return [str(error)]
+    return [] if problem is None else [problem]
 
 
 def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:

@@ -8,6 +8,7 @@ names is rubbish of a killed run, and the next writer removes it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,12 +19,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import CbirError, IndexDamagedError, IndexWriteError, reason_of
+from cbir.errors import BackendError, CbirError, IndexDamagedError, IndexWriteError, reason_of
 from cbir.images.sources.address import root_of
 from cbir.index import rewrite, similarity
 from cbir.index.ann import base as ann
+from cbir.index.ann.milvus.backend import Milvus
 from cbir.index.columns.column import Column, Records, mask_of, ranges_of
-from cbir.index.entries import MOST_NOTIONS, NotionEntry, PartsEntry, RefusedEntry
+from cbir.index.entries import MOST_NOTIONS, NotionEntry, PartsEntry, RefusedEntry, StoreEntry
 from cbir.index.files import FileRecord
 from cbir.index.format import META, BlockEntry, Meta, is_writers
 from cbir.index.lock import now
@@ -37,6 +39,8 @@ from cbir.utils.interrupts import uninterrupted
 if TYPE_CHECKING:
     from cbir.index.ann.base import Candidates
     from cbir.index.ann.lists import PartLists
+
+logger = logging.getLogger("cbir")
 
 #: Invalid rows that a small index may keep; a large one keeps up to a quarter.
 WORTH_COMPACTING = 1000
@@ -193,13 +197,18 @@ class Writer:
         with self._guarded():
             self._replace(rewrite.compacted(self._new, self.meta, source).but(complete=True))
 
-    def tidy(self) -> None:
-        """Drop invalid rows once they are a quarter of all; renew candidates and sampled cosines that lag behind."""
+    def tidy(self, *, mend: bool = False) -> None:
+        """Drop invalid rows once they are a quarter of all; renew candidates and sampled cosines that lag behind.
+
+        Rows that are in Milvus are compared, and sent again where they are others, if it is to `mend` them.
+        """
         rows, invalid = self.meta.rows, sum(int(mask.sum()) for mask in self._invalid)
         with self._guarded():
             if invalid > max(WORTH_COMPACTING, rows // 4) or (rows and invalid == rows):
                 self._replace(rewrite.compacted(self._new, self.meta))
-            if ann.is_needed(self.meta.rows, self._covered(Index.candidates) if self.meta.candidates else None):
+            if self.meta.store is not None:
+                self._follow(self.meta.store, mend=mend)
+            elif ann.is_needed(self.meta.rows, self._covered(Index.candidates) if self.meta.candidates else None):
                 self._replace(rewrite.with_candidates(self._new, self.meta))
             covered = self._covered(Index.part_lists) if self.meta.part_lists else None
             if self.meta.parts is not None and ann.is_needed(self.meta.rows, covered):
@@ -207,6 +216,23 @@ class Writer:
             if similarity.is_needed(self.count_valid(), self.meta.cosines):
                 sampled = similarity.sample(Index(self.directory, self.meta.but(candidates=None)))
                 self._replace(self.meta.but(cosines=sampled))
+
+    def _follow(self, store: StoreEntry, *, mend: bool) -> None:
+        """Have Milvus follow what was committed. Where it does not, the index is whole without it."""
+        backend = Milvus(store)
+        if not (backend.is_needed(Index(self.directory, self.meta.but(candidates=None)), self.meta.candidates) or mend):
+            return
+        try:
+            self._replace(rewrite.with_sent(self._new, self.meta, backend, mend=mend))
+        except BackendError as error:
+            self._new.discard()
+            logger.warning("%s All pictures are in the index; the next run sends what Milvus lacks of them.", error)
+            return
+        try:
+            assert self.meta.candidates is not None
+            backend.committed(self.meta.candidates, self.meta.dimension)
+        except BackendError as error:  # the next run finds out by itself what was committed
+            logger.debug("%s", error)
 
     def replace(self, meta: Meta) -> None:
         """Make `meta`, whose files are all there, the index's state."""

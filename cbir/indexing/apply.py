@@ -43,11 +43,12 @@ def carry_out(
     parts: PartsEntry | None = None,
     objects: ObjectsEntry | None = None,
     readers: Callable[[], str] = str,
+    mend: bool = False,
 ) -> Report:
     """Carry a plan out, committing as `commits` says. The caller holds the lock.
 
     `root` and `exclude` are what the plan was made with, `parts` and `objects` what the index is to say of these; it
-    remembers them all. `readers` tells what tries to read the pictures.
+    remembers them all. `readers` tells what tries to read the pictures; to `mend` is as in `Writer.tidy`.
     Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
     the files that are read again for what columns should have of them. What a KeyboardInterrupt finds done is
     committed before it passes on.
@@ -110,7 +111,7 @@ def carry_out(
         with kept:
             keep()
         raise
-    writer.tidy()
+    writer.tidy(mend=mend)
     report.skipped.sort()
     for problems in report.not_backfilled.values():
         problems.sort()

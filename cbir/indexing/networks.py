@@ -22,6 +22,7 @@ from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.donor import Donor
 from cbir.indexing.report import ByAnother, Report
+from cbir.indexing.rows_elsewhere import leave
 from cbir.utils.printable import printable
 
 logger = logging.getLogger("cbir")
@@ -145,6 +146,10 @@ def _moved(
         return done
     old = (whole.but(moving_to=None, keeps_old=False, kept=()),) if whole.keeps_old else ()
     Writer(directory, whole).replace(new.but(kept=(*whole.kept, *old), created=whole.created))
+    if whole.store is not None and new.store is None:
+        logger.warning("Annoy finds candidates now; for Milvus say --candidates %s again.", printable(str(whole.store)))
+        if not old:
+            leave(whole.store)
     return replace(done, has_taken_over=True)
 
 
@@ -203,6 +208,7 @@ def _first_state(whole: Meta, network: Backbone) -> Meta:
         refused=None,
         precisions=(),
         imported=False,
+        store=None,
         moving_to=None,
         keeps_old=False,
         kept=(),

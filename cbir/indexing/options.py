@@ -24,8 +24,9 @@ class Options:
     those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
     pictures from now on (docs/parts.md), their boxes from the `proposer` of that name, by default windows; None leaves
     that as it is. `objects` says the same of objects, which the `detector` finds, by default the one that the index
-    remembers, or the usual one. Pictures of more than `max_pixels` are skipped. What has changed within the last
-    `resting` seconds is left for the next run.
+    remembers, or the usual one. `candidates` says what finds these in a large index, `annoy` or the address of a
+    collection in Milvus, and `rows` where its features are to be, `blocks` or `milvus`. Pictures of more than
+    `max_pixels` are skipped. What has changed within the last `resting` seconds is left for the next run.
 
     Where the index is by another network than `model`, it is moved to that, see `networks.bring_along`; `keep_old` then
     keeps what it has by its own. What it has by a network that is called `drop` is taken away first.
@@ -47,6 +48,8 @@ class Options:
     proposer: str | None = None
     objects: bool | None = None
     detector: Wish | None = None
+    candidates: str | None = None
+    rows: str | None = None
     resting: float = 0
     keep_old: bool = False
     drop: str | None = None

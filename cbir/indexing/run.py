@@ -41,6 +41,7 @@ from cbir.indexing.options import Options as Options
 from cbir.indexing.plan import Plan, make_plan
 from cbir.indexing.policy import CommitPolicy, commit_policy
 from cbir.indexing.report import Report
+from cbir.indexing.rows_elsewhere import keep_rows, refuse_without_features
 from cbir.indexing.target import Target, choose_target
 from cbir.indexing.wanted import as_wanted, take_away
 from cbir.utils.printable import printable
@@ -132,7 +133,9 @@ class _Making:
         plan = _plan(target, exclude, index, options, guarded=donor is None)
         if index is None and not plan.fresh:
             raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
-        writer = writer or Writer(target.directory, _first_state(backbone, target.root))
+        if writer is None:
+            first = _first_state(backbone, target.root)
+            writer = Writer(target.directory, keep_rows(target.directory, first, options.candidates, options.rows))
         if donor is None:
             _tell_of_interruption(plan, index)
         extractor, making = _extractor(target, options, backbone, plan, writer, self.watch, donor)
@@ -154,6 +157,7 @@ class _Making:
             parts=making.parts,
             objects=making.objects,
             readers=functools.partial(describe_readers, options.max_pixels),
+            mend=options.repair,
         )
         if making.parts is not None and donor is None:
             _warn_of_growth(making.parts, report.total, target.name)
@@ -169,10 +173,13 @@ def _opened_for_writing(target: Target, options: Options) -> Iterator[Index | No
     directory = target.directory
     with opened_for_writing(directory, Rights.like(target.root, directory), options.wait):
         if (directory / META).exists():
+            if not options.repair:
+                refuse_without_features(directory)
             _drop_damaged(directory, everything=options.repair, prune=options.prune)
             if options.drop is not None:
                 networks.drop(directory, stored_name(options.drop))
             take_away(directory, parts=options.parts is False, objects=options.objects is False)
+            keep_rows(directory, load_meta(directory), options.candidates, options.rows)
         # what another run changed before the lock was ours counts
         yield Index.open(directory) if (directory / META).exists() else None
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
-from cbir.errors import IndexDamagedError
+from cbir.errors import BackendError, IndexDamagedError
 from cbir.index.ann.base import SMALL, USUAL, Candidates
 from cbir.index.store import SCAN_BYTES, Index
 from cbir.search.centre import Centre
@@ -20,12 +23,17 @@ from cbir.utils.vectors import Floats, Rows
 
 logger = logging.getLogger("cbir")
 
+T = TypeVar("T")
+
 #: Rows whose mean stands for that of all rows of a large index.
 CENTRE_ROWS = 512
 
 #: So many rows that a filter leaves are all compared, and their features kept; of more, candidates, so many times as
 #: many as wanted.
 FEW, _SPARE = 12_500, 1.25
+
+# Seconds after which a server that did not answer is asked for candidates again.
+_ASK_AGAIN = 60.0
 
 #: Bytes of all features, as float32, of a small index: they are kept from the first search on.
 CACHE_BYTES = 128 << 20
@@ -46,7 +54,7 @@ class Scanner:
         self._centre: Centre | None = None
         self._cached: Floats | None = None
         self._lengths: Floats | None = None
-        self._has_candidates = space.has_candidates
+        self._without_until = -math.inf if space.has_candidates else math.inf
 
     def likenesses(self, feature: Floats) -> Floats:
         """Compute cosines of `feature`, shape (dimension,), and all rows, each less the collection's mean."""
@@ -66,10 +74,15 @@ class Scanner:
 
         They are from candidates where these go so far.
         """
-        goes_so_far = count * 10 <= self.index.rows
-        candidates = self._candidates() if goes_so_far else None
+        return self._or_without_candidates(lambda: self._nearest(sought, count, only))
+
+    def _nearest(self, sought: Floats, count: int, only: Among | None) -> tuple[Rows, Floats]:
         if only is None:
-            found = list(self._compared(sought, count, candidates, max(USUAL, count + count // 2)))
+            among = max(USUAL, count + count // 2)
+            candidates = self._candidates() if count * 10 <= self.index.rows else None
+            if candidates is not None and among > candidates.most:
+                candidates = None
+            found = list(self._compared(sought, count, candidates, among))
         else:
             found = list(self._compared_of(only, sought, count))
         rows = np.concatenate([some for some, _, _ in found]) if found else np.empty(0, dtype=np.int64)
@@ -80,6 +93,9 @@ class Scanner:
 
     def look(self, sought: Floats, count: int, only: Among | None = None) -> tuple[Rows, Floats, Floats]:
         """Find about the first `count` valid rows by cosine, with their cosines and their features, in no order."""
+        return self._or_without_candidates(lambda: self._look(sought, count, only))
+
+    def _look(self, sought: Floats, count: int, only: Among | None) -> tuple[Rows, Floats, Floats]:
         if only is None:
             found = list(self._compared(sought, count, self._candidates(), count))
         else:
@@ -96,6 +112,9 @@ class Scanner:
 
     def look_again(self, direction: Floats, centre: Centre, only: Among | None = None) -> Rows:
         """Valid rows near a centred `direction`, by the way of `look`, without a second scan of a large index."""
+        return self._or_without_candidates(lambda: self._look_again(direction, centre, only))
+
+    def _look_again(self, direction: Floats, centre: Centre, only: Among | None) -> Rows:
         if only is not None and self._cache() is None:
             near = self._proposed(only, lambda count: self._directed(direction, count), SHORTLIST)
             return near if near is not None else self._along(direction, centre, only)
@@ -172,7 +191,7 @@ class Scanner:
         covered = int(np.searchsorted(only.rows, candidates.rows))
         spare = max(USUAL, round(_SPARE * count))
         number = spare * candidates.rows // max(covered, 1)
-        if number >= len(only.rows):
+        if number >= min(len(only.rows), candidates.most):
             return None
         rows = near(number)
         rows = rows[only.mask[rows]]
@@ -244,15 +263,30 @@ class Scanner:
 
     def _candidates(self) -> Candidates | None:
         """Return the finder of candidates; where it is damaged, None, and a line says that all rows are compared."""
-        if self._has_candidates:
+        if time.monotonic() >= self._without_until:
             try:
                 return self.index.candidates()
             except IndexDamagedError as error:
-                with self._remembering:
-                    if self._has_candidates:
-                        self._has_candidates = False
-                        logger.warning("%s All pictures are compared instead.", error)
+                self._leave(error)
         return None
+
+    def _or_without_candidates(self, find: Callable[[], T]) -> T:
+        """Call what asks for candidates; once more without these where they turn out not to be there."""
+        try:
+            return find()
+        except BackendError as error:
+            self._leave(error)
+            return find()
+
+    def _leave(self, error: IndexDamagedError) -> None:
+        """Do without candidates from now on, those of a server for a while, and say so. Raises the error where features
+        would come from that server, too."""
+        if isinstance(error, BackendError) and self.index.features_are_elsewhere:
+            raise error
+        with self._remembering:
+            if time.monotonic() >= self._without_until:
+                self._without_until = time.monotonic() + (_ASK_AGAIN if isinstance(error, BackendError) else math.inf)
+                logger.warning("%s All pictures are compared instead.", error)
 
     def centre(self) -> Centre:
         """Return the mean of a small index's features, and about that of a large one's."""

@@ -79,6 +79,12 @@ class ServedIndex:
         """False while the index is gone or cannot be read."""
         return self._problem is None
 
+    @property
+    def needs_one_process(self) -> bool:
+        """True if processes beside this one could not have its candidates: milvus-lite lets one have its file."""
+        store = self._state.index.meta.store
+        return store is not None and store.is_lite
+
     def picture(self, id_: str) -> tuple[ServedState, int]:
         """Find a picture by its id, or the beginning of its SHA-256: its state and its row.
 
@@ -191,6 +197,8 @@ class Service:
                 served.name = f"{plain}-{number}"
             found[served.name] = served
         beside = min(usable_cores(), _MOST_PROCESSES) if usable_cores() > 1 else 0
+        if any(one.needs_one_process for one in found.values()):
+            beside = 0
         return cls(found, processes=SearchProcesses(beside, engine=engine, weights=weights))
 
     def index(self, name: str) -> ServedIndex:

@@ -22,6 +22,7 @@ from cbir.cli.options.completion import complete_folder
 from cbir.cli.options.detectors import INPUT, complete_detector, described
 from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import Number, WholeNumber
+from cbir.cli.options.rows import rows_options
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal.logfile import describe_run, write_log
 from cbir.cli.terminal.output import printable, say, tell, write_json
@@ -77,6 +78,8 @@ class IndexOptions(Given):
     detector: str | None
     classes: Path | None
     input_: Asked | None
+    candidates: str | None
+    rows: str | None
     repair: bool
     rehash: bool
     retry_skipped: bool
@@ -113,6 +116,8 @@ class IndexOptions(Given):
             parts=self.parts,
             objects=self.objects,
             detector=self._wish(),
+            candidates=self.candidates,
+            rows=self.rows,
         )
 
     def _wish(self) -> Wish | None:
@@ -181,6 +186,7 @@ class IndexOptions(Given):
     help="The names of the classes of a detector's graph, one a line, as for `cbir detect`.",
 )
 @click.option("--input", "input_", type=INPUT, metavar="WORDS", help="How pixels enter it, as for `cbir detect`.")
+@rows_options
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
 @click.option("--rehash", is_flag=True, help="Read every file, also those whose size and times are as they were.")
 @click.option("--retry-skipped", is_flag=True, help="Try files again that could not be read before and are unchanged.")

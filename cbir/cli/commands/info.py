@@ -18,6 +18,7 @@ from cbir.images.sources.address import root_exists
 
 if TYPE_CHECKING:
     from cbir.index.columns.column import Column
+    from cbir.index.entries import StoreEntry
     from cbir.index.format import Meta
     from cbir.index.store import Index
 
@@ -104,6 +105,7 @@ def _describe(directory: Path, *, verify: bool) -> dict[str, Any]:
         "part_lists": None
         if meta.part_lists is None
         else {key: value for key, value in meta.part_lists.to_json().items() if key not in meta.part_lists.files},
+        **({} if meta.store is None else {"milvus": _milvus(meta.store)}),
         "cosines": None if meta.cosines is None else asdict(meta.cosines),
         **{group[0].name: _coverage(index, group) for group in content_groups()},
         "notions": [asdict(notion) for notion in notions],
@@ -134,6 +136,7 @@ def _print(record: dict[str, Any]) -> None:
                 f"{output.human_bytes(record['bytes'])} in {record['blocks']} block{'s' * (record['blocks'] != 1)}",
             ),
             ("shortlist", _candidates(record["shortlist"])),
+            *([("milvus", _kept_in(record["milvus"]))] if "milvus" in record else []),
             ("cosines", _cosines(record["cosines"])),
             *((group[0].name, _covered(record, group[0])) for group in content_groups()),
             *([("part lists", _candidates(record["part_lists"]))] if record["part_lists"] else []),
@@ -296,9 +299,23 @@ def _covered(record: dict[str, Any], column: Column) -> str:
 def _candidates(record: dict[str, Any] | None) -> str:
     if record is None:
         return "none yet: all rows are compared"
-    settings = [f"{key} {value:,}" for key, value in record.items() if key not in ("rows", "recall", "kind")]
+    from cbir.index.entries import MILVUS
+
+    # those of Milvus tell people nothing
+    own = {} if record.get("kind") == MILVUS else record
+    settings = [f"{key} {value:,}" for key, value in own.items() if key not in ("rows", "recall", "kind")]
     kind = [f"by {record['kind']}"] if "kind" in record else []
     return ", ".join([f"{record['rows']:,} rows", *kind, *settings, f"recall at 10 {record['recall']:.3f}"])
+
+
+def _milvus(store: StoreEntry) -> dict[str, Any]:
+    """Describe the collection that an index has rows in."""
+    return {"server": store.server, "collection": store.collection, "features": store.whole}
+
+
+def _kept_in(record: dict[str, Any]) -> str:
+    what = "features, too" if record["features"] else "for candidates only"
+    return f"{record['server']}, collection {record['collection']}, {what}"
 
 
 def _notions(records: list[dict[str, Any]]) -> str:

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from annoy import AnnoyIndex
 
 from cbir.index.ann.base import USUAL
-from cbir.index.ann.projection import DIRECTIONS, principal_directions, project
+from cbir.index.ann.projection import principal_directions, project, read_projection
 from cbir.index.ann.trees import Trees
 from cbir.index.entries import ANNOY, CandidatesEntry
 from cbir.index.exact import RowSource, exact_first
-from cbir.index.rowfile import RowFile
+from cbir.index.values import LARGEST
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class AnnoyCandidates:
     trees: Trees
     projection: Floats
     search_k: int
+    most: int = LARGEST
 
     def search(self, queries: Floats, count: int) -> list[Rows]:
         return [self._near(query, count) for query in queries]
@@ -82,12 +83,8 @@ class Annoy:
         self, directory: Path, entry: CandidatesEntry, dimension: int, valid: npt.NDArray[np.bool_]
     ) -> AnnoyCandidates:
         """Open them; IndexDamagedError where length, checksum or structure of the files are wrong."""
-        directions = min(DIRECTIONS, dimension)
-        stored = RowFile(directory, entry.files["projection"], (directions + 1, dimension), np.dtype(np.float32))
-        projection = stored.between(0, directions + 1)
-        if not np.isfinite(projection).all():
-            raise stored.damaged("is damaged (not all of its numbers are finite)")
-        trees = Trees(directory, entry.files["trees"], directions, entry.rows, valid[: entry.rows])
+        projection = read_projection(directory, entry.files["projection"], dimension)
+        trees = Trees(directory, entry.files["trees"], len(projection) - 1, entry.rows, valid[: entry.rows])
         return AnnoyCandidates(entry.rows, trees, projection, entry.settings["search_k"])
 
 

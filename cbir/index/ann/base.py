@@ -34,6 +34,10 @@ class Candidates(Protocol):
     def rows(self) -> int:
         """The number of the index's rows that they cover, invalid ones included."""
 
+    @property
+    def most(self) -> int:
+        """The most rows that can be asked for at once."""
+
     def search(self, queries: Floats, count: int) -> Sequence[Rows]:
         """Return about `count` rows near each of `queries`, shape (n, dimension), best first; fewer if that is all."""
 
@@ -44,7 +48,17 @@ class Candidates(Protocol):
         """Raise IndexDamagedError where a file has been changed since it was opened; asked before each search."""
 
 
-class Backend(Protocol):
+class Opener(Protocol):
+    """Opens candidates that are there."""
+
+    def open(self, directory: Path, entry: CandidatesEntry, dimension: int, valid: npt.NDArray[np.bool_]) -> Candidates:
+        """Open them, for an index of whose rows these are `valid`, shape (rows,).
+
+        IndexDamagedError where the files are not what was written: whoever made them may be a stranger.
+        """
+
+
+class Backend(Opener, Protocol):
     """A way of finding candidates.
 
     `name` stands in `meta.json`. `files` are the keys of its files there, each with what their names begin with;
@@ -62,12 +76,6 @@ class Backend(Protocol):
 
     def build(self, source: RowSource, new: NewFiles, number: int) -> CandidatesEntry:
         """Write files of that number, which have all valid rows of `source`; OSError where they cannot be written."""
-
-    def open(self, directory: Path, entry: CandidatesEntry, dimension: int, valid: npt.NDArray[np.bool_]) -> Candidates:
-        """Open them again, for an index of whose rows these are `valid`, shape (rows,).
-
-        IndexDamagedError where the files are not what was written: whoever made them may be a stranger.
-        """
 
 
 def is_needed(rows: int, covered: int | None) -> bool:

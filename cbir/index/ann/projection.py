@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from cbir.index.entries import FileEntry
 from cbir.index.exact import RowSource
+from cbir.index.rowfile import RowFile
 from cbir.utils.vectors import Floats
 
 DIRECTIONS = 128
@@ -51,6 +55,16 @@ def principal_directions(source: RowSource) -> Floats:
     _, vectors = np.linalg.eigh(inner)  # eigenvalues ascend
     found = basis @ vectors[:, ::-1][:, :directions]
     return np.ascontiguousarray(np.vstack([mean, found.T]), dtype=np.float32)
+
+
+def read_projection(directory: Path, entry: FileEntry, dimension: int) -> Floats:
+    """Read a projection that an index keeps, shape (1 + directions, dimension). IndexDamagedError where it is none."""
+    shape = min(DIRECTIONS, dimension) + 1, dimension
+    stored = RowFile(directory, entry, shape, np.dtype(np.float32))
+    projection: Floats = stored.between(0, shape[0])
+    if not np.isfinite(projection).all():
+        raise stored.damaged("is damaged (not all of its numbers are finite)")
+    return projection
 
 
 def project(vectors: Floats, projection: Floats) -> Floats:

@@ -8,16 +8,17 @@ from typing import Any
 
 from cbir.index.ann import lists
 from cbir.index.ann.annoy import Annoy
-from cbir.index.ann.base import Backend
-from cbir.index.entries import ANNOY, LISTS, CandidatesEntry, FileEntry
+from cbir.index.ann.base import Backend, Opener
+from cbir.index.ann.milvus.backend import Milvus
+from cbir.index.entries import ANNOY, LISTS, MILVUS, CandidatesEntry, FileEntry, StoreEntry
 from cbir.index.values import LONGEST_NAME, number, text, whole
 
 _BACKENDS: dict[str, Backend] = {ANNOY: Annoy()}
 
 
-def backend_of(entry: CandidatesEntry) -> Backend:
-    """Return the backend that made them."""
-    return _BACKENDS[entry.backend]
+def opener_of(entry: CandidatesEntry, store: StoreEntry | None) -> Opener:
+    """Return the backend that made them, with the collection that it needs where it is Milvus."""
+    return Milvus(store) if entry.backend == MILVUS and store is not None else _BACKENDS[entry.backend]
 
 
 def builder() -> Backend:
@@ -27,7 +28,8 @@ def builder() -> Backend:
 
 def file_beginnings() -> set[str]:
     """Return the prefixes of the names of backends' files, and of those of lists of windows."""
-    return {*lists.FILES.values(), *(name for backend in _BACKENDS.values() for name in backend.files.values())}
+    backends: list[Backend | type[Milvus]] = [Milvus, *_BACKENDS.values()]
+    return {*lists.FILES.values(), *(name for backend in backends for name in backend.files.values())}
 
 
 def register(backend: Backend) -> None:
@@ -36,7 +38,7 @@ def register(backend: Backend) -> None:
     A process that does not know it compares all rows, and makes candidates of its own when it commits. ValueError where
     another backend has its name.
     """
-    if _BACKENDS.setdefault(backend.name, backend) is not backend:
+    if backend.name == MILVUS or _BACKENDS.setdefault(backend.name, backend) is not backend:
         raise ValueError(f"there is a backend {backend.name} already")
 
 
@@ -50,12 +52,14 @@ def registered(backend: Backend) -> Iterator[Backend]:
         del _BACKENDS[backend.name]
 
 
-def read_entry(record: Any) -> CandidatesEntry | None:
-    """Read what `meta.json` says of candidates; None where an unknown backend made them.
+def read_entry(record: Any, store: Any) -> CandidatesEntry | None:
+    """Read what `meta.json` says of candidates; None where an unknown backend made them, or Milvus, without a `store`.
 
     ValueError, TypeError, KeyError or AttributeError where it is none.
     """
     name = text(record.get("kind", ANNOY), LONGEST_NAME)
+    if name == MILVUS and store is not None:
+        return _entry(record, name, Milvus.files, Milvus.settings)
     if name not in _BACKENDS:
         return None
     return _entry(record, name, _BACKENDS[name].files, _BACKENDS[name].settings)

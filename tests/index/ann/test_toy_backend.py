@@ -40,6 +40,7 @@ class Scanned:
     """All rows that it covers, in memory."""
 
     features: Floats
+    most: int = 10**6
 
     @property
     def rows(self) -> int:

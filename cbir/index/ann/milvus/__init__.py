@@ -1,0 +1,1 @@
+"""Milvus: a vector database that finds an index's candidates, and may have its features, too."""
