@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from cbir.extract.extractor import Extractor
 from cbir.extract.of_index import backbone_of
-from cbir.images.source import ImageSource, NamedImage, name_of
+from cbir.images.source import ImageSource, NamedImage
 from cbir.images.sources.address import Location
 from cbir.index.store import Index
 from cbir.notions.notion import NONE, Notion
+from cbir.tags.named import named_tags, probabilities_of_rows, tag_named
 from cbir.tags.tagger import Choice, Tagged
 from cbir.utils.vectors import Floats
 from cbir.words.tag import Tag
-
-# Rows of an index whose classes are found before the first of them is told.
-_CHUNK = 1000
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ def classes_of_rows(index: Index, notion: Notion, rows: Sequence[int]) -> list[s
 def tag_index_learnt(index: Index, notion: Notion, choice: Choice) -> Iterator[Tagged]:
     """Yield the tags of all pictures of an index by path: classes of a notion that are probable enough."""
     for path, probabilities in _probabilities(index, notion):
-        tags = None if probabilities is None else _tags(notion, probabilities, choice)
+        tags = None if probabilities is None else named_tags(notion.classes, probabilities, choice)
         yield Tagged(str(path), path, tags)
 
 
@@ -73,35 +68,24 @@ def tag_learnt(
     engine: str | None = None,
     weights: str | None = None,
 ) -> Iterator[Tagged]:
-    """Yield the tags of pictures, in order, by a notion of an index and its network.
+    """Yield the tags of pictures, in order, by a notion of an index and its network, as of `tag_named`."""
 
-    One that cannot be read has its error. Raises what opening the network raises.
-    """
-    backbone = backbone_of(index, weights=weights)
-    extractor = Extractor(backbone, engine=engine, expected=len(pictures), isolated=len(pictures) > 1)
-    found: dict[str, list[Tag]] = {}
-    for result in extractor.run((picture, picture) for picture in pictures):
-        if result.error is None and result.feature is not None:
-            found[result.sha256] = _tags(notion, _claimed(notion, result.feature[np.newaxis])[0], choice)
-        source = result.key.source if isinstance(result.key, NamedImage) else result.key
-        path = Path(source) if isinstance(source, (str, os.PathLike)) else None
-        yield Tagged(name_of(result.key), path, None if result.error else found[result.sha256], result.error)
+    def tags(feature: Floats) -> list[Tag]:
+        return named_tags(notion.classes, _claimed(notion, feature[np.newaxis])[0], choice)
+
+    return tag_named(backbone_of(index, weights=weights), pictures, tags, engine)
 
 
 def _probabilities(index: Index, notion: Notion) -> Iterator[tuple[Location, Floats | None]]:
     """Yield each picture of an index, by path, with the probabilities of classes; None where its feature is unsound."""
-    labels = _labels(notion)
-    files = index.files()
-    rows = sorted(np.flatnonzero(index.valid).tolist(), key=files.paths.__getitem__)
-    for start in range(0, len(rows), _CHUNK):
-        some = rows[start : start + _CHUNK]
-        for row, probabilities in zip(some, _claimed(notion, index.features(some)), strict=True):
-            given = labels.get(files.sha256s[row])
-            if given is not None:
-                probabilities[:] = 0
-                if given != NONE:
-                    probabilities[given] = 1
-            yield index.root / files.paths[row], probabilities if index.is_sound(row) else None
+    labels, sha256s = _labels(notion), index.files().sha256s
+    for row, path, probabilities in probabilities_of_rows(index, lambda features: _claimed(notion, features)):
+        given = labels.get(sha256s[row])
+        if given is not None and probabilities is not None:
+            probabilities[:] = 0
+            if given != NONE:
+                probabilities[given] = 1
+        yield path, probabilities
 
 
 def _labels(notion: Notion) -> Mapping[str, int]:
@@ -117,12 +101,3 @@ def _claimed(notion: Notion, features: Floats) -> Floats:
     probabilities = notion.probabilities(features)
     probabilities[~notion.claims(notion.scores(features))] = 0
     return probabilities
-
-
-def _tags(notion: Notion, probabilities: Floats, choice: Choice) -> list[Tag]:
-    order = np.argsort(-probabilities, kind="stable")[: choice.count]
-    return [
-        Tag(notion.classes[number], float(probabilities[number]), None, is_class=False)
-        for number in order.tolist()
-        if probabilities[number] >= choice.min_probability
-    ]

@@ -83,6 +83,7 @@ FILES = {
     + "".join(f"{name}/{name}_0{number}.jpg,{name},25%,20%,50%,50%\n" for name in _LEARNT for number in (3, 4, 5)),
     "dataset/hours.csv": (DATASET.parent / "hours.csv").read_text("utf-8"),
     "scripts/train_toy.py": (CHECKOUT / "scripts" / "train_toy.py").read_text("utf-8"),
+    "words.txt": "mountain lake\nhot air balloon\ngalaxy\nsunset sea\ncity tower\n",
     "list.txt": "some.jpg\nother.jpg\n",
     "token.txt": "a-secret-of-some-letters\n",
     "paths.txt": "".join(f"mountain_lakes/mountain_lakes_0{number}.jpg\n" for number in (3, 4, 5)),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cbir.cli.options.common import (
+    FilePath,
     PicturePath,
     engine_option,
     index_option,
@@ -48,8 +49,15 @@ RULES = (
         ("engine", "precision", "model", "weights"),
         "{said} cannot be used with --index, which needs no network.",
         beside=("index_name",),
-        lacking=("learnt",),
+        lacking=("learnt", "words_file"),
     ),
+    Rule(("model",), "--words with --index is by the network of the index: leave --model out.", beside=("index_name",)),
+    Rule(
+        ("words_file",),
+        "--words is a list of one's own, and so are the classes of --learnt: leave one of them out.",
+        beside=("learnt",),
+    ),
+    Rule(("max_general",), "--max-general is about ImageNet's classes, not those of --words.", beside=("words_file",)),
     Rule(
         ("dry_run", "sidecar_names"),
         "--dry-run and --sidecar-names are about sidecar files: add --xmp.",
@@ -59,7 +67,7 @@ RULES = (
         ("index_name",),
         "--index is for all pictures of an index: name pictures, or an index.",
         beside=("images", "files_from"),
-        lacking=("learnt",),
+        lacking=("learnt", "words_file"),
     ),
 )
 
@@ -68,6 +76,13 @@ RULES = (
 @click.argument("images", nargs=-1, type=PicturePath(), metavar="IMAGE...")
 @index_option
 @learnt_option
+@click.option(
+    "--words",
+    "words_file",
+    type=FilePath(),
+    metavar="FILE",
+    help="Tags are the words in this file, one a line, by a network that reads text.",
+)
 @click.option("--count", "-k", type=WholeNumber(min=1), default=5, show_default=True, help="Most tags a picture.")
 @click.option(
     "--min-probability",
@@ -110,6 +125,7 @@ def command(
     images: tuple[Path, ...],
     index_name: str | None,
     learnt: str | None,
+    words_file: Path | None,
     count: int,
     min_probability: float,
     max_general: float,
@@ -130,7 +146,8 @@ def command(
     --xmp never touches a picture, and never a sidecar file that another program has written or changed; cbir's own are
     brought up to date.
 
-    With --learnt, tags are the classes of a notion of the index: of its pictures, or of each IMAGE.
+    With --learnt, tags are the classes of a notion of the index: of its pictures, or of each IMAGE. With --words, they
+    are words of your own, by a network that reads text: that of --index, or --model.
 
     \b
       cbir tags some.jpg
@@ -159,6 +176,8 @@ def command(
     names = _names_in(index) if index is not None and of_index else [one.name for one in pictures]
     if index is not None and learnt is not None:
         results = _by_notion(index, learnt, None if of_index else pictures, choice, weights, engine)
+    elif words_file is not None:
+        results = _by_text(index, words_file, None if of_index else pictures, choice, model, weights, engine)
     elif index is not None:
         results = _of_index(index, choice)
     else:
@@ -175,7 +194,7 @@ def command(
     has_failed = writer.write(watch(results, len(names)))
     if sidecars is not None and not quiet:
         output.tell(sidecars.summary())
-    if index is not None and writer.unknown and learnt is None:
+    if index is not None and writer.unknown and learnt is None and words_file is None:
         _say_why(index, writer.unknown)
     if has_failed or unreadable or (index is not None and index.damage):
         ctx.exit(CbirError.exit_code)
@@ -210,6 +229,32 @@ def _by_notion(
         return tag_index_learnt(index, notion, choice)
     named = [NamedImage(picture.source, picture.name) for picture in pictures]
     return tag_learnt(index, notion, named, choice, engine=engine, weights=weights)
+
+
+def _by_text(
+    index: Index | None,
+    words_file: Path,
+    pictures: list[Query] | None,
+    choice: Choice,
+    model: str | None,
+    weights: str | None,
+    engine: str | None,
+) -> Iterator[Tagged]:
+    """Tag pictures, or all those of the index, with the words of a file."""
+    from cbir.backbones.backbone import choose
+    from cbir.engines.lazy import LazyEngine
+    from cbir.images.source import NamedImage
+    from cbir.tags.by_text import TextTagger, read_words, text_tagger_of
+
+    words = read_words(words_file)
+    if index is not None:
+        tagger = text_tagger_of(index, words, choice, engine=engine, weights=weights)
+    else:
+        tagger = TextTagger(LazyEngine(choose(model, weights)[0], engine), words, choice)
+    if pictures is None:
+        assert index is not None  # as there are no pictures
+        return tagger.tag_index(index)
+    return tagger.tag([NamedImage(picture.source, picture.name) for picture in pictures], engine)
 
 
 def _say_why(index: Index, count: int) -> None:
