@@ -11,6 +11,7 @@ from cbir.serve.settings import MOST_RESULTS, MOST_UPLOADS
 
 Name = Annotated[str, Field(max_length=4096)]
 Word = Annotated[str, Field(max_length=200)]
+Sentence = Annotated[str, Field(max_length=2000)]
 NotionName = Annotated[str, Field(min_length=1, max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
 Chosen = Annotated[str, Field(pattern=r"^([0-9a-f]{16,64}|[0-9a-f]{12}-[0-9]{1,15})$")]
@@ -59,8 +60,9 @@ class Filter(_Strict):
 class Search(_Strict):
     """A search by pictures, by judgements of results, by words, or by all of them; without any, all pictures.
 
-    Objects are what a detector found, written as `cbir search --object` takes them: alone they make the order.
-    With `also`, other indexes that are served, it is one ranking over all of them.
+    Texts are sentences, for a network that reads text (of another one their nouns are looked for), written as `cbir
+    search --text` takes them. Objects are what a detector found, written as `cbir search --object` takes them: alone
+    they make the order. With `also`, other indexes that are served, it is one ranking over all of them.
     """
 
     like: Annotated[list[Ref], Field(max_length=100)] = []
@@ -68,7 +70,9 @@ class Search(_Strict):
     less: Annotated[list[Ref], Field(max_length=1000)] = []
     words: Annotated[list[Word], Field(max_length=20)] = []
     without: Annotated[list[Word], Field(max_length=20)] = []
-    text: Annotated[str, Field(max_length=2000)] | None = None
+    text: Sentence | None = None
+    texts: Annotated[list[Sentence], Field(max_length=20)] = []
+    not_texts: Annotated[list[Sentence], Field(max_length=20)] = []
     objects: Annotated[list[Word], Field(max_length=20)] = []
     not_objects: Annotated[list[Word], Field(max_length=20)] = []
     class_weights: Word | None = None
@@ -82,9 +86,14 @@ class Search(_Strict):
     filter: Filter = Filter()
 
     @property
+    def all_texts(self) -> list[str]:
+        """The sentences that matches are to fit."""
+        return [*([] if self.text is None else [self.text]), *self.texts]
+
+    @property
     def asks_objects_alone(self) -> bool:
         """True if objects are asked for, and neither pictures nor words: else objects are a filter."""
-        others = self.like or self.more or self.less or self.words or self.without or self.text is not None
+        others = self.like or self.more or self.less or self.words or self.without or self.all_texts
         return bool((self.objects or self.not_objects) and not others)
 
     @model_validator(mode="after")

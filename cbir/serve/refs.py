@@ -69,10 +69,10 @@ class Refs:
         if search.asks_objects_alone:
             return ObjectQuery.from_text(*search.objects, without=search.not_objects)
         start: ImageQuery | VectorQuery | CombinedQuery | WordQuery | TextQuery | None = picture
-        if search.text is not None:
+        if search.all_texts or search.not_texts:
             if search.words or search.without:
-                raise ProblemError(422, "invalid", "A text is asked without words.")
-            start = TextQuery.from_text(search.text, picture=picture)
+                raise ProblemError(422, "invalid", "Texts are asked without words, which they can say, too.")
+            start = TextQuery.from_text(*search.all_texts, without=search.not_texts, picture=picture)
         elif search.words or search.without:
             start = WordQuery.from_text(*search.words, without=search.without, picture=picture)
         if start is not None and not (search.more or search.less):

@@ -29,7 +29,7 @@ function pictureOf(sha256) {
 /** How chips of each part of the state are marked, and what stands before what they are of. */
 const KINDS = {
   like: ["", ""], more: ["right", "more like "], less: ["wrong", "less like "],
-  words: ["", ""], without: ["wrong", "without "], text: ["", ""],
+  words: ["", ""], without: ["wrong", "without "], texts: ["", ""], not_texts: ["wrong", "without "],
   folders: ["filter", "in "], tags: ["filter", "tag "], objects: ["filter", "shows "],
   not_objects: ["wrong", "shows no "], since: ["filter", "from "], until: ["filter", "until "],
   score: ["filter", "score ≥ "], probability: ["filter", "probability ≥ "], learnt: ["filter", "likeness "],

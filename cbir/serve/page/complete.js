@@ -1,4 +1,4 @@
-// The search field: completes words and pictures' names while one types. "-" before a word asks for what is without it.
+// The search field: completes words and pictures' names while one types, and takes sentences. "-" before a word asks for what is without it.
 import {call, of} from "./api.js";
 import {$, counted, make, named, printable} from "./dom.js";
 import {thumbnail} from "./pictures.js";
@@ -78,7 +78,13 @@ async function take({word, id, text}) {
   const name = typed().isWithout ? "without" : "words";
   close();
   field.value = "";
-  if (text) return go({view: "wall", picture: "", text});
+  const {texts, words, not_texts, without} = state;
+  if (text || (word && texts.length + not_texts.length)) {
+    // words beside a text are texts
+    const said = {texts: [...texts, ...words], not_texts: [...not_texts, ...without]};
+    const kind = name === "without" ? "not_texts" : "texts";
+    return go({view: "wall", picture: "", words: [], without: [], ...said, [kind]: [...said[kind], text ?? word]});
+  }
   if (word) return go({view: "wall", picture: "", [name]: [...state[name].filter(one => one !== word), word]});
   askAnew({like: [refOf(await call(of(state.index, `pictures/${id}`)))]});
 }
@@ -88,8 +94,8 @@ function enter() {
   const {text, isWithout} = typed();
   if (!text) return;
   const offered = offers.find(one => one.word?.toLowerCase() === text.toLowerCase());
-  // a text is for networks that take in texts; others say which words they know
-  take(offered ?? (has.text && !isWithout ? {text} : {word: text}));
+  // of a text without a network that reads it, the nouns are looked for; of a word it says which it knows
+  take(offered ?? (has.text || (/\s/.test(text) && !isWithout) ? {text} : {word: text}));
 }
 
 /** Make the field work. */

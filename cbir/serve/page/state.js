@@ -3,7 +3,7 @@
 // A picture of a query (`like`, `more`, `less`) is {sha256} by its first digits, perhaps with a `region` or a `segment`
 // of it, or {vector, name}: a feature in base64 and what its file was called.
 
-export const QUESTION = {like: [], more: [], less: [], words: [], without: [], text: ""};
+export const QUESTION = {like: [], more: [], less: [], words: [], without: [], texts: [], not_texts: []};
 export const FILTERS = {folders: [], tags: [], objects: [], not_objects: [], since: "", until: "", score: "", probability: ""};
 /** Nothing asked, looked at or chosen: plain likeness too. */
 export const NOTHING = {view: "wall", picture: "", learnt: "", ask: "", ...QUESTION, ...FILTERS};
@@ -47,7 +47,8 @@ export function href(changes) {
 /** Return the state that a fragment tells; what it tells wrong counts as not told. */
 function parse(text) {
   const found = structuredClone(EMPTY);
-  for (const [name, value] of new URLSearchParams(text.slice(1))) {
+  for (const [key, value] of new URLSearchParams(text.slice(1))) {
+    const name = key === "text" ? "texts" : key; // as it was when there could be one
     if (!Object.hasOwn(EMPTY, name)) continue;
     const one = REFS.includes(name) ? read(value) : unescaped(value);
     if (!Array.isArray(found[name])) found[name] = one;
@@ -98,15 +99,15 @@ const hasAny = names => Object.keys(names).some(name => state[name].length);
 export const isAsked = () => hasAny(QUESTION);
 export const isFiltered = () => hasAny(FILTERS);
 
-export const isByWords = () => hasAny({words: 0, without: 0, text: 0});
+export const isByWords = () => hasAny({words: 0, without: 0, texts: 0, not_texts: 0});
 
 /** Return the state as the body of a search. */
 export function search() {
-  const {like, more, less, words, without, objects, not_objects, text, folders, tags, since, until} = state;
+  const {like, more, less, words, without, objects, not_objects, texts, not_texts, folders, tags, since, until} = state;
   // words are searched for without a notion
   const learnt = isByWords() ? "" : state.learnt;
   const filter = {folders, tags, since, until, min_score: state.score, min_probability: state.probability};
-  return {like, more, less, words, without, objects, not_objects, text, learnt, filter};
+  return {like, more, less, words, without, objects, not_objects, texts, not_texts, learnt, filter};
 }
 
 /** Return a picture of the index as one of a query. */

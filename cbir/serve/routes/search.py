@@ -67,6 +67,7 @@ _FILE = {
 }
 
 Names = Annotated[list[str], Query(max_length=100)]
+Texts = Annotated[list[str], Query(max_length=20)]
 
 
 @router.post("/indexes/{index}/search", response_class=Response, openapi_extra=_BODY)
@@ -93,7 +94,8 @@ def search_by_address(
     less: Names = [],  # noqa: B006
     word: Names = [],  # noqa: B006
     without: Names = [],  # noqa: B006
-    text: str | None = None,
+    text: Texts = [],  # noqa: B006
+    not_text: Texts = [],  # noqa: B006
     object: Names = [],  # noqa: B006
     not_object: Names = [],  # noqa: B006
     learnt: str | None = None,
@@ -108,7 +110,7 @@ def search_by_address(
     min_percentile: float | None = None,
     min_probability: float | None = None,
 ) -> Response:
-    """Search by pictures of the index (ids, beginnings of their SHA-256, or paths), words and objects."""
+    """Search by pictures of the index (ids, beginnings of their SHA-256, or paths), words, texts and objects."""
     try:
         wanted = Search(
             like=[_ref(one) for one in like],
@@ -116,7 +118,8 @@ def search_by_address(
             less=[_ref(one) for one in less],
             words=word,
             without=without,
-            text=text,
+            texts=text,
+            not_texts=not_text,
             objects=object,
             not_objects=not_object,
             learnt=learnt,
