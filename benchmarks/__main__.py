@@ -33,6 +33,7 @@ BENCHMARKS = (
     "memory",
     "queries",
     "words",
+    "arithmetic",
     "feedback",
     "adapt",
     "asking",

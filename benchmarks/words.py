@@ -184,7 +184,7 @@ def _right_tags(photos: Pictures) -> Result:
 def _rules(settings: Settings, root: Path, photos: Pictures) -> Iterator[Result]:
     """Rules for several words, on pictures of two photos each, one above the other, among single photos."""
     pairs = list(combinations(PAIRED, 2))
-    both = Pictures([(" ".join(pair), data) for pair in pairs for data in _pairs(root, pair, 6)])
+    both = Pictures([(" ".join(pair), data) for pair in pairs for data in stacked(root, pair, 6)])
     single = np.isin(photos.folders, PAIRED)
     everything = both
     everything.features = np.concatenate([both.features, photos.features[single]])
@@ -258,17 +258,18 @@ def _with_picture(
         yield noted(10, f"a photo and a word, mean AP: {rule}", np.mean(values), "")
 
 
-def _pairs(root: Path, names: Sequence[str], count: int) -> Iterator[bytes]:
+def stacked(root: Path, names: Sequence[str], count: int) -> Iterator[bytes]:
     """Pictures of one photo of each name, one above the other, in any order, drawn at random."""
     from io import BytesIO
 
     random = np.random.default_rng([ord(letter) for letter in " ".join(names)])
     files = [sorted((root / name).glob("*.jpg")) for name in names]
+    height = 320 // len(names)
     for _ in range(count):
         picture = Image.new("RGB", (320, 320))
         for place, which in enumerate(random.permutation(len(names)).tolist()):
             with Image.open(files[which][random.integers(len(files[which]))]) as photo:
-                picture.paste(photo.convert("RGB").resize((320, 160)), (0, 160 * place))
+                picture.paste(photo.convert("RGB").resize((320, height)), (0, height * place))
         buffer = BytesIO()
         picture.save(buffer, "JPEG", quality=92)
         yield buffer.getvalue()

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cbir.search.combination import Combination
-from cbir.search.queries import FeedbackQuery, WordQuery
+from cbir.search.queries import FeedbackQuery, TextQuery, WordQuery
 from cbir.search.ranker import Ranker
 from cbir.search.resolve import QueryPicture
 from cbir.search.searched import SearchedIndex
+from cbir.search.sentences import Sentences
 from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats
 from cbir.words.score import LEAST_PROBABILITY, Scores, score_words, with_likeness
@@ -26,6 +27,7 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
 
     def __init__(self, searched: SearchedIndex) -> None:
         super().__init__(searched)
+        self._sentences = Sentences(searched)
         self._last: tuple[WordQuery, Scores] | None = None
 
     def check(self, query: WordQuery | FeedbackQuery, request: SearchRequest) -> None:
@@ -33,8 +35,16 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
         super().check(query, request)
         self.searched.classes()
         limits = request.limits
-        if not query.like and (limits.min_score is not None or limits.min_percentile is not None):
+        if (
+            not query.like
+            and not self._has_texts(query)
+            and (limits.min_score is not None or limits.min_percentile is not None)
+        ):
             raise ValueError("words alone have a probability, and neither a cosine nor a percentile")
+
+    def _has_texts(self, query: WordQuery | FeedbackQuery) -> bool:
+        words = query.start if isinstance(query, FeedbackQuery) else query
+        return isinstance(words, WordQuery) and isinstance(words.picture, TextQuery)
 
     def notices(self) -> tuple[str, ...]:
         """Return sentences where the classes or the objects of some pictures are not there yet."""
@@ -59,11 +69,14 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
         """Find the pictures with most evidence for the words, and for the pictures."""
         words = query.start if isinstance(query, FeedbackQuery) else query
         assert isinstance(words, WordQuery)
-        scores, ranker = self._scores(words.alone), self.searched.ranker(request.class_name)
+        scores, ranker = self._scores(words.scaled), self.searched.ranker(request.class_name)
         evidence = scores.evidence
+        by_text = isinstance(words.picture, TextQuery)
         feature = self._feature(query, images, evidence, ranker)
         if feature is not None:
-            evidence = with_likeness(evidence, ranker.scanner.likenesses(feature.direction))
+            near = self._fit(feature, ranker) if by_text else ranker.scanner.likenesses(feature.direction)
+            weight = 1.0 if words.picture is None else words.picture.weight
+            evidence = with_likeness(evidence, near, weight / words.most_weight)
             evidence[own] = 0
         least = request.limits.min_probability
         # limits may leave out any number of those that come first
@@ -75,26 +88,46 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
             rows = rows[scores.shown[rows] >= least]
         likeness = None if feature is None else feature.likeness
         if likeness is not None and request.has_least_cosine:
-            rows = rows[self._keep(self.searched.ranker().scanner.cosines(likeness, rows), request)]
+            cosines = self.searched.ranker().scanner.cosines(likeness, rows)
+            rows = rows[self._keep(cosines, request, self.searched.likenesses(likeness) if by_text else None)]
         total = len(rows) if is_limited else total
         rows = rows[: request.last]
         shown = scores.shown[rows]
         known = shown if likeness is None else self.searched.index.features(rows) @ likeness
-        probability = shown.tolist()
-        return self._matches(rows, known, request, total=total, alike=likeness is not None, probability=probability)
+        return self._matches(
+            rows,
+            known,
+            request,
+            total=total,
+            alike=likeness is not None,
+            quantiles=self.searched.likenesses(likeness) if by_text and likeness is not None else None,
+            probability=shown.tolist(),
+        )
+
+    def _fit(self, feature: Combination, ranker: Ranker) -> Floats:
+        """Return by how much each row fits texts better than rows do on the average, shape (rows,)."""
+        cosines = ranker.scanner.cosines(feature.direction, np.arange(self.searched.index.rows))
+        usual = np.mean(self.searched.sample @ feature.direction) if len(self.searched.sample) else 0
+        return np.asarray(cosines - usual, dtype=np.float32)
 
     def _feature(
         self, query: WordQuery | FeedbackQuery, images: Sequence[QueryPicture], evidence: Floats, ranker: Ranker
     ) -> Combination | None:
-        """Return one feature of a query's pictures; None without any.
+        """Return one feature of a query's pictures and texts; None without any.
 
         Of words that have only been judged since, the pictures with most evidence stand for what was asked.
         """
         features = self._features(images)
+        words = query.start if isinstance(query, FeedbackQuery) else query
+        assert isinstance(words, WordQuery)
+        asked: Combination | None = None
+        if isinstance(words.picture, TextQuery):
+            asked = self._sentences.asked(words.picture, features)
+        elif query is words and words.picture is not None:
+            asked = words.picture.combine(features)
         if isinstance(query, WordQuery):
-            return None if query.picture is None else query.picture.combine(features)
-        asked = None
-        if not query.asked and query.images:
+            return asked
+        if asked is None and not query.asked and query.images:
             asked = Combination(ranker.examples(evidence), None)
         return query.combine(features, asked)
 

@@ -65,15 +65,17 @@ def balanced(
     unlike: Sequence[tuple[Floats, float]],
     spread: Callable[[Floats], float],
     picture: Combination | None = None,
+    weight_of_picture: float = 1.0,
 ) -> Combination:
-    """Combine features of texts, each with its weight, and that of pictures, so that each has as much of a say.
+    """Combine features of texts, and that of pictures, so that each has as much of a say as its weight says.
 
     `spread` tells how far apart the cosines of a feature with a collection's pictures lie: those of texts lie closer
     together than those of pictures, and would else hardly count. Those `unlike` move away from what all `like` make.
     """
     weighted = [(feature, feature, weight) for feature, weight in like]
     if picture is not None:
-        weighted.append((picture.direction, picture.direction if picture.likeness is None else picture.likeness, 1.0))
+        its_likeness = picture.direction if picture.likeness is None else picture.likeness
+        weighted.append((picture.direction, its_likeness, weight_of_picture))
     moved = np.sum([feature * (weight / spread(feature)) for feature, _, weight in weighted], axis=0)
     likeness = np.sum([feature * weight for _, feature, weight in weighted], axis=0)
     likeness = np.asarray(likeness / sum(weight for _, _, weight in weighted), dtype=np.float32)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import mean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from cbir.images.sources.address import Address, Location, picture_named
 from cbir.search.combination import Combination
+from cbir.search.weights import check_weight
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ class ImageQuery:
 
     With a `region`, only that part of it counts. With `parts`, pictures are found by theirs, which the index must have;
     None leaves that to the search, which does it for regions where it can. With `kind`, those that show the same kind
-    of thing; False is the same thing again, by parts. Only a query by itself can have either.
+    of thing; False is the same thing again, by parts. Only a query by itself can have either. `weight` is how much it
+    counts beside other pictures, words and texts. ValueError where that is impossible.
     """
 
     source: Location | bytes
@@ -34,9 +37,13 @@ class ImageQuery:
     region: Asked | None = field(default=None, kw_only=True)
     parts: bool | None = field(default=None, kw_only=True)
     kind: bool | None = field(default=None, kw_only=True)
+    weight: float = field(default=1.0, kw_only=True)
 
     figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
     spoken: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_weight(self.weight, self.name)
 
     @classmethod
     def from_path(
@@ -48,6 +55,7 @@ class ImageQuery:
         parts: bool | None = None,
         kind: bool | None = None,
         allow_private: bool = False,
+        weight: float = 1.0,
     ) -> ImageQuery:
         """Return a query by a file or an address, or by a part of it: a box such as "40,30,80,60", or a segment.
 
@@ -62,7 +70,8 @@ class ImageQuery:
 
             asked = RegionOption.parse(region) if region is not None else SegmentOption(segment or 0)
         place = picture_named(path, allow_private=allow_private)
-        return cls(place, str(place) if isinstance(place, Address) else str(path), region=asked, parts=parts, kind=kind)
+        name = str(place) if isinstance(place, Address) else str(path)
+        return cls(place, name, region=asked, parts=parts, kind=kind, weight=weight)
 
     @property
     def images(self) -> tuple[ImageQuery, ...]:
@@ -76,7 +85,8 @@ class ImageQuery:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the query's own keys of a result's JSON record."""
-        return {"query": self.name} | ({} if self.kind is None else {"kind": self.kind})
+        weight = {} if self.weight == 1 else {"weight": self.weight}
+        return {"query": self.name} | ({} if self.kind is None else {"kind": self.kind}) | weight
 
     def combine(self, features: Sequence[Floats]) -> Combination:
         """Return its own feature of those of its images: the only one."""
@@ -108,6 +118,7 @@ class VectorQuery:
 
     vector: Floats
     name: str = "the vector"
+    weight: float = 1.0
 
     region = parts = kind = None
     spoken: ClassVar[str] = ""
@@ -116,6 +127,7 @@ class VectorQuery:
     def __post_init__(self) -> None:
         if not np.isfinite(self.vector).all() or not self.vector.any():
             raise ValueError("a vector to search by has a direction: it is neither zero nor infinite")
+        check_weight(self.weight, self.name)
 
     @property
     def images(self) -> tuple[VectorQuery, ...]:
@@ -150,8 +162,8 @@ def check_not_alone(pictures: Iterable[Picture], besides: str) -> None:
 class CombinedQuery:
     """One query by several pictures: what is `like` all of them, and not like the `unlike` ones.
 
-    `shares` says how much each of `like` counts, positive numbers of which only the ratios matter; without them all
-    count the same. `strength` is how far to move away from `unlike`, 0 being not at all. Results tell the images of a
+    Each counts by its `weight`; or `shares` says how much each of `like` counts, positive numbers of which only the
+    ratios matter. `strength` is how far to move away from `unlike`, 0 being not at all. Results tell the images of a
     `group` as a list, also of one image. ValueError where there is nothing to be like, or numbers are impossible.
     """
 
@@ -169,6 +181,8 @@ class CombinedQuery:
             raise ValueError("a query needs a picture that matches are to be like")
         if self.shares and len(self.shares) != len(self.like):
             raise ValueError(f"{len(self.shares)} shares for {len(self.like)} pictures")
+        if self.shares and any(one.weight != 1 for one in self.like):
+            raise ValueError("pictures have weights or shares, and not both")
         check_not_alone(self.images, "of several together")
         if not all(math.isfinite(share) and share > 0 for share in self.shares):
             raise ValueError("shares are numbers above 0")
@@ -181,6 +195,11 @@ class CombinedQuery:
         return " + ".join(query.name for query in self.like)
 
     @property
+    def weight(self) -> float:
+        """The weight beside words and texts: that of one of the pictures that matches are to be like."""
+        return mean(one.weight for one in self.like)
+
+    @property
     def images(self) -> tuple[Picture, ...]:
         """All images, those to be like first."""
         return self.like + self.unlike
@@ -190,15 +209,19 @@ class CombinedQuery:
         record: dict[str, Any] = {"query": [one.name for one in self.like] if self.group else self.name}
         if self.unlike:
             record["unlike"] = [one.name for one in self.unlike]
+        if any(one.weight != 1 for one in self.images):
+            record["weights"] = [one.weight for one in self.like]
+            record["unlike_weights"] = [one.weight for one in self.unlike]
         return record
 
     def combine(self, features: Sequence[Floats]) -> Combination:
         """One feature from those of `images`, each of shape (dimension,) and of length 1."""
         like, unlike = features[: len(self.like)], features[len(self.like) :]
-        likeness = np.average(like, axis=0, weights=self.shares or None).astype(np.float32)
+        shares = self.shares or [one.weight for one in self.like]
+        likeness = np.average(like, axis=0, weights=shares).astype(np.float32)
         direction = l2_normalize(likeness)
         if len(unlike):
-            direction = l2_normalize(
-                direction - np.float32(self.strength) * l2_normalize(np.mean(unlike, axis=0, dtype=np.float32))
-            )
+            shares = [one.weight for one in self.unlike]
+            away = l2_normalize(np.average(unlike, axis=0, weights=shares).astype(np.float32))
+            direction = l2_normalize(direction - np.float32(self.strength * mean(shares) / self.weight) * away)
         return Combination(direction, likeness)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from cbir.search.picture_query import VectorQuery as VectorQuery
 from cbir.search.picture_query import check_not_alone
 from cbir.search.text_query import Text as Text
 from cbir.search.text_query import TextQuery as TextQuery
+from cbir.search.weights import typed_with, weighted
 from cbir.utils.vectors import Floats
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 class WordQuery:
     """A query for images that show all of `words`, nothing of `without`, and are like `picture`, if there is one.
 
-    ValueError where there is no word at all.
+    In the place of the picture there may be texts, perhaps with a picture of their own. ValueError where there is no
+    word at all.
     """
 
     words: tuple[Word, ...]
     without: tuple[Word, ...] = ()
-    picture: Picture | CombinedQuery | None = None
+    picture: Picture | CombinedQuery | TextQuery | None = None
 
     def __post_init__(self) -> None:
         if not self.words and not self.without:
@@ -45,28 +47,49 @@ class WordQuery:
 
     @classmethod
     def from_text(
-        cls, *words: str, without: Iterable[str] = (), picture: Picture | CombinedQuery | None = None
+        cls, *words: str, without: Iterable[str] = (), picture: Picture | CombinedQuery | TextQuery | None = None
     ) -> WordQuery:
-        """Return a query by words as people type them. WordError where WordNet does not know one."""
-        from cbir.words.vocabulary import look_up
+        """Return a query by words as people type them, perhaps with weights: `2:dog`.
 
-        return cls(tuple(map(look_up, words)), tuple(map(look_up, without)), picture)
+        WordError where WordNet does not know one; ValueError where a weight is impossible.
+        """
+        return cls(tuple(map(_word, words)), tuple(map(_word, without)), picture)
 
     @property
     def name(self) -> str:
         """The picture's name; without one, the words."""
-        return self.spoken if self.picture is None else self.picture.name
+        return self.picture.name if self.images and self.picture is not None else self.spoken
 
     @property
     def spoken(self) -> str:
         """The words as one text."""
-        unwanted = [f"not {word.text}" for word in self.without]
-        return ", ".join([" + ".join(word.text for word in self.words), *unwanted] if self.words else unwanted)
+        unwanted = [f"not {typed_with(word.counts, word.text)}" for word in self.without]
+        wanted = [" + ".join(typed_with(word.counts, word.text) for word in self.words)] if self.words else []
+        texts = [self.picture.spoken] if isinstance(self.picture, TextQuery) else []
+        return ", ".join([*texts, *wanted, *unwanted])
 
     @property
     def alone(self) -> WordQuery:
         """The same words without a picture."""
         return self if self.picture is None else WordQuery(self.words, self.without)
+
+    @property
+    def scaled(self) -> WordQuery:
+        """The same words without a picture, whose weights are at most 1: only their ratios make the order.
+
+        Evidence by large powers would vanish.
+        """
+        most = self.most_weight
+        words, without = (
+            tuple(replace(word, counts=word.counts / most) for word in some) for some in (self.words, self.without)
+        )
+        return WordQuery(words, without)
+
+    @property
+    def most_weight(self) -> float:
+        """The largest of all weights."""
+        beside = () if self.picture is None else (self.picture.weight,)
+        return max(*(word.counts for word in self.words + self.without), *beside, 0.0)
 
     @property
     def images(self) -> tuple[Picture, ...]:
@@ -97,6 +120,8 @@ class WordQuery:
     def to_dict(self) -> dict[str, Any]:
         """Return the query's own keys of a result's JSON record."""
         about = {"query": self.name} if self.picture is None else self.picture.to_dict()
+        if not self.images:
+            about["query"] = self.name
         words = {
             "words": [word.to_dict() for word in self.words],
             "not_words": [word.to_dict() for word in self.without],
@@ -189,9 +214,17 @@ class FeedbackQuery:
         own = len(self.asked)
         if own and not isinstance(self.start, (WordQuery, TextQuery, type(None))):
             asked = self.start.combine(features[:own])
-        elif isinstance(self.start, WordQuery) and self.start.picture is not None:
+        elif asked is None and isinstance(self.start, WordQuery) and self.start.picture is not None:
+            assert not isinstance(self.start.picture, TextQuery)  # whose feature is given
             asked = self.start.picture.combine(features[:own])
         return judged(asked, features[own : own + len(self.more)], features[own + len(self.more) :])
+
+
+def _word(typed: str) -> Word:
+    from cbir.words.vocabulary import look_up
+
+    weight, text = weighted(typed)
+    return replace(look_up(text), counts=weight)
 
 
 AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery | ObjectQuery | FeedbackQuery

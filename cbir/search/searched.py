@@ -175,6 +175,11 @@ class SearchedIndex:
                     raise CbirError(f"{self.index.directory.name} {refusal}. {error}") from error
             return self._classes
 
+    @cached_property
+    def has_classes(self) -> bool:
+        """True if the classes of some picture are known, which words look for."""
+        return bool((self.index.classes().known & self.index.valid).any())
+
     @property
     def has_objects(self) -> bool:
         """True if it is an index with objects, which may not be there of all pictures."""

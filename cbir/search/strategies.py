@@ -23,6 +23,7 @@ from cbir.search.queries import (
     FeedbackQuery,
     ImageQuery,
     NounQuery,
+    Text,
     TextQuery,
     VectorQuery,
     WordQuery,
@@ -30,9 +31,9 @@ from cbir.search.queries import (
 from cbir.search.rerank import SHORTLIST
 from cbir.search.resolve import QueryPicture
 from cbir.search.searched import SearchedIndex
+from cbir.search.sentences import Sentences
 from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats, Rows
-from cbir.words.prompts import text_features
 
 if TYPE_CHECKING:
     from cbir.search.objects import Bonus
@@ -182,11 +183,13 @@ class ByText(ByVector):
 
     def __init__(self, searched: SearchedIndex) -> None:
         super().__init__(searched)
-        self._last: tuple[tuple[str, ...], Floats] | None = None
+        self._sentences = Sentences(searched)
 
     def check(self, query: AnyQuery, request: SearchRequest) -> None:
-        """Raise CbirError where classes of ImageNet are to weigh: only features of images have them."""
+        """Raise CbirError where classes of ImageNet are to weigh, or to be probable: only images have them."""
         super().check(query, request)
+        if request.limits.min_probability is not None:
+            raise CbirError("The index has no classes, and texts have no probability: give a least score.")
         if request.class_name is not None:
             raise CbirError("--class-weights are for queries by pictures: leave them out, or the text.")
 
@@ -194,24 +197,13 @@ class ByText(ByVector):
         """Find the matches that fit the texts best."""
         text = query.start if isinstance(query, FeedbackQuery) else query
         assert isinstance(text, TextQuery)
-        features, spread = self._features(images), self.searched.spread
-        asked = text.combine(features[: len(text.images)], self._of(text.sentences), spread)
+        features = self._features(images)
+        asked = self._sentences.asked(text, features)
         if isinstance(query, FeedbackQuery) and len(features) > len(text.images):
-            # as much of a say as a picture
-            usual = spread(np.mean(features[len(text.images) :], axis=0)) / spread(asked.direction)
-            moved = query.combine(features, replace(asked, direction=asked.direction * np.float32(usual)))
+            moved = query.combine(features, asked)
             assert moved is not None
             asked = moved
         return self._found(asked, query, own, request, alike=False)
-
-    def _of(self, sentences: tuple[str, ...]) -> Floats:
-        """Return features of sentences, shape (n, dimension); those asked for last are kept, as pages follow."""
-        last = self._last  # which other threads replace
-        if last is not None and last[0] == sentences:
-            return last[1]
-        found = text_features(sentences, self.searched.engine.text)
-        self._last = sentences, found
-        return found
 
 
 class Newest(Strategy[FeedbackQuery]):
@@ -250,14 +242,13 @@ class Strategies:
         """Return the same query by parts, if it says nothing of them, they suit, and it is by a region or by kind.
 
         The same thing again is found by parts alone, and a notion of parts orders nothing else. ValueError where it is
-        to be found without. Of texts, return their nouns where the network reads no text; ModelError where there are
-        none.
+        to be found without. Of texts, return their nouns where the network reads no text, ModelError where there are
+        none; of words, return them as texts where it reads these and knows no classes.
         """
-        if not self._searched.backbone.reads_text:
-            start = query.start if isinstance(query, FeedbackQuery) else query
-            if isinstance(start, TextQuery):
-                nouns = self._nouns(start, request)
-                return replace(query, start=nouns) if isinstance(query, FeedbackQuery) else nouns
+        start = query.start if isinstance(query, FeedbackQuery) else query
+        if isinstance(start, (WordQuery, TextQuery)):
+            put = self._put(start, request)
+            return replace(query, start=put) if isinstance(query, FeedbackQuery) else put
         if not isinstance(query, ImageQuery):
             return query
         if query.kind is False:
@@ -271,11 +262,36 @@ class Strategies:
         has_parts = self._searched.index.meta.parts is not None
         return replace(query, parts=True) if has_parts and self._by_parts.suits(request) else query
 
-    def _nouns(self, query: TextQuery, request: SearchRequest) -> WordQuery:
+    def _put(self, query: WordQuery | TextQuery, request: SearchRequest) -> WordQuery | TextQuery:
+        """Return the same query by words, by texts or by both, as the index knows them."""
+        texts = query if isinstance(query, TextQuery) else query.picture
+        if not self._searched.backbone.reads_text:
+            if not isinstance(texts, TextQuery):
+                return query
+            nouns = self._nouns(texts, request)
+            if isinstance(query, TextQuery):
+                return nouns
+            return replace(nouns, words=query.words + nouns.words, without=query.without + nouns.without)
+        if isinstance(query, TextQuery) or self._searched.has_classes:
+            return query
+        wanted, without = (
+            tuple(Text(word.text, word.counts) for word in some) for some in (query.words, query.without)
+        )
+        if isinstance(query.picture, TextQuery):
+            inner = query.picture
+            return TextQuery(inner.texts + wanted, inner.without + without, inner.picture)
+        if not wanted and query.picture is None:
+            raise ModelError(
+                f"The network of the index {self._searched.index.directory.name} knows no classes: say also what "
+                "pictures are to show, with --word or --text, or name a picture."
+            )
+        return TextQuery(wanted, without, query.picture)
+
+    def _nouns(self, query: TextQuery, request: SearchRequest) -> NounQuery:
         from cbir.words.nouns import nouns_in
 
         wanted, without = (
-            tuple(dict.fromkeys(word for one in some for word in nouns_in(one.sentence)))
+            tuple(dict.fromkeys(replace(word, counts=one.weight) for one in some for word in nouns_in(one.sentence)))
             for some in (query.texts, query.without)
         )
         index, network = self._searched.index.directory.name, self._searched.backbone.name

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cbir.search.combination import Combination, balanced
 from cbir.search.picture_query import STRENGTH, CombinedQuery, Picture, check_not_alone
-from cbir.utils.numbers import finite
-from cbir.utils.printable import shortened
+from cbir.search.weights import check_weight, typed_with, weighted
 from cbir.utils.vectors import Floats
-
-#: The largest weight, as of the shares of pictures, and the smallest is 1 by it.
-MOST = 1_000_000
-
-# A weight and a sentence: "2:golden retriever", and not the time of day in "10:15 at the station".
-_WEIGHTED = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+):(?!\s*[0-9])(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -34,14 +25,18 @@ class Text:
     def __post_init__(self) -> None:
         if not self.sentence.strip():
             raise ValueError("a query by a text needs one")
-        if not (math.isfinite(self.weight) and 1 / MOST <= self.weight <= MOST):
-            raise ValueError(f"the weight of {shortened(self.sentence)} is no number from {1 / MOST:f} to {MOST:,}")
+        check_weight(self.weight, self.sentence)
 
     @classmethod
     def parse(cls, typed: str) -> Text:
         """Read what people type: a sentence, or a weight before it, as in `2:golden retriever`. ValueError."""
-        match = _WEIGHTED.fullmatch(typed)
-        return cls(typed.strip()) if match is None else cls(match[2].strip(), finite(match[1]))
+        weight, sentence = weighted(typed)
+        return cls(sentence, weight)
+
+    @property
+    def typed(self) -> str:
+        """The text as people type it."""
+        return typed_with(self.weight, self.sentence)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the text as JSON records have it."""
@@ -73,6 +68,11 @@ class TextQuery:
         return cls(tuple(map(Text.parse, texts)), tuple(map(Text.parse, without)), picture)
 
     @property
+    def weight(self) -> float:
+        """The weight beside words: each text has one of its own."""
+        return 1.0
+
+    @property
     def name(self) -> str:
         """The picture's name; without one, the texts."""
         return self.spoken if self.picture is None else self.picture.name
@@ -80,8 +80,8 @@ class TextQuery:
     @property
     def spoken(self) -> str:
         """The texts as one."""
-        wanted = [" + ".join(one.sentence for one in self.texts)] if self.texts else []
-        return ", ".join([*wanted, *(f"not {one.sentence}" for one in self.without)])
+        wanted = [" + ".join(one.typed for one in self.texts)] if self.texts else []
+        return ", ".join([*wanted, *(f"not {one.typed}" for one in self.without)])
 
     @property
     def images(self) -> tuple[Picture, ...]:
@@ -121,4 +121,4 @@ class TextQuery:
         others = zip(texts[len(like) :], self.without, strict=True)
         unlike = [(feature, STRENGTH * one.weight) for feature, one in others]
         picture = None if self.picture is None else self.picture.combine(images)
-        return balanced(like, unlike, spread, picture)
+        return balanced(like, unlike, spread, picture, 1.0 if self.picture is None else self.picture.weight)

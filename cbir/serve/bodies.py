@@ -32,6 +32,7 @@ class Ref(_Strict):
     name: Name | None = None
     region: Annotated[str, Field(max_length=200)] | None = None
     segment: Annotated[int, Field(ge=0, le=255)] | None = None
+    weight: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
 
     @model_validator(mode="after")
     def _names_one(self) -> Ref:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,6 +48,10 @@ class Refs:
 
     def query(self, ref: Ref) -> ImageQuery | VectorQuery:
         """Return the query by one picture. ProblemError where there is none."""
+        query = self._query(ref)
+        return query if ref.weight == query.weight else replace(query, weight=ref.weight)
+
+    def _query(self, ref: Ref) -> ImageQuery | VectorQuery:
         asked = asked_of(ref)
         if (found := self.row(ref)) is not None:
             state, row = found
@@ -68,13 +73,12 @@ class Refs:
         picture = CombinedQuery(like) if len(like) > 1 else like[0] if like else None
         if search.asks_objects_alone:
             return ObjectQuery.from_text(*search.objects, without=search.not_objects)
-        start: ImageQuery | VectorQuery | CombinedQuery | WordQuery | TextQuery | None = picture
+        beside: ImageQuery | VectorQuery | CombinedQuery | TextQuery | None = picture
         if search.all_texts or search.not_texts:
-            if search.words or search.without:
-                raise ProblemError(422, "invalid", "Texts are asked without words, which they can say, too.")
-            start = TextQuery.from_text(*search.all_texts, without=search.not_texts, picture=picture)
-        elif search.words or search.without:
-            start = WordQuery.from_text(*search.words, without=search.without, picture=picture)
+            beside = TextQuery.from_text(*search.all_texts, without=search.not_texts, picture=picture)
+        start: ImageQuery | VectorQuery | CombinedQuery | WordQuery | TextQuery | None = beside
+        if search.words or search.without:
+            start = WordQuery.from_text(*search.words, without=search.without, picture=beside)
         if start is not None and not (search.more or search.less):
             return start
         more, less = (tuple(self.query(ref) for ref in refs) for refs in (search.more, search.less))

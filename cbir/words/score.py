@@ -66,6 +66,8 @@ def score_words(
 ) -> Scores:
     """Score every picture by all of `words`, as if they were independent, and by none of `without`.
 
+    Evidence counts by the power of a word's own weight (`Word.counts`); what people are shown does not.
+
     Without any word all pictures have the score 1. `seen` gives the scores by which a detector sees a word in each
     picture, shape (rows,), None of a word that it does not know.
     """
@@ -79,22 +81,22 @@ def score_words(
         if not word.exact:
             shares = class_shares(classes, probabilities) if shares is None else shares
             own = weighted_sums(_balanced(word.weights, shares), classes, probabilities)
-        evidence *= _either(own, own_seen[word])
+        evidence *= _powered(_either(own, own_seen[word]), word.counts)
     for word in without:
         own = _either(weighted_sums(word.weights, classes, probabilities), own_seen[word])
         shown *= 1 - own
-        evidence /= 1 + _AGAINST * own
+        evidence /= _powered(1 + _AGAINST * own, word.counts)
     is_one_word = len(words) == 1 and not without and own_seen[words[0]] is None
     return Scores(shown, evidence, of_one_word=is_one_word)
 
 
-def with_likeness(evidence: Floats, likeness: Floats) -> Floats:
-    """Return the evidence of words and a picture together, shape (rows,).
+def with_likeness(evidence: Floats, likeness: Floats, weight: float = 1.0) -> Floats:
+    """Return the evidence of words and a picture together, shape (rows,), the picture counting by its weight.
 
     `likeness`, shape (rows,), are the cosines of pictures with that picture's feature, both with the collection's mean
     taken off (`Centre.centred`).
     """
-    return np.asarray(np.maximum(likeness, 0) ** 2 * np.sqrt(evidence), dtype=np.float32)
+    return np.asarray(_powered(np.maximum(likeness, 0), 2 * weight) * np.sqrt(evidence), dtype=np.float32)
 
 
 def weighted_sums(weights: Floats, classes: Integers, probabilities: Reals) -> Floats:
@@ -120,6 +122,10 @@ def class_shares(classes: Integers, probabilities: Reals) -> Floats:
 def _either(probability: Floats, score: Floats | None) -> Floats:
     """Return the probability that at least one of two is right, as if they erred independently, shape (rows,)."""
     return probability if score is None else 1 - (1 - probability) * (1 - score)
+
+
+def _powered(values: Floats, power: float) -> Floats:
+    return values if power == 1 else np.power(values, np.float32(power))
 
 
 def _balanced(weights: Floats, shares: Floats) -> Floats:

@@ -87,13 +87,15 @@ class Sense:
 class Word:
     """A word that WordNet knows. `text` is what was typed, `name` the word in WordNet that it was taken for.
 
-    `senses` are all its meanings, `chosen` the number of the one that was asked for, if one was.
+    `senses` are all its meanings, `chosen` the number of the one that was asked for, if one was. `counts` is how much
+    it counts beside other words and pictures.
     """
 
     text: str
     name: str
     senses: tuple[Sense, ...]
     chosen: int | None = None
+    counts: float = 1.0
 
     def choose(self, number: int) -> Word:
         """Return the same word in one sense only. WordError where it has no sense of that number."""
@@ -131,7 +133,8 @@ class Word:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the word as JSON records have it: as typed, whether it is exact, and the synsets that are taken."""
-        return {"word": self.text, "exact": self.exact, "synsets": [sense.synset for sense in self.used]}
+        weight = {} if self.counts == 1 else {"weight": self.counts}
+        return {"word": self.text, "exact": self.exact, "synsets": [sense.synset for sense in self.used]} | weight
 
     def relatives(self, count: int = 3) -> list[str]:
         """Return the names of the classes that count most for an inexact word."""

@@ -187,9 +187,9 @@ def test_a_text_without_nouns_is_refused(tmp_path: Path) -> None:
 def test_a_text_tells_itself() -> None:
     query = TextQuery.from_text("2:a dog", "a cat", without=[".5:snow"])
     assert query.texts == (Text("a dog", 2), Text("a cat"))
-    assert (query.name, query.images) == ("a dog + a cat, not snow", ())
+    assert (query.name, query.images) == ("2:a dog + a cat, not 0.5:snow", ())
     assert query.to_dict() == {
-        "query": "a dog + a cat, not snow",
+        "query": "2:a dog + a cat, not 0.5:snow",
         "texts": [{"text": "a dog", "weight": 2.0}, {"text": "a cat", "weight": 1.0}],
         "not_texts": [{"text": "snow", "weight": 0.5}],
     }

@@ -14,6 +14,7 @@ import click
 from cbir.cli.options import values
 from cbir.cli.options.common import (
     PicturePath,
+    Weighed,
     engine_option,
     format_option,
     indexes_option,
@@ -50,7 +51,6 @@ from cbir.errors import CbirError
 
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
-    from cbir.images.sources.address import Location
     from cbir.search.object_query import ObjectQuery, WantedObject
     from cbir.search.queries import AnyQuery, CombinedQuery, Picture, TextQuery, WordQuery
     from cbir.search.results import SearchResult
@@ -97,7 +97,11 @@ _KEPT_BYTES = 64 << 20
     help="With --together, how much each picture counts. Default: 1,1,...",
 )
 @click.option(
-    "--unlike", type=PicturePath(), multiple=True, metavar="FILE", help="Move away from this picture. Repeatable."
+    "--unlike",
+    type=PicturePath(),
+    multiple=True,
+    metavar="[WEIGHT:]FILE",
+    help="Move away from this picture. Repeatable.",
 )
 @click.option("--strength", callback=values.strength, metavar="N", help="How far --unlike moves.  [default: 0.3]")
 @click.option(
@@ -132,7 +136,8 @@ def command(ctx: click.Context, /, **params: Any) -> None:
 
     A --text is a sentence in your words, for an index whose network reads text; of another one the nouns are looked
     for. Words are nouns in English. The probability is what the network gives to all of them being shown. With an IMAGE
-    and words, matches are like the picture and show what the words say.
+    and words, matches are like the picture and show what the words say. A number and a colon before an IMAGE, a word or
+    a text say how much it counts beside others.
 
     Objects were found by a detector when the index was made. Alone, those come first of which it is surest; with an
     IMAGE or words, only pictures that show them are searched.
@@ -149,7 +154,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search --text "two parrots on a branch"
       cbir search some.jpg --text "2:in the evening" --not-text snow
       cbir search --word bird --not-word flamingo --min-probability 0.5
-      cbir search some.jpg --word snow
+      cbir search 2:some.jpg --word snow --not-word 3:dog
       cbir search --word crane --sense list
       cbir search --object 2:dog --not-object vehicle
       cbir search some.jpg --object dog:0.6
@@ -174,7 +179,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
 class SearchOptions(Given):
     """The options as typed, by the parameters of the command."""
 
-    images: tuple[Location, ...]
+    images: tuple[Weighed, ...]
     texts: tuple[Text, ...]
     unwanted_texts: tuple[Text, ...]
     words: tuple[str, ...]
@@ -198,7 +203,7 @@ class SearchOptions(Given):
     include_self: bool
     together: bool
     shares: tuple[float, ...]
-    unlike: tuple[Location, ...]
+    unlike: tuple[Weighed, ...]
     strength: float | None
     class_name: str | None
     learnt: str | None
@@ -255,7 +260,7 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
     crops = SearchCrops(
         options.crops,
         engine=searchers[0].engine.first if options.masks else None,
-        inputs=[path for path in (*options.images, *options.unlike) if isinstance(path, Path)],
+        inputs=[one.place for one in (*options.images, *options.unlike) if isinstance(one.place, Path)],
         reserved=[path for path in (options.sheet, options.html) if path is not None],
         force=options.force,
     )
@@ -357,6 +362,8 @@ class _Queries:
         self._group = tuple(self._named.all()) if options.together else ()
         if options.shares and len(options.shares) != len(self._group):
             raise click.UsageError(f"--shares has {len(options.shares)} numbers for {len(self._group)} pictures.")
+        if options.shares and any(picture.weight != 1 for picture in self._group):
+            raise click.UsageError("Pictures have weights or shares, and not both: leave --shares out.")
 
     @property
     def at_least(self) -> int:
@@ -415,13 +422,16 @@ class _Queries:
 
     def _alone(self) -> WordQuery | TextQuery | ObjectQuery | None:
         """Return the query without pictures, if there is one."""
-        return self._words or (self._by_text(None) if self._options.texts else self._objects)
+        if not self._options.texts:
+            return self._words or self._objects
+        text = self._by_text(None)
+        return text if self._words is None else replace(self._words, picture=text)
 
     def _worded(self, picture: Picture | CombinedQuery) -> AnyQuery:
-        """Return the query by a picture, and by texts or words if there are any."""
-        if self._words is not None:
-            return replace(self._words, picture=picture)
-        return self._by_text(picture) if self._options.texts or self._options.unwanted_texts else picture
+        """Return the query by a picture, and by texts and words if there are any."""
+        has_texts = self._options.texts or self._options.unwanted_texts
+        beside = self._by_text(picture) if has_texts else picture
+        return beside if self._words is None else replace(self._words, picture=beside)
 
     def _by_text(self, picture: Picture | CombinedQuery | None) -> TextQuery:
         from cbir.search.queries import TextQuery

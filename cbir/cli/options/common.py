@@ -7,13 +7,13 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
 from cbir.cli.options.completion import complete_index, complete_model, complete_notion, complete_weights
 from cbir.cli.terminal.logfile import about_index, about_indexes, log_option
-from cbir.images.sources.address import Address, is_address, picture_named, root_of
+from cbir.images.sources.address import Address, Location, picture_named, root_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,17 +44,41 @@ class RootPath(FilePath):
         return root if isinstance(root, Address) else super().convert(value, param, ctx)
 
 
+class Weighed(NamedTuple):
+    """A picture that was named, and how much it counts beside others."""
+
+    place: Location
+    weight: float = 1.0
+
+    @classmethod
+    def parse(cls, name: str, *, is_chosen: bool = True, allow_private: bool = False) -> Weighed:
+        """Read a name or an address, perhaps with a weight before it: `2:some.jpg`, unless a file has that very name.
+
+        ValueError where the weight is impossible.
+        """
+        if os.path.lexists(name):
+            return cls(Path(name))
+        from cbir.search.weights import weighted_name
+
+        weight, place = weighted_name(name)
+        return cls(picture_named(place, is_chosen=is_chosen, allow_private=allow_private), weight)
+
+
 class PicturePath(FilePath):
-    """A picture: a file, or an address of one, which the parameter `allow_private` lets be on a private network."""
+    """A picture: a file, or an address of one, which the parameter `allow_private` lets be on a private network.
+
+    It becomes a `Weighed`, as of `Weighed.parse`.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Tell them apart."""
-        if isinstance(value, Address):
+        if isinstance(value, Weighed):
             return value
-        text = os.fsdecode(value)
-        if not is_address(text):
-            return super().convert(value, param, ctx)
-        return picture_named(text, allow_private=ctx is not None and ctx.params.get("allow_private", False))
+        allow_private = ctx is not None and ctx.params.get("allow_private", False)
+        try:
+            return Weighed.parse(os.fsdecode(value), allow_private=allow_private)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 def given_options(ctx: click.Context) -> set[str]:

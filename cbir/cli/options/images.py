@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbir.cli.options.common import Command, FilePath
+from cbir.cli.options.common import Command, FilePath, Weighed
 from cbir.cli.options.lists import NameList
 from cbir.cli.terminal import output
 from cbir.errors import CbirError, reason_of
-from cbir.images.sources.address import Location, is_address, picture_named
+from cbir.images.sources.address import Location
 from cbir.utils.marks import is_made_by_cbir
 
 if TYPE_CHECKING:
@@ -69,14 +69,15 @@ class Stdin:
             raise click.UsageError("Stdin can be one picture or one list of names, and only once.")
         self._is_taken = True
 
-    def query(self, path: Location) -> ImageQuery:
+    def query(self, picture: Location | Weighed) -> ImageQuery:
         """Return a query by a file, or by stdin's picture."""
         from cbir.search.queries import ImageQuery
 
-        if str(path) != "-":
-            return ImageQuery.from_path(path)
+        place, weight = picture if isinstance(picture, Weighed) else (picture, 1.0)
+        if str(place) != "-":
+            return ImageQuery.from_path(place, weight=weight)
         self.take()
-        return ImageQuery(_read_picture(), "-")
+        return ImageQuery(_read_picture(), "-", weight=weight)
 
 
 def _read_picture() -> bytes:
@@ -96,12 +97,12 @@ def _read_picture() -> bytes:
 class NamedPictures:
     """The pictures of the arguments, then those of the list `files_from`, whose names end in NUL with `null`.
 
-    Names in a list are files' names; with `allow_private`, True or False, they may be addresses too (`picture_named`).
+    Names in a list are files' names; with `allow_private`, True or False, they may be addresses too, and have weights.
     """
 
     def __init__(
         self,
-        images: Iterable[Location],
+        images: Iterable[Location | Weighed],
         files_from: Path | None,
         stdin: Stdin,
         *,
@@ -148,13 +149,18 @@ class NamedPictures:
         from cbir.search.queries import ImageQuery
 
         for batch in self._list.batches() if self._list else ():
-            yield (ImageQuery.from_path(self._place(name)) for name in batch)
+            yield (ImageQuery.from_path(one.place, weight=one.weight) for one in map(self._weighed, batch))
 
-    def _place(self, name: str) -> Location:
-        """Return the picture that a line of the list names."""
-        if self._allow_private is None or not is_address(name.strip()):
-            return Path(name)
-        return picture_named(name.strip(), is_chosen=False, allow_private=self._allow_private)
+    def _weighed(self, name: str) -> Weighed:
+        """Return the picture that a line of the list names; one with an impossible weight is a file's name."""
+        if self._allow_private is None:
+            return Weighed(Path(name))
+        try:
+            found = Weighed.parse(name.strip(), is_chosen=False, allow_private=self._allow_private)
+        except ValueError:
+            return Weighed(Path(name))
+        is_file = isinstance(found.place, Path) and found.weight == 1
+        return Weighed(Path(name)) if is_file and not name.lower().startswith("file:") else found
 
     def all(self) -> list[ImageQuery]:
         """All of them, when the whole list has been read."""

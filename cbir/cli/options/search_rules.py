@@ -68,7 +68,6 @@ RULES = (
         "--not-text is what to move away from: say from where with --text, or by a picture.",
         lacking=("texts", *_PICTURES),
     ),
-    Rule(TEXTS, "--text says all that --word does: leave one of them out.", beside=_WORDS),
     Rule(
         ("parts=True", "kind"),
         "--parts and --kind cannot be used with --text: a text is about whole pictures.",

@@ -70,14 +70,18 @@ def word_options(command: Command) -> Command:
         ),
         sense_option,
         click.option(
-            "--not-word", "unwanted", multiple=True, metavar="WORD", help="Pictures that do not show this. Repeatable."
+            "--not-word",
+            "unwanted",
+            multiple=True,
+            metavar="[WEIGHT:]WORD",
+            help="Pictures that do not show this. Repeatable.",
         ),
         click.option(
             "--word",
             "words",
             multiple=True,
-            metavar="WORD",
-            help="Pictures that show this: a noun in English. Repeatable.",
+            metavar="[WEIGHT:]WORD",
+            help="Pictures that show this: a noun in English, perhaps how much it counts beside others. Repeatable.",
         ),
     ):
         command = option(command)
@@ -95,7 +99,10 @@ def find_words(wanted: Sequence[str], unwanted: Sequence[str], senses: Sequence[
         return None
     from cbir.search.queries import WordQuery
 
-    query = WordQuery.from_text(*wanted, without=unwanted)
+    try:
+        query = WordQuery.from_text(*wanted, without=unwanted)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="'--word'") from error
     for sense in senses:
         if not sense.list:
             query = _choose(query, sense)

@@ -230,8 +230,10 @@ def _boxes(match: Match) -> tuple[Box, ...]:
 
 
 def _name(query: Picture) -> str:
+    from cbir.search.weights import typed_with
+
     from_stdin = isinstance(_source(query), bytes) and query.name == "-"
-    return "a picture from stdin" if from_stdin else query.name
+    return typed_with(query.weight, "a picture from stdin" if from_stdin else query.name)
 
 
 def _picture(query: Picture, mark: str = "") -> Card:

@@ -122,7 +122,6 @@ def test_csv_has_no_probability() -> None:
         (["--text", ""], "needs one"),
         (["--text", "0:dog"], "no number from"),
         (["--not-text", "dog"], "say from where with --text"),
-        (["--text", "dog", "--word", "dog"], "leave one of them out"),
         (["--text", "dog", "--learnt", "subject"], "--learnt"),
         ([LAKE, "--text", "dog", "--parts"], "--parts and --kind cannot be used with --text"),
         ([LAKE, "--text", "dog", "--kind"], "--parts and --kind cannot be used with --text"),
