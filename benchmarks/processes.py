@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 import time
@@ -92,6 +93,21 @@ def descendants(process: int) -> Iterator[int]:
             for child in listing.read_text().split():
                 yield int(child)
                 yield from descendants(int(child))
+
+
+def processor_seconds(process: int) -> float:
+    """Return the seconds that processors have worked for a process; zero where there is no such process any more."""
+    with contextlib.suppress(OSError):
+        user, system = (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def title(process: int) -> str:
+    """Return how a process was called, or calls itself; nothing where there is no such process any more."""
+    with contextlib.suppress(OSError):
+        return (_PROC / str(process) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""
 
 
 def with_variable(value: str) -> list[str]:

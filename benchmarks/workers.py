@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import os
 import pickle
 import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks import pictures
+from benchmarks import pictures, processes
 from benchmarks.cluster import nodes
 from benchmarks.harness import Settings, alone, take_turns
 from benchmarks.results import Result, measured, noted
@@ -48,17 +50,20 @@ def run(settings: Settings) -> Iterator[Result]:
             "a second",
             f"{rate * _WORK_MS / 1000 / workers:.0%} of what they could do",
         )
-    yield _nodes(settings)
+    yield from _nodes(settings)
 
 
-def _nodes(settings: Settings) -> Result:
+def _nodes(settings: Settings) -> Iterator[Result]:
     """Index photos on one node of a Ray cluster and on two, by turns."""
-    files = pictures.small(settings.work, settings.shared, settings.pick(2048, 1024))
+    files = pictures.small(settings.work, settings.shared, settings.pick(2048, 1536))
     root = pictures.folder_of(files, settings.scratch / "photos")
+    costs: list[Costs] = []
+    rounds = settings.pick(3, 1)
     with nodes(1) as cluster:
 
         def one() -> float:
-            return alone(seconds_on_ray, cluster.address, root, len(cluster.there))
+            costs.append(alone(on_ray, cluster.address, root, len(cluster.there)))
+            return costs[-1].seconds
 
         def two() -> float:
             cluster.add()
@@ -68,27 +73,59 @@ def _nodes(settings: Settings) -> Result:
                 cluster.kill()
                 cluster.cluster.wait_for_nodes()
 
-        pair = take_turns(one, two, settings.pick(3, 1))
+        pair = take_turns(one, two, rounds)
     rates = ", ".join(f"{1 / median(each):.0f} a second" for each in (pair.first, pair.second))
-    return measured("workers-nodes", pair.ratio, f"{rates}; this machine plans beside them", seconds=pair.to_json())
+    yield measured("workers-nodes", pair.ratio, f"{rates}; this machine plans beside them", seconds=pair.to_json())
+    both = [one.processors for one in costs[1::2][-rounds:]]
+    work, own, rays = (1000 * median(kind) for kind in zip(*both, strict=True))
+    yield noted(
+        22,
+        "the same by the time of processors, as if two cores did nothing else",
+        2 * work / (work + own + rays),
+        "times",
+        f"a picture: workers {work:.2f} ms, this process {own:.2f} ms, Ray's processes {rays:.2f} ms",
+        processors=both,
+    )
 
 
-def seconds_on_ray(address: str, root: Path, count: int) -> float:
-    """Index a folder on `count` nodes, and return the seconds for each picture once all are at work.
+@dataclass(frozen=True)
+class Costs:
+    """Seconds a picture, and those of processors: of workers, of the planning process, of Ray's own processes."""
+
+    seconds: float
+    processors: tuple[float, float, float]
+
+
+def on_ray(address: str, root: Path, count: int) -> Costs:
+    """Index a folder on `count` nodes that this process's parent started, and count from when all are at work.
 
     That is from the first results on, when each node has done the chunks that it does at a time.
     """
-    times: list[float] = []
+    begun = count * AT_A_TIME * CHUNK
+    seen: list[Costs] = []
 
     def watch(results: Iterator[Any], total: int) -> Iterator[Any]:
-        for result in results:
-            times.append(time.perf_counter())
+        for number, result in enumerate(results, 1):
+            if number in (begun, total):
+                seen.append(Costs(time.perf_counter(), _processors()))
             yield result
 
     with tempfile.TemporaryDirectory(dir=root.parent) as directory:
-        build_index(Target(Path(directory), root, is_new=True), Options(), watch, executor=RayExecutor(address))
-    begun = count * AT_A_TIME * CHUNK
-    return (times[-1] - times[begun - 1]) / (len(times) - begun)
+        target = Target(Path(directory), root, is_new=True)
+        report, _ = build_index(target, Options(), watch, executor=RayExecutor(address))
+    first, last = seen
+    each = report.total - begun
+    work, own, rays = ((end - start) / each for start, end in zip(first.processors, last.processors, strict=True))
+    return Costs((last.seconds - first.seconds) / each, (work, own, rays))
+
+
+def _processors() -> tuple[float, float, float]:
+    """Return the seconds of processors so far, as `Costs` has them."""
+    cluster = set(processes.descendants(os.getppid())) - {os.getpid()}
+    workers = {one for one in cluster if processes.title(one).startswith("ray::_Extracting")}
+    workers |= {below for one in workers for below in processes.descendants(one)}
+    work, rays = (sum(map(processes.processor_seconds, some)) for some in (workers, cluster - workers))
+    return work, time.process_time(), rays
 
 
 def own_time(root: Path, count: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.processes import descendants
+from benchmarks.processes import descendants, title
 from cbir.errors import WorkersError
 from cbir.extract import on_ray
 from cbir.index.format import META
@@ -68,12 +67,7 @@ def test_a_worker_or_a_node_that_dies_costs_no_picture(
 
 def processes_of_workers() -> list[int]:
     """The processes of cbir's actors below this process, which their titles tell."""
-    found = []
-    for process in descendants(os.getpid()):
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::_Extracting"):
-                found.append(process)
-    return found
+    return [one for one in descendants(os.getpid()) if title(one).startswith("ray::_Extracting")]
 
 
 def test_without_any_node_what_was_done_is_kept(
