@@ -1,17 +1,19 @@
 """Point 23: all that is beyond one machine, on one: pictures in a bucket, two nodes of which one is killed meanwhile,
-three clients who search all the while, candidates from Milvus; and the index is the one of a folder.
+three clients who search all the while, rows in Milvus; and the index is the one of a folder.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from benchmarks import clients, pictures, processes
@@ -27,6 +29,9 @@ PICTURES, FIRST = 2000, 8
 
 #: What each client asks for of each search.
 COUNT = 10
+
+#: Photos that are searched with Milvus and without.
+QUERIES = 50
 
 #: Seconds between an answer and the next search of a client.
 PAUSE = 0.1
@@ -59,6 +64,7 @@ def run(settings: Settings) -> Iterator[Result]:
         yield measured("beyond-killed", "worker of Ray's is gone" in said, said.strip().splitlines()[-1])
         yield from asked.results()
         run_command([*cbir_command(), "info", "--index", there, "--verify"])
+        yield _from_milvus(settings, there, list(files.values())[:: len(files) // QUERIES])
     yield measured("beyond-equal", *alone(differing, here, there))
     left = processes.with_variable(bucket.address)
     yield measured("beyond-left", len(left), ", ".join(left))
@@ -169,6 +175,27 @@ def asking(port: int, files: dict[str, Path]) -> Iterator[Asked]:
         is_over.set()
         for thread in threads:
             thread.join()
+
+
+def _from_milvus(settings: Settings, directory: Path, queries: Sequence[Path]) -> Result:
+    """Give the rows of an index to Milvus, and hold what a copy without features finds there against an exact scan."""
+    exact = _found(directory, queries)
+    address = f"milvus+lite:{settings.scratch / 'rows.db'}"
+    seconds = timed(
+        run_command, [*cbir_command(), "index", "--index", directory, "--candidates", address, "--rows", "milvus"]
+    )
+    copy = settings.scratch / "indexes" / "copy"
+    shutil.copytree(directory, copy, ignore=shutil.ignore_patterns("features-*"))
+    found = _found(copy, queries)
+    shares = [len(ours & theirs) / len(ours) for ours, theirs in zip(exact, found, strict=True)]
+    return measured("beyond-milvus", fmean(shares), f"{len(queries)} photos; giving it the rows took {seconds:.1f} s")
+
+
+def _found(directory: Path, queries: Sequence[Path]) -> list[set[str]]:
+    """Return what is nearest to each query."""
+    how = ["--index", directory, "--no-rerank", "-k", str(COUNT), "--format", "jsonl"]
+    said = run_command([*cbir_command(), "search", *queries, *how])
+    return [{match["path"] for match in json.loads(line)["matches"]} for line in said.splitlines()]
 
 
 def differing(here: Path, there: Path) -> tuple[int, str]:
