@@ -76,21 +76,21 @@ def _nodes(settings: Settings) -> Iterator[Result]:
         pair = take_turns(one, two, rounds)
     rates = ", ".join(f"{1 / median(each):.0f} a second" for each in (pair.first, pair.second))
     yield measured("workers-nodes", pair.ratio, f"{rates}; this machine plans beside them", seconds=pair.to_json())
-    both = [one.processors for one in costs[1::2][-rounds:]]
-    work, own, rays = (1000 * median(kind) for kind in zip(*both, strict=True))
+    both = costs[1::2][-rounds:]
+    work, own, share = (median(kind) for kind in zip(*(one.processors for one in both), strict=True))
     yield noted(
         22,
         "the same by the time of processors, as if two cores did nothing else",
-        2 * work / (work + own + rays),
+        (2 - share) * work / (work + own),
         "times",
-        f"a picture: workers {work:.2f} ms, this process {own:.2f} ms, Ray's processes {rays:.2f} ms",
-        processors=both,
+        f"a picture: workers {1000 * work:.2f} ms, this process {1000 * own:.2f} ms; Ray's own {share:.3f} of a core",
+        processors=[one.processors for one in both],
     )
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds a picture, and those of processors: of workers, of the planning process, of Ray's own processes."""
+    """Seconds a picture; those of processors, for workers and the planning process; the cores that Ray itself takes."""
 
     seconds: float
     processors: tuple[float, float, float]
@@ -114,13 +114,13 @@ def on_ray(address: str, root: Path, count: int) -> Costs:
         target = Target(Path(directory), root, is_new=True)
         report, _ = build_index(target, Options(), watch, executor=RayExecutor(address))
     first, last = seen
-    each = report.total - begun
-    work, own, rays = ((end - start) / each for start, end in zip(first.processors, last.processors, strict=True))
-    return Costs((last.seconds - first.seconds) / each, (work, own, rays))
+    each, seconds = report.total - begun, last.seconds - first.seconds
+    work, own, rays = (end - start for start, end in zip(first.processors, last.processors, strict=True))
+    return Costs(seconds / each, (work / each, own / each, rays / seconds))
 
 
 def _processors() -> tuple[float, float, float]:
-    """Return the seconds of processors so far, as `Costs` has them."""
+    """Return the seconds of processors so far: of workers, of this process, of Ray's own processes."""
     cluster = set(processes.descendants(os.getppid())) - {os.getpid()}
     workers = {one for one in cluster if processes.title(one).startswith("ray::_Extracting")}
     workers |= {below for one in workers for below in processes.descendants(one)}
