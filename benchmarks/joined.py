@@ -1,4 +1,4 @@
-"""Point 17: several networks as one and two views of a picture: what they find more, and what they cost."""
+"""Point 17: several networks as one and two views of a picture: what they find more and cost; moving to others."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ def run(settings: Settings) -> Iterator[Result]:
                     f"{key}-{order}", one - other, f"{name}, --views {views}: {one:.4f}; {BUNDLED}: {other:.4f}"
                 )
     yield from _costs(settings, ways)
+    if "joined" in ways:
+        yield from _moves(settings, {"move": SISTER, "move-joined": WAYS["joined"][0]})
 
 
 def _precisions(settings: Settings, photos: Path, name: str, views: int) -> tuple[float, float]:
@@ -73,3 +75,21 @@ def _costs(settings: Settings, ways: dict[str, tuple[str, int]]) -> Iterator[Res
                 "a second",
                 worker.call(product.engine_name, name, None, engine, 640),
             )
+
+
+def _moves(settings: Settings, names: dict[str, str]) -> Iterator[Result]:
+    """Time the moves of an index by the bundled network to others, by turns with new indexes by these."""
+    files = pictures.small(settings.work, settings.shared, settings.pick(800, 400))
+    folder = pictures.folder_of(files, settings.scratch / "moves")
+    old, moved, fresh = (settings.scratch / "indexes" / name for name in ("old", "moved", "fresh"))
+    engine = "openvino" if gpu() is not None else None
+    with Worker() as worker:
+        worker.call(product.index, folder, old, BUNDLED, None, engine)
+        for key, name in names.items():
+            pair = take_turns(
+                lambda name=name: worker.call(product.move, folder, old, moved, name, engine),
+                lambda name=name: worker.call(product.index, folder, fresh, name, None, engine),
+                settings.pick(5, 3),
+            )
+            rates = ", ".join(f"{len(files) / min(seconds):.0f}/s" for seconds in (pair.first, pair.second))
+            yield measured(key, pair.ratio, f"at best {rates}", seconds=pair.to_json())

@@ -46,6 +46,19 @@ def index(
     return seconds
 
 
+def move(folder: Path, old: Path, directory: Path, name: str, engine: str | None) -> float:
+    """Seconds in which a copy of an index is moved to another network, but for opening the engine."""
+    keep_engine()
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(old, directory)
+    started = time.perf_counter()
+    report, _ = build_index(Target(directory, folder, is_new=False), Options(model=name, engine=engine))
+    seconds = time.perf_counter() - started
+    if not report.by_others[0].has_taken_over:
+        raise RuntimeError(f"not moved: {report.summary(directory.name)}")
+    return seconds
+
+
 def features(name: str, weights: Path | None, files: Sequence[Path]) -> Floats:
     """Features as cbir makes them of files, of length 1."""
     extractor = Extractor(describe(name, str(weights) if weights else None), expected=len(files), isolated=True)

@@ -337,6 +337,20 @@ def test_most_of_the_few_that_were_seen_may_go(photo_folder: Folder, monkeypatch
     assert len(paths()) == 16
 
 
+@pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)])
+def test_keeping_the_old_network_is_said_once(
+    first: bool, then: bool, photo_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = photo_folder(6)
+    refresh(root)
+    interrupt_after(3, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        refresh(root, model=NEW, keep_old=first)
+    assert load_meta(directory()).keeps_old is first
+    refresh(root, model=NEW, keep_old=then)
+    assert names(load_meta(directory())) == (NEW, None, [OLD])
+
+
 def test_one_move_at_a_time(
     photo_folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -373,7 +387,7 @@ def test_a_network_that_cannot_be_had_leaves_no_trace(
     photo_folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = photo_folder(6)
-    refresh(root)
+    refresh(root, parts=True)
     before = (directory() / META).read_bytes()
     real = FakeEngine.__init__
 
