@@ -130,7 +130,7 @@ def _joined() -> dict[str, Target]:
         "views-reranked": better("the same, re-ranked", 0.007),
         "joined-cost": Target(17, "joined", "indexing with Lite0 and Lite1 against Lite0", 2.4),
         "move": Target(17, "joined", "moving an index from Lite0 to Lite1 against a new one by Lite1", 1.1),
-        "move-joined": Target(17, "joined", "the same to Lite0 and Lite1 joined", 0.8),
+        "move-joined": Target(17, "joined", "the same to Lite0 and Lite1 joined", 0.85),
         "views-cost": Target(17, "joined", "indexing with two views against one", 2.0),
     }
 
