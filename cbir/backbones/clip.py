@@ -118,4 +118,4 @@ def _own_weights(name: str, published: Mapping[str, Any], tags: Sequence[str]) -
     repository, _, file = published["hf_hub"].rpartition("/")
     file = file or "open_clip_pytorch_model.bin"
     files = [*_get_safe_alternatives(file), file]
-    return fetch(name, repository, files, lambda: str(download_pretrained(dict(published))))
+    return fetch(name, repository, files, lambda: download_pretrained(dict(published)))

@@ -46,6 +46,7 @@ class Library:
 #: Libraries by the prefixes of their networks' names.
 PREFIXES = {
     "clip": Library("cbir.backbones.clip", "open_clip"),
+    "timm": Library("cbir.backbones.timm", "timm"),
 }
 
 #: The modules of networks by name.

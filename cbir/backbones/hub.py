@@ -11,27 +11,33 @@ from cbir.errors import WeightsError
 from cbir.utils.printable import printable
 
 
-def fetch(network: str, repository: str, files: Sequence[str], download: Callable[[], str]) -> Weights:
+def fetch(network: str, repository: str, files: Sequence[str], download: Callable[[], object]) -> Weights:
     """Find a network's weights in the hub's cache, or download them into it; indexes may name them from then on.
 
-    `files` are the names that they may have in the `repository`, the best first; `download` returns the path of what
-    it fetches, and is called only where none of them is in the cache. WeightsError where it fails.
+    `files` are the names that they may have in the `repository`, the best first; `download` fetches one of them, and
+    is called only where none of them is in the cache. WeightsError where it fails.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
-    cached = (try_to_load_from_cache(repository, file) for file in files)
-    path = next((one for one in cached if isinstance(one, str)), None)
+    def cached() -> Path | None:
+        found = (try_to_load_from_cache(repository, file) for file in files)
+        return next((Path(one) for one in found if isinstance(one, str)), None)
+
+    path = cached()
     if path is None:
         where = f"{constants.ENDPOINT}/{repository}"
         print(f"Downloading the weights of {network} from {where} to {constants.HF_HUB_CACHE}", file=sys.stderr)
         try:
-            path = download()
+            download()
+            path = cached()
+            if path is None:
+                raise FileNotFoundError(f"it has none of {', '.join(files)}")
         except Exception as error:  # of the hub's library, requests, httpx, or OSError
             reason = printable((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
             raise WeightsError(
                 f"Could not download the weights of {network} from {where} ({reason}). Fetch them on a machine that "
                 "can, and name the file with --weights FILE."
             ) from error
-    found = Weights.from_file(Path(path), source="hub")
+    found = Weights.from_file(path, source="hub")
     remember(found, network)
     return found
