@@ -6,33 +6,23 @@ cache with the compiled network, so that a file is tried once.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from cbir.backbones.graph_trial import SECONDS, RefusedError, ask
 from cbir.detect.detection import FLOOR
 from cbir.detect.layouts.layout import COLOURS, RANGES, Input, Layout
 from cbir.detect.layouts.registry import from_json, to_json
 from cbir.errors import WeightsError, reason_of
 from cbir.images.framed import PLACES, Framed
-from cbir.images.watch import Watch
 from cbir.index.entries import MOST_CLASSES
-from cbir.utils import stopping
 from cbir.utils.printable import printable, shortened
-from cbir.utils.python_child import calling, python_child
+from cbir.utils.python_child import calling
 
 #: Counts changes of what is compiled and told, so that what older versions kept is not used any more.
 VERSION = 1
-
-#: Seconds of computing, or of waiting for something, that a trial may take.
-SECONDS = 120.0
 
 #: Characters of a class's name and of a refusal.
 LONGEST_NAME, LONGEST_REASON = 500, 1_000
@@ -43,8 +33,6 @@ _SIZE = re.compile(r"([1-9][0-9]{1,3})(?:x([1-9][0-9]{1,3}))?")
 
 _CHILD = calling("cbir.detect.trial_child")
 _MOST_HEADER = MOST_CLASSES * (LONGEST_NAME + 4)
-_MOST_BLOB = 4 << 30
-_LENGTHS = 16
 
 
 @dataclass(frozen=True)
@@ -135,80 +123,17 @@ def try_out(path: Path, asked: Asked, *, names: int | None, precision: str) -> t
     `names` is how many classes the user has named, if that is so. WeightsError, which says why, where the file is no
     such network, or ends or delays the process.
     """
-    with _plainly_named(path) as file, _process(file, asked, names, precision) as child:
-        stopping.children.add(child)
-        watch = Watch(child, SECONDS)
-        try:
-            assert child.stdout is not None
-            with watch:
-                answer = _answer(child.stdout)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError) as error:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(1)
-            if watch.is_overdue:
-                reason = f"preparing it took more than {SECONDS:.0f} seconds"
-            elif child.returncode:
-                reason = f"OpenVINO ends when it reads or runs it (exit code {child.returncode})"
-            else:
-                reason = f"its trial answered what it was not asked for ({reason_of(error)})"
-            raise unusable(path, reason) from error
-        finally:
-            watch.stop()
-            child.kill()
-            child.wait()
-            stopping.children.discard(child)
-    if isinstance(answer, str):
-        raise unusable(path, answer)
-    return answer
+    wanted = {"asked": asdict(asked), "names": names, "precision": precision}
+    try:
+        header, blob = ask(path, _CHILD, wanted, seconds=SECONDS, most_header=_MOST_HEADER)
+        return Tried.from_json(header), blob
+    except RefusedError as error:
+        raise unusable(path, str(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"its trial answered what it was not asked for ({reason_of(error)})"
+        raise unusable(path, reason) from error
 
 
 def unusable(path: Path, reason: str) -> WeightsError:
     """Return the error that says why a graph file is of no use."""
     return WeightsError(f"{path} cannot be used as a detector: {printable(reason)[:LONGEST_REASON]}.")
-
-
-def _process(file: str, asked: Asked, names: int | None, precision: str) -> subprocess.Popen[bytes]:
-    wanted = json.dumps({"asked": asdict(asked), "names": names, "precision": precision})
-    try:
-        return subprocess.Popen(
-            python_child(_CHILD, file, wanted),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-    except (OSError, MemoryError) as error:
-        raise WeightsError(f"No process can be started to prepare a detector in: {reason_of(error)}.") from error
-
-
-def _answer(stream: IO[bytes]) -> tuple[Tried, bytes] | str:
-    """Read the lengths of a header and of a compiled network, then both; a refusal has no network."""
-    lengths = _read(stream, _LENGTHS)
-    header_length, blob_length = (int.from_bytes(lengths[at : at + 8], "little") for at in (0, 8))
-    if header_length > _MOST_HEADER or blob_length > _MOST_BLOB:
-        raise ValueError("an answer of impossible length")
-    header = json.loads(_read(stream, header_length))
-    if "refused" in header:
-        return str(header["refused"])
-    return Tried.from_json(header), _read(stream, blob_length)
-
-
-def _read(stream: IO[bytes], length: int) -> bytes:
-    data = stream.read(length)
-    if len(data) < length:
-        raise EOFError("it ended")
-    return data
-
-
-@contextlib.contextmanager
-def _plainly_named(path: Path) -> Iterator[str]:
-    """Give a file a name that OpenVINO takes: its own, or that of a link for one that is no UTF-8."""
-    name = os.path.abspath(path)
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        with tempfile.TemporaryDirectory() as folder:
-            link = Path(folder, f"network{path.suffix.lower()}")
-            link.symlink_to(name)
-            yield str(link)
-        return
-    yield name

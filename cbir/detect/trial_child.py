@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import json
-import os
-import signal
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import openvino
 
+from cbir.backbones.graph_trial import RefusedError, answer, shortly
 from cbir.detect import scene
 from cbir.detect.detection import FLOOR
 from cbir.detect.layouts.layout import RANGES, Input, Layout
@@ -24,7 +20,6 @@ from cbir.engines.compiled import export_network, settings
 from cbir.engines.requests import outputs_of
 from cbir.images.framed import LARGEST, SMALLEST, Framed
 from cbir.index.entries import MOST_CLASSES
-from cbir.utils import stopping
 from cbir.utils.vectors import Floats
 
 #: The side of the input of a network that takes any, unless another is asked for.
@@ -39,34 +34,15 @@ _LONGEST_LIST = 2_000_000
 _INPUTS = {"f32": openvino.Type.f32, "f16": openvino.Type.f16, "u8": openvino.Type.u8}
 
 
-class _Refused(Exception):
-    """A file is no detector that cbir can use; the message is a phrase."""
-
-
 def main(file: str, wanted: str) -> None:
     """Try `file` out as `wanted` says, and write the answer to stdout."""
-    # they may reach the whole group of processes; the parent decides what ends when
-    for number in stopping.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):  # where memory runs out, it is this process that ends
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    blob = b""
-    try:
+
+    def try_out() -> tuple[dict[str, Any], bytes]:
         given = json.loads(wanted)
         tried, blob = _try_out(file, Asked(**given["asked"]), given["names"], given["precision"])
-        header = tried.to_json()
-    except _Refused as error:
-        header = {"refused": str(error)}
-    except MemoryError:
-        header = {"refused": "it does not fit into memory"}
-    except Exception as error:  # of OpenVINO, which raises nearly anything
-        header = {"refused": f"OpenVINO cannot run it ({_shortly(error)})"}
-    answer = json.dumps(header).encode("ascii")
-    out = sys.stdout.buffer
-    out.write(len(answer).to_bytes(8, "little") + len(blob).to_bytes(8, "little") + answer)
-    out.write(blob)
-    out.flush()
-    os._exit(0)  # what a file has done to this process is not to be found out by tidying up
+        return tried.to_json(), blob
+
+    answer(try_out)
 
 
 def _try_out(file: str, asked: Asked, names: int | None, precision: str) -> tuple[Tried, bytes]:
@@ -140,56 +116,56 @@ def with_input(model: openvino.Model, entering: Input) -> openvino.Model:
 
 
 def _fix_size(model: openvino.Model, asked: Asked) -> tuple[int, int]:
-    """Give a network that takes images of any size one size; return its width and height. _Refused if it cannot be."""
+    """Give a network that takes images of any size one size; return its width and height. Raises RefusedError."""
     if len(model.inputs) != 1:
-        raise _Refused(f"it has {len(model.inputs)} inputs, and a detector takes pictures and nothing else")
+        raise RefusedError(f"it has {len(model.inputs)} inputs, and a detector takes pictures and nothing else")
     shape = model.inputs[0].get_partial_shape()
     kind = model.inputs[0].get_element_type()
     if shape.rank.is_dynamic or len(shape) != 4:
-        raise _Refused(f"its input of the shape {shape} takes no pictures")
+        raise RefusedError(f"its input of the shape {shape} takes no pictures")
     if kind not in _INPUTS.values():
-        raise _Refused(f"its input is of the type {kind.get_type_name()}, not one of {', '.join(_INPUTS)}")
+        raise RefusedError(f"its input is of the type {kind.get_type_name()}, not one of {', '.join(_INPUTS)}")
     sides = [None if one.is_dynamic else int(one.get_length()) for one in shape]
     is_first = sides[1] == 3 or (sides[1] is None and sides[3] != 3)
     if sides[1 if is_first else 3] not in (3, None) or sides[0] not in (1, None):
-        raise _Refused(f"its input of the shape {shape} does not take one picture in colours")
+        raise RefusedError(f"its input of the shape {shape} does not take one picture in colours")
     places = (3, 2) if is_first else (2, 1)
     wanted = (asked.width, asked.height)
     width, height = (want or sides[place] or USUAL_SIDE for place, want in zip(places, wanted, strict=True))
     if not all(SMALLEST <= side <= LARGEST for side in (width, height)):
-        raise _Refused(f"its input is {width} x {height} pixels: it can be {SMALLEST} to {LARGEST}")
+        raise RefusedError(f"its input is {width} x {height} pixels: it can be {SMALLEST} to {LARGEST}")
     new = [1, 3, height, width] if is_first else [1, height, width, 3]
     if sides != new:
         try:
             model.reshape({model.inputs[0]: openvino.PartialShape(new)})
         except Exception as error:
-            raise _Refused(f"it does not take pictures of {width} x {height} pixels ({_shortly(error)})") from error
+            raise RefusedError(f"it does not take pictures of {width} x {height} pixels ({shortly(error)})") from error
     return width, height
 
 
 def _check_outputs(outputs: Sequence[Floats]) -> None:
-    """Raise _Refused where there are too many, or they hold no numbers."""
+    """Raise RefusedError where there are too many, or they hold no numbers."""
     if not 1 <= len(outputs) <= _MOST_OUTPUTS:
-        raise _Refused(f"it has {len(outputs)} outputs")
+        raise RefusedError(f"it has {len(outputs)} outputs")
     if sum(output.size for output in outputs) > _MOST_NUMBERS:
-        raise _Refused(f"its outputs have more than {_MOST_NUMBERS:,} numbers")
+        raise RefusedError(f"its outputs have more than {_MOST_NUMBERS:,} numbers")
     if any(output.size and not np.isfinite(output).any() for output in outputs):
-        raise _Refused("what it computes for a drawn scene are no numbers")
+        raise RefusedError("what it computes for a drawn scene are no numbers")
 
 
 def _recognised(run: _Run, names: int | None) -> Layout:
-    """Recognise the outputs of a run; _Refused, with their shapes, where they are of no layout that is known."""
+    """Recognise the outputs of a run; RefusedError, with their shapes, where they are of no layout that is known."""
     layout = recognise(run.outputs, (run.frame.width, run.frame.height), names)
     if layout is None:
         shapes = " and ".join("x".join(map(str, output.shape)) for output in run.outputs)
-        raise _Refused(
+        raise RefusedError(
             f"its outputs, of {shapes} numbers for {run.frame.width} x {run.frame.height} pixels, are of no layout "
             "that cbir knows (YOLOX, YOLOv5 to 11, end to end, NanoDet, PicoDet)"
         )
     if layout.classes > MOST_CLASSES:
-        raise _Refused(f"it has {layout.classes:,} classes")
+        raise RefusedError(f"it has {layout.classes:,} classes")
     if run.best(layout) > 1.01:
-        raise _Refused("its scores are not between 0 and 1")
+        raise RefusedError("its scores are not between 0 and 1")
     return layout
 
 
@@ -210,10 +186,3 @@ def _names_in(model: openvino.Model) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(name, str) and name.strip() for name in found):
         return ()
     return tuple(" ".join(name.split())[:LONGEST_NAME] for name in cast("list[str]", found))
-
-
-def _shortly(error: Exception) -> str:
-    """Return the last line of what OpenVINO says, which has the reason, without the places in its source."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told: Any = next((line for line in reversed(lines) if "src/" not in line), type(error).__name__)
-    return str(told)[:200]
