@@ -21,9 +21,11 @@ from cbir.backbones.families import (
     check_family,
     family_of,
     is_known_name,
+    needs_torch,
+    split,
     stored_name,
 )
-from cbir.backbones.names import JOINT
+from cbir.backbones.names import JOINT, ONNX, prefix_of
 from cbir.backbones.weights import ELSEWHERE, Weights, WeightsFile, hub_file, is_remembered, remember
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
@@ -168,8 +170,12 @@ class Backbone:
     @property
     def has_graph(self) -> bool:
         """True if `build_graph` builds it, and it needs no conversion from torch."""
-        # torchvision's, which all other names are, would be imported with torch
-        return not self.is_elsewhere and self.name in FAMILIES and hasattr(family_of(self.name), "build_graph")
+        return not self.is_elsewhere and not needs_torch(self.name) and hasattr(family_of(self.name), "build_graph")
+
+    @property
+    def runs_in_torch(self) -> bool:
+        """True if `build` builds it."""
+        return prefix_of(self.name) != ONNX
 
     def build_graph(self, graph: str) -> openvino.Model | None:
         """Build a graph for OpenVINO, as of `GraphFamily`; None where the network has to be converted from torch.
@@ -255,7 +261,7 @@ def describe(name: str, weights: str | None = None, views: int = 1) -> Backbone:
     Raises ModelError where there is no such network, WeightsError where the weights' file cannot be read, or is to be
     that of several networks.
     """
-    names = name.split(JOINT)
+    names = split(name)
     if len(names) == 1:
         return replace(_describe_one(name, weights), views=views)
     if weights is not None:
@@ -285,11 +291,14 @@ def join(members: Sequence[Backbone]) -> Backbone:
 
 def _describe_one(name: str, weights: str | None = None) -> Backbone:
     """Describe one network that sees one view."""
-    name = stored_name(name)
+    is_file = prefix_of(name) == ONNX
+    if is_file and weights is not None:
+        raise WeightsError(f"{name} is the file of its weights: leave --weights out.")
+    name = name if is_file else stored_name(name)
     check_family(name)  # before anything is downloaded
     known = known_of(name)
     chosen = known.own_weights() if weights is None else named_by_user(weights, name)
-    return Backbone(name, known.dimension, known.preprocessing, chosen, known.modalities)
+    return Backbone(known.name or name, known.dimension, known.preprocessing, chosen, known.modalities)
 
 
 def elsewhere(name: str, dimension: int) -> Backbone:

@@ -22,10 +22,10 @@ PLACE_CLASSIFIERS = frozenset({"squeezenet1_0", "squeezenet1_1"})
 #: Kinds of input that a network may turn into features; the first is what an index holds.
 MODALITIES = ("image", "text")
 
-# torchvision's `ImageClassification` preset, in units of pixel values
-_IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-_IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
-_TORCHVISION_PRESET = Preprocessing(256, 224, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD)
+#: torchvision's `ImageClassification` preset, in units of pixel values.
+IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+_TORCHVISION_PRESET = Preprocessing(256, 224, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Known:
     """A description of a backbone, before it is built.
 
     `features` says for people where they come from. `weights` are its own: a published file, a package that has them,
-    or a function that finds those that come with cbir.
+    or a function that finds them. An index calls it `name`, where that is not what it was asked for by.
     """
 
     dimension: int
@@ -41,6 +41,7 @@ class Known:
     features: str
     weights: WeightsFile | WeightsPackage | Callable[[], Weights]
     modalities: tuple[str, ...] = ("image",)
+    name: str | None = None
 
     def own_weights(self) -> Weights:
         """Find its own weights, and download those that are published. WeightsError, ModelError where that fails."""

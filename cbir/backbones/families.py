@@ -8,6 +8,7 @@ imported.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.backbones.catalog import FAKES, Known
-from cbir.backbones.names import JOINT, PLAIN, is_name, prefix_of
+from cbir.backbones.names import JOINT, ONNX, PLAIN, is_name, of_file, prefix_of
 from cbir.backbones.weights import PACKAGES, Weights
 from cbir.errors import ModelError
 from cbir.images.fit import Preprocessing
@@ -36,17 +37,18 @@ if TYPE_CHECKING:
 class Library:
     """A library whose networks are named PREFIX:NAME: the module of the family, and the package that it imports.
 
-    An extra of cbir that has the prefix's name installs that.
+    An extra of cbir that has the prefix's name installs that. Without one, not even torch is needed.
     """
 
     module: str
-    package: str
+    package: str | None = None
 
 
 #: Libraries by the prefixes of their networks' names.
 PREFIXES = {
     "clip": Library("cbir.backbones.clip", "open_clip"),
     "timm": Library("cbir.backbones.timm", "timm"),
+    "onnx": Library("cbir.backbones.onnx"),
 }
 
 #: The modules of networks by name.
@@ -101,19 +103,36 @@ class TextFamily(Family, Protocol):
         """Build the text encoder in torch, float32: from tokens (n, length) to features (n, dimension)."""
 
 
+def split(name: str) -> list[str]:
+    """Return the names of networks that a user joins with JOINT; a file's may have that in it."""
+    return [name] if _is_file(name) else name.split(JOINT)
+
+
 def stored_name(name: str) -> str:
     """Return the name that an index keeps of a network, or of several joined, that a user names so.
 
-    ModelError where it can be none.
+    The name of an ONNX file's output may follow it there. ModelError where it can be none.
     """
-    return JOINT.join(_stored_name(one) for one in name.split(JOINT))
+    return JOINT.join(_stored_name(one) for one in split(name))
+
+
+def is_same(asked: str, stored: str) -> bool:
+    """Tell whether a user's name of a network, or of several, is that of an index."""
+    plain = (one.partition("/")[0] if prefix_of(one) == ONNX else one for one in stored.split(JOINT))
+    return stored_name(asked) == JOINT.join(plain)
 
 
 def _stored_name(name: str) -> str:
+    if prefix_of(name) == ONNX and (not is_name(name) or name.endswith(f".{ONNX}") or _is_file(name)):
+        return of_file(name)
     stored = name.removeprefix(f"{PLAIN}:")
     if stored != name and stored in FAMILIES:
         raise ModelError(f"torchvision has no network {stored}: it comes with cbir, and {stored} is all of its name.")
     return stored
+
+
+def _is_file(name: str) -> bool:
+    return prefix_of(name) == ONNX and os.path.isfile(name.partition(":")[2])
 
 
 def is_known_name(name: object) -> bool:
@@ -121,22 +140,30 @@ def is_known_name(name: object) -> bool:
     return is_name(name) and prefix_of(cast(str, name)) in ("", *PREFIXES)
 
 
+def needs_torch(name: str) -> bool:
+    """Tell whether the network of a name is made in torch."""
+    library = PREFIXES.get(prefix_of(name))
+    return name not in FAMILIES and (library is None or library.package is not None)
+
+
 def check_family(name: str) -> None:
     """Raise ModelError where no family has names of that form, or a package that it needs is not installed.
 
     Of torch that is TorchMissingError.
     """
-    if name in FAMILIES:
-        return
-    if prefix_of(name) and not is_known_name(name):
+    prefix = prefix_of(name)
+    if prefix and prefix not in PREFIXES:
         prefixes = ", ".join(f"{one}:" for one in (PLAIN, *PREFIXES))
+        raise ModelError(f"There is no backbone {shortened(name)}. Prefixes of names are {prefixes}.")
+    if not needs_torch(name):
+        return
+    if prefix and not is_known_name(name):
         raise ModelError(
-            f"There is no backbone {shortened(name)}. Prefixes of names are {prefixes}; behind them stand letters, "
-            "digits, _, ., - and one / at most."
+            f"There is no backbone {shortened(name)}: behind {prefix}: stand letters, digits, _, ., - and one /."
         )
     check_torch(f"The network {shortened(name)}")
-    library = PREFIXES.get(prefix := prefix_of(name))
-    if library is not None and find_spec(library.package) is None:
+    library = PREFIXES.get(prefix)
+    if library is not None and library.package is not None and find_spec(library.package) is None:
         raise ModelError(
             f"The network {shortened(name)} needs the package {library.package}, which is not installed here: "
             f"`pip install 'cbir[{prefix}]'` adds it."

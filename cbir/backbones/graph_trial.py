@@ -33,7 +33,7 @@ class RefusedError(Exception):
 
 
 def ask(
-    path: Path, code: str, wanted: dict[str, Any], *, seconds: float = SECONDS, most_header: int
+    path: Path, code: str, wanted: dict[str, Any], *, seconds: float, most_header: int
 ) -> tuple[dict[str, Any], bytes]:
     """Have a process run `code` on a file, and return its answer: a JSON object, and bytes.
 

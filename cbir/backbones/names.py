@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 
 #: Between the names of networks whose features are joined.
 JOINT = "+"
@@ -14,8 +15,13 @@ JOINT = "+"
 #: In front of a name that has no prefix, for whoever likes one; it is not kept.
 PLAIN = "tv"
 
+#: The prefix of names that are files' in front of an index, and their stems in it.
+ONNX = "onnx"
+
 # Each word begins with a letter or a digit, so no name leads out of a folder.
-_WORD = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+_LONGEST = 100
+_WORD = f"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{_LONGEST - 1}}}"
+_UNSAFE = re.compile("[^A-Za-z0-9_.-]+")
 _NAME = re.compile(rf"[a-z0-9_]{{1,64}}|[a-z]{{1,16}}:{_WORD}(?:/{_WORD})?")
 
 
@@ -33,3 +39,14 @@ def prefix_of(name: str) -> str:
 def file_name(name: str) -> str:
     """Return what a file of a network is called by: another for each name, without what file systems do not take."""
     return name.replace(":", "=").replace("/", "=")
+
+
+def of_file(name: str) -> str:
+    """Return the name that an index keeps of `onnx:FILE`: safe characters of the file's name without its ending."""
+    stem = PurePath(name.partition(":")[2]).name.removesuffix(f".{ONNX}")
+    return f"{ONNX}:{_UNSAFE.sub('_', stem).lstrip('_.-')[:_LONGEST] or 'network'}"
+
+
+def of_output(output: str) -> str:
+    """Return what a network's name has of the name of one of its outputs."""
+    return _UNSAFE.sub("_", output).lstrip("_.-")[:_LONGEST] or "output"

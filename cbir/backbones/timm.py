@@ -110,16 +110,30 @@ def _dimension(name: str, side: int) -> int:
 
 
 def _make(name: str, state: dict[str, torch.Tensor] | None = None) -> nn.Module:
-    """Make a network, in evaluation mode, with the weights of a state dict, or with random ones."""
+    """Make a network, in evaluation mode, with the weights of a state dict, or with random ones.
+
+    All weights have to be there, and no others, but for the classifier, which may know any classes.
+    """
     own = name.partition(":")[2]
     if state is None:
-        model = timm.create_model(own, num_classes=0)
-    else:
-        model = timm.create_model(
-            own, pretrained=True, num_classes=0, pretrained_cfg_overlay={"state_dict": state, "custom_load": False}
-        )
-    made: nn.Module = model.eval()
-    return made
+        made: nn.Module = timm.create_model(own, num_classes=0).eval()
+        return made
+    config = _config(name)
+    layers = config.get("classifier") or ()
+    head = state.get(f"{layers if isinstance(layers, str) else next(iter(layers), '')}.weight")
+    counts = dict.fromkeys([config.get("num_classes", 0) if head is None else len(head), 0])
+    for classes in counts:
+        overlay = {"state_dict": dict(state), "custom_load": False, "num_classes": classes, "label_offset": 0}
+        try:
+            model = timm.create_model(own, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
+        except Exception:
+            if classes == 0:  # the last that was tried
+                raise
+            continue
+        model.reset_classifier(0)
+        made = model.eval()
+        return made
+    raise AssertionError("one of them was the last")
 
 
 def _own_weights(name: str, config: dict[str, Any]) -> Weights:

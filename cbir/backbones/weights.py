@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from cbir.backbones.imagenet import CLASSES
 from cbir.backbones.names import file_name, prefix_of
+from cbir.backbones.onnx_files import ENDING, content_identity
 from cbir.errors import CbirError, ModelError, WeightsError, reason_of
 from cbir.utils.cache import cache_folder, keep, kept
 from cbir.utils.hashing import file_sha256
@@ -112,9 +113,9 @@ class Weights:
 
     @classmethod
     def from_file(cls, path: Path, source: str = "file") -> Weights:
-        """Describe the weights in a state dict's file; WeightsError where it cannot be read."""
+        """Describe the weights in a state dict's file, or in an ONNX file; WeightsError where it cannot be read."""
         try:
-            identity = file_sha256(path)
+            identity = content_identity(path) if path.suffix.lower() == ENDING else file_sha256(path)
         except OSError as error:
             raise WeightsError(f"Cannot read the weights {path}: {reason_of(error)}.") from error
         return cls(identity, source, str(path.resolve()))

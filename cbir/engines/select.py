@@ -57,7 +57,7 @@ def open_engine(backbone: Backbone, *, engine: str | None = None, expected: int 
         return FakeEngine(backbone)
     if engine == "torch":
         return _torch_engine(backbone, precision)
-    if engine == "auto" and expected >= WORTH_CUDA and has_cuda() and has_torch():
+    if engine == "auto" and expected >= WORTH_CUDA and backbone.runs_in_torch and has_cuda() and has_torch():
         try:
             on_torch = _torch_engine(backbone, precision)
             if on_torch.device.type == "cuda":  # a driver may be there, and a torch without CUDA
@@ -107,7 +107,7 @@ def _openvino_or_torch(
     except CbirError:
         raise  # of weights, not of OpenVINO: torch would fail alike
     except Exception as error:
-        if engine == "openvino" or not has_torch():
+        if engine == "openvino" or not backbone.runs_in_torch or not has_torch():
             raise EngineError(f"OpenVINO cannot run {backbone.name} here: {_first_line(error)}.") from error
         logger.warning(
             "OpenVINO cannot run %s here (%s); torch does it, more slowly.", backbone.name, _first_line(error)

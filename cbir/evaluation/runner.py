@@ -11,7 +11,7 @@ import numpy as np
 
 from cbir.evaluation.ground_truth import GroundTruth, Items, Judgement
 from cbir.evaluation.metrics import Scores, mean, score
-from cbir.evaluation.systems import TIMED, System, Timing
+from cbir.evaluation.systems import TIMED, Cost, System, Timing
 
 #: The ranks at which recall is told, unless others are asked for.
 RECALL_AT = (10, 100)
@@ -34,6 +34,7 @@ class Evaluation:
     classes: dict[str, Scores]
     timing: Timing
     candidates_recall: float | None
+    cost: Cost
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation for `--json`."""
@@ -46,6 +47,8 @@ class Evaluation:
             "query_ms": round(self.timing.milliseconds, 3),
             "shortlist_ms": None if candidates is None else round(candidates, 3),
             "shortlist_recall_at_10": None if recall is None else round(recall, 4),
+            "network_ms": None if self.cost.network_ms is None else round(self.cost.network_ms, 2),
+            "feature_bytes": self.cost.feature_bytes,
             "classes": [{"class": name, **scores.to_json()} for name, scores in self.classes.items()],
         }
 
@@ -73,6 +76,7 @@ def evaluate(
         {name: mean(classes[name]) for name in sorted(classes)},
         timing,
         system.candidates_recall(_spread(queries, RECALLED)),
+        system.cost(),
     )
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from cbir.backbones.backbone import Backbone, choose, describe
-from cbir.backbones.families import stored_name
+from cbir.backbones.families import is_same
+from cbir.backbones.names import ONNX, file_name, prefix_of
 from cbir.errors import CbirError, ImageReadError, IndexConflictError
 from cbir.evaluation import classical
 from cbir.evaluation.systems import ClassicalSystem, IndexSystem
@@ -129,7 +130,7 @@ def open_collection(wanted: Wanted, watch: WatchIndex = lambda results, total: r
             own = open_index(wanted.index)
             name = backbone_of(own).name
             backbone_of(own, weights=weights.get(name, weights.get(None)))
-            others = [model for model in wanted.models if stored_name(model) != name]
+            others = [model for model in wanted.models if not is_same(model, name)]
             if others and not wanted.compare:
                 raise IndexConflictError(
                     f"The index {own.directory} was made with {name}, not {others[0]}: leave --model out, or set both "
@@ -196,17 +197,17 @@ def _temporary(directory: Path, root: Path, backbone: Backbone, engine: str | No
         raise CbirError(f"{root} is {what}: name a folder of pictures, or an index with --index.")
     name, source = name_for(root), backbone.weights.source
     weights = backbone.weights.path if source == "file" else "untrained" if source == "untrained" else None
-    keep = ["cbir", "index", str(root), "--model", backbone.name]
+    model = f"{ONNX}:{backbone.weights.path}" if prefix_of(backbone.name) == ONNX else backbone.name
+    weights = None if model != backbone.name else weights
+    keep = ["cbir", "index", str(root), "--model", model]
     keep += ["--weights", weights] if weights else []
-    keep += ["--index", f"{name}-{backbone.name}"] if os.path.exists(home() / name / META) else []
+    keep += ["--index", f"{name}-{file_name(backbone.name)}"] if os.path.exists(home() / name / META) else []
     logger.info(
         "There is no index of %s made with %s: its pictures are read for this run only. `%s` would keep the work.",
         *(root, backbone.name, shlex.join(keep)),
     )
     target = Target(directory / name, root, is_new=True)
-    report, _ = build_index(
-        target, Options(model=backbone.name, weights=weights, engine=engine, views=backbone.views), watch
-    )
+    report, _ = build_index(target, Options(model=backbone, engine=engine), watch)
     for path, reason in report.skipped[:_NAMED]:
         logger.warning("  skipped: %s: %s", path, reason)
     if len(report.skipped) > _NAMED:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from cbir.engines.precision import last_measured
 from cbir.errors import IndexDamagedError
 from cbir.evaluation.ground_truth import Items
 from cbir.index.ann import base as ann
@@ -55,6 +56,16 @@ class Timing:
     candidates: float | None = None
 
 
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a picture: milliseconds of its network on this processor, where that was measured; bytes of its
+    features in an index.
+    """
+
+    network_ms: float | None = None
+    feature_bytes: int | None = None
+
+
 class System(Protocol):
     """One way to rank pictures. They are numbered by their place in the list of paths that all systems share."""
 
@@ -78,6 +89,9 @@ class System(Protocol):
 
     def candidates_recall(self, queries: Sequence[int]) -> float | None:
         """Return the share of the exact first ten that a search finds; None where every search is exact."""
+
+    def cost(self) -> Cost:
+        """Tell what a picture costs."""
 
 
 class IndexSystem:
@@ -144,6 +158,15 @@ class IndexSystem:
             shares.append((exact[found] >= nearest[0] - _ROUNDING).sum() / len(nearest))
         return fmean(shares)
 
+    def cost(self) -> Cost:
+        """Add up what was measured of its networks here, for each view, and the bytes of its features."""
+        backbone = self._searcher.backbone
+        measured = [last_measured(network.name) for network in backbone.networks]
+        rates = [one.trials[one.precision].pictures_per_second for one in measured if one is not None]
+        is_known = len(rates) == len(measured) and min(rates, default=0) > 0
+        milliseconds = backbone.views * sum(1000 / rate for rate in rates) if is_known else None
+        return Cost(milliseconds, backbone.dimension * np.dtype(np.float16).itemsize)
+
     @cached_property
     def has_candidates(self) -> bool:
         """True if a search looks at a part of the rows only."""
@@ -198,6 +221,10 @@ class ClassicalSystem:
     def candidates_recall(self, queries: Sequence[int]) -> float | None:
         """All pictures are compared."""
         return None
+
+    def cost(self) -> Cost:
+        """No index has such features, and no network makes them."""
+        return Cost()
 
 
 def _ranked(searcher: Searcher, feature: Floats, count: int, reranked: bool, learnt: str | None = None) -> Rows:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cbir.images.pipe import MAX_PIXELS
 
 if TYPE_CHECKING:
+    from cbir.backbones.backbone import Backbone
     from cbir.detect.wish import Wish
 
 
@@ -32,7 +33,7 @@ class Options:
     keeps what it has by its own. What it has by a network that is called `drop` is taken away first.
     """
 
-    model: str | None = None
+    model: str | Backbone | None = None
     weights: str | None = None
     views: int | None = None
     engine: str | None = None

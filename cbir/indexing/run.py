@@ -13,6 +13,7 @@ from pathlib import Path
 from cbir.backbones.backbone import Backbone, choose
 from cbir.backbones.families import stored_name
 from cbir.backbones.head import classifier_of
+from cbir.backbones.names import ONNX, prefix_of
 from cbir.errors import CbirError, IndexDamagedError, RefusedToForgetError
 from cbir.extract.executor import Executor, LocalExecutor, Work, chunks_of
 from cbir.extract.extractor import Extractor, Watch
@@ -358,6 +359,8 @@ def _can_extract(extractor: Extractor) -> bool:
 
 def _first_backbone(options: Options) -> Backbone:
     """Choose the network of a new index."""
+    if isinstance(options.model, Backbone):
+        return options.model
     backbone, remark = choose(options.model, options.weights, options.views or 1)
     if remark:
         logger.info("%s", remark)
@@ -367,7 +370,9 @@ def _first_backbone(options: Options) -> Backbone:
 
 
 def _asked_for(index: Index, options: Options) -> Backbone:
-    model = None if options.model is None else stored_name(options.model)
+    model = options.model.name if isinstance(options.model, Backbone) else options.model
+    if model is not None and prefix_of(model) != ONNX:  # which is a file's name
+        model = stored_name(model)
     return networks.asked_for(index, model, options.weights, options.views, keep_old=options.keep_old)
 
 

@@ -329,19 +329,17 @@ def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequen
     output.say()
     _write_classes(evaluations)
     overall = evaluations[0].overall
+    several = len({evaluation.model for evaluation in evaluations}) > 1
     header = ["system", "mAP", *(f"P@{rank}" for rank in overall.precision), *(f"R@{rank}" for rank in overall.recall)]
-    rows = [
-        [
-            evaluation.name,
-            *_figures(evaluation.overall),
-            _milliseconds(evaluation.timing.milliseconds),
-            _candidates(evaluation),
-        ]
-        for evaluation in evaluations
-    ]
+    rows = []
+    for one in evaluations:
+        speed = [_milliseconds(one.timing.milliseconds), *(_cost(one) if several else []), _candidates(one)]
+        rows.append([one.name, *_figures(one.overall), *speed])
     columns = [Column("system", cuts="end", least=16), Column("mAP", right=True, style={"bold": True})]
     columns += [Column(name, right=True, optional=2 * (name[0] == "R")) for name in header[2:]]
-    columns += [Column("ms", right=True), Column("shortlist", cuts="end", least=16, optional=1)]
+    costs = ("network", "bytes") if several else ()
+    columns += [Column("ms", right=True), *(Column(name, right=True, optional=1) for name in costs)]
+    columns += [Column("shortlist", cuts="end", least=16, optional=1)]
     table.write(columns, rows)
 
 
@@ -375,6 +373,11 @@ def _milliseconds(value: float) -> str:
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
+def _cost(one: Evaluation) -> list[str]:
+    network, size = one.cost.network_ms, one.cost.feature_bytes
+    return ["" if network is None else f"{_milliseconds(network)} ms", "" if size is None else f"{size:,}"]
+
+
 def _candidates(evaluation: Evaluation) -> str:
     if evaluation.timing.candidates is None or evaluation.candidates_recall is None:
         return "exact"
@@ -386,12 +389,12 @@ def _write_separated(evaluations: Sequence[Evaluation], *, tabs: bool) -> None:
     overall = evaluations[0].overall
     header: list[Any] = ["system", "model", "method", "class", "queries", "map"]
     header += [f"precision_at_{rank}" for rank in overall.precision] + [f"recall_at_{rank}" for rank in overall.recall]
-    lines = [[*header, "query_ms", "shortlist_ms", "shortlist_recall_at_10"]]
+    costs = ["query_ms", "shortlist_ms", "shortlist_recall_at_10", "network_ms", "feature_bytes"]
+    lines = [header + costs]
     for evaluation in evaluations:
         record = evaluation.to_json()
-        speed = [record[key] for key in ("query_ms", "shortlist_ms", "shortlist_recall_at_10")]
         for scores in ({"class": "", **record}, *record["classes"]):
             line = [evaluation.name, evaluation.model, evaluation.method, scores["class"], scores["queries"]]
             line += [scores["map"], *scores["precision_at"].values(), *scores["recall_at"].values()]
-            lines.append(line + (["", "", ""] if scores["class"] else speed))
+            lines.append(line + ["" if scores["class"] else record[key] for key in costs])
     output.write_separated(lines, tabs=tabs)

@@ -263,6 +263,7 @@ def test_csv_has_a_line_a_system_and_class(indexed: Path) -> None:
         assert list(rows[0]) == [
             *("system", "model", "method", "class", "queries", "map", "precision_at_1", "precision_at_10"),
             *("recall_at_3", "recall_at_20", "query_ms", "shortlist_ms", "shortlist_recall_at_10"),
+            *("network_ms", "feature_bytes"),
         ]
         for system, start in zip(record["systems"], (0, 3), strict=True):
             for scores, row in zip([system, *system["classes"]], rows[start : start + 3], strict=True):
@@ -270,6 +271,7 @@ def test_csv_has_a_line_a_system_and_class(indexed: Path) -> None:
                 assert float(row["recall_at_20"]) == scores["recall_at"]["20"]
                 assert int(row["queries"]) == scores["queries"]
         assert float(rows[0]["query_ms"]) > 0
+        assert int(rows[0]["feature_bytes"]) == record["systems"][0]["feature_bytes"] > 0
         assert (rows[0]["shortlist_ms"], rows[1]["query_ms"]) == ("", "")
 
 
