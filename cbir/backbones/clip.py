@@ -10,9 +10,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cbir.backbones.catalog import MODALITIES, Known
+from cbir.backbones.clip_tokens import clip_tokens
 from cbir.backbones.families import Tokens
 from cbir.backbones.hub import fetch
 from cbir.backbones.weights import Weights
@@ -76,10 +75,7 @@ def read_head(name: str, weights: Weights, dimension: int) -> str:
 
 def tokens(name: str, texts: Sequence[str]) -> Tokens:
     """Turn n texts into what the text encoder takes, shape (n, length), as open_clip does."""
-    import open_clip
-
-    found = open_clip.get_tokenizer(_parts(name)[0])(list(texts))
-    return np.asarray(found.numpy(), dtype=np.int64)
+    return clip_tokens(_parts(name)[0], texts)
 
 
 def build_text(name: str, weights: Weights) -> nn.Module:
