@@ -95,6 +95,9 @@ def drop(directory: Path, name: str) -> None:
             f"{f', but by {others}' if others else ''}."
         )
     Writer(directory, whole).replace(without)
+    for state in whole.others:
+        if state.store is not None and without.by(state.model) is None:
+            leave(state.store)
 
 
 def foretell(directory: Path, asked: Backbone, files: Iterable[str], *, keep_old: bool) -> dict[str, int]:
@@ -148,8 +151,8 @@ def _moved(
     Writer(directory, whole).replace(new.but(kept=(*whole.kept, *old), created=whole.created))
     if whole.store is not None and new.store is None:
         logger.warning("Annoy finds candidates now; for Milvus say --candidates %s again.", printable(str(whole.store)))
-        if not old:
-            leave(whole.store)
+    if whole.store is not None and not old:
+        leave(whole.store)
     return replace(done, has_taken_over=True)
 
 

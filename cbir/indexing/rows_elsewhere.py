@@ -85,7 +85,7 @@ def _wanted(meta: Meta, candidates: str | None, rows: str | None) -> StoreEntry 
 def _entry(address: MilvusAddress, meta: Meta, whole: bool) -> StoreEntry:
     """Return the entry of an address; a collection that it does not name is called by the index and what it has."""
     identity = _identity(meta)
-    name = address.collection or f"cbir_{identity[:16]}{f'_rows_{meta.dimension}' if whole else ''}"
+    name = address.collection or f"cbir_{identity[:16]}_{meta.dimension}{'_rows' if whole else ''}"
     return StoreEntry(address.server, name, identity, whole)
 
 

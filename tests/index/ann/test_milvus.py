@@ -33,9 +33,15 @@ from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
 from cbir.indexing import rows_elsewhere
 from cbir.indexing.rows_elsewhere import keep_rows, refuse_without_features
+from cbir.indexing.run import Options, build_index
+from cbir.indexing.target import choose_target
 from cbir.moving.merge import merge
+from cbir.search.filters import Among
+from cbir.search.scanner import Scanner
 from cbir.search.searcher import Searcher
+from cbir.search.space import Space
 from cbir.utils.workers import usable_cores
+from tests.helpers.faults import replace_in
 from tests.helpers.feature_index import make_index
 
 ROWS, DIMENSION = 120, 16
@@ -348,7 +354,7 @@ def test_with_rows_in_milvus_a_copy_without_features_is_searched(
     )
     expected = rankings(index)
     whole = in_milvus(index, lite, "milvus")
-    assert whole.meta.store.collection.endswith(f"_rows_{DIMENSION}")  # type: ignore[union-attr]
+    assert whole.meta.store.collection.endswith("_rows")  # type: ignore[union-attr]
     sound(whole)
     changed(index.directory, np.eye(DIMENSION)[:2], [ROWS - 1])
     copy = tmp_path / "copy"
@@ -573,3 +579,57 @@ def test_a_server_with_milvus_lite_searches_in_one_process(index: Index, tmp_pat
         service = Service.open(directories)
         assert (service.processes._most == 0) is (is_one or usable_cores() == 1)
         service.end()
+
+
+def test_a_filter_goes_together_with_candidates_from_there(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cbir.search.scanner.FEW", 5)
+    monkeypatch.setattr("cbir.search.scanner.USUAL", 10)
+    asked: list[int] = []
+    real = Collection.nearest
+    monkeypatch.setattr(Collection, "nearest", lambda *its: (asked.append(its[-1]), real(*its))[1])
+    among = Among.of(np.arange(ROWS) % 20 < 14)
+    plain = make_index(tmp_path / "plain", features(), tmp_path / "plain")
+    monkeypatch.setattr(plain, "candidates", lambda: None)
+    for row in (0, 47, 90):
+        feature = index.features([row])[0]
+        found, expected = (Scanner(one, Space()).nearest(feature, 4, among)[0].tolist() for one in (index, plain))
+        assert found == expected
+    assert len(asked) == 3
+    assert min(asked) > 10  # as many more as the filter takes away
+
+
+@pytest.mark.parametrize("keep_old", [False, True])
+def test_an_index_is_moved_to_another_network_and_leaves_or_keeps_its_rows_there(
+    photo_folder: Callable[..., Path],
+    lite: str,
+    keep_old: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    replace_in(monkeypatch)
+    root = photo_folder(34)
+
+    def run(**options: Any) -> Index:
+        target = choose_target(root, "photos")
+        build_index(target, Options(**options))
+        return Index.open(target.directory)
+
+    first = run(candidates=lite)
+    store = first.meta.store
+    assert store is not None
+    sound(first)
+    moved = run(model="fake_small", keep_old=keep_old)
+    assert moved.meta.store is None
+    assert f"for Milvus say --candidates {store} again" in caplog.text
+    assert bool(moved.meta.kept) is keep_old
+    assert Collection(MilvusAddress.of(store), store.identity, {}).exists is keep_old
+    shutil.copy(next(root.glob("*.*")), root / "again.png")
+    both = run(candidates=lite)
+    sound(both)  # what it has by the other network, too
+    assert [one.candidates.rows for one in both.meta.kept if one.candidates] == [len(both)] * keep_old
+    if keep_old:
+        alone = run(drop="fake")
+        sound(alone)
+        assert not Collection(MilvusAddress.of(store), store.identity, {}).exists
