@@ -22,11 +22,8 @@ from cbir.tags.tagger import Choice, Tagged
 from cbir.utils.opening import read_regular
 from cbir.utils.text import decode
 from cbir.utils.vectors import Floats, l2_normalize
-from cbir.words.prompts import text_features
+from cbir.words.prompts import SCALE, text_features
 from cbir.words.tag import Tag
-
-#: What cosines are multiplied by: where training stops it in CLIP, and near what other networks learn.
-SCALE = 100
 
 # Bytes of a list, and its words.
 _MOST_BYTES, _MOST_WORDS = 1 << 20, 10_000

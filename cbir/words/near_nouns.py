@@ -76,6 +76,21 @@ def nouns_near(word: Word, *, others: bool = False) -> Iterator[list[NearNoun]]:
             yield group
 
 
+def everyday_nouns(word: Word) -> list[NearNoun]:
+    """Return the everyday nouns of which networks know classes, as they stand to a word in the tree, in any order."""
+    words, sense = wordnet(), word.used[0].place
+    common, depths = words.common_depths(sense), words.depths.astype(np.float32)
+    return [
+        NearNoun(
+            place,
+            float(2 * common[place] / (depths[place] + depths[sense])),
+            _relation(place, sense),
+            words.lemmas(place)[0],
+        )
+        for place in sorted(words.familiar)
+    ]
+
+
 def _relation(place: int, sense: int) -> Relation:
     if place == sense:
         return "same"

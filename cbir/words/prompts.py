@@ -24,6 +24,10 @@ PROMPTS = (
     "a photo of the small {}.",
 )
 
+#: What cosines of texts and pictures are multiplied by to be the logits of a softmax: where training stops it in CLIP,
+#: and near what other networks learn.
+SCALE = 100
+
 # More words than nouns have in WordNet.
 _MOST_WORDS = 6
 

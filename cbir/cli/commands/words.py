@@ -52,7 +52,7 @@ def command(
 
     So one sees what to search for. A likeness of 1 is another word for the same; each noun is broader (a dog is an
     animal), narrower (a dog may be a poodle), or beside the word. A picture shows what its tags would say. Without
-    an index, nothing is counted.
+    an index, nothing is counted. Where its network reads text, everyday nouns come too that are nearest by that.
 
     \b
       cbir words dog
@@ -71,9 +71,11 @@ def command(
     for remark in asked.remarks:
         logger.warning(remark)
     searched = _searched(index_name, is_needed=shown)
-    found = [(word, _near(word, searched, count, only_shown=shown, every=every)) for word in asked.words]
+    found = [render.Found(word, _near(word, searched, count, only_shown=shown, every=every)) for word in asked.words]
+    if searched is not None and searched.backbone.reads_text:
+        found = _with_texts(found, searched, count, only_shown=shown)
     render.write(found, format_, with_pictures=searched is not None)
-    if searched is not None:
+    if searched is not None and searched.has_classes:
         from cbir.search.by_words import notices_of
 
         for notice in notices_of(searched):
@@ -93,7 +95,8 @@ def _searched(name: str | None, *, is_needed: bool) -> SearchedIndex | None:
     try:
         index = open_index(name)
         searched = SearchedIndex(index, LazyEngine(backbone_of(index)))
-        searched.classes("does not know which words its pictures show.")
+        if not searched.backbone.reads_text:
+            searched.classes("does not know which words its pictures show.")
     except IndexDamagedError:
         raise
     except CbirError as error:
@@ -112,13 +115,33 @@ def _near(
     from cbir.words.near_nouns import nouns_near
 
     found: list[render.CountedNoun] = []
+    has_counts = searched is not None and searched.has_classes
     for group in nouns_near(word, others=every):
         counted = [
-            render.CountedNoun(noun, None if searched is None else count_showing(searched, noun.word)) for noun in group
+            render.CountedNoun(noun, count_showing(searched, noun.word) if searched and has_counts else None)
+            for noun in group
         ]
-        if only_shown:
+        if only_shown and has_counts:
             counted = [one for one in counted if one.pictures]
         found += sorted(counted, key=lambda one: -(one.pictures or 0))
         if len(found) >= count:
             break
     return found[:count]
+
+
+def _with_texts(
+    found: list[render.Found], searched: SearchedIndex, count: int, *, only_shown: bool
+) -> list[render.Found]:
+    """Return the same nouns and those near by the network's text encoder, by which pictures without classes count."""
+    from cbir.search.nouns_by_text import NounsByText
+
+    nouns = NounsByText(searched, [one.word for one in found], [its.noun for one in found for its in one.nouns])
+    completed = []
+    for one in found:
+        its = one.nouns
+        if not searched.has_classes:
+            its = [render.CountedNoun(noun, nouns.count(noun.text)) for noun, _ in its]
+            its = [noun for noun in its if noun.pictures or not only_shown]
+        by_text = [render.CountedNoun(*near) for near in nouns.near(one.word, count, only_shown=only_shown)]
+        completed.append(render.Found(one.word, its, by_text))
+    return completed

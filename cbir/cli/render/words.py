@@ -31,21 +31,40 @@ class CountedNoun(NamedTuple):
         return dict(zip(COLUMNS, (*about, noun.sense.synset, noun.sense.number, noun.meaning), strict=True))
 
 
-def write(found: Sequence[tuple[Word, Sequence[CountedNoun]]], format_: str, *, with_pictures: bool) -> None:
+class Found(NamedTuple):
+    """The nouns near a word in WordNet, and those near by a text encoder; None where there is none."""
+
+    word: Word
+    nouns: Sequence[CountedNoun]
+    by_text: Sequence[CountedNoun] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return them as JSON records have them."""
+        record = {**self.word.to_dict(), "nouns": [noun.to_dict() for noun in self.nouns]}
+        return record if self.by_text is None else {**record, "by_text": [noun.to_dict() for noun in self.by_text]}
+
+
+def write(found: Sequence[Found], format_: str, *, with_pictures: bool) -> None:
     """Write the nouns near each word; a table has a column of pictures where any are counted."""
     if format_ == "table":
-        for word, nouns in found:
-            _write_table(word.text if len(found) > 1 else None, nouns, with_pictures=with_pictures)
+        for one in found:
+            several = len(found) > 1 or one.by_text is not None
+            _write_table(one.word.text if several else None, one.nouns, with_pictures=with_pictures)
+            if one.by_text is not None:
+                _write_table(f"{one.word.text}, by its network's texts", one.by_text, with_pictures=with_pictures)
     elif format_ in ("csv", "tsv"):
-        rows = [[word.text, *noun.to_dict().values()] for word, nouns in found for noun in nouns]
-        output.write_separated([("word", *COLUMNS), *rows], tabs=format_ == "tsv")
+        rows = [
+            [one.word.text, *noun.to_dict().values(), by]
+            for one in found
+            for by, nouns in (("wordnet", one.nouns), ("text", one.by_text or ()))
+            for noun in nouns
+        ]
+        output.write_separated([("word", *COLUMNS, "by"), *rows], tabs=format_ == "tsv")
+    elif format_ == "json":
+        output.write_json([one.to_dict() for one in found] if len(found) > 1 else found[0].to_dict())
     else:
-        records = [{**word.to_dict(), "nouns": [noun.to_dict() for noun in nouns]} for word, nouns in found]
-        if format_ == "json":
-            output.write_json(records if len(records) > 1 else records[0])
-        else:
-            for record in records:
-                output.write_json_line(record)
+        for one in found:
+            output.write_json_line(one.to_dict())
 
 
 def _write_table(heading: str | None, nouns: Sequence[CountedNoun], *, with_pictures: bool) -> None:

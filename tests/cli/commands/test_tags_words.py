@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cbir.cli import cli
-from cbir.tags.by_text import SCALE
+from cbir.words.prompts import SCALE
 from tests.helpers.toy import DRAWN, toy_index, toy_weights
 
 WORDS = ["mountain lake", "hot air balloon", "galaxy", "chess board", "coral reef", "bowl of fruit"]

@@ -16,6 +16,7 @@ from cbir.cli import cli
 from cbir.index.store import Index
 from tests.helpers.objects_added import with_objects
 from tests.helpers.photo_index import index_photos
+from tests.helpers.toy import toy_index
 
 #: ImageNet's classes of the pictures below: two beagles, a sorrel and a zebra.
 SHOWN = {"0.jpg": "n02088364", "1.jpg": "n02088364", "2.jpg": "n02389026", "3.jpg": "n02391049"}
@@ -63,7 +64,7 @@ def test_shown_leaves_the_others_out(photos: Path) -> None:
 
 def test_formats(photos: Path) -> None:
     rows = list(csv.reader(io.StringIO(run("words", "dog", "horse", "-k", 2, "--format", "csv").stdout)))
-    assert rows[0] == ["word", "noun", "likeness", "relation", "pictures", "synset", "sense", "meaning"]
+    assert rows[0] == ["word", "noun", "likeness", "relation", "pictures", "synset", "sense", "meaning", "by"]
     assert [row[:2] for row in rows[1:]] == [
         ["dog", "dog"],
         ["dog", "hunting dog"],
@@ -110,3 +111,16 @@ def test_unknown_words_and_senses() -> None:
     assert "lifting device" not in nouns(result)
     assert "lifts and moves" in run("words", "crane", "--sense", "list", "--format", "csv").stdout
     assert run("words", "dog", "--all", "--shown").exit_code == 2
+
+
+def test_a_text_encoder_tells_nouns_too() -> None:
+    options = ("--index", toy_index(), "-k", 5)
+    record = json.loads(run("words", "tower", *options, "--json").stdout)
+    assert record["nouns"][0]["noun"] == record["by_text"][0]["noun"] == "tower"
+    assert record["by_text"][0]["likeness"] == pytest.approx(1, abs=1e-3)
+    rows = list(csv.reader(io.StringIO(run("words", "tower", *options, "--format", "csv").stdout)))
+    assert {row[-1] for row in rows[1:]} == {"wordnet", "text"}
+    assert "tower, by its network's texts:" in run("words", "tower", *options, "--format", "table").stdout
+    assert json.loads(run("words", "trilobite", *options, "--json").stdout)["by_text"] == []
+    shown = json.loads(run("words", "tower", *options, "--json", "--shown").stdout)
+    assert all(one["pictures"] for one in shown["nouns"] + shown["by_text"])
