@@ -1,4 +1,4 @@
-"""Opening the directory of an index for writing: it is made, locked, and taken away again if no index came to be."""
+"""Beginning an index: its first state, and its directory, which is made, locked, and taken away if none came to be."""
 
 from __future__ import annotations
 
@@ -6,12 +6,28 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from cbir.backbones.backbone import Backbone
 from cbir.errors import IndexWriteError, reason_of
-from cbir.index.format import META
+from cbir.images.sources.address import Location
+from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, META, Meta
 from cbir.index.home import make_folder_of
-from cbir.index.lock import LOCK, exclusive
+from cbir.index.lock import LOCK, exclusive, now
 from cbir.index.rights import Rights
 from cbir.utils.stopping import at_forced_end
+
+
+def first_state(backbone: Backbone, root: Location) -> Meta:
+    """Return the state of an index of pictures in `root` that has no rows yet."""
+    moment = now()
+    return Meta(
+        backbone.to_json(),
+        backbone.dimension,
+        str(root),
+        created=moment,
+        updated=moment,
+        complete=False,
+        format=FORMAT if backbone.is_plain else FORMAT_OF_SEVERAL,
+    )
 
 
 @contextlib.contextmanager

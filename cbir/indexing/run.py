@@ -27,8 +27,7 @@ from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.registry import content_columns
 from cbir.index.entries import PartsEntry
-from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, META, Meta, load_meta
-from cbir.index.lock import now
+from cbir.index.format import META, Meta, load_meta
 from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.index.verify import without_damage, without_damaged_columns
@@ -37,7 +36,7 @@ from cbir.indexing import networks
 from cbir.indexing.apply import carry_out
 from cbir.indexing.donor import Donor
 from cbir.indexing.makers import Making, make_makers
-from cbir.indexing.opening import opened_for_writing
+from cbir.indexing.opening import first_state, opened_for_writing
 from cbir.indexing.options import Options as Options
 from cbir.indexing.plan import Plan, make_plan
 from cbir.indexing.policy import CommitPolicy, commit_policy
@@ -135,7 +134,7 @@ class _Making:
         if index is None and not plan.fresh:
             raise CbirError(f"There are no pictures in {target.root}{_what_there_is(plan)}.")
         if writer is None:
-            first = _first_state(backbone, target.root)
+            first = first_state(backbone, target.root)
             writer = Writer(target.directory, keep_rows(target.directory, first, options.candidates, options.rows))
         if donor is None:
             _tell_of_interruption(plan, index)
@@ -374,19 +373,6 @@ def _asked_for(index: Index, options: Options) -> Backbone:
     if model is not None and prefix_of(model) != ONNX:  # which is a file's name
         model = stored_name(model)
     return networks.asked_for(index, model, options.weights, options.views, keep_old=options.keep_old)
-
-
-def _first_state(backbone: Backbone, root: Location) -> Meta:
-    moment = now()
-    return Meta(
-        backbone.to_json(),
-        backbone.dimension,
-        str(root),
-        created=moment,
-        updated=moment,
-        complete=False,
-        format=FORMAT if backbone.is_plain else FORMAT_OF_SEVERAL,
-    )
 
 
 def _exclude(options: Options, index: Index | None) -> Patterns:

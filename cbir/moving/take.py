@@ -19,11 +19,10 @@ from cbir.images.sources.address import Address, Location, base_of, is_list, roo
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.times import CHANGED, pack
 from cbir.index.files import FileRecord
-from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, META, UNKNOWN, Meta
-from cbir.index.lock import now
+from cbir.index.format import META, UNKNOWN
 from cbir.index.rights import Rights
 from cbir.index.writer import Writer
-from cbir.indexing.opening import opened_for_writing
+from cbir.indexing.opening import first_state, opened_for_writing
 from cbir.indexing.target import check_free
 from cbir.moving import clip_retrieval, vectorfile
 from cbir.moving.arrays import ArraySource
@@ -132,7 +131,9 @@ def take(
         records, changed = _files(root, names, given, keep, taken, options, told)
         if not records:
             raise CbirError(f"Nothing of {source.name} can be taken: {_first_of(taken)}.")
-        writer = Writer(directory, _first_state(backbone, root, source), rights & Rights.like(root, directory))
+        precisions = source.about.precisions or (UNKNOWN,)
+        meta = first_state(backbone, root).but(imported=True, precisions=precisions)
+        writer = Writer(directory, meta, rights & Rights.like(root, directory))
         columns: dict[Column, Iterator[Records]] = {
             column: _kept(source.records(column), keep) for column in source.columns
         }
@@ -183,21 +184,6 @@ def _backbone(source: RowSource, options: TakeOptions) -> Backbone:
             f"{chosen.dimension:,}."
         )
     return chosen
-
-
-def _first_state(backbone: Backbone, root: Location, source: RowSource) -> Meta:
-    moment = now()
-    return Meta(
-        backbone.to_json(),
-        backbone.dimension,
-        str(root),
-        created=moment,
-        updated=moment,
-        complete=False,
-        imported=True,
-        precisions=source.about.precisions or (UNKNOWN,),
-        format=FORMAT if backbone.is_plain else FORMAT_OF_SEVERAL,
-    )
 
 
 def _with_direction(source: RowSource, told: Told) -> npt.NDArray[np.bool_]:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from cbir.images.sources.address import Location
     from cbir.moving.take import Taken
 
-#: Rows that are left out and named one by one, unless `-v` or `--json` wants them all.
-NAMED = 20
-
 RULES = (
     Rule(("made_by",), "--made-by is for a network that cbir does not have: leave --model out.", beside=("model",)),
     Rule(("weights",), "--weights are those of a network of cbir's: name it with --model.", lacking=("model",)),
@@ -94,11 +91,7 @@ def command(
             f"{directory.name}: {taken.rows:,} pictures by {taken.model} imported; {where} below {taken.root} here."
         )
     if not quiet:
-        shown = taken.left_out if verbose else taken.left_out[:NAMED]
-        for path, reason in shown:
-            output.tell(f"  left out: {path}: {reason}")
-        if len(shown) < len(taken.left_out):
-            output.tell(f"  … and {len(taken.left_out) - len(shown):,} more: -v or --json names them all.")
+        output.tell_some([f"  left out: {path}: {reason}" for path, reason in taken.left_out], every=verbose)
 
 
 def _record(directory: Path, taken: Taken) -> dict[str, object]:

@@ -25,7 +25,7 @@ from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rows import rows_options
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal.logfile import describe_run, write_log
-from cbir.cli.terminal.output import printable, say, tell, write_json
+from cbir.cli.terminal.output import NAMED, printable, say, tell, tell_some, write_json
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
 from cbir.images.sources.address import Location
 
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from cbir.indexing.target import Target
 
 logger = logging.getLogger("cbir")
-
-#: Skipped files that are named one by one, unless `-v` or `--json` wants them all.
-NAMED = 20
 
 STRICT = 4
 
@@ -348,11 +345,7 @@ def _skipped(report: Report) -> list[tuple[str, str]]:
 
 
 def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None:
-    shown = files if every else files[:NAMED]
-    for path, reason in shown:
-        tell(f"  {what}: {path}: {reason}", logged=False)
-    if len(shown) < len(files):
-        tell(f"  … and {len(files) - len(shown):,} more: -v or --json names them all.", logged=False)
+    tell_some([f"  {what}: {path}: {reason}" for path, reason in files], every=every, logged=False)
 
 
 def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:

@@ -17,9 +17,6 @@ from cbir.cli.terminal.runs import share
 if TYPE_CHECKING:
     from cbir.moving.merge import Merged
 
-#: Paths that came again and are named one by one, unless `-v` or `--json` wants them all.
-NAMED = 20
-
 
 @click.command("merge", short_help="Join several indexes into a new one.")
 @click.argument("indexes", nargs=-1, required=True, metavar="INDEX...", shell_complete=complete_index)
@@ -80,11 +77,8 @@ def command(
 def _name_doubled(doubled: dict[str, bool], *, every: bool) -> None:
     others = sum(not is_same for is_same in doubled.values())
     output.tell(f"{len(doubled):,} paths came again, {others:,} of them with another content: the first counts.")
-    shown = list(doubled.items())[: None if every else NAMED]
-    for path, is_same in shown:
-        output.tell(f"  again: {path}{'' if is_same else ' (another content)'}")
-    if len(shown) < len(doubled):
-        output.tell(f"  … and {len(doubled) - len(shown):,} more: -v or --json names them all.")
+    lines = [f"  again: {path}{'' if is_same else ' (another content)'}" for path, is_same in doubled.items()]
+    output.tell_some(lines, every=every)
 
 
 def _record(directory: Path, merged: Merged) -> dict[str, object]:

@@ -18,6 +18,9 @@ from cbir.cli.terminal.logfile import write_log
 from cbir.images.sources.address import Address, Location
 from cbir.utils.printable import printable as printable
 
+#: Lines of one kind that are said of many.
+NAMED = 20
+
 # Letters of a message: a list may have names of a megabyte.
 _LONGEST = 20_000
 
@@ -36,6 +39,15 @@ def tell(text: str, *, logged: bool = True) -> None:
     click.echo("\n" * (len(text) - len(line)) + as_line(line), err=True)
     if logged:
         write_log(text)
+
+
+def tell_some(lines: Sequence[str], *, every: bool, logged: bool = True) -> None:
+    """Say the first NAMED of many lines on stderr, or every one, and how many there are more."""
+    shown = lines if every else lines[:NAMED]
+    for line in shown:
+        tell(line, logged=logged)
+    if len(shown) < len(lines):
+        tell(f"  … and {len(lines) - len(shown):,} more: -v or --json names them all.", logged=logged)
 
 
 def as_line(text: str) -> str:
