@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,15 @@ from cbir.notions.decide import auc, kappa
 from cbir.notions.notion import GATE, NONE, PICTURES, STRENGTH, Notion
 from cbir.notions.parts import DOUBTED
 from cbir.notions.probability import Certainty, calibrate
-from cbir.notions.ridge import Fit, fit
+from cbir.notions.ridge import COVERED, Fit, fit
 from cbir.notions.rows import model_of
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 #: Rows without labels that are told to be of no class; more change hardly anything.
 UNLABELLED_ROWS = 1000
+
+#: The share of the pictures told to be of a class, the clearest ones, that are learnt from as if they were labelled so.
+_CLEAR = 0.7
 
 _SEED = 7
 
@@ -80,6 +83,44 @@ def fit_classes(basis: Basis, numbers: npt.NDArray[np.int32], count: int) -> Fit
     targets[np.flatnonzero(given), numbers[given]] = 1
     found = fit(basis.labelled, targets, basis.unlabelled, basis.shares, basis.groups)
     return found.first(len(numbers) - len(basis.again))
+
+
+def fit_guesses(basis: Basis, numbers: npt.NDArray[np.int32], found: Fit) -> Fit:
+    """Regress the classes that pictures were given, and those that a fit guesses of the others, where it covers these.
+
+    Of each class those are guessed that it tells most clearly. After Yarowsky, "Unsupervised word sense disambiguation
+    rivaling supervised methods" (ACL 1995): self-training, once. What labels tell of each other stays that of the fit
+    that has guessed nothing, but for how far scores are apart.
+    """
+    scores = basis.unlabelled @ found.weights
+    count = scores.shape[1]
+    if count < 2 or not len(scores) or found.coverage < COVERED:
+        return found
+    told, two = scores.argmax(axis=1), np.sort(scores, axis=1)[:, -2:]
+    guesses = np.zeros_like(scores)
+    for number in range(count):
+        its = np.flatnonzero(told == number)
+        clearest = its[np.argsort(two[its, 0] - two[its, 1], kind="stable")]
+        guesses[clearest[: round(_CLEAR * len(its))], number] = 1
+    targets = np.zeros((len(numbers), count), dtype=np.float32)
+    given = numbers != NONE
+    targets[np.flatnonzero(given), numbers[given]] = 1
+    again = fit(basis.labelled, targets, basis.unlabelled, basis.shares, basis.groups, guesses)
+    spread = np.float32(_spread(basis, numbers, found, again) * found.scale / again.scale)
+    return replace(again, left_out=found.left_out * spread, left_out_unlabelled=found.left_out_unlabelled * spread)
+
+
+def _spread(basis: Basis, numbers: npt.NDArray[np.int32], found: Fit, again: Fit) -> float:
+    """Return how much farther scores are apart than before guesses were learnt from, as they are no surer for that.
+
+    That is so much that probabilities of what has no label are as high as they were, on the mean.
+    """
+    told = calibrate(np.float32(found.scale) * found.left_out, numbers)
+    before = told.probabilities(np.float32(found.scale) * found.left_out_unlabelled).max(axis=1).mean()
+    scores = np.float32(again.scale) * (basis.unlabelled @ again.weights)
+    spreads = np.geomspace(0.5, 8, 33)
+    after = [replace(told, slope=told.slope / one).probabilities(scores).max(axis=1).mean() for one in spreads]
+    return float(np.interp(-before, -np.array(after), spreads))
 
 
 def fit_groups(basis: Basis, numbers: npt.NDArray[np.int32]) -> Fit:

@@ -19,7 +19,16 @@ from cbir.index.format import load_meta
 from cbir.index.similarity import sample
 from cbir.index.store import Index
 from cbir.learn.doubtful import Doubtful, doubtful
-from cbir.learn.fitting import Basis, basis_of, fit_classes, fit_groups, notion_of, pairs_quality, quality_of
+from cbir.learn.fitting import (
+    Basis,
+    basis_of,
+    fit_classes,
+    fit_groups,
+    fit_guesses,
+    notion_of,
+    pairs_quality,
+    quality_of,
+)
 from cbir.learn.folders import labels_of_folders
 from cbir.learn.labels import Contradiction, Labelled, by_content, kept_labels, keys_of, path_of
 from cbir.learn.lists import GivenLabel, GivenPair
@@ -227,7 +236,9 @@ class Learner:
                 decided, why = "weak", "Marks are kept however few they are; more of them tell better."
         notion = None
         if decided is not None:
-            notion = notion_of(self.index, name, kind, basis, labelled, found, quality, decided)
+            is_guessed = kind == "classes" and of == PICTURES
+            used = fit_guesses(basis, labelled.numbers, found) if is_guessed else found
+            notion = notion_of(self.index, name, kind, basis, labelled, used, quality, decided)
             if of == PICTURES:
                 notion = replace(notion, cosines=sample(LearntRows(self.index, notion)))
             keep_notion(self.index.directory, notion, self._wait, seen=self.index.meta)

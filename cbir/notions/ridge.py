@@ -20,6 +20,9 @@ RIDGE = 0.3
 #: The weights of all unlabelled rows together, those of all labelled ones being 1.
 UNLABELLED = 0.1
 
+#: The same of those whose class is guessed.
+GUESSED = 0.5
+
 #: The least typical score that the scale is made from: of one or two labels, none is told by the others.
 _LEAST_TYPICAL = 0.1
 
@@ -27,10 +30,13 @@ _LEAST_TYPICAL = 0.1
 _AT_A_TIME = 4_000_000
 
 
-# The share of labelled rows that the lowest gate leaves out; and the coverage up to which the gate is the highest, and
-# from which it is the lowest: docs/method/learn.md has that of collections of which half or all classes had labels.
+# The share of labelled rows that the lowest gate leaves out; and the coverage up to which the gate is the highest.
 _OUTSIDE = 0.02
-_UNCOVERED, _COVERED = 0.65, 0.85
+_UNCOVERED = 0.65
+
+#: The coverage from which the gate is the lowest, as the classes cover the collection: docs/method/learn.md has that of
+#: collections of which half or all classes had labels.
+COVERED = 0.85
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Fit:
         if not len(own):
             return most
         lowest = min(float(np.quantile(own, _OUTSIDE)), most)
-        return float(np.interp(self.coverage, (_UNCOVERED, _COVERED), (most, lowest)))
+        return float(np.interp(self.coverage, (_UNCOVERED, COVERED), (most, lowest)))
 
     def first(self, count: int) -> Fit:
         """Return the same of the first labelled rows alone."""
@@ -87,19 +93,26 @@ def fit(
     unlabelled: Floats,
     shares: Floats | None = None,
     groups: npt.NDArray[np.int64] | None = None,
+    guesses: Floats | None = None,
 ) -> Fit:
     """Regress `targets`, shape (n, classes), on rows of length 1, shape (n, dimension), and zeros on `unlabelled` ones.
 
     At least one row is labelled. `shares`, shape (n + m,), are those of labelled and unlabelled rows in the mean that
     was taken off them all; without, they have none. Labelled rows of one of the `groups`, numbers of shape (n,), are
-    left out together, which are then in no mean. Of two ways the smaller is taken: as many equations as there are rows,
+    left out together, which are then in no mean. `guesses`, shape (m, classes), are targets of unlabelled rows, of
+    which those that have one weigh more. Of two ways the smaller is taken: as many equations as there are rows,
     or as numbers in a row.
     """
     weight = (UNLABELLED * len(labelled) / max(len(unlabelled), 1)) ** 0.5
     sizes = np.concatenate([np.ones(len(labelled)), np.full(len(unlabelled), weight)])
+    if guesses is not None:
+        is_guessed = np.concatenate([np.zeros(len(labelled), dtype=np.bool_), guesses.any(axis=1)])
+        sizes[is_guessed] = (GUESSED * len(labelled) / max(int(is_guessed.sum()), 1)) ** 0.5
     rows = np.concatenate([labelled, unlabelled]) * sizes[:, np.newaxis].astype(np.float32)
     wanted = np.zeros((len(rows), targets.shape[1]))
     wanted[: len(labelled)] = targets
+    if guesses is not None:
+        wanted[len(labelled) :] = guesses * sizes[len(labelled) :, np.newaxis]
     ridge = RIDGE * float(np.einsum("ij,ij->", labelled, labelled)) / len(labelled)
     solve = _by_rows if len(rows) <= rows.shape[1] else _by_numbers
     solution = solve(rows, np.column_stack([wanted, sizes]), max(ridge, float(np.finfo(np.float32).tiny)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from cbir.index.files import FileRecord
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.learn.doubtful import doubtful_of
+from cbir.learn.fitting import Basis, fit_classes, fit_guesses
 from cbir.learn.lists import GivenLabel, GivenPair
 from cbir.learn.pairs import groups_of
 from cbir.learn.run import Learner
 from cbir.notions.notion import NONE
 from cbir.notions.store import keep_notion, load_notion, notions_of
+from cbir.utils.vectors import l2_normalize
 from tests.helpers.feature_index import make_index
 from tests.helpers.photo_index import index_photos
 
@@ -363,3 +366,41 @@ def _noisy(root: Path) -> Path:
     header = file.read_bytes()[:128]
     file.write_bytes(header + features.astype("<f2").tobytes())
     return directory
+
+
+def _few_of_many(seed: int = 4) -> tuple[Basis, np.ndarray]:
+    """Rows around three centres that are near each other, of which two of each have labels; and all classes."""
+    random = np.random.default_rng(seed)
+    classes = np.arange(60) % 3
+    rows = random.normal(0, 1, (3, 40))[classes] + random.normal(0, 1.6, (60, 40))
+    made = l2_normalize(rows.astype(np.float32))
+    return Basis(np.zeros(40, np.float32), made[:6], made[6:], np.zeros(60, np.float32)), classes
+
+
+def _right(basis: Basis, weights: np.ndarray, classes: np.ndarray) -> float:
+    return float(((basis.unlabelled @ weights).argmax(axis=1) == classes[6:]).mean())
+
+
+def test_guesses_of_what_has_no_label_teach_and_labels_are_told_as_before() -> None:
+    gains = []
+    for seed in range(12):
+        basis, classes = _few_of_many(seed)
+        numbers = classes[:6].astype(np.int32)
+        found = fit_classes(basis, numbers, 3)
+        found = replace(found, left_out_unlabelled=found.left_out_unlabelled + 1)  # as if they covered all
+        again = fit_guesses(basis, numbers, found)
+        gains.append(_right(basis, again.weights, classes) - _right(basis, found.weights, classes))
+        # what labels tell of each other is as before, but for the length of all scores
+        assert l2_normalize(again.left_out) == pytest.approx(l2_normalize(found.left_out), abs=1e-4)
+        assert np.linalg.norm(again.left_out_unlabelled) > 0
+    assert np.mean(gains) > 0.01
+
+
+def test_nothing_is_guessed_where_classes_do_not_cover_the_index() -> None:
+    basis, classes = _few_of_many()
+    numbers = classes[:6].astype(np.int32)
+    found = fit_classes(basis, numbers, 3)
+    uncovered = replace(found, left_out_unlabelled=np.zeros_like(found.left_out_unlabelled))
+    assert fit_guesses(basis, numbers, uncovered) is uncovered
+    alone = replace(fit_classes(basis, np.zeros(6, np.int32), 1), left_out_unlabelled=np.ones((54, 1), np.float32))
+    assert fit_guesses(basis, np.zeros(6, np.int32), alone) is alone

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cbir.notions.decide import auc, kappa, verdict
-from cbir.notions.ridge import RIDGE, UNLABELLED, fit
+from cbir.notions.ridge import GUESSED, RIDGE, UNLABELLED, fit
 from cbir.utils.vectors import l2_normalize
 
 
@@ -93,6 +93,18 @@ def test_rows_of_a_group_are_left_out_together(rows: int, dimension: int) -> Non
     assert found.is_told.all()
     alone = fit(labelled, targets, others, None, np.arange(rows) % 3)  # each class in one group
     assert not alone.is_told.any()
+
+
+def test_guessed_rows_have_targets_and_weights_of_their_own() -> None:
+    labelled, targets, others = problem(30, 40, 25)
+    guesses = np.zeros((25, 3), dtype=np.float32)
+    guesses[np.arange(10), np.arange(10) % 3] = 1
+    found = fit(labelled, targets, others, guesses=guesses)
+    rows = np.concatenate([labelled, others]).astype(np.float64)
+    weights = np.concatenate([np.ones(30), np.full(10, GUESSED * 30 / 10), np.full(15, UNLABELLED * 30 / 25)])
+    gram = (rows * weights[:, None]).T @ rows + RIDGE * np.eye(40)
+    wanted = np.linalg.solve(gram, (rows * weights[:, None]).T @ np.concatenate([targets, guesses]))
+    assert np.allclose(found.weights, wanted, atol=1e-4)
 
 
 def test_scores_of_labelled_rows_have_length_1_on_the_mean() -> None:
