@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cbir.errors import ModelError as ModelError
     from cbir.errors import OutputRefusedError as OutputRefusedError
     from cbir.errors import OwnOutputError as OwnOutputError
+    from cbir.errors import PackageMissingError as PackageMissingError
     from cbir.errors import RefusedToForgetError as RefusedToForgetError
     from cbir.errors import RegionError as RegionError
     from cbir.errors import StdoutError as StdoutError
@@ -95,6 +96,7 @@ _HOMES = {
     "ObjectQuery": "cbir.search.object_query",
     "OutputRefusedError": "cbir.errors",
     "OwnOutputError": "cbir.errors",
+    "PackageMissingError": "cbir.errors",
     "Query": "cbir.search.queries",
     "RefusedToForgetError": "cbir.errors",
     "RegionError": "cbir.errors",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cbir._version import __version__
-from cbir.errors import CbirError, WorkersError
+from cbir.errors import CbirError, PackageMissingError, WorkersError
 from cbir.extract.executor import Chunk, Work
 from cbir.extract.loader import Key
 from cbir.extract.results import Extracted
@@ -57,14 +57,14 @@ class _Worker:
 class RayExecutor:
     """Works on the nodes of a Ray cluster: at `address`, or of one that is started on this machine.
 
-    CbirError where the extra is missing, or nobody answers.
+    PackageMissingError where the extra is missing, CbirError where nobody answers.
     """
 
     def __init__(self, address: str | None = None) -> None:
         try:
             import ray
         except ImportError as error:
-            raise CbirError("--on ray needs an extra: install cbir[ray].") from error
+            raise PackageMissingError("--on ray needs an extra: install cbir[ray].") from error
         self._ray = ray
         self._address = address
 
