@@ -13,8 +13,8 @@ import click
 
 from cbir.cli.options import values
 from cbir.cli.options.common import (
-    PicturePath,
     Weighed,
+    WeighedPath,
     engine_option,
     format_option,
     indexes_option,
@@ -64,7 +64,7 @@ _KEPT_BYTES = 64 << 20
 
 
 @click.command("search", short_help="Find pictures by a picture, by words, or by objects.")
-@click.argument("images", nargs=-1, type=PicturePath(), metavar="[IMAGE]...")
+@click.argument("images", nargs=-1, type=WeighedPath(), metavar="[IMAGE]...")
 @text_options
 @word_options
 @object_options
@@ -98,7 +98,7 @@ _KEPT_BYTES = 64 << 20
 )
 @click.option(
     "--unlike",
-    type=PicturePath(),
+    type=WeighedPath(),
     multiple=True,
     metavar="[WEIGHT:]FILE",
     help="Move away from this picture. Repeatable.",

@@ -13,7 +13,7 @@ import click
 
 from cbir.cli.options.completion import complete_index, complete_model, complete_notion, complete_weights
 from cbir.cli.terminal.logfile import about_index, about_indexes, log_option
-from cbir.images.sources.address import Address, Location, picture_named, root_of
+from cbir.images.sources.address import Address, Location, is_address, picture_named, root_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -65,9 +65,20 @@ class Weighed(NamedTuple):
 
 
 class PicturePath(FilePath):
-    """A picture: a file, or an address of one, which the parameter `allow_private` lets be on a private network.
+    """A picture: a file, or an address of one, on the public internet where it is of the web."""
 
-    It becomes a `Weighed`, as of `Weighed.parse`.
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Tell them apart."""
+        if isinstance(value, Address):
+            return value
+        text = os.fsdecode(value)
+        return picture_named(text) if is_address(text) else super().convert(value, param, ctx)
+
+
+class WeighedPath(FilePath):
+    """A picture, perhaps with a weight: it becomes a `Weighed`, as of `Weighed.parse`.
+
+    The parameter `allow_private` lets an address be on a private network.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
