@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ import open_clip
 import torch
 from open_clip.convert import convert_state_dict
 from open_clip.model import _build_vision_tower, resize_pos_embed
+from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from cbir.backbones.network import CELL
 from cbir.backbones.torch_state import fill, load_state_dict
 from cbir.backbones.weights import UNTRAINED_SEED, Weights
 from cbir.errors import WeightsError
@@ -51,6 +54,24 @@ class _Texts(nn.Module):
         return features
 
 
+def _token_maps(visual: Any, pictures: torch.Tensor) -> list[torch.Tensor]:
+    """Make two maps of tokens, as of `network.has_tokens`, of the same blocks as timm's networks."""
+    patch = visual.patch_size[0]
+    if patch != CELL:
+        pictures = nn.functional.interpolate(pictures, scale_factor=patch / CELL, mode="bilinear")
+    patches = visual.conv1(pictures)
+    size, (rows, columns) = patches.shape[2:], visual.grid_size
+    places = visual.positional_embedding[1:].reshape(1, rows, columns, -1).permute(0, 3, 1, 2)
+    places = nn.functional.interpolate(places, size=size, mode="bicubic", antialias=True)
+    first = visual.class_embedding + visual.positional_embedding[:1]
+    tokens = (patches + places).flatten(2).permute(0, 2, 1)
+    tokens = torch.cat([first.expand(tokens.shape[0], 1, -1), tokens], dim=1)
+    depth = len(visual.transformer.resblocks)
+    _, found = visual.transformer.forward_intermediates(visual.ln_pre(tokens), indices=[3 * depth // 4 - 1, depth - 1])
+    early, late = (visual.ln_post(one)[:, 1:].permute(0, 2, 1).unflatten(2, size) for one in found)
+    return [early, nn.functional.avg_pool2d(late, 2)]
+
+
 def build(name: str, architecture: str, weights: Weights) -> nn.Module:
     """Build the network of images, float32. WeightsError where `weights` do not fit, or are not to be had."""
     state, origin = None, ""
@@ -62,6 +83,8 @@ def build(name: str, architecture: str, weights: Weights) -> nn.Module:
         torch.manual_seed(UNTRAINED_SEED)
         visual = _build_vision_tower(config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False))
     images = _Images(visual.eval())
+    if isinstance(visual, VisionTransformer) and visual.attn_pool is None:
+        setattr(images, "token_maps", functools.partial(_token_maps, visual))  # noqa: B010
     if state is not None:
         try:
             # from the makers' own keys, and for pictures of another size

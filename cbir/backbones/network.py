@@ -19,6 +19,10 @@ _WITHOUT_PLACES = (
 )
 
 
+#: Pixels of a picture's side that a token stands for in maps of tokens.
+CELL = 16
+
+
 class Network(nn.Module):
     """A network without its classifier, with the normalisation of its input in front.
 
@@ -43,6 +47,15 @@ class Network(nn.Module):
         return features
 
 
+def has_tokens(network: Network) -> bool:
+    """Tell whether a network of patches gives its own maps: `headless.token_maps` then makes two, the coarse one last.
+
+    From normalised pictures (n, 3, height, width), sides multiples of 32, come arrays (n, channels, height / 16,
+    width / 16) and (n, channels, height / 32, width / 32).
+    """
+    return hasattr(network.headless, "token_maps")
+
+
 class Stages(nn.Module):
     """The maps that a network has just before each change of resolution, from fine to coarse.
 
@@ -53,10 +66,12 @@ class Stages(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.units = _stage_units(network)
+        self.units = () if has_tokens(network) else _stage_units(network)
         self.outputs = _Outputs(network, self.units)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if has_tokens(self.network):
+            return tuple(self.network.headless.token_maps(self.network.normalise(pictures)))  # type: ignore[operator]
         with self.outputs.kept() as maps:
             self.network(pictures)
         return tuple(maps[name] for name in self.units)
@@ -71,6 +86,8 @@ class LastMap(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
+        if has_tokens(network):
+            raise ModelError("This backbone's features are not the mean of a map.")
         self.network = network
         self.unit, self.is_rectified = _pooled_unit(network)
         self.outputs = _Outputs(network, [self.unit])
@@ -101,7 +118,7 @@ class PlaceMaps(nn.Module):
         except ModelError as error:
             raise ModelError(_WITHOUT_PLACES) from error
         try:
-            self.last: LastMap | None = LastMap(network)
+            self.last: LastMap | None = None if has_tokens(network) else LastMap(network)
         except ModelError:
             self.last = None
         with torch.inference_mode():

@@ -30,8 +30,11 @@ from cbir.cli import cli
 from cbir.engines.select import open_engine
 from cbir.errors import ModelError, WeightsError
 from cbir.extract.extractor import Extractor
+from cbir.images.safely import open_image
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
+from cbir.locate.locator import Locator
+from cbir.segment.segmenter import Segmenter
 
 Folder = Callable[..., Path]
 Array = np.ndarray[Any, Any]
@@ -198,6 +201,43 @@ def test_classes_are_those_of_the_networks_own_classifier(tmp_path: Path, photo_
     save("clip:tiny-ViT/local", path)
     with pytest.raises(ModelError, match="network for sentences"):
         open_classifier(describe("clip:tiny-ViT/local", str(path)))
+
+
+@pytest.mark.parametrize("name", ["clip:tiny-ViT/local", "timm:test_vit.r160_in1k"])
+def test_tokens_are_maps_of_pictures_of_any_size(name: str) -> None:
+    backbone = describe(name, "untrained")
+    torchs, openvinos = (open_engine(backbone, engine=one) for one in ("torch", "openvino:f32"))
+    for height, width in ((256, 256), (96, 160)):
+        images = np.random.default_rng(1).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+        coarse, fine = torchs.place_maps(images)
+        assert coarse.shape[2:] == (height // 32, width // 32)
+        assert fine.shape[2:] == (height // 16, width // 16)
+        for one, other in zip((coarse, fine), openvinos.place_maps(images), strict=True):
+            assert np.abs(one - other).max() < 1e-3 * np.abs(one).max()
+        assert [stage.shape for stage in openvinos.stages(images)] == [fine.shape, coarse.shape]
+        # a place is where it is in the picture
+        changed = images.copy()
+        changed[:, :16, :16] = 255 - changed[:, :16, :16]
+        distances = np.linalg.norm(torchs.place_maps(changed)[1] - fine, axis=1)
+        assert (distances.reshape(2, -1).argmax(axis=1) == 0).all()
+    with pytest.raises(ModelError, match="not the mean of a map"):
+        torchs.last_map(images)
+
+
+def test_parts_segments_and_places_are_found_by_tokens(photo_folder: Folder, tmp_path: Path) -> None:
+    folder, name = photo_folder(3, size=(200, 130)), "timm:test_vit.r160_in1k"
+    file = str(folder / "img_000.jpg")
+    chosen = ["--model", name, "--weights", "untrained"]
+    for arguments in (
+        ["index", str(folder), *chosen, "--parts", "--index", str(tmp_path / "made")],
+        ["search", file, "--index", str(tmp_path / "made"), "--region", "20,20,80,60"],
+    ):
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, result.output
+    assert find_problems(Index.open(tmp_path / "made"), verify=True) == []
+    assert len(Segmenter(describe(name, "untrained")).segment(open_image(file), 4).segments) == 4
+    locator = Locator(describe(name, "untrained"))
+    assert locator.locate(locator.target(file, "20,20,80,60"), file).heat.max() > 0
 
 
 # --- the hub, on this machine
