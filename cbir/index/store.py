@@ -237,10 +237,6 @@ class Index:
         missing = (block.columns[column.name].missing(unavailable_too=unavailable_too) for block in self.blocks)
         return np.concatenate([nothing, *missing])
 
-    def without_classes(self) -> npt.NDArray[np.bool_]:
-        """Return a mask of the rows that lack classes, shape (rows,); all rows of a block whose classes are damaged."""
-        return self.missing(CLASSES)
-
     @property
     def has_damaged_columns(self) -> bool:
         """True if the structure of a column's file is unsound; its numbers are looked at when they are read."""

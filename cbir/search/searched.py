@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cbir.engines.lazy import LazyEngine
 from cbir.errors import CbirError, IndexDamagedError
-from cbir.index.columns.classes import RowClasses
+from cbir.index.columns.classes import CLASSES, RowClasses
 from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.parts import SIGNS
 from cbir.index.dates import taken_of
@@ -209,7 +209,7 @@ class SearchedIndex:
         if (self.classes().known | ~self.index.valid).all():
             return ()
         return self._notice(
-            self.index.without_classes(),
+            self.index.missing(CLASSES),
             "Words do not find {count} of the index's {pictures} pictures, whose classes it does not have yet: "
             "`cbir index --index {name}` looks for them.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cbir.backbones.catalog import BUNDLED
 from cbir.errors import CbirError, ModelError
 from cbir.extract.of_index import backbone_of
-from cbir.index.columns.classes import RowClasses
+from cbir.index.columns.classes import CLASSES, RowClasses
 from cbir.index.store import Index
 
 
@@ -30,7 +30,7 @@ def why_without_classes(index: Index) -> str:
         return f"{error} `cbir index FOLDER --model {BUNDLED} --index NAME` makes an index that has classes."
     except CbirError as error:
         return str(error)
-    count = int((index.without_classes() & index.valid).sum())
+    count = int((index.missing(CLASSES) & index.valid).sum())
     if count:
         return (
             f"{index.directory} does not have the classes of {count:,} of its pictures yet: "

@@ -64,7 +64,7 @@ def test_classes_are_read_back_and_stay_with_their_rows(writer: Writer) -> None:
     index = Index.open(writer.directory)
     assert ["classes" not in block.columns for block in index.meta.blocks] == [False, True]
     check(index, {10, 11, 12})
-    assert np.flatnonzero(index.without_classes()).tolist() == [10, 11, 12]
+    assert np.flatnonzero(index.missing(CLASSES)).tolist() == [10, 11, 12]
     fill(writer, range(13, 16))
     writer.add(record(16), feature(16))
     writer.commit()
@@ -90,7 +90,7 @@ def test_an_index_without_classes_has_no_file_of_them(writer: Writer) -> None:
     assert not list(writer.directory.glob("classes-*"))
     index = Index.open(writer.directory)
     check(index, set(range(12)))
-    assert index.without_classes().all()
+    assert index.missing(CLASSES).all()
     assert writer.stored(CLASSES, 3) is None
 
 
@@ -107,7 +107,7 @@ def test_an_index_of_an_older_cbir_is_read(writer: Writer) -> None:
     path.write_text(json.dumps({**meta, "checksum": format_module._checksum(meta)}))
     index = Index.open(writer.directory)
     check(index, set(range(5)))
-    assert index.without_classes().all()
+    assert index.missing(CLASSES).all()
 
 
 def test_rows_are_given_classes_and_nothing_else_of_them_changes(writer: Writer) -> None:
@@ -125,7 +125,7 @@ def test_rows_are_given_classes_and_nothing_else_of_them_changes(writer: Writer)
     assert writer.uncommitted == 0
     after = Index.open(writer.directory)
     check(after, {0, 1, 3, 4, 6, 7, 8, 9})
-    assert np.flatnonzero(after.without_classes()).tolist() == [0, 1, 3, 4, 6, 8, 9]
+    assert np.flatnonzero(after.missing(CLASSES)).tolist() == [0, 1, 3, 4, 6, 8, 9]
     for old, new in zip(before.meta.blocks, after.meta.blocks, strict=True):
         assert (old.features, old.files) == (new.features, new.files)
     assert before.meta.blocks[1] == after.meta.blocks[1]
@@ -144,7 +144,7 @@ def test_rows_are_given_classes_and_nothing_else_of_them_changes(writer: Writer)
     writer.commit()
     index = Index.open(writer.directory)
     assert len(index.meta.blocks) == 1
-    assert np.flatnonzero(index.without_classes()).tolist() == [1, 3, 4, 6, 8, 9]
+    assert np.flatnonzero(index.missing(CLASSES)).tolist() == [1, 3, 4, 6, 8, 9]
 
 
 def test_a_failed_commit_keeps_what_was_classified(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
