@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cbir.errors import CbirError, reason_of
+from cbir.errors import CbirError
 from cbir.images.sources.address import Address, Location
-from cbir.utils.opening import read_regular
-from cbir.utils.text import decode, delimiter_of, spellings
+from cbir.utils.lists import read_text
+from cbir.utils.text import delimiter_of, spellings
 
 Items = npt.NDArray[np.int64]
 
@@ -132,12 +132,7 @@ class _Entry(NamedTuple):
 
 
 def _read(file: Path) -> list[_Entry]:
-    try:
-        text = decode(read_regular(file, most=_MOST_BYTES))
-    except OSError as error:
-        raise CbirError(f"Cannot read the ground truth {file}: {reason_of(error)}.") from error
-    except UnicodeDecodeError as error:
-        raise CbirError(f"The ground truth {file} begins as UTF-16 and does not go on so.") from error
+    text = read_text(file, "Cannot read the ground truth", _MOST_BYTES)
     return list(_from_json(file, text) if text.lstrip().startswith("{") else _from_csv(file, text))
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cbir.errors import CbirError, reason_of
+from cbir.errors import CbirError
 from cbir.images.regions import RegionOption
-from cbir.utils.opening import read_regular
-from cbir.utils.text import decode, delimiter_of
+from cbir.utils.lists import read_text
+from cbir.utils.text import delimiter_of
 
 #: The words for the two kinds of pairs.
 SAME, DIFFERENT = "same", "different"
@@ -99,12 +99,7 @@ def read_pairs(file: Path) -> list[GivenPair]:
 
 def _rows(file: Path, what: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the lines of a CSV file that are not blank, with their numbers."""
-    try:
-        text = decode(read_regular(file, most=_MOST_BYTES))
-    except OSError as error:
-        raise CbirError(f"Cannot read the {what} {file}: {reason_of(error)}.") from error
-    except UnicodeDecodeError as error:
-        raise CbirError(f"The {what} {file} begins as UTF-16 and does not go on so.") from error
+    text = read_text(file, f"Cannot read the {what}", _MOST_BYTES)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     is_empty = True
     try:

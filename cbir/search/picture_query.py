@@ -158,6 +158,22 @@ def check_not_alone(pictures: Iterable[Picture], besides: str) -> None:
         raise ValueError(f"pictures are found by parts, or by the kind, of one picture, and not {besides}")
 
 
+class BesidePicture:
+    """A query by something else, and perhaps by a `picture` too: the base of their types."""
+
+    picture: Any
+
+    @property
+    def images(self) -> tuple[Picture, ...]:
+        """All images of its picture; without one, none."""
+        return () if self.picture is None else self.picture.images
+
+    @property
+    def like(self) -> tuple[Picture, ...]:
+        """The images that matches are to be like; without a picture, none."""
+        return () if self.picture is None else self.picture.like
+
+
 @dataclass(frozen=True)
 class CombinedQuery:
     """One query by several pictures: what is `like` all of them, and not like the `unlike` ones.

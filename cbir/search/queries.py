@@ -11,13 +11,13 @@ from cbir.images.sources.address import Address
 from cbir.search.combination import Combination, judged
 from cbir.search.object_query import ObjectQuery
 from cbir.search.picture_query import STRENGTH as STRENGTH
+from cbir.search.picture_query import BesidePicture, check_not_alone
 from cbir.search.picture_query import CombinedQuery as CombinedQuery
 from cbir.search.picture_query import ImageQuery as ImageQuery
 from cbir.search.picture_query import IndexedQuery as IndexedQuery
 from cbir.search.picture_query import Picture as Picture
 from cbir.search.picture_query import Query as Query
 from cbir.search.picture_query import VectorQuery as VectorQuery
-from cbir.search.picture_query import check_not_alone
 from cbir.search.text_query import Text as Text
 from cbir.search.text_query import TextQuery as TextQuery
 from cbir.search.weights import typed_with, weighted
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class WordQuery:
+class WordQuery(BesidePicture):
     """A query for images that show all of `words`, nothing of `without`, and are like `picture`, if there is one.
 
     In the place of the picture there may be texts, perhaps with a picture of their own. ValueError where there is no
@@ -90,16 +90,6 @@ class WordQuery:
         """The largest of all weights."""
         beside = () if self.picture is None else (self.picture.weight,)
         return max(*(word.counts for word in self.words + self.without), *beside, 0.0)
-
-    @property
-    def images(self) -> tuple[Picture, ...]:
-        """All images of its picture; of words alone none."""
-        return () if self.picture is None else self.picture.images
-
-    @property
-    def like(self) -> tuple[Picture, ...]:
-        """The images that matches are to be like; of words alone none."""
-        return () if self.picture is None else self.picture.like
 
     @property
     def all_words(self) -> tuple[Word, ...]:

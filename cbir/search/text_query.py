@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cbir.search.combination import Combination, balanced
-from cbir.search.picture_query import STRENGTH, CombinedQuery, Picture, check_not_alone
+from cbir.search.picture_query import STRENGTH, BesidePicture, CombinedQuery, Picture, check_not_alone
 from cbir.search.weights import check_weight, typed_with, weighted
 from cbir.utils.vectors import Floats
 
@@ -44,7 +44,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class TextQuery:
+class TextQuery(BesidePicture):
     """A query for images that fit all of `texts`, none of `without`, and are like `picture`, if there is one.
 
     It needs an index whose network reads text; of another one the nouns are looked for. ValueError where there is
@@ -82,16 +82,6 @@ class TextQuery:
         """The texts as one."""
         wanted = [" + ".join(one.typed for one in self.texts)] if self.texts else []
         return ", ".join([*wanted, *(f"not {one.typed}" for one in self.without)])
-
-    @property
-    def images(self) -> tuple[Picture, ...]:
-        """All images of its picture; of texts alone none."""
-        return () if self.picture is None else self.picture.images
-
-    @property
-    def like(self) -> tuple[Picture, ...]:
-        """The images that matches are to be like; of texts alone none."""
-        return () if self.picture is None else self.picture.like
 
     @property
     def figures(self) -> tuple[str, ...]:

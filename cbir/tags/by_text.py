@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from cbir.engines.lazy import LazyEngine
-from cbir.errors import CbirError, reason_of
+from cbir.errors import CbirError
 from cbir.extract.of_index import backbone_of
 from cbir.images.source import ImageSource, NamedImage
 from cbir.index.store import Index
 from cbir.tags.named import named_tags, probabilities_of_rows, tag_named
 from cbir.tags.tagger import Choice, Tagged
-from cbir.utils.opening import read_regular
-from cbir.utils.text import decode
+from cbir.utils.lists import read_text
 from cbir.utils.vectors import Floats, l2_normalize
 from cbir.words.prompts import SCALE, text_features
 from cbir.words.tag import Tag
@@ -67,12 +66,7 @@ def text_tagger_of(
 
 def read_words(file: Path) -> list[str]:
     """Read a list of words, one a line, each once; blank lines are none. CbirError names the file."""
-    try:
-        text = decode(read_regular(file, most=_MOST_BYTES))
-    except OSError as error:
-        raise CbirError(f"Cannot read the list of words {file}: {reason_of(error)}.") from error
-    except UnicodeDecodeError as error:
-        raise CbirError(f"The list of words {file} begins as UTF-16 and does not go on so.") from error
+    text = read_text(file, "Cannot read the list of words", _MOST_BYTES)
     words = list(dict.fromkeys(word for line in text.splitlines() if (word := line.strip())))
     if not words or len(words) > _MOST_WORDS:
         raise CbirError(f"The list of words {file} has {len(words):,} words, and not 1 to {_MOST_WORDS:,}.")

@@ -16,9 +16,12 @@ from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
-from tests.helpers.faults import content, replace_in, unnamed_files
+from tests.helpers.faults import content, unnamed_files
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and mounts of Linux")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and mounts of Linux"),
+    pytest.mark.usefixtures("replaced"),
+]
 
 # The command line with replacements; $LIMIT is the most bytes that a file may have.
 LIMITED = """
@@ -30,11 +33,6 @@ if limit:
 faults.replace_all()
 sys.exit(faults.run_cli(sys.argv[1:]))
 """
-
-
-@pytest.fixture(autouse=True)
-def _replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    replace_in(monkeypatch)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,19 +35,10 @@ from tests.helpers.waiting import wait_for
 #: The scenarios that add something to the rows of an index.
 ADDED = ("parts", "objects", "another network")
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
-
-
-@pytest.fixture(autouse=True)
-def _replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    replace_in(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    running.close()
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc"),
+    pytest.mark.usefixtures("replaced"),
+]
 
 
 def refresh(root: Path, directory: Path, *, adding: str | None = None, detector: Path | None = None) -> Report:

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +16,16 @@ from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.moving.export import export
 from tests.faults.test_disk_full import assert_failed, cbir
-from tests.helpers.faults import Server, replace_in, unnamed_files
+from tests.helpers.faults import Server, unnamed_files
 from tests.helpers.feature_index import make_index
 from tests.moving.test_vectorfile import unit
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc"),
+    pytest.mark.usefixtures("replaced"),
+]
 
 ROWS = 60
-
-
-@pytest.fixture(autouse=True)
-def _replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    replace_in(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    running.close()
 
 
 @pytest.fixture

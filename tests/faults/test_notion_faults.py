@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,21 +22,12 @@ from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 from cbir.notions.store import load_notion, to_bytes
 from tests.faults.test_disk_full import assert_failed, cbir, files
-from tests.helpers.faults import Server, content, replace_in, unnamed_files
+from tests.helpers.faults import Server, content, unnamed_files
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc")
-
-
-@pytest.fixture(autouse=True)
-def _replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    replace_in(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    running.close()
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc"),
+    pytest.mark.usefixtures("replaced"),
+]
 
 
 @pytest.fixture

@@ -13,15 +13,14 @@ from cbir.cli.options.common import (
     PicturePath,
     engine_option,
     force_option,
+    indexes_option_with,
     verbosity_options,
     weights_option,
 )
-from cbir.cli.options.completion import complete_index
 from cbir.cli.options.numbers import Number
 from cbir.cli.options.regions import REGION_RULES, asked_region, region_options
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal import output, table
-from cbir.cli.terminal.logfile import about_indexes
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
 from cbir.errors import CbirError, ImageReadError, OutputRefusedError
 from cbir.images.sources.address import Location, named_after
@@ -44,15 +43,8 @@ RULES = (
 @click.command("locate", short_help="Find where in pictures something is.")
 @click.argument("query", type=PicturePath())
 @click.argument("images", nargs=-1, type=PicturePath(), metavar="[IMAGE]...")
-@click.option(
-    "--index",
-    "-i",
-    "index_names",
-    metavar="NAME",
-    multiple=True,
-    callback=about_indexes,
-    shell_complete=complete_index,
-    help="Look in all pictures of an index: a name, a path (with a slash), or a pattern of either. Repeatable.",
+@indexes_option_with(
+    "Look in all pictures of an index: a name, a path (with a slash), or a pattern of either. Repeatable."
 )
 @region_options
 @click.option(

@@ -108,16 +108,24 @@ index_option = click.option(
     help="The index: a name, or a path (with a slash). Default: the only one there is.",
 )
 
-indexes_option = click.option(
-    "--index",
-    "-i",
-    "index_names",
-    metavar="NAME",
-    multiple=True,
-    callback=about_indexes,
-    shell_complete=complete_index,
-    help="The index: a name, a path (with a slash), or a pattern of either. Repeatable: one answer from all of them. "
-    "Default: the only one there is.",
+
+def indexes_option_with(text: str) -> Callable[[Command], Command]:
+    """`--index`, as `index_names`: one index or several, with that text of help."""
+    return click.option(
+        "--index",
+        "-i",
+        "index_names",
+        metavar="NAME",
+        multiple=True,
+        callback=about_indexes,
+        shell_complete=complete_index,
+        help=text,
+    )
+
+
+indexes_option = indexes_option_with(
+    "The index: a name, a path (with a slash), or a pattern of either. Repeatable: one answer from all of them. "
+    "Default: the only one there is."
 )
 
 learnt_option = click.option(
