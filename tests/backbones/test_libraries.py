@@ -224,6 +224,26 @@ def test_tokens_are_maps_of_pictures_of_any_size(name: str) -> None:
         torchs.last_map(images)
 
 
+@pytest.mark.parametrize("name", ["clip:tiny-ViT/local", "timm:test_vit.r160_in1k"])
+def test_tokens_of_a_picture_of_the_networks_own_size_are_the_librarys(name: str) -> None:
+    network, side = describe(name, "untrained").build(), describe(name, "untrained").preprocessing.crop
+    pictures = network.normalise(torch.randint(0, 256, (1, side, side, 3), dtype=torch.uint8))
+    if name.startswith("clip"):
+        model, how = network.headless.visual, {"normalize_intermediates": True}
+        depth = len(model.transformer.resblocks)
+    else:
+        model, how = network.headless, {"norm": True}
+        depth = len(model.blocks)
+    with torch.inference_mode():
+        found = model.forward_intermediates(
+            pictures, indices=[3 * depth // 4 - 1], intermediates_only=True, output_fmt="NCHW", **how
+        )
+        expected = found["image_intermediates"] if isinstance(found, dict) else found
+        early, late = network.headless.token_maps(pictures)
+    assert torch.allclose(early, expected[0], atol=1e-4)
+    assert late.shape[2] == side // 32
+
+
 def test_parts_segments_and_places_are_found_by_tokens(photo_folder: Folder, tmp_path: Path) -> None:
     folder, name = photo_folder(3, size=(200, 130)), "timm:test_vit.r160_in1k"
     file = str(folder / "img_000.jpg")
