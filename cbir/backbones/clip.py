@@ -6,22 +6,27 @@ without, for weights of one's own.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cbir.backbones.catalog import MODALITIES, Known
-from cbir.backbones.clip_tokens import clip_tokens
+from cbir.backbones.clip_tokens import clip_tokens, has_own_tokens
 from cbir.backbones.families import Tokens
-from cbir.backbones.hub import fetch
+from cbir.backbones.hub import fetch, without_hub
 from cbir.backbones.weights import Weights
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
+from cbir.utils.printable import shortened
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cbir.backbones.network import Network
+
+logger = logging.getLogger("cbir")
 
 # Names that are suggested where there is none of that name.
 _NEAREST = 3
@@ -45,7 +50,7 @@ def describe(name: str) -> Known:
         known = names() if config is None else [f"clip:{architecture}/{one}" for one in tags]
         near = difflib.get_close_matches(name, known, n=_NEAREST, cutoff=0.3)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
-        raise ModelError(f"open_clip has no network {name}.{hint} `cbir models --all` lists them.")
+        raise ModelError(f"open_clip has no network {name}.{hint} `open_clip.list_pretrained()` in Python lists them.")
     # whoever has weights of one's own for it has likely trained published ones further
     published = open_clip.get_pretrained_cfg(architecture, tag or next(iter(tags), ""))
     preprocessing = _preprocessing(name, config["vision_cfg"].get("image_size", 224), published)
@@ -75,14 +80,16 @@ def read_head(name: str, weights: Weights, dimension: int) -> str:
 
 def tokens(name: str, texts: Sequence[str]) -> Tokens:
     """Turn n texts into what the text encoder takes, shape (n, length), as open_clip does."""
-    return clip_tokens(_parts(name)[0], texts)
+    with _as_it_is_here(name):
+        return clip_tokens(_parts(name)[0], texts)
 
 
 def build_text(name: str, weights: Weights) -> nn.Module:
     """Build the text encoder, float32: from tokens (n, length) to features (n, dimension)."""
     from cbir.backbones import clip_torch
 
-    return clip_torch.build_text(name, _parts(name)[0], weights)
+    with _as_it_is_here(name):
+        return clip_torch.build_text(name, _parts(name)[0], weights)
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -114,4 +121,42 @@ def _own_weights(name: str, published: Mapping[str, Any], tags: Sequence[str]) -
     repository, _, file = published["hf_hub"].rpartition("/")
     file = file or "open_clip_pytorch_model.bin"
     files = [*_get_safe_alternatives(file), file]
-    return fetch(name, repository, files, lambda: download_pretrained(dict(published)))
+    found = fetch(name, repository, files, lambda: download_pretrained(dict(published)))
+    _fetch_vocabulary(name)
+    return found
+
+
+def _fetch_vocabulary(name: str) -> None:
+    """Fetch what a text encoder needs beside its weights, where another library has it, and it is not here yet."""
+    try:
+        tokens(name, [""])
+    except ModelError:
+        import open_clip
+
+        architecture = _parts(name)[0]
+        try:
+            open_clip.get_tokenizer(architecture)
+            if described := (open_clip.get_model_config(architecture) or {})["text_cfg"].get("hf_model_name"):
+                from transformers import AutoConfig
+
+                AutoConfig.from_pretrained(described)
+        except Exception as error:  # of several libraries; pictures are found without it
+            reason = shortened((str(error).splitlines() or [type(error).__name__])[0])
+            logger.warning("The vocabulary of %s cannot be fetched (%s): it reads no sentences here.", name, reason)
+
+
+@contextlib.contextmanager
+def _as_it_is_here(name: str) -> Iterator[None]:
+    """Take what a text encoder needs beside its weights from the cache alone; ModelError where it is not there."""
+    if has_own_tokens(_parts(name)[0]):
+        yield
+        return
+    try:
+        with without_hub():
+            yield
+    except (OSError, ValueError, ImportError) as error:
+        reason = shortened((str(error).splitlines() or [type(error).__name__])[0])
+        raise ModelError(
+            f"{name} cannot read sentences here: its vocabulary, or what describes its text encoder, is not on this "
+            f"machine ({reason}). `cbir models --download {name}` fetches it."
+        ) from error

@@ -51,6 +51,11 @@ def _folder() -> Path:
 
 
 @functools.cache
+def has_own_tokens(architecture: str) -> bool:
+    """Tell whether the encoder of an architecture takes these tokens."""
+    return _length(architecture) is not None
+
+
 def _length(architecture: str) -> int | None:
     """Return how many tokens the encoder of an architecture takes; None where they are not those of byte pairs."""
     try:

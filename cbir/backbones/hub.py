@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cbir.backbones.weights import Weights, remember
 from cbir.errors import WeightsError
 from cbir.utils.printable import printable
+
+
+@contextlib.contextmanager
+def without_hub() -> Iterator[None]:
+    """Let nothing be fetched from the hub while the block runs, by whatever library: its cache has to do.
+
+    Other threads that fetch weights meanwhile fail, and say so.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def fetch(network: str, repository: str, files: Sequence[str], download: Callable[[], object]) -> Weights:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cbir.backbones.backbone import describe
 from cbir.backbones.clip_tokens import clip_tokens
+from cbir.errors import ModelError
 
 open_clip = pytest.importorskip("open_clip", reason="cbir[clip] is not installed")
 
@@ -59,3 +63,21 @@ def test_neither_open_clip_nor_torch_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_vocabulary_that_is_not_here_is_told_and_nobody_is_asked_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, address: asked.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: asked.append(host) or [])
+    backbone = describe("clip:ViT-B-16-SigLIP", "untrained")
+    with pytest.raises(ModelError, match=r"cannot read sentences here.*`cbir models --download clip:ViT-B-16-SigLIP`"):
+        backbone.tokens(["two parrots"])
+    assert asked == []
+    assert not constants.HF_HUB_OFFLINE
+    # one whose tokens are its own needs nothing
+    assert describe("clip:ViT-B-32", "untrained").tokens(["two parrots"]).shape == (1, 77)
