@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from cbir.backbones.weights import Weights, remember
+from cbir.backbones.weights import Weights, remember, tell_of_download
 from cbir.errors import WeightsError
 from cbir.utils.printable import printable
 
@@ -43,7 +42,7 @@ def fetch(network: str, repository: str, files: Sequence[str], download: Callabl
     path = cached()
     if path is None:
         where = f"{constants.ENDPOINT}/{repository}"
-        print(f"Downloading the weights of {network} from {where} to {constants.HF_HUB_CACHE}", file=sys.stderr)
+        tell_of_download(f"the weights of {network} from {where}", constants.HF_HUB_CACHE)
         try:
             download()
             path = cached()

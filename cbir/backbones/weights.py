@@ -195,6 +195,11 @@ class Weights:
         return self.identity == other.identity
 
 
+def tell_of_download(what: str, to: object) -> None:
+    """Say on stderr what is downloaded, and where it goes."""
+    print(f"Downloading {what} to {to}", file=sys.stderr)
+
+
 def remember(weights: Weights, network: str) -> None:
     """Note that the user has named these weights, and where they are, so that indexes may name them, too."""
     with contextlib.suppress(OSError, CbirError):  # then they have to be named each time
@@ -243,7 +248,7 @@ def download(published: WeightsFile) -> Path:
     path = hub_file(published)
     mirror = os.environ.get("CBIR_WEIGHTS_MIRROR")
     url = f"{mirror.rstrip('/')}/{published.name}" if mirror else published.url
-    print(f"Downloading {url} ({published.megabytes} MB) to {path}", file=sys.stderr)
+    tell_of_download(f"{url} ({published.megabytes} MB)", path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), published.hash_prefix or None, progress=sys.stderr.isatty())
