@@ -19,6 +19,7 @@ from cbir.extract.executor import Executor, LocalExecutor, Work, chunks_of
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
 from cbir.extract.results import Extracted
+from cbir.images.budget import check_room
 from cbir.images.formats.readers import describe_readers
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile
@@ -47,6 +48,9 @@ from cbir.indexing.wanted import as_wanted, take_away
 from cbir.utils.printable import printable
 
 logger = logging.getLogger("cbir")
+
+# Address space that threads and their heaps take at least.
+_ROOM = 100 << 20
 
 #: So many files are not read without a word because their times have changed.
 WORTH_TELLING = 100
@@ -83,6 +87,7 @@ def build_index(
     Raises RefusedToForgetError where the root looks unmounted, IndexLockedError where another run is at work,
     IndexConflictError where `options` contradict the index, CbirError where a new index would be empty.
     """
+    check_room(_ROOM)
     options = options or Options()
     making = _Making(target, options, watch, executor or LocalExecutor(), commits)
     with _opened_for_writing(target, options) as index:
