@@ -115,9 +115,10 @@ def _measure(settings: Settings, name: str, things: Sequence[Thing]) -> Iterator
         details = f"{before:.3f} > {after:.3f} ({' '.join(f'{two - one:+.3f}' for one, two in pairs)})"
         if way in ("same", "kind"):
             details += f", kappa {np.mean(qualities):.2f}"
-        yield measured(f"adapt-parts-{name}-{way}", float(after - before), details)
-    refused = all(one < 0.3 for one in shuffled)
-    yield measured(f"adapt-parts-{name}-shuffled", float(refused), f"kappa at most {max(shuffled):.3f}")
+        key = f"parts-{name}-{way}"
+        yield measured(f"adapt-{key}", float(after - before), details)
+    refused, key = all(one < 0.3 for one in shuffled), f"parts-{name}-shuffled"
+    yield measured(f"adapt-{key}", float(refused), f"kappa at most {max(shuffled):.3f}")
 
 
 def _kind(extractor: RegionExtractor, thing: Thing) -> Kind:

@@ -68,7 +68,6 @@ def test_pictures_and_judgements_go_with_sentences(toy: TestClient) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"texts": ["a"], "words": ["dog"]},
         {"texts": [" "]},
         {"texts": ["0:dog"]},
         {"not_texts": ["dog"]},
@@ -82,6 +81,14 @@ def test_what_cannot_be_is_refused(toy: TestClient, body: dict[str, Any]) -> Non
     answer = post(toy, toy_index().name, **body)
     assert 400 <= answer.status_code < 500
     assert answer.json()["detail"]
+
+
+def test_words_go_beside_texts(toy: TestClient) -> None:
+    body = {"texts": ["a photo of a lake"], "words": ["mountain"]}
+    found = post(toy, toy_index().name, **body).json()
+    assert [text["text"] for text in found["texts"]] == ["a photo of a lake"]
+    assert [word["word"] for word in found["words"]] == ["mountain"]
+    assert found["matches"]
 
 
 def test_without_a_network_that_reads_text_the_nouns_are_looked_for(client: TestClient) -> None:
