@@ -245,7 +245,8 @@ def _watch(words: list[str]) -> None:
             assert any(re.search(r"\d pictures? \(", line) for line in lines)
         finally:
             watching.terminate()
-    assert watching.returncode == 130
+            rest = watching.stderr.read()
+    assert watching.returncode == 130, f"{watching.returncode}: {rest}"
 
 
 def _ask(words: list[str]) -> bytes:
