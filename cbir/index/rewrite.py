@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cbir.index.ann.milvus.backend import Milvus
 from cbir.index.ann.registry import builder
 from cbir.index.columns.column import Column, Records, noting_missing, ranges_of
 from cbir.index.columns.parts import SIGNS
@@ -19,6 +18,9 @@ from cbir.index.format import BlockEntry, Meta
 from cbir.index.newfiles import NewFiles
 from cbir.index.rowfile import npy_bytes
 from cbir.index.store import Index
+
+if TYPE_CHECKING:
+    from cbir.index.ann.milvus.backend import Milvus
 
 Feature = npt.NDArray[np.floating]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cbir.errors import CbirError, reason_of
 from cbir.index import refused
-from cbir.index.ann.milvus.backend import Milvus
 from cbir.index.columns.column import ColumnReader
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns
@@ -85,6 +84,8 @@ def _problems_elsewhere(index: Index) -> list[str]:
     store, entry = index.meta.store, index.meta.candidates
     if store is None or entry is None or entry.backend != MILVUS:
         return []
+    from cbir.index.ann.milvus.backend import Milvus
+
     try:
         problem = Milvus(store).find_problem(index.directory, entry, index)
     except CbirError as error:

@@ -23,7 +23,6 @@ from cbir.errors import BackendError, CbirError, IndexDamagedError, IndexWriteEr
 from cbir.images.sources.address import root_of
 from cbir.index import rewrite, similarity
 from cbir.index.ann import base as ann
-from cbir.index.ann.milvus.backend import Milvus
 from cbir.index.columns.column import Column, Records, mask_of, ranges_of
 from cbir.index.entries import MOST_NOTIONS, NotionEntry, PartsEntry, RefusedEntry, StoreEntry
 from cbir.index.files import FileRecord
@@ -219,6 +218,8 @@ class Writer:
 
     def _follow(self, store: StoreEntry, *, mend: bool) -> None:
         """Have Milvus follow what was committed. Where it does not, the index is whole without it."""
+        from cbir.index.ann.milvus.backend import Milvus
+
         backend = Milvus(store)
         if not (backend.is_needed(Index(self.directory, self.meta.but(candidates=None)), self.meta.candidates) or mend):
             return

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cbir.errors import BackendError, CbirError, IndexConflictError
 from cbir.images.sources.named import is_named, remember
-from cbir.index.ann.milvus.address import MilvusAddress
-from cbir.index.ann.milvus.backend import Milvus
 from cbir.index.block import is_here
 from cbir.index.entries import ANNOY, StoreEntry
 from cbir.index.format import META, Meta, load_meta
 from cbir.index.writer import Writer
+
+if TYPE_CHECKING:
+    from cbir.index.ann.milvus.address import MilvusAddress
 
 logger = logging.getLogger("cbir")
 
@@ -35,6 +37,8 @@ def keep_rows(directory: Path, meta: Meta, candidates: str | None, rows: str | N
         return meta
     former, meta = meta.store, meta.but(store=wanted, candidates=None)
     if wanted is not None:
+        from cbir.index.ann.milvus.backend import Milvus
+
         Milvus(wanted).prepare(meta.dimension)
     if (directory / META).exists():
         Writer(directory, load_meta(directory)).replace(meta)
@@ -45,6 +49,8 @@ def keep_rows(directory: Path, meta: Meta, candidates: str | None, rows: str | N
 
 def leave(store: StoreEntry) -> None:
     """Take the rows of an index out of a collection; where that cannot be, a line says that they stay."""
+    from cbir.index.ann.milvus.backend import Milvus
+
     try:
         Milvus(store).leave()
     except BackendError as error:
@@ -67,6 +73,8 @@ def _wanted(meta: Meta, candidates: str | None, rows: str | None) -> StoreEntry 
         if rows == MILVUS:
             raise CbirError("Rows in Milvus need its address: name it with --candidates milvus://HOST:PORT/COLLECTION.")
         return None
+    from cbir.index.ann.milvus.address import MilvusAddress
+
     whole = rows == MILVUS if rows is not None else meta.store is not None and meta.store.whole
     if candidates is None:
         assert meta.store is not None

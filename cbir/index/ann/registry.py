@@ -9,7 +9,7 @@ from typing import Any
 from cbir.index.ann import lists
 from cbir.index.ann.annoy import Annoy
 from cbir.index.ann.base import Backend, Opener
-from cbir.index.ann.milvus.backend import Milvus
+from cbir.index.ann.milvus import entry as milvus
 from cbir.index.entries import ANNOY, LISTS, MILVUS, CandidatesEntry, FileEntry, StoreEntry
 from cbir.index.values import LONGEST_NAME, number, text, whole
 
@@ -18,7 +18,11 @@ _BACKENDS: dict[str, Backend] = {ANNOY: Annoy()}
 
 def opener_of(entry: CandidatesEntry, store: StoreEntry | None) -> Opener:
     """Return the backend that made them, with the collection that it needs where it is Milvus."""
-    return Milvus(store) if entry.backend == MILVUS and store is not None else _BACKENDS[entry.backend]
+    if entry.backend != MILVUS or store is None:
+        return _BACKENDS[entry.backend]
+    from cbir.index.ann.milvus.backend import Milvus
+
+    return Milvus(store)
 
 
 def builder() -> Backend:
@@ -28,8 +32,8 @@ def builder() -> Backend:
 
 def file_beginnings() -> set[str]:
     """Return the prefixes of the names of backends' files, and of those of lists of windows."""
-    backends: list[Backend | type[Milvus]] = [Milvus, *_BACKENDS.values()]
-    return {*lists.FILES.values(), *(name for backend in backends for name in backend.files.values())}
+    files = [milvus.FILES, *(backend.files for backend in _BACKENDS.values())]
+    return {*lists.FILES.values(), *(name for its in files for name in its.values())}
 
 
 def register(backend: Backend) -> None:
@@ -59,7 +63,7 @@ def read_entry(record: Any, store: Any) -> CandidatesEntry | None:
     """
     name = text(record.get("kind", ANNOY), LONGEST_NAME)
     if name == MILVUS and store is not None:
-        return _entry(record, name, Milvus.files, Milvus.settings)
+        return _entry(record, name, milvus.FILES, milvus.SETTINGS)
     if name not in _BACKENDS:
         return None
     return _entry(record, name, _BACKENDS[name].files, _BACKENDS[name].settings)

@@ -7,7 +7,6 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +15,12 @@ import numpy.typing as npt
 from cbir.errors import BackendError
 from cbir.index.ann.base import USUAL
 from cbir.index.ann.milvus.address import MilvusAddress
-from cbir.index.ann.milvus.collection import FEATURE, LINES, MOST, NEAR, TOKENS, Claim, Collection
+from cbir.index.ann.milvus.collection import FEATURE, MOST, NEAR, Claim, Collection
+from cbir.index.ann.milvus.entry import FILES, LINES, REMEDY, SETTINGS, TOKENS
 from cbir.index.ann.milvus.sending import Sender
 from cbir.index.ann.projection import DIRECTIONS, principal_directions, project, read_projection
 from cbir.index.entries import MILVUS, CandidatesEntry, StoreEntry
 from cbir.index.exact import RowSource, exact_first
-from cbir.index.values import LARGEST
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 # Rows by which the recall is measured.
 _PROBES = 100
 _SEED = 1
-
-#: Says how rows get there again.
-REMEDY = "`cbir index --repair` sends them again; of a copy of an index, take a newer one."
 
 # After so many seconds, a line of which no commit was told was left by a run that died.
 _ABANDONED = 24 * 3600
@@ -73,17 +69,8 @@ class Milvus:
     """
 
     name = MILVUS
-    files = MappingProxyType({"projection": "projection"})
-    settings = MappingProxyType(
-        {
-            "line": (1, LINES - 1),
-            "state": (1, LARGEST),
-            "token": (1, TOKENS),
-            "live": (0, LARGEST),
-            "learnt": (1, LARGEST),
-            "former": (0, LINES - 1),
-        }
-    )
+    files = FILES
+    settings = SETTINGS
 
     def __init__(self, store: StoreEntry) -> None:
         self.store = store

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from cbir.errors import BackendError
 from cbir.index.ann.milvus.address import MilvusAddress
 from cbir.index.ann.milvus.connection import ANSWERING, TAKING, answering, connect
+from cbir.index.ann.milvus.entry import TOKENS
 from cbir.index.values import read_json, sha256, whole
 from cbir.utils.printable import printable
 from cbir.utils.vectors import Floats, Rows
@@ -25,11 +26,8 @@ from cbir.utils.vectors import Floats, Rows
 #: The most rows that Milvus returns for one query.
 MOST = 16_384
 
-#: Lines that a collection may number, and rows of each; the last number of a line is its claim's.
-LINES, ROWS = 1 << 22, 1 << 40
-
-#: The tokens by which runs know what they wrote.
-TOKENS = 1 << 60
+#: Rows that each line may number; the last number of a line is its claim's.
+ROWS = 1 << 40
 
 # Rows that are sent at a time, and that are asked for at a time with vectors: some MB.
 _SENT, _ASKED = 500, 1000

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import BackendError, IndexDamagedError
-from cbir.index.ann.milvus.backend import REMEDY, Milvus
-from cbir.index.ann.milvus.collection import Collection
+from cbir.index.ann.milvus.entry import REMEDY
 from cbir.index.entries import CandidatesEntry, StoreEntry
 from cbir.utils.vectors import Rows
+
+if TYPE_CHECKING:
+    from cbir.index.ann.milvus.collection import Collection
 
 
 class SentFeatures:
@@ -44,6 +47,8 @@ class SentFeatures:
         return found
 
     def _opened(self) -> Collection:
+        from cbir.index.ann.milvus.backend import Milvus
+
         with self._opening:
             if self._collection is None:
                 self._collection = Milvus(self._store).opened(self._entry, self.dimension)
