@@ -16,7 +16,7 @@ LAYERS = (
     ("serve",),
     ("report",),
     ("collection", "evaluation"),
-    ("learn", "moving"),
+    ("learn", "moving", "people"),
     ("tags", "indexing", "search", "duplicates", "map", "locate"),
     ("detect",),
     ("parts", "words", "segment", "notions"),

@@ -1,0 +1,1 @@
+"""People: the faces of an index in groups, their names, and what users have corrected."""
