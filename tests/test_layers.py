@@ -18,7 +18,7 @@ LAYERS = (
     ("collection", "evaluation"),
     ("learn", "moving", "people"),
     ("tags", "indexing", "search", "duplicates", "map", "locate"),
-    ("detect",),
+    ("detect", "faces"),
     ("parts", "words", "segment", "notions"),
     ("extract",),
     ("index", "engines"),

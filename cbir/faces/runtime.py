@@ -1,0 +1,112 @@
+"""The networks for faces on OpenVINO, compiled once and kept in the user's cache, or on torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cbir.engines.select import WORTH_CUDA, WORTH_STREAMS, engine_and_precision, has_cuda
+from cbir.errors import CbirError, EngineError
+from cbir.faces import mtcnn, resnet
+from cbir.faces.layers import Build, Start
+from cbir.faces.packages import OUTPUT, PROPOSAL, RECOGNITION, REFINEMENT, PackageFile
+from cbir.utils.packages import check_torch, has_torch
+from cbir.utils.workers import usable_cores
+
+logger = logging.getLogger("cbir")
+
+#: Counts changes of the graphs, so that compiled ones of older versions are not used any more.
+GRAPH_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """A network for faces: its name, its weights, what makes it, and the shape of its images; -1 for any number."""
+
+    name: str
+    file: PackageFile
+    network: Callable[[], Build]
+    shape: Sequence[int]
+
+
+PROPOSER = Known("face-proposals", PROPOSAL, mtcnn.proposal, (1, -1, -1, 3))
+REFINER = Known("face-refinement", REFINEMENT, mtcnn.refinement, (-1, mtcnn.REFINED, mtcnn.REFINED, 3))
+LAST = Known("face-output", OUTPUT, mtcnn.output, (-1, mtcnn.LAST, mtcnn.LAST, 3))
+RECOGNISER = Known("face-recognition", RECOGNITION, resnet.network, (-1, resnet.SIDE, resnet.SIDE, 3))
+
+
+class Runtime:
+    """A runtime for networks of faces. `engine` and `expected` are as in `engines.select.open_engine`.
+
+    Many pictures are computed in bfloat16 where the processor has it: distances are moved by .003 at most.
+    """
+
+    def __init__(self, *, engine: str | None = None, expected: int = 1) -> None:
+        self._engine, self._insisted = engine_and_precision(engine)
+        self._many = expected >= WORTH_STREAMS
+        if self._engine == "auto" and expected >= WORTH_CUDA and has_cuda() and has_torch():
+            self._engine = "torch"
+        if self._engine == "torch":
+            check_torch("Finding faces in torch", "OpenVINO does it")
+            if self._insisted not in (None, "f32"):
+                raise EngineError(f"torch computes networks for faces in f32, not in {self._insisted}.")
+
+    def open(self, known: Known, *, is_exact: bool = False) -> Start:
+        """Open a network; one that `is_exact` computes in float32 unless another precision is insisted on."""
+        if self._engine == "torch":
+            return self._in_torch(known)
+        try:
+            return self._in_openvino(known, is_exact=is_exact)
+        except CbirError:
+            raise
+        except Exception as error:  # of OpenVINO, which raises nearly anything, or is not there
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            if self._engine == "openvino" or not has_torch():
+                raise EngineError(f"OpenVINO cannot find faces here: {reason}.") from error
+            logger.warning("OpenVINO cannot find faces here (%s); torch does it, more slowly.", reason)
+            self._engine = "torch"
+            return self._in_torch(known)
+
+    def _in_torch(self, known: Known) -> Start:
+        from cbir.faces.torch_layers import start
+
+        return start(known.network())
+
+    def _in_openvino(self, known: Known, *, is_exact: bool) -> Start:
+        import openvino
+
+        from cbir.engines.compiled import (
+            check_precision,
+            export_network,
+            import_network,
+            keep_content,
+            kept_content,
+            precisions,
+            processor,
+            settings,
+        )
+        from cbir.engines.precision import compiled_folder
+        from cbir.engines.requests import Requests
+        from cbir.faces.graph_layers import build
+
+        core = openvino.Core()
+        if self._insisted is not None:
+            check_precision(core, self._insisted)
+        fast = "bf16" if self._many and not is_exact and "bf16" in precisions(core) else "f32"
+        precision = self._insisted or fast
+        hint = "THROUGHPUT" if self._many else "LATENCY"
+        key = json.dumps(
+            [known.file.sha256, GRAPH_VERSION, precision, hint, openvino.__version__, processor(core)],
+        )
+        file = compiled_folder() / f"{known.name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.blob"
+        properties = settings(precision, hint)
+        _ = known.file.path  # raises where the weights are gone, although they would not be read
+        compiled = import_network(core, kept_content(file), properties)
+        if compiled is None:
+            logger.info("Preparing %s for this processor (once) …", known.name)
+            compiled = core.compile_model(build(known.network(), known.shape), "CPU", properties)
+            keep_content(file, export_network(compiled))
+        return Requests(compiled, usable_cores() + 1 if self._many else 1).start
