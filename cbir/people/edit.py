@@ -1,4 +1,4 @@
-"""What users say of people and faces, as changes of an album: names, merges, splits, faces moved and taken out."""
+"""Changes of an album by what users say: names, merges, splits, faces moved and taken out."""
 
 from __future__ import annotations
 
