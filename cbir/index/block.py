@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
 from cbir.index.ann.milvus.features import BlockElsewhere, SentFeatures
+from cbir.index.blockentry import BlockEntry
 from cbir.index.columns.column import ColumnReader
 from cbir.index.columns.registry import all_columns
 from cbir.index.files import FilesBelow, FileTable
-from cbir.index.format import BlockEntry, Meta
+from cbir.index.format import Meta
 from cbir.index.rowfile import RowFile
 
 

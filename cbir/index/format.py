@@ -12,6 +12,7 @@ from typing import Any
 
 from cbir.errors import IndexConflictError, IndexDamagedError, IndexNotFoundError, reason_of
 from cbir.index.ann.registry import file_beginnings, read_entry, read_lists_entry
+from cbir.index.blockentry import BlockEntry
 from cbir.index.columns import objects
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.objects import OBJECTS
@@ -20,7 +21,6 @@ from cbir.index.columns.registry import all_columns, content_columns
 from cbir.index.entries import (
     MOST_NOTIONS,
     CandidatesEntry,
-    ColumnEntry,
     FileEntry,
     NotionEntry,
     ObjectsEntry,
@@ -35,7 +35,6 @@ from cbir.index.values import (
     LARGEST,
     LONGEST_NAME,
     flag,
-    ranges,
     read_json,
     sequence,
     small_object,
@@ -60,6 +59,12 @@ UNKNOWN = "unknown"
 
 _PRECISIONS = ("f16", "bf16", "f32", "f64")
 
+#: Groups of columns that an index has only where somebody wants them, which a field of `Meta` of the same name says.
+CHOSEN = (PARTS.group, OBJECTS.group)
+
+# Other fields about what is in such a group.
+_BESIDE = {PARTS.group: ("part_lists",)}
+
 # What belongs to an index whatever its networks, and is not repeated in the states by others; and so many are kept.
 _OF_ALL, _MOST_KEPT = ("root", "exclude", "ignore_case", "mounts", "notions", "next_number"), 10
 
@@ -69,52 +74,6 @@ def is_writers(name: str) -> bool:
     beginning = beginning_of(name)
     known = _BEGINNINGS | file_beginnings() | {column.name for column in all_columns()}
     return name == f"{META}.new" or beginning in known
-
-
-@dataclass(frozen=True)
-class BlockEntry:
-    """Some rows that one run wrote. `invalid` are ranges [start, stop) of the block's rows that count no more.
-
-    `columns` are the files of those columns that the block has, by their names.
-    """
-
-    rows: int
-    features: FileEntry
-    files: FileEntry
-    invalid: tuple[tuple[int, int], ...] = ()
-    columns: Mapping[str, ColumnEntry] = field(default_factory=dict)
-
-    def data_files(self) -> list[FileEntry]:
-        """All files of the block."""
-        return [self.features, self.files, *self.columns.values()]
-
-    def with_columns(self, entries: Mapping[str, ColumnEntry | None]) -> BlockEntry:
-        """Return a copy that has those files of columns, by their names, and none of those that are None."""
-        merged = {**self.columns, **entries}
-        return replace(self, columns={name: entry for name, entry in merged.items() if entry is not None})
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry as `meta.json` has it; null for most columns that the block does not have."""
-        return {
-            "rows": self.rows,
-            "features": asdict(self.features),
-            "files": asdict(self.files),
-            "invalid": self.invalid,
-            **dict.fromkeys(column.name for column in all_columns() if column.group != OBJECTS.group),
-            **{name: asdict(entry) for name, entry in self.columns.items()},
-        }
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> BlockEntry:
-        """Read one entry, passing over unknown columns; ValueError, TypeError or KeyError where it is none."""
-        rows = whole(record["rows"], 1)
-        invalid = ranges(record["invalid"], rows)
-        features = FileEntry.from_json(record["features"], "features")
-        files = FileEntry.from_json(record["files"], "files")
-        if rows > min(features.bytes, files.bytes):
-            raise ValueError(f"files of {features.bytes} and {files.bytes} bytes have no {rows} rows")
-        there = [column.name for column in all_columns() if record.get(column.name) is not None]
-        return cls(rows, features, files, invalid, {n: ColumnEntry.of_block(record[n], n, rows) for n in there})
 
 
 @dataclass(frozen=True)
@@ -172,9 +131,7 @@ class Meta:
     @property
     def wanted_columns(self) -> tuple[Column, ...]:
         """The columns of pictures' content that the index is to have of every picture."""
-        unwanted = {PARTS.group} if self.parts is None else set()
-        if self.objects is None:
-            unwanted.add(OBJECTS.group)
+        unwanted = {group for group in CHOSEN if getattr(self, group) is None}
         return tuple(column for column in content_columns() if column.group not in unwanted)
 
     def check_of(self, column: Column) -> Callable[[Records], object] | None:
@@ -248,17 +205,11 @@ class Meta:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
-    def without_parts(self) -> Meta:
-        """Return the same state without parts of pictures and their files."""
-        return self._without(PARTS.group).but(parts=None, part_lists=None)
-
-    def without_objects(self) -> Meta:
-        """Return the same state without objects and their files."""
-        return self._without(OBJECTS.group).but(objects=None)
-
-    def _without(self, group: str) -> Meta:
+    def without(self, group: str) -> Meta:
+        """Return the same state without one of the groups CHOSEN, its files, and what stands beside them."""
         gone = dict.fromkeys(column.name for column in content_columns() if column.group == group)
-        return self.but(blocks=tuple(block.with_columns(gone) for block in self.blocks))
+        blocks = tuple(block.with_columns(gone) for block in self.blocks)
+        return self.but(blocks=blocks, **dict.fromkeys((group, *_BESIDE.get(group, ()))))
 
 
 def load_meta(directory: Path) -> Meta:

@@ -19,6 +19,7 @@ from cbir.index import similarity
 from cbir.index.ann.base import SMALL, Candidates
 from cbir.index.columns.column import Column, Records
 from cbir.index.entries import PartsEntry
+from cbir.index.format import CHOSEN
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
 from cbir.utils.vectors import Floats, Rows
@@ -54,10 +55,9 @@ class JoinedIndex(Index):
             **dict.fromkeys(("candidates", "store", "part_lists", "refused", "cosines")),
             **dict.fromkeys(("exclude", "mounts", "notions"), ()),
         )
-        if meta.parts is None:
-            meta = meta.without_parts()
-        if meta.objects is None:
-            meta = meta.without_objects()
+        for group in CHOSEN:
+            if getattr(meta, group) is None:
+                meta = meta.without(group)
         blocks = [
             block.sound().below(folder)
             for member, folder in zip(members, folders, strict=True)

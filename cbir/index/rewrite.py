@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.index.ann.registry import builder
+from cbir.index.blockentry import BlockEntry
 from cbir.index.columns.column import Column, Records, noting_missing, ranges_of
 from cbir.index.columns.parts import SIGNS
 from cbir.index.columns.registry import all_columns
 from cbir.index.entries import MILVUS, ColumnEntry
 from cbir.index.files import FileRecord, dump_records
-from cbir.index.format import BlockEntry, Meta
+from cbir.index.format import Meta
 from cbir.index.newfiles import NewFiles
 from cbir.index.rowfile import npy_bytes
 from cbir.index.store import Index

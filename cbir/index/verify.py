@@ -6,12 +6,13 @@ from pathlib import Path
 
 from cbir.errors import CbirError, reason_of
 from cbir.index import refused
+from cbir.index.blockentry import BlockEntry
 from cbir.index.columns.column import ColumnReader
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns
 from cbir.index.datafile import DataFile, how_to_repair, how_to_replace, of_doubles
 from cbir.index.entries import MILVUS, FileEntry, PartsEntry
-from cbir.index.format import BlockEntry, Meta
+from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.utils.hashing import file_sha256
 
@@ -132,7 +133,7 @@ def without_damaged_columns(directory: Path, meta: Meta, *, verify: bool = False
         problem = _mismatch(directory, meta.parts.file)
         if problem:
             problems.append(problem)
-            meta = meta.without_parts().but(parts=PartsEntry(proposer=meta.parts.proposer))
+            meta = meta.without(PARTS.group).but(parts=PartsEntry(proposer=meta.parts.proposer))
     if meta.refused is not None:
         try:
             refused.load(directory, meta.refused)

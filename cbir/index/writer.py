@@ -23,10 +23,11 @@ from cbir.errors import BackendError, CbirError, IndexDamagedError, IndexWriteEr
 from cbir.images.sources.address import root_of
 from cbir.index import rewrite, similarity
 from cbir.index.ann import base as ann
+from cbir.index.blockentry import BlockEntry
 from cbir.index.columns.column import Column, Records, mask_of, ranges_of
 from cbir.index.entries import MOST_NOTIONS, NotionEntry, PartsEntry, RefusedEntry, StoreEntry
 from cbir.index.files import FileRecord
-from cbir.index.format import META, BlockEntry, Meta, is_writers
+from cbir.index.format import META, Meta, is_writers
 from cbir.index.lock import now
 from cbir.index.newfiles import NewFiles
 from cbir.index.refused import MOST, Refused, dump

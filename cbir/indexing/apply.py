@@ -17,9 +17,8 @@ from cbir.index.columns import times
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.times import CHANGED
-from cbir.index.entries import ObjectsEntry, PartsEntry
 from cbir.index.files import FileRecord
-from cbir.index.format import UNKNOWN
+from cbir.index.format import CHOSEN, UNKNOWN, Meta
 from cbir.index.refused import OWN, SKIPPED, Refused
 from cbir.index.rewrite import Stored
 from cbir.index.writer import Writer
@@ -40,15 +39,15 @@ def carry_out(
     root: Location,
     exclude: Patterns,
     commits: CommitPolicy,
-    parts: PartsEntry | None = None,
-    objects: ObjectsEntry | None = None,
+    wanted: Meta,
     readers: Callable[[], str] = str,
     mend: bool = False,
 ) -> Report:
     """Carry a plan out, committing as `commits` says. The caller holds the lock.
 
-    `root` and `exclude` are what the plan was made with, `parts` and `objects` what the index is to say of these; it
-    remembers them all. `readers` tells what tries to read the pictures; to `mend` is as in `Writer.tidy`.
+    `root` and `exclude` are what the plan was made with, and `wanted` says of the groups of `format.CHOSEN` what the
+    index is to say; it remembers them all. `readers` tells what tries to read the pictures; to `mend` is as in
+    `Writer.tidy`.
     Files whose content is known (moved, copied, or only touched) get the features that are already there. Last come
     the files that are read again for what columns should have of them. What a KeyboardInterrupt finds done is
     committed before it passes on.
@@ -65,8 +64,7 @@ def carry_out(
         "exclude": exclude.patterns,
         "ignore_case": exclude.ignore_case,
         "mounts": plan.mounts,
-        "parts": parts,
-        "objects": objects,
+        **{group: getattr(wanted, group) for group in CHOSEN},
         "precisions": writer.meta.precisions or ((UNKNOWN,) if writer.meta.rows else ()),
     }
     # None where what is stored is not to be held against

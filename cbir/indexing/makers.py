@@ -26,7 +26,7 @@ from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
-from cbir.index.entries import ObjectsEntry, PartsEntry
+from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.donor import Donor
@@ -46,8 +46,8 @@ _TOGETHER = 4096
 class Making:
     """The facts by which a run's makers are chosen.
 
-    `extractor` can read images already; `parts` and `objects` are what the index is to say of these, None where it is
-    to have none, and are changed to what it can say. The `detector` of objects, if it is another than the index
+    `extractor` can read images already; `wanted` is the state of which the index is to say what it says of the groups
+    of `format.CHOSEN`, and is changed to what it can say. The `detector` of objects, if it is another than the index
     remembers, and the networks run by `engine`, as in `Options`. What follows from images alone comes from the `donor`,
     where there is one.
     """
@@ -57,8 +57,7 @@ class Making:
     writer: Writer
     root: Location
     watch: Watch
-    parts: PartsEntry | None = None
-    objects: ObjectsEntry | None = None
+    wanted: Meta
     detector: Wish | None = None
     engine: str | None = None
     donor: Donor | None = None
@@ -124,7 +123,7 @@ def _objects(making: Making) -> RecordMaker | None:
 
     Where a detector that nobody has named now is not here any more, the objects wait for a later run.
     """
-    entry, plan = making.objects, making.plan
+    entry, plan = making.wanted.objects, making.plan
     if entry is None and making.detector is not None:
         name = making.writer.directory.name
         raise CbirError(f"The index {name} has no objects, which a detector finds: add --objects.")
@@ -141,9 +140,7 @@ def _objects(making: Making) -> RecordMaker | None:
     known = None if entry is PLANNED else entry
     expected = len(plan.fresh) + len(plan.again)
     try:
-        detector, wish, making.objects = open_for_index(
-            name, known, making.detector, engine=making.engine, expected=expected
-        )
+        detector, wish, objects = open_for_index(name, known, making.detector, engine=making.engine, expected=expected)
     except IndexConflictError:
         raise
     except CbirError as error:
@@ -153,12 +150,13 @@ def _objects(making: Making) -> RecordMaker | None:
         for column in (OBJECTS, BOXES):
             plan.skip(column)
         return None
+    making.wanted = making.wanted.but(objects=objects)
     return ObjectMaker(detector, wish) if is_needed else None
 
 
 def _parts(making: Making) -> RecordMaker | None:
     """Make the maker of parts, if there are to be any; choose their whitening, or learn it on images to be read."""
-    entry, plan, writer = making.parts, making.plan, making.writer
+    entry, plan, writer = making.wanted.parts, making.plan, making.writer
     if entry is not None:
         # of an index with both, boxes of objects are among the parts
         for column in (PARTS, SIGNS):
@@ -178,12 +176,13 @@ def _parts(making: Making) -> RecordMaker | None:
     files = [place_of(making.root, file) for file in (*plan.fresh, *plan.to_read_again)]
     whitening = general(backbone)
     if whitening is not None and len(files) < ENOUGH:
-        making.parts = replace(entry, whitening=general_name(backbone))
+        making.wanted = making.wanted.but(parts=replace(entry, whitening=general_name(backbone)))
         return PartMaker(whitening, proposer=proposer, found=found)
     learnt = learn(files, making.extractor, making.watch, proposer)
     if learnt is None:  # no picture can be read, so there are no parts to be made either
         return None
-    making.parts = replace(writer.keep_whitening(learnt.content, len(learnt.means)), proposer=entry.proposer)
+    entry = replace(writer.keep_whitening(learnt.content, len(learnt.means)), proposer=entry.proposer)
+    making.wanted = making.wanted.but(parts=entry)
     return PartMaker(Whitening.from_bytes(learnt.content), learnt.means, proposer, found)
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from cbir.backbones.backbone import Backbone, describe
 from cbir.errors import EngineError, IndexConflictError, ModelError, WeightsError
 from cbir.extract.of_index import backbone_of
+from cbir.index.columns.objects import OBJECTS
+from cbir.index.columns.parts import PARTS
 from cbir.index.entries import PartsEntry
 from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, Meta, load_meta
 from cbir.index.lock import now
@@ -221,11 +223,11 @@ def _first_state(whole: Meta, network: Backbone) -> Meta:
 def _in_step(state: Meta, whole: Meta) -> Meta:
     """Return a state that is to have parts and objects if, and as, the index's own has them."""
     if whole.parts is None or (state.parts is not None and state.parts.proposer != whole.parts.proposer):
-        state = state.without_parts()
+        state = state.without(PARTS.group)
     if whole.parts is not None and state.parts is None:
         state = state.but(parts=PartsEntry(proposer=whole.parts.proposer))
     if state.objects != whole.objects:
-        state = state.without_objects().but(objects=whole.objects)
+        state = state.without(OBJECTS.group).but(objects=whole.objects)
     return state
 
 

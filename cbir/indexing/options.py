@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cbir.images.pipe import MAX_PIXELS
+from cbir.indexing.wanted import Wanted
 
 if TYPE_CHECKING:
     from cbir.backbones.backbone import Backbone
@@ -54,3 +55,8 @@ class Options:
     resting: float = 0
     keep_old: bool = False
     drop: str | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the index is to have, or not to have any more, of what it has only where somebody wants it."""
+        return Wanted(self.parts, self.objects, self.proposer)

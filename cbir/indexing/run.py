@@ -28,7 +28,7 @@ from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.registry import content_columns
 from cbir.index.entries import PartsEntry
-from cbir.index.format import META, Meta, load_meta
+from cbir.index.format import META, load_meta
 from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.index.verify import without_damage, without_damaged_columns
@@ -44,7 +44,6 @@ from cbir.indexing.policy import CommitPolicy, commit_policy
 from cbir.indexing.report import Report
 from cbir.indexing.rows_elsewhere import keep_rows, refuse_without_features
 from cbir.indexing.target import Target, choose_target
-from cbir.indexing.wanted import as_wanted, take_away
 from cbir.utils.printable import printable
 
 logger = logging.getLogger("cbir")
@@ -158,14 +157,13 @@ class _Making:
             extract,
             root=target.root,
             exclude=exclude,
-            commits=self.commits or commit_policy(parts=making.parts is not None),
-            parts=making.parts,
-            objects=making.objects,
+            commits=self.commits or commit_policy(parts=making.wanted.parts is not None),
+            wanted=making.wanted,
             readers=functools.partial(describe_readers, options.max_pixels),
             mend=options.repair,
         )
-        if making.parts is not None and donor is None:
-            _warn_of_growth(making.parts, report.total, target.name)
+        if making.wanted.parts is not None and donor is None:
+            _warn_of_growth(making.wanted.parts, report.total, target.name)
         return report
 
 
@@ -183,7 +181,7 @@ def _opened_for_writing(target: Target, options: Options) -> Iterator[Index | No
             _drop_damaged(directory, everything=options.repair, prune=options.prune)
             if options.drop is not None:
                 networks.drop(directory, stored_name(options.drop))
-            take_away(directory, parts=options.parts is False, objects=options.objects is False)
+            options.wanted.take_away(directory)
             keep_rows(directory, load_meta(directory), options.candidates, options.rows)
         # what another run changed before the lock was ours counts
         yield Index.open(directory) if (directory / META).exists() else None
@@ -199,7 +197,7 @@ def _extractor(
     donor: Donor | None,
 ) -> tuple[Extractor, Making]:
     """Make the extractor of a run, with its makers; the plan leaves out what cannot be had. Return what they were made
-    of, too: it has what the index is to say of parts and objects."""
+    of, too: it has what the index is to say of them."""
     extractor = Extractor(
         backbone,
         engine=options.engine,
@@ -208,15 +206,13 @@ def _extractor(
         max_pixels=options.max_pixels,
         leave_own=True,
     )
-    meta = _as_wanted(writer.meta, options)
     making = Making(
         extractor,
         plan,
         writer,
         target.root,
         watch,
-        parts=meta.parts,
-        objects=meta.objects,
+        options.wanted.of(writer.meta),
         detector=options.detector,
         engine=options.engine,
         donor=donor,
@@ -246,7 +242,7 @@ def _tell_of_reading(plan: Plan, options: Options) -> None:
 
 
 def _plan(target: Target, exclude: Patterns, index: Index | None, options: Options, *, guarded: bool = True) -> Plan:
-    if index is not None and (meta := _as_wanted(index.meta, options)) is not index.meta:
+    if index is not None and (meta := options.wanted.of(index.meta)) is not index.meta:
         index = Index(index.directory, meta)
     return make_plan(
         target.root,
@@ -259,10 +255,6 @@ def _plan(target: Target, exclude: Patterns, index: Index | None, options: Optio
         resting=options.resting,
         guarded=guarded,
     )
-
-
-def _as_wanted(meta: Meta, options: Options) -> Meta:
-    return as_wanted(meta, parts=options.parts, proposer=options.proposer, objects=options.objects)
 
 
 def _refused(index: Index | None, options: Options) -> dict[str, refused.Refused]:

@@ -1,35 +1,60 @@
-"""Parts and objects that an index is to have, or not to have any more, as somebody asks."""
+"""The groups of columns that an index is to have, or not to have any more, as somebody asks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cbir.index.entries import ObjectsEntry, PartsEntry
-from cbir.index.format import Meta, load_meta
+from cbir.index.format import CHOSEN, Meta, load_meta
 from cbir.index.writer import Writer
 
 #: Stands for the detector of an index that is to have objects, until that is opened.
 PLANNED = ObjectsEntry("", "", "0" * 64, "", (), 0)
 
 
-def as_wanted(meta: Meta, *, parts: bool | None, proposer: str | None, objects: bool | None) -> Meta:
-    """Return the state that says of parts and objects what is wanted; None leaves each as it is. Nothing is written."""
-    if parts is not None and parts is not (meta.parts is not None):
-        meta = meta.but(parts=_new_parts(proposer)) if parts else meta.without_parts()
-    if objects is not None and objects is not (meta.objects is not None):
-        meta = meta.but(objects=PLANNED) if objects else meta.without_objects()
-    return meta
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody wants of the groups of `format.CHOSEN`, each by its name; None leaves it as it is.
+
+    Boxes of new parts come from the `proposer`.
+    """
+
+    parts: bool | None = None
+    objects: bool | None = None
+    proposer: str | None = None
+
+    def of(self, meta: Meta) -> Meta:
+        """Return the state that says so. Nothing is written."""
+        for group in CHOSEN:
+            wish = getattr(self, group)
+            if wish is not None and wish is not (getattr(meta, group) is not None):
+                meta = meta.but(**{group: _NEW[group](self)}) if wish else meta.without(group)
+        return meta
+
+    def take_away(self, directory: Path) -> None:
+        """Take away from an index, and from what it has by other networks, what is not to be there any more."""
+        gone = [group for group in CHOSEN if getattr(self, group) is False]
+        meta = load_meta(directory)
+        without = _without(meta, gone)
+        if without != meta:
+            Writer(directory, meta).replace(without)
 
 
-def take_away(directory: Path, *, parts: bool, objects: bool) -> None:
-    """Take parts or objects away from an index."""
-    meta = load_meta(directory)
-    without = as_wanted(meta, parts=False if parts else None, proposer=None, objects=False if objects else None)
-    if without != meta:
-        Writer(directory, meta).replace(without)
+def _without(meta: Meta, groups: list[str]) -> Meta:
+    for group in groups:
+        meta = meta.without(group)
+    moving_to = meta.moving_to and _without(meta.moving_to, groups)
+    return meta.but(moving_to=moving_to, kept=tuple(_without(state, groups) for state in meta.kept))
 
 
-def _new_parts(proposer: str | None) -> PartsEntry:
+def _new_parts(wanted: Wanted) -> PartsEntry:
     from cbir.parts.proposals import remembered
 
-    return PartsEntry(proposer=remembered(proposer))
+    return PartsEntry(proposer=remembered(wanted.proposer))
+
+
+# What an index says of a group that it does not have yet.
+_NEW: dict[str, Callable[[Wanted], Any]] = {"parts": _new_parts, "objects": lambda wanted: PLANNED}

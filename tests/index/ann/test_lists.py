@@ -178,7 +178,7 @@ def test_lists_go_where_the_windows_change_that_they_have(copy: Path, change: st
             writer.backfill(column, [4], records)
         writer.commit()
     elif change == "drop parts":
-        writer.replace(meta.without_parts())
+        writer.replace(meta.without(PARTS.group))
     elif change in ("damage a column", "drop a block"):
         kind = "signs" if change == "damage a column" else "features"
         file = next(copy.glob(f"{kind}-*"))

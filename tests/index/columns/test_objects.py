@@ -190,7 +190,7 @@ def test_an_index_without_objects_says_so(tmp_path: Path) -> None:
 
 
 def test_they_are_taken_away(writer: Writer) -> None:
-    writer.replace(writer.meta.without_objects())
+    writer.replace(writer.meta.without(OBJECTS.group))
     assert load_meta(writer.directory).objects is None
     assert not [path for path in writer.directory.iterdir() if path.name.startswith(("objects", "boxes"))]
 
