@@ -53,6 +53,15 @@ def is_here(directory: Path, entry: BlockEntry) -> bool:
     return os.path.lexists(directory / entry.features.name)
 
 
+def column_readers(directory: Path, entry: BlockEntry) -> dict[str, ColumnReader]:
+    """Return what reads the columns of a block, by their names."""
+    readers: dict[str, ColumnReader] = {}
+    for column in all_columns():
+        its = entry.columns.get(column.name)
+        readers[column.name] = column.reader(directory, its, entry.rows, readers)
+    return readers
+
+
 class Block:
     """The files of one block, opened and their structure checked."""
 
@@ -71,11 +80,7 @@ class Block:
             features = RowFile(directory, entry.features, (entry.rows, dimension), np.dtype(np.float16))
         files = FileTable(directory, entry.files, entry.rows)
         # opened now, like the others, since a writer may remove them once there is a newer state
-        columns = {
-            column.name: ColumnReader(directory, column, entry.columns.get(column.name), entry.rows)
-            for column in all_columns()
-        }
-        return cls(features, files, columns)
+        return cls(features, files, column_readers(directory, entry))
 
     def sound(self) -> Block:
         """Return the same block without the files of columns that cannot be opened: their rows are blank."""

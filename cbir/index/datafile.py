@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import weakref
@@ -61,6 +62,13 @@ class DataFile:
         self.read_into(memoryview(parts), position)
         return bytes(parts)
 
+    def whole(self, sha256: str) -> bytes:
+        """Read all of it. IndexDamagedError where that is not what has this checksum."""
+        content = self.read(0, self.size)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise self.damaged("is not what was written (its checksum differs)")
+        return content
+
     def read_into(self, into: memoryview, position: int) -> None:
         """Fill memory with what is in the file from a place on."""
         try:
@@ -107,6 +115,14 @@ def how_to_replace(directory: Path, notion: str) -> str:
     return (
         f"Searches without the notion {notion} go on. Put the file back from a copy, or learn it anew with "
         f"`cbir learn`; `cbir index --index {directory} --repair` takes it out."
+    )
+
+
+def how_to_replace_people(directory: Path) -> str:
+    """Say how to mend a damaged file of people, of whom users said what is nowhere else."""
+    return (
+        f"The faces are all there, without names. Put the file back from a copy; `cbir index --index {directory} "
+        "--repair` takes it out."
     )
 
 

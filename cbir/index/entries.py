@@ -22,6 +22,9 @@ LISTS = "lists"
 #: A detector has so many classes at most.
 MOST_CLASSES = 20_000
 
+#: A vector of a face has so many numbers at most, and what an index has of people so many bytes.
+MOST_FACE_NUMBERS, MOST_PEOPLE_BYTES = 8192, 64 << 20
+
 #: An index has so many notions at most, whose names have so many letters.
 MOST_NOTIONS, LONGEST_NOTION_NAME = 100, 64
 
@@ -102,6 +105,33 @@ class ObjectsEntry:
             number(record["least_score"], 0, 1),
             text(record.get("asked", ""), LONGEST_NAME),
         )
+
+
+@dataclass(frozen=True)
+class FacesEntry:
+    """The finder of an index's faces: its `name`, the SHA-256 of what matters of it, and how many numbers a face has.
+
+    `source` is the file of the network that a user brought for the vectors, empty for the usual one.
+    """
+
+    name: str
+    identity: str
+    dimension: int
+    source: str = ""
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> FacesEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        return cls(
+            text(record["name"], LONGEST_NAME),
+            sha256(record["identity"]),
+            whole(record["dimension"], 1, MOST_FACE_NUMBERS),
+            text(record["source"]),
+        )
+
+    def is_comparable(self, other: FacesEntry | None) -> bool:
+        """Tell whether faces that another found can be compared with those of this one."""
+        return other is not None and (self.identity, self.dimension) == (other.identity, other.dimension)
 
 
 @dataclass(frozen=True)

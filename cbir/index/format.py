@@ -15,12 +15,15 @@ from cbir.index.ann.registry import file_beginnings, read_entry, read_lists_entr
 from cbir.index.blockentry import BlockEntry
 from cbir.index.columns import objects
 from cbir.index.columns.column import Column, Records
+from cbir.index.columns.faces import FOUND, VECTORS, check_vectors
 from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns, content_columns
 from cbir.index.entries import (
     MOST_NOTIONS,
+    MOST_PEOPLE_BYTES,
     CandidatesEntry,
+    FacesEntry,
     FileEntry,
     NotionEntry,
     ObjectsEntry,
@@ -48,7 +51,7 @@ from cbir.utils.printable import printable
 FORMAT, FORMAT_OF_SEVERAL = 1, 2
 
 # What names of data files begin with, beside those of columns and of candidates.
-_BEGINNINGS = frozenset(("features", "files", "whitening", "refused", "notion"))
+_BEGINNINGS = frozenset(("features", "files", "whitening", "refused", "notion", "people"))
 
 # `meta.json` of seven million pictures, of which every fourth has gone, is as large; as many blocks as an index of a
 # billion billion pictures would have; numbers that a writer may have passed over since the last file that is there.
@@ -60,13 +63,13 @@ UNKNOWN = "unknown"
 _PRECISIONS = ("f16", "bf16", "f32", "f64")
 
 #: Groups of columns that an index has only where somebody wants them, which a field of `Meta` of the same name says.
-CHOSEN = (PARTS.group, OBJECTS.group)
+CHOSEN = (PARTS.group, OBJECTS.group, FOUND.group)
 
 # Other fields about what is in such a group.
-_BESIDE = {PARTS.group: ("part_lists",)}
+_BESIDE = {PARTS.group: ("part_lists",), FOUND.group: ("people",)}
 
 # What belongs to an index whatever its networks, and is not repeated in the states by others; and so many are kept.
-_OF_ALL, _MOST_KEPT = ("root", "exclude", "ignore_case", "mounts", "notions", "next_number"), 10
+_OF_ALL, _MOST_KEPT = ("root", "exclude", "ignore_case", "mounts", "notions", "people", "next_number"), 10
 
 
 def is_writers(name: str) -> bool:
@@ -88,7 +91,8 @@ class Meta:
     None where nobody wanted any; `part_lists` has its windows where they are many; `refused` is None where all could be
     taken. `precisions` are those that its features were computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older
     cbir), as far as that was noted. `notions` are what users taught it. `objects` tells of the detector that finds
-    objects in its pictures, None where none is wanted. `store` is the collection in Milvus
+    objects in its pictures, `faces` of the finder of faces, each None where none are wanted; `people` is the file of
+    what users said of the latter, and of the whole index, as notions are. `store` is the collection in Milvus
     that finds candidates instead of Annoy. Of an index that was `imported`, rows that do not say when their
     files changed last are of pictures that nobody has looked at here.
 
@@ -116,6 +120,8 @@ class Meta:
     part_lists: CandidatesEntry | None = None
     notions: tuple[NotionEntry, ...] = ()
     objects: ObjectsEntry | None = None
+    faces: FacesEntry | None = None
+    people: FileEntry | None = None
     imported: bool = False
     moving_to: Meta | None = None
     keeps_old: bool = False
@@ -138,6 +144,8 @@ class Meta:
         """Return what raises ValueError where records of a column cannot be this index's; None where nothing does."""
         if column is OBJECTS and self.objects is not None:
             return functools.partial(objects.unpack, classes=len(self.objects.classes))
+        if column is VECTORS and self.faces is not None:
+            return functools.partial(check_vectors, dimension=self.faces.dimension)
         return column.check
 
     @property
@@ -158,12 +166,13 @@ class Meta:
 
     def of_rows(self) -> Meta:
         """Return what it says of its rows: the same as long as whoever has it open need not open it again."""
-        return self.but(notions=(), updated="", next_number=0, moving_to=None, keeps_old=False, kept=())
+        return self.but(notions=(), people=None, updated="", next_number=0, moving_to=None, keeps_old=False, kept=())
 
     def files(self) -> list[FileEntry]:
         """All data files that belong to this state, and to those by other networks."""
         others = [entry for state in self.others for entry in state._own_files()]
-        return [*self._own_files(), *(notion.file for notion in self.notions), *others]
+        told = [notion.file for notion in self.notions] + ([self.people] if self.people else [])
+        return [*self._own_files(), *told, *others]
 
     def _own_files(self) -> list[FileEntry]:
         entries = [entry for block in self.blocks for entry in block.data_files()]
@@ -194,7 +203,7 @@ class Meta:
             record["part_lists"] = self.part_lists.to_json()
         if self.parts is not None and self.parts.proposer is None:
             del record["parts"]["proposer"]
-        for key in ("notions", "objects", "imported", "store"):
+        for key in ("notions", "objects", "faces", "people", "imported", "store"):
             if not record[key]:
                 del record[key]
         record["blocks"] = [block.to_json() for block in self.blocks]
@@ -294,6 +303,8 @@ def _parse_state(record: dict[str, Any]) -> Meta:
         part_lists=None if lists is None else read_lists_entry(lists),
         notions=tuple(map(NotionEntry.from_json, sequence(record.get("notions", ()), MOST_NOTIONS))),
         objects=None if detector is None else ObjectsEntry.from_json(detector),
+        faces=None if record.get("faces") is None else FacesEntry.from_json(record["faces"]),
+        people=None if record.get("people") is None else _people(record["people"]),
         imported=flag(record.get("imported", False)),
         store=None if store is None else StoreEntry.from_json(store),
     )
@@ -322,6 +333,12 @@ def load_state(directory: Path, model: str | None = None) -> Meta:
             f"{printable(model)} --keep-old` makes them beside those."
         )
     return names[model]
+
+
+def _people(record: dict[str, Any]) -> FileEntry:
+    entry = FileEntry.from_json(record, "people")
+    whole(entry.bytes, 0, MOST_PEOPLE_BYTES)
+    return entry
 
 
 def _precision(name: object) -> str:

@@ -18,7 +18,8 @@ from cbir.images.sources.named import is_named
 from cbir.index import similarity
 from cbir.index.ann.base import SMALL, Candidates
 from cbir.index.columns.column import Column, Records
-from cbir.index.entries import PartsEntry
+from cbir.index.entries import FacesEntry, PartsEntry
+from cbir.index.facerows import FaceRows, finder_of, joined, no_faces
 from cbir.index.format import CHOSEN
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
@@ -38,8 +39,9 @@ class JoinedIndex(Index):
     """Several open indexes as one, read-only: rows are numbered through all of them, `members`, in order.
 
     Paths are relative to the `root` that all have in common; `folders` are, of each member, the way from there to its
-    own. A file that several have counts in the first of them. It has parts and objects where those of all can be
-    compared, no notions, and no lists of windows. Whether their features can be compared, the caller knows.
+    own. A file that several have counts in the first of them. It has parts, objects and faces where those of all can
+    be compared, no notions, nothing of people, and no lists of windows. Whether their features can be compared, the
+    caller knows.
     """
 
     def __init__(self, members: Sequence[Index], root: Location, folders: Sequence[str]) -> None:
@@ -52,7 +54,8 @@ class JoinedIndex(Index):
             imported=any(member.meta.imported for member in members),
             parts=_common_parts(members),
             objects=_common([member.meta.objects for member in members]),
-            **dict.fromkeys(("candidates", "store", "part_lists", "refused", "cosines")),
+            faces=_common_faces([member.meta.faces for member in members]),
+            **dict.fromkeys(("candidates", "store", "people", "part_lists", "refused", "cosines")),
             **dict.fromkeys(("exclude", "mounts", "notions"), ()),
         )
         for group in CHOSEN:
@@ -100,6 +103,17 @@ class JoinedIndex(Index):
                 self._leave(number, error)
                 found.append(parse(column.blank(member.rows)))
         return found
+
+    def faces(self) -> FaceRows:
+        """Read the faces of all rows that count; of an index where they are unsound nothing is known, which is said."""
+        dimension, parts = finder_of(self.directory, self.meta.faces).dimension, []
+        for number, member in enumerate(self.members):
+            try:
+                parts.append(member.faces())
+            except IndexDamagedError as error:
+                self._leave(number, error)
+                parts.append(no_faces(member.rows, dimension))
+        return joined(parts, dimension).of_valid(self.valid)
 
     def _leave(self, number: int, error: IndexDamagedError) -> None:
         """Do without something of one index, and tell of it once."""
@@ -279,6 +293,12 @@ def _common_parts(members: Sequence[Index]) -> PartsEntry | None:
 def _common(entries: Sequence[T]) -> T | None:
     """Return what all say; None where they say different things."""
     return entries[0] if all(entry == entries[0] for entry in entries) else None
+
+
+def _common_faces(entries: Sequence[FacesEntry | None]) -> FacesEntry | None:
+    """Return what all say of their faces, wherever the network was that found them."""
+    first = entries[0]
+    return first if first is not None and all(first.is_comparable(entry) for entry in entries) else None
 
 
 def _mixed(known: Sequence[tuple[int, CosineQuantiles]]) -> tuple[float, ...]:

@@ -21,8 +21,10 @@ from cbir.index.ann.registry import opener_of
 from cbir.index.block import Block, open_blocks
 from cbir.index.columns.classes import CLASSES, RowClasses, unpack
 from cbir.index.columns.column import Column, Records
-from cbir.index.columns.parts import SIGNS, count_windows
+from cbir.index.columns.parts import SIGNS, counts_in
+from cbir.index.datafile import DataFile, how_to_replace_people
 from cbir.index.entries import MILVUS, CandidatesEntry
+from cbir.index.facerows import FaceRows, finder_of, read_faces, read_faces_of
 from cbir.index.files import FileRecord, Files
 from cbir.index.format import Meta, load_meta, load_state
 from cbir.utils.half import to_float32
@@ -279,6 +281,23 @@ class Index:
             for offset, read in block.columns[column.name].pieces(max(0, first - start)):
                 yield start + offset, read
 
+    def faces(self) -> FaceRows:
+        """Read the faces of all rows that count. CbirError where the index is to have none, or they are unsound."""
+        finder, columns = finder_of(self.directory, self.meta.faces), [block.columns for block in self.blocks]
+        return read_faces(columns, finder.dimension).of_valid(self.valid)
+
+    def faces_of(self, row: int) -> FaceRows:
+        """Read the faces of one row, whether it counts or not; raises as `faces`. `known` tells of this row alone."""
+        [(block, _, places)] = self._by_block(np.array([row]))
+        dimension = finder_of(self.directory, self.meta.faces).dimension
+        return read_faces_of(int(places[0]), block.columns, dimension).moved(row)
+
+    def people_content(self) -> bytes | None:
+        """Read what users said of people; None where nobody said anything. IndexDamagedError where it is unsound."""
+        if (entry := self.meta.people) is None:
+            return None
+        return DataFile(self.directory, entry, how_to_replace_people(self.directory)).whole(entry.sha256)
+
     def record(self, row: int) -> FileRecord:
         """Return the file that a row belongs to."""
         number = bisect_right(self._starts.tolist(), row) - 1
@@ -304,17 +323,6 @@ class Index:
             return self.blocks[0].files.all()
         parts = [block.files.all() for block in self.blocks]
         return Files(*(tuple(chain.from_iterable(values)) for values in zip(*parts, strict=True)))
-
-    def doubles(self) -> list[int]:
-        """Valid rows of a path that an earlier one has already. A writer makes none."""
-        paths = self.files().paths
-        seen: set[str] = set()
-        found = []
-        for row in np.flatnonzero(self.valid).tolist():
-            if paths[row] in seen:
-                found.append(row)
-            seen.add(paths[row])
-        return found
 
     def find(self, sha256: str) -> list[int]:
         """Return the valid rows of files with that content."""
@@ -364,12 +372,6 @@ class Index:
                 raise
             self._candidates_are_gone = True
 
-    def part_counts(self) -> npt.NDArray[np.int64]:
-        """Return how many windows each row has, shape (rows,). IndexDamagedError where their signs cannot be read."""
-        return np.concatenate(
-            [np.zeros(0, np.int64), *(count_windows(chunk) for _, chunk in self.stored_chunks(SIGNS))]
-        )
-
     def part_lists(self) -> PartLists | None:
         """Return the lists of the windows of the first rows, or None. Raises IndexDamagedError where they are unsound.
 
@@ -382,7 +384,7 @@ class Index:
 
                 try:
                     lists = PartLists(self.directory, entry)
-                    lists.check(entry, self.part_counts, self.valid)
+                    lists.check(entry, lambda: counts_in(self.stored_chunks(SIGNS)), self.valid)
                     self._part_lists = lists
                 except IndexDamagedError:
                     if (newest := load_meta(self.directory).by(self.model)) and newest.part_lists == entry:

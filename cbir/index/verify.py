@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from cbir.errors import CbirError, reason_of
 from cbir.index import refused
+from cbir.index.block import column_readers
 from cbir.index.blockentry import BlockEntry
-from cbir.index.columns.column import ColumnReader
 from cbir.index.columns.parts import PARTS
-from cbir.index.columns.registry import all_columns
-from cbir.index.datafile import DataFile, how_to_repair, how_to_replace, of_doubles
+from cbir.index.columns.registry import all_columns, kept_together
+from cbir.index.datafile import DataFile, how_to_repair, how_to_replace, how_to_replace_people, of_doubles
 from cbir.index.entries import MILVUS, FileEntry, PartsEntry
 from cbir.index.format import Meta
 from cbir.index.store import Index
@@ -34,7 +36,7 @@ def find_problems(index: Index, *, verify: bool = False) -> list[str]:
 def _find_problems(index: Index, *, verify: bool) -> list[str]:
     problems = []
     try:
-        if doubles := index.doubles():
+        if doubles := doubles_in(index):
             problems.append(of_doubles(index.directory, len(doubles)))
         if index.rows:
             index.record(0)
@@ -43,6 +45,8 @@ def _find_problems(index: Index, *, verify: bool) -> list[str]:
     except CbirError as error:
         problems.append(str(error))
     opened = [(notion.file, how_to_replace(index.directory, notion.name)) for notion in index.meta.notions]
+    if index.meta.people is not None:
+        opened.append((index.meta.people, how_to_replace_people(index.directory)))
     if index.meta.parts is not None and index.meta.parts.file is not None:
         opened.append((index.meta.parts.file, how_to_repair(index.directory)))
     for entry, remedy in opened:
@@ -106,7 +110,7 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
     for block in meta.blocks:
         found = _damage(directory, block, meta)
         problems += found
-        if not found and (doubles := Index(directory, meta.but(blocks=(*kept, block), candidates=None)).doubles()):
+        if not found and (doubles := doubles_in(Index(directory, meta.but(blocks=(*kept, block), candidates=None)))):
             found = [of_doubles(directory, len(doubles))]
             problems += found
         if not found:
@@ -118,6 +122,9 @@ def without_damage(directory: Path, meta: Meta) -> tuple[Meta, list[str]]:
         if problem := _mismatch(directory, notion.file):
             problems.append(problem)
             meta = meta.but(notions=tuple(one for one in meta.notions if one is not notion))
+    if meta.people is not None and (problem := _mismatch(directory, meta.people)):
+        problems.append(problem)
+        meta = meta.but(people=None)
     sound, damaged_files = without_damaged_columns(directory, meta, verify=True)
     return sound, problems + damaged_files
 
@@ -142,17 +149,20 @@ def without_damaged_columns(directory: Path, meta: Meta, *, verify: bool = False
             meta = meta.but(refused=None)
     blocks: list[BlockEntry] = []
     for block in meta.blocks:
+        readers = column_readers(directory, block)
         for column in all_columns():
             entry = block.columns.get(column.name)
-            problem = _mismatch(directory, entry) if verify and entry else None
+            if entry is None:
+                continue
+            problem = _mismatch(directory, entry) if verify else None
             if problem is None:
                 try:
-                    ColumnReader(directory, column, entry, block.rows).check(meta.check_of(column))
+                    readers[column.name].check(meta.check_of(column))
                 except CbirError as error:
                     problem = str(error)
             if problem:
                 problems.append(problem)
-                block = block.with_columns({column.name: None})
+                block = block.with_columns(dict.fromkeys(one.name for one in kept_together(column)))
                 if column.group == PARTS.group:
                     meta = meta.but(part_lists=None)
         blocks.append(block)
@@ -171,6 +181,18 @@ def _damage(directory: Path, block: BlockEntry, meta: Meta) -> list[str]:
         except CbirError as error:
             problems.append(str(error))
     return problems
+
+
+def doubles_in(index: Index) -> list[int]:
+    """Find the valid rows of a path that an earlier one has already. A writer makes none."""
+    paths = index.files().paths
+    seen: set[str] = set()
+    found = []
+    for row in np.flatnonzero(index.valid).tolist():
+        if paths[row] in seen:
+            found.append(row)
+        seen.add(paths[row])
+    return found
 
 
 def _damaged_rows(index: Index) -> list[str]:

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +26,13 @@ from cbir.index import rewrite, similarity
 from cbir.index.ann import base as ann
 from cbir.index.blockentry import BlockEntry
 from cbir.index.columns.column import Column, Records, mask_of, ranges_of
-from cbir.index.entries import MOST_NOTIONS, NotionEntry, PartsEntry, RefusedEntry, StoreEntry
+from cbir.index.entries import MOST_NOTIONS, MOST_PEOPLE_BYTES, NotionEntry, PartsEntry, RefusedEntry, StoreEntry
 from cbir.index.files import FileRecord
 from cbir.index.format import META, Meta, is_writers
 from cbir.index.lock import now
 from cbir.index.newfiles import NewFiles
 from cbir.index.refused import MOST, Refused, dump
-from cbir.index.rewrite import Feature, Stored
+from cbir.index.rewrite import Feature, Shape, Stored
 from cbir.index.rights import Rights
 from cbir.index.store import Index
 from cbir.utils.interrupts import uninterrupted
@@ -155,6 +156,18 @@ class Writer:
             entry = NotionEntry(name, self._new.write(f"notion-{number:06}.npz", [content]))
             self._replace(self.meta.but(notions=(*others, entry), next_number=number + 1, updated=now()))
 
+    def keep_people(self, content: bytes | None) -> None:
+        """Commit what users said of people in place of what there was; with None there is nothing any more.
+
+        CbirError where it is too much.
+        """
+        if content is not None and len(content) > MOST_PEOPLE_BYTES:
+            raise CbirError(f"The index {self.directory.name} cannot have more than 64 MB about people.")
+        with self._guarded():
+            number = self.meta.next_number
+            entry = None if content is None else self._new.write(f"people-{number:06}.json", [content])
+            self._replace(self.meta.but(people=entry, next_number=number + 1, updated=now()))
+
     def keep_refused(self, refused: Iterable[Refused], readers: str) -> None:
         """Remember, from the next commit on, what the index could not take, and what tried to read it."""
         self._refused = readers, list(refused)[:MOST]
@@ -187,10 +200,15 @@ class Writer:
         features: Iterator[npt.NDArray[np.floating]],
         files: Iterable[FileRecord],
         columns: Mapping[Column, Iterator[Records]],
+        shapes: Mapping[Column, Shape] = MappingProxyType({}),
     ) -> None:
-        """Commit so many rows at once, whose features, of length 1, and columns come in chunks: memory holds one."""
+        """Commit so many rows at once, whose features, of length 1, and columns come in chunks: memory holds one.
+
+        `shapes` are those of the files of ragged columns.
+        """
         with self._guarded():
-            self._replace(rewrite.streamed(self._new, self.meta, rows, features, files, columns).but(complete=True))
+            meta = rewrite.streamed(self._new, self.meta, rows, features, files, columns, shapes)
+            self._replace(meta.but(complete=True))
 
     def fill_from(self, source: Index) -> None:
         """Commit the valid rows of another index, with all its columns, in place of all that there is."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from cbir.backbones.backbone import Backbone, describe
 from cbir.errors import EngineError, IndexConflictError, ModelError, WeightsError
 from cbir.extract.of_index import backbone_of
+from cbir.index.columns.faces import FOUND
 from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.parts import PARTS
 from cbir.index.entries import PartsEntry
@@ -221,13 +222,14 @@ def _first_state(whole: Meta, network: Backbone) -> Meta:
 
 
 def _in_step(state: Meta, whole: Meta) -> Meta:
-    """Return a state that is to have parts and objects if, and as, the index's own has them."""
+    """Return a state that is to have parts, objects and faces if, and as, the index's own has them."""
     if whole.parts is None or (state.parts is not None and state.parts.proposer != whole.parts.proposer):
         state = state.without(PARTS.group)
     if whole.parts is not None and state.parts is None:
         state = state.but(parts=PartsEntry(proposer=whole.parts.proposer))
-    if state.objects != whole.objects:
-        state = state.without(OBJECTS.group).but(objects=whole.objects)
+    for group in (OBJECTS.group, FOUND.group):
+        if getattr(state, group) != getattr(whole, group):
+            state = state.without(group).but(**{group: getattr(whole, group)})
     return state
 
 

@@ -26,9 +26,10 @@ class Options:
     those again that were refused before and have not changed. `parts` says whether the index is to have parts of its
     pictures from now on (docs/parts.md), their boxes from the `proposer` of that name, by default windows; None leaves
     that as it is. `objects` says the same of objects, which the `detector` finds, by default the one that the index
-    remembers, or the usual one. `candidates` says what finds these in a large index, `annoy` or the address of a
-    collection in Milvus, and `rows` where its features are to be, `blocks` or `milvus`. Pictures of more than
-    `max_pixels` are skipped. What has changed within the last `resting` seconds is left for the next run.
+    remembers, or the usual one. `faces` says it of faces, by the network in the file `face_model`, by default the one
+    that the index remembers, or the usual one. `candidates` says what finds these in a large index, `annoy` or the
+    address of a collection in Milvus, and `rows` where its features are to be, `blocks` or `milvus`. Pictures of more
+    than `max_pixels` are skipped. What has changed within the last `resting` seconds is left for the next run.
 
     Where the index is by another network than `model`, it is moved to that, see `networks.bring_along`; `keep_old` then
     keeps what it has by its own. What it has by a network that is called `drop` is taken away first.
@@ -50,6 +51,8 @@ class Options:
     proposer: str | None = None
     objects: bool | None = None
     detector: Wish | None = None
+    faces: bool | None = None
+    face_model: str | None = None
     candidates: str | None = None
     rows: str | None = None
     resting: float = 0
@@ -58,5 +61,5 @@ class Options:
 
     @property
     def wanted(self) -> Wanted:
-        """What the index is to have, or not to have any more, of what it has only where somebody wants it."""
-        return Wanted(self.parts, self.objects, self.proposer)
+        """The groups of columns that the index is to have, or not to have any more."""
+        return Wanted(self.parts, self.objects, self.faces, self.proposer)

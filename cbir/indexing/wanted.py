@@ -7,23 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cbir.index.entries import ObjectsEntry, PartsEntry
+from cbir.index.entries import FacesEntry, ObjectsEntry, PartsEntry
 from cbir.index.format import CHOSEN, Meta, load_meta
 from cbir.index.writer import Writer
 
 #: Stands for the detector of an index that is to have objects, until that is opened.
 PLANNED = ObjectsEntry("", "", "0" * 64, "", (), 0)
 
+#: Stands for the finder of an index that is to have faces, until that is opened.
+PLANNED_FACES = FacesEntry("", "0" * 64, 1)
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """What somebody wants of the groups of `format.CHOSEN`, each by its name; None leaves it as it is.
+    """A wish for the groups of `format.CHOSEN`, each by its name; None leaves it as it is.
 
     Boxes of new parts come from the `proposer`.
     """
 
     parts: bool | None = None
     objects: bool | None = None
+    faces: bool | None = None
     proposer: str | None = None
 
     def of(self, meta: Meta) -> Meta:
@@ -57,4 +61,8 @@ def _new_parts(wanted: Wanted) -> PartsEntry:
 
 
 # What an index says of a group that it does not have yet.
-_NEW: dict[str, Callable[[Wanted], Any]] = {"parts": _new_parts, "objects": lambda wanted: PLANNED}
+_NEW: dict[str, Callable[[Wanted], Any]] = {
+    "parts": _new_parts,
+    "objects": lambda wanted: PLANNED,
+    "faces": lambda wanted: PLANNED_FACES,
+}

@@ -29,7 +29,7 @@ from cbir.index.format import META, load_meta
 from cbir.index.lock import HOLDER, LOCK, exclusive
 from cbir.index.rights import Rights
 from cbir.index.store import Index
-from cbir.index.verify import find_problems, without_damage
+from cbir.index.verify import doubles_in, find_problems, without_damage
 from cbir.index.writer import Writer
 from cbir.search.by_parts import find_parts
 from cbir.search.searcher import Searcher
@@ -78,7 +78,7 @@ def read_all(directory: Path) -> None:
     index = Index.open(directory)
     for row in range(index.rows):
         index.record(row)
-    assert not index.doubles()
+    assert not doubles_in(index)
 
 
 # --- what is opened

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cbir.index.ann.lists import LIST_RECORD, NONE, TILE, TILE_RECORD, PartLists
 from cbir.index.ann.sieve import Sieve
-from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS
+from cbir.index.columns.parts import MOST, NUMBERS, PARTS, SIGNS, WORDS, counts_in
 from cbir.index.entries import LISTS, CandidatesEntry
 from cbir.index.rowfile import npy_bytes
 from cbir.utils.vectors import Floats, Rows, l2_normalize
@@ -79,7 +79,7 @@ def build_part_lists(index: Index, new: NewFiles, number: int) -> CandidatesEntr
 
     OSError where they cannot be written, IndexDamagedError where the parts cannot be read.
     """
-    counts = np.where(index.valid, index.part_counts(), 0)
+    counts = np.where(index.valid, counts_in(index.stored_chunks(SIGNS)), 0)
     windows = np.flatnonzero(np.arange(MOST) < counts[:, np.newaxis])
     if not len(windows):
         return None

@@ -7,7 +7,7 @@ is left out without harm to anything else; a run of `cbir index` fills in what i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,8 +38,9 @@ class Column:
     `of_content` tells whether it follows from a picture's content, which then is read again where it is missing;
     `of_image`, that it does so whatever the network.
     Columns of one `group` are made and counted together; those of the group `parts` only in an index that is to have
-    parts. `advice` tells users of an index, whose name replaces `{index}`, how what is missing comes to be there, and
-    `offer` how an index without the column gets it.
+    parts. One that is `counted_by` another is of no use without that (see `ragged`). `advice` tells users of an index,
+    whose name replaces `{index}`, how what is missing comes to be there, and `offer` how an index without the column
+    gets it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Column:
     of_content: bool = True
     of_image: bool = False
     group: str = ""
+    counted_by: Column | None = None
     advice: str = "`cbir index --index {index}` makes the others"
     offer: str = ""
 
@@ -63,9 +65,15 @@ class Column:
         """Return the file of a block of so many rows; IndexDamagedError where it is another than it should be."""
         return RowFile(directory, entry, (rows, self.width), self.dtype)
 
-    def content(self, rows: int, chunks: Iterator[Records]) -> Iterator[bytes]:
-        """Yield the bytes of a file of so many rows, which come in chunks."""
-        return npy_bytes((rows, self.width), self.dtype, chunks)
+    def reader(
+        self, directory: Path, entry: ColumnEntry | None, rows: int, others: Mapping[str, ColumnReader]
+    ) -> ColumnReader:
+        """Return what reads the column of a block of so many rows; `others` are the readers of columns before it."""
+        return ColumnReader(directory, self, entry, rows)
+
+    def content(self, shape: tuple[int, int], chunks: Iterator[Records]) -> Iterator[bytes]:
+        """Yield the bytes of a file of that shape, whose rows come in chunks."""
+        return npy_bytes(shape, self.dtype, chunks)
 
 
 class ColumnReader:
@@ -191,8 +199,8 @@ def ranges_of(mask: Mask) -> tuple[tuple[int, int], ...]:
 
 def _step(column: Column) -> int:
     """Rows that are read at a time."""
-    return max(1, _CHUNK_BYTES // (column.width * column.dtype.itemsize))
+    return max(1, CHUNK_BYTES // (column.width * column.dtype.itemsize))
 
 
 #: So little that it stays in the processor's cache, and its memory is used again for the next.
-_CHUNK_BYTES = 1_500_000
+CHUNK_BYTES = 1_500_000

@@ -7,6 +7,7 @@ both say so, so that not every run tries again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,11 @@ def unpack_signs(records: Records) -> tuple[npt.NDArray[np.bool_], npt.NDArray[n
 def count_windows(records: Records) -> npt.NDArray[np.int64]:
     """Return how many windows pictures have, by their records of signs: shape (pictures,)."""
     return np.where(records[:, 0] > MOST, 0, records[:, 0]).astype(np.int64)
+
+
+def counts_in(chunks: Iterable[tuple[int, Records]]) -> npt.NDArray[np.int64]:
+    """Return how many windows each row has, shape (rows,), by chunks of the records of signs of all of them."""
+    return np.concatenate([np.zeros(0, np.int64), *(count_windows(chunk) for _, chunk in chunks)])
 
 
 def _unavailable_parts() -> Records:

@@ -8,18 +8,23 @@ from contextlib import contextmanager
 
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.column import Column
+from cbir.index.columns.faces import FACES, FOUND, VECTORS
 from cbir.index.columns.objects import BOXES, OBJECTS
 from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.columns.times import CHANGED
 
-_COLUMNS = {column.name: column for column in (CLASSES, THUMBNAILS, PARTS, SIGNS, CHANGED, TAKEN, OBJECTS, BOXES)}
+# Columns that are counted stand behind the one that counts them.
+_COLUMNS = {
+    column.name: column
+    for column in (CLASSES, THUMBNAILS, PARTS, SIGNS, CHANGED, TAKEN, OBJECTS, BOXES, FOUND, FACES, VECTORS)
+}
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 # Other keys of a block in `meta.json`, and what names of other data files begin with.
-_TAKEN = frozenset(("rows", "invalid", "features", "files", "index", "projection", "whitening", "refused"))
+_TAKEN = frozenset(("rows", "invalid", "features", "files", "index", "projection", "whitening", "refused", "people"))
 
 
 def all_columns() -> tuple[Column, ...]:
@@ -38,6 +43,12 @@ def content_groups() -> list[list[Column]]:
     for column in content_columns():
         groups.setdefault(column.group or column.name, []).append(column)
     return list(groups.values())
+
+
+def kept_together(column: Column) -> list[Column]:
+    """Return the columns that are of no use without each other, of which this is one."""
+    first = column.counted_by or column
+    return [one for one in _COLUMNS.values() if (one.counted_by or one) is first]
 
 
 def register(column: Column) -> None:
