@@ -34,6 +34,8 @@ EXIT_CODES = (
     (2, "Wrong usage."),
     (3, "Refused to forget: the folder is missing, empty, or has lost most of its pictures."),
     (4, "Done, but pictures were skipped and `--strict` was given."),
+    (5, "`cbir verify`: different people. The same person is 0."),
+    (6, "`cbir verify`: it cannot be said."),
     (130, "Interrupted, by Ctrl-C, SIGTERM or SIGHUP; what was done is kept."),
 )
 

@@ -25,7 +25,21 @@ from cbir.utils import stopping
 from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
-    *("index", "search", "serve", "locate", "detect", "duplicates", "learn", "tags", "words", "classify", "map"),
+    *(
+        "index",
+        "search",
+        "serve",
+        "locate",
+        "detect",
+        "faces",
+        "verify",
+        "duplicates",
+        "learn",
+        "tags",
+        "words",
+        "classify",
+        "map",
+    ),
     *("segment", "evaluate", "export", "import", "merge", "info", "models"),
 )
 

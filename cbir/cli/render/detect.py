@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from cbir.cli.render.pictures import file_name_of, image_of, path_of
 from cbir.cli.render.segment import png_of
 from cbir.cli.terminal import output, table
 from cbir.cli.terminal.table import Column
@@ -96,7 +97,7 @@ class DetectOutputs:
         self._wanted = wanted
         self._format = format_
         self._is_one = len(pictures) == 1
-        self._inputs = [path for one in pictures if (path := _path_of(one)) is not None]
+        self._inputs = [path for one in pictures if (path := path_of(one)) is not None]
         self._derived = Derived(inputs=self._inputs, reserved=reserved, force=wanted.force)
         self._document = output.JsonDocument(several=not self._is_one)
         self._annotated: list[Annotated] = []
@@ -123,7 +124,7 @@ class DetectOutputs:
             pieces = self._wanted.pieces()
             if pieces:
                 try:
-                    self._derived.stem(Path(_name_of(one)), pieces)
+                    self._derived.stem(Path(file_name_of(one)), pieces)
                 except OutputRefusedError as error:
                     self.fail(one, error)
                     continue
@@ -133,7 +134,9 @@ class DetectOutputs:
         """Tell of one picture, and write all that is made of it; what goes wrong with it ends nothing."""
         try:
             # a picture is read again where it is shown
-            image = self._image(picture) if self._masks is not None or self._wanted.pictures else None
+            image = (
+                image_of(picture, apart=not self._is_one) if self._masks is not None or self._wanted.pictures else None
+            )
             if self._masks is not None and image is not None:
                 from cbir.detect.spreading import with_masks
 
@@ -205,7 +208,7 @@ class DetectOutputs:
             for one, mask in zip(found, masks, strict=True)
         )
         annotated = Annotated(picture.name, Size(*size), annotations)
-        path = Path(_name_of(picture))
+        path = Path(file_name_of(picture))
         pieces = self._wanted.pieces(len(found))
         if pieces:
             fills = self._fills(path, image, found, annotated)
@@ -234,13 +237,6 @@ class DetectOutputs:
             yield partial(_write_voc, path, annotated)
         if self._wanted.crops is not None and image is not None:
             yield from map(png_of, cut_outs(image, found))
-
-    def _image(self, picture: ImageQuery) -> Image.Image:
-        from cbir.images.safely import decode, open_image
-
-        if isinstance(picture.source, bytes):
-            return decode(picture.source, name=picture.name)
-        return open_image(picture.source, apart=not self._is_one)
 
     def _write_coco(self, path: Path) -> None:
         import json
@@ -325,12 +321,3 @@ def _write_voc(path: Path, annotated: Annotated, file: IO[bytes], mark: Mark) ->
     from cbir.detect.formats.voc import document
 
     file.write(document(path, annotated, mark))
-
-
-def _path_of(picture: ImageQuery) -> Path | None:
-    return picture.source if isinstance(picture.source, Path) else None
-
-
-def _name_of(picture: ImageQuery) -> str:
-    """Return what the files of a picture are named after: its own name, "stdin" for the one from there."""
-    return "stdin" if isinstance(picture.source, bytes) else str(picture.source)
