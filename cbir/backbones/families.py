@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from cbir.backbones.catalog import FAKES, Known
 from cbir.backbones.names import JOINT, ONNX, PLAIN, is_name, of_file, prefix_of
+from cbir.backbones.onnx_words import named, split_words, words_behind
 from cbir.backbones.weights import PACKAGES, Weights
 from cbir.errors import ModelError
 from cbir.images.fit import Preprocessing
@@ -60,6 +62,9 @@ FAMILIES = {
 
 #: The family of all other names without a prefix.
 _OTHERS = "cbir.backbones.torchvision"
+
+# The name of an output, in that of a network.
+_OUTPUT = re.compile("/[^,]*")
 
 Tokens = npt.NDArray[np.int64]
 
@@ -111,20 +116,23 @@ def split(name: str) -> list[str]:
 def stored_name(name: str) -> str:
     """Return the name that an index keeps of a network, or of several joined, that a user names so.
 
-    The name of an ONNX file's output may follow it there. ModelError where it can be none.
+    The name of an ONNX file's output may follow it there. ModelError where it can be none, or words behind a file are
+    none.
     """
     return JOINT.join(_stored_name(one) for one in split(name))
 
 
 def is_same(asked: str, stored: str) -> bool:
     """Tell whether a user's name of a network, or of several, is that of an index."""
-    plain = (one.partition("/")[0] if prefix_of(one) == ONNX else one for one in stored.split(JOINT))
+    plain = (_OUTPUT.sub("", one) if prefix_of(one) == ONNX else one for one in stored.split(JOINT))
     return stored_name(asked) == JOINT.join(plain)
 
 
 def _stored_name(name: str) -> str:
-    if prefix_of(name) == ONNX and (not is_name(name) or name.endswith(f".{ONNX}") or _is_file(name)):
-        return of_file(name)
+    if prefix_of(name) == ONNX:
+        file = split_words(name).file
+        if not is_name(name) or file.endswith(f".{ONNX}") or os.path.isfile(file):
+            return named(of_file(file), words_behind(name))
     stored = name.removeprefix(f"{PLAIN}:")
     if stored != name and stored in FAMILIES:
         raise ModelError(f"torchvision has no network {stored}: it comes with cbir, and {stored} is all of its name.")
@@ -132,7 +140,8 @@ def _stored_name(name: str) -> str:
 
 
 def _is_file(name: str) -> bool:
-    return prefix_of(name) == ONNX and os.path.isfile(name.partition(":")[2])
+    file, words = split_words(name) if prefix_of(name) == ONNX else ("", "")
+    return os.path.isfile(file) and JOINT not in words
 
 
 def is_known_name(name: object) -> bool:

@@ -22,7 +22,8 @@ ONNX = "onnx"
 _LONGEST = 100
 _WORD = f"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{_LONGEST - 1}}}"
 _UNSAFE = re.compile("[^A-Za-z0-9_.-]+")
-_NAME = re.compile(rf"[a-z0-9_]{{1,64}}|[a-z]{{1,16}}:{_WORD}(?:/{_WORD})?")
+_BEHIND = "(?:,[A-Za-z0-9.,:=-]{1,200})"
+_NAME = re.compile(rf"[a-z0-9_]{{1,64}}|[a-z]{{1,16}}:{_WORD}(?:/{_WORD})?|{ONNX}:{_WORD}(?:/{_WORD})?{_BEHIND}")
 
 
 def is_name(name: object) -> bool:
@@ -41,9 +42,9 @@ def file_name(name: str) -> str:
     return name.replace(":", "=").replace("/", "=")
 
 
-def of_file(name: str) -> str:
-    """Return the name that an index keeps of `onnx:FILE`: safe characters of the file's name without its ending."""
-    stem = PurePath(name.partition(":")[2]).name.removesuffix(f".{ONNX}")
+def of_file(file: str) -> str:
+    """Return the name that an index keeps of a file: safe characters of the file's name without its ending."""
+    stem = PurePath(file).name.removesuffix(f".{ONNX}")
     return f"{ONNX}:{_UNSAFE.sub('_', stem).lstrip('_.-')[:_LONGEST] or 'network'}"
 
 

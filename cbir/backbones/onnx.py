@@ -1,7 +1,8 @@
 """The family of ONNX files: `onnx:FILE` is any network whose graph takes images and gives features, run by OpenVINO.
 
 An index calls it `onnx:` and the file's name without its ending, and what makes it this network is its content. How
-pixels enter it is what a JSON file beside it says: NAME.json, or what the libraries of Hugging Face and timm write.
+pixels enter it is what words behind the file say, and a JSON file beside it: NAME.json, or what the libraries of
+Hugging Face and timm write.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import hashlib
 import json
 import logging
 import math
+import reprlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cbir.backbones.catalog import IMAGENET_MEAN, IMAGENET_STD, Known
 from cbir.backbones.graph_trial import SECONDS, RefusedError, ask
-from cbir.backbones.names import ONNX, of_file, of_output
+from cbir.backbones.names import of_file, of_output
 from cbir.backbones.onnx_files import ENDING
+from cbir.backbones.onnx_words import USUAL_CROP, USUAL_SIDE, InputWords, named, split_words, words_behind, words_in
 from cbir.backbones.weights import Weights, remember
 from cbir.errors import ModelError, WeightsError, reason_of
+from cbir.images.entering import COLOURS
 from cbir.images.fit import Preprocessing
 from cbir.utils.cache import cache_folder, keep, kept
 from cbir.utils.opening import read_regular
@@ -36,9 +41,6 @@ logger = logging.getLogger("cbir")
 #: Counts changes of what is found out, so that what older versions kept is not used any more.
 VERSION = 1
 
-# The share of the shorter side that is cropped where nothing says another: ImageNet's.
-_CROP = 0.875
-
 _CHILD = calling("cbir.backbones.onnx_graph")
 _MOST_FACTS = 64 << 10
 _MOST_DESCRIPTION = 1 << 20
@@ -53,31 +55,37 @@ _FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
 def describe(name: str) -> Known:
     """Describe the network of a file, which is tried out once. ModelError, WeightsError where it is of no use."""
-    path = Path(name.removeprefix(f"{ONNX}:")).expanduser()
+    path, words = Path(split_words(name).file).expanduser(), words_behind(name)
     if not path.is_file():
         raise ModelError(f"There is no file {path}: onnx: is followed by the file of a network, such as net{ENDING}.")
     weights = Weights.from_file(path)
     description, origin = _description(path)
-    output = description.get("output")
+    output = words.output or description.get("output")
     try:
-        asked = _preprocessing_in(description, 0)
+        asked = _preprocessing_in(description)
+        words = _with_colours(words, description)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise ModelError(f"{origin} does not say how pixels enter {path} ({reason_of(error)}).") from error
-    facts = _facts(path, weights, output if isinstance(output, str) else None, asked.crop if asked else 0)
-    preprocessing = asked or _usual(facts)
-    if asked is None:
+    side = words.width or (asked.crop if asked else 0)
+    facts = _facts(path, weights, output if isinstance(output, str) else None, side)
+    if asked is None and not words.for_name:
         logger.warning(
-            "No JSON file beside %s says how pixels enter it: they enter as ImageNet's (%s pixels of the middle). See "
-            "docs/networks.md.",
-            *(path, preprocessing.crop),
+            "Nothing says how pixels enter %s: they enter as ImageNet's (%s pixels of the middle). Words behind the "
+            "file's name, or a JSON file beside it, may say another (docs/onnx.md).",
+            *(path, facts.side or USUAL_SIDE),
         )
-    elif facts.side not in (0, asked.crop):
-        raise ModelError(
-            f"{origin} says that images have {asked.crop} x {asked.crop} pixels, but {path} takes {facts.side}."
-        )
+    if facts.takes_pixels and (words.range or words.mean or words.std):
+        raise ModelError(f"{path} takes pixels as they are, from 0 to 255: leave the words about their range out.")
+    if side and facts.side not in (0, side):
+        what = "The words behind it say" if words.width else f"{origin} says"
+        raise ModelError(f"{what} that images have {side} x {side} pixels, but {path} takes {facts.side}.")
+    try:
+        preprocessing = words.over(asked or _usual(facts))
+    except ValueError as error:
+        raise ModelError(f"Pixels cannot enter {path} as the words behind it say ({error}).") from error
     remember(weights, name)
-    stored = of_file(name) + (f"/{of_output(facts.output)}" if output is not None else "")
-    return Known(facts.dimension, preprocessing, "the output of a graph", lambda: weights, name=stored)
+    plain = of_file(path.name) + (f"/{of_output(facts.output)}" if output is not None else "")
+    return Known(facts.dimension, preprocessing, "the output of a graph", lambda: weights, name=named(plain, words))
 
 
 def build(name: str, weights: Weights, preprocessing: Preprocessing) -> NoReturn:
@@ -94,10 +102,10 @@ def build_graph(name: str, weights: Weights, preprocessing: Preprocessing, graph
             f"cbir reads no maps of what is where from {name}: choose another network, efficientnet_lite0 for one."
         )
     path = weights.locate(name)
-    _, _, word = name.partition("/")
+    _, _, word = name.partition(",")[0].partition("/")
     facts = _facts(path, weights, word or None, preprocessing.crop)
     try:
-        return onnx_graph.read(str(path), facts, preprocessing)
+        return onnx_graph.read(str(path), facts, preprocessing, is_bgr=words_in(name).is_bgr)
     except RefusedError as error:
         raise ModelError(f"{path} cannot be used with this preprocessing: {printable(str(error))}.") from error
 
@@ -134,12 +142,10 @@ def _facts(path: Path, weights: Weights, output: str | None, side: int) -> Facts
 
 def _usual(facts: Facts) -> Preprocessing:
     """Return how pixels enter where nothing says it: as ImageNet's photos, or as they are where that is the input."""
-    from cbir.backbones.onnx_graph import USUAL_SIDE
-
     side = facts.side or USUAL_SIDE
     if facts.takes_pixels:
-        return Preprocessing(math.floor(side / _CROP), side, "bilinear", (0.0,) * 3, (1.0,) * 3)
-    return Preprocessing(math.floor(side / _CROP), side, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
+        return Preprocessing(math.floor(side / USUAL_CROP), side, "bilinear", (0.0,) * 3, (1.0,) * 3)
+    return Preprocessing(math.floor(side / USUAL_CROP), side, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
 
 
 def _description(path: Path) -> tuple[dict[str, Any], Path]:
@@ -159,7 +165,15 @@ def _description(path: Path) -> tuple[dict[str, Any], Path]:
     return {}, path
 
 
-def _preprocessing_in(record: dict[str, Any], usual: int) -> Preprocessing | None:
+def _with_colours(words: InputWords, record: dict[str, Any]) -> InputWords:
+    """Add the order of colours that a JSON file says. ValueError where there is none such."""
+    colours = record.get("colours")
+    if colours not in (None, *COLOURS):
+        raise ValueError(f"no colours: {reprlib.repr(colours)}")
+    return words if words.colours else replace(words, colours=colours)
+
+
+def _preprocessing_in(record: dict[str, Any]) -> Preprocessing | None:
     """Read how pixels enter: cbir's own words, or Hugging Face's, or timm's; None where nothing is said of it.
 
     ValueError, TypeError or KeyError where it is something else.
@@ -203,7 +217,7 @@ def _of_timm(record: dict[str, Any]) -> dict[str, Any]:
     """Translate the pretrained_cfg of a config.json."""
     crop = _square(record["input_size"][1:])
     return {
-        "resize": math.floor(crop / record.get("crop_pct", _CROP)),
+        "resize": math.floor(crop / record.get("crop_pct", USUAL_CROP)),
         "crop": crop,
         "interpolation": record.get("interpolation", "bicubic"),
         "mean": [255 * value for value in record["mean"]],

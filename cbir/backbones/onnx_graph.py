@@ -12,11 +12,9 @@ import openvino.opset14 as ops
 
 from cbir.backbones.graph_trial import RefusedError, answer, shortly
 from cbir.backbones.names import of_output
+from cbir.backbones.onnx_words import USUAL_SIDE
 from cbir.images.fit import Preprocessing
 from cbir.utils.printable import printable
-
-#: Pixels of the side of images where neither a file nor a user says another.
-USUAL_SIDE = 224
 
 #: The most numbers of a feature, as of an index.
 _MOST = 100_000
@@ -69,16 +67,17 @@ def main(file: str, wanted: str) -> None:
     answer(try_out)
 
 
-def read(file: str, facts: Facts, preprocessing: Preprocessing) -> openvino.Model:
+def read(file: str, facts: Facts, preprocessing: Preprocessing, *, is_bgr: bool = False) -> openvino.Model:
     """Read a graph as it was tried out: from images, uint8 (n, side, side, 3), to features (n, dimension).
 
+    With `is_bgr` it takes blue first; mean and deviation are of red, green and blue nevertheless.
     RefusedError where it does not take images of the preprocessing's size.
     """
     _, parameter, output = _parts(openvino.Core().read_model(file), facts.output)
     if facts.side not in (0, preprocessing.crop):
         raise RefusedError(f"it takes images of {facts.side} x {facts.side} pixels, and not of {preprocessing.crop}")
     built = _sized(openvino.Model([_pooled(output)], [parameter]), preprocessing.crop, at_once=facts.at_once)
-    built = _with_pixels(built, preprocessing)
+    built = _with_pixels(built, preprocessing, is_bgr=is_bgr)
     return built if facts.at_once else _one_by_one(built, preprocessing.crop)
 
 
@@ -142,8 +141,7 @@ def _parts(model: openvino.Model, wanted: str | None) -> tuple[openvino.Model, A
         told = _told(f"{name} {one.get_partial_shape()}" for name, one in outputs.items())
         what = f"no output {wanted}" if wanted else f"{len(usable) or 'no'} outputs that may be features"
         raise RefusedError(
-            f"it has {what}, of those that follow from images: {told}. A file NAME.json beside NAME.onnx may name one: "
-            '{"output": "…"}'
+            f"it has {what}, of those that follow from images: {told}. Name one behind the file: NAME.onnx,output=…"
         )
     return model, parameter, usable[named[0]]
 
@@ -203,7 +201,7 @@ def _sized(model: openvino.Model, side: int, *, at_once: bool) -> openvino.Model
     return model
 
 
-def _with_pixels(model: openvino.Model, preprocessing: Preprocessing) -> openvino.Model:
+def _with_pixels(model: openvino.Model, preprocessing: Preprocessing, *, is_bgr: bool) -> openvino.Model:
     """Put in front of a graph what turns pixels, uint8 (n, height, width, 3), into what it takes."""
     from openvino.preprocess import PrePostProcessor
 
@@ -217,6 +215,8 @@ def _with_pixels(model: openvino.Model, preprocessing: Preprocessing) -> openvin
         steps.input().preprocess().mean(list(preprocessing.mean)).scale(list(preprocessing.std))
         if takes != openvino.Type.f32:
             steps.input().preprocess().convert_element_type(takes)
+    if is_bgr:
+        steps.input().preprocess().reverse_channels()
     steps.output().tensor().set_element_type(openvino.Type.f32)
     return steps.build()
 

@@ -6,19 +6,19 @@ cache with the compiled network, so that a file is tried once.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cbir.backbones.graph_trial import SECONDS, RefusedError, ask
 from cbir.detect.detection import FLOOR
-from cbir.detect.layouts.layout import COLOURS, RANGES, Input, Layout
+from cbir.detect.layouts.layout import Input, Layout
 from cbir.detect.layouts.registry import from_json, to_json
 from cbir.errors import WeightsError, reason_of
+from cbir.images.entering import COLOURS, RANGES, read_words
 from cbir.images.framed import PLACES, Framed
 from cbir.index.entries import MOST_CLASSES
-from cbir.utils.printable import printable, shortened
+from cbir.utils.printable import printable
 from cbir.utils.python_child import calling
 
 #: Counts changes of what is compiled and told, so that what older versions kept is not used any more.
@@ -29,7 +29,6 @@ LONGEST_NAME, LONGEST_REASON = 500, 1_000
 
 # Words for how pixels enter a network.
 _WORDS = {"colours": COLOURS, "range": tuple(RANGES), "place": PLACES}
-_SIZE = re.compile(r"([1-9][0-9]{1,3})(?:x([1-9][0-9]{1,3}))?")
 
 _CHILD = calling("cbir.detect.trial_child")
 _MOST_HEADER = MOST_CLASSES * (LONGEST_NAME + 4)
@@ -58,19 +57,7 @@ class Asked:
     @classmethod
     def of_words(cls, text: str) -> Asked:
         """Read words with commas between them, one of each kind at most. ValueError, which says why, for others."""
-        found: dict[str, Any] = {}
-        for word in (one.strip().lower() for one in text.split(",")):
-            if (size := _SIZE.fullmatch(word)) is not None:
-                new: dict[str, Any] = {"width": int(size[1]), "height": int(size[2] or size[1])}
-            else:
-                new = {kind: word for kind, words in _WORDS.items() if word in words}
-            if not new:
-                known = ", ".join(one for words in _WORDS.values() for one in words)
-                raise ValueError(f"{shortened(text)} has {shortened(word)}, which is neither of {known}, nor a size")
-            if not found.keys().isdisjoint(new):
-                raise ValueError(f"{shortened(text)} says something twice")
-            found |= new
-        return cls(**found)
+        return cls(**read_words(text, _WORDS))
 
 
 @dataclass(frozen=True)

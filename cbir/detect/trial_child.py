@@ -13,11 +13,12 @@ import openvino
 from cbir.backbones.graph_trial import RefusedError, answer, shortly
 from cbir.detect import scene
 from cbir.detect.detection import FLOOR
-from cbir.detect.layouts.layout import RANGES, Input, Layout
+from cbir.detect.layouts.layout import Input, Layout
 from cbir.detect.layouts.registry import recognise
 from cbir.detect.trial import LONGEST_NAME, Asked, Tried
 from cbir.engines.compiled import export_network, settings
 from cbir.engines.requests import outputs_of
+from cbir.images.entering import RANGES
 from cbir.images.framed import LARGEST, SMALLEST, Framed
 from cbir.index.entries import MOST_CLASSES
 from cbir.utils.vectors import Floats

@@ -17,6 +17,7 @@ import numpy as np
 from cbir.backbones.backbone import Backbone, choose, describe
 from cbir.backbones.families import is_same
 from cbir.backbones.names import ONNX, file_name, prefix_of
+from cbir.backbones.onnx_words import as_asked
 from cbir.errors import CbirError, ImageReadError, IndexConflictError
 from cbir.evaluation import classical
 from cbir.evaluation.systems import ClassicalSystem, IndexSystem
@@ -197,8 +198,9 @@ def _temporary(directory: Path, root: Path, backbone: Backbone, engine: str | No
         raise CbirError(f"{root} is {what}: name a folder of pictures, or an index with --index.")
     name, source = name_for(root), backbone.weights.source
     weights = backbone.weights.path if source == "file" else "untrained" if source == "untrained" else None
-    model = f"{ONNX}:{backbone.weights.path}" if prefix_of(backbone.name) == ONNX else backbone.name
-    weights = None if model != backbone.name else weights
+    is_file = prefix_of(backbone.name) == ONNX
+    model = as_asked(str(backbone.weights.path), backbone.name) if is_file else backbone.name
+    weights = None if is_file else weights
     keep = ["cbir", "index", str(root), "--model", model]
     keep += ["--weights", weights] if weights else []
     keep += ["--index", f"{name}-{file_name(backbone.name)}"] if os.path.exists(home() / name / META) else []

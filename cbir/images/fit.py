@@ -19,6 +19,9 @@ _RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+#: Names of filters.
+FILTERS = tuple(_RESAMPLING)
+
 # how far each filter looks, in pixels of the larger of its two images
 _REACH = {"nearest": 1, "bilinear": 1, "bicubic": 2, "lanczos": 3}
 

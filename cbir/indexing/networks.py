@@ -13,6 +13,7 @@ from itertools import compress
 from pathlib import Path
 
 from cbir.backbones.backbone import Backbone, describe
+from cbir.backbones.names import ONNX, prefix_of
 from cbir.errors import EngineError, IndexConflictError, ModelError, WeightsError
 from cbir.extract.of_index import backbone_of
 from cbir.index.columns.faces import FOUND
@@ -55,7 +56,8 @@ def asked_for(index: Index, model: str | None, weights: str | None, views: int |
         there = _network(index.directory, state)
         if chosen.matches(there):
             return there if weights is None else replace(there, weights=chosen.weights)
-        if there.name == chosen.name and weights is None and views in (None, there.views):
+        is_file = any(prefix_of(network.name) == ONNX for network in chosen.networks)  # whose content says what it is
+        if there.name == chosen.name and weights is None and views in (None, there.views) and not is_file:
             return there
     name = index.directory.name
     if meta.moving_to is not None:

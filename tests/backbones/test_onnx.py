@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from cbir.backbones import families, onnx_graph
 from cbir.backbones import onnx as family
-from cbir.backbones import onnx_graph
 from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.weights import Weights
 from cbir.cli import cli
@@ -112,7 +113,7 @@ def test_an_output_is_found_by_its_name_or_named(tmp_path: Path) -> None:
     path = save(tmp_path / "net.onnx", ["n", 3, 32, 32], outputs=("pooler_output", "other"), words=True)
     assert describe(f"onnx:{path}").name == "onnx:net"
     two = save(tmp_path / "two.onnx", ["n", 3, 32, 32], outputs=("a one", "b"))
-    with pytest.raises(WeightsError, match=r"2 outputs that may be features.*a one.*b.*NAME.json"):
+    with pytest.raises(WeightsError, match=r"2 outputs that may be features.*a one.*b.*output="):
         describe(f"onnx:{two}")
     (tmp_path / "two.json").write_text('{"output": "a one"}')
     backbone = describe(f"onnx:{two}")
@@ -139,6 +140,10 @@ def test_pixels_that_a_graph_takes_as_they_are_enter_so(tmp_path: Path) -> None:
     backbone = describe(f"onnx:{tmp_path / 'u.onnx'}")
     pixels = pixels_of(16)
     assert np.allclose(open_engine(backbone).features(pixels), pixels.mean(axis=(1, 2)), rtol=1e-4)
+    first = open_engine(describe(f"onnx:{tmp_path / 'u.onnx'},bgr")).features(pixels)
+    assert np.allclose(first, pixels.mean(axis=(1, 2))[:, ::-1], rtol=1e-4)
+    with pytest.raises(ModelError, match="takes pixels as they are"):
+        describe(f"onnx:{tmp_path / 'u.onnx'},0-1")
 
 
 DESCRIPTIONS = {
@@ -195,7 +200,138 @@ def test_a_description_that_is_none_is_told(tmp_path: Path, text: str, said: str
 def test_without_a_description_a_line_says_how_pixels_enter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = describe(f"onnx:{save(tmp_path / 'net.onnx', [1, 3, 32, 32])}").preprocessing
     assert (found.resize, found.crop, found.interpolation) == (36, 32, "bilinear")
-    assert "No JSON file beside" in caplog.text
+    assert "Nothing says how pixels enter" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        ("bgr", {}),
+        ("-1-1", {"mean": (127.5,) * 3, "std": (127.5,) * 3}),
+        ("RGB, 0-1", {"mean": (0.0,) * 3, "std": (255.0,) * 3}),
+        ("stretch,bicubic", {"resize": 32, "is_squashed": True, "interpolation": "bicubic"}),
+        ("32of40", {"resize": 40}),
+        ("mean=1:2:3,std=50", {"mean": (1.0, 2.0, 3.0), "std": (50.0,) * 3}),
+        ("bgr,clip,24", {"resize": 27, "crop": 24}),
+    ],
+)
+def test_words_behind_a_file_say_how_pixels_enter(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, words: str, changed: dict[str, Any]
+) -> None:
+    path = save(tmp_path / "net.onnx", ["n", 3, "h", "w"])
+    (tmp_path / "net.json").write_text('{"crop": 32, "resize": 36, "interpolation": "bilinear", "mean": [9, 8, 7], '
+                                       '"std": [60, 61, 62]}')  # fmt: skip
+    backbone = describe(f"onnx:{path},{words}")
+    asked = replace(Preprocessing(36, 32, "bilinear", (9.0, 8.0, 7.0), (60.0, 61.0, 62.0)), **changed)
+    if "clip" in words:  # as open_clip has them
+        unit = np.array([0.48145466, 0.4578275, 0.40821073, 0.26862954, 0.26130258, 0.27577711]) * 255
+        found = [*backbone.preprocessing.mean, *backbone.preprocessing.std]
+        assert np.allclose(found, unit, atol=1e-3)
+        asked = replace(asked, mean=backbone.preprocessing.mean, std=backbone.preprocessing.std)
+    assert backbone.preprocessing == asked
+    assert "Nothing says" not in caplog.text
+    again = Backbone.from_json(json.loads(json.dumps(backbone.to_json())))
+    assert (again.name, again.view) == (backbone.name, backbone.view)
+    assert families.is_same(f"onnx:{path},{words}", again.name)
+    assert (words == "RGB, 0-1") is (again.name == "onnx:net,0-1")
+    pixels = pixels_of(asked.crop)
+    own = (pixels.astype(np.float64) - asked.mean) / asked.std
+    own = own[..., ::-1] if "bgr" in words else own
+    plain = Preprocessing(32, 32, "bilinear", (0.0,) * 3, (1.0,) * 3)
+    assert np.allclose(open_engine(again, engine="openvino:f32").features(pixels), expected(own, plain), atol=1e-4)
+
+
+def test_networks_of_one_file_with_other_words_are_others(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.onnx", ["n", 3, 32, 32], outputs=("a one", "b"))
+    names = [describe(f"onnx:{path},{words}").name for words in ("output=b", "output=b,bgr", "bgr,0-1,output=a one")]
+    assert names == ["onnx:net/b", "onnx:net/b,bgr", "onnx:net/a_one,bgr,0-1"]
+    (tmp_path / "net.json").write_text('{"output": "b", "colours": "bgr"}')
+    assert describe(f"onnx:{path}").name == "onnx:net/b,bgr"
+    assert describe(f"onnx:{path},rgb").name == "onnx:net/b"
+    (tmp_path / "net.json").write_text('{"output": "b", "colours": ["bgr"]}')
+    with pytest.raises(ModelError, match="no colours"):
+        describe(f"onnx:{path}")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("brg", "has '?brg'?, which is neither of rgb, bgr, 0-255"),
+        ("bgr,rgb", "says something twice"),
+        ("32,32of40", "says something twice"),
+        ("imagenet,std=3", "imagenet says what"),
+        ("32of40,stretch", "about a crop"),
+        ("32x40", "no square"),
+        ("40of36", "40 x 40 pixels"),
+        ("32of31", "impossible preprocessing"),
+        ("std=0", "cannot enter"),
+        ("mean=a", "has .*mean=a"),
+        ("mean=1:2", "has .*mean=1:2"),
+        ("mean=inf", "has .*mean=inf"),
+        ("64", "The words behind it say that images have 64 x 64 pixels, but .* takes 32"),
+        ("output=c", "no output c"),
+    ],
+)
+def test_words_that_are_none_are_told(tmp_path: Path, words: str, said: str) -> None:
+    path = save(tmp_path / "net.onnx", ["n", 3, 32, 32])
+    with pytest.raises((ModelError, WeightsError), match=said):
+        describe(f"onnx:{path},{words}")
+
+
+def test_names_of_files_may_have_commas_and_joined_networks_words(tmp_path: Path) -> None:
+    path = save(tmp_path / "a,bgr.onnx", ["n", 3, 32, 32])
+    assert describe(f"onnx:{path}").name == "onnx:a_bgr"
+    assert describe(f"onnx:{path},0-1").name == "onnx:a_bgr,0-1"
+    odd = path.rename(tmp_path / "my+net,bgr")
+    assert describe(f"onnx:{odd},0-1").name == "onnx:my_net_bgr,0-1"
+    plain = save(tmp_path / "b.onnx", ["n", 3, 32, 32])
+    joined = describe(f"onnx:{plain},bgr+onnx:{plain},0-1")
+    assert joined.name == "onnx:b,bgr+onnx:b,0-1"
+    assert Backbone.from_json(json.loads(json.dumps(joined.to_json()))).view == joined.view
+    with pytest.raises(ModelError, match="There is no file"):
+        describe(f"onnx:{tmp_path}/none.onnx,bgr")
+
+
+@pytest.mark.parametrize(
+    "name", ["onnx:net,", "onnx:net,b/c", "onnx:net,bgr\n", "clip:net,bgr", "onnx:net," + "a" * 300]
+)
+def test_an_index_names_no_network_so(tmp_path: Path, name: str) -> None:
+    record = describe(f"onnx:{save(tmp_path / 'net.onnx', ['n', 3, 32, 32])}").to_json()
+    with pytest.raises(ValueError, match="no backbone is called"):
+        Backbone.from_json({**record, "name": name})
+    with pytest.raises(ModelError, match="cannot be read"):
+        Backbone.from_json({**record, "name": "onnx:net,strange"}).build_graph("features")
+
+
+def test_an_index_remembers_the_words_and_is_moved_by_others(tmp_path: Path, photo_folder: Folder) -> None:
+    folder, path, made = photo_folder(4, size=(80, 60)), save(tmp_path / "net.onnx", [1, 3, 32, 32]), tmp_path / "made"
+    assert run("index", folder, "--model", f"onnx:{path},bgr,0-1", "--index", made).exit_code == 0
+    assert Index.open(made).model["name"] == "onnx:net,bgr,0-1"
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(folder / "new.png")
+    again = run("index", folder, "--index", made)
+    assert again.exit_code == 0
+    assert "1 added" in again.output
+    own = Extractor(f"onnx:{path},bgr,0-1").encode([folder / "new.png"])[0]
+    index = Index.open(made)
+    assert index.features([4])[0] @ own > 0.999
+    assert abs(index.features([4])[0] @ Extractor(f"onnx:{path}").encode([folder / "new.png"])[0]) < 0.99
+    assert run("index", folder, "--index", made, "--model", f"onnx:{path},0-1,BGR").exit_code == 0
+    assert Index.open(made).model["name"] == "onnx:net,bgr,0-1"
+    assert run("index", folder, "--index", made, "--model", f"onnx:{path},0-1").exit_code == 0
+    assert Index.open(made).model["name"] == "onnx:net,0-1"
+    found = run("evaluate", folder, "--compare", "--model", f"onnx:{path},bgr", "--model", f"onnx:{path}")
+    assert "onnx:net,bgr" in found.output
+
+
+def test_another_file_of_the_same_name_is_another_network(tmp_path: Path, photo_folder: Folder) -> None:
+    folder, path, made = photo_folder(3, size=(80, 60)), save(tmp_path / "net.onnx", [1, 3, 32, 32]), tmp_path / "made"
+    (tmp_path / "b").mkdir()
+    other = save(tmp_path / "b" / "net.onnx", [1, 3, 32, 32], kind="tokens")
+    assert run("index", folder, "--model", f"onnx:{path}", "--index", made).exit_code == 0
+    before = Index.open(made).features([0])[0]
+    assert run("index", folder, "--model", f"onnx:{other}", "--index", made).exit_code == 0
+    assert before @ Index.open(made).features([0])[0] < 0.999
+    assert find_problems(Index.open(made), verify=True) == []
 
 
 def test_numbers_in_a_file_beside_it_count(tmp_path: Path) -> None:

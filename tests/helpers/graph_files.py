@@ -13,7 +13,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save
 from PIL import Image
 
-from cbir.detect.layouts.layout import RANGES, Input, grid
+from cbir.detect.layouts.layout import Input, grid
+from cbir.images.entering import RANGES
 
 #: Width and height of a network's input, and of the boxes that it tells.
 SIDE, BOX = 320, 64

@@ -45,7 +45,8 @@ STRICT = 4
 RULES = (
     Rule(
         ("classes", "input_"),
-        "--classes and --input are about a detector: name it with --detector.",
+        "--classes and --input are about a detector: name it with --detector. Words about a network stand behind its "
+        "file: --model onnx:FILE,WORDS.",
         lacking=("detector",),
     ),
     Rule(("keep_old",), "--keep-old is about another network: name it with --model.", lacking=("model",)),

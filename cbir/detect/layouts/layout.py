@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -22,21 +22,12 @@ STRIDES = (8, 16, 32, 64)
 #: Numbers that describe a mask in networks of YOLO's kind: weights of as many maps.
 COEFFICIENTS = 32
 
-#: Ranges that pixel values are brought to before they enter a network.
-RANGES: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "0-255": ((0, 0, 0), (1, 1, 1)),
-    "0-1": ((0, 0, 0), (255, 255, 255)),
-    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
-}
-
-COLOURS = ("rgb", "bgr")
-
 
 @dataclass(frozen=True)
 class Input:
     """The way of pixels into a network: the order of `colours`, the `range` of values, the place in the frame.
 
-    Words of COLOURS, RANGES (means and deviations of red, green and blue) and `images.framed.PLACES`.
+    Words of `images.entering.COLOURS`, of its RANGES, and of `images.framed.PLACES`.
     """
 
     colours: str

@@ -1,4 +1,4 @@
-"""What `meta.json` says of candidates in Milvus: read with every index, so this loads nothing that speaks to it."""
+"""Facts of what `meta.json` says of candidates in Milvus, which are read with every index: this loads nothing heavy."""
 
 from __future__ import annotations
 
