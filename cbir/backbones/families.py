@@ -8,6 +8,7 @@ imported.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -22,9 +23,9 @@ from cbir.backbones.catalog import FAKES, Known
 from cbir.backbones.names import JOINT, ONNX, PLAIN, is_name, of_file, prefix_of
 from cbir.backbones.onnx_words import named, split_words, words_behind
 from cbir.backbones.weights import PACKAGES, Weights
-from cbir.errors import ModelError
+from cbir.errors import ModelError, reason_of
 from cbir.images.fit import Preprocessing
-from cbir.utils.packages import check_torch
+from cbir.utils.packages import check_torch, has_torch
 from cbir.utils.printable import shortened
 from cbir.utils.vectors import Floats
 
@@ -39,18 +40,54 @@ if TYPE_CHECKING:
 class Library:
     """A library whose networks are named PREFIX:NAME: the module of the family, and the package that it imports.
 
-    An extra of cbir that has the prefix's name installs that. Without one, not even torch is needed.
+    An extra of cbir that has the prefix's name installs that. Without one, not even torch is needed. `form` is how its
+    networks are named, `what` says of which kind they are, and `examples` are names that need not be looked up.
     """
 
     module: str
     package: str | None = None
+    form: str = ""
+    what: str = ""
+    examples: tuple[str, ...] = ()
+
+    @property
+    def is_here(self) -> bool:
+        """True if its package, and torch where that needs it, are installed."""
+        return self.package is None or (has_torch() and find_spec(self.package) is not None)
+
+    def names(self) -> list[str] | None:
+        """List the names of its networks that have published weights; None where it cannot be asked."""
+        if self.package is None or not self.is_here:
+            return None
+        try:
+            return list(importlib.import_module(self.module).names())
+        except Exception as error:  # whatever another library, or one of another version, raises when it is loaded
+            logger.warning("%s cannot be asked for its networks: %s", self.package, reason_of(error))
+            return None
 
 
 #: Libraries by the prefixes of their networks' names.
 PREFIXES = {
-    "clip": Library("cbir.backbones.clip", "open_clip"),
-    "timm": Library("cbir.backbones.timm", "timm"),
-    "onnx": Library("cbir.backbones.onnx"),
+    "clip": Library(
+        "cbir.backbones.clip",
+        "open_clip",
+        "clip:ARCH/TAG",
+        "open_clip's, which read sentences, too",
+        (
+            "clip:ViT-B-32/laion2b_s34b_b79k",
+            "clip:ViT-B-16-SigLIP/webli",
+            "clip:MobileCLIP-S1/datacompdr",
+            "clip:EVA02-B-16/merged2b_s8b_b131k",
+        ),
+    ),
+    "timm": Library(
+        "cbir.backbones.timm",
+        "timm",
+        "timm:NAME",
+        "timm's",
+        ("timm:vit_small_patch14_dinov2.lvd142m", "timm:convnext_tiny.fb_in22k"),
+    ),
+    "onnx": Library("cbir.backbones.onnx", None, "onnx:FILE", "your own, in a file", ("onnx:net.onnx",)),
 }
 
 #: The modules of networks by name.
@@ -63,10 +100,21 @@ FAMILIES = {
 #: The family of all other names without a prefix.
 _OTHERS = "cbir.backbones.torchvision"
 
+#: The library of these names, which one may write with a prefix.
+TORCHVISION = Library(
+    _OTHERS,
+    "torchvision",
+    f"NAME or {PLAIN}:NAME",
+    "torchvision's that classify",
+    ("resnet50", "vgg16", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "vit_b_16", "swin_t"),
+)
+
 # The name of an output, in that of a network.
 _OUTPUT = re.compile("/[^,]*")
 
 Tokens = npt.NDArray[np.int64]
+
+logger = logging.getLogger("cbir")
 
 
 class Family(Protocol):

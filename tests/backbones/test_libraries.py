@@ -19,12 +19,12 @@ import pytest
 import timm
 import torch
 from click.testing import CliRunner
-from open_clip import pretrained
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 from PIL import Image
 from safetensors.torch import save_file
 
 from cbir.backbones.backbone import Backbone, describe
+from cbir.backbones.families import PREFIXES, TORCHVISION
 from cbir.backbones.head import open_classifier
 from cbir.cli import cli
 from cbir.engines.select import open_engine
@@ -35,45 +35,18 @@ from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.locate.locator import Locator
 from cbir.segment.segmenter import Segmenter
+from tests.helpers.tiny_clip import TEXT, TINY, known
 
 Folder = Callable[..., Path]
 Array = np.ndarray[Any, Any]
 
-TEXT = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-#: Small networks of open_clip's kinds: its own transformer, a ResNet, one of timm's as SigLIP and MobileCLIP have.
-TINY: dict[str, dict[str, Any]] = {
-    "tiny-ViT": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32},
-    "tiny-RN": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32, "patch_size": None},
-    "tiny-timm": {
-        "image_size": 96,
-        "timm_model_name": "test_vit",
-        "timm_model_pretrained": False,
-        "timm_pool": "",
-        "timm_proj": "linear",
-    },
-}
-_TAGS = {
-    "tiny-ViT": pretrained._pcfg(hf_hub="cbir-tests/tiny-vit/"),
-    "tiny-RN": pretrained._mc2cfg(hf_hub="cbir-tests/tiny-rn/"),
-    "tiny-timm": pretrained._slpcfg(hf_hub="cbir-tests/tiny-timm/"),
-}
 TIMM = ["test_vit.r160_in1k", "test_convnext.r160_in1k", "test_resnet.r160_in1k", "test_efficientnet.r160_in1k"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("configs")
-    known = dict(open_clip.factory._MODEL_CONFIGS)
-    for name, vision in TINY.items():
-        config = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": TEXT, "custom_text": "timm_model_name" in vision}
-        (folder / f"{name}.json").write_text(json.dumps(config))
-        pretrained._PRETRAINED[name] = {"local": _TAGS[name]}
-    open_clip.add_model_config(folder)
-    yield
-    open_clip.factory._MODEL_CONFIG_PATHS.remove(folder)
-    open_clip.factory._MODEL_CONFIGS = known
-    for name in TINY:
-        del pretrained._PRETRAINED[name]
+    with known(tmp_path_factory.mktemp("configs")):
+        yield
 
 
 def save(name: str, path: Path) -> tuple[Any, Any]:
@@ -176,6 +149,13 @@ def test_names_that_the_libraries_have_not_are_told_with_the_nearest() -> None:
         describe("timm:volo_d4_448.sail_in1k", "untrained")
     with pytest.raises(WeightsError, match="says nothing of weights: add one of its tags"):
         describe("clip:tiny-ViT")
+
+
+def test_names_that_are_told_without_the_libraries_are_theirs() -> None:
+    for library in (TORCHVISION, PREFIXES["clip"], PREFIXES["timm"]):
+        names = library.names()
+        assert names is not None
+        assert set(library.examples) < set(names)
 
 
 def test_all_of_open_clips_networks_can_be_described() -> None:

@@ -49,6 +49,7 @@ COMMANDS = [
     ("import rows.npy --index copy", "copy: 36 pictures"),
     ("merge photos copy --index both", "both: 36 pictures"),
     ("models", "need torch: `pip install torch torchvision`"),
+    ("models --all", "pip install torch torchvision"),
 ]
 
 #: What needs torch, and what it is that needs it.
@@ -57,7 +58,6 @@ REFUSED = [
     ("index {folder} --index other --model vgg16 --weights untrained", "The network 'vgg16'"),
     (f"segment {BALLOON} --out other --model mobilenet_v3_small", "The network 'mobilenet_v3_small'"),
     (f"detect {BALLOON} --model ssd300_vgg16 --weights untrained", "Converting ssd300_vgg16"),
-    ("models --all", "A list of torchvision's networks"),
     ("models --download resnet50", "The network 'resnet50'"),
     ("index {folder} --index other --engine torch", "The engine torch"),
     ("index {folder} --index other --model efficientnet_lite0 --weights untrained", "random weights"),

@@ -25,7 +25,8 @@ from cbir.cli.terminal.table import Column
     "--all",
     "everything",
     is_flag=True,
-    help="List `fake` and `fake_small` too, and all of torchvision's (imports torch).",
+    help="List `fake` and `fake_small` too, all of torchvision's, and the families of other libraries, with what each "
+    "needs (imports what of that is installed).",
 )
 @json_option
 @verbosity_options
@@ -34,7 +35,8 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
 
     The speed is that of the network alone, in batches, measured when it was first used on this machine.
 
-    Any other classification network of torchvision can be named as well.
+    Any other classification network of torchvision can be named as well, and those of open_clip, of timm and of ONNX
+    files.
 
     \b
       cbir models
@@ -43,8 +45,8 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
     """
     from cbir.backbones.backbone import describe
     from cbir.backbones.catalog import KNOWN
-    from cbir.backbones.families import FAMILIES
-    from cbir.utils.packages import INSTALL, check_torch, has_torch
+    from cbir.backbones.families import FAMILIES, TORCHVISION
+    from cbir.utils.packages import INSTALL, has_torch
 
     if download is not None:
         backbone = describe(download)
@@ -54,13 +56,11 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
         return
     names = list(KNOWN)
     if everything:
-        check_torch("A list of torchvision's networks")
-        from cbir.backbones.torchvision import names as torchvision_names
-
-        names += [name for name in (*FAMILIES, *torchvision_names()) if name not in KNOWN]
-    records = [_describe(name) for name in names]
+        names += [name for name in (*FAMILIES, *(TORCHVISION.names() or ())) if name not in KNOWN]
+    records = [record for name in names if (record := _describe(name)) is not None]
+    families = _families() if everything else []
     if as_json:
-        output.write_json(records)
+        output.write_json([*records, *families])
         return
     has_text = any(record["modalities"] != ["image"] for record in records)
     rows = [
@@ -87,7 +87,10 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
         Column("where they are or would be", cuts="start", least=20, optional=1),
     ]
     table.write(columns, rows)
-    if not everything:
+    if families:
+        output.say()
+        _write_families(families)
+    else:
         output.say()
         if has_torch():
             output.say("Any other classification network of torchvision works too: `cbir models --all`.")
@@ -104,13 +107,62 @@ def _whence(record: dict[str, Any]) -> str:
     return f"{record['megabytes']} MB" if record["megabytes"] else ""
 
 
-def _describe(name: str) -> dict[str, Any]:
+def _families() -> list[dict[str, Any]]:
+    """Return records of the families of libraries, with the names of their networks as far as these can be had."""
+    from cbir.backbones.families import PREFIXES, TORCHVISION
+    from cbir.utils.packages import INSTALL
+
+    found = []
+    for prefix, library in {"": TORCHVISION, **PREFIXES}.items():
+        names = library.names()
+        found.append(
+            {
+                "name": library.form,
+                "family": library.what,
+                "extra": prefix if prefix and library.package else None,
+                "present": library.is_here,
+                "install": None if library.is_here else f"`pip install 'cbir[{prefix}]'`" if prefix else INSTALL,
+                "complete": names is not None,
+                "names": list(library.examples) if names is None else names,
+                "modalities": ["image", "text"] if prefix == "clip" else ["image"],
+                "dimension": None,
+            }
+        )
+    return found
+
+
+def _write_families(families: list[dict[str, Any]]) -> None:
+    """Write the families of libraries as a table."""
+    rows = [
+        (
+            record["name"],
+            record["family"],
+            f"{len(record['names']):,}" if record["complete"] else "",
+            "here" if record["present"] else record["install"].strip("`"),
+            record["names"][0],
+        )
+        for record in families
+    ]
+    columns = [
+        Column("names", style={"bold": True}),
+        Column("of", optional=2),
+        Column("published", right=True, optional=1),
+        Column("what they need"),
+        Column("such as", optional=3),
+    ]
+    table.write(columns, rows)
+
+
+def _describe(name: str) -> dict[str, Any] | None:
     from cbir.backbones.backbone import known_of
     from cbir.backbones.weights import WeightsFile, WeightsPackage, hub_file
     from cbir.engines.precision import last_measured
-    from cbir.errors import ModelError
+    from cbir.errors import ModelError, TorchMissingError
 
-    known = known_of(name)
+    try:
+        known = known_of(name)
+    except TorchMissingError:
+        return None
     published = known.weights if isinstance(known.weights, WeightsFile) else None
     package = known.weights if isinstance(known.weights, WeightsPackage) else None
     try:
