@@ -34,6 +34,7 @@ BENCHMARKS = (
     "queries",
     "words",
     "arithmetic",
+    "texts",
     "feedback",
     "adapt",
     "asking",

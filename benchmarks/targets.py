@@ -319,6 +319,17 @@ TARGETS: dict[str, Target] = {
     "words-general": Target(10, "words", "general words, mean AP", 0.95, "", at_least=True),
     "words-inexact": Target(10, "words", "names without classes, mean AP", 0.42, "", at_least=True),
     "arithmetic": Target(10, "arithmetic", "a photo, a word and not a word: mean AP", 0.48, "", at_least=True),
+    "text-warm": Target(10, "texts", "a sentence, the encoder prepared, against a search by a new picture", 1.1),
+    "text-cold": Target(10, "texts", "the first sentence of all, the toy network", 5.0, "s"),
+    "text-clip-warm": Target(
+        10, "texts", "CLIP ViT-B/32: a sentence, prepared, against a search by a new picture", 1.1
+    ),
+    "text-clip-cold": Target(10, "texts", "CLIP ViT-B/32: the first sentence of all", 25.0, "s"),
+    "text-tokens": Target(10, "texts", "of 1,000 sentences, those with open_clip's tokens", 1.0, "", at_least=True),
+    "text-hits": Target(10, "texts", "a folder's name in a sentence: of the first five", 0.9, "", at_least=True),
+    "text-arithmetic": Target(
+        10, "texts", "a picture, a text and not a text: of the first five", 0.8, "", at_least=True
+    ),
     "words-dog": Target(10, "words", "dog, of which there are none: above 0.5", 10.0, "pictures"),
     "words-tags": Target(10, "words", "pictures with the right word among three tags", 0.85, "", at_least=True),
     "words-lookup": Target(10, "words", "the first word of a process, after NumPy", 10.0, "ms"),
