@@ -14,6 +14,7 @@ from cbir.backbones.graph_trial import RefusedError, answer, shortly
 from cbir.backbones.names import of_output
 from cbir.backbones.onnx_words import USUAL_SIDE
 from cbir.images.fit import Preprocessing
+from cbir.utils.openvino_core import open_core
 from cbir.utils.printable import printable
 
 #: The most numbers of a feature, as of an index.
@@ -73,7 +74,7 @@ def read(file: str, facts: Facts, preprocessing: Preprocessing, *, is_bgr: bool 
     With `is_bgr` it takes blue first; mean and deviation are of red, green and blue nevertheless.
     RefusedError where it does not take images of the preprocessing's size.
     """
-    _, parameter, output = _parts(openvino.Core().read_model(file), facts.output)
+    _, parameter, output = _parts(open_core().read_model(file), facts.output)
     if facts.side not in (0, preprocessing.crop):
         raise RefusedError(f"it takes images of {facts.side} x {facts.side} pixels, and not of {preprocessing.crop}")
     built = _sized(openvino.Model([_pooled(output)], [parameter]), preprocessing.crop, at_once=facts.at_once)
@@ -83,7 +84,7 @@ def read(file: str, facts: Facts, preprocessing: Preprocessing, *, is_bgr: bool 
 
 def _try_out(file: str, wanted: str | None, asked_side: int) -> Facts:
     """Find out what a file's graph takes and gives, and run it. RefusedError where it is of no use."""
-    core = openvino.Core()
+    core = open_core()
     _, parameter, output = _parts(core.read_model(file), wanted)
     shape = parameter.get_partial_shape()
     sides = [shape[axis] for axis in ((2, 3) if _is_first(shape) else (1, 2))]

@@ -37,6 +37,7 @@ from cbir.errors import EngineError, WeightsError, reason_of
 from cbir.images.framed import Framed
 from cbir.images.views import Size
 from cbir.utils.opening import open_regular
+from cbir.utils.openvino_core import open_core
 
 logger = logging.getLogger("cbir")
 
@@ -117,7 +118,7 @@ def open_detector(wish: Wish) -> GraphDetector:
     engine, insisted = engine_and_precision(wish.engine)
     if engine == "torch":
         raise EngineError(f"torch does not run {path}: leave --engine or $CBIR_ENGINE out.")
-    core = openvino.Core()
+    core = open_core()
     precision = insisted or "f32"
     check_precision(core, precision)
     try:

@@ -185,7 +185,9 @@ def _from_file(path: str) -> Weights:
 def _in_openvino(name: str, weights: Weights, precision: str, wish: Wish) -> Start:
     import openvino
 
-    core = openvino.Core()
+    from cbir.utils.openvino_core import open_core
+
+    core = open_core()
     check_precision(core, precision)
     key = json.dumps([name, weights.identity, precision, GRAPH_VERSION, openvino.__version__, processor(core)])
     file = compiled_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.blob"

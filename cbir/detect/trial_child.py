@@ -21,6 +21,7 @@ from cbir.engines.requests import outputs_of
 from cbir.images.entering import RANGES
 from cbir.images.framed import LARGEST, SMALLEST, Framed
 from cbir.index.entries import MOST_CLASSES
+from cbir.utils.openvino_core import open_core
 from cbir.utils.vectors import Floats
 
 #: The side of the input of a network that takes any, unless another is asked for.
@@ -47,7 +48,7 @@ def main(file: str, wanted: str) -> None:
 
 
 def _try_out(file: str, asked: Asked, names: int | None, precision: str) -> tuple[Tried, bytes]:
-    core = openvino.Core()
+    core = open_core()
     model = core.read_model(file)
     own_names = _names_in(model)
     size = _fix_size(model, asked)

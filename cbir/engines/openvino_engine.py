@@ -42,6 +42,7 @@ from cbir.engines.precision import (
 )
 from cbir.engines.requests import Requests, outputs_of
 from cbir.utils.cache import keep
+from cbir.utils.openvino_core import open_core
 from cbir.utils.vectors import l2_normalize
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class OpenVINOEngine(Engine):
         self, backbone: Backbone, *, many: bool = False, precision: str | None = None, tries: bool = True
     ) -> None:
         self._backbone = backbone
-        self._core = openvino.Core()
+        self._core = open_core()
         self._precisions = precisions(self._core)
         if precision is not None:
             check_precision(self._core, precision)
@@ -191,7 +192,7 @@ class OpenVINOText:
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        core = openvino.Core()
+        core = open_core()
         file, properties = _cache_path(backbone, "text", [processor(core)], "blob"), settings("f32", "LATENCY")
         compiled = import_network(core, kept_content(file), properties)
         if compiled is None:

@@ -91,8 +91,9 @@ class Runtime:
         from cbir.engines.precision import compiled_folder
         from cbir.engines.requests import Requests
         from cbir.faces.graph_layers import build
+        from cbir.utils.openvino_core import open_core
 
-        core = openvino.Core()
+        core = open_core()
         if self._insisted is not None:
             check_precision(core, self._insisted)
         fast = "bf16" if self._many and not is_exact and "bf16" in precisions(core) else "f32"
