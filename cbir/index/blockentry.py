@@ -8,7 +8,7 @@ from typing import Any
 
 from cbir.index.columns.faces import FOUND
 from cbir.index.columns.objects import OBJECTS
-from cbir.index.columns.registry import all_columns, kept_together
+from cbir.index.columns.registry import all_columns, without_torn
 from cbir.index.entries import ColumnEntry, FileEntry
 from cbir.index.values import ranges, whole
 
@@ -60,16 +60,6 @@ class BlockEntry:
             raise ValueError(f"files of {features.bytes} and {files.bytes} bytes have no {rows} rows")
         there = [column.name for column in all_columns() if record.get(column.name) is not None]
         columns = {name: ColumnEntry.of_block(record[name], name, rows) for name in there}
-        return cls(rows, features, files, invalid, _without_torn(columns))
-
-
-def _without_torn(columns: dict[str, ColumnEntry]) -> dict[str, ColumnEntry]:
-    """Leave out columns that count each other's records and of which not all are there, of the same rows."""
-    torn = set[str]()
-    for column in all_columns():
-        if column.counted_by is not None:
-            names = [one.name for one in kept_together(column)]
-            its = [columns[name].missing for name in names if name in columns]
-            if its and (len(its) < len(names) or any(one != its[0] for one in its)):
-                torn.update(names)
-    return {name: entry for name, entry in columns.items() if name not in torn}
+        return cls(
+            rows, features, files, invalid, without_torn(columns, lambda one, other: one.missing == other.missing)
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -74,6 +74,14 @@ def finder_of(directory: Path, entry: FacesEntry | None) -> FacesEntry:
         name = directory.name
         raise CbirError(f"The index {name} has no faces: `cbir index --index {name} --faces` looks for them.")
     return entry
+
+
+def counts_of(valid: Mask, chunks: Iterable[tuple[int, Records]]) -> Rows:
+    """Count the faces of each row that counts, shape (rows,), by chunks of the records of FOUND; 0 of others."""
+    counts = np.zeros(len(valid), dtype=np.int64)
+    for start, records in chunks:
+        counts[start : start + len(records)] = np.maximum(count_faces(records), 0)
+    return np.where(valid, counts, 0)
 
 
 def joined(parts: Sequence[FaceRows], dimension: int) -> FaceRows:

@@ -186,7 +186,7 @@ def _complete(result: Extracted[FoundFile], content: str, plan: Plan, writer: Wr
     for column in content_columns():
         if content not in plan.backfill.get(column.name, {}):
             continue
-        if result.error is not None:
+        if result.error is not None and column.counted_by is None:
             report.not_backfilled.setdefault(column.name, []).append((result.key.path, result.error.reason))
         # of a file that could not be reached nothing is known, so the next run tries it again
         if result.error is None or not result.error.transient:
@@ -245,6 +245,6 @@ def _kept(
     if records is None:
         records = column.unavailable
     writer.backfill(column, rows, records)
-    if found is not None:
+    if found is not None and column.counted_by is None:
         report.backfilled[column.name] += len(rows)
     return records

@@ -14,7 +14,7 @@ from cbir.extract.results import Extracted
 from cbir.images.scan import FoundFile
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.column import Column
-from cbir.index.columns.registry import content_columns
+from cbir.index.columns.registry import content_columns, without_torn
 from cbir.index.format import UNKNOWN
 from cbir.index.rewrite import Stored
 from cbir.index.store import Index
@@ -60,7 +60,7 @@ class Donor:
                 continue
             if not column.is_missing(records)[0]:
                 found[column.name] = records[0]
-        return found
+        return without_torn(found)
 
     def completed(self, results: Iterable[Extracted[FoundFile]]) -> Iterator[Extracted[FoundFile]]:
         """Add its records, and its part of features, to the results of extraction."""

@@ -21,6 +21,7 @@ from cbir.extract.thumbnails import ThumbnailMaker
 from cbir.images.sources.address import Location
 from cbir.images.sources.source import place_of
 from cbir.index.columns.classes import CLASSES
+from cbir.index.columns.faces import FACES, FOUND, VECTORS
 from cbir.index.columns.objects import BOXES, OBJECTS, places_of
 from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.registry import content_columns
@@ -31,12 +32,18 @@ from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.donor import Donor
 from cbir.indexing.plan import Plan
-from cbir.indexing.wanted import PLANNED
+from cbir.indexing.report import duration
+from cbir.indexing.wanted import PLANNED, PLANNED_FACES
 
 if TYPE_CHECKING:
     from cbir.detect.wish import Wish
 
 logger = logging.getLogger("cbir")
+
+#: In so many pictures faces are not looked for without a word about how long it takes.
+WORTH_FORETELLING = 500
+
+_OF_FACES = (FOUND, FACES, VECTORS)
 
 # Rows that are read at a time.
 _TOGETHER = 4096
@@ -47,9 +54,9 @@ class Making:
     """The facts by which a run's makers are chosen.
 
     `extractor` can read images already; `wanted` is the state of which the index is to say what it says of the groups
-    of `format.CHOSEN`, and is changed to what it can say. The `detector` of objects, if it is another than the index
-    remembers, and the networks run by `engine`, as in `Options`. What follows from images alone comes from the `donor`,
-    where there is one.
+    of `format.CHOSEN`, and is changed to what it can say. The `detector` of objects and the `face_model`, if they are
+    others than the index remembers, and the networks run by `engine`, as in `Options`. What follows from images alone
+    comes from the `donor`, where there is one.
     """
 
     extractor: Extractor
@@ -59,6 +66,7 @@ class Making:
     watch: Watch
     wanted: Meta
     detector: Wish | None = None
+    face_model: str | None = None
     engine: str | None = None
     donor: Donor | None = None
 
@@ -154,6 +162,49 @@ def _objects(making: Making) -> RecordMaker | None:
     return ObjectMaker(detector, wish) if is_needed else None
 
 
+def _faces(making: Making) -> RecordMaker | None:
+    """Make the maker of faces, if there are to be any, and hold its finder against that of the index.
+
+    Where packages, or a network that nobody has named now, are not here any more, the faces wait for a later run.
+    """
+    entry, plan, name = making.wanted.faces, making.plan, making.writer.directory.name
+    if entry is None and making.face_model is not None:
+        raise CbirError(f"The index {name} has no faces, which a network tells apart: add --faces.")
+    if entry is None:
+        return None
+    for column in _OF_FACES:
+        for other in _OF_FACES:
+            plan.renew(column, other)  # none of them says anything without the others
+    is_needed = plan.fresh or any(plan.again_for(column) for column in _OF_FACES)
+    is_told = entry is PLANNED_FACES or making.face_model is not None
+    if not is_needed and not is_told:
+        return None
+    from cbir.faces.cost import foretell
+    from cbir.faces.maker import FaceMaker
+    from cbir.faces.remembered import open_for_index
+
+    known = None if entry is PLANNED_FACES else entry
+    files = [place_of(making.root, file) for file in (*plan.fresh, *plan.to_read_again)]
+    try:
+        finder, faces = open_for_index(name, known, making.face_model, engine=making.engine, expected=len(files))
+    except IndexConflictError:
+        raise
+    except CbirError as error:
+        if is_told:
+            raise
+        logger.warning("Faces are not looked for in new pictures: %s A later run looks for them.", error)
+        for column in _OF_FACES:
+            plan.skip(column)
+        return None
+    making.wanted = making.wanted.but(faces=faces)
+    if not is_needed:
+        return None
+    if len(files) >= WORTH_FORETELLING and (seconds := foretell(finder, files)) is not None:
+        about = duration(seconds)
+        logger.info("Looking for faces in %s pictures takes about %s of this machine.", f"{len(files):,}", about)
+    return FaceMaker(finder, model=faces.source or None, engine=making.engine, expected=len(files))
+
+
 def _parts(making: Making) -> RecordMaker | None:
     """Make the maker of parts, if there are to be any; choose their whitening, or learn it on images to be read."""
     entry, plan, writer = making.wanted.parts, making.plan, making.writer
@@ -214,6 +265,7 @@ _MAKERS: dict[str, Factory] = {
     CLASSES.name: _classes,
     THUMBNAILS.name: _thumbnails,
     OBJECTS.group: _objects,
+    FOUND.group: _faces,
     PARTS.group: _parts,
     TAKEN.name: _dates,
 }

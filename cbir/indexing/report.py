@@ -8,7 +8,7 @@ from typing import Any
 
 from cbir.images.left_out import LeftOut
 from cbir.index.columns.classes import CLASSES
-from cbir.index.columns.registry import content_columns
+from cbir.index.columns.registry import named_columns
 from cbir.utils.printable import printable
 
 #: What of a run is counted, one picture once.
@@ -35,7 +35,7 @@ class ByAnother:
         """Say in a line for people what became of it; None where nothing has changed."""
         if not self.is_move:
             return self.report.summary(f"{name} by {self.network}") if self.report.has_changes else None
-        seen, time = self.report.total - self.report.unchanged, _duration(self.report.seconds)
+        seen, time = self.report.total - self.report.unchanged, duration(self.report.seconds)
         by = f"{_pictures(self.report.total)} seen by it, {seen:,} of them in this run, in {time}"
         forgotten = f"; {_pictures(len(self.not_seen))} that it could not see forgotten" if self.not_seen else ""
         if self.has_taken_over:
@@ -143,7 +143,7 @@ class Report:
         for what, count in self.backfilled.items():
             if count:
                 parts += f"; {what} of {_pictures(count)} filled in"
-        return f"{name}: {_pictures(self.total)} ({parts}) in {_duration(self.seconds)}."
+        return f"{name}: {_pictures(self.total)} ({parts}) in {duration(self.seconds)}."
 
     def summaries(self, name: str) -> list[str]:
         """Return the `summary`, and one of each other network for which there was something to do."""
@@ -171,11 +171,11 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return the report as one JSON record."""
         not_backfilled = {
-            f"without_{column.name}": self.not_backfilled.get(column.name, []) for column in content_columns()
+            f"without_{column.name}": self.not_backfilled.get(column.name, []) for column in named_columns()
         }
         return {
             **{name: getattr(self, name) for name in (*COUNTS, "excluded", "classified")},
-            "filled_in": {column.name: self.backfilled[column.name] for column in content_columns()},
+            "filled_in": {column.name: self.backfilled[column.name] for column in named_columns()},
             **{name: [{"path": path, "reason": why} for path, why in files] for name, files in not_backfilled.items()},
             "skipped": [
                 {"path": path, "reason": reason, "as_before": path in self.as_before} for path, reason in self.skipped
@@ -200,7 +200,8 @@ def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Say how long so many seconds are."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -26,7 +26,7 @@ from cbir.images.scan import FoundFile
 from cbir.images.sources.address import Location, root_of
 from cbir.index import refused
 from cbir.index.columns.classes import CLASSES
-from cbir.index.columns.registry import content_columns
+from cbir.index.columns.registry import named_columns
 from cbir.index.entries import PartsEntry
 from cbir.index.format import META, load_meta
 from cbir.index.rights import Rights
@@ -214,6 +214,7 @@ def _extractor(
         watch,
         options.wanted.of(writer.meta),
         detector=options.detector,
+        face_model=options.face_model,
         engine=options.engine,
         donor=donor,
     )
@@ -237,7 +238,7 @@ def _tell_of_reading(plan: Plan, options: Options) -> None:
         why = "" if options.rehash else ", whose times have changed"
         logger.info("Comparing the contents of %s files with the index%s.", f"{compared:,}", why)
     if plan.again:
-        what = " and ".join(column.name for column in content_columns() if plan.again_for(column))
+        what = " and ".join(column.name for column in named_columns() if plan.again_for(column))
         logger.info("Reading %s pictures again for their %s, which the index lacks.", f"{len(plan.again):,}", what)
 
 
@@ -286,6 +287,8 @@ def index_folder(
     parts: bool | None = None,
     objects: bool | None = None,
     detector: str | None = None,
+    faces: bool | None = None,
+    face_model: str | None = None,
     keep_old: bool = False,
     watch: Watch = lambda results, total: results,
 ) -> tuple[Index, Report]:
@@ -310,6 +313,8 @@ def index_folder(
         parts=parts,
         objects=objects,
         detector=None if detector is None else wish_for(detector),
+        faces=faces,
+        face_model=face_model,
         keep_old=keep_old,
     )
     report, _ = build_index(target, options, watch)

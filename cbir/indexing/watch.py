@@ -82,8 +82,8 @@ def keep_fresh(target: Target, options: Options, run: Callable[[Options], Report
 
     `run` makes a run with the options it is given, and returns its report. The first has `options` as they are, later
     ones without what is for once (`prune`, `repair`, `rehash`, `retry_skipped`) or is remembered (`exclude`, `parts`,
-    `objects`). Where the folder is away, another run holds the lock, or nothing can be written, that is told once and
-    waited for.
+    `objects`, `faces`). Where the folder is away, another run holds the lock, or nothing can be written, that is told
+    once and waited for.
     Raises what else `run` raises.
     """
     require()
@@ -99,6 +99,8 @@ def keep_fresh(target: Target, options: Options, run: Callable[[Options], Report
         proposer=None,
         objects=None,
         detector=None,
+        faces=None,
+        face_model=None,
         drop=None,
         resting=RESTING,
     )

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import cbir.faces.maker
+import cbir.faces.remembered
 import cbir.indexing.run
 from cbir.backbones.catalog import FAKE
 from cbir.extract.extractor import Extractor
@@ -28,6 +30,7 @@ from cbir.index import writer
 from cbir.index.ann import annoy, base
 from cbir.index.store import Index
 from cbir.indexing.policy import CommitPolicy
+from tests.helpers.toy_faces import open_toy_finder
 
 if TYPE_CHECKING:
     import pytest
@@ -56,6 +59,8 @@ def replacements() -> list[tuple[Any, str, Any]]:
     return [
         (cbir.indexing.run, "Extractor", extractor),
         (cbir.indexing.run, "commit_policy", lambda parts: CommitPolicy(COMMIT_ROWS, seconds=1000)),
+        (cbir.faces.remembered, "open_finder", open_toy_finder),
+        (cbir.faces.maker, "open_finder", open_toy_finder),
         (writer, "WORTH_COMPACTING", 10),
         (base, "SMALL", 30),
         (annoy, "principal_directions", directions),
@@ -81,7 +86,7 @@ def _content(index: Index) -> Content:
         record.path: (
             record.sha256,
             features.astype(np.float16).tobytes(),
-            b"".join(records[row].tobytes() for records in stored),
+            b"".join(records[row].tobytes() for records in stored if records[row] is not None),
         )
         for (row, record), features in zip(records, index.features([row for row, _ in records]), strict=True)
     }

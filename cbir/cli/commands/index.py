@@ -24,6 +24,7 @@ from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rows import rows_options
 from cbir.cli.options.rules import Rule, check_rules
+from cbir.cli.render.plan import show_plan
 from cbir.cli.terminal.logfile import describe_run, write_log
 from cbir.cli.terminal.output import NAMED, printable, say, tell, tell_some, write_json
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from cbir.detect.trial import Asked
     from cbir.detect.wish import Wish
     from cbir.extract.executor import Executor
-    from cbir.indexing.plan import Plan
     from cbir.indexing.report import Report
     from cbir.indexing.run import Options
     from cbir.indexing.target import Target
@@ -76,6 +76,8 @@ class IndexOptions(Given):
     detector: str | None
     classes: Path | None
     input_: Asked | None
+    faces: bool | None
+    face_model: Path | None
     candidates: str | None
     rows: str | None
     repair: bool
@@ -114,6 +116,8 @@ class IndexOptions(Given):
             parts=self.parts,
             objects=self.objects,
             detector=self._wish(),
+            faces=self.faces,
+            face_model=None if self.face_model is None else str(self.face_model),
             candidates=self.candidates,
             rows=self.rows,
         )
@@ -184,6 +188,19 @@ class IndexOptions(Given):
     help="The names of the classes of a detector's graph, one a line, as for `cbir detect`.",
 )
 @click.option("--input", "input_", type=INPUT, metavar="WORDS", help="How pixels enter it, as for `cbir detect`.")
+@click.option(
+    "--faces/--no-faces",
+    default=None,
+    help="Also look for faces in each picture, and keep what they are compared by; or take that away, with the names "
+    "of people. Remembered.",
+)
+@click.option(
+    "--face-model",
+    type=FilePath(),
+    metavar="FILE",
+    help="Tell faces apart by the network in this ONNX file, for faces of 112 × 112 pixels. Default: that of the "
+    "index, else the usual one.",
+)
 @rows_options
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
 @click.option("--rehash", is_flag=True, help="Read every file, also those whose size and times are as they were.")
@@ -221,6 +238,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir index photos/ --rehash      # has a disk changed something in silence?
       cbir index photos/ --parts       # pictures are found by parts, too
       cbir index photos/ --objects --detector yolox_nano.onnx   # what they show, and where
+      cbir index photos/ --faces       # who is in them: cbir people
       cbir index photos/ --views 2 --index better   # better matches, in twice the time
       cbir index photos/ --model efficientnet_lite1 --keep-old   # by another network, too
     """
@@ -236,7 +254,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     target = choose_target(request.folder, request.index_name, request.root)
     describe_run(subject=target.name)
     if request.dry_run:
-        _show_plan(target, preview(target, request.options()), as_json=request.as_json)
+        show_plan(target, preview(target, request.options()), as_json=request.as_json)
         return
     quiet, verbose = bool(ctx.obj and ctx.obj.get("quiet")), bool(ctx.obj and ctx.obj.get("verbose"))
     if request.watch:
@@ -347,50 +365,3 @@ def _skipped(report: Report) -> list[tuple[str, str]]:
 
 def _name_files(what: str, files: list[tuple[str, str]], *, every: bool) -> None:
     tell_some([f"  {what}: {path}: {reason}" for path, reason in files], every=every, logged=False)
-
-
-def _show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
-    from cbir.index.columns.registry import content_columns
-
-    new = len(plan.fresh) - len(plan.stale)
-    compared = sorted(path for path, known in plan.stale.items() if known.stays)
-    to_compare = f"{len(compared):,} to be compared with what they were, " if compared else ""
-    counts = (
-        f"{new:,} new or moved, {len(plan.stale) - len(compared):,} changed, {len(plan.gone):,} gone, {to_compare}"
-        f"{plan.unchanged:,} unchanged{_to_read_again(plan)}{_by_others(plan)}. Nothing was written."
-    )
-    describe_run(outcome=counts)
-    if as_json:
-        record = {
-            "index": str(target.directory),
-            "root": str(target.root),
-            "dry_run": True,
-            "new": [file.path for file in plan.fresh if file.path not in plan.stale],
-            "changed": sorted(path for path, known in plan.stale.items() if not known.stays),
-            "compared": compared,
-            "gone": sorted(record.path for record in plan.gone.values()),
-            "unchanged": plan.unchanged,
-            **{f"without_{column.name}": sorted(plan.again_for(column)) for column in content_columns()},
-            "by_networks": plan.by_others,
-            "kept": plan.kept,
-            "excluded": plan.scan.excluded,
-            "left_out": plan.scan.left_out.to_json(),
-            "skipped": [{"path": path, "reason": reason} for path, reason in (*plan.scan.problems, *plan.as_before)],
-        }
-        write_json(record)
-        return
-    say(f"{target.name}: {counts}")
-    if plan.scan.left_out:
-        tell(f"  left out: {plan.scan.left_out.describe(printable)}", logged=False)
-
-
-def _by_others(plan: Plan) -> str:
-    """Say how many pictures are still to be seen by which networks beside the index's own."""
-    return "".join(f", {count:,} not seen by {network} yet" for network, count in plan.by_others.items() if count)
-
-
-def _to_read_again(plan: Plan) -> str:
-    from cbir.index.columns.registry import content_columns
-
-    what = " and ".join(column.name for column in content_columns() if plan.again_for(column))
-    return f" ({len(plan.again):,} of them to be read again for their {what})" if what else ""

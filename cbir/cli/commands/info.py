@@ -212,6 +212,7 @@ def _coverage(index: Index, group: Sequence[Column]) -> dict[str, Any] | None:
     import numpy as np
 
     from cbir.index.columns.classes import CLASSES
+    from cbir.index.columns.faces import FOUND
     from cbir.index.columns.objects import OBJECTS
     from cbir.index.columns.taken import TAKEN
 
@@ -223,6 +224,8 @@ def _coverage(index: Index, group: Sequence[Column]) -> dict[str, Any] | None:
         return _dates(index)
     missing = np.any([index.missing(column) for column in group], axis=0)
     coverage = {"pictures": int((~missing & index.valid).sum())}
+    if group[0] is FOUND:
+        return coverage | _faces(index)
     return coverage | _objects(index) if group[0] is OBJECTS else coverage
 
 
@@ -266,6 +269,38 @@ def _objects(index: Index) -> dict[str, Any]:
         return {**described, "of_classes": {}, "reason": str(error)}
 
 
+def _faces(index: Index) -> dict[str, Any]:
+    """Describe the finder of faces, and count the faces, and the pictures that have any, as far as can be read."""
+    from cbir.index.columns.faces import FOUND
+    from cbir.index.facerows import counts_of
+
+    entry = index.meta.faces
+    assert entry is not None
+    described = {
+        "finder": entry.name,
+        "face_model": entry.source or None,
+        "numbers": entry.dimension,
+        "people_bytes": None if index.meta.people is None else index.meta.people.bytes,
+    }
+    try:
+        counts = counts_of(index.valid, index.stored_chunks(FOUND))
+    except CbirError as error:
+        return {**described, "found": 0, "with_faces": 0, "reason": str(error)}
+    return {**described, "found": int(counts.sum()), "with_faces": int((counts > 0).sum())}
+
+
+def _with_faces(coverage: dict[str, Any]) -> str:
+    """Say how many faces there are, and that what is kept of them tells people apart."""
+    if not coverage["found"]:
+        return f"none found by {coverage['finder']}"
+    said = coverage["people_bytes"]
+    people = "" if said is None else f", and {output.human_bytes(said)} of what was said of people"
+    return (
+        f"{coverage['found']:,} in {coverage['with_faces']:,} pictures, each with {coverage['numbers']} numbers "
+        f"that tell people apart (by {coverage['finder']}){people}"
+    )
+
+
 def _shown(coverage: dict[str, Any]) -> str:
     """Say in how many pictures the most frequent classes are, and how many others there are."""
     counts = coverage["of_classes"]
@@ -291,9 +326,13 @@ def _covered(record: dict[str, Any], column: Column) -> str:
     known = coverage["pictures"]
     advice = column.advice.format(index=record["index"]) if known < pictures else None
     reason = coverage.get("reason", advice)
-    tell = _dated if "dated" in coverage else _shown if "of_classes" in coverage else None
+    tell = next((words for key, words in _WORDS.items() if key in coverage), None)
     found = "of " if tell is None else f"{tell(coverage)}, looked for in "
     return f"{found}all pictures" if reason is None else f"{found}{known:,} of {pictures:,} pictures: {reason}"
+
+
+# By a key of what `_coverage` returns, what puts more than counts in words.
+_WORDS = {"dated": _dated, "of_classes": _shown, "found": _with_faces}
 
 
 def _candidates(record: dict[str, Any] | None) -> str:

@@ -42,9 +42,10 @@ _MOST_OFF = 1e-3
 def pack(faces: Sequence[Packed]) -> dict[str, Records]:
     """Pack the faces of one picture, the largest first, as they are stored: the records of each column, by its name.
 
-    Of more than MOST the first are kept. ValueError where a vector is not one of length 1, or they differ in length.
+    Of more than MOST the first are kept, and none whose vector does not have length 1: a network made nothing of it.
+    ValueError where vectors differ in length.
     """
-    faces = faces[:MOST]
+    faces = [face for face in faces if _are_sound(np.asarray(face[3], dtype=np.float32)[np.newaxis])][:MOST]
     records = np.zeros((len(faces), 1), dtype=FACE)
     vectors = np.zeros((len(faces), len(np.asarray(faces[0][3])) if faces else 0), dtype=np.float32)
     for number, (box, score, height, vector) in enumerate(faces):
@@ -52,7 +53,6 @@ def pack(faces: Sequence[Packed]) -> dict[str, Records]:
         places = [*np.clip(corner, 0, _LARGEST - 1), *np.clip(size, 1, _LARGEST)]
         records[number, 0] = places, min(max(round(score * _ONE), 1), _ONE), min(max(int(height), 1), _LARGEST)
         vectors[number] = np.asarray(vector)
-    check_vectors(vectors)
     found = np.array([1 + len(faces)], dtype=FOUND.dtype)
     return {FOUND.name: found, FACES.name: records, VECTORS.name: vectors}
 
@@ -79,7 +79,7 @@ def unpack(records: Records) -> Places:
 
     Raises ValueError where they are unsound.
     """
-    boxes, scores, heights = (records[:, 0][name] for name in ("box", "score", "height"))
+    boxes, scores, heights = (records.reshape(-1)[name] for name in ("box", "score", "height"))
     if len(records) and (boxes.max() > _LARGEST or not boxes[:, 2:].all()):
         raise ValueError("a box is none")
     if len(records) and not (scores.all() and heights.all() and heights.max() <= _LARGEST):
@@ -93,9 +93,13 @@ def check_vectors(records: Records, dimension: int | None = None) -> None:
         return
     if dimension not in (None, records.shape[1]):
         raise ValueError(f"a face has {records.shape[1]} numbers instead of {dimension}")
-    squares = np.einsum("ij,ij->i", records, records)
-    if not (np.abs(squares - 1) < _MOST_OFF).all():
+    if not _are_sound(records):
         raise ValueError("a vector does not have length 1")
+
+
+def _are_sound(vectors: Records) -> bool:
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    return bool((np.abs(squares - 1) < _MOST_OFF).all())
 
 
 #: The number of faces and 1, of each picture.

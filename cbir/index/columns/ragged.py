@@ -53,7 +53,7 @@ class RaggedColumn(Column):
         data = DataFile(directory, entry)
         header = npy_header(data.read(0, 4096))
         shape = None if header is None or len(header[0]) != 2 else (header[0][0], header[0][1])
-        if shape is None or shape[0] > rows * self.most or shape[1] > self.width:
+        if shape is None or shape[0] > rows * self.most or not bool(shape[0]) <= shape[1] <= self.width:
             raise data.damaged(f"holds something else instead of up to {self.most} records of each of {rows} rows")
         return RowFile(directory, entry, shape, self.dtype)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.column import Column
@@ -14,6 +15,8 @@ from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.columns.times import CHANGED
+
+T = TypeVar("T")
 
 # Columns that are counted stand behind the one that counts them.
 _COLUMNS = {
@@ -37,6 +40,11 @@ def content_columns() -> tuple[Column, ...]:
     return tuple(column for column in _COLUMNS.values() if column.of_content)
 
 
+def named_columns() -> tuple[Column, ...]:
+    """Those of them that people and programs are told of: all but those that are of no use without another."""
+    return tuple(column for column in content_columns() if column.counted_by is None)
+
+
 def content_groups() -> list[list[Column]]:
     """Return the columns that follow from a picture's content, those together that are made and counted together."""
     groups: dict[str, list[Column]] = {}
@@ -49,6 +57,19 @@ def kept_together(column: Column) -> list[Column]:
     """Return the columns that are of no use without each other, of which this is one."""
     first = column.counted_by or column
     return [one for one in _COLUMNS.values() if (one.counted_by or one) is first]
+
+
+def without_torn(found: Mapping[str, T], are_alike: Callable[[T, T], bool] = lambda one, other: True) -> dict[str, T]:
+    """Leave out, of something of columns by their names, what some of those that are kept together lack, or have
+    otherwise."""
+    torn = set[str]()
+    for column in _COLUMNS.values():
+        if column.counted_by is not None:
+            names = [one.name for one in kept_together(column)]
+            its = [found[name] for name in names if name in found]
+            if its and (len(its) < len(names) or not all(are_alike(one, its[0]) for one in its)):
+                torn.update(names)
+    return {name: one for name, one in found.items() if name not in torn}
 
 
 def register(column: Column) -> None:
