@@ -1,4 +1,4 @@
-"""What a run of `cbir index` would do, printed instead."""
+"""The plan of a run of `cbir index`, printed instead of carried out."""
 
 from __future__ import annotations
 
