@@ -234,7 +234,7 @@ def run_lines(text: str, changes: list[str], anew: bool = False) -> int:
     lines = [line for line in lines if DOWNLOADS not in line]
     for line in lines:
         command = line.split("  #")[0].strip()
-        is_change = command.startswith(("cbir index", "cbir learn"))
+        is_change = command.startswith(("cbir index", "cbir learn", "cbir people "))
         if anew or is_change or (*changes, command) not in _done:
             run_line(command)
         _done.add((*changes, command))

@@ -25,22 +25,8 @@ from cbir.utils import stopping
 from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
-    *(
-        "index",
-        "search",
-        "serve",
-        "locate",
-        "detect",
-        "faces",
-        "verify",
-        "duplicates",
-        "learn",
-        "tags",
-        "words",
-        "classify",
-        "map",
-    ),
-    *("segment", "evaluate", "export", "import", "merge", "info", "models"),
+    *("index", "search", "serve", "locate", "detect", "faces", "verify", "people", "duplicates", "learn", "tags"),
+    *("words", "classify", "map", "segment", "evaluate", "export", "import", "merge", "info", "models"),
 )
 
 

@@ -82,3 +82,12 @@ def turn_upright(image: Image.Image, box: Extent, turn: Image.Transpose | None) 
     if turn in _SWAPS:
         left, top, right, bottom = top, left, bottom, right
     return image.transpose(turn), (left, top, right, bottom)
+
+
+def turned_back(
+    x: float, y: float, width: float, height: float, turn: Image.Transpose | None
+) -> tuple[float, float, float, float]:
+    """Return where a box is in a picture as it is stored, before that `turn`: its centre and sides, in shares."""
+    if turn in _SWAPS:
+        x, y, width, height = y, x, height, width
+    return 1 - x if turn in _MIRRORS_ACROSS else x, 1 - y if turn in _MIRRORS_DOWN else y, width, height

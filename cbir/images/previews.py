@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image, ImageDraw
 
 from cbir.errors import ImageReadError
 from cbir.images.contents import read_bytes
 from cbir.images.regions import Box
-from cbir.images.safely import read_thumbnail
+from cbir.images.safely import decode, read_thumbnail
 from cbir.images.sources.address import Location
+
+T = TypeVar("T")
 
 #: The source of a picture: a file, or its content where it came without one.
 Source = Location | bytes
@@ -25,6 +28,9 @@ _MOST_THREADS = 4
 
 # Of a match that is there no more, and of a query that never was: said in other words on a small tile.
 _GONE = "there is no such file"
+
+# Pixels of the longer side of a picture that boxes are cut from; how much wider than a box the square around it is.
+_LARGE, _AROUND = 2048, 1.4
 
 #: Of a JPEG of a thumbnail: 320 pixels take some 15 KB.
 _QUALITY = 82
@@ -52,13 +58,26 @@ def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, P
 
     A file that is gone or no picture has a thumbnail without an image.
     """
+    return _ahead(dict.fromkeys(sources), lambda source: _thumbnail(source, side))
+
+
+def cut_outs(boxes: Mapping[Source, Iterable[Box]], side: int) -> Iterator[tuple[Source, dict[Box, Preview]]]:
+    """Yield what boxes of each source show, and a little around it: squares of at most `side` pixels, in order.
+
+    Boxes are in pixels of the upright picture. They have no image where the file is gone or no picture.
+    """
+    return _ahead(boxes, lambda source: _cut_outs(source, list(boxes[source]), side))
+
+
+def _ahead(sources: Iterable[Source], work: Callable[[Source], T]) -> Iterator[tuple[Source, T]]:
+    """Yield each source and what becomes of it, in order, by several threads."""
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         # decoded ahead, but only so far that memory does not grow with the number of pictures
-        waiting: deque[tuple[Source, Future[Preview]]] = deque()
+        waiting: deque[tuple[Source, Future[T]]] = deque()
         try:
-            for source in dict.fromkeys(sources):
-                waiting.append((source, pool.submit(_thumbnail, source, side)))
+            for source in sources:
+                waiting.append((source, pool.submit(work, source)))
                 if len(waiting) > 2 * threads:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -72,11 +91,44 @@ def thumbnails(sources: Iterable[Source], side: int) -> Iterator[tuple[Source, P
 
 def _thumbnail(source: Source, side: int) -> Preview:
     try:
-        data = source if isinstance(source, bytes) else read_bytes(source)
-        image, size = read_thumbnail(data, side, name="the picture" if isinstance(source, bytes) else str(source))
+        return Preview(*read_thumbnail(_content(source), side, name=_name(source)))
     except ImageReadError as error:
-        return Preview(None, problem="the file is not there" if error.reason == _GONE else error.reason)
-    return Preview(image, size)
+        return _gone(error)
+
+
+def _cut_outs(source: Source, boxes: Sequence[Box], side: int) -> dict[Box, Preview]:
+    try:
+        data = _content(source)
+        image, size = read_thumbnail(data, _LARGE, name=_name(source))
+        if image.width < size[0] and min(max(box[2:]) for box in boxes) * image.width < side * size[0]:
+            image = decode(data, name=_name(source))  # for which too few pixels would be left
+    except ImageReadError as error:
+        return dict.fromkeys(boxes, _gone(error))
+    return {box: Preview(_square(image, box, size, side), size) for box in boxes}
+
+
+def _square(image: Image.Image, box: Box, size: tuple[int, int], side: int) -> Image.Image:
+    """Cut a square around a box of the large picture out of the image, as far as that goes."""
+    scale = image.width / size[0]
+    length = min(max(box.width, box.height) * _AROUND * scale, *image.size)
+    corner = []
+    for first, extent, most in ((box.x, box.width, image.width), (box.y, box.height, image.height)):
+        corner.append(min(max((first + extent / 2) * scale - length / 2, 0), most - length))
+    left, top = corner
+    pixels = max(1, min(side, round(length)))
+    return image.resize((pixels, pixels), Image.Resampling.LANCZOS, box=(left, top, left + length, top + length))
+
+
+def _content(source: Source) -> bytes:
+    return source if isinstance(source, bytes) else read_bytes(source)
+
+
+def _name(source: Source) -> str:
+    return "the picture" if isinstance(source, bytes) else str(source)
+
+
+def _gone(error: ImageReadError) -> Preview:
+    return Preview(None, problem="the file is not there" if error.reason == _GONE else error.reason)
 
 
 def as_jpeg(image: Image.Image) -> bytes:

@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 
 from cbir.errors import CbirError
 from cbir.images.regions import Box
+from cbir.index.entries import MOST_PEOPLE_BYTES
 from cbir.index.values import flag, read_json, sequence, sha256, text, whole
 from cbir.utils.printable import shortened
 
 #: The number of nobody: a face with it belongs to no person.
 NOBODY = 0
 
-#: A name has so many characters at most, an index so many people, a picture so many faces, and the file so many bytes.
-LONGEST_PERSON, MOST_PEOPLE, MOST_FACES, MOST_BYTES = 64, 1_000_000, 1024, 128 << 20
+#: A name has so many characters at most, an index so many people, and a picture so many faces.
+LONGEST_PERSON, MOST_PEOPLE, MOST_FACES = 64, 1_000_000, 1024
 
 _FORMAT = 1
 
@@ -125,16 +126,16 @@ def dump(album: Album) -> bytes:
         "forgotten": {content: sorted(boxes) for content, boxes in sorted(album.forgotten.items()) if boxes},
     }
     data = (json.dumps(content, separators=(",", ":")) + "\n").encode("ascii")
-    if len(data) > MOST_BYTES:
+    if len(data) > MOST_PEOPLE_BYTES:
         raise CbirError(
-            f"The people of the index would take {len(data):,} bytes, more than the {MOST_BYTES:,} allowed."
+            f"The people of the index would take {len(data):,} bytes, more than the {MOST_PEOPLE_BYTES:,} allowed."
         )
     return data
 
 
 def load(data: bytes) -> Album:
     """Read what `dump` made; ValueError, TypeError, KeyError or RecursionError where it is something else."""
-    if len(data) > MOST_BYTES:
+    if len(data) > MOST_PEOPLE_BYTES:
         raise ValueError(f"{len(data):,} bytes are more than it may have")
     record = read_json(data.decode("ascii"))
     if whole(record["format"]) != _FORMAT:

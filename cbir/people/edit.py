@@ -13,9 +13,10 @@ from cbir.utils.printable import printable
 def name_person(album: Album, number: int, name: str) -> Album:
     """Call a person so. CbirError where another has that name, or nobody can."""
     check_person_name(name)
-    if album.named(name) not in (None, number):
+    other = album.named(name)
+    if other is not None and other != number:
         raise CbirError(
-            f"Person {album.named(name)} is called {printable(name)} already: `cbir people merge {album.named(name)} "
+            f"Person {other} is called {printable(album.people[other].name)} already: `cbir people merge {other} "
             f"{number}` makes one of the two, or choose a name that tells them apart."
         )
     return replace(album, people={**album.people, number: Entry(name, kept=True)})
@@ -46,7 +47,7 @@ def put_faces(album: Album, faces: Iterable[Key], number: int) -> Album:
         barred = {*one.barred, one.person} - {NOBODY, number}
         left.add(one.person)
         changed[key] = Placed(key.box, number, by_hand=True, barred=_sorted(barred))
-    return _kept(album.with_faces(changed), {number, *left})
+    return kept(album.with_faces(changed), {number, *left})
 
 
 def split_faces(album: Album, faces: Iterable[Key], name: str = "") -> tuple[Album, int]:
@@ -66,7 +67,7 @@ def take_out(album: Album, faces: Iterable[Key]) -> Album:
         if one is None or one.person == NOBODY:
             raise CbirError("A face that belongs to nobody cannot be taken out.")
         changed[key] = one._replace(person=NOBODY, by_hand=False, barred=_sorted({*one.barred, one.person}))
-    return _kept(album.with_faces(changed), {known[key].person for key in changed})
+    return kept(album.with_faces(changed), {known[key].person for key in changed})
 
 
 def forget_person(album: Album, number: int) -> Album:
@@ -92,7 +93,7 @@ def forget_person(album: Album, number: int) -> Album:
     )
 
 
-def _kept(album: Album, numbers: Collection[int]) -> Album:
+def kept(album: Album, numbers: Collection[int]) -> Album:
     """Return the same with some people whom the grouping does not change any more."""
     people: Mapping[int, Entry] = {
         number: one._replace(kept=one.kept or number in numbers) for number, one in album.people.items()

@@ -18,8 +18,8 @@ class Card:
     `name` is what it is called, as the system has it: it may hold anything. `source` is None where there is no
     picture, as of a query by words. `figures` are pairs of a label and a value, such as ("score", "0.912"), the most
     important first: a sheet has room for one. `tags` are words for it. `boxes` are the parts of the picture that
-    matter. `mark` says of a match whether it ought to be there ("right", "wrong"), of a part that it was "missed", of a
-    query's picture that matches are to be "unlike" it.
+    matter; of one with a `crop` only that part is shown. `mark` says of a match whether it ought to be there ("right",
+    "wrong"), of a part that it was "missed", of a query's picture that matches are to be "unlike" it.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Card:
     tags: Sequence[str] = ()
     boxes: tuple[Box, ...] = ()
     mark: str = ""
+    crop: Box | None = None
 
     @property
     def path(self) -> Path | None:

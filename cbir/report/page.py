@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cbir.errors import CbirError
-from cbir.images.previews import Preview, Source, as_jpeg, thumbnails
+from cbir.images.previews import Preview, Source, as_jpeg, cut_outs, thumbnails
 from cbir.images.regions import Box
 from cbir.images.sources.address import Address, Location
 from cbir.report.card import Card, Group
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: The sizes of thumbnails, by how many a page has: (at most so many, pixels of the longer side).
 _SIDES = ((300, 400), (1_500, 280), (6_000, 200), (20_000, 140))
+
+#: Pixels of a side of what is shown of a part of a picture, at most.
+_CROP = 200
 
 _ADVICE = "Ask for fewer (-k), or make several pages."
 
@@ -52,10 +55,16 @@ class Pictures:
         if side is None:
             raise CbirError(f"{len(shown):,} pictures are too many for one page. {advice}")
         boxes: dict[Source, set[tuple[Box, ...]]] = {}
+        crops: dict[Source, dict[Box, None]] = {}
         for card in shown:
-            if card.source is not None:
+            if card.source is not None and card.crop is not None:
+                crops.setdefault(card.source, {})[card.crop] = None
+            elif card.source is not None:
                 boxes.setdefault(card.source, set()).add(card.boxes)
         self._shown: dict[tuple[Source, tuple[Box, ...]], Shown] = {}
+        self._crops: dict[tuple[Source, Box], Shown] = {}
+        for source, cut in cut_outs(crops, min(side, _CROP)):
+            self._crops.update({(source, box): _shown(preview, ()) for box, preview in cut.items()})
         for source, thumbnail in thumbnails(boxes, side):
             for its in boxes[source]:
                 self._shown[source, its] = _shown(thumbnail, its)
@@ -63,6 +72,8 @@ class Pictures:
     def __call__(self, card: Card) -> Shown:
         """Return the thumbnail of a card that has a source."""
         assert card.source is not None
+        if card.crop is not None:
+            return self._crops[card.source, card.crop]
         return self._shown[card.source, card.boxes]
 
 

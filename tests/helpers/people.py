@@ -1,14 +1,23 @@
-"""Faces of made-up people, as an index has them: vectors around a centre for each person."""
+"""Faces of made-up people, and indexes of them: vectors around a centre for each person, pictures of coloured noise."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from cbir.backbones.backbone import describe
+from cbir.index.columns.faces import Packed, pack
+from cbir.index.files import FileRecord
+from cbir.index.format import Meta
+from cbir.index.store import Index
+from cbir.index.writer import Writer
 from cbir.people.faces import Faces
 from cbir.utils.vectors import Floats, l2_normalize
+from tests.helpers.face_index import FINDER
 
 #: One picture: the person of each of its faces, by name; the same again is the same face.
 Picture = Sequence[str]
@@ -24,6 +33,11 @@ def vector_of(person: str, shot: str, spread: float = 0.2) -> Floats:
     )
     found: Floats = l2_normalize((l2_normalize(centre) + spread * l2_normalize(noise)).astype(np.float32))
     return found
+
+
+def box_of(place: int, moved: int = 0) -> tuple[int, int, int, int]:
+    """Return the box of the face with that number in its picture, from 0 on."""
+    return 100 * place + moved, 10 + moved, 80, 90
 
 
 def sha256_of(picture: str) -> str:
@@ -42,8 +56,38 @@ def faces_of(pictures: dict[str, Picture], *, moved: int = 0, small: Sequence[st
         np.arange(len(names), dtype=np.int64),
         np.array([number for number, _, _ in each], dtype=np.int64),
         np.array([place for _, place, _ in each], dtype=np.int64),
-        np.array([(100 * place + moved, 10 + moved, 80, 90) for _, place, _ in each], np.int32).reshape(-1, 4),
+        np.array([box_of(place, moved) for _, place, _ in each], np.int32).reshape(-1, 4),
         np.ones(count, dtype=np.float32),
         np.array([20 if who in small else 90 for _, _, who in each], dtype=np.int64),
         np.array([vector_of(who, names[number]) for number, _, who in each], np.float32).reshape(-1, 128),
     )
+
+
+def packed(person: str, picture: str, place: int) -> Packed:
+    """Return a face as an index keeps it."""
+    return box_of(place), 1.0, 90, vector_of(person, picture)
+
+
+def make_index(directory: Path, folder: Path, pictures: Mapping[str, Picture]) -> Index:
+    """Write pictures into a folder, by their names without the ending, and an index of them and of their faces."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = {**describe("efficientnet_lite0", "untrained").to_json(), "dimension": 16}
+    directory.mkdir(parents=True)
+    writer = Writer(directory, Meta(model, 16, str(folder.absolute()), "2026", "2026"))
+    add_pictures(writer, folder, pictures)
+    writer.commit(faces=FINDER)
+    return Index.open(directory)
+
+
+def add_pictures(writer: Writer, folder: Path, pictures: Mapping[str, Picture]) -> None:
+    """Write pictures into a folder, and rows of them, which are to be committed."""
+    for name, its in pictures.items():
+        random = np.random.default_rng(list(sha256_of(name).encode()))
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        blocks = random.integers(0, 256, (15, 40, 3), dtype=np.uint8)
+        Image.fromarray(blocks.repeat(10, axis=0).repeat(10, axis=1)).save(path)
+        data = path.read_bytes()
+        record = FileRecord(f"{name}.png", len(data), 1, hashlib.sha256(data).hexdigest())
+        faces = pack([packed(person, name, place) for place, person in enumerate(its)])
+        writer.add(record, random.random(16, dtype=np.float32), faces)

@@ -127,7 +127,7 @@ def test_what_a_stranger_wrote_is_refused(data: bytes) -> None:
 
 
 def test_a_file_that_is_too_large_is_refused_and_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(album_module, "MOST_BYTES", 100)
+    monkeypatch.setattr(album_module, "MOST_PEOPLE_BYTES", 100)
     with pytest.raises(CbirError, match="more than the 100 allowed"):
         dump(ALBUM)
     with pytest.raises(ValueError, match="bytes are more"):

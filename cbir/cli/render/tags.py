@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from cbir.cli.terminal.table import terminal_width
 from cbir.errors import CbirError
 
 if TYPE_CHECKING:
+    from cbir.tags.people import FoundPeople
     from cbir.tags.tagger import Tagged
     from cbir.tags.xmp import Outcome
     from cbir.words.tag import Tag
@@ -27,10 +28,13 @@ class SidecarWriter:
     """Writes sidecar files and counts what became of them; those that it must leave alone are told, `every` or some.
 
     With a `root` it is an index of that folder which says that they are pictures, and a forged one may name anything.
+    `what` is in them.
     """
 
-    def __init__(self, names: str, *, dry_run: bool, every: bool, root: Path | None) -> None:
+    def __init__(self, names: str, *, dry_run: bool, every: bool, root: Path | None, what: str = "tags") -> None:
         from cbir.tags.xmp import Sidecars
+
+        self._what = what
 
         self._sidecars = Sidecars(names, dry_run=dry_run)
         self._dry_run = dry_run
@@ -43,20 +47,28 @@ class SidecarWriter:
         return self._outcomes.counts["failed"] > 0
 
     def write(self, tagged: Tagged) -> dict[str, Any] | None:
-        """Write the sidecar of a picture; what a record tells of it, None where the picture has no place for one."""
-        if not isinstance(tagged.path, Path) or tagged.tags is None:
+        """Write the tags of a picture; what a record tells of it, None where the picture has no place for a sidecar."""
+        tags = tagged.tags
+        if not isinstance(tagged.path, Path) or tags is None:
             return None
+        return self._write(tagged.path, lambda picture: self._sidecars.write(picture, tags))
+
+    def write_people(self, picture: Path, find: Callable[[Path], FoundPeople]) -> dict[str, Any] | None:
+        """Write the people of a picture, whom `find` finds if it is there, as `write` does."""
+        return self._write(picture, lambda path: self._sidecars.write_people(path, *find(path)))
+
+    def _write(self, picture: Path, write: Callable[[Path], Outcome]) -> dict[str, Any] | None:
         from cbir.images.formats.first_bytes import is_picture_below
 
-        path = self._sidecars.path_of(tagged.path)
-        if not os.path.exists(tagged.path):  # an index may know pictures that are gone
-            self._outcomes.note("gone", tagged.path, "the picture is not there any more")
+        path = self._sidecars.path_of(picture)
+        if not os.path.exists(picture):  # an index may know pictures that are gone
+            self._outcomes.note("gone", picture, "the picture is not there any more")
             return None
-        if self._root is not None and not is_picture_below(self._root, tagged.path):
-            self._outcomes.note("no picture", tagged.path, "it is no picture")
+        if self._root is not None and not is_picture_below(self._root, picture):
+            self._outcomes.note("no picture", picture, "it is no picture")
             return None
         try:
-            outcome: Outcome = self._sidecars.write(tagged.path, tagged.tags)
+            outcome = write(picture)
         except CbirError as error:
             self._outcomes.note("failed", path, f"Error: {error}")
             return {"path": str(path), "outcome": "failed"}
@@ -74,7 +86,7 @@ class SidecarWriter:
         if counts["foreign"]:
             parts.append(f"{counts['foreign']:,} of others left alone")
         if counts["without tags"]:
-            parts.append(f"none for {counts['without tags']:,} without tags")
+            parts.append(f"none for {counts['without tags']:,} without {self._what}")
         if counts["gone"]:
             parts.append(f"none for {counts['gone']:,} that are gone")
         if counts["no picture"]:

@@ -35,7 +35,7 @@ from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.tags.rules import words_above
 from cbir.tags.tagger import Choice, RowTags, tag_index
-from cbir.tags.xmp import Outcome, Sidecars, packet
+from cbir.tags.xmp import Content, Outcome, Sidecars, packet, words_of
 from cbir.words.tag import Tag
 from cbir.words.wordnet import wordnet
 
@@ -506,7 +506,7 @@ def test_names_of_any_bytes_have_sidecars(tmp_path: Path) -> None:
 
 def test_words_are_escaped(tmp_path: Path) -> None:
     tag = Tag("jack-o'-<lantern> & é", 0.5, int(wordnet().classes[0]), is_class=True)
-    (tmp_path / "some.jpg.xmp").write_bytes(packet(tmp_path / "some.jpg", [tag]))
+    (tmp_path / "some.jpg.xmp").write_bytes(packet(tmp_path / "some.jpg", Content(words_of([tag]))))
     assert keywords(tmp_path / "some.jpg.xmp")[0] == [tag.word]
 
 
