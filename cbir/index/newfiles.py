@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from cbir.index.entries import FileEntry
 from cbir.index.rights import Rights, create
@@ -23,10 +24,8 @@ class NewFiles:
 
     def write(self, name: str, content: Iterable[bytes]) -> FileEntry:
         """Write a data file and sync it; OSError where there is one of that name, so nothing is written over."""
-        path = self.directory / name
-        self._written.append(path)
-        digest, size = hashlib.sha256(), 0
-        with create(path, self.rights) as file:
+        path, digest, size = self.directory / name, hashlib.sha256(), 0
+        with self._created(path) as file:
             for part in content:
                 file.write(part)
                 digest.update(part)
@@ -38,9 +37,8 @@ class NewFiles:
     def make(self, name: str) -> Path:
         """Make an empty data file for a library that writes by itself; then `finish` it."""
         path = self.directory / name
-        self._written.append(path)
         # a library would make a file that nobody else may read, and follow a link
-        create(path, self.rights).close()
+        self._created(path).close()
         return path
 
     def finish(self, name: str) -> FileEntry:
@@ -49,6 +47,11 @@ class NewFiles:
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         return FileEntry(name, path.stat().st_size, file_sha256(path))
+
+    def check(self) -> None:
+        """Raise FileNotFoundError where a file has gone that no commit has named yet."""
+        for path in self._written:
+            path.lstat()
 
     def forget(self) -> None:
         """Leave all files as they are: a commit has named them, or will."""
@@ -60,3 +63,9 @@ class NewFiles:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         self._written = []
+
+    def _created(self, path: Path) -> IO[bytes]:
+        """Make a file, which is to be removed then: one that was there already is somebody else's."""
+        file = create(path, self.rights)
+        self._written.append(path)
+        return file

@@ -293,6 +293,7 @@ class Writer:
         temporary.unlink(missing_ok=True)
         whole = self._whole and self._whole.with_state(meta)
         self._new.write(temporary.name, [(whole or meta).dump().encode("ascii")])
+        self._new.check()
         # Ctrl-C must find the commit not begun or done: halfway, what was just written would be taken for leftovers
         with uninterrupted():
             os.replace(temporary, self.directory / META)
@@ -311,6 +312,12 @@ class Writer:
             yield
         except (OSError, MemoryError) as error:
             self._new.discard()
+            if isinstance(error, (FileExistsError, FileNotFoundError)) and self.directory.is_dir():
+                raise IndexWriteError(
+                    f"Another run is writing to {self.directory}, too, as if this one had no lock: {error.filename} is "
+                    "its own, or was removed by it. Does something remove the file lock there? What was committed "
+                    "before is intact: run the same command again."
+                ) from error
             detail = reason_of(error)
             raise IndexWriteError(
                 f"Cannot write to {self.directory} ({detail}). What was committed before is intact: "

@@ -313,3 +313,34 @@ def test_no_index_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(IndexNotFoundError, match="not an index"):
         Index.open(tmp_path / "file")
+
+
+def test_of_two_runs_whose_lock_was_removed_the_later_harms_nothing(directory: Path) -> None:
+    first, second = Writer(directory, first_state()), Writer(directory, first_state())
+    fill(first, range(10))
+    fill(second, range(20, 25))
+    first.commit()
+    with pytest.raises(IndexWriteError, match="remove the file lock"):
+        second.commit()
+    assert not find_problems(Index.open(directory), verify=True)
+    assert list(Index.open(directory).files().paths) == [record(row).path for row in range(10)]
+
+
+def test_a_run_whose_files_another_removed_commits_nothing(committed: Path) -> None:
+    first = Writer(committed, load_meta(committed))
+    fill(first, range(20, 21))  # too few to be joined with others
+    write, removed = first._new.write, []
+
+    def write_and_lose(name: str, content: object) -> object:
+        entry = write(name, content)  # type: ignore[arg-type]
+        if name.startswith("features"):
+            removed.append(name)
+            Writer(committed, load_meta(committed))  # a second run begins, and removes what no state names
+        return entry
+
+    first._new.write = write_and_lose  # type: ignore[method-assign, assignment]
+    with pytest.raises(IndexWriteError, match="remove the file lock"):
+        first.commit()
+    assert removed
+    assert not find_problems(Index.open(committed), verify=True)
+    assert Index.open(committed).rows == 13
