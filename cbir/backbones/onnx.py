@@ -59,15 +59,15 @@ def describe(name: str) -> Known:
     if not path.is_file():
         raise ModelError(f"There is no file {path}: onnx: is followed by the file of a network, such as net{ENDING}.")
     weights = Weights.from_file(path)
-    description, origin = _description(path)
+    description, origin = description_beside(path)
     output = words.output or description.get("output")
     try:
-        asked = _preprocessing_in(description)
+        asked = preprocessing_in(description)
         words = _with_colours(words, description)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise ModelError(f"{origin} does not say how pixels enter {path} ({reason_of(error)}).") from error
     side = words.width or (asked.crop if asked else 0)
-    facts = _facts(path, weights, output if isinstance(output, str) else None, side)
+    facts = facts_of(path, weights, output if isinstance(output, str) else None, side)
     if asked is None and not words.for_name:
         logger.warning(
             "Nothing says how pixels enter %s: they enter as ImageNet's (%s pixels of the middle). Words behind the "
@@ -103,7 +103,7 @@ def build_graph(name: str, weights: Weights, preprocessing: Preprocessing, graph
         )
     path = weights.locate(name)
     _, _, word = name.partition(",")[0].partition("/")
-    facts = _facts(path, weights, word or None, preprocessing.crop)
+    facts = facts_of(path, weights, word or None, preprocessing.crop)
     try:
         return onnx_graph.read(str(path), facts, preprocessing, is_bgr=words_in(name).is_bgr)
     except RefusedError as error:
@@ -115,7 +115,7 @@ def read_head(name: str, weights: Weights, dimension: int) -> str:
     return "are those of a graph, of which cbir knows no classifier"
 
 
-def _facts(path: Path, weights: Weights, output: str | None, side: int) -> Facts:
+def facts_of(path: Path, weights: Weights, output: str | None, side: int) -> Facts:
     """Return what was found out about a file: kept from its first use, or found now. WeightsError for a bad file."""
     import openvino
 
@@ -148,7 +148,7 @@ def _usual(facts: Facts) -> Preprocessing:
     return Preprocessing(math.floor(side / USUAL_CROP), side, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
 
 
-def _description(path: Path) -> tuple[dict[str, Any], Path]:
+def description_beside(path: Path) -> tuple[dict[str, Any], Path]:
     """Read the JSON file beside a network, if there is one; empty else. ModelError where it is none."""
     for file in (path.with_suffix(".json"), *(path.parent / name for name in _DESCRIPTIONS)):
         if not file.exists():
@@ -173,7 +173,7 @@ def _with_colours(words: InputWords, record: dict[str, Any]) -> InputWords:
     return words if words.colours else replace(words, colours=colours)
 
 
-def _preprocessing_in(record: dict[str, Any]) -> Preprocessing | None:
+def preprocessing_in(record: dict[str, Any]) -> Preprocessing | None:
     """Read how pixels enter: cbir's own words, or Hugging Face's, or timm's; None where nothing is said of it.
 
     ValueError, TypeError or KeyError where it is something else.

@@ -6,6 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +16,13 @@ from PIL import Image
 
 from cbir.errors import ModelError
 from cbir.faces import cascade
+from cbir.faces.aligned import AlignedChips
 from cbir.faces.chips import DlibChips
 from cbir.faces.face import Face
 from cbir.faces.layers import Start
 from cbir.faces.likeness import DEFAULT, Thresholds
+from cbir.faces.own_model import open_own
+from cbir.faces.own_thresholds import thresholds_of
 from cbir.faces.packages import LANDMARKS, OUTPUT, PROPOSAL, RECOGNITION, REFINEMENT, check_packages
 from cbir.faces.resnet import DIMENSION
 from cbir.faces.runtime import LAST, PROPOSER, RECOGNISER, REFINER, Runtime
@@ -43,20 +49,49 @@ _VERSION = 1
 _BATCH = 8
 
 
-class FaceFinder:
-    """Finds faces with MTCNN, and computes vectors of them with dlib's network. Any number of threads may call it.
+class Chips(Protocol):
+    """A way to cut out faces for a network."""
 
-    `identity` tells apart whatever makes other faces or vectors, and `thresholds` are of distances of its vectors.
+    def cut(self, pixels: Pixels, corners: Floats, points: Floats) -> Pixels:
+        """Cut out faces, given by their boxes' corners and by five points each: shape (n, side, side, 3)."""
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A network that makes vectors of faces, and the chips that it takes.
+
+    `name` is for people, `identity` tells it apart; of somebody's own network `thresholds` may be unknown.
     """
 
-    name = "dlib"
-    dimension = DIMENSION
-    thresholds: Thresholds = DEFAULT
+    name: str
+    identity: str
+    dimension: int
+    chips: Chips
+    start: Start
+    thresholds: Thresholds | None
 
-    def __init__(self, networks: cascade.Cascade, chips: DlibChips, recogniser: Start) -> None:
-        self._networks, self._chips, self._recogniser = networks, chips, recogniser
+
+class FaceFinder:
+    """Finds faces with MTCNN, and computes vectors of them with a network. Any number of threads may call it.
+
+    `identity` tells apart whatever makes other faces or vectors, and `dimension` is the length of vectors.
+    """
+
+    def __init__(self, networks: cascade.Cascade, recogniser: Recogniser) -> None:
+        self._networks, self._recogniser = networks, recogniser
         self._workers = Workers(usable_cores(), "faces")
-        self.identity = _identity(*(one.sha256 for one in (PROPOSAL, REFINEMENT, OUTPUT, LANDMARKS, RECOGNITION)))
+        self.name, self.dimension = recogniser.name, recogniser.dimension
+        self.identity = _identity(recogniser.identity)
+
+    @property
+    def is_own(self) -> bool:
+        """True if the vectors are those of a network of the user's own."""
+        return self._recogniser.thresholds is None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What distances of vectors stand for; ModelError where that is not known of a network of one's own."""
+        return self._recogniser.thresholds or thresholds_for(self.identity, self.name)
 
     @property
     def view(self) -> Reduced:
@@ -79,6 +114,8 @@ class FaceFinder:
         vectors = self._vectors(pixels, found.corners[kept], found.points[kept])
         faces = []
         for place, vector in zip(kept.tolist(), vectors, strict=True):
+            if not 0.5 < float(vector @ vector) < 2:  # a stranger's network may make nothing of a face, or no numbers
+                continue
             left, top, right, bottom = boxes[place].tolist()
             x, y = max(left, 0), max(top, 0)
             box = (x, y, max(min(right, size[0]) - x, 1), max(min(bottom, size[1]) - y, 1))
@@ -90,9 +127,9 @@ class FaceFinder:
         found = [np.zeros((0, self.dimension), np.float32)]
         for first in range(0, len(corners), _BATCH):
             some = slice(first, first + _BATCH)
-            chips = self._chips.cut(pixels, corners[some], points[some])
+            chips = self._recogniser.chips.cut(pixels, corners[some], points[some])
             both = np.concatenate([chips, chips[:, :, ::-1]])
-            plain, mirrored = np.split(self._recogniser(both)()[0], 2)
+            plain, mirrored = np.split(self._recogniser.start(both)()[0], 2)
             found.append(l2_normalize(plain + mirrored))
         return np.concatenate(found)
 
@@ -100,16 +137,42 @@ class FaceFinder:
 def open_finder(*, model: str | None = None, engine: str | None = None, expected: int = 1) -> FaceFinder:
     """Open what finds faces in about `expected` pictures; `engine` is as in `engines.select.open_engine`.
 
-    PackageMissingError where the packages of cbir[faces] are missing; WeightsError, EngineError where it cannot be.
+    `model` is the ONNX file of a network of one's own. PackageMissingError where the packages of cbir[faces] are
+    missing; ModelError, WeightsError, EngineError where it cannot be.
     """
     check_packages()
-    if model is not None:
-        raise ModelError("Networks of one's own for faces cannot be used yet.")
     runtime = Runtime(engine=engine, expected=expected)
+    if model is None:
+        recogniser = Recogniser("dlib", _DLIB, DIMENSION, DlibChips(), runtime.open(RECOGNISER), DEFAULT)
+    else:
+        own = open_own(Path(model), engine=engine, expected=expected)
+        recogniser = Recogniser(own.name, own.identity, own.dimension, AlignedChips(), own.start, None)
     networks = cascade.Cascade(*(runtime.open(one) for one in (PROPOSER, REFINER, LAST)))
-    return FaceFinder(networks, DlibChips(), runtime.open(RECOGNISER))
+    return FaceFinder(networks, recogniser)
 
 
-def _identity(*facts: str) -> str:
+def thresholds_for(identity: str, name: str) -> Thresholds:
+    """Return what distances of vectors stand for, by the identity and the name of the finder that made them.
+
+    ModelError where that is not known of a network of one's own.
+    """
+    found = DEFAULT if identity == DLIB else thresholds_of(identity)
+    if found is None:
+        raise ModelError(
+            f"From which distance on the network {name} takes two faces for one person's is not known yet: "
+            "`cbir evaluate FOLDER --faces --face-model FILE` finds out, by a folder with a folder of photos for each "
+            "person."
+        )
+    return found
+
+
+def _identity(recogniser: str) -> str:
+    detector = [one.sha256 for one in (PROPOSAL, REFINEMENT, OUTPUT)]
     constants = (cascade.SIDE, cascade.SMALLEST, cascade.FACTOR, cascade.THRESHOLDS, LEAST_SCORE, LEAST_HEIGHT)
-    return hashlib.sha256(json.dumps([_VERSION, *facts, *constants]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([_VERSION, *detector, recogniser, *constants]).encode()).hexdigest()
+
+
+_DLIB = f"{LANDMARKS.sha256} {RECOGNITION.sha256}"
+
+#: The identity of finders with dlib's network.
+DLIB = _identity(_DLIB)

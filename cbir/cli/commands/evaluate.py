@@ -18,33 +18,37 @@ from cbir.cli.options.common import (
     verbosity_options,
 )
 from cbir.cli.options.completion import complete_folder, complete_model, complete_weights
+from cbir.cli.options.faces import face_model_option
 from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
+from cbir.cli.render import evaluate as rendering
 from cbir.cli.render.search_report import html_option
-from cbir.cli.terminal import output, table
+from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
-from cbir.cli.terminal.table import Column
 from cbir.errors import CbirError
 from cbir.utils.stopping import INTERRUPTED
 
 if TYPE_CHECKING:
     from cbir.cli.render.evaluate_report import EvaluationPage
     from cbir.evaluation.ground_truth import GroundTruth
-    from cbir.evaluation.metrics import Scores
     from cbir.evaluation.runner import Evaluation
     from cbir.evaluation.sources import Collection
     from cbir.evaluation.systems import System
 
 logger = logging.getLogger("cbir")
 
-#: Classes that the table shows, unless there are few more.
-SHOWN = 100
-
 #: The score from which boxes of a file count for precision and recall.
 LEAST_SCORE = 0.5
 
 RULES = (
+    Rule(
+        ("index_name", "models", "weights", "compare=True", "ground_truth", "sample", "recall_at", "learnt", "html"),
+        "--faces is about people's photos: leave out what is about searches ({said}).",
+        beside=("faces=True",),
+    ),
+    Rule(("boxes", "found"), "--faces or --boxes, not both.", beside=("faces=True",)),
+    Rule(("face_model",), "--face-model is about faces: say --faces, too.", lacking=("faces=True",)),
     Rule(("folder",), "Name a folder or an index, not both.", beside=("index_name",)),
     Rule(
         ("index_name", "compare=True", "ground_truth", "sample", "recall_at", "learnt"),
@@ -76,6 +80,8 @@ class EvaluateOptions(Given):
     boxes: Path | None
     found: Path | None
     min_score: float | None
+    faces: bool
+    face_model: Path | None
     format_: str
     html: Path | None
     force: bool
@@ -134,6 +140,12 @@ class EvaluateOptions(Given):
     help="With --boxes: the score from which precision and recall count boxes. Default: as suits the detector, or 0.5.",
 )
 @click.option(
+    "--faces",
+    is_flag=True,
+    help="Measure how well faces tell people apart: FOLDER has a folder of photos for each person.",
+)
+@face_model_option
+@click.option(
     "--format",
     "format_",
     type=click.Choice(["table", "json", "csv", "tsv"]),
@@ -156,6 +168,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     With --boxes, measures how well a detector finds objects: average precision as COCO and PASCAL VOC have it,
     precision and recall.
 
+    With --faces, measures how well faces tell people apart. Of a network that --face-model names it also learns from
+    which distance on two faces are one person's, and remembers that.
+
     \b
       cbir evaluate photos/
       cbir evaluate --index photos --sample 500 --json
@@ -169,7 +184,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     request = EvaluateOptions(**options)
     check_rules(ctx, RULES)
     quiet = bool(ctx.obj and ctx.obj.get("quiet"))
-    if request.boxes is None:
+    if request.faces:
+        if not _measure_faces(request, quiet=quiet):
+            ctx.exit(CbirError.exit_code)
+    elif request.boxes is None:
         try:
             _measure_searches(request, quiet=quiet)
         except KeyboardInterrupt:
@@ -232,11 +250,11 @@ def _tell(
         )
     if request.format_ == "json":
         about = {} if request.learnt is None else {"learnt": request.learnt, "labelled_queries": taught}
-        output.write_json(_record(collection, truth, request.ground_truth, evaluations) | about)
+        output.write_json(rendering.record(collection, truth, request.ground_truth, evaluations) | about)
     elif request.format_ == "table":
-        _write_table(collection, truth, evaluations)
+        rendering.write_table(collection, truth, evaluations)
     else:
-        _write_separated(evaluations, tabs=request.format_ == "tsv")
+        rendering.write_separated(evaluations, tabs=request.format_ == "tsv")
 
 
 def _measure_boxes(request: EvaluateOptions, boxes: Path, *, quiet: bool) -> bool:
@@ -280,6 +298,42 @@ def _measure_boxes(request: EvaluateOptions, boxes: Path, *, quiet: bool) -> boo
     return not failed
 
 
+def _measure_faces(request: EvaluateOptions, *, quiet: bool) -> bool:
+    """Measure how well faces tell people apart, and tell of it; False where a photo failed."""
+    from cbir.cli.render import faces_report
+    from cbir.evaluation import faces as measuring
+    from cbir.faces.finder import open_finder
+    from cbir.faces.own_thresholds import remember
+
+    if request.folder is None:
+        raise click.UsageError("Whose faces are to be measured? Name a folder with a folder for each person.")
+    photos = measuring.people_in(request.folder)
+    model = None if request.face_model is None else str(request.face_model)
+    finder = open_finder(model=model, engine=request.engine, expected=len(photos))
+    people = measuring.read_people(finder, photos, progress(disable=quiet))
+    for error in people.errors:
+        output.tell(f"Error: {error}")
+    thresholds = measuring.learnt_of(people) if finder.is_own else finder.thresholds
+    scores = measuring.measure_people(people, None if finder.is_own else thresholds)
+    if finder.is_own and thresholds is None:
+        logger.warning(
+            "From so few photos nothing is learnt: it takes %s pairs of one person's, and %s of two people's.",
+            *(f"{measuring.LEAST_SAME:,}", f"{measuring.LEAST_DIFFERENT:,}"),
+        )
+    elif finder.is_own and thresholds is not None:
+        remember(finder.identity, thresholds)
+    if request.format_ == "json":
+        is_new = finder.is_own and thresholds is not None
+        output.write_json(
+            faces_report.record(request.folder, finder.name, people, scores, thresholds, remembered=is_new)
+        )
+    elif request.format_ == "table":
+        faces_report.write_table(request.folder, finder.name, people, scores, thresholds)
+    else:
+        faces_report.write_separated(finder.name, people, scores, tabs=request.format_ == "tsv")
+    return not people.errors
+
+
 def _page() -> EvaluationPage:
     from cbir.cli.render.evaluate_report import EvaluationPage
 
@@ -300,101 +354,3 @@ def _weights(values: Sequence[str], models: Sequence[str]) -> dict[str | None, s
             raise click.UsageError("A backbone has one file of weights.")
         files[key] = file
     return files
-
-
-def _record(
-    collection: Collection, truth: GroundTruth, file: Path | None, evaluations: Sequence[Evaluation]
-) -> dict[str, Any]:
-    return {
-        "root": str(collection.root),
-        "pictures": len(collection.paths),
-        "ground_truth": "folders" if file is None else str(file),
-        "classes": None if truth.classes is None else len(set(truth.classes)),
-        "queries": evaluations[0].overall.queries,
-        "queries_without_relevant": truth.without_relevant,
-        "systems": [evaluation.to_json() for evaluation in evaluations],
-    }
-
-
-def _write_table(collection: Collection, truth: GroundTruth, evaluations: Sequence[Evaluation]) -> None:
-    classes = f" in {len(set(truth.classes)):,} classes" if truth.classes is not None else ""
-    queries, possible = evaluations[0].overall.queries, len(truth.judgements)
-    of = f" of {possible:,}, drawn at random" if queries < possible else ""
-    without = ""
-    if truth.without_relevant:
-        have = "has" if truth.without_relevant == 1 else "have"
-        without = f" ({truth.without_relevant:,} more {have} nothing relevant)"
-    asked = f"{queries:,} {'query' if queries == 1 else 'queries'}{of}{without}"
-    output.say(f"{collection.root}: {len(collection.paths):,} pictures{classes}; {asked}")
-    output.say()
-    _write_classes(evaluations)
-    overall = evaluations[0].overall
-    several = len({evaluation.model for evaluation in evaluations}) > 1
-    header = ["system", "mAP", *(f"P@{rank}" for rank in overall.precision), *(f"R@{rank}" for rank in overall.recall)]
-    rows = []
-    for one in evaluations:
-        speed = [_milliseconds(one.timing.milliseconds), *(_cost(one) if several else []), _candidates(one)]
-        rows.append([one.name, *_figures(one.overall), *speed])
-    columns = [Column("system", cuts="end", least=16), Column("mAP", right=True, style={"bold": True})]
-    columns += [Column(name, right=True, optional=2 * (name[0] == "R")) for name in header[2:]]
-    costs = ("network", "bytes") if several else ()
-    columns += [Column("ms", right=True), *(Column(name, right=True, optional=1) for name in costs)]
-    columns += [Column("shortlist", cuts="end", least=16, optional=1)]
-    table.write(columns, rows)
-
-
-def _write_classes(evaluations: Sequence[Evaluation]) -> None:
-    names = list(evaluations[0].classes)
-    if not names:
-        return
-    one = len({evaluation.model for evaluation in evaluations}) == 1
-    header = ["class", "queries", *(evaluation.method if one else evaluation.name for evaluation in evaluations)]
-    rows = [
-        [
-            name,
-            f"{evaluations[0].classes[name].queries:,}",
-            *(f"{evaluation.classes[name].average_precision:.3f}" for evaluation in evaluations),
-        ]
-        for name in (names if len(names) <= SHOWN + SHOWN // 10 else names[:SHOWN])
-    ]
-    output.say("mAP of each class:")
-    columns = [Column("class", cuts="end", least=16), *(Column(name, right=True) for name in header[1:])]
-    table.write(columns, rows)
-    if len(rows) < len(names):
-        output.say(f"… and {len(names) - len(rows):,} more: --json and --format csv have all.")
-    output.say()
-
-
-def _figures(scores: Scores) -> list[str]:
-    return [f"{value:.3f}" for value in (scores.average_precision, *scores.precision.values(), *scores.recall.values())]
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
-
-
-def _cost(one: Evaluation) -> list[str]:
-    network, size = one.cost.network_ms, one.cost.feature_bytes
-    return ["" if network is None else f"{_milliseconds(network)} ms", "" if size is None else f"{size:,}"]
-
-
-def _candidates(evaluation: Evaluation) -> str:
-    if evaluation.timing.candidates is None or evaluation.candidates_recall is None:
-        return "exact"
-    return f"{_milliseconds(evaluation.timing.candidates)} ms, recall at 10 {evaluation.candidates_recall:.3f}"
-
-
-def _write_separated(evaluations: Sequence[Evaluation], *, tabs: bool) -> None:
-    """One line a system and class, those of all queries, whose class is empty, before those of its classes."""
-    overall = evaluations[0].overall
-    header: list[Any] = ["system", "model", "method", "class", "queries", "map"]
-    header += [f"precision_at_{rank}" for rank in overall.precision] + [f"recall_at_{rank}" for rank in overall.recall]
-    costs = ["query_ms", "shortlist_ms", "shortlist_recall_at_10", "network_ms", "feature_bytes"]
-    lines = [header + costs]
-    for evaluation in evaluations:
-        record = evaluation.to_json()
-        for scores in ({"class": "", **record}, *record["classes"]):
-            line = [evaluation.name, evaluation.model, evaluation.method, scores["class"], scores["queries"]]
-            line += [scores["map"], *scores["precision_at"].values(), *scores["recall_at"].values()]
-            lines.append(line + ["" if scores["class"] else record[key] for key in costs])
-    output.write_separated(lines, tabs=tabs)

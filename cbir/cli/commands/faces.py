@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbir.cli.options.common import FilePath, PicturePath, engine_option, force_option, index_option, verbosity_options
+from cbir.cli.options.faces import face_model_option
 from cbir.cli.options.given import Given
 from cbir.cli.options.images import NamedPictures, Stdin, list_options, with_folders
 from cbir.cli.options.numbers import Number, WholeNumber
@@ -36,6 +37,7 @@ class FacesOptions(Given):
     index_name: str | None
     files_from: Path | None
     null: bool
+    face_model: Path | None
     min_score: float | None
     min_height: int | None
     out: Path | None
@@ -50,6 +52,7 @@ class FacesOptions(Given):
 @click.argument("images", nargs=-1, type=PicturePath(), metavar="IMAGE...")
 @index_option
 @list_options
+@face_model_option
 @click.option(
     "--min-score",
     type=Number(0, 1),
@@ -113,7 +116,8 @@ def _run(request: FacesOptions, outputs: rendering.FaceOutputs, pictures: list[I
     from cbir.faces.run import find_in_files
     from cbir.images.source import NamedImage
 
-    finder = open_finder(engine=request.engine, expected=len(pictures))
+    model = None if request.face_model is None else str(request.face_model)
+    finder = open_finder(model=model, engine=request.engine, expected=len(pictures))
     files = ((picture, NamedImage(picture.source, picture.name)) for picture in outputs.wanted(pictures))
     # a single picture is not worth a process of its own to be decoded in; of many, one must not end the run
     results = find_in_files(finder, files, isolated=len(pictures) > 1)

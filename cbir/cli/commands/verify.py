@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbir.cli.options.common import PicturePath, engine_option, verbosity_options
+from cbir.cli.options.faces import face_model_option
 from cbir.cli.options.images import Stdin
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.render import verify as rendering
@@ -37,6 +38,7 @@ EXIT_CODES = {"same": 0, "different": 5, "cannot say": 6}
     help="Take the Nth face of FIRST, as `cbir faces` numbers them; given a second time, that of SECOND. Default: the "
     "largest of each.",
 )
+@face_model_option
 @engine_option
 @click.option(
     "--format",
@@ -66,11 +68,13 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     numbers: Sequence[int] = options["numbers"]
     if len(numbers) > 2:
         raise click.UsageError("--face can be given twice: one for each picture.")
+    model = None if options["face_model"] is None else str(options["face_model"])
     stdin = Stdin()
     pictures = [stdin.query(one) for one in (options["first"], options["second"])]
-    finder = open_finder(engine=options["engine"], expected=len(pictures))
+    finder = open_finder(model=model, engine=options["engine"], expected=len(pictures))
+    thresholds = finder.thresholds  # which may not be known
     taken = [_taken(finder, picture, number) for picture, number in zip(pictures, (*numbers, None, None), strict=False)]
-    comparison = compare(taken[0].face, taken[1].face, finder.thresholds)
+    comparison = compare(taken[0].face, taken[1].face, thresholds)
     if options["format_"] == "json":
         output.write_json(rendering.record(comparison, taken, finder))
     else:
