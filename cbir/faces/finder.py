@@ -90,7 +90,7 @@ class FaceFinder:
 
     @property
     def thresholds(self) -> Thresholds:
-        """What distances of vectors stand for; ModelError where that is not known of a network of one's own."""
+        """The meaning of distances of vectors; ModelError where that is not known of a network of one's own."""
         return self._recogniser.thresholds or thresholds_for(self.identity, self.name)
 
     @property
