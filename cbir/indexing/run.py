@@ -36,6 +36,7 @@ from cbir.index.writer import Writer
 from cbir.indexing import networks
 from cbir.indexing.apply import carry_out
 from cbir.indexing.donor import Donor
+from cbir.indexing.forgotten import leaving_out_forgotten
 from cbir.indexing.makers import Making, make_makers
 from cbir.indexing.opening import first_state, opened_for_writing
 from cbir.indexing.options import Options as Options
@@ -149,7 +150,8 @@ class _Making:
         def extract(files: Iterable[tuple[FoundFile, Location]]) -> Iterator[Extracted[FoundFile]]:
             chunks = self.executor.map(Work(extractor, plan.known), chunks_of(files))
             results = self.watch(chain.from_iterable(chunks), to_read)
-            return results if donor is None else donor.completed(results)
+            results = results if donor is None else donor.completed(results)
+            return leaving_out_forgotten(target.directory, results)
 
         report = carry_out(
             plan,

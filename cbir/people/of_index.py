@@ -33,7 +33,7 @@ def read_album(index: Index) -> Album:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
         raise IndexDamagedError(
             f"What {index.directory} has of people is damaged ({printable(reason_of(error))}). Put its file back from "
-            f"a copy; `cbir index --index {index.directory} --repair` takes it out, and names with it."
+            f"a copy, or take faces and people out: `cbir index --index {index.directory} --no-faces`."
         ) from error
 
 
