@@ -41,6 +41,9 @@ COMMANDS = [
     (f"search {BALLOON} --index photos --learnt kinds -k 3 --format paths", "hot_air_balloons"),
     ("classify --index photos --learnt kinds", "hot_air_balloons"),
     ("map --index photos --html map.html", "map.html"),
+    (f"faces {BALLOON}", '"faces"'),
+    ("index {folder} --index faces --faces", ""),
+    ("people --index faces", ""),
     (f"segment {BALLOON} --out segments --classify", '"segments"'),
     (f"segment {BALLOON} --out fast --fast", '"segments"'),
     ("evaluate --index photos --format json", '"recall_at"'),
@@ -98,8 +101,10 @@ def test_every_command_works(here: Path) -> None:
         done = run(here, line)
         assert done.returncode == 0, (line, done.stderr)
         assert expected in done.stdout, (line, done.stdout)
-    # `serve` goes on until it is told to end: it has a test of its own
-    assert {"serve", *(line.split()[0] for line, _ in COMMANDS)} == set(cli.list_commands(click.Context(cli)))
+    # `serve` goes on until it is told to end, it has a test of its own; and no drawn picture has a face
+    done = run(here, f"verify {BALLOON} {OTHER}")
+    assert (done.returncode, "o face is found" in done.stderr) == (1, True), done.stderr
+    assert {"serve", "verify", *(line.split()[0] for line, _ in COMMANDS)} == set(cli.list_commands(click.Context(cli)))
     assert len(list((here / "cache" / "cbir" / "compiled").glob("*.blob"))) >= 4  # none was found, all were built
 
 
