@@ -14,7 +14,7 @@ from cbir.errors import IndexDamagedError
 from cbir.index.ann.milvus.features import BlockElsewhere, SentFeatures
 from cbir.index.blockentry import BlockEntry
 from cbir.index.columns.column import ColumnReader
-from cbir.index.columns.registry import all_columns
+from cbir.index.columns.registry import all_columns, kept_together
 from cbir.index.files import FilesBelow, FileTable
 from cbir.index.format import Meta
 from cbir.index.rowfile import RowFile
@@ -84,9 +84,10 @@ class Block:
 
     def sound(self) -> Block:
         """Return the same block without the files of columns that cannot be opened: their rows are blank."""
-        damaged = {name: reader for name, reader in self.columns.items() if reader.is_damaged}
-        blank = {name: reader.without_file() for name, reader in damaged.items()}
-        return Block(self._features, self.files, {**self.columns, **blank}) if damaged else self
+        damaged = [reader.column for reader in self.columns.values() if reader.is_damaged]
+        names = {one.name for column in damaged for one in kept_together(column)}
+        blank = {name: self.columns[name].without_file() for name in names}
+        return Block(self._features, self.files, {**self.columns, **blank}) if blank else self
 
     def below(self, folder: str) -> Block:
         """Return the same block of files whose paths begin in a folder further up: their own with `folder/` before."""

@@ -23,7 +23,7 @@ LISTS = "lists"
 MOST_CLASSES = 20_000
 
 #: A vector of a face has so many numbers at most, and what an index has of people so many bytes.
-MOST_FACE_NUMBERS, MOST_PEOPLE_BYTES = 8192, 64 << 20
+MOST_FACE_NUMBERS, MOST_PEOPLE_BYTES = 8192, 128 << 20
 
 #: An index has so many notions at most, whose names have so many letters.
 MOST_NOTIONS, LONGEST_NOTION_NAME = 100, 64

@@ -161,12 +161,8 @@ class Writer:
 
         CbirError where it is too much.
         """
-        if content is not None and len(content) > MOST_PEOPLE_BYTES:
-            raise CbirError(f"The index {self.directory.name} cannot have more than 64 MB about people.")
         with self._guarded():
-            number = self.meta.next_number
-            entry = None if content is None else self._new.write(f"people-{number:06}.json", [content])
-            self._replace(self.meta.but(people=entry, next_number=number + 1, updated=now()))
+            self._replace(self._with_people(content).but(updated=now()))
 
     def keep_refused(self, refused: Iterable[Refused], readers: str) -> None:
         """Remember, from the next commit on, what the index could not take, and what tried to read it."""
@@ -210,10 +206,14 @@ class Writer:
             meta = rewrite.streamed(self._new, self.meta, rows, features, files, columns, shapes)
             self._replace(meta.but(complete=True))
 
-    def fill_from(self, source: Index) -> None:
-        """Commit the valid rows of another index, with all its columns, in place of all that there is."""
+    def fill_from(self, source: Index, *, people: bytes | None = None) -> None:
+        """Commit the valid rows of another index, with all its columns, in place of all that there is.
+
+        `people` is what users said of people, as in `keep_people`.
+        """
         with self._guarded():
-            self._replace(rewrite.compacted(self._new, self.meta, source).but(complete=True))
+            meta = self._with_people(people)
+            self._replace(rewrite.compacted(self._new, meta, source).but(complete=True))
 
     def tidy(self, *, mend: bool = False) -> None:
         """Drop invalid rows once they are a quarter of all; renew candidates and sampled cosines that lag behind.
@@ -277,6 +277,16 @@ class Writer:
             return meta.but(refused=None)
         file = self._new.write(f"refused-{meta.next_number:06}.json", [dump(refused)])
         return meta.but(refused=RefusedEntry(file, readers), next_number=meta.next_number + 1)
+
+    def _with_people(self, content: bytes | None) -> Meta:
+        if content is None:
+            return self.meta.but(people=None)
+        if len(content) > MOST_PEOPLE_BYTES:
+            most = MOST_PEOPLE_BYTES >> 20
+            raise CbirError(f"The index {self.directory.name} cannot have more than {most} MB about people.")
+        number = self.meta.next_number
+        entry = self._new.write(f"people-{number:06}.json", [content])
+        return self.meta.but(people=entry, next_number=number + 1)
 
     def _committed(self) -> Index:
         if self._reader is None:

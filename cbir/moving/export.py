@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +13,8 @@ import numpy as np
 from cbir.errors import CbirError, IndexDamagedError
 from cbir.index.columns.classes import CLASSES, RowClasses, unpack
 from cbir.index.columns.column import Column, Records
+from cbir.index.columns.faces import FACES, FOUND, VECTORS, count_faces
+from cbir.index.entries import FacesEntry
 from cbir.index.files import Files
 from cbir.index.store import Index
 from cbir.moving import arrays, vectorfile
@@ -37,11 +40,15 @@ _ARGUMENT = "cbir export FILE"
 
 @dataclass(frozen=True)
 class Exported:
-    """The files that were written, of so many rows; so many more were left out, as their features are damaged."""
+    """The files that were written, of so many rows; so many more were left out, as their features are damaged.
+
+    So many `faces` are in them, with their vectors.
+    """
 
     files: tuple[Path, ...]
     rows: int
     damaged: int = 0
+    faces: int = 0
 
 
 def check_target(path: Path, *, force: bool = False) -> None:
@@ -70,8 +77,14 @@ def export(index: Index, path: Path, *, force: bool = False, told: Told = nobody
     damaged = int(index.valid.sum()) - len(rows)
     if path.suffix == PARQUET:
         mark = str(Mark(KIND))
-        write_output(path, lambda file: _fill(file, index, rows, about, mark, told), _ARGUMENT, KIND, force=force)
-        return Exported((path,), len(rows), damaged)
+        about = replace(about, faces=_finder_of(index))
+        faces = [0]
+
+        def fill_parquet(file: IO[bytes]) -> None:
+            faces[0] = _fill(file, index, rows, about, mark, told)
+
+        write_output(path, fill_parquet, _ARGUMENT, KIND, force=force)
+        return Exported((path,), len(rows), damaged, faces[0])
 
     def fill(file: IO[bytes]) -> None:
         chunks = telling((halves for _, halves in _stored(index, rows)), told, -(-len(rows) // _GROUP))
@@ -107,14 +120,35 @@ def _known(files: Files, rows: Rows) -> Files:
     return Files(paths, sizes, times, told)  # type: ignore[arg-type]
 
 
-def _fill(file: IO[bytes], index: Index, rows: Rows, about: About, mark: str, told: Told) -> None:
-    writer, tags = ParquetWriter(file, index.dimension, about, mark), RowTags(index)
+def _fill(file: IO[bytes], index: Index, rows: Rows, about: About, mark: str, told: Told) -> int:
+    """Write the rows, and return how many faces they have."""
+    writer, tags, faces = ParquetWriter(file, index.dimension, about, mark), RowTags(index), 0
     for done, (some, halves) in enumerate(_stored(index, rows), start=1):
         records = {column: _records(index, column, some) for column in KEPT}
+        if about.faces is not None:
+            records |= _faces(index, some)
+            faces += int(np.maximum(count_faces(records[FOUND]), 0).sum())
         its_tags = [None if one is None else [tag.word for tag in one] for one in tags.of(some.tolist())]
         writer.write(index.files_of(some.tolist()), halves, records, its_tags, _classes(records[CLASSES]))
         told(min(0.5 + done * _GROUP / max(len(rows), 1) / 2, 1.0))
     writer.close()
+    return faces
+
+
+def _finder_of(index: Index) -> FacesEntry | None:
+    """Return what an index says of the finder of its faces, without where on this machine a user's network lies."""
+    entry = index.meta.faces
+    return None if entry is None else replace(entry, source=os.path.basename(entry.source))
+
+
+def _faces(index: Index, rows: Rows) -> dict[Column, Records]:
+    """Read what is kept of faces; blank where one of their files is damaged, since none says anything alone."""
+    columns = (FOUND, FACES, VECTORS)
+    try:
+        records: dict[Column, Records] = {column: index.stored(column, rows) for column in columns}
+    except IndexDamagedError:
+        return {column: column.blank(len(rows)) for column in columns}
+    return records
 
 
 def _records(index: Index, column: Column, rows: Rows) -> Records:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cbir.errors import IndexConflictError
+from cbir.errors import IndexConflictError, IndexDamagedError
 from cbir.extract.of_index import backbone_of
 from cbir.images.sources.address import Address, Location
 from cbir.index.columns.times import CHANGED
@@ -78,12 +78,17 @@ def merge(
         )
         writer = Writer(directory, meta, rights)
         told(0.1)
-        writer.fill_from(source)
+        people, said = _people(indexes, joined)
+        writer.fill_from(source, people=people)
         told(0.9)
         writer.tidy()
         told(1.0)
     return Merged(
-        len(joined), joined.root, {one.directory: len(one) for one in indexes}, joined.doubled, _lost(indexes, joined)
+        len(joined),
+        joined.root,
+        {one.directory: len(one) for one in indexes},
+        joined.doubled,
+        _lost(indexes, joined) + said,
     )
 
 
@@ -158,12 +163,29 @@ def _patterns(indexes: Sequence[Index]) -> dict[str, object]:
     return {} if patterns else {"exclude": exclude, "ignore_case": ignore_case}
 
 
+def _people(indexes: Sequence[Index], joined: JoinedIndex) -> tuple[bytes | None, list[str]]:
+    """Return what was said of people in the first index where something was, and in words what does not come along.
+
+    It says of which pictures' contents it is, so it holds wherever these are.
+    """
+    told = [index for index in indexes if index.meta.people is not None]
+    if joined.meta.faces is None or not told:
+        return None, []
+    lost = [f"what was said of people in {index.directory.name}" for index in told[1:]]
+    try:
+        return told[0].people_content(), lost
+    except IndexDamagedError as error:
+        return None, [f"what was said of people in {told[0].directory.name} ({error})", *lost]
+
+
 def _lost(indexes: Sequence[Index], joined: JoinedIndex) -> list[str]:
     lost = []
     if joined.meta.parts is None and any(index.meta.parts for index in indexes):
         lost.append("parts, of which those of several cannot be compared: `cbir index --parts` reads them")
     if joined.meta.objects is None and any(index.meta.objects for index in indexes):
         lost.append("objects, as several detectors found them: `cbir index --objects` looks for them")
+    if joined.meta.faces is None and any(index.meta.faces for index in indexes):
+        lost.append("faces, as vectors of several networks cannot be compared: `cbir index --faces` looks for them")
     if any(index.meta.notions for index in indexes):
         lost.append("notions: `cbir learn` learns them anew")
     if any(index.meta.others for index in indexes):

@@ -17,9 +17,11 @@ import numpy as np
 from cbir.errors import CbirError, PackageMissingError, reason_of
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.column import Column, Records
+from cbir.index.columns.faces import FACES, FOUND, VECTORS
 from cbir.index.columns.taken import TAKEN, moments
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 from cbir.index.files import FileRecord
+from cbir.moving import parquet_faces
 from cbir.moving.arrays import given
 from cbir.moving.rows import About, Given, Numbers, as_floats, step_of
 from cbir.moving.vectorfile import MOST_NUMBERS
@@ -77,6 +79,12 @@ class ParquetWriter:
             ("feature", pa.list_(pa.float32(), dimension)),
             *((_STORED + column.name, pa.binary(column.width * column.dtype.itemsize)) for column in KEPT),
         ]
+        self._finder = about.faces
+        if about.faces is not None:
+            fields += [
+                (parquet_faces.NAME, parquet_faces.type_of(pa, about.faces.dimension)),
+                (_STORED + FOUND.name, pa.binary(FOUND.dtype.itemsize)),
+            ]
         self._dimension = dimension
         metadata = {_ABOUT: json.dumps({"made_by": mark, **about.to_json()}).encode("ascii")}
         self._schema = pa.schema(fields, metadata=metadata)
@@ -116,6 +124,9 @@ class ParquetWriter:
             pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), self._dimension),
             *(_binary(pa, records[column], column) for column in KEPT),
         ]
+        if self._finder is not None:
+            its = (records[column] for column in parquet_faces.COLUMNS)
+            arrays += [parquet_faces.as_arrow(pa, self._finder.dimension, *its), _binary(pa, records[FOUND], FOUND)]
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema), row_group_size=_GROUP)
 
     def close(self) -> None:
@@ -183,6 +194,8 @@ class ParquetSource(_ParquetFile):
             self.dimension = self._read_dimension(file, schema)
         own = self.about is not _UNKNOWN
         self.columns: Sequence[Column] = [column for column in KEPT if own and _STORED + column.name in self._names]
+        if self.about.faces is not None and {parquet_faces.NAME, _STORED + FOUND.name} <= self._names:
+            self.columns = [*self.columns, *parquet_faces.COLUMNS]
 
     def features(self) -> Iterator[Numbers]:
         """Yield their features."""
@@ -208,17 +221,32 @@ class ParquetSource(_ParquetFile):
 
     def records(self, column: Column) -> Iterator[Records]:
         """Yield one of the columns of cbir's own."""
+        if column in (FACES, VECTORS):
+            yield from (found[column is VECTORS] for found in self._faces())
+            return
         for batch in self._batches([_STORED + column.name], _GROUP):
-            content = b"".join(
-                one or bytes(column.width * column.dtype.itemsize) for one in batch.column(0).to_pylist()
-            )
+            yield self._stored(batch.column(0), column)
+
+    def _faces(self) -> Iterator[tuple[Records, Records]]:
+        """Yield the records of FACES and of VECTORS of some rows after the other."""
+        finder = self.about.faces
+        assert finder is not None
+        for batch in self._batches([_STORED + FOUND.name, parquet_faces.NAME], parquet_faces.TOGETHER):
+            found = self._stored(batch.column(_STORED + FOUND.name), FOUND)
             try:
-                records = np.frombuffer(content, column.dtype).reshape(batch.num_rows, column.width)
-                if column.check is not None:
-                    column.check(records)
+                yield parquet_faces.from_arrow(batch.column(parquet_faces.NAME), found, finder.dimension)
             except ValueError as error:
-                raise self._unreadable(f"its {column.name} are none ({error})") from error
-            yield records
+                raise self._unreadable(f"its faces are none ({error})") from error
+
+    def _stored(self, array: pa.Array, column: Column) -> Records:
+        content = b"".join(one or bytes(column.width * column.dtype.itemsize) for one in array.to_pylist())
+        try:
+            records = np.frombuffer(content, column.dtype).reshape(len(array), column.width)
+            if column.check is not None:
+                column.check(records)
+        except ValueError as error:
+            raise self._unreadable(f"its {column.name} are none ({error})") from error
+        return records
 
     def _given(self, path: Any, size: Any, mtime_ns: Any, content: Any) -> Given:
         if not isinstance(path, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from cbir.errors import CbirError
 from cbir.index.columns.column import Column, Records
+from cbir.index.columns.faces import FOUND
+from cbir.index.entries import FacesEntry
 from cbir.index.values import sequence, text
 from cbir.utils.vectors import Floats
 
@@ -35,7 +37,8 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True)
 class About:
-    """Facts about rows as they say them: `model` as `Backbone.to_json` has it, `root` what their paths are relative to.
+    """Facts about rows as they say them: `model` as `Backbone.to_json` has it, `root` what their paths are relative to,
+    `faces` the finder of their faces.
 
     None where they do not.
     """
@@ -43,17 +46,20 @@ class About:
     model: dict[str, Any] | None = None
     root: str | None = None
     precisions: tuple[str, ...] = ()
+    faces: FacesEntry | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; `from_json` reads it back."""
-        return {"model": self.model, "root": self.root, "precisions": list(self.precisions)}
+        faces = {} if self.faces is None else {"faces": asdict(self.faces)}
+        return {"model": self.model, "root": self.root, "precisions": list(self.precisions), **faces}
 
     @classmethod
     def from_json(cls, record: Any) -> About:
         """Read what `to_json` wrote; ValueError, TypeError or KeyError where it is something else."""
         model, root = record.get("model"), record.get("root")
         precisions = tuple(text(one, 40) for one in sequence(record.get("precisions", ()), 100))
-        return cls(None if model is None else dict(model), None if root is None else text(root), precisions)
+        faces = None if record.get("faces") is None else FacesEntry.from_json(record["faces"])
+        return cls(None if model is None else dict(model), None if root is None else text(root), precisions, faces)
 
 
 class RowSource(Protocol):
@@ -95,6 +101,10 @@ class Chained:
         self.columns: Sequence[Column] = [
             column for column in first.columns if all(column in one.columns for one in self.sources)
         ]
+        finder = self.about.faces
+        if finder is not None and not all(finder.is_comparable(source.about.faces) for source in self.sources):
+            self.about = replace(self.about, faces=None)  # of several finders nothing can be compared
+            self.columns = [column for column in self.columns if column.group != FOUND.group]
         for source in self.sources[1:]:
             if (source.dimension, source.about.model) != (first.dimension, first.about.model):
                 raise CbirError(

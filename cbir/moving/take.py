@@ -17,9 +17,12 @@ from cbir.backbones.backbone import Backbone, choose, elsewhere
 from cbir.errors import CbirError, IndexConflictError
 from cbir.images.sources.address import Address, Location, base_of, is_list, root_of
 from cbir.index.columns.column import Column, Records
+from cbir.index.columns.faces import FOUND
+from cbir.index.columns.ragged import RaggedColumn, count, width_of
 from cbir.index.columns.times import CHANGED, pack
 from cbir.index.files import FileRecord
 from cbir.index.format import META, UNKNOWN
+from cbir.index.rewrite import Shape
 from cbir.index.rights import Rights
 from cbir.index.writer import Writer
 from cbir.indexing.opening import first_state, opened_for_writing
@@ -132,14 +135,20 @@ def take(
         if not records:
             raise CbirError(f"Nothing of {source.name} can be taken: {_first_of(taken)}.")
         precisions = source.about.precisions or (UNKNOWN,)
-        meta = first_state(backbone, root).but(imported=True, precisions=precisions)
+        faces = source.about.faces if FOUND in source.columns else None
+        meta = first_state(backbone, root).but(imported=True, precisions=precisions, faces=faces)
         writer = Writer(directory, meta, rights & Rights.like(root, directory))
         columns: dict[Column, Iterator[Records]] = {
             column: _kept(source.records(column), keep) for column in source.columns
         }
         columns[CHANGED] = iter([changed])
         features = map(as_stored, _kept(source.features(), keep))
-        writer.fill(len(records), features, records, columns)
+        shapes: dict[Column, Shape] = {
+            column: _shape(_kept(source.records(column), keep))
+            for column in source.columns
+            if isinstance(column, RaggedColumn)
+        }
+        writer.fill(len(records), features, records, columns, shapes)
         told(0.95)
         writer.tidy()
         told(1.0)
@@ -322,6 +331,15 @@ def _kept(chunks: Iterator[npt.NDArray[Any]], keep: npt.NDArray[np.bool_]) -> It
     for chunk in chunks:
         yield chunk[keep[start : start + len(chunk)]]
         start += len(chunk)
+
+
+def _shape(chunks: Iterator[Records]) -> Shape:
+    """Return the shape of the file of records of a ragged column."""
+    total, width = 0, 0
+    for chunk in chunks:
+        total += int(np.maximum(count(chunk), 0).sum())
+        width = width_of(chunk) or width
+    return total, width
 
 
 def _first_of(taken: Taken) -> str:

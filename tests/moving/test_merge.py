@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from cbir.errors import IndexConflictError
+from cbir.index.entries import FacesEntry
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
 from cbir.indexing.run import index_folder
 from cbir.moving.merge import merge
+from tests.helpers.face_index import FINDER, face, make_face_index, vector
 from tests.helpers.faults import replace_in
 from tests.helpers.feature_index import make_index
 from tests.moving.test_vectorfile import unit
@@ -137,3 +139,52 @@ def test_what_is_not_taken_along_is_said(tmp_path: Path) -> None:
     assert [lost.split(",")[0] for lost in done.lost] == ["the patterns of what is left out"]
     done = merge([Index.open(two.directory)], tmp_path / "copy")
     assert (done.lost, Index.open(tmp_path / "copy").meta.exclude) == ([], ("*.gif",))
+
+
+def test_faces_come_along_with_what_was_said_of_people(tmp_path: Path) -> None:
+    one = make_face_index(tmp_path / "one", {0: [face(1)], 2: [face(2), face(3)]}, 4, root=tmp_path / "a")
+    two = make_face_index(tmp_path / "two", {0: [], 1: [face(4)]}, 3, root=tmp_path / "b")
+    Writer(two.directory, two.meta).keep_people(b"Anna")
+    two = Index.open(two.directory)
+    done = merge([one, two], tmp_path / "both")
+    both = Index.open(tmp_path / "both")
+    assert find_problems(both, verify=True) == []
+    assert (done.lost, both.meta.faces, both.people_content()) == ([], FINDER, b"Anna")
+    faces = both.faces()
+    assert faces.rows.tolist() == [0, 2, 2, 5]
+    assert np.array_equal(faces.vectors, [vector(seed) for seed in range(1, 5)])
+    assert faces.known.tolist() == [True, False, True, False, True, True, False]
+    # of several that have names, those of the first come along
+    Writer(one.directory, one.meta).keep_people(b"Berta")
+    done = merge([Index.open(one.directory), two], tmp_path / "again")
+    assert Index.open(tmp_path / "again").people_content() == b"Berta"
+    assert done.lost == ["what was said of people in two"]
+    # and where that is damaged, the others are not put in its place
+    path = next(one.directory.glob("people-*"))
+    path.write_bytes(b"bERTA")
+    done = merge([Index.open(one.directory), two], tmp_path / "damaged")
+    assert [lost[:32] for lost in done.lost] == ["what was said of people in one (", "what was said of people in two"]
+    assert Index.open(tmp_path / "damaged").people_content() is None
+
+
+def test_faces_of_two_finders_stay_behind(tmp_path: Path) -> None:
+    one = make_face_index(tmp_path / "one", {0: [face(1)]}, root=tmp_path / "a")
+    other = FacesEntry("own", "ef" * 32, 128, "/own.onnx")
+    two = make_face_index(tmp_path / "two", {0: [face(1)]}, root=tmp_path / "b", finder=other)
+    Writer(one.directory, one.meta).keep_people(b"Anna")
+    done = merge([Index.open(one.directory), two], tmp_path / "both")
+    assert [lost.split(",")[0] for lost in done.lost] == ["faces"]
+    assert not [path for path in (tmp_path / "both").iterdir() if path.name.startswith(("face", "people"))]
+
+
+@pytest.mark.parametrize("name", ["faces", "face_boxes", "face_vectors"])
+def test_where_a_file_of_faces_is_damaged_the_rows_come_without_any(tmp_path: Path, name: str) -> None:
+    one = make_face_index(tmp_path / "one", {0: [face(1)]}, root=tmp_path / "a")
+    two = make_face_index(tmp_path / "two", {0: [face(2), face(3)]}, root=tmp_path / "b")
+    path = two.directory / two.meta.blocks[0].columns[name].name
+    path.write_bytes(path.read_bytes()[:-1])
+    merge([one, Index.open(two.directory)], tmp_path / "both")
+    both = Index.open(tmp_path / "both")
+    assert find_problems(both, verify=True) == []
+    assert both.faces().known.tolist() == [True, False]
+    assert np.array_equal(both.faces().vectors, [vector(1)])

@@ -13,12 +13,16 @@ import pytest
 from PIL import Image
 
 from cbir.errors import CbirError, OutputRefusedError
+from cbir.index.columns import faces as face_columns
+from cbir.index.entries import FacesEntry
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
 from cbir.indexing.run import index_folder
+from cbir.moving import parquet_faces
 from cbir.moving.export import ENDINGS, export
 from cbir.moving.take import TakeOptions, take
+from tests.helpers.face_index import face, make_face_index, vector
 from tests.helpers.faults import replace_in
 from tests.helpers.feature_index import make_index
 
@@ -147,3 +151,114 @@ def test_parquet_is_for_other_programs(photos: Index, tmp_path: Path) -> None:
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "out.parquet")
     with pytest.raises(OutputRefusedError):
         export(photos, tmp_path / "out.parquet")
+
+
+FACES = {0: [face(1), face(2)], 1: [], 3: [face(3, box=(0, 0, 9, 9), score=0.9731, height=12)]}
+
+
+def test_faces_come_back_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    index = make_face_index(tmp_path / "index", FACES, 6, root=tmp_path / "photos")
+    writer = Writer(index.directory, index.meta)
+    for column in (face_columns.FOUND, face_columns.FACES, face_columns.VECTORS):
+        writer.backfill(column, [4], column.unavailable)
+    writer.keep_people(b"Anna")
+    writer.commit()
+    index = Index.open(index.directory)
+    done = export(index, tmp_path / "out.parquet")
+    assert done.faces == 3
+    take(done.files, tmp_path / "copy")
+    copy = Index.open(tmp_path / "copy")
+    assert find_problems(copy, verify=True) == []
+    faces = ("faces", "face_boxes", "face_vectors")
+    assert {name: data_of(copy)[name] for name in faces} == {name: data_of(index)[name] for name in faces}
+    assert copy.meta.faces == index.meta.faces
+    assert (copy.people_content(), b"Anna" in done.files[0].read_bytes()) == (None, False)
+    # in files of several, and with rows that are left out
+    writer = Writer(index.directory, index.meta)
+    writer.invalidate([0])
+    writer.commit()
+    second = export(Index.open(index.directory), tmp_path / "second.parquet")
+    both = take([*second.files, *done.files], tmp_path / "both")
+    index = Index.open(tmp_path / "both")
+    assert (both.rows, len(both.left_out)) == (6, 5)
+    assert find_problems(index, verify=True) == []
+    assert [index.record(row).path for row in index.faces().rows] == ["3.jpg", "0.jpg", "0.jpg"]
+    assert np.array_equal(index.faces().vectors, [vector(3), vector(1), vector(2)])
+
+
+def test_other_programs_read_faces(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    index = make_face_index(tmp_path / "index", FACES, 5, root=tmp_path / "photos")
+    table = parquet.read_table(export(index, tmp_path / "out.parquet").files[0])
+    faces = table.column("faces").to_pylist()
+    assert [None if its is None else len(its) for its in faces] == [2, 0, None, 1, None]
+    assert faces[3][0]["box"] == [0, 0, 9, 9]
+    assert (round(faces[3][0]["score"], 4), faces[3][0]["height"]) == (0.9731, 12)
+    assert np.array_equal(np.float32(faces[0][1]["vector"]), vector(2))
+
+
+def test_of_an_index_without_faces_nothing_is_said_of_them(photos: Index, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(export(photos, tmp_path / "out.parquet").files[0])
+    assert not [name for name in table.column_names if "face" in name]
+
+
+def test_a_users_network_for_faces_is_named_without_its_place(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    finder = FacesEntry("own", "ef" * 32, 128, "/home/me/secret/own.onnx")
+    index = make_face_index(tmp_path / "index", FACES, finder=finder, root=tmp_path / "photos")
+    done = export(index, tmp_path / "out.parquet")
+    assert b"secret" not in done.files[0].read_bytes()
+    take(done.files, tmp_path / "copy")
+    entry = Index.open(tmp_path / "copy").meta.faces
+    assert entry is not None
+    assert (entry.source, entry.identity) == ("own.onnx", finder.identity)
+
+
+def test_damaged_faces_are_exported_as_none(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    for name in ("faces", "face_vectors"):
+        index = make_face_index(tmp_path / name, FACES, root=tmp_path / "photos")
+        path = index.directory / index.meta.blocks[0].columns[name].name
+        path.write_bytes(path.read_bytes()[:-1])
+        done = export(Index.open(index.directory), tmp_path / f"{name}.parquet")
+        assert done.faces == 0
+        take(done.files, tmp_path / f"{name} copy")
+        copy = Index.open(tmp_path / f"{name} copy")
+        assert find_problems(copy, verify=True) == []
+        assert not copy.faces().known.any()
+
+
+@pytest.mark.parametrize(
+    "forged", ["fewer", "a box", "not of length 1", "another length", "numbers", "texts", "nothing"]
+)
+def test_forged_faces_are_told_and_nothing_is_taken(tmp_path: Path, forged: str) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    index = make_face_index(tmp_path / "index", FACES, 5, root=tmp_path / "photos")
+    path = export(index, tmp_path / "out.parquet").files[0]
+    table = parquet.read_table(path)
+    place = table.column_names.index("faces")
+    faces = table.column("faces").to_pylist()
+    if forged == "fewer":
+        del faces[0][1]
+    elif forged == "a box":
+        faces[0][1]["box"][2] = 0
+    elif forged == "not of length 1":
+        faces[0][0]["vector"][0] = 2.0
+    kind = table.schema.field("faces").type
+    if forged == "another length":
+        kind = parquet_faces.type_of(arrow, 64)
+        for its in faces:
+            for one in its or ():
+                one["vector"] = vector(1, 64)
+    changed = {
+        "numbers": arrow.array([[1]] * 5),
+        "texts": arrow.array(["face"] * 5),
+        "nothing": arrow.array([None] * 5, kind),
+    }
+    its = changed[forged] if forged in changed else arrow.array(faces, kind)
+    parquet.write_table(table.set_column(place, "faces", its).replace_schema_metadata(table.schema.metadata), path)
+    with pytest.raises(CbirError, match=r"out\.parquet.*faces are none"):
+        take([path], tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()

@@ -48,11 +48,14 @@ def command(ctx: click.Context, file: Path, index_name: str | None, force: bool,
                 "files": [str(one) for one in done.files],
                 "rows": done.rows,
                 "damaged": done.damaged,
+                "faces": done.faces,
             }
         )
     else:
         names = " and ".join(map(str, done.files))
         output.say(f"{index.directory.name}: {done.rows:,} pictures by {index.model['name']} written to {names}.")
+        if done.faces:
+            output.tell(f"In it are the vectors of {done.faces:,} faces, which tell people apart.")
     if index.damage or done.damaged:
         output.tell(f"Left out: {done.damaged:,} pictures whose features are damaged.")
         ctx.exit(CbirError.exit_code)

@@ -131,7 +131,7 @@ class RaggedReader(ColumnReader):
         if file is None:
             return self.column.blank(max(stop - first, 0))
         counts, starts = self._layout
-        return self._split(counts[first:stop], file.between(int(starts[first]), int(starts[max(first, stop)])))
+        return split(counts[first:stop], file.between(int(starts[first]), int(starts[max(first, stop)])))
 
     def take(self, wanted: npt.NDArray[np.int64]) -> Records:
         """Read the records of the rows `wanted`, shape (n,), in that order: shape (n,)."""
@@ -141,7 +141,7 @@ class RaggedReader(ColumnReader):
         counts, starts = self._layout
         its = np.maximum(counts[wanted], 0)
         places = np.repeat(starts[wanted] - np.cumsum(its) + its, its) + np.arange(its.sum())
-        return self._split(counts[wanted], file.take(places))
+        return split(counts[wanted], file.take(places))
 
     def items(self, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> Records:
         """Return one of the records of each of `rows`, shape (n,), at its place: shape (n,)."""
@@ -195,13 +195,15 @@ class RaggedReader(ColumnReader):
             raise file.damaged(f"has {len(file):,} records, where {starts[-1]:,} were counted")
         return counts, starts
 
-    def _split(self, counts: Rows, records: Records) -> Records:
-        found, end = self.column.blank(len(counts)), 0
-        for row, count in enumerate(counts.tolist()):
-            if count >= 0:
-                found[row] = records[end : end + count]
-                end += count
-        return found
+
+def split(counts: Rows, records: Records) -> Records:
+    """Return the records of rows as they are in memory, by their counts (-1: none) and all one after the other."""
+    found, end = np.full(len(counts), None, dtype=object), 0
+    for row, its in enumerate(counts.tolist()):
+        if its >= 0:
+            found[row] = records[end : end + its]
+            end += its
+    return found
 
 
 def count(records: Iterable[Records | None]) -> Rows:

@@ -212,8 +212,8 @@ def test_what_users_said_of_people_is_kept_with_the_index(index: Index) -> None:
     writer.keep_people(None)
     assert Index.open(index.directory).people_content() is None
     assert not list(index.directory.glob("people-*"))
-    with pytest.raises(CbirError, match="64 MB"):
-        writer.keep_people(bytes((64 << 20) + 1))
+    with pytest.raises(CbirError, match="128 MB"):
+        writer.keep_people(bytes((128 << 20) + 1))
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
