@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="bounds its memory with setrlimit")
 
-KINDS = ("meta", "features", "files", "classes", "projection", "trees")
+#: Files without which an index is whole: what needs none of them goes on.
+COLUMNS = ("classes", "faces", "face_boxes", "face_vectors")
+KINDS = ("meta", "features", "files", *COLUMNS, "projection", "trees")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -38,6 +40,8 @@ def test_mutations_of_an_index_end_in_answers_or_an_error(kind: str, forged: boo
 # What follows runs in the process that the test starts.
 
 ROWS, DIMENSION = 400, 32
+#: Numbers of a face's vector.
+NUMBERS = 16
 MEMORY = 500 << 20
 #: Work of the processor on one mutation at most; and after how long it counts as hanging.
 SECONDS, GUARD_SECONDS = 5, 120
@@ -48,7 +52,9 @@ def make_index(directory: Path) -> None:
 
     from cbir.backbones.backbone import describe
     from cbir.index.ann import annoy, base
+    from cbir.index.columns import faces
     from cbir.index.columns.classes import COUNT, pack
+    from cbir.index.entries import FacesEntry
     from cbir.index.files import FileRecord
     from cbir.index.format import Meta
     from cbir.index.writer import Writer
@@ -63,9 +69,12 @@ def make_index(directory: Path) -> None:
     for row in range(ROWS):
         # two blocks, 300 rows and 100, so that a file of one can take the place of one of the other
         classes = pack(rng.choice(1000, COUNT, replace=False), np.sort(rng.random(COUNT))[::-1])
-        writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), rng.gamma(0.5, 1.0, DIMENSION), {"classes": classes})
+        vectors = np.eye(NUMBERS, dtype=np.float32)[row % NUMBERS : row % NUMBERS + row % 3]
+        its = faces.pack([((row, 1, 20, 30), 0.9, 30, vector) for vector in vectors])
+        feature = rng.gamma(0.5, 1.0, DIMENSION)
+        writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), feature, {"classes": classes, **its})
         if row in (299, 399):
-            writer.commit()
+            writer.commit(faces=FacesEntry("toy", "cd" * 32, NUMBERS))
     writer.tidy()
 
 
@@ -165,7 +174,7 @@ class Fuzzer:
                     start = data.index(f'"{key}": '.encode()) + len(key) + 4
                     stop = start + min(data[start:].index(end) for end in (b",\n", b"\n"))
                     made.append((f"{key} = {value[:20]!r}", data[:start] + value + data[stop:]))
-        if self.kind in ("features", "classes", "projection"):
+        if self.kind in ("features", *COLUMNS, "projection"):
             for header in (
                 "-" * 9000 + "1",
                 "(" * 5000,
@@ -230,7 +239,7 @@ class Fuzzer:
         meta = json.loads(files.get("meta.json") or self.original["meta.json"])
         meta.pop("checksum", None)
         if "meta.json" not in files:
-            entries = [block[name] for block in meta["blocks"] for name in ("features", "files", "classes")]
+            entries = [block[name] for block in meta["blocks"] for name in ("features", "files", *COLUMNS)]
             entries += [meta["shortlist"]["trees"], meta["shortlist"]["projection"]]
             for entry in entries:
                 data = files.get(entry["name"])
@@ -247,10 +256,15 @@ class Fuzzer:
         index = Index.open(self.directory)
         found = index.classes()
         names = table_of_classes()[found.numbers]  # as a caller does, who trusts the numbers
-        return [*self.answers_without_classes(), names.tolist(), found.probabilities.tolist(), found.known.tolist()]
+        faces = index.faces()
+        its = [faces.rows, faces.numbers, faces.boxes, faces.scores, faces.heights, faces.vectors, faces.known]
+        assert [len(one) for one in its] == [len(faces)] * 6 + [index.rows]
+        some = [index.faces_of(row).vectors.tolist() for row in (1, 2, 301) if row < index.rows]
+        told = [names, found.probabilities, found.known, *its]
+        return [*self.answers_without_columns(), *(one.tolist() for one in told), some]
 
-    def answers_without_classes(self) -> list[object]:
-        """All that needs no classes."""
+    def answers_without_columns(self) -> list[object]:
+        """All that needs no columns."""
         import numpy as np
 
         from cbir.index.store import Index
@@ -301,8 +315,8 @@ class Fuzzer:
                     assert find_problems(Index.open(self.directory), verify=True), "not noticed"
             except CbirError:
                 counts["errors"] += 1
-                if all(name.startswith("classes-") for name in files):
-                    self.answers_without_classes()
+                if all(name.startswith(COLUMNS) for name in files):
+                    self.answers_without_columns()
             used = resource.getrusage(resource.RUSAGE_SELF)
             assert used.ru_utime - before.ru_utime < SECONDS, "too much work"
             faulthandler.cancel_dump_traceback_later()
