@@ -7,7 +7,6 @@ without, for weights of one's own.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from cbir.backbones.weights import Weights
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
 from cbir.utils.printable import shortened
+from cbir.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,8 +48,7 @@ def describe(name: str) -> Known:
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if config is None or (tag and tag not in tags):
         known = names() if config is None else [f"clip:{architecture}/{one}" for one in tags]
-        near = difflib.get_close_matches(name, known, n=_NEAREST, cutoff=0.3)
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        hint = did_you_mean(name, known, count=_NEAREST, cutoff=0.3)
         raise ModelError(f"open_clip has no network {name}.{hint} `open_clip.list_pretrained()` in Python lists them.")
     # whoever has weights of one's own for it has likely trained published ones further
     published = open_clip.get_pretrained_cfg(architecture, tag or next(iter(tags), ""))

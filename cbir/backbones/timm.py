@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import math
 from typing import Any
@@ -20,6 +19,7 @@ from cbir.backbones.torch_state import load_state_dict
 from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, head_in, remember
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
+from cbir.utils.suggest import did_you_mean
 from cbir.utils.vectors import Floats
 
 # Names that are suggested where there is none of that name.
@@ -87,8 +87,7 @@ def _config(name: str) -> dict[str, Any]:
     own = name.partition(":")[2]
     architecture, _, tag = own.partition(".")
     if not timm.is_model(architecture) or (tag and not timm.models.is_model_pretrained(own)):
-        near = difflib.get_close_matches(name, names(), n=_NEAREST, cutoff=0.3)
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        hint = did_you_mean(name, names(), count=_NEAREST, cutoff=0.3)
         raise ModelError(f"timm has no network {name}.{hint}")
     config = timm.get_pretrained_cfg(own)
     return dict(config.to_dict()) if config is not None else {}

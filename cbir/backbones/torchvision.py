@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from cbir.backbones.torch_state import fill, load_state_dict
 from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, head_in
 from cbir.errors import ModelError, WeightsError
 from cbir.images.fit import Preprocessing
+from cbir.utils.suggest import did_you_mean
 from cbir.utils.vectors import Floats
 
 # Numbers of a network that takes seconds to make, and a gigabyte.
@@ -35,8 +35,7 @@ def describe(name: str) -> Known:
     """
     available = names()
     if name not in available:
-        near = difflib.get_close_matches(name, [*KNOWN, *available], n=3)
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        hint = did_you_mean(name, [*KNOWN, *available])
         raise ModelError(f"There is no backbone {name!r}.{hint} `cbir models --all` lists them.")
     default = _published(name)
     preset: Any = default.transforms()

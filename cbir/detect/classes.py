@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cbir.detect.formats.annotations import class_name, read_text
 from cbir.errors import CbirError, WordError
+from cbir.utils.suggest import did_you_mean
 
 _COCO = (
     "person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop sign|parking meter|"
@@ -103,8 +103,7 @@ def numbers_of(text: str, classes: Sequence[str]) -> list[int]:
     if found:
         return sorted(found)
     names = sorted({name for name in classes if name not in (_NO_CLASS, "__background__")})
-    near = difflib.get_close_matches(wanted, names, n=3)
-    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    hint = did_you_mean(wanted, names)
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     raise WordError(
         f"The detector knows no {text!r}, and nothing that is one.{hint} Its classes are "

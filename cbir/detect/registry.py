@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Protocol, cast
 from cbir.detect.detection import Detector
 from cbir.detect.wish import Wish
 from cbir.errors import ModelError
+from cbir.utils.suggest import did_you_mean
 
 #: Modules of families, in the order in which they are asked.
 FAMILIES = ("graph", "torchvision", "regions")
@@ -56,8 +56,7 @@ def open_detector(wish: Wish) -> Detector:
         if family.takes(wish):
             return family.open_detector(wish)
     if wish.name is not None:
-        near = difflib.get_close_matches(wish.name, names(), n=3)
-        hint = f"Did you mean {', '.join(near)}?" if near else f"There are {', '.join(names())}."
+        hint = did_you_mean(wish.name, names()).strip() or f"There are {', '.join(names())}."
         raise ModelError(f"There is no detector {wish.name!r}. {hint}")
     raise ModelError(
         f"{wish.weights} is no detector by itself: a graph ends in .onnx or .tflite, and a state dict (.pth) needs the "

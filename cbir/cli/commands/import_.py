@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbir.cli.options.common import FilePath, RootPath, json_option, model_option, verbosity_options, weights_option
-from cbir.cli.options.numbers import Number
+from cbir.cli.options.common import (
+    FilePath,
+    RootPath,
+    json_option,
+    model_option,
+    new_index_option,
+    verbosity_options,
+    wait_option,
+    weights_option,
+)
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.terminal import output
-from cbir.cli.terminal.logfile import about_index
 from cbir.cli.terminal.runs import share
 
 if TYPE_CHECKING:
@@ -26,9 +33,7 @@ RULES = (
 
 @click.command("import", short_help="Make an index of features made elsewhere.")
 @click.argument("files", nargs=-1, required=True, type=FilePath(), metavar="FILE...")
-@click.option(
-    "--index", "-i", "index_name", metavar="NAME", required=True, callback=about_index, help="The new index's name."
-)
+@new_index_option
 @click.option(
     "--root", type=RootPath(), metavar="FOLDER", help="The folder of the pictures.  [default: what the files say]"
 )
@@ -38,7 +43,7 @@ RULES = (
 @click.option("--made-by", metavar="NAME", help="The network that made the features, if it is none of cbir's.")
 @click.option("--columns", metavar="PATH,FEATURE", help="The columns of a Parquet file.  [default: those that look so]")
 @click.option("--unseen", is_flag=True, help="Do not read pictures, even where they are there.")
-@click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
+@wait_option
 @json_option
 @verbosity_options
 @click.pass_context

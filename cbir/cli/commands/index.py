@@ -16,6 +16,7 @@ from cbir.cli.options.common import (
     json_option,
     model_option,
     verbosity_options,
+    wait_option,
     weights_option,
 )
 from cbir.cli.options.completion import complete_folder
@@ -206,7 +207,7 @@ class IndexOptions(Given):
 @click.option("--rehash", is_flag=True, help="Read every file, also those whose size and times are as they were.")
 @click.option("--retry-skipped", is_flag=True, help="Try files again that could not be read before and are unchanged.")
 @click.option("--strict", is_flag=True, help="Exit with 4 if files were skipped.")
-@click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
+@wait_option
 @click.option(
     "--on",
     metavar="ray[:ADDRESS]",

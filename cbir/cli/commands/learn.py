@@ -14,11 +14,12 @@ from cbir.cli.options.common import (
     force_option,
     index_option,
     verbosity_options,
+    wait_option,
     weights_option,
 )
 from cbir.cli.options.completion import complete_index
 from cbir.cli.options.given import Given
-from cbir.cli.options.numbers import Number, WholeNumber
+from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import learn as render
 from cbir.cli.render.search_report import html_option
@@ -130,14 +131,7 @@ class LearnOptions(Given):
 @index_option
 @weights_option
 @engine_option
-@click.option(
-    "--wait",
-    type=Number(min=0),
-    default=0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Wait for another run to end.",
-)
+@wait_option
 @click.option(
     "--format",
     "format_",

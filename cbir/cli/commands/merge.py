@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbir.cli.options.common import FilePath, json_option, verbosity_options
+from cbir.cli.options.common import FilePath, json_option, new_index_option, verbosity_options, wait_option
 from cbir.cli.options.completion import complete_index
-from cbir.cli.options.numbers import Number
 from cbir.cli.terminal import output
-from cbir.cli.terminal.logfile import about_index
 from cbir.cli.terminal.runs import share
 
 if TYPE_CHECKING:
@@ -20,9 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("merge", short_help="Join several indexes into a new one.")
 @click.argument("indexes", nargs=-1, required=True, metavar="INDEX...", shell_complete=complete_index)
-@click.option(
-    "--index", "-i", "index_name", metavar="NAME", required=True, callback=about_index, help="The new index's name."
-)
+@new_index_option
 @click.option(
     "--root",
     type=FilePath(),
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--by-name", is_flag=True, help="The pictures of each index are in a folder called like it, in that folder."
 )
-@click.option("--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end.")
+@wait_option
 @json_option
 @verbosity_options
 @click.pass_context

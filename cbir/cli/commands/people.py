@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli.options.common import force_option, index_option, verbosity_options
+from cbir.cli.options.common import force_option, index_option, verbosity_options, wait_option
 from cbir.cli.options.given import Given
-from cbir.cli.options.numbers import Number
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import people as render
 from cbir.cli.render.search_report import html_option
@@ -88,14 +87,7 @@ class PeopleOptions(Given):
 )
 @click.option("--dry-run", "-n", is_flag=True, help="With --xmp: say what would be written, and write nothing.")
 @index_option
-@click.option(
-    "--wait",
-    type=Number(min=0),
-    default=0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Wait for another run to end.",
-)
+@wait_option
 @click.option(
     "--format",
     "format_",

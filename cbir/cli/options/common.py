@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from cbir.cli.options.completion import complete_index, complete_model, complete_notion, complete_weights
+from cbir.cli.options.numbers import Number
 from cbir.cli.terminal.logfile import about_index, about_indexes, log_option
 from cbir.images.sources.address import Address, Location, is_address, picture_named, root_of
 
@@ -182,6 +183,14 @@ def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 force_option = click.option(
     "--force", is_flag=True, is_eager=True, help="Write over files that cbir did not make, too."
+)
+
+new_index_option = click.option(
+    "--index", "-i", "index_name", metavar="NAME", required=True, callback=about_index, help="The new index's name."
+)
+
+wait_option = click.option(
+    "--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end."
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

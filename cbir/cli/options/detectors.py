@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbir.cli.options.completion import Items, items_that_begin
+from cbir.cli.options.parsed import Parsed
 from cbir.utils.numbers import finite
 from cbir.utils.printable import shortened
 
@@ -72,20 +73,10 @@ class _ClassRule(click.ParamType):  # type: ignore[type-arg]  # which it takes f
         return ClassRule(name, least)
 
 
-class _Input(click.ParamType):  # type: ignore[type-arg]
-    """Words with commas between them that say how pixels enter a network, each of its kind once."""
+def _parse_input(words: str) -> Asked:
+    from cbir.detect.trial import Asked
 
-    name = "words"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Asked:
-        from cbir.detect.trial import Asked
-
-        if isinstance(value, Asked):
-            return value
-        try:
-            return Asked.of_words(str(value))
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
+    return Asked.of_words(words)
 
 
-CLASS, INPUT = _ClassRule(), _Input()
+CLASS, INPUT = _ClassRule(), Parsed("words", _parse_input)

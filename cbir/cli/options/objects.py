@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cbir.cli.options.common import FilePath
+from cbir.cli.options.parsed import Parsed
 
 if TYPE_CHECKING:
     from cbir.search.object_query import WantedObject
@@ -17,20 +18,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 OBJECTS = ("objects", "not_objects")
 
 
-class _Object(click.ParamType):  # type: ignore[type-arg]  # which it takes from Click 8.4 on only
-    """A class's name or a word for it, perhaps a count in front of it, perhaps a score behind it."""
+def _parse(words: str) -> WantedObject:
+    from cbir.search.object_query import WantedObject
 
-    name = "object"
+    return WantedObject.parse(words)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WantedObject:
-        from cbir.search.object_query import WantedObject
 
-        if isinstance(value, WantedObject):
-            return value
-        try:
-            return WantedObject.parse(str(value))
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
+_OBJECT = Parsed("object", _parse)
 
 
 def object_options(command: Command) -> Command:
@@ -40,7 +34,7 @@ def object_options(command: Command) -> Command:
             "--not-object",
             "not_objects",
             multiple=True,
-            type=_Object(),
+            type=_OBJECT,
             metavar="[N:]NAME[:SCORE]",
             help="Pictures in which no such thing, or fewer than N, were found. Repeatable.",
         ),
@@ -48,7 +42,7 @@ def object_options(command: Command) -> Command:
             "--object",
             "objects",
             multiple=True,
-            type=_Object(),
+            type=_OBJECT,
             metavar="[N:]NAME[:SCORE]",
             help="Pictures in which such a thing was found (see `cbir index --objects`), or N of them, perhaps with a "
             "least score: by a class's name, or a word for it. Repeatable.",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cbir.cli.options.parsed import Parsed
+
 if TYPE_CHECKING:
     from cbir.search.text_query import Text
 
@@ -15,20 +17,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 TEXTS = ("texts", "unwanted_texts")
 
 
-class _Text(click.ParamType):  # type: ignore[type-arg]  # which it takes from Click 8.4 on only
-    """A sentence, perhaps a weight in front of it."""
+def _parse(words: str) -> Text:
+    from cbir.search.text_query import Text
 
-    name = "text"
+    return Text.parse(words)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Text:
-        from cbir.search.text_query import Text
 
-        if isinstance(value, Text):
-            return value
-        try:
-            return Text.parse(str(value))
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
+_TEXT = Parsed("text", _parse)
 
 
 def text_options(command: Command) -> Command:
@@ -38,7 +33,7 @@ def text_options(command: Command) -> Command:
             "--not-text",
             "unwanted_texts",
             multiple=True,
-            type=_Text(),
+            type=_TEXT,
             metavar="[WEIGHT:]TEXT",
             help="Move away from what these words say. Repeatable.",
         ),
@@ -46,7 +41,7 @@ def text_options(command: Command) -> Command:
             "--text",
             "texts",
             multiple=True,
-            type=_Text(),
+            type=_TEXT,
             metavar="[WEIGHT:]TEXT",
             help="Pictures that fit these words, a sentence for one; a number before them says how much they count "
             "beside others. Repeatable.",
