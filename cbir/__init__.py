@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from cbir.map.collection import map_index as map_index
     from cbir.notions.notion import Notion as Notion
     from cbir.notions.store import NotionInfo as NotionInfo
+    from cbir.search.face_query import FaceQuery as FaceQuery
+    from cbir.search.face_query import PersonQuery as PersonQuery
     from cbir.search.filters import RowFilter as RowFilter
     from cbir.search.object_query import ObjectQuery as ObjectQuery
     from cbir.search.object_query import WantedObject as WantedObject
@@ -79,6 +81,7 @@ _HOMES = {
     "EngineError": "cbir.errors",
     "Extractor": "cbir.extract.extractor",
     "ImageReadError": "cbir.errors",
+    "FaceQuery": "cbir.search.face_query",
     "FeedbackQuery": "cbir.search.queries",
     "Index": "cbir.index.store",
     "IndexConflictError": "cbir.errors",
@@ -97,6 +100,7 @@ _HOMES = {
     "OutputRefusedError": "cbir.errors",
     "OwnOutputError": "cbir.errors",
     "PackageMissingError": "cbir.errors",
+    "PersonQuery": "cbir.search.face_query",
     "Query": "cbir.search.queries",
     "RefusedToForgetError": "cbir.errors",
     "RegionError": "cbir.errors",

@@ -39,6 +39,11 @@ class LazyEngine:
         return functools.partial(LazyEngine, expected=self._expected), (self.backbone, self._name)
 
     @property
+    def asked(self) -> str | None:
+        """The engine that was asked for."""
+        return self._name
+
+    @property
     def members(self) -> tuple[LazyEngine, ...]:
         """The engines of the backbone's networks, each of one view."""
         return self._members or (self,)

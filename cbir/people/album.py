@@ -153,9 +153,10 @@ def load(data: bytes) -> Album:
     next_number = whole(record["next"], 1)
     if max(people, default=0) >= next_number:
         raise ValueError("a person has a number that is not given yet")
+    known = {NOBODY, *people}
     return Album(
         people,
-        {sha256(content): _faces(faces, people) for content, faces in _object(record["pictures"]).items()},
+        {sha256(content): _faces(faces, known) for content, faces in _object(record["pictures"]).items()},
         {
             sha256(content): tuple(map(_box, sequence(boxes, MOST_FACES)))
             for content, boxes in _object(record["forgotten"]).items()
@@ -165,11 +166,11 @@ def load(data: bytes) -> Album:
     )
 
 
-def _faces(value: object, people: Mapping[int, Entry]) -> tuple[Placed, ...]:
+def _faces(value: object, known: set[int]) -> tuple[Placed, ...]:
     found = []
     for x, y, width, height, person, by_hand, barred in sequence(value, MOST_FACES):
         others = tuple(whole(one, 1) for one in sequence(barred, MOST_PEOPLE))
-        if {person, *others} - {NOBODY, *people}:
+        if person not in known or not known.issuperset(others):
             raise ValueError("it has a face of a person that it has not")
         found.append(Placed(_box([x, y, width, height]), whole(person), flag(by_hand), others))
     return tuple(found)

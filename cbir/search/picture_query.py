@@ -74,6 +74,11 @@ class ImageQuery:
         return cls(place, name, region=asked, parts=parts, kind=kind, weight=weight)
 
     @property
+    def stands_alone(self) -> bool:
+        """True if it cannot be one of several, or beside something else."""
+        return bool(self.parts) or self.kind is not None
+
+    @property
     def images(self) -> tuple[ImageQuery, ...]:
         """The image itself."""
         return (self,)
@@ -121,6 +126,7 @@ class VectorQuery:
     weight: float = 1.0
 
     region = parts = kind = None
+    stands_alone: ClassVar[bool] = False
     spoken: ClassVar[str] = ""
     figures: ClassVar[tuple[str, ...]] = ("relevance", "score", "percentile")
 
@@ -154,8 +160,8 @@ Picture = ImageQuery | VectorQuery
 
 def check_not_alone(pictures: Iterable[Picture], besides: str) -> None:
     """Raise ValueError where one of several pictures, or of those beside something else, is to be found by parts."""
-    if any(query.parts or query.kind is not None for query in pictures):
-        raise ValueError(f"pictures are found by parts, or by the kind, of one picture, and not {besides}")
+    if any(query.stands_alone for query in pictures):
+        raise ValueError(f"pictures are found by parts, by the kind, or by a face of one picture, and not {besides}")
 
 
 class BesidePicture:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cbir.images.sources.address import Address
 from cbir.search.combination import Combination, judged
+from cbir.search.face_query import FaceQuery as FaceQuery
+from cbir.search.face_query import PersonQuery as PersonQuery
 from cbir.search.object_query import ObjectQuery
 from cbir.search.picture_query import STRENGTH as STRENGTH
 from cbir.search.picture_query import BesidePicture, check_not_alone
@@ -151,6 +153,8 @@ class FeedbackQuery:
             raise TypeError("judgements are of one query, and not of another one's judgements: join their pictures")
         if isinstance(self.start, ObjectQuery):
             raise TypeError("judgements are not of objects: let a filter ask for these (`RowFilter.objects`)")
+        if isinstance(self.start, PersonQuery):
+            raise TypeError("judgements are not of people: `cbir people` takes them")
         check_not_alone(self.images, "with judgements too")
 
     @property
@@ -217,7 +221,7 @@ def _word(typed: str) -> Word:
     return replace(look_up(text), counts=weight)
 
 
-AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery | ObjectQuery | FeedbackQuery
+AnyQuery = ImageQuery | CombinedQuery | WordQuery | TextQuery | VectorQuery | ObjectQuery | PersonQuery | FeedbackQuery
 
 
 def as_query(query: AnyQuery | ImageSource | NamedImage) -> AnyQuery:

@@ -19,13 +19,14 @@ from cbir.extract.extractor import Extractor
 from cbir.images.contents import read_bytes
 from cbir.images.sources.address import Address, Location
 from cbir.index.store import Index
-from cbir.search.queries import AnyQuery, ImageQuery, IndexedQuery, Picture, VectorQuery
+from cbir.search.queries import AnyQuery, FaceQuery, ImageQuery, IndexedQuery, Picture, VectorQuery
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
     from cbir.detect.detection import Detection
     from cbir.engines.lazy import LazyEngine
     from cbir.images.regions import Box
+    from cbir.search.query_faces import QueryFaces
     from cbir.search.regions import RegionExtractor
 
 #: Pictures that are remembered, so that one that comes again soon is not looked at again: 8 MB of most networks'
@@ -44,7 +45,8 @@ class QueryPicture:
     to be found by parts, it has `part` instead, of length 1, and no feature; where by their kind, `classes` as of
     `Kind`, and perhaps a `part`. `part_row` is what an index's row of that part would be. `shown` is the object that a
     region shows, where that is known and counts.
-    `own` is the row that it is by its path, where its file is not there.
+    `own` is the row that it is by its path, where its file is not there. Of a query by a face, `face` is that one's
+    vector, and `box` its place.
     """
 
     rows: list[int]
@@ -56,6 +58,7 @@ class QueryPicture:
     part_row: Floats | None = None
     shown: Detection | None = None
     own: int | None = None
+    face: Floats | None = None
 
 
 class Resolved(NamedTuple):
@@ -159,6 +162,7 @@ class QueryPictures:
         self._making = threading.Lock()
         self._remembered = _Memory(REMEMBERED)
         self._regions: RegionExtractor | None = None
+        self._faces: QueryFaces | None = None
         self._paths: dict[str, int] | None = None
 
     def of(self, queries: Iterable[AnyQuery]) -> Iterator[Resolved]:
@@ -178,6 +182,8 @@ class QueryPictures:
             from cbir.images.safely import decode_all_apart  # which loads all that decodes
 
             decode_all_apart()  # from a server of anybody's, and on pages it is decoded again
+        if isinstance(picture, FaceQuery):
+            return self._look_at_face(picture)
         if picture.region is not None or picture.parts or picture.kind:
             return self._look_at_region(picture)
         if isinstance(picture, IndexedQuery):
@@ -244,6 +250,19 @@ class QueryPictures:
         except (ImageReadError, RegionError) as error:
             return QueryPicture([], error=error)
         return made if picture.region is None else replace(made, box=region.box)
+
+    def _look_at_face(self, picture: FaceQuery) -> QueryPicture:
+        """Resolve a picture that is asked by a face: by that which the index knows, or which is found now."""
+        from cbir.search.query_faces import QueryFaces
+
+        with self._making:
+            if self._faces is None:
+                self._faces = QueryFaces(self._index, self._engine.asked)
+        try:
+            rows, face, box = self._faces.of(picture)
+        except (ImageReadError, RegionError) as error:
+            return QueryPicture([], error=error)
+        return QueryPicture(rows, box=box, face=face)
 
     def _row_of(self, source: Location | bytes) -> int | None:
         """Return the row of a file that is not there, in an index that was imported without its pictures."""

@@ -13,6 +13,7 @@ from cbir.images.sources.address import Location
 if TYPE_CHECKING:
     from cbir.detect.detection import Detection
     from cbir.images.regions import Box
+    from cbir.search.face_query import MatchedFace
     from cbir.search.queries import AnyQuery
     from cbir.words.tag import Tag
 
@@ -40,6 +41,8 @@ class Match:
     `objects` are the detections that were looked for, each with its class, its score and its box in pixels: of an
     object that was asked for, of a word, of the class of a query's region.
 
+    `face` is the face of the person that was looked for, and `box` its place.
+
     `tags` are None where nobody has looked for them (`SearchResult.with_tags`), or the index knows none. `index` is the
     directory of the index that the picture is of, where several were searched.
     """
@@ -55,6 +58,7 @@ class Match:
     relevance: float | None = None
     objects: tuple[Detection, ...] = ()
     index: Path | None = None
+    face: MatchedFace | None = None
 
     @property
     def best_objects(self) -> dict[str, float]:
@@ -79,6 +83,8 @@ class Match:
             record["probability"] = round(self.probability, 6)
         if self.box is not None:
             record["box"] = list(self.box)
+        if self.face is not None:
+            record["face"] = self.face.to_dict()
         if self.objects:
             record["objects"] = [one.to_dict() for one in self.objects]
         record["tags"] = None if self.tags is None else [tag.to_dict() for tag in self.tags]
@@ -86,6 +92,8 @@ class Match:
 
     def shown(self, figure: str) -> str:
         """Return one of the query's `figures` as text for people, empty where the match has none."""
+        if figure == "face":
+            return "" if self.face is None else self.face.said
         name, digits = _FIGURES[figure]
         value = getattr(self, name)
         return "" if value is None else f"{value:.{digits}f}"
@@ -136,6 +144,8 @@ class SearchResult:
         if self.learnt is not None:
             record["learnt"] = self.learnt
         record |= self._region()
+        if "face" in record and self.boxes and self.boxes[0] is not None:
+            record["box"] = list(self.boxes[0])
         if self.shown is not None:
             record["shown"] = self.shown.to_dict()
         record |= {

@@ -29,6 +29,8 @@ from cbir.words.of_index import classes_of
 
 if TYPE_CHECKING:
     from cbir.detect.of_index import IndexObjects
+    from cbir.faces.likeness import Thresholds
+    from cbir.index.facerows import FaceRows
 
 # Rankers that are kept: that of features, and some by notions and classes; and notions, which are read once.
 _RANKERS = 4
@@ -52,6 +54,7 @@ class SearchedIndex:
         self._notions: dict[object, Notion] = {}  # likewise
         self._classes: RowClasses | None = None
         self._objects: IndexObjects | None = None
+        self._faces: FaceRows | None = None
         self._filters = Filters(index, self.classes, self.objects)
 
     def ranker(self, class_name: str | None = None, learnt: str | None = None) -> Ranker:
@@ -193,6 +196,34 @@ class SearchedIndex:
             if self._objects is None:
                 self._objects = objects_of(self.index)
             return self._objects
+
+    def faces(self) -> FaceRows:
+        """Return the faces of all rows. CbirError, which says what to do, where there are none."""
+        with self._remembering:
+            if self._faces is None:
+                self._faces = self.index.faces()
+            return self._faces
+
+    @property
+    def face_thresholds(self) -> Thresholds:
+        """The distances of faces, and what they stand for. ModelError where that is not known of somebody's network."""
+        from cbir.faces.likeness import DEFAULT
+
+        entry = self.index.meta.faces
+        if entry is None or not entry.source:
+            return DEFAULT  # without loading what finds faces
+        from cbir.faces.finder import thresholds_for
+
+        return thresholds_for(entry.identity, entry.name)
+
+    @cached_property
+    def without_faces(self) -> tuple[str, ...]:
+        """A sentence where the faces of some pictures are not there yet."""
+        return self._notice(
+            ~self.faces().known,
+            "Faces are not known of {count} of the index's {pictures} pictures yet: `cbir index --index {name}` "
+            "looks for them.",
+        )
 
     @cached_property
     def without_objects(self) -> tuple[str, ...]:

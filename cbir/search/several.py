@@ -11,7 +11,7 @@ from cbir.images.sources.address import Location
 from cbir.index.joined import have_common_root, join
 from cbir.index.store import Index
 from cbir.search.object_query import ObjectQuery
-from cbir.search.queries import WordQuery
+from cbir.search.queries import FaceQuery, PersonQuery, WordQuery
 from cbir.search.results import Match, SearchResult
 
 
@@ -131,6 +131,8 @@ def _number(results: Sequence[SearchResult]) -> Callable[[Match], float]:
     query = results[0].query
     if isinstance(query, (WordQuery, ObjectQuery)) and not query.like:
         return lambda match: match.score  # a probability
+    if isinstance(query, (FaceQuery, PersonQuery)):
+        return lambda match: match.score  # of faces, which networks of pictures have no part in
     raise IndexConflictError(
         "These indexes are by different networks, whose scores mean different things, or of different sources, and a "
         "search by parts or texts has no percentiles to compare: search one after the other."

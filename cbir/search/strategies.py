@@ -20,9 +20,11 @@ from cbir.search.object_query import ObjectQuery
 from cbir.search.queries import (
     AnyQuery,
     CombinedQuery,
+    FaceQuery,
     FeedbackQuery,
     ImageQuery,
     NounQuery,
+    PersonQuery,
     Text,
     TextQuery,
     VectorQuery,
@@ -61,7 +63,7 @@ class ByVector(Strategy[AnyQuery]):
         request: SearchRequest,
     ) -> Found:
         """Find the matches nearest to one feature, that of the image or of all together."""
-        assert not isinstance(query, (WordQuery, TextQuery, ObjectQuery))  # which have other strategies
+        assert not isinstance(query, (WordQuery, TextQuery, ObjectQuery, PersonQuery))  # which have other strategies
         features = self._features(images)
         if request.learnt is not None:
             features = list(self.searched.learnt(request.learnt).queries(np.stack(features))[0])
@@ -235,6 +237,8 @@ class Strategies:
     def __init__(self, searched: SearchedIndex) -> None:
         self._searched = searched
         self._by_objects: Strategy[ObjectQuery] | None = None
+        self._by_face: Strategy[FaceQuery] | None = None
+        self._by_person: Strategy[PersonQuery] | None = None
         self._by_type = {of: strategy(searched) for of, strategy in self._BY_TYPE.items()}
         self._by_kind, self._by_parts, self._newest = ByKind(searched), ByParts(searched), Newest(searched)
 
@@ -249,7 +253,7 @@ class Strategies:
         if isinstance(start, (WordQuery, TextQuery)):
             put = self._put(start, request)
             return replace(query, start=put) if isinstance(query, FeedbackQuery) else put
-        if not isinstance(query, ImageQuery):
+        if not isinstance(query, ImageQuery) or isinstance(query, FaceQuery):
             return query
         if query.kind is False:
             if query.parts is False:
@@ -309,8 +313,8 @@ class Strategies:
 
     def of(self, query: AnyQuery) -> Strategy[Any]:
         """Return the strategy of a query. TypeError where it is none."""
-        if isinstance(query, ImageQuery) and (query.kind or query.parts):
-            return self._by_kind if query.kind else self._by_parts
+        if isinstance(query, (FaceQuery, PersonQuery)):
+            return self._for_people(query)
         if isinstance(query, ObjectQuery):
             if self._by_objects is None:
                 from cbir.search.by_objects import ByObjects  # which no other search needs
@@ -325,7 +329,23 @@ class Strategies:
         for one in asked.__mro__:
             if one in self._by_type:
                 return self._by_type[one]
-        raise TypeError(f"a query is a picture, words, a text, objects or a combination, and no {type(query).__name__}")
+        raise TypeError(
+            f"a query is a picture, words, a text, objects, people or a combination, and no {type(query).__name__}"
+        )
+
+    def _for_people(self, query: FaceQuery | PersonQuery) -> Strategy[Any]:
+        """Return the strategy of a query for people, which no other search needs."""
+        if isinstance(query, FaceQuery):
+            if self._by_face is None:
+                from cbir.search.by_faces import ByFace
+
+                self._by_face = ByFace(self._searched)
+            return self._by_face
+        if self._by_person is None:
+            from cbir.search.by_person import ByPerson
+
+            self._by_person = ByPerson(self._searched)
+        return self._by_person
 
 
 def _is_plain(query: AnyQuery) -> bool:

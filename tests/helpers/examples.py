@@ -35,10 +35,15 @@ from PIL import Image
 from cbir.cli import cli
 from cbir.detect.formats import coco
 from cbir.detect.formats.annotations import Annotated, Annotation, Size
+from cbir.faces.likeness import GROUP
 from cbir.index.columns.faces import pack
 from cbir.index.columns.registry import all_columns
 from cbir.index.store import Index
 from cbir.index.writer import Writer
+from cbir.people.album import Album
+from cbir.people.arrange import Arranged
+from cbir.people.edit import name_person
+from cbir.people.of_index import change_people
 from tests.helpers.face_index import FINDER
 from tests.helpers.graph_files import write as write_detector
 from tests.helpers.people import packed
@@ -185,8 +190,10 @@ def run_line(line: str) -> None:
         elif words[0] == "curl":
             data = _ask(words)
         elif words[0] == "cbir":
-            if words[1] == "people":
+            if words[1] == "people" or not {"--face", "--person"}.isdisjoint(words):
                 _give_faces(Path("indexes/photos"))
+            if "--person" in words:
+                _give_name(Path("indexes/photos"), words[words.index("--person") + 1])
             result = CliRunner().invoke(cli, words[1:], input=data, prog_name="cbir")
             what = "".join(getattr(result, "stderr", ""))
             if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -217,6 +224,16 @@ def _give_faces(directory: Path) -> None:
         for name, records in pack([packed(person, record.path, 0)]).items():
             writer.backfill({column.name: column for column in all_columns()}[name], [row], records)
     writer.commit(faces=FINDER)
+
+
+def _give_name(directory: Path, name: str) -> None:
+    """Let the first person of an index be called so, unless somebody is."""
+
+    def named(arranged: Arranged, index: Index) -> Album:
+        album = arranged.album
+        return album if album.named(name) else name_person(album, min(album.people), name)
+
+    change_people(directory, named, threshold=GROUP)
 
 
 def run_python(example: Example, names: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from cbir.cli.options.images import files_from_option, private_option, query_ind
 from cbir.cli.options.indexes import AskedIndexes, Find
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.objects import crop_options, object_options
+from cbir.cli.options.people import people_options
 from cbir.cli.options.regions import asked_region, kind_option, parts_option, region_options
 from cbir.cli.options.rules import check_rules
 from cbir.cli.options.search_queries import SearchOptions, SearchQueries
@@ -56,6 +57,7 @@ _KEPT_BYTES = 64 << 20
 @text_options
 @word_options
 @object_options
+@people_options
 @region_options
 @parts_option
 @kind_option
@@ -130,6 +132,9 @@ def command(ctx: click.Context, /, **params: Any) -> None:
     Objects were found by a detector when the index was made. Alone, those come first of which it is surest; with an
     IMAGE or words, only pictures that show them are searched.
 
+    With --face the same person is looked for, in an index with faces. Those of children, of siblings, and of people of
+    whom the network has seen few are easily taken for each other: see docs/person-search.md.
+
     \b
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
@@ -147,6 +152,8 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search --object 2:dog --not-object vehicle
       cbir search some.jpg --object dog:0.6
       cbir search --object dog --crops dogs/ --masks
+      cbir search some.jpg --face
+      cbir search --person Anna --since 2024-01-01
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
       cbir search --query-index photos --index photos -k 1 --format csv
       cbir search some.jpg --index archive/2024 --index archive/2025
@@ -196,6 +203,7 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
         null=options.null,
         with_words=bool(words or (options.texts and not all(one.backbone.reads_text for one in searchers))),
         with_objects=any(one.index.meta.objects for one in searchers) and bool(options.objects or words or region),
+        with_faces=options.face is not None or options.person is not None,
         preview=preview,
     )
     has_failed = writer.write(crops.watch(reports.watch(opener.watch(results) if options.opens else results)))

@@ -19,7 +19,7 @@ from cbir.cli.options.words import SenseOption
 if TYPE_CHECKING:
     from cbir.images.regions import Asked
     from cbir.search.object_query import ObjectQuery, WantedObject
-    from cbir.search.queries import AnyQuery, CombinedQuery, Picture, TextQuery, WordQuery
+    from cbir.search.queries import AnyQuery, CombinedQuery, PersonQuery, Picture, TextQuery, WordQuery
     from cbir.search.searcher import Searcher
     from cbir.search.text_query import Text
 
@@ -40,6 +40,8 @@ class SearchOptions(Given):
     segment: int | None
     parts: bool | None
     kind: bool | None
+    face: int | None
+    person: str | None
     index_names: tuple[str, ...]
     count: int
     min_score: values.LeastScore
@@ -85,7 +87,7 @@ class SearchOptions(Given):
     @property
     def is_beside(self) -> bool:
         """True if there is something to search by beside objects, which then filter."""
-        return self.has_pictures or bool(self.texts or self.words or self.unwanted)
+        return self.has_pictures or bool(self.texts or self.words or self.unwanted or self.person)
 
 
 def _objects_alone(options: SearchOptions) -> ObjectQuery | None:
@@ -109,12 +111,12 @@ class SearchQueries:
             options.images, options.files_from, stdin, null=options.null, allow_private=options.allow_private
         )
         self._objects = _objects_alone(options)
-        is_alone = not options.has_pictures and bool(words or options.texts or self._objects)
+        is_alone = not options.has_pictures and bool(words or options.texts or self._objects or options.person)
         if not options.has_features and not is_alone and self._named.are_none():
             what = "that matches are to be like" if options.unlike else "to search by"
             raise click.UsageError(
                 f"Name a picture {what}, or a list of them with --files-from, or a sentence with --text, "
-                "or a word with --word, or an object with --object."
+                "or a word with --word, or an object with --object, or a person with --person."
             )
         self._unlike = tuple(stdin.query(path) for path in options.unlike)
         self._group = tuple(self._named.all()) if options.together else ()
@@ -162,10 +164,12 @@ class SearchQueries:
         return self._worded(self._combined((picture,), group=False) if self._unlike else picture)
 
     def _regional(self, picture: Picture) -> Picture:
-        """Return the same picture, or its region that was asked for."""
-        from cbir.search.queries import ImageQuery
+        """Return the same picture, or its region or its face that was asked for."""
+        from cbir.search.queries import FaceQuery, ImageQuery
 
         options = self._options
+        if options.face is not None and isinstance(picture, ImageQuery):
+            return FaceQuery(picture.source, picture.name, face=options.face, weight=picture.weight)
         is_plain = self._region is None and options.parts is None and options.kind is None
         if is_plain or not isinstance(picture, ImageQuery):
             return picture
@@ -178,8 +182,12 @@ class SearchQueries:
         strength = STRENGTH if self._options.strength is None else self._options.strength
         return CombinedQuery(like, self._unlike, self._options.shares, strength, group=group)
 
-    def _alone(self) -> WordQuery | TextQuery | ObjectQuery | None:
+    def _alone(self) -> WordQuery | TextQuery | ObjectQuery | PersonQuery | None:
         """Return the query without pictures, if there is one."""
+        if self._options.person:
+            from cbir.search.queries import PersonQuery
+
+            return PersonQuery(self._options.person)
         if not self._options.texts:
             return self._words or self._objects
         text = self._by_text(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cbir.cli.options.objects import OBJECTS
+from cbir.cli.options.people import PEOPLE_RULES
 from cbir.cli.options.regions import REGION_RULES
 from cbir.cli.options.rules import Rule
 from cbir.cli.options.texts import TEXTS
@@ -57,12 +58,13 @@ RULES = (
             (parameter,),
             f"{option} is for a query's pictures: name one."
             + (" --min-probability is for words." if parameter == "min_score" else ""),
-            beside=_WORDS if parameter == "min_score" else (*TEXTS, *_WORDS, *OBJECTS),
+            beside=_WORDS if parameter == "min_score" else (*TEXTS, *_WORDS, *OBJECTS, "person"),
             lacking=_PICTURES,
         )
         for parameter, option in _OF_PICTURES.items()
     ),
     *REGION_RULES,
+    *PEOPLE_RULES,
     Rule(
         ("unwanted_texts",),
         "--not-text is what to move away from: say from where with --text, or by a picture.",

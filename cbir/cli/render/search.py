@@ -49,7 +49,8 @@ class MatchWriter:
     """Writes matches in one format, those of each query as they come, and errors to stderr.
 
     `several` says whether there is more than one query, None that nobody knows yet: then they have headings in tables.
-    With words, lines of CSV have the column `probability`, with objects `objects`, with several indexes `index`.
+    With words, lines of CSV have the column `probability`, with objects `objects`, with faces `face`, with several
+    indexes `index`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class MatchWriter:
         null: bool,
         with_words: bool,
         with_objects: bool = False,
+        with_faces: bool = False,
         preview: Preview | None = None,
     ) -> None:
         self._indexes = indexes
@@ -70,6 +72,7 @@ class MatchWriter:
         self._null = null
         self._with_words = with_words
         self._with_objects = with_objects
+        self._with_faces = with_faces
         self._preview = preview
         self._exists: dict[Location, bool] = {}
 
@@ -137,9 +140,10 @@ class MatchWriter:
         with_words = ["probability"] if self._with_words else []
         with_objects = ["objects"] if self._with_objects else []
         # new ones at the end: scripts count columns
+        with_face = ["face"] if self._with_faces else []
         with_index = ["index"] if self._is_of_several else []
         usual = ["query", "rank", "score", "path", "percentile", *with_words, "tag", "error", "relevance"]
-        return [*usual, *with_objects, *with_index]
+        return [*usual, *with_objects, *with_face, *with_index]
 
     def _rows(self, result: SearchResult) -> list[list[Any]]:
         """Make the lines of a query in CSV: one a match, and one with the reason of a query that could not be read."""
@@ -159,6 +163,7 @@ class MatchWriter:
                 "",
                 "" if match.relevance is None else f"{match.relevance:.4f}",
                 *(["; ".join(map(_described, match.objects))] if self._with_objects else []),
+                *([_described_face(match)] if self._with_faces else []),
                 *([match.index] if self._is_of_several else []),
             ]
             for match in result.matches
@@ -199,6 +204,17 @@ def _hint(name: str) -> str:
 def _described(one: Detection) -> str:
     """Return an object's class, score and box as a cell of CSV has them: dog 0.9312 40,30,200,150."""
     return f"{one.name} {one.score:.4f} {','.join(f'{side:.0f}' for side in one.box)}"
+
+
+def _described_face(match: Match) -> str:
+    """Return a face's distance, its box and what is said of it as a cell of CSV has them: 0.3123 40,30,80,90 perhaps.
+
+    Empty where there is none.
+    """
+    if match.face is None:
+        return ""
+    box = ",".join(map(str, match.face.box))
+    return f"{match.face.distance:.4f} {box} {match.face.said}".rstrip()
 
 
 def _tag(match: Match) -> str:
