@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cbir.faces.layers import Start
@@ -29,7 +28,10 @@ OVERLAPS = (0.5, 0.7, 0.7, 0.7)
 _MOST = 2_000
 
 # Batches have so many crops, or a multiple: a graph is prepared anew for each number.
-_BATCH = 16
+_BATCHES = {REFINED: 16, LAST: 4}
+
+# What is much larger than it is to be is first reduced by a whole factor, to so many times the size at least.
+_REDUCING_GAP = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Cascade:
         small = image
         if scale < 1:
             width, height = (max(round(side * scale), 1) for side in image.size)
-            small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
         found = self._checked(small, self._refined(small, self._proposed(small)))
         across, down = image.width / small.width, image.height / small.height
         factors = np.array([across, down], np.float32)
@@ -77,7 +79,10 @@ class Cascade:
             rows, columns, score = rows[best], columns[best], score[best]
         corners = pyramid.windows(rows, columns)
         levels = pyramid.levels[rows, columns]
-        kept = _suppressed(corners, score, OVERLAPS[0], groups=levels)
+        each = [np.flatnonzero(levels == level) for level in sorted(set(levels.tolist()))]
+        kept = np.concatenate(
+            [np.zeros(0, np.int64), *(its[_suppressed(corners[its], score[its], OVERLAPS[0])] for its in each)]
+        )
         kept = kept[_suppressed(corners[kept], score[kept], OVERLAPS[1])]
         return _squares(_moved(corners[kept], moves[0][:, rows[kept], columns[kept]].T))
 
@@ -105,12 +110,13 @@ class Cascade:
 def _run(network: Start, image: Image.Image, corners: Floats, side: int) -> list[Floats]:
     """Run a network on what squares show, brought to its size; black where they reach beyond the image."""
     whole = np.concatenate([np.floor(corners[:, :2]), np.ceil(corners[:, 2:])], axis=1).astype(np.int64)
-    batch = -(-len(whole) // _BATCH) * _BATCH
+    batch = -(-len(whole) // _BATCHES[side]) * _BATCHES[side]
     crops = Image.new("RGB", (side, side * batch))
     width, height = image.size
     for number, (left, top, right, bottom) in enumerate(whole.tolist()):
         if left >= 0 and top >= 0 and right <= width and bottom <= height:
-            crop = image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+            box = (left, top, right, bottom)
+            crop = image.resize((side, side), Image.Resampling.BILINEAR, box=box, reducing_gap=_REDUCING_GAP)
         else:
             crop = image.crop((left, top, right, bottom)).resize((side, side), Image.Resampling.BILINEAR)
         crops.paste(crop, (0, side * number))
@@ -133,29 +139,21 @@ def _squares(corners: Floats) -> Floats:
     return np.concatenate([middles - half, middles + half], axis=1)
 
 
-def _suppressed(
-    corners: Floats,
-    scores: Floats,
-    overlap: float,
-    *,
-    groups: npt.NDArray[np.int16] | None = None,
-    is_of_smaller: bool = False,
-) -> Rows:
+def _suppressed(corners: Floats, scores: Floats, overlap: float, *, is_of_smaller: bool = False) -> Rows:
     """Choose the boxes that stay in non-maximum suppression, the best score first: their numbers.
 
-    An overlap is a share of the union, or of the smaller box; boxes of different `groups` do not overlap.
+    An overlap is a share of the union, or of the smaller box.
     """
     order = np.argsort(-scores, kind="stable")
-    first, last = corners[order, :2], corners[order, 2:]
-    shared = np.minimum(last[:, np.newaxis], last) - np.maximum(first[:, np.newaxis], first)
-    areas = (last - first).prod(axis=1)
-    common = np.maximum(shared, 0).prod(axis=2)
+    left, top, right, bottom = corners[order].T
+    across = np.minimum(right[:, np.newaxis], right) - np.maximum(left[:, np.newaxis], left)
+    down = np.minimum(bottom[:, np.newaxis], bottom) - np.maximum(top[:, np.newaxis], top)
+    common = np.maximum(across, 0) * np.maximum(down, 0)
+    areas = (right - left) * (bottom - top)
     of = np.minimum(areas[:, np.newaxis], areas) if is_of_smaller else areas[:, np.newaxis] + areas - common
     hides = common > overlap * of
-    if groups is not None:
-        hides &= groups[order][:, np.newaxis] == groups[order]
     stays = np.ones(len(order), np.bool_)
     for number in range(len(order)):
         if stays[number]:
-            stays[number + 1 :] &= ~hides[number, number + 1 :]
+            stays[number + 1 :][hides[number, number + 1 :]] = False
     return np.asarray(order[stays], np.int64)

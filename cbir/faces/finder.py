@@ -39,8 +39,9 @@ LEAST_SCORE, LEAST_HEIGHT = 0.95, 20
 #: Faces of a picture at most, the largest ones.
 MOST = 256
 
-#: Pixels of a picture's longer side from which chips are cut: at most, and at least where it has as many.
-_MOST_SIDE, _LEAST_SIDE = 2048, 1280
+# Pixels of a picture's longer side from which chips are cut: at most, and at least where it has as many. Of large JPEGs
+# the network of an index needs no more than that either, so that they are decoded once.
+_MOST_SIDE, _LEAST_SIDE = 2048, 1000
 
 # Counts changes of what is found or of vectors, so that those of older versions are not taken for the same.
 _VERSION = 1
@@ -168,7 +169,8 @@ def thresholds_for(identity: str, name: str) -> Thresholds:
 
 def _identity(recogniser: str) -> str:
     detector = [one.sha256 for one in (PROPOSAL, REFINEMENT, OUTPUT)]
-    constants = (cascade.SIDE, cascade.SMALLEST, cascade.FACTOR, cascade.THRESHOLDS, LEAST_SCORE, LEAST_HEIGHT)
+    looks = (cascade.SIDE, cascade.SMALLEST, cascade.FACTOR, cascade.THRESHOLDS)
+    constants = (*looks, LEAST_SCORE, LEAST_HEIGHT, _MOST_SIDE, _LEAST_SIDE)
     return hashlib.sha256(json.dumps([_VERSION, *detector, recogniser, *constants]).encode()).hexdigest()
 
 
