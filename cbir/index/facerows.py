@@ -84,13 +84,17 @@ def counts_of(valid: Mask, chunks: Iterable[tuple[int, Records]]) -> Rows:
     return np.where(valid, counts, 0)
 
 
-def joined(parts: Sequence[FaceRows], dimension: int) -> FaceRows:
-    """Return the faces of some rows, and of the rows after these, and so on, as one."""
+def joined(parts: Sequence[FaceRows], dimension: int, vectors: Floats | None = None) -> FaceRows:
+    """Return the faces of some rows, and of the rows after these, and so on, as one, with the `vectors` of all."""
     first, found = 0, [no_faces(0, dimension)]
     for part in parts:
         found.append(part.moved(first))
         first += len(part.known)
-    return FaceRows(**{name: np.concatenate([getattr(part, name) for part in found]) for name in (*_OF_FACES, "known")})
+    names = [*_OF_FACES, "known"]
+    if vectors is not None:
+        names.remove("vectors")
+    its = {name: np.concatenate([getattr(part, name) for part in found]) for name in names}
+    return FaceRows(**its) if vectors is None else FaceRows(**its, vectors=vectors)
 
 
 def read_faces(blocks: Sequence[Mapping[str, ColumnReader]], dimension: int) -> FaceRows:
@@ -98,16 +102,24 @@ def read_faces(blocks: Sequence[Mapping[str, ColumnReader]], dimension: int) -> 
 
     Of a block that does not have all files of them, nothing is known.
     """
-    parts = []
-    for columns in blocks:
-        found, places, vectors = _readers(columns)
+    readers = [_readers(columns) for columns in blocks]
+    have = [places.has_file and vectors.has_file for _, places, vectors in readers]
+    counts = [
+        int(np.maximum(places.counts, 0).sum()) if has else 0 for has, (_, places, _) in zip(have, readers, strict=True)
+    ]
+    # those of all blocks in one piece: with a hundred thousand faces, each copy takes as long as reading them
+    every = np.empty((sum(counts), dimension), dtype=np.float32)
+    parts, end = [], 0
+    for has, count, (found, places, vectors) in zip(have, counts, readers, strict=True):
         records = found.parsed(np.asarray)
-        if places.has_file and vectors.has_file:
-            its = places.parsed_flat(unpack), vectors.parsed_flat(partial(_vectors, dimension=dimension))
+        if has:
+            check = partial(_vectors, dimension=dimension)
+            its = places.parsed_flat(unpack), vectors.parsed_flat(check, out=every[end : end + count])
             parts.append(_of(records, *its))
         else:
             parts.append(no_faces(len(records), dimension))
-    return joined(parts, dimension) if len(parts) != 1 else parts[0]
+        end += count
+    return joined(parts, dimension, every)
 
 
 def read_faces_of(row: int, columns: Mapping[str, ColumnReader], dimension: int) -> FaceRows:

@@ -44,10 +44,11 @@ class RowFile:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def between(self, first: int, stop: int) -> npt.NDArray[Any]:
-        """Rows [first, stop), as many as there are of them; shape (n, dimension)."""
+    def between(self, first: int, stop: int, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """Rows [first, stop), as many as there are of them; shape (n, dimension). They are read into `out`, if given,
+        which has this shape and the type of the file, and lies in one piece."""
         stop = min(stop, len(self))
-        rows = np.empty((max(stop - first, 0), self.shape[1]), dtype=self._dtype)
+        rows = np.empty((max(stop - first, 0), self.shape[1]), dtype=self._dtype) if out is None else out
         if rows.size:
             self._data.read_into(_bytes_of(rows), self._start + first * self._row_bytes)
         return rows

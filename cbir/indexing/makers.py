@@ -200,7 +200,7 @@ def _faces(making: Making) -> RecordMaker | None:
     if not is_needed:
         return None
     if len(files) >= WORTH_FORETELLING and (seconds := foretell(finder, files)) is not None:
-        about = duration(seconds)
+        about = duration(seconds, digits=0)
         logger.info("Looking for faces in %s pictures takes about %s of this machine.", f"{len(files):,}", about)
     return FaceMaker(finder, model=faces.source or None, engine=making.engine, expected=len(files))
 

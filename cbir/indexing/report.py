@@ -200,10 +200,10 @@ def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
-def duration(seconds: float) -> str:
-    """Say how long so many seconds are."""
+def duration(seconds: float, digits: int = 1) -> str:
+    """Say how long so many seconds are, those of less than a minute with so many digits."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.{digits}f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

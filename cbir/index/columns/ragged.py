@@ -112,16 +112,19 @@ class RaggedReader(ColumnReader):
         """True if the block has a file of it."""
         return self._file is not None
 
-    def parsed_flat(self, parse: Callable[[Records], T], row: int | None = None) -> T:
+    def parsed_flat(self, parse: Callable[[Records], T], row: int | None = None, out: Records | None = None) -> T:
         """Parse the records of all rows, or of one, as they lie in the file one after the other: shape (n, width).
 
-        Raises IndexDamagedError where they cannot be read or parsed (ValueError).
+        They are read into `out`, if it has this shape. Raises IndexDamagedError where they cannot be read or parsed
+        (ValueError).
         """
         file, (_, starts) = self._opened(), self._layout
         assert file is not None
         first, stop = (0, len(starts) - 1) if row is None else (row, row + 1)
+        if out is not None and out.shape[1] != file.shape[1]:
+            out = None  # those of an index that is damaged, which `parse` tells
         try:
-            return parse(file.between(int(starts[first]), int(starts[stop])))
+            return parse(file.between(int(starts[first]), int(starts[stop]), out))
         except ValueError as error:
             raise file.damaged(f"is damaged ({error})") from error
 
