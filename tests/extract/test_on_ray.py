@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from cbir.errors import CbirError
 from cbir.extract import on_ray
 from cbir.extract.executors import executor_named
 from cbir.extract.on_ray import RayExecutor
+from cbir.faces.packages import has_packages
+from cbir.index.store import Index
 from cbir.indexing.run import build_index
 from tests.helpers.cluster import OPTIONS, a_cluster, assert_same, index, rows, two_nodes
 
@@ -43,6 +46,18 @@ def test_a_cluster_writes_the_index_of_a_local_run(cluster: Any, photo_folder: F
     (root / "a" / "img_000.jpg").rename(root / "a" / "moved.jpg")
     report, _ = build_index(there, OPTIONS, executor=RayExecutor(cluster.address))
     assert (report.moved, report.added, report.unchanged) == (1, 0, 30)
+
+
+def test_faces_are_found_by_the_cluster(cluster: Any, photo_folder: Folder) -> None:
+    """The finder is opened where the pictures are looked at; here the real one, which finds none in drawn pictures."""
+    if not has_packages():
+        pytest.skip("the packages of cbir[faces] are not installed")
+    root = photo_folder(9)
+    there, here = (
+        index(root, name, on, options=replace(OPTIONS, faces=True)) for name, on in (("there", cluster), ("here", None))
+    )
+    assert_same(there, here)
+    assert Index.open(there.directory).faces().known.all()
 
 
 def test_errors_of_a_network_are_those_of_a_local_run(

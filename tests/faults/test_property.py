@@ -40,6 +40,7 @@ happenings = st.lists(
         st.tuples(st.just("delete"), names),
         st.tuples(st.just("touch"), names),
         st.tuples(st.just("index")),
+        st.tuples(st.just("faces"), st.booleans()),
         st.tuples(st.just("index with an older cbir")),
         st.tuples(st.just("kill"), st.integers(1, 120)),
         st.tuples(st.just("interrupt"), st.integers(0, 12)),
@@ -91,7 +92,7 @@ class Machine:
         self._time += 1
         os.utime(self.root / name, ns=(self._time, self._time))
 
-    def index(self, directory: Path | None = None, stop_at: int | None = None) -> None:
+    def index(self, directory: Path | None = None, stop_at: int | None = None, *, faces: bool | None = None) -> None:
         def watch(results: Iterator[Extracted], total: int) -> Iterator[Extracted]:
             for number, result in enumerate(results):
                 if number == stop_at:
@@ -99,7 +100,7 @@ class Machine:
                 yield result
 
         target = choose_target(self.root, str(directory or self.directory))
-        build_index(target, Options(prune=True), watch=watch, commits=CommitPolicy(3, seconds=1000))
+        build_index(target, Options(prune=True, faces=faces), watch=watch, commits=CommitPolicy(3, seconds=1000))
 
     def killed_index(self, step: int) -> None:
         def before(number: int, name: str) -> None:
@@ -112,13 +113,13 @@ class Machine:
             self.index()
 
     def index_with_an_older_cbir(self) -> None:
-        """As one does that knows no classes: those of an index that it changes it forgets."""
+        """As one does that knows no classes and no faces: those of an index that it changes it forgets."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("cbir.indexing.makers.classifier_of", lambda backbone: None)
             self.index()
         meta = load_meta(self.directory)
         blocks = tuple(block.with_columns({"classes": None}) for block in meta.blocks)
-        Writer(self.directory, meta).replace(meta.but(blocks=blocks))
+        Writer(self.directory, meta).replace(meta.but(blocks=blocks).without("faces"))
 
     def happen(self, what: str, *details: str | int) -> None:
         present = [name for name in NAMES if (self.root / name).exists()]
@@ -136,6 +137,8 @@ class Machine:
                 self.touch(name)
             case ("index",):
                 self.index()
+            case "faces", bool(wanted):
+                self.index(faces=wanted)
             case ("index with an older cbir",):
                 self.index_with_an_older_cbir()
             case "kill", int(step):
@@ -166,7 +169,8 @@ def test_any_sequence_of_changes_kills_and_runs_ends_in_what_a_clean_build_makes
             check(machine.directory)
         machine.put("one.png", 0)
         machine.index()
-        machine.index(Path(folder, "clean"))
+        has_faces = load_meta(machine.directory).faces is not None
+        machine.index(Path(folder, "clean"), faces=has_faces)
         assert content(machine.directory) == content(Path(folder, "clean"))
         assert unnamed_files(machine.directory) == set()
         assert find_problems(Index.open(machine.directory), verify=True) == []

@@ -56,10 +56,10 @@ def by_four(files: Iterable[Any]) -> Iterator[Any]:
     return chunks_of(files, 4)
 
 
-def index(root: Path, name: str, cluster: Any = None, **how: Any) -> Target:
+def index(root: Path, name: str, cluster: Any = None, *, options: Options = OPTIONS, **how: Any) -> Target:
     """Index a folder, here or on a cluster."""
     target = choose_target(root, name)
-    build_index(target, OPTIONS, executor=None if cluster is None else RayExecutor(cluster.address), **how)
+    build_index(target, options, executor=None if cluster is None else RayExecutor(cluster.address), **how)
     return target
 
 

@@ -14,15 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import FAKE_SMALL
 from cbir.collection import open as open_collection
 from cbir.errors import CbirError, IndexConflictError, PackageMissingError, WeightsError
+from cbir.extract.of_index import backbone_of
 from cbir.faces.finder import open_finder
 from cbir.index.columns.faces import FACES, FOUND, VECTORS
 from cbir.index.format import load_meta
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
+from cbir.indexing.donor import Donor
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index, index_folder, preview
 from cbir.indexing.target import choose_target
@@ -312,6 +315,22 @@ def test_a_move_to_another_network_keeps_them(root: Path, monkeypatch: pytest.Mo
     assert index.meta.faces == before.meta.faces
     assert found(index) == wanted(root)
     assert index.people_content() == b"Anna"
+
+
+def test_what_is_cut_off_while_an_index_moves_is_given_whole_or_not_at_all(root: Path) -> None:
+    refresh(root, faces=True)
+    index = opened()
+    donor = Donor(index, backbone_of(index), describe(FAKE_SMALL))
+    contents = {path: index.files().sha256s[row] for row, path in enumerate(index.files().paths)}
+    assert {"faces", "face_boxes", "face_vectors"} <= {*donor.records(contents["4.png"])}
+    path = index.directory / index.meta.blocks[0].columns["face_vectors"].name
+    os.truncate(path, path.stat().st_size - 5 * 512)
+    for name, content in contents.items():
+        given = {*donor.records(content)} & {"faces", "face_boxes", "face_vectors"}
+        assert len(given) in (0, 3)
+        assert bool(COUNTS.get(name)) or len(given) == 3 or name == "1 again.png"
+    assert "thumbnails" in donor.records(contents["4.png"])
+    assert "faces" not in donor.records(contents["4.png"])
 
 
 def test_damaged_ones_are_made_again(root: Path) -> None:
