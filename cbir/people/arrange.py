@@ -16,7 +16,7 @@ import numpy as np
 from cbir.images.regions import Box
 from cbir.people.album import NOBODY, Album, Entry, Placed
 from cbir.people.faces import Faces, same_faces
-from cbir.people.groups import ALONE, Told, group
+from cbir.people.groups import ALONE, Told, by_value, group
 from cbir.utils.vectors import Rows
 
 #: A person is compared by so many faces at most, from first to last.
@@ -145,8 +145,9 @@ def _settled(faces: Faces, album: Album, placed: list[Placed | None], owners: Ro
     entries = {number: one for number, one in album.people.items() if one.kept}
     unowned: list[Rows] = []
     best: dict[tuple[int, int], tuple[float, int]] = {}
-    for one in range(int(groups.max(initial=ALONE)) + 1):
-        members = np.flatnonzero(groups == one)
+    for one, members in by_value(groups):
+        if one == ALONE:
+            continue
         owner = int(owners[members].max())
         if owner == NOBODY:
             unowned.append(members)

@@ -22,8 +22,8 @@ _LINKED = 10_000
 #: By so much the distance is smaller by which faces hang together, where they are more.
 _STEP = 0.02
 
-#: Cosines that are computed at a time: 16 MB.
-_COSINES = 4_000_000
+#: Cosines that are computed at a time: 16 MB; and a square of them that stays in the processor's cache.
+_COSINES, _TILE = 4_000_000, 512
 
 #: The group of a face that is in none.
 ALONE = -1
@@ -87,12 +87,13 @@ def _components(vectors: Floats, faces: Rows, threshold: float, told: Told) -> l
     _unite(parents, order[1:][same], order[:-1][same])
     own = vectors[faces]
     cosine = np.float32(1 - threshold**2 / 2)
-    step = max(1, _COSINES // max(len(faces), 1))
-    for start in range(0, len(faces), step):
-        ones, others = np.nonzero(own[start : start + step] @ own[start:].T > cosine)
-        _unite(parents, ones + start, others + start)
-    order = np.argsort(parents, kind="stable")
-    return np.split(faces[order], np.flatnonzero(np.diff(parents[order])) + 1) if len(faces) else []
+    for start in range(0, len(faces), _TILE):
+        for other in range(start, len(faces), _TILE):
+            cosines = own[start : start + _TILE] @ own[other : other + _TILE].T
+            # in one dimension, in which it is found much sooner what is true
+            ones, others = np.divmod(np.flatnonzero(cosines.ravel() > cosine), cosines.shape[1])
+            _unite(parents, ones + start, others + other)
+    return [faces[places] for _, places in by_value(parents)]
 
 
 def _unite(parents: Rows, ones: Rows, others: Rows) -> None:
@@ -110,16 +111,13 @@ def _unite(parents: Rows, ones: Rows, others: Rows) -> None:
 
 
 def _linked(vectors: Floats, faces: Rows, threshold: float, told: Told) -> Rows:
-    """Link some faces. Return which of them each is in a cluster with, shape (n,)."""
+    """Link some faces, in the order of their numbers. Return which of them each is in a cluster with, shape (n,)."""
     if len(faces) == 1:
         return np.zeros(1, dtype=np.int64)
     linkage = Linkage(vectors)
     linkage.forbid(*_pairs_of_equal(told.pictures[faces]))
-    places = np.full(int(faces.max()) + 1, -1, dtype=np.int64)
-    places[faces] = np.arange(len(faces))
-    apart = told.apart[(told.apart <= faces.max()).all(axis=1)]
-    apart = places[apart]
-    linkage.forbid(*apart[(apart >= 0).all(axis=1)].T)
+    apart = told.apart[np.isin(told.apart, faces).all(axis=1)] if len(told.apart) else told.apart
+    linkage.forbid(*np.searchsorted(faces, apart).T)
     units, firsts, numbers = np.unique(told.units[faces], return_index=True, return_inverse=True)
     owners = told.owners[faces[firsts]]
     for number in np.flatnonzero(owners).tolist():
@@ -169,6 +167,14 @@ def _join(vectors: Floats, joiners: Rows, groups: Rows, threshold: float, told: 
         if groups[face] == ALONE and seat not in taken and (face, number) not in barred:
             groups[face] = number
             taken.add(seat)
+
+
+def by_value(values: Rows) -> Iterator[tuple[int, Rows]]:
+    """Yield each value of an array and its places in order."""
+    order = np.argsort(values, kind="stable")
+    for places in np.split(order, np.flatnonzero(np.diff(values[order])) + 1):
+        if len(places):
+            yield int(values[places[0]]), places
 
 
 def _numbered(groups: Rows) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from cbir.errors import CbirError
 from cbir.people.album import NOBODY, Album
 from cbir.people.arrange import Arranged
+from cbir.people.groups import by_value
 from cbir.utils.printable import printable
-from cbir.utils.vectors import Rows
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,7 @@ class Person:
 def people_in(arranged: Arranged) -> list[Person]:
     """List all people: those with names first, by these, then the others, those of most faces first."""
     faces, found = arranged.faces, []
-    order = np.argsort(arranged.people, kind="stable")
-    members = dict(_runs(arranged.people[order], order))
+    members = dict(by_value(arranged.people))
     for number, entry in arranged.album.people.items():
         its = members.get(number, np.zeros(0, dtype=np.int64))
         if len(its):
@@ -59,10 +57,3 @@ def number_of(album: Album, who: str) -> int:
 def faces_without(arranged: Arranged) -> int:
     """Count the faces that belong to nobody."""
     return int((arranged.people == NOBODY).sum())
-
-
-def _runs(sorted_values: Rows, places: Rows) -> Iterator[tuple[int, Rows]]:
-    """Yield each value of a sorted array, and the places that have it."""
-    for its in np.split(np.arange(len(places)), np.flatnonzero(np.diff(sorted_values)) + 1):
-        if len(its):
-            yield int(sorted_values[its[0]]), places[its]
