@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cbir.index.entries import NotionEntry
-from cbir.search.queries import AnyQuery, FeedbackQuery, IndexedQuery, TextQuery, VectorQuery
+from cbir.search.queries import AnyQuery, FaceQuery, FeedbackQuery, IndexedQuery, PersonQuery, TextQuery, VectorQuery
 from cbir.search.results import SearchResult
 from cbir.serve.problems import ProblemError
 from cbir.serve.records import pictures
@@ -30,7 +30,12 @@ class Asked:
 
     @property
     def is_known(self) -> bool:
-        """True if it needs no network: its pictures are the index's, or features, and some are named, or words."""
+        """True if it needs no network: its pictures are the index's, or features, and some are named, or words.
+
+        Not of faces, which are kept once, and not in each process.
+        """
+        if isinstance(self.query, (FaceQuery, PersonQuery)):
+            return False
         if isinstance(self.query, FeedbackQuery) and self.query.start is None and not self.query.images:
             return False
         start = self.query.start if isinstance(self.query, FeedbackQuery) else self.query

@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class Ref(_Strict):
-    """A picture to search by: one of the index, a feature, or a picture of the request; or a part of it."""
+    """A picture to search by: one of the index, a feature, or a picture of the request; or a part, or a face, of it."""
 
     picture: Name | None = None
     sha256: Sha256 | None = None
@@ -32,6 +32,7 @@ class Ref(_Strict):
     name: Name | None = None
     region: Annotated[str, Field(max_length=200)] | None = None
     segment: Annotated[int, Field(ge=0, le=255)] | None = None
+    face: Annotated[int, Field(ge=1, le=1024)] | None = None
     weight: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
 
     @model_validator(mode="after")
@@ -41,8 +42,10 @@ class Ref(_Strict):
             raise ValueError("a picture is named by one of picture, sha256, path, vector and upload")
         if self.region is not None and self.segment is not None:
             raise ValueError("a picture is searched by a region or by a segment, and not by both")
-        if self.vector is not None and (self.region is not None or self.segment is not None):
-            raise ValueError("a vector has neither regions nor segments")
+        if self.vector is not None and {self.region, self.segment, self.face} != {None}:
+            raise ValueError("a vector has neither regions nor segments nor faces")
+        if self.face is not None and {self.region, self.segment} != {None}:
+            raise ValueError("a picture is searched by a face or by a part, and not by both")
         return self
 
 
@@ -63,7 +66,9 @@ class Search(_Strict):
 
     Texts are sentences, for a network that reads text (of another one their nouns are looked for), written as `cbir
     search --text` takes them. Objects are what a detector found, written as `cbir search --object` takes them: alone
-    they make the order. With `also`, other indexes that are served, it is one ranking over all of them.
+    they make the order. A person is one whom the index knows, by a name or a number, and stands beside nothing but
+    filters, as does a picture with a face. With `also`, other indexes that are served, it is one ranking over all of
+    them.
     """
 
     like: Annotated[list[Ref], Field(max_length=100)] = []
@@ -76,6 +81,7 @@ class Search(_Strict):
     not_texts: Annotated[list[Sentence], Field(max_length=20)] = []
     objects: Annotated[list[Word], Field(max_length=20)] = []
     not_objects: Annotated[list[Word], Field(max_length=20)] = []
+    person: Word | None = None
     class_weights: Word | None = None
     learnt: NotionName | None = None
     also: Annotated[list[Name], Field(max_length=100)] = []
@@ -95,12 +101,15 @@ class Search(_Strict):
     def asks_objects_alone(self) -> bool:
         """True if objects are asked for, and neither pictures nor words: else objects are a filter."""
         others = self.like or self.more or self.less or self.words or self.without or self.all_texts
-        return bool((self.objects or self.not_objects) and not others)
+        return bool((self.objects or self.not_objects) and not others and self.person is None)
 
     @model_validator(mode="after")
     def _is_within(self) -> Search:
         if self.count + self.offset > MOST_RESULTS:
             raise ValueError(f"offset and count are at most {MOST_RESULTS:,} together")
+        others = self.like or self.more or self.less or self.words or self.without or self.all_texts or self.not_texts
+        if self.person is not None and others:
+            raise ValueError("a person stands beside nothing but filters")
         if self.also and self.learnt is not None:
             raise ValueError("a notion is of one index: several are asked without")
         return self

@@ -14,8 +14,10 @@ from cbir.search.object_query import ObjectQuery
 from cbir.search.queries import (
     AnyQuery,
     CombinedQuery,
+    FaceQuery,
     FeedbackQuery,
     ImageQuery,
+    PersonQuery,
     TextQuery,
     VectorQuery,
     WordQuery,
@@ -52,6 +54,8 @@ class Refs:
         return query if ref.weight == query.weight else replace(query, weight=ref.weight)
 
     def _query(self, ref: Ref) -> ImageQuery | VectorQuery:
+        if ref.face is not None:
+            return self._face(ref, ref.face)
         asked = asked_of(ref)
         if (found := self.row(ref)) is not None:
             state, row = found
@@ -61,14 +65,30 @@ class Refs:
             return ImageQuery(path, str(path), region=asked)
         if ref.vector is not None:
             return VectorQuery(self.vector(ref), ref.name or "the picture")
+        name, data = self._upload(ref)
+        return ImageQuery(data, ref.name or name, region=asked)
+
+    def _upload(self, ref: Ref) -> tuple[str, bytes]:
+        """Return the name and the content of a picture of the request. ProblemError where it has none such."""
         assert ref.upload is not None
         if ref.upload >= len(self._uploads):
             raise ProblemError(422, "no-such-upload", f"The request has no picture {ref.upload} in `files`.")
-        name, data = self._uploads[ref.upload]
-        return ImageQuery(data, ref.name or name, region=asked)
+        return self._uploads[ref.upload]
+
+    def _face(self, ref: Ref, number: int) -> FaceQuery:
+        """Return the query by a face of a picture. ProblemError where there is no such picture."""
+        if (found := self.row(ref)) is not None:
+            state, row = found
+            record = state.record(row)
+            path = check_inside(state.index.root, record.path)
+            return FaceQuery(path, str(path), face=number, sha256=record.sha256)
+        name, data = self._upload(ref)
+        return FaceQuery(data, ref.name or name, face=number)
 
     def search(self, search: Search) -> AnyQuery:
         """Return the one query that a search is. ProblemError, WordError; ValueError where it cannot be."""
+        if search.person is not None:
+            return PersonQuery(search.person)
         like = tuple(self.query(ref) for ref in search.like)
         picture = CombinedQuery(like) if len(like) > 1 else like[0] if like else None
         if search.asks_objects_alone:

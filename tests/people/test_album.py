@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -31,6 +32,20 @@ def test_what_is_written_is_read_again() -> None:
     assert load(data) == ALBUM
     assert dump(load(data)) == data
     assert load(dump(Album())) == Album()
+
+
+def test_many_people_take_no_more_time_to_read_than_many_faces_of_one() -> None:
+    def seconds(people: int) -> float:
+        pictures = {f"{one:064x}": (Placed(Box(1, 2, 30, 40), 1 + one % people),) for one in range(6000)}
+        data = dump(Album({number: Entry() for number in range(1, people + 1)}, pictures, {}, people + 1))
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            load(data)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert seconds(6000) < 5 * seconds(1)
 
 
 def test_the_order_in_which_things_were_said_does_not_show() -> None:

@@ -123,6 +123,7 @@ def searches(draw: st.DrawFn, ids: list[str], dimension: int) -> dict[str, Any]:
         st.text("0123456789abcdef", min_size=16, max_size=20).map(lambda one: {"sha256": one}),
         st.tuples(st.sampled_from(ids), st.text(max_size=12)).map(lambda two: {"picture": two[0], "region": two[1]}),
         st.integers(-1, 20).map(lambda one: {"upload": one}),
+        st.tuples(st.sampled_from(ids), st.integers(-1, 3)).map(lambda two: {"picture": two[0], "face": two[1]}),
     )
     good = st.sampled_from(ids[:-3]).map(lambda one: {"picture": one})
     some = st.one_of(st.lists(good, max_size=3), st.lists(place, max_size=3))

@@ -50,7 +50,7 @@ const textChip = (kind, place, text) =>
   makeChip(kind, place, text, KINDS[kind][1], named(text, {className: "name", title: printable(text)}));
 
 function pictureChip(kind, place, ref) {
-  const part = ref.region ? "a region of " : ref.segment !== undefined ? `segment ${ref.segment} of ` : "";
+  const part = ref.region ? "a region of " : ref.face ? `face ${ref.face} of ` : ref.segment !== undefined ? `segment ${ref.segment} of ` : "";
   const frame = make("span.frame");
   const name = make("span.name", "…");
   const chip = makeChip(kind, place, "", kind !== "like" && icon(kind), frame, make("span.unseen", KINDS[kind][1]), part, name);

@@ -1,7 +1,7 @@
 // The state of the conversation. It is in the address's fragment, so that back, forward and links lead to it.
 //
 // A picture of a query (`like`, `more`, `less`) is {sha256} by its first digits, perhaps with a `region` or a `segment`
-// of it, or {vector, name}: a feature in base64 and what its file was called.
+// or a `face` of it, or {vector, name}: a feature in base64 and what its file was called.
 
 export const QUESTION = {like: [], more: [], less: [], words: [], without: [], texts: [], not_texts: []};
 export const FILTERS = {folders: [], tags: [], objects: [], not_objects: [], since: "", until: "", score: "", probability: ""};
@@ -21,17 +21,17 @@ const unescaped = text => {
   }
 };
 
-function written({sha256, vector, name = "", region, segment}) {
+function written({sha256, vector, name = "", region, segment, face}) {
   if (vector) return `v:${vector}:${escaped(name)}`;
-  return sha256 + (region ? `@${region}` : segment !== undefined ? `@s${segment}` : "");
+  return sha256 + (region ? `@${region}` : segment !== undefined ? `@s${segment}` : face ? `@f${face}` : "");
 }
 
 function read(text) {
   const [, vector, name] = /^v:([\w+/=]+):(.*)$/s.exec(text) ?? [];
   if (vector) return {vector, name: unescaped(name)};
-  const [, sha256, segment, region] = /^([0-9a-f]{16})[0-9a-f]{0,48}(?:@s(\d+)|@([\d.,%-]+))?$/.exec(text) ?? [];
+  const [, sha256, segment, face, region] = /^([0-9a-f]{16})[0-9a-f]{0,48}(?:@s(\d+)|@f(\d+)|@([\d.,%-]+))?$/.exec(text) ?? [];
   if (!sha256) return null;
-  return {sha256, ...(segment && {segment: Number(segment)}), ...(region && {region})};
+  return {sha256, ...(segment && {segment: Number(segment)}), ...(face && {face: Number(face)}), ...(region && {region})};
 }
 
 /** Return the address of a step, for links. */

@@ -130,7 +130,7 @@ export class Viewer {
     this.#sharpen();
   }
 
-  #facts({tags, objects, folder, width, height, bytes, taken, camera, changed, format, path, id}) {
+  #facts({tags, objects, faces, folder, width, height, bytes, taken, camera, changed, format, path, id}) {
     this.parts.objects = objects ?? [];
     buttonOf("objects").hidden = !objects?.length;
     const link = (changes, ...children) => make("a", {href: href({view: "wall", picture: "", ...changes})}, ...children);
@@ -138,6 +138,7 @@ export class Viewer {
     const rows = {
       Tags: tagLinks(word => ({words: [word]}), (tags ?? []).map(tag => tag.word)),
       Objects: tagLinks(name => ({objects: [name]}), [...new Set((objects ?? []).map(one => one.class))]),
+      "Same person": tagLinks(face => ({like: [{...refOf(this.picture), face}]}), (faces ?? []).map(one => one.number)),
       Folder: [link({folders: [folder]}, named(folderName(folder)))],
       Size: width && [`${width} × ${height}`, bytes && `, ${size(bytes)}`],
       Taken: taken && [day(taken, true)],

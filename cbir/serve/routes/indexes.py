@@ -45,6 +45,7 @@ def one_index(index: AnIndex, request: Request) -> Response:
         "text": state.backbone.reads_text,
         "parts": meta.parts is not None,
         "objects": meta.objects is not None,
+        "faces": meta.faces is not None,
         "dates": dates is not None,
         "links": settings.links is not None,
     }

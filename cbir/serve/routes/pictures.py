@@ -13,6 +13,7 @@ from cbir.errors import CbirError, ImageReadError
 from cbir.images.facts import Facts, facts_of
 from cbir.images.previews import as_jpeg
 from cbir.images.safely import read_thumbnail
+from cbir.serve.faces import faces_of_row
 from cbir.serve.files import OpenFile, open_picture, read_picture
 from cbir.serve.kinds import media_type
 from cbir.serve.objects import objects_of_row
@@ -132,6 +133,7 @@ def _record(state: ServedState, row: int) -> Response:
     found |= {"camera": facts and (facts.camera or None), "format": facts and facts.format}
     found["tags"] = None if tags is None else [tag.to_dict() for tag in tags]
     found["objects"] = objects_of_row(state.index, row)
+    found["faces"] = faces_of_row(state.index, row)
     return json_response(found)
 
 

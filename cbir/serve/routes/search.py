@@ -98,6 +98,7 @@ def search_by_address(
     not_text: Texts = [],  # noqa: B006
     object: Names = [],  # noqa: B006
     not_object: Names = [],  # noqa: B006
+    person: str | None = None,
     learnt: str | None = None,
     count: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 60,
     offset: Annotated[int, Query(ge=0, le=MOST_RESULTS)] = 0,
@@ -110,7 +111,7 @@ def search_by_address(
     min_percentile: float | None = None,
     min_probability: float | None = None,
 ) -> Response:
-    """Search by pictures of the index (ids, beginnings of their SHA-256, or paths), words, texts and objects."""
+    """Search by pictures of the index (ids, beginnings of their SHA-256, or paths), words, texts, objects, a person."""
     try:
         wanted = Search(
             like=[_ref(one) for one in like],
@@ -122,6 +123,7 @@ def search_by_address(
             not_texts=not_text,
             objects=object,
             not_objects=not_object,
+            person=person,
             learnt=learnt,
             count=count,
             offset=offset,
