@@ -315,6 +315,8 @@ class Strategies:
         """Return the strategy of a query. TypeError where it is none."""
         if isinstance(query, (FaceQuery, PersonQuery)):
             return self._for_people(query)
+        if isinstance(query, ImageQuery) and (query.kind or query.parts):
+            return self._by_kind if query.kind else self._by_parts
         if isinstance(query, ObjectQuery):
             if self._by_objects is None:
                 from cbir.search.by_objects import ByObjects  # which no other search needs
