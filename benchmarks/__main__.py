@@ -45,6 +45,7 @@ BENCHMARKS = (
     "duplicates",
     "parts",
     "objects",
+    "faces",
     "serve",
     "million",
     "parts_many",

@@ -254,6 +254,26 @@ def _objects() -> dict[str, Target]:
     }
 
 
+def _faces() -> dict[str, Target]:
+    def bound(what: str, value: float, unit: str = "", *, at_least: bool = False) -> Target:
+        return Target(24, "faces", what, value, unit, at_least)
+
+    return {
+        "faces-found": bound("faces found, of those of people and groups", 1.0, at_least=True),
+        "faces-false": bound("false ones in 200 photos without people", 2.0, "faces"),
+        "faces-accepted": bound("pairs of one person as near as .5 % of strangers", 1.0, at_least=True),
+        "faces-verify": bound("pairs of which verify says what is wrong", 0.0, "pairs"),
+        "faces-group-precision": bound("groups: B-cubed precision", 0.98, at_least=True),
+        "faces-group-recall": bound("groups: B-cubed recall", 0.93, at_least=True),
+        "faces-names": bound("people who keep their faces in later runs", 1.0, at_least=True),
+        "faces-index-small": bound("cbir index --faces of small photos against without", 13.0, "times"),
+        "faces-index-camera": bound("the same of photos of 12 megapixels", 2.0, "times"),
+        "faces-search": bound("a person among 100,000 faces, the index open", 20.0, "ms"),
+        "faces-grouping": bound("grouping 10,000 faces", 10.0, "s"),
+        "faces-grouping-memory": bound("the same: memory", 400.0, "MB"),
+    }
+
+
 def _gpu() -> dict[str, Target]:
     def cosine(what: str) -> Target:
         return Target(16, "gpu", what, 0.999, "cosine", at_least=True)
@@ -356,6 +376,7 @@ TARGETS: dict[str, Target] = {
     **_parts(),
     **_joined(),
     **_objects(),
+    **_faces(),
     **_serve(),
     **_adapt(),
     **_asking(),
