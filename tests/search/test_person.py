@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cbir.errors import CbirError, IndexDamagedError
-from cbir.faces.likeness import DEFAULT
+from cbir.faces.likeness import DEFAULT, distances
 from cbir.index.columns.faces import pack
+from cbir.index.files import FileRecord
 from cbir.index.joined import join
 from cbir.index.lock import exclusive
 from cbir.index.store import Index
@@ -22,7 +24,8 @@ from cbir.search.face_query import MatchedFace, PersonQuery
 from cbir.search.filters import RowFilter
 from cbir.search.queries import FeedbackQuery
 from cbir.search.searcher import Searcher
-from tests.helpers.people import Picture, add_pictures, make_index, packed
+from cbir.utils.vectors import l2_normalize
+from tests.helpers.people import Picture, add_pictures, make_index, packed, vector_of
 
 PICTURES: dict[str, Picture] = {
     "beach": ["anna"],
@@ -87,6 +90,20 @@ def test_a_persons_pictures_are_found_by_name_in_any_case_and_by_number(index: I
     assert set(found(index, "Bob")) == {"boat", "trip/table", "trip/door"}
     with pytest.raises(CbirError, match=r"There is no person Dora: .* by name Anna, Bob"):
         found(index, "Dora")
+
+
+@pytest.mark.parametrize(("distance", "said"), [(0.34, ""), (0.36, "perhaps"), (0.41, "perhaps")])
+def test_who_is_not_near_enough_to_be_grouped_is_perhaps_the_person(index: Index, distance: float, said: str) -> None:
+    anna = np.stack([vector_of("anna", shot) for shot in ("beach", "wood", "boat")])
+    away = l2_normalize(np.random.default_rng(5).normal(size=128).astype(np.float32))
+    steps = [l2_normalize(anna.mean(axis=0) + step * away) for step in np.linspace(0, 1, 500)]
+    vector = min(steps, key=lambda one: abs(float(distances(anna, one[np.newaxis]).min()) - distance))
+    with exclusive(index.directory, 0):
+        writer = Writer(index.directory, index.meta)
+        record = FileRecord("new.png", 1, 1, "e" * 64)
+        writer.add(record, index.features([0])[0], pack([((0, 0, 80, 90), 1.0, 90, vector)]))
+        writer.commit()
+    assert found(Index.open(index.directory))["new"] == said
 
 
 def test_those_who_came_since_are_found_by_the_nearest_of_the_faces(index: Index) -> None:
