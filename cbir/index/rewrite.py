@@ -15,7 +15,7 @@ from cbir.index.blockentry import BlockEntry
 from cbir.index.columns.column import Column, Mask, Records, noting_missing, ranges_of
 from cbir.index.columns.parts import SIGNS
 from cbir.index.columns.ragged import RaggedColumn, RaggedReader, count, width_of
-from cbir.index.columns.registry import all_columns
+from cbir.index.columns.registry import all_columns, kept_together
 from cbir.index.datafile import how_to_repair
 from cbir.index.entries import MILVUS, ColumnEntry
 from cbir.index.files import FileRecord, dump_records
@@ -142,8 +142,10 @@ def backfilled(new: NewFiles, meta: Meta, records: Mapping[str, Mapping[int, Rec
     """
     if meta.part_lists and any(row < meta.part_lists.rows for row in records.get(SIGNS.name, ())):
         meta = meta.but(part_lists=None)
-    rows = {row for its in records.values() for row in its}
-    _check_counts({row: {name: its[row] for name, its in records.items() if row in its} for row in rows}.values())
+    names = {column.name for one in all_columns() if one.counted_by is not None for column in kept_together(one)}
+    counted = {name: its for name, its in records.items() if name in names}
+    rows = {row for its in counted.values() for row in its}
+    _check_counts({name: its[row] for name, its in counted.items() if row in its} for row in rows)
     start = 0
     for number, block in enumerate(meta.blocks):
         # what is written of one column tells how many records there are of others

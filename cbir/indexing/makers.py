@@ -165,7 +165,8 @@ def _objects(making: Making) -> RecordMaker | None:
 def _faces(making: Making) -> RecordMaker | None:
     """Make the maker of faces, if there are to be any, and hold its finder against that of the index.
 
-    Where packages, or a network that nobody has named now, are not here any more, the faces wait for a later run.
+    Where packages, or a network that nobody has named now, are not here any more, or others than they were, the faces
+    wait for a later run.
     """
     entry, plan, name = making.wanted.faces, making.plan, making.writer.directory.name
     if entry is None and making.face_model is not None:
@@ -187,12 +188,11 @@ def _faces(making: Making) -> RecordMaker | None:
     files = [place_of(making.root, file) for file in (*plan.fresh, *plan.to_read_again)]
     try:
         finder, faces = open_for_index(name, known, making.face_model, engine=making.engine, expected=len(files))
-    except IndexConflictError:
-        raise
     except CbirError as error:
         if is_told:
             raise
-        logger.warning("Faces are not looked for in new pictures: %s A later run looks for them.", error)
+        # also where a newer cbir finds other vectors: names that people gave are not to be lost for it, nor is the run
+        logger.warning("Faces are not looked for in new pictures: %s", error)
         for column in _OF_FACES:
             plan.skip(column)
         return None

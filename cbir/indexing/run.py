@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -134,6 +134,8 @@ class _Making:
         What follows from pictures alone comes from the `donor`, where there is one.
         """
         target, options = self.target, self.options
+        if donor is not None:  # its state has been told already what it is to have, as far as the index has it
+            options = replace(options, parts=None, objects=None, faces=None)
         exclude = _exclude(options, index)
         plan = _plan(target, exclude, index, options, guarded=donor is None)
         if index is None and not plan.fresh:

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cbir.indexing.run
 from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import FAKE_SMALL
 from cbir.collection import open as open_collection
-from cbir.errors import CbirError, IndexConflictError, PackageMissingError, WeightsError
+from cbir.errors import CbirError, IndexConflictError, ModelError, PackageMissingError, WeightsError
 from cbir.extract.of_index import backbone_of
 from cbir.faces.finder import open_finder
 from cbir.index.columns.faces import FACES, FOUND, VECTORS
@@ -192,7 +193,9 @@ def test_vectors_of_a_network_of_ones_own(root: Path, own_network: Path, draw_pi
     assert found(opened()) == wanted(root, 64)
 
 
-def test_another_finder_is_refused(root: Path, own_network: Path, draw_picture: DrawPicture) -> None:
+def test_another_finder_is_refused(
+    root: Path, own_network: Path, draw_picture: DrawPicture, caplog: pytest.LogCaptureFixture
+) -> None:
     refresh(root, faces=True)
     with pytest.raises(IndexConflictError, match=r"those of toy \(cdcd.*--no-faces"):
         refresh(None, face_model=own_network)
@@ -202,8 +205,28 @@ def test_another_finder_is_refused(root: Path, own_network: Path, draw_picture: 
     own_network.write_bytes(b"another network")
     refresh(None, "third")  # nothing is to be looked at
     draw_picture(9, (48, 32)).save(root / "new.png")
-    with pytest.raises(IndexConflictError, match="cannot be compared"):
-        refresh(None, "third")
+    with caplog.at_level(logging.WARNING, "cbir"):
+        assert refresh(None, "third").added == 1
+    assert "not looked for in new pictures: The faces of the index third are those of toy" in caplog.text
+    assert found(opened("third"))["new.png"] is None
+
+
+def test_what_is_planned_is_not_said_of_rows_by_another_network(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the index's own network cannot be had, so that its own run plans and comes to nothing."""
+    refresh(root)
+    real = cbir.indexing.run._extractor
+
+    def unavailable(*arguments: object) -> object:
+        if arguments[-1] is None:
+            raise ModelError("There is no such network here.")
+        return real(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cbir.indexing.run, "_extractor", unavailable)
+        refresh(None, faces=True, objects=True, model=FAKE_SMALL)
+    assert (opened().meta.faces, opened().meta.objects) == (None, None)
+    refresh(None, faces=True)
+    assert found(opened()) == wanted(root)
 
 
 def test_a_file_that_has_moved_is_told_once(root: Path, own_network: Path, draw_picture: DrawPicture) -> None:
