@@ -46,6 +46,7 @@ BENCHMARKS = (
     "parts",
     "objects",
     "faces",
+    "explain",
     "serve",
     "million",
     "parts_many",

@@ -302,6 +302,25 @@ def _beyond() -> dict[str, Target]:
     }
 
 
+def _explain() -> dict[str, Target]:
+    targets = {}
+    for name, what, share, pointing in (
+        ("quarter", "a photo pasted in a quarter", 0.6, 0.85),
+        ("seventh", "in a seventh, looked at twice as large", 0.55, 0.85),
+    ):
+        targets |= {
+            f"explain-{name}-share": Target(25, "explain", f"{what}: share within it", share, "", at_least=True),
+            f"explain-{name}-pointing": Target(
+                25, "explain", "the same: the place with most is within", pointing, "", at_least=True
+            ),
+            f"explain-{name}-sum": Target(25, "explain", "the same: what sums of shares miss", 1e-5, ""),
+        }
+    return {
+        **targets,
+        "explain-time": Target(25, "explain", "explaining a match, the network open", 0.2, "s"),
+    }
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -380,6 +399,7 @@ TARGETS: dict[str, Target] = {
     **_serve(),
     **_adapt(),
     **_asking(),
+    **_explain(),
     **_gpu(),
     **_beyond(),
     "workers-nodes": Target(22, "workers", "two nodes of one core against one, pictures a second", 1.85, at_least=True),

@@ -16,7 +16,7 @@ LAYERS = (
     ("serve",),
     ("report",),
     ("collection", "evaluation"),
-    ("learn", "moving"),
+    ("explain", "learn", "moving"),
     ("tags", "indexing", "search", "duplicates", "map", "locate"),
     ("detect", "faces"),
     ("parts", "words", "segment", "notions", "people"),

@@ -68,6 +68,15 @@ class Classifier:
         logits /= logits.sum(axis=1, keepdims=True)
         return np.asarray(logits, dtype=np.float32)
 
+    def direction(self, shares: Floats) -> tuple[Floats, float]:
+        """Return a direction, shape (dimension,), and a number: a feature's product with it, plus that, is evidence.
+
+        It is the mean logit of some classes above that of all; `shares`, shape (CLASSES,) and of sum 1, say how much
+        each counts.
+        """
+        differs = np.asarray(shares - np.float32(1 / CLASSES), dtype=np.float32)
+        return np.asarray(differs @ self._weights, dtype=np.float32), float(differs @ self._bias)
+
     def top(self, features: Floats, count: int = TOP) -> TopClasses:
         """Find the `count` most probable classes of each, shapes (n, count); of equal ones the first come first.
 

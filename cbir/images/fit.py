@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,17 +98,11 @@ def fit(image: Image.Image, preprocessing: Preprocessing, box: Extent | None = N
     """
     left, top, right, bottom = box or (0.0, 0.0, *image.size)
     width, height = right - left, bottom - top
-    side, crop = preprocessing.resize, preprocessing.crop
-    length, corner = _ROUNDING[preprocessing.rounding]
+    crop = preprocessing.crop
+    size, column, row = _placed(width, height, preprocessing)
     if preprocessing.is_squashed:
-        whole = np.asarray(image.resize((side, side), _RESAMPLING[preprocessing.interpolation], box=box))
-        first = corner(side - crop)
-        return whole[first : first + crop, first : first + crop]
-    if width <= height:
-        size = (side, length(side * height / width))
-    else:
-        size = (length(side * width / height), side)
-    column, row = corner(size[0] - crop), corner(size[1] - crop)
+        whole = np.asarray(image.resize(size, _RESAMPLING[preprocessing.interpolation], box=box))
+        return whole[row : row + crop, column : column + crop]
     if size == image.size and (left, top, right, bottom) == (0, 0, *size):
         return np.asarray(image.crop((column, row, column + crop, row + crop)))
     # Only the pixels of the crop are computed. They are those of resizing all and then cropping, but for one level here
@@ -123,6 +117,31 @@ def fit(image: Image.Image, preprocessing: Preprocessing, box: Extent | None = N
     band = band.resize((crop, band.height), resampling, box=(x, 0, min(x + crop * across, right), band.height))
     rows = (0, y - above, crop, min(y + crop * down, bottom) - above)
     return np.asarray(band.resize((crop, crop), resampling, box=rows))
+
+
+def covered(size: tuple[float, float], preprocessing: Preprocessing) -> Extent:
+    """Return the part of a picture of that width and height that `fit` takes, in shares of its sides."""
+    (width, height), column, row = _placed(*size, preprocessing)
+    crop = preprocessing.crop
+    return column / width, row / height, (column + crop) / width, (row + crop) / height
+
+
+def scaled(preprocessing: Preprocessing, crop: int) -> Preprocessing:
+    """Return a preprocessing that takes the same part of a picture, but for rounding, in a crop of so many pixels."""
+    return replace(preprocessing, crop=crop, resize=max(round(preprocessing.resize * crop / preprocessing.crop), crop))
+
+
+def _placed(width: float, height: float, preprocessing: Preprocessing) -> tuple[tuple[int, int], int, int]:
+    """Return the width and height to which a picture is resized, and the first column and row of its crop."""
+    side = preprocessing.resize
+    length, corner = _ROUNDING[preprocessing.rounding]
+    if preprocessing.is_squashed:
+        size = (side, side)
+    elif width <= height:
+        size = (side, length(side * height / width))
+    else:
+        size = (length(side * width / height), side)
+    return size, corner(size[0] - preprocessing.crop), corner(size[1] - preprocessing.crop)
 
 
 def squash(image: Image.Image, preprocessing: Preprocessing, box: Extent | None = None) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cbir.images.fit import Extent, Preprocessing, fit, squash
+from cbir.images.fit import Extent, Preprocessing, covered, fit, squash
 from cbir.images.views import Arrays, Layout, Size
 
 
@@ -29,6 +29,10 @@ class Framing(NamedTuple):
     def of(self, image: Image.Image, box: Extent) -> npt.NDArray[np.uint8]:
         """Make the picture of an RGB image, which fills the `box` of `image`."""
         return (squash if self.is_squashed else fit)(image, self.preprocessing, box)
+
+    def covered(self, size: tuple[float, float]) -> Extent:
+        """Return the part of an image of that width and height that is in the picture, in shares of its sides."""
+        return (0.0, 0.0, 1.0, 1.0) if self.is_squashed else covered(size, self.preprocessing)
 
 
 @dataclass(frozen=True)

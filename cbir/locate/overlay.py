@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from cbir.locate.locator import Located
 from cbir.segment.layers import colour_map
 from cbir.segment.overlay import OVERLAY_SIDE
+from cbir.utils.vectors import Floats
 
 #: The opacity of the heat where it is greatest.
 _OPACITY = 0.6
@@ -27,10 +28,7 @@ def overlay(image: Image.Image, located: Located) -> Image.Image:
         image.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BOX)
     levels = np.clip((located.heat - _COLD) / (_HOT - _COLD), 0, 1).astype(np.float32)
     smooth = np.clip(np.asarray(Image.fromarray(levels).resize(image.size, Image.Resampling.BICUBIC)), 0, 1)
-    heat = Image.fromarray(colour_map()[np.round(smooth * 255).astype(np.uint8)])
-    opacity = Image.fromarray(np.round(_OPACITY * 255 * np.sqrt(smooth)).astype(np.uint8))
-    grey = Image.blend(image, image.convert("L").convert("RGB"), 0.6)
-    drawn = Image.composite(heat, grey, opacity)
+    drawn = under_heat(image, smooth)
     x, y, width, height = (value * scale for value in located.box)
     draw = ImageDraw.Draw(drawn)
     line = max(2, round(max(image.size) / 250))
@@ -39,3 +37,11 @@ def overlay(image: Image.Image, located: Located) -> Image.Image:
     draw.rectangle(outer, outline="black", width=line + 2)
     draw.rectangle(corners, outline="white", width=line)
     return drawn
+
+
+def under_heat(image: Image.Image, levels: Floats) -> Image.Image:
+    """Return an RGB picture, greyer, under the colours of some levels from 0 to 1, shape (height, width)."""
+    heat = Image.fromarray(colour_map()[np.round(levels * 255).astype(np.uint8)])
+    opacity = Image.fromarray(np.round(_OPACITY * 255 * np.sqrt(levels)).astype(np.uint8))
+    grey = Image.blend(image, image.convert("L").convert("RGB"), 0.6)
+    return Image.composite(heat, grey, opacity)

@@ -19,7 +19,8 @@ class Card:
     picture, as of a query by words. `figures` are pairs of a label and a value, such as ("score", "0.912"), the most
     important first: a sheet has room for one. `tags` are words for it. `boxes` are the parts of the picture that
     matter; of one with a `crop` only that part is shown. `mark` says of a match whether it ought to be there ("right",
-    "wrong"), of a part that it was "missed", of a query's picture that matches are to be "unlike" it.
+    "wrong"), of a part that it was "missed", of a query's picture that matches are to be "unlike" it. Where the source
+    is another picture that was drawn of it, `of` is the one that it is of.
     """
 
     name: str
@@ -30,16 +31,19 @@ class Card:
     boxes: tuple[Box, ...] = ()
     mark: str = ""
     crop: Box | None = None
+    of: Location | None = None
 
     @property
     def path(self) -> Path | None:
         """The file, if there is one."""
-        return self.source if isinstance(self.source, Path) else None
+        place = self.of or self.source
+        return place if isinstance(place, Path) else None
 
     @property
     def link(self) -> Location | None:
         """The place that a browser can open, if there is one: a file, or an address of the web."""
-        return link_to(self.source) if isinstance(self.source, (Path, Address)) else None
+        place = self.of or self.source
+        return link_to(place) if isinstance(place, (Path, Address)) else None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cbir.search.filters import Among
 from cbir.search.relevance import relevance_of
 from cbir.search.rerank import COPY, SHORTLIST, expand, largest, rerank, select
 from cbir.search.scanner import Scanner
-from cbir.search.space import Space
+from cbir.search.space import Shortlist, Space
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 # The rows whose mean stands for what words ask for, where pictures have been judged since.
@@ -124,9 +124,21 @@ class Ranker:
 
     def _reranked(self, query: Floats, sought: Floats, among: Among | None) -> Ranking:
         """Return the re-ranked rows: up to SHORTLIST of them, their cosines, and what they were re-ranked by."""
+        rows, shortlist = self._shortlist(query, sought, among)
+        if shortlist is None:
+            return Ranking(rows, np.empty(0, dtype=np.float32))
+        order, evidence = rerank(shortlist)
+        copies = int(np.count_nonzero(shortlist.cosines >= COPY))
+        return Ranking(rows[order], shortlist.scores[order], evidence, copies)
+
+    def shortlist(self, query: Floats) -> tuple[Rows, Shortlist | None]:
+        """Return the rows that are re-ranked for a query, beside it, copies first; none where there is no row."""
+        return self._shortlist(query, self.space.sought(query), None)
+
+    def _shortlist(self, query: Floats, sought: Floats, among: Among | None) -> tuple[Rows, Shortlist | None]:
         rows, scores, vectors = self.scanner.look(sought, SHORTLIST, among)
         if not len(rows):
-            return Ranking(rows, scores)
+            return rows, None
         centre = self.scanner.centre()
         shortlist = self.space.shortlist(query, vectors, scores, centre)
         direction = expand(shortlist)
@@ -142,7 +154,4 @@ class Ranker:
         scores, cosines = shortlist.scores[chosen], shortlist.cosines[chosen]
         # copies by cosine, then by score, then by row: lexsort's last key counts first
         chosen = chosen[np.lexsort((rows[chosen], -scores, -np.where(cosines >= COPY, cosines, 0)))]
-        rows, shortlist = rows[chosen], shortlist.take(chosen)
-        order, evidence = rerank(shortlist)
-        copies = int(np.count_nonzero(shortlist.cosines >= COPY))
-        return Ranking(rows[order], shortlist.scores[order], evidence, copies)
+        return rows[chosen], shortlist.take(chosen)

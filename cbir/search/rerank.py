@@ -12,6 +12,8 @@ is found by way of those between.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -105,6 +107,34 @@ def rerank(shortlist: Shortlist) -> tuple[Positions, Floats | None]:
     return order, np.asarray(score[order], dtype=np.float32)
 
 
+class Spread(NamedTuple):
+    """Likeness as it spreads over the graph of a query and its shortlist, whose nodes are m rows; node 0 is the query.
+
+    `edges`, shape (m, m), say how much of what has reached one node goes on to another, `source`, shape (m,), what
+    begins at each, and `reached` what comes to it by all ways: reached = source + edges @ reached. `affinity`, shape
+    (m, m), is how alike nodes are. `place`, shape (n,), has the node of each row of the shortlist, -1 of those that
+    are the query itself.
+    """
+
+    edges: Floats
+    source: Floats
+    reached: Floats
+    affinity: Floats
+    place: Positions
+
+
+def spread(shortlist: Shortlist) -> Spread | None:
+    """Return the spread by which `rerank` orders the rows of a shortlist; None where too few keep their order."""
+    own = int(np.count_nonzero(shortlist.cosines >= IDENTICAL))
+    if len(shortlist.cosines) - own < LEAST_ROWS:
+        return None
+    affinity, place = _nodes(shortlist.affinities(own))
+    if len(affinity) < 2:
+        return None
+    edges, source, reached = _flow(_smoothed(affinity))
+    return Spread(edges, source, reached, affinity, np.concatenate([np.full(own, -1), place[1:]]))
+
+
 def largest(values: Floats, count: int) -> Positions:
     """Positions of the `count` largest of `values`, shape (n,), largest first; of equal ones, those that come first."""
     if count < len(values):
@@ -152,19 +182,22 @@ def _diffuse(affinity: Floats) -> Floats:
 
     The largest, the query's own aside, is 1.
     """
-    count = len(affinity)
-    if count < 2:
-        return np.ones(count, dtype=np.float32)
-    smooth = _smoothed(affinity)
+    if len(affinity) < 2:
+        return np.ones(len(affinity), dtype=np.float32)
+    _, _, reached = _flow(_smoothed(affinity))
+    reached = reached / max(float(reached[1:].max()), _TINY)
+    return np.minimum(reached, 1)
+
+
+def _flow(smooth: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the graph of some smoothed affinities, shape (n, n), what begins at each node, and what reaches it."""
     spread = _graph(smooth)
-    source = np.zeros(count, dtype=np.float32)
+    source = np.zeros(len(smooth), dtype=np.float32)
     likeness = np.maximum(smooth[0, 1:], 0)
     nearest = largest(likeness, _SOURCES)
     source[1 + nearest] = (likeness[nearest] / max(float(likeness.max()), _TINY)) ** _SOURCE_POWER
     source[0] = _QUERY_SOURCE
-    reached = np.maximum(_solve(spread, source), 0)
-    reached /= max(float(reached[1:].max()), _TINY)
-    return np.minimum(reached, 1)
+    return spread, source, np.maximum(_solve(spread, source), 0)
 
 
 def _smoothed(affinity: Floats) -> Floats:

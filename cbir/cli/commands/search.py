@@ -111,6 +111,7 @@ _KEPT_BYTES = 64 << 20
 @open_option
 @format_option("table on a terminal, paths in a pipe")
 @crop_options
+@click.option("--explain", is_flag=True, help="On sheets and pages, matches under the heat of what is alike in them.")
 @report_options
 @weights_option
 @engine_option
@@ -141,6 +142,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search some.jpg --region 40,30,200,150
       cbir search some.jpg --region 40,30,200,150 --kind
       cbir search some.jpg --sheet found.jpg --html found.html
+      cbir search some.jpg --explain --html found.html
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
       cbir search some.jpg --learnt subject
@@ -195,7 +197,14 @@ def _search(options: SearchOptions, words: WordQuery | None) -> bool:
         reserved=[path for path in (options.sheet, options.html) if path is not None],
         force=options.force,
     )
-    reports = SearchReports(searchers, options.sheet, options.html, force=options.force)
+    explained = None
+    if options.explain:
+        if len(searchers) > 1:
+            raise click.UsageError("--explain is for an index, or several by one network: name others by themselves.")
+        from cbir.cli.render.search_explained import ExplainedMatches
+
+        explained = ExplainedMatches(searchers[0])
+    reports = SearchReports(searchers, options.sheet, options.html, force=options.force, explained=explained)
     writer = MatchWriter(
         [searcher.index for searcher in searchers],
         format_,

@@ -66,6 +66,7 @@ class SearchOptions(Given):
     preview: bool
     opens: bool
     format_: str | None
+    explain: bool
     sheet: Path | None
     html: Path | None
     crops: Path | None

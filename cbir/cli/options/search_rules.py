@@ -25,6 +25,7 @@ _OF_PICTURES = {
 }
 
 RULES = (
+    Rule(("explain",), "--explain is for sheets and pages: add --html or --sheet.", lacking=("html", "sheet")),
     Rule(("shares",), "--shares are for the pictures of one query: add --together.", lacking=("together",)),
     Rule(("strength",), "--strength is how far --unlike moves: name a picture with --unlike.", lacking=("unlike",)),
     Rule(("min_probability",), "--min-probability is for words: name one with --word.", lacking=_WORDS),

@@ -19,6 +19,7 @@ from cbir.report.files import check_page_ending, check_png_ending, check_sheet_e
 from cbir.utils.outputs import check_output
 
 if TYPE_CHECKING:
+    from cbir.cli.render.search_explained import ExplainedMatches
     from cbir.images.regions import Box
     from cbir.report.card import Card, Group
     from cbir.search.queries import AnyQuery, Picture
@@ -99,12 +100,19 @@ def report_options(command: Command) -> Command:
 
 
 class SearchReports:
-    """The sheet, the page or both of a search; without either it does nothing."""
+    """The sheet, the page or both of a search; without either it does nothing. Matches may be shown `explained`."""
 
     def __init__(
-        self, searchers: Sequence[Searcher], sheet: Path | None, html: Path | None, *, force: bool = False
+        self,
+        searchers: Sequence[Searcher],
+        sheet: Path | None,
+        html: Path | None,
+        *,
+        force: bool = False,
+        explained: ExplainedMatches | None = None,
     ) -> None:
         self._searchers = searchers
+        self._explained = explained
         self._sheet = sheet
         self._html = html
         self._force = force
@@ -181,17 +189,22 @@ class SearchReports:
         if any(result.boxes):
             boxes = [() if box is None else (box,) for box in result.boxes]
             leads = [replace(lead, boxes=its) for lead, its in zip(leads, boxes, strict=True)]
+        drawn: Sequence[bytes | None] = [None] * len(result.matches)
+        if self._explained is not None:
+            drawn, note = self._explained.of(result)
+            notes += [note] if note else []
         cards = [
             Card(
                 self._short(match.path),
-                match.path,
+                heat or match.path,
                 match.rank,
                 [(figure, text) for figure in result.figures if (text := match.shown(figure))]
                 + [(name, f"{score:.2f}") for name, score in match.best_objects.items()],
                 [tag.word for tag in match.tags or ()],
-                _boxes(match),
+                () if heat else _boxes(match),
+                of=match.path if heat else None,
             )
-            for match in result.matches
+            for match, heat in zip(result.matches, drawn, strict=True)
         ]
         problem = "" if result.error is None else str(result.error)
         return Group(title, cards, leads, problem=problem, notes=notes)

@@ -1,0 +1,133 @@
+"""The page of `cbir explain`: both pictures with their lines, the words that both show, the way to the match."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+from PIL import Image
+
+from cbir.cli.render.explain import Explained, name_of, short
+from cbir.explain.explainer import Seen
+from cbir.explain.words import WordPlaces
+from cbir.images.sources.address import Location, link_to
+from cbir.report.card import Card, Group
+from cbir.report.page import jpeg_uri, write_page
+from cbir.words.vocabulary import Word
+
+if TYPE_CHECKING:
+    from cbir.index.store import Index
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the page has of one match, or of one picture that may show a word."""
+
+    title: str
+    file: Location | None
+    drawn: Markup
+    width: int
+    height: int
+    alt: str
+    facts: tuple[tuple[str, str], ...]
+    words: list[dict[str, Any]] = field(default_factory=list)
+    way: Group | None = None
+
+
+class ExplainPage:
+    """The explanations of a run, as they come."""
+
+    def __init__(self, index: Index | None) -> None:
+        self._index = index
+        self._shown: list[_Shown] = []
+        self._query = ""
+
+    def add(self, explained: Explained, record: dict[str, Any], drawn: Image.Image) -> None:
+        """Note a match; `record` is what is told of it on stdout."""
+        one = explained.explanation
+        self._query = short(one.query.path, self._index)
+        facts = [("score", f"{one.score:.3f}")]
+        by = {"centred": "less the mean", "learnt": "as learnt", "raw": ""}[one.by]
+        if by:
+            facts.append((by, f"{one.likeness:.3f}"))
+        rank = "" if explained.rank is None else f"{explained.rank}. "
+        self._shown.append(
+            _Shown(
+                f"{rank}{short(one.match.path, self._index)}",
+                link_to(one.match.path),
+                jpeg_uri(drawn),
+                drawn.width,
+                drawn.height,
+                "The query and the match, the brighter the more a place speaks for their likeness; "
+                f"{len(record['lines'])} lines join the places that agree most",
+                tuple(facts),
+                [word for word in record["words"] if word["part"] >= 0.005],
+                self._way(explained),
+            )
+        )
+
+    def add_word(self, seen: Seen, word: Word, places: WordPlaces, drawn: Image.Image) -> None:
+        """Note a picture that may show a word."""
+        self._query = word.text
+        self._shown.append(
+            _Shown(
+                short(seen.path, self._index),
+                link_to(seen.path),
+                jpeg_uri(drawn),
+                drawn.width,
+                drawn.height,
+                f"The picture, the brighter the more a place speaks for {word.text}",
+                (("probability", f"{places.probability:.3f}"), ("evidence", f"{places.evidence:.2f}")),
+            )
+        )
+
+    def write(self, path: Path, others: Iterable[Path], *, force: bool) -> None:
+        """Write the page; CbirError where that cannot be."""
+        write_page(
+            "explain.html",
+            [one.way for one in self._shown if one.way is not None],
+            path,
+            others=others,
+            force=force,
+            shown=self._shown,
+            query=self._query,
+            about="" if self._index is None else f"In {self._index.directory.name}, by {self._index.model['name']}; ",
+            when=time.strftime("%Y-%m-%d at %H:%M"),
+        )
+
+    def _way(self, explained: Explained) -> Group | None:
+        """Return the pictures through which a match was found, those of the strongest way first."""
+        one, index = explained.explanation, self._index
+        if one.way is None or index is None:
+            return None
+        cards = [
+            _card(step.row, index, ("", f"{step.likeness:.2f}"), number)
+            for number, step in enumerate(one.way.steps, start=1)
+        ]
+        on_it = {step.row for step in one.way.steps}
+        near = [one for one in one.way.neighbours if one.row not in on_it]
+        cards += [_card(neighbour.row, index, ("share", f"{neighbour.share:.0%}")) for neighbour in near]
+        return Group("The way to it", cards, notes=[way_in_words(one.way.direct, one.way.share, len(one.way.steps))])
+
+
+def _card(row: int, index: Index, figure: tuple[str, str], rank: int | None = None) -> Card:
+    name = name_of(row, index)
+    return Card(name, index.root / name, rank, [figure])
+
+
+def way_in_words(direct: float, share: float, steps: int) -> str:
+    """Say how likeness came to a match."""
+    how = (
+        "straight from the query"
+        if steps == 1
+        else f"through {steps - 1} other picture{'s' * (steps > 2)}, numbered in their order, the match last"
+    )
+    return (
+        f"Of what re-ranking gave the match, {direct:.0%} came straight from the query, the rest through its "
+        f"neighbours. The strongest single way, with {share:.0%} of it, leads {how}; the figure is how alike a picture "
+        "is to the one before. Others with a share are neighbours through which more came."
+    )
