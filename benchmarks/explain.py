@@ -58,7 +58,7 @@ def run(settings: Settings) -> Iterator[Result]:
     some = photos[:: max(1, len(photos) // _MEAN_OF)]
     mean_of_all = Centre.of(Extractor(BUNDLED, engine=engine).encode(some), len(some)).mean
     count = settings.pick(80, 20)
-    for name, side, times in (("quarter", 112, 1), ("seventh", 84, FINE)):
+    for key, side, times in (("quarter", 112, 1), ("seventh", 84, FINE)):
         shares, points, errors = [], [], []
         for pasted in _pasted(photos, side, count):
             query, match = looker.look(pasted.image, times=times), looker.look(pasted.match)
@@ -69,9 +69,9 @@ def run(settings: Settings) -> Iterator[Result]:
             inside, pointed = _within(query, of_query, pasted.box)
             shares.append(inside)
             points.append(pointed)
-        yield measured(f"explain-{name}-share", mean(shares), f"{count} pictures, {side} of {_SEEN} pixels", raw=shares)
-        yield measured(f"explain-{name}-pointing", mean(points), raw=points)
-        yield measured(f"explain-{name}-sum", max(errors))
+        yield measured(f"explain-{key}-share", mean(shares), f"{count} pictures, {side} of {_SEEN} pixels", raw=shares)
+        yield measured(f"explain-{key}-pointing", mean(points), raw=points)
+        yield measured(f"explain-{key}-sum", max(errors))
     yield measured("explain-time", median(raw := _seconds(engine, some[:21], fine=False)), raw=raw)
     raw = _seconds(engine, some[:11], fine=True)
     yield noted(25, "the same with --fine", median(raw), "s", raw=raw)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbir.images.fit import Preprocessing, fit
+from cbir.images.fit import Preprocessing, covered, fit, scaled
 
 TORCHVISION = Preprocessing(256, 224, "bilinear", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
 NEAREST = Preprocessing(256, 224, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "nearest")
@@ -188,3 +188,18 @@ def test_an_index_says_so_where_pictures_are_squashed():
     for wrong in (1, "true", None):
         with pytest.raises(ValueError, match="squash"):
             Preprocessing.from_json({**squashed.to_json(), "squash": wrong})
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 333), (256, 256), (1000, 130)])
+@pytest.mark.parametrize("is_squashed", [False, True])
+def test_what_is_covered_is_what_a_fit_shows(size: tuple[int, int], is_squashed: bool) -> None:
+    preprocessing = Preprocessing(256, 224, "bilinear", (0, 0, 0), (1, 1, 1), is_squashed=is_squashed)
+    ramps = np.zeros((size[1], size[0], 3), np.uint8)
+    ramps[..., 0] = np.round(np.linspace(0, 255, size[0]))
+    ramps[..., 1] = np.round(np.linspace(0, 255, size[1]))[:, np.newaxis]
+    fitted = fit(Image.fromarray(ramps), preprocessing) / 255
+    found = (fitted[112, 0, 0], fitted[0, 112, 1], fitted[112, -1, 0], fitted[-1, 112, 1])
+    assert np.allclose(found, covered(size, preprocessing), atol=0.012)
+    larger = scaled(preprocessing, 448)
+    assert larger.crop == 448
+    assert np.allclose(covered(size, larger), covered(size, preprocessing), atol=0.01)

@@ -23,7 +23,8 @@ from cbir.cli.options.given import Given
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.options.words import SenseOption, find_words, sense_option
-from cbir.cli.render.explain import FORMATS, Explained, Explanations
+from cbir.cli.render.explain import FORMATS, Explanations
+from cbir.cli.render.explain_record import Explained
 from cbir.cli.render.search_report import html_option
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import use_one_blas_thread

@@ -5,33 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from cbir.cli.render.explain_record import Explained, grid, record_of
 from cbir.cli.terminal import output, table
 from cbir.errors import ImageReadError, OutputRefusedError
-from cbir.images.sources.address import Location, below, named_after
+from cbir.images.sources.address import Location, named_after
 from cbir.utils.outputs import Derived, Piece
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from cbir.cli.render.explain_report import ExplainPage
-    from cbir.explain.explainer import Explanation, Seen, Shares
-    from cbir.explain.looks import Look, Pane
-    from cbir.explain.ways import Way
+    from cbir.explain.explainer import Seen
     from cbir.explain.words import WordPlaces
     from cbir.index.store import Index
-    from cbir.utils.vectors import Floats
     from cbir.words.vocabulary import Word
 
 FORMATS = ("table", "json", "jsonl")
-
-
-class Explained(NamedTuple):
-    """An explanation, and the rank of the match where it was looked for."""
-
-    explanation: Explanation
-    rank: int | None
 
 
 class Explanations:
@@ -100,7 +91,7 @@ class Explanations:
             "evidence": round(places.evidence, 6),
             "rest": round(places.rest, 6),
             "places": [
-                {"network": pane.network, **_grid(pane, places.shares)}
+                {"network": pane.network, **grid(pane, places.shares)}
                 for pane in seen.look.panes
                 if pane.network == seen.look.panes[0].network
             ],
@@ -133,77 +124,6 @@ class Explanations:
             output.write_json_line(record)
         else:
             self._records.append(record)
-
-
-def record_of(explained: Explained, index: Index | None, *, all_pairs: bool) -> dict[str, Any]:
-    """Return the JSON record of an explanation."""
-    one = explained.explanation
-    record: dict[str, Any] = {"query": str(one.query.path), "match": str(one.match.path)}
-    if explained.rank is not None:
-        record["rank"] = explained.rank
-    record |= {
-        "score": round(one.score, 6),
-        "by": one.by,
-        "likeness": round(one.likeness, 6),
-        "query_places": _places(one.query.look, one.of_query),
-        "match_places": _places(one.match.look, one.of_match),
-        "lines": [
-            {
-                "query": _box(one.query.look.box(pair.query)),
-                "match": _box(one.match.look.box(pair.match)),
-                "share": round(pair.share, 6),
-            }
-            for pair in one.pairs.strongest()
-        ],
-        "words": [
-            {
-                "name": word.name,
-                "query": round(word.query, 6),
-                "match": round(word.match, 6),
-                "part": round(word.part, 6),
-            }
-            for word in one.words
-        ],
-    }
-    if one.way is not None and index is not None:
-        record["way"] = _way(one.way, index)
-    if all_pairs:
-        record["pairs"] = {"raw": _rounded(one.raw_pairs.pairs), "likeness": _rounded(one.pairs.pairs)}
-    return record
-
-
-def name_of(row: int, index: Index) -> str:
-    """Return the name of a row's picture, as the index has it."""
-    return str(index.record(row).path)
-
-
-def _way(way: Way, index: Index) -> dict[str, Any]:
-    return {
-        "direct": round(way.direct, 4),
-        "neighbours": [{"path": name_of(one.row, index), "share": round(one.share, 4)} for one in way.neighbours],
-        "steps": [{"path": name_of(one.row, index), "likeness": round(one.likeness, 4)} for one in way.steps],
-        "share": round(way.share, 4),
-    }
-
-
-def _places(look: Look, shares: Shares) -> list[dict[str, Any]]:
-    return [
-        {"network": pane.network, **_grid(pane, shares.raw, "raw"), "likeness": _grid(pane, shares.likeness)["shares"]}
-        for pane in look.panes
-    ]
-
-
-def _grid(pane: Pane, shares: Floats, name: str = "shares") -> dict[str, Any]:
-    grid = shares[pane.places].reshape(pane.rows, pane.columns)
-    return {"extent": _box(pane.extent), name: _rounded(grid)}
-
-
-def _box(extent: Sequence[float]) -> list[float]:
-    return [round(value, 4) for value in extent]
-
-
-def _rounded(grid: Floats) -> list[list[float]]:
-    return [[round(value, 8) for value in row] for row in grid.tolist()]
 
 
 def _write_table(records: Sequence[dict[str, Any]]) -> None:
@@ -241,11 +161,3 @@ def _write_table(records: Sequence[dict[str, Any]]) -> None:
     used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
     if rows:
         table.write([columns[place] for place in used], [[row[place] for place in used] for row in rows])
-
-
-def short(path: Location, index: Index | None) -> str:
-    """Return a picture's name as the index has it, else its path."""
-    if index is not None:
-        with contextlib.suppress(ValueError):
-            return str(below(path, index.root))
-    return str(path)

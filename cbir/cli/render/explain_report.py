@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from PIL import Image
 
-from cbir.cli.render.explain import Explained, name_of, short
+from cbir.cli.render.explain_record import Explained, name_of, short
 from cbir.explain.explainer import Seen
 from cbir.explain.words import WordPlaces
 from cbir.images.sources.address import Location, link_to

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,3 +98,22 @@ def test_a_picture_of_ones_own_is_not_written_over(photos: Path, tmp_path: Path)
     assert result.exit_code == 1
     assert "--force" in result.stderr
     assert (tmp_path / "out" / "1.explained.png").read_bytes() == (photos / "2.png").read_bytes()
+
+
+def test_a_search_shows_what_is_alike(photos: Path, tmp_path: Path) -> None:
+    arguments = ["search", str(photos / "0.png"), "-k", "3", "--html", str(tmp_path / "found.html")]
+    plain = CliRunner().invoke(cli, arguments)
+    pages = [(tmp_path / "found.html").read_text()]
+    explained = CliRunner().invoke(cli, [*arguments, "--explain"])
+    pages.append((tmp_path / "found.html").read_text())
+    assert plain.exit_code == explained.exit_code == 0
+    assert plain.stdout == explained.stdout
+    shown = [set(re.findall(r'src="(data:image/jpeg[^"]+)"', page)) for page in pages]
+    assert len(shown[0]) == len(shown[1]) == 4
+    assert len(shown[0] & shown[1]) == 1  # the query
+    links = [re.findall(r'href="(file:[^"]+)"', page) for page in pages]
+    assert links[0] == links[1]
+    assert "the more a place is like the query" in pages[1]
+    by_word = CliRunner().invoke(cli, ["search", "--word", "dog", "--explain", "--sheet", str(tmp_path / "found.png")])
+    assert by_word.exit_code == 0, by_word.output
+    assert CliRunner().invoke(cli, ["search", str(photos / "0.png"), "--explain"]).exit_code == 2
