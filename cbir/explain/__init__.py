@@ -1,1 +1,1 @@
-"""Why a picture was found: the share of each place, the words that both show, the neighbours on the way."""
+"""Reasons why a picture was found: the share of each place, the words that both show, the neighbours on the way."""

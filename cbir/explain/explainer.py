@@ -57,7 +57,7 @@ class Shares:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why a `match` is like a `query`.
+    """Reasons why a `match` is like a `query`.
 
     `score` is the cosine of their features, as searches have it. `likeness` is the same after the collection's mean was
     taken off, or by a notion; without an index it is the score: `by` says which, "centred", "learnt" or "raw".

@@ -1,4 +1,4 @@
-"""What a network sees at each place of a picture: vectors whose sum is the picture's feature.
+"""The view that a network has of each place of a picture: vectors whose sum is the picture's feature.
 
 The features of most networks are the mean of their last map over all places, so that each place has its exact share in
 whatever is linear in them. Of several networks, or views, the places of all of them together make the feature.
@@ -88,7 +88,7 @@ class Look:
 
     @property
     def densities(self) -> Floats:
-        """How much each place counts, shape (n,): what its share would be if all places were alike."""
+        """The weight of each place, shape (n,): what its share would be if all places were alike."""
         networks = len({pane.network for pane in self.panes})
         found = [np.full(pane.rows * pane.columns, pane.weight / networks, dtype=np.float32) for pane in self.panes]
         return np.concatenate(found)

@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Way:
-    """How likeness came to a match: `direct` is the share that came from the query itself.
+    """The way of likeness to a match: `direct` is the share that came from the query itself.
 
     `neighbours` are those through which most of the rest came, `steps` the strongest single way, the match last, and
     `share` what came along it.

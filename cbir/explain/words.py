@@ -1,4 +1,4 @@
-"""What two pictures both show, in the words of the network's classes; and where a picture shows a word."""
+"""Words, of the network's classes, for what two pictures both show; and where a picture shows a word."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ WORD_RULES = (
 class ExplainOptions(Given):
     """The options of one call, by their names."""
 
-    pictures: tuple[Location, ...]
+    query: Location
+    matches: tuple[Location, ...]
     count: int | None
     no_rerank: bool
     word: str | None
@@ -68,9 +69,15 @@ class ExplainOptions(Given):
     force: bool
     format_: str | None
 
+    @property
+    def pictures(self) -> tuple[Location, ...]:
+        """All pictures that were named."""
+        return self.query, *self.matches
+
 
 @click.command("explain", short_help="Show why a picture was found.")
-@click.argument("pictures", nargs=-1, type=PicturePath(), metavar="QUERY [MATCH]...", required=True)
+@click.argument("query", type=PicturePath())
+@click.argument("matches", nargs=-1, type=PicturePath(), metavar="[MATCH]...")
 @click.option("--top", "-k", "count", type=WholeNumber(1, 100), help="Without MATCH, explain so many.  [default: 3]")
 @click.option("--no-rerank", is_flag=True, help="Without MATCH, those that are first by cosine.")
 @click.option("--word", metavar="WORD", help="Show what speaks for a word in each picture: all of them are named.")
@@ -117,7 +124,7 @@ def command(ctx: click.Context, /, **params: object) -> None:
         logger.warning(remark)
     if words is not None:
         check_rules(ctx, WORD_RULES)
-    if words is not None or len(options.pictures) > 1:
+    if words is not None or options.matches:
         check_rules(ctx, RULES)
     index = _index(options)
     writer = Explanations(
@@ -148,7 +155,7 @@ def _index(options: ExplainOptions) -> Index | None:
     except IndexNotFoundError:
         if options.index_name is not None or options.learnt is not None:
             raise
-        if options.word is None and len(options.pictures) == 1:
+        if options.word is None and not options.matches:
             raise
     logger.info("Without an index (--index): what pictures have in common cannot be taken off.")
     return None
@@ -170,7 +177,7 @@ def _explainer(options: ExplainOptions, index: Index | None) -> Explainer:
 
 def _explain(explainer: Explainer, options: ExplainOptions, writer: Explanations) -> None:
     """Explain each match, found or named. ImageReadError where the query cannot be read."""
-    query, *matches = options.pictures
+    query, matches = options.query, list(options.matches)
     ranks: list[int | None] = [None] * len(matches)
     if not matches:
         assert explainer.index is not None

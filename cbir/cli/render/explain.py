@@ -1,4 +1,4 @@
-"""What `cbir explain` tells: tables, JSON, pictures, a page."""
+"""The output of `cbir explain`: tables, JSON, pictures, a page."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What the page has of one match, or of one picture that may show a word."""
+    """One match on the page, or of one picture that may show a word."""
 
     title: str
     file: Location | None
