@@ -47,19 +47,20 @@ class Runtime:
     def __init__(self, *, engine: str | None = None, expected: int = 1) -> None:
         self._engine, self._insisted = engine_and_precision(engine)
         self._many = expected >= WORTH_STREAMS
-        if self._engine == "auto" and expected >= WORTH_CUDA and has_cuda() and has_torch():
+        is_worth_it = expected >= WORTH_CUDA and self._insisted in (None, "f32")
+        if self._engine == "auto" and is_worth_it and has_cuda() and has_torch() and _reaches_card():
             self._engine = "torch"
-        if self._engine == "torch":
+        elif self._engine == "torch":
             check_torch("Finding faces in torch", "OpenVINO does it")
             if self._insisted not in (None, "f32"):
                 raise EngineError(f"torch computes networks for faces in f32, not in {self._insisted}.")
 
-    def open(self, known: Known, *, is_exact: bool = False) -> Start:
-        """Open a network; one that `is_exact` computes in float32 unless another precision is insisted on."""
+    def open(self, known: Known) -> Start:
+        """Open a network."""
         if self._engine == "torch":
             return self._in_torch(known)
         try:
-            return self._in_openvino(known, is_exact=is_exact)
+            return self._in_openvino(known)
         except CbirError:
             raise
         except Exception as error:  # of OpenVINO, which raises nearly anything, or is not there
@@ -75,7 +76,7 @@ class Runtime:
 
         return start(known.network())
 
-    def _in_openvino(self, known: Known, *, is_exact: bool) -> Start:
+    def _in_openvino(self, known: Known) -> Start:
         import openvino
 
         from cbir.engines.compiled import (
@@ -96,7 +97,7 @@ class Runtime:
         core = open_core()
         if self._insisted is not None:
             check_precision(core, self._insisted)
-        fast = "bf16" if self._many and not is_exact and "bf16" in precisions(core) else "f32"
+        fast = "bf16" if self._many and "bf16" in precisions(core) else "f32"
         precision = self._insisted or fast
         hint = "THROUGHPUT" if self._many else "LATENCY"
         key = json.dumps(
@@ -111,3 +112,14 @@ class Runtime:
             compiled = core.compile_model(build(known.network(), known.shape), "CPU", properties)
             keep_content(file, export_network(compiled))
         return Requests(compiled, usable_cores() + 1 if self._many else 1).start
+
+
+def _reaches_card() -> bool:
+    """Tell whether torch can compute on a card: there may be a driver and a torch without CUDA, or no memory left."""
+    import torch
+
+    try:
+        return torch.cuda.is_available() and bool(torch.ones(1, device="cuda").item())
+    except RuntimeError as error:
+        logger.warning("The graphics card cannot find faces here (%s); the processor does it.", type(error).__name__)
+        return False

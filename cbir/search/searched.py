@@ -207,14 +207,9 @@ class SearchedIndex:
     @property
     def face_thresholds(self) -> Thresholds:
         """The distances of faces, and what they stand for. ModelError where that is not known of somebody's network."""
-        from cbir.faces.likeness import DEFAULT
+        from cbir.faces.of_index import thresholds_of_index
 
-        entry = self.index.meta.faces
-        if entry is None or not entry.source:
-            return DEFAULT  # without loading what finds faces
-        from cbir.faces.finder import thresholds_for
-
-        return thresholds_for(entry.identity, entry.name)
+        return thresholds_of_index(self.index.meta.faces)
 
     @cached_property
     def without_faces(self) -> tuple[str, ...]:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
+from cbir.cli import cli
 from cbir.errors import EngineError, ModelError, WeightsError
 from cbir.faces.aligned import PLACES, AlignedChips
 from cbir.faces.finder import FaceFinder, open_finder, thresholds_for
 from cbir.faces.likeness import DEFAULT
+from cbir.faces.of_index import thresholds_of_index
 from cbir.faces.own_model import open_own
 from cbir.faces.own_thresholds import remember, thresholds_of
 from cbir.faces.packages import has_packages
+from cbir.index.entries import FacesEntry
 from tests.faces.conftest import faces_in, read
+from tests.helpers.face_index import FINDER, face, make_face_index
 from tests.helpers.face_models import DIMENSION, write
 
 pytestmark = pytest.mark.skipif(not has_packages(), reason="the packages of cbir[faces] are not installed")
@@ -114,6 +120,26 @@ def test_thresholds_are_remembered_by_the_network(tmp_path: Path, monkeypatch: p
     for damaged in (b"", b"{}", b"[" * 2000, json.dumps({**DEFAULT.to_json(), "same": -1}).encode()):
         path.write_bytes(damaged)
         assert thresholds_of(own.identity) is None
+
+
+def test_people_of_an_index_are_grouped_by_its_own_networks_distances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own = FacesEntry("own", "ee" * 32, 128, str(tmp_path / "own.onnx"))
+    assert thresholds_of_index(None) == thresholds_of_index(FINDER) == DEFAULT
+    directory = tmp_path / "photos-index"
+    # two faces that are 1.4 apart
+    make_face_index(directory, {0: [face(1)], 1: [face(2)]}, finder=own)
+
+    def people(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["people", *arguments, "--index", str(directory), "--json"])
+
+    unknown = people()
+    assert (unknown.exit_code, "the network own takes two faces for one person's" in unknown.stderr) == (1, True)
+    remember(own.identity, replace(DEFAULT, group=1.5))
+    (both,) = json.loads(people().stdout)
+    assert len(both["faces"]) == 2
 
 
 def test_those_of_the_usual_network_are_known(finder: FaceFinder, draw_picture: Callable[..., Image.Image]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from cbir.cli.render import people as render
 from cbir.cli.render.search_report import html_option
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
-from cbir.errors import CbirError
+from cbir.errors import CbirError, ModelError
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -169,13 +170,14 @@ def _list(request: PeopleOptions, index: Index, ctx: click.Context) -> None:
 def _up_to_date(index: Index, wait: float) -> Arranged:
     """Return the people of an index, new faces among them, and keep that, where it may be written."""
     from cbir.errors import IndexLockedError, IndexWriteError
-    from cbir.faces.likeness import GROUP
+    from cbir.faces.of_index import thresholds_of_index
     from cbir.people.of_index import change_people, is_up_to_date, people_of
 
-    arranged = people_of(index, threshold=GROUP)
+    threshold = thresholds_of_index(index.meta.faces).group
+    arranged = people_of(index, threshold=threshold)
     if not is_up_to_date(index, arranged):
         try:
-            change_people(index.directory, threshold=GROUP, wait=wait)
+            change_people(index.directory, threshold=threshold, wait=wait)
         except (IndexLockedError, IndexWriteError) as error:
             logger.warning("What was found is not kept: %s", error)
     return arranged
@@ -183,7 +185,7 @@ def _up_to_date(index: Index, wait: float) -> Arranged:
 
 def _change(request: PeopleOptions, index: Index) -> None:
     """Say something of people."""
-    from cbir.faces.likeness import GROUP
+    from cbir.faces.of_index import thresholds_of_index
     from cbir.people import edit
     from cbir.people.named import FaceNames
     from cbir.people.of_index import change_people
@@ -222,16 +224,21 @@ def _change(request: PeopleOptions, index: Index) -> None:
             told = f"{_faces(len(request.what))} taken out."
         return album
 
-    change_people(index.directory, change, threshold=GROUP, wait=request.wait)
+    threshold = thresholds_of_index(index.meta.faces).group
+    change_people(index.directory, change, threshold=threshold, wait=request.wait)
     output.tell(told)
 
 
 def _forget(request: PeopleOptions, index: Index) -> None:
     """Forget a person, and tell what that does not reach."""
     from cbir.faces.likeness import GROUP
+    from cbir.faces.of_index import thresholds_of_index
     from cbir.people.forget import forget
 
-    name, count = forget(index.directory, request.what[0], threshold=GROUP, wait=request.wait)
+    threshold = GROUP  # whoever asks to be forgotten need not wait for what is not known
+    with contextlib.suppress(ModelError):
+        threshold = thresholds_of_index(index.meta.faces).group
+    name, count = forget(index.directory, request.what[0], threshold=threshold, wait=request.wait)
     who = name or f"Person {request.what[0]}"
     output.tell(
         f"{who} is forgotten: {_faces(count)} out of the index {index.directory.name}. Pictures, sidecar files, pages "
