@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 from cbir.backbones.catalog import FAKES, Known
 from cbir.backbones.names import JOINT, ONNX, PLAIN, is_name, of_file, prefix_of
-from cbir.backbones.onnx_words import named, split_words, words_behind
 from cbir.backbones.weights import PACKAGES, Weights
 from cbir.errors import ModelError, reason_of
 from cbir.images.fit import Preprocessing
@@ -178,6 +177,8 @@ def is_same(asked: str, stored: str) -> bool:
 
 def _stored_name(name: str) -> str:
     if prefix_of(name) == ONNX:
+        from cbir.backbones.onnx_words import named, split_words, words_behind
+
         file = split_words(name).file
         if not is_name(name) or file.endswith(f".{ONNX}") or os.path.isfile(file):
             return named(of_file(file), words_behind(name))
@@ -188,7 +189,11 @@ def _stored_name(name: str) -> str:
 
 
 def _is_file(name: str) -> bool:
-    file, words = split_words(name) if prefix_of(name) == ONNX else ("", "")
+    if prefix_of(name) != ONNX:
+        return False
+    from cbir.backbones.onnx_words import split_words
+
+    file, words = split_words(name)
     return os.path.isfile(file) and JOINT not in words
 
 

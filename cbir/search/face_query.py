@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cbir.images.regions import Box
 from cbir.images.sources.address import Address, Location, picture_named
 from cbir.search.picture_query import ImageQuery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cbir.images.regions import Box
     from cbir.search.combination import Combination
     from cbir.utils.vectors import Floats
 

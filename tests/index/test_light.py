@@ -26,6 +26,19 @@ def loaded(code: str, *arguments: str) -> set[str]:
     return set(told.stdout.split())
 
 
+def test_a_search_by_a_picture_that_is_known_loads_nothing_of_people_and_of_other_networks(tmp_path: Path) -> None:
+    directory = make_index(tmp_path / "index", np.eye(8)).directory
+    found = loaded(
+        "from cbir.index.open import open_index\n"
+        "from cbir.search.searcher import Searcher\n"
+        "index = open_index(sys.argv[1])\n"
+        "assert Searcher(index).ranked(index.features([0])[0], 3, reranked=True)",
+        str(directory),
+    )
+    others = {"cbir.images.regions", "cbir.search.by_faces", "cbir.search.by_person", "cbir.backbones.onnx_words"}
+    assert not {name for name in found if name in others or name.startswith(("cbir.people.", "cbir.faces."))}
+
+
 def test_an_index_with_all_its_rows_here_loads_nothing_that_speaks_to_milvus(tmp_path: Path) -> None:
     directory = make_index(tmp_path / "index", np.eye(8)).directory
     opened = loaded(
