@@ -30,6 +30,7 @@ from cbir.indexing.donor import Donor
 from cbir.indexing.report import Report
 from cbir.indexing.run import Options, build_index, index_folder, preview
 from cbir.indexing.target import choose_target
+from cbir.indexing.watch import keep_fresh
 from tests.helpers.faults import replace_in, run_cli
 from tests.helpers.toy_faces import ToyFinder, vectors_in
 
@@ -399,6 +400,26 @@ def test_the_cost_is_told_before_a_long_run(
     with caplog.at_level(logging.INFO, "cbir"):
         refresh(root, "other", faces=True)
     assert "Looking for faces in 6 pictures takes about 0 s of this machine." in caplog.text
+
+
+def test_an_index_that_is_watched_goes_on_with_faces(root: Path, draw_picture: DrawPicture) -> None:
+    pytest.importorskip("watchfiles")
+    asked: list[Options] = []
+
+    def run(options: Options) -> Report:
+        asked.append(options)
+        report = build_index(target, options)[0]
+        if len(asked) == 1:
+            draw_picture(9, (48, 32)).save(root / "new.png")
+        elif report.added:
+            raise KeyboardInterrupt
+        return replace(report, unsettled=1)  # so that it is looked again soon
+
+    target = choose_target(root, "photos")
+    with pytest.raises(KeyboardInterrupt):
+        keep_fresh(target, Options(faces=True), run)
+    assert {options.faces for options in asked[1:]} == {None}
+    assert found(opened()) == wanted(root)
 
 
 def test_info_and_python(root: Path, draw_picture: DrawPicture, capsys: pytest.CaptureFixture[str]) -> None:
