@@ -69,6 +69,12 @@ def cut_outs(boxes: Mapping[Source, Iterable[Box]], side: int) -> Iterator[tuple
     return _ahead(boxes, lambda source: _cut_outs(source, list(boxes[source]), side))
 
 
+def cut_out(data: bytes, box: Box, side: int, *, name: str) -> Image.Image:
+    """Cut out what `cut_outs` does of the bytes of a picture file. ImageReadError where it cannot be read."""
+    image, size = _large(data, [box], side, name)
+    return _square(image, box, size, side)
+
+
 def _ahead(sources: Iterable[Source], work: Callable[[Source], T]) -> Iterator[tuple[Source, T]]:
     """Yield each source and what becomes of it, in order, by several threads."""
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
@@ -98,13 +104,18 @@ def _thumbnail(source: Source, side: int) -> Preview:
 
 def _cut_outs(source: Source, boxes: Sequence[Box], side: int) -> dict[Box, Preview]:
     try:
-        data = _content(source)
-        image, size = read_thumbnail(data, _LARGE, name=_name(source))
-        if image.width < size[0] and min(max(box[2:]) for box in boxes) * image.width < side * size[0]:
-            image = decode(data, name=_name(source))  # for which too few pixels would be left
+        image, size = _large(_content(source), boxes, side, _name(source))
     except ImageReadError as error:
         return dict.fromkeys(boxes, _gone(error))
     return {box: Preview(_square(image, box, size, side), size) for box in boxes}
+
+
+def _large(data: bytes, boxes: Sequence[Box], side: int, name: str) -> tuple[Image.Image, tuple[int, int]]:
+    """Read a picture with enough pixels for its boxes, as far as it has them, and its own width and height."""
+    image, size = read_thumbnail(data, _LARGE, name=name)
+    if image.width < size[0] and min(max(box[2:]) for box in boxes) * image.width < side * size[0]:
+        image = decode(data, name=name)
+    return image, size
 
 
 def _square(image: Image.Image, box: Box, size: tuple[int, int], side: int) -> Image.Image:

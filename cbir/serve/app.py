@@ -17,6 +17,8 @@ from cbir.serve.routes import (
     maps,
     notions,
     page,
+    people,
+    people_page,
     pictures,
     search,
     segments,
@@ -27,7 +29,7 @@ from cbir.serve.settings import Settings
 from cbir.serve.turns import Turns, heavy_turns
 
 #: The routes below `/api/v1`.
-ROUTES = (health, indexes, search, pictures, words, duplicates, maps, segments, basket, notions)
+ROUTES = (health, indexes, search, pictures, words, duplicates, maps, segments, basket, notions, people)
 
 
 def make_app(service: Service, settings: Settings | None = None) -> FastAPI:
@@ -39,6 +41,7 @@ def make_app(service: Service, settings: Settings | None = None) -> FastAPI:
     for module in ROUTES:
         app.include_router(module.router, prefix="/api/v1")
     app.include_router(page.router)
+    app.include_router(people_page.router)
     add_handlers(app)
     turns = app.state.turns = Turns(settings)
     app.add_middleware(Limits, turns=turns)

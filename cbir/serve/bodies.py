@@ -14,6 +14,8 @@ Word = Annotated[str, Field(max_length=200)]
 Sentence = Annotated[str, Field(max_length=2000)]
 NotionName = Annotated[str, Field(min_length=1, max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
+PersonNumber = Annotated[int, Field(ge=1, le=10**9)]
+FaceName = Annotated[str, Field(max_length=120)]
 Chosen = Annotated[str, Field(pattern=r"^([0-9a-f]{16,64}|[0-9a-f]{12}-[0-9]{1,15})$")]
 
 
@@ -122,6 +124,16 @@ class Marks(_Strict):
     alike: Annotated[list[Ref], Field(max_length=1000)] = []
     unlike: Annotated[list[Ref], Field(max_length=1000)] = []
     add: bool = False
+
+
+class Said(_Strict):
+    """One thing that is said of people, by their numbers, and of faces, as lists of people name them."""
+
+    action: Literal["name", "merge", "add", "split", "not"]
+    person: PersonNumber | None = None
+    into: PersonNumber | None = None
+    name: Annotated[str, Field(max_length=64)] | None = None
+    faces: Annotated[list[FaceName], Field(max_length=1000)] = []
 
 
 class Ask(_Strict):

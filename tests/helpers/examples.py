@@ -36,17 +36,13 @@ from cbir.cli import cli
 from cbir.detect.formats import coco
 from cbir.detect.formats.annotations import Annotated, Annotation, Size
 from cbir.faces.likeness import GROUP
-from cbir.index.columns.faces import pack
-from cbir.index.columns.registry import all_columns
 from cbir.index.store import Index
-from cbir.index.writer import Writer
 from cbir.people.album import Album
 from cbir.people.arrange import Arranged
 from cbir.people.edit import name_person
 from cbir.people.of_index import change_people
-from tests.helpers.face_index import FINDER
 from tests.helpers.graph_files import write as write_detector
-from tests.helpers.people import packed
+from tests.helpers.people import give_faces
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATASET = CHECKOUT / "dataset" / "photos"
@@ -191,7 +187,7 @@ def run_line(line: str) -> None:
             data = _ask(words)
         elif words[0] == "cbir":
             if words[1] == "people" or not {"--face", "--person"}.isdisjoint(words):
-                _give_faces(Path("indexes/photos"))
+                give_faces(Path("indexes/photos"))
             if "--person" in words:
                 _give_name(Path("indexes/photos"), words[words.index("--person") + 1])
             result = CliRunner().invoke(cli, words[1:], input=data, prog_name="cbir")
@@ -211,19 +207,6 @@ def run_line(line: str) -> None:
             done = subprocess.run(program, input=data, capture_output=True, check=False)
             assert done.returncode == 0, f"`{line}`: {words[0]} exits with {done.returncode}: {done.stderr.decode()}"
             data = done.stdout
-
-
-def _give_faces(directory: Path) -> None:
-    """Give an index faces, of which its drawn pictures have none: those of one folder are one person's."""
-    index = Index.open(directory)
-    if index.meta.faces is not None:
-        return
-    writer = Writer(directory, index.meta)
-    for row, record in index.records():
-        person = Path(record.path).parent.name
-        for name, records in pack([packed(person, record.path, 0)]).items():
-            writer.backfill({column.name: column for column in all_columns()}[name], [row], records)
-    writer.commit(faces=FINDER)
 
 
 def _give_name(directory: Path, name: str) -> None:

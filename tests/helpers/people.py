@@ -11,6 +11,7 @@ from PIL import Image
 
 from cbir.backbones.backbone import describe
 from cbir.index.columns.faces import Packed, pack
+from cbir.index.columns.registry import all_columns
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
 from cbir.index.store import Index
@@ -66,6 +67,20 @@ def faces_of(pictures: dict[str, Picture], *, moved: int = 0, small: Sequence[st
 def packed(person: str, picture: str, place: int) -> Packed:
     """Return a face as an index keeps it."""
     return box_of(place), 1.0, 90, vector_of(person, picture)
+
+
+def give_faces(directory: Path, pictures: Mapping[str, Picture] | None = None) -> None:
+    """Give an index without faces some: of its `pictures`, by path, or one in each, that of a folder's own person."""
+    index = Index.open(directory)
+    if index.meta.faces is not None:
+        return
+    writer, columns = Writer(directory, index.meta), {column.name: column for column in all_columns()}
+    for row, record in index.records():
+        its = [Path(record.path).parent.name] if pictures is None else pictures.get(record.path, ())
+        faces = [packed(person, record.path, place) for place, person in enumerate(its)]
+        for name, records in pack(faces).items():
+            writer.backfill(columns[name], [row], records)
+    writer.commit(faces=FINDER)
 
 
 def make_index(directory: Path, folder: Path, pictures: Mapping[str, Picture]) -> Index:

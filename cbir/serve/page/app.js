@@ -92,7 +92,7 @@ async function step(now, before) {
   showFilters();
   showNotions();
   document.body.dataset.view = now.view;
-  for (const link of document.querySelectorAll("nav a")) {
+  for (const link of document.querySelectorAll("[data-view]:is(a)")) {
     link.href = href({view: link.dataset.view, picture: ""});
     link.ariaCurrent = link.dataset.view === now.view ? "page" : null;
   }
@@ -112,6 +112,8 @@ async function step(now, before) {
 async function look(name) {
   index = await call(of(name));
   forget();
+  $("people").hidden = !index.has.faces;
+  $("people").href = `people/${encodeURIComponent(name)}`;
   completeFor(index);
   filtersFor(index);
   await haveNotions(name);

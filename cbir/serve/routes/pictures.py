@@ -61,12 +61,12 @@ def thumbnail(
     pixels = int(size)
     tag = f'"{state.record(row).sha256[:24]}-{pixels}"'
     if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=_forever(tag))
+        return Response(status_code=304, headers=forever(tag))
     try:
         content, is_known = service.thumbnails.of(state, row, pixels)
     except ImageReadError as error:
         raise ProblemError(404, "picture-unreadable", str(error)) from error
-    return Response(content, headers=_forever(tag) if is_known else {}, media_type="image/jpeg")
+    return Response(content, headers=forever(tag) if is_known else {}, media_type="image/jpeg")
 
 
 @router.get("/indexes/{index}/pictures/{picture}/view", response_class=Response)
@@ -76,7 +76,7 @@ def view(index: AnIndex, picture: Id, request: Request, size: Literal["1024", "2
     record = state.record(row)
     tag = f'"{record.sha256[:24]}-{size}"'
     if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=_forever(tag))
+        return Response(status_code=304, headers=forever(tag))
     data = read_picture(state.index.root, record.path)
     try:
         image, _ = read_thumbnail(data, int(size), name=record.path)
@@ -84,7 +84,7 @@ def view(index: AnIndex, picture: Id, request: Request, size: Literal["1024", "2
         raise ProblemError(404, "picture-unreadable", str(error)) from error
     # a file that has changed since is shown as it is now, but not kept as what it was
     is_known = hashlib.sha256(data).hexdigest() == record.sha256
-    return Response(as_jpeg(image), headers=_forever(tag) if is_known else {}, media_type="image/jpeg")
+    return Response(as_jpeg(image), headers=forever(tag) if is_known else {}, media_type="image/jpeg")
 
 
 @router.get("/indexes/{index}/pictures/{picture}/original", response_class=Response)
@@ -145,5 +145,6 @@ def _facts(state: ServedState, path: str) -> Facts | None:
         return None
 
 
-def _forever(tag: str) -> dict[str, str]:
+def forever(tag: str) -> dict[str, str]:
+    """Return the headers of what never changes."""
     return {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable"}
