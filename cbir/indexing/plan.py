@@ -76,7 +76,8 @@ class Plan:
     `backfill[column][sha256]` lists the valid rows of a content that lacks that column, and stays in the index; `again`
     are their unchanged files, which can be read again for it: by path, each one's row and content.
 
-    `by_others` is how many of the files each network beside the index's own has not seen yet: of a preview only.
+    Of a preview only, `by_others` is how many of the files each network beside the index's own has not seen yet, and
+    `unwanted` names what the index is not to have any more.
     """
 
     scan: Scan
@@ -95,6 +96,7 @@ class Plan:
     backfill: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     again: dict[str, tuple[int, str]] = field(default_factory=dict)
     by_others: dict[str, int] = field(default_factory=dict)
+    unwanted: list[str] = field(default_factory=list)
 
     @property
     def mounts(self) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ def preview(target: Target, options: Options) -> Plan:
         asked, own = _asked_for(index, options), backbone_of(index)
         if plan.again_for(CLASSES) and classifier_of(asked if asked.matches(own) else own) is None:
             plan.skip(CLASSES)
+        plan.unwanted = options.wanted.unwanted(index.meta)
         paths = (file.path for file in plan.scan.files)
         plan.by_others = networks.foretell(target.directory, asked, paths, keep_old=options.keep_old)
     return plan

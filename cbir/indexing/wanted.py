@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cbir.index.columns.faces import FOUND
 from cbir.index.entries import FacesEntry, ObjectsEntry, PartsEntry
 from cbir.index.format import CHOSEN, Meta, load_meta
 from cbir.index.writer import Writer
+
+logger = logging.getLogger("cbir")
 
 #: Stands for the detector of an index that is to have objects, until that is opened.
 PLANNED = ObjectsEntry("", "", "0" * 64, "", (), 0)
@@ -38,13 +42,18 @@ class Wanted:
                 meta = meta.but(**{group: _NEW[group](self)}) if wish else meta.without(group)
         return meta
 
+    def unwanted(self, meta: Meta) -> list[str]:
+        """Name, for people, what an index has and is not to have any more; the pictures of it stay as they are."""
+        gone = [group for group in CHOSEN if getattr(self, group) is False and getattr(meta, group) is not None]
+        return gone + (["what was said of people"] if FOUND.group in gone and meta.people is not None else [])
+
     def take_away(self, directory: Path) -> None:
         """Take away from an index, and from what it has by other networks, what is not to be there any more."""
-        gone = [group for group in CHOSEN if getattr(self, group) is False]
         meta = load_meta(directory)
-        without = _without(meta, gone)
+        without = _without(meta, [group for group in CHOSEN if getattr(self, group) is False])
         if without != meta:
             Writer(directory, meta).replace(without)
+            logger.info("Taken away from %s: %s.", directory.name, ", ".join(self.unwanted(meta)) or "what was left")
 
 
 def _without(meta: Meta, groups: list[str]) -> Meta:

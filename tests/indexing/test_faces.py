@@ -455,9 +455,15 @@ def test_the_command(root: Path, own_network: Path, capsys: pytest.CaptureFixtur
     entry = opened().meta.faces
     assert entry is not None
     assert entry.source == str(own_network)
+    Writer(opened().directory, opened().meta).keep_people(b"Anna")
+    capsys.readouterr()
     assert run_cli(["index", "--index", "photos", "--dry-run", "--no-faces"]) == 0
+    assert "6 unchanged; faces, what was said of people to be taken away. Nothing was" in capsys.readouterr().out
+    assert run_cli(["index", "--index", "photos", "--dry-run", "--no-faces", "--no-objects", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["taken_away"] == ["faces", "what was said of people"]
     assert opened().meta.faces == entry
-    assert run_cli(["index", "--index", "photos", "--no-faces", "--quiet"]) == 0
+    assert run_cli(["index", "--index", "photos", "--no-faces"]) == 0
+    assert "Taken away from photos: faces, what was said of people." in capsys.readouterr().err
     assert opened().meta.faces is None
     capsys.readouterr()
     assert run_cli(["index", "--index", "photos", "--face-model", str(own_network)]) == 1

@@ -21,7 +21,7 @@ def show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
     to_compare = f"{len(compared):,} to be compared with what they were, " if compared else ""
     counts = (
         f"{new:,} new or moved, {len(plan.stale) - len(compared):,} changed, {len(plan.gone):,} gone, {to_compare}"
-        f"{plan.unchanged:,} unchanged{_to_read_again(plan)}{_by_others(plan)}. Nothing was written."
+        f"{plan.unchanged:,} unchanged{_to_read_again(plan)}{_by_others(plan)}{_unwanted(plan)}. Nothing was written."
     )
     describe_run(outcome=counts)
     if as_json:
@@ -36,6 +36,7 @@ def show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
             "unchanged": plan.unchanged,
             **{f"without_{column.name}": sorted(plan.again_for(column)) for column in named_columns()},
             "by_networks": plan.by_others,
+            "taken_away": plan.unwanted,
             "kept": plan.kept,
             "excluded": plan.scan.excluded,
             "left_out": plan.scan.left_out.to_json(),
@@ -51,6 +52,11 @@ def show_plan(target: Target, plan: Plan, *, as_json: bool) -> None:
 def _by_others(plan: Plan) -> str:
     """Say how many pictures are still to be seen by which networks beside the index's own."""
     return "".join(f", {count:,} not seen by {network} yet" for network, count in plan.by_others.items() if count)
+
+
+def _unwanted(plan: Plan) -> str:
+    """Say what would be taken away from the index."""
+    return f"; {', '.join(plan.unwanted)} to be taken away" if plan.unwanted else ""
 
 
 def _to_read_again(plan: Plan) -> str:
