@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 from PIL import Image
 
 import cbir.faces.remembered
-from cbir.errors import CbirError, RegionError
+from cbir.errors import CbirError, IndexDamagedError, ModelError, RegionError
 from cbir.faces.face import Face
 from cbir.faces.likeness import DEFAULT
+from cbir.faces.own_thresholds import remember
 from cbir.index.columns.faces import Packed
+from cbir.index.entries import FacesEntry
 from cbir.index.joined import join
 from cbir.index.store import Index
 from cbir.search.face_query import FaceQuery
@@ -195,6 +198,24 @@ def test_an_index_by_another_finder_says_so(
     monkeypatch.setattr(cbir.faces.remembered, "open_finder", lambda **_: open_toy_finder(model=__file__))
     with pytest.raises(CbirError, match="cannot be compared"):
         search(index, FaceQuery.by_face(tmp_path / "a.png"))
+
+
+def test_a_network_of_ones_own_has_its_own_thresholds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own = FacesEntry("own", "ab" * 32, 128, "/somewhere/own.onnx")
+    index = make_face_index(tmp_path / "index", FACES, ROWS, finder=own)
+    with pytest.raises(ModelError, match="network own takes two faces for one person's is not known yet"):
+        search(index, known(0))
+    remember(own.identity, replace(DEFAULT, search=0.25, perhaps=0.15))
+    result = search(index, known(0))
+    assert [(match.row, match.shown("face")) for match in result.matches] == [(6, ""), (1, "perhaps")]
+
+
+def test_damaged_faces_are_told(index: Index) -> None:
+    (file,) = index.directory.glob("face_vectors-*.npy")
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(IndexDamagedError):
+        search(Index.open(index.directory), known(0))
 
 
 def test_joined_indexes_are_searched_as_one(tmp_path: Path) -> None:
