@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import agreement, features, gpu, harness, machine, pictures, processes, segmentation
+from benchmarks import agreement, faces, features, gpu, harness, machine, pictures, processes, segmentation
 from benchmarks.__main__ import BENCHMARKS, ON_REQUEST
 from benchmarks.agreement import Scores, Setting
 from benchmarks.harness import Pair, take_turns
@@ -273,3 +273,20 @@ def test_a_folder_holds_just_the_files_that_were_named(tmp_path: Path) -> None:
     for count in (5, 3):
         folder = pictures.folder_of(paths[:count], tmp_path / "folder")
         assert sorted(path.name for path in folder.iterdir()) == [path.name for path in paths[:count]]
+
+
+def test_groups_of_faces_are_measured_by_each_face() -> None:
+    labels, owners = np.array([0, 0, 1, -1, -1]), np.array([0, 0, 0, 1, 1])
+    precision, recall = faces.b_cubed(labels, owners)
+    assert precision == 1.0
+    assert recall == pytest.approx((2 / 3 + 2 / 3 + 1 / 3 + 1 / 2 + 1 / 2) / 5)
+    assert faces.b_cubed(np.zeros(4, np.int64), np.array([0, 0, 1, 1])) == (0.5, 1.0)
+
+
+def test_made_vectors_of_faces_lie_as_those_of_people_do() -> None:
+    vectors = faces.made_vectors(400, 40)
+    cosines = vectors @ vectors.T
+    apart = np.sqrt(np.maximum(2 - 2 * cosines, 0))[np.triu_indices(400, 1)]
+    near = np.sort(apart)[: 400 * 10 // 2 - 400]
+    assert np.median(near) == pytest.approx(0.3, abs=0.02)
+    assert np.median(apart) == pytest.approx(0.72, abs=0.05)
