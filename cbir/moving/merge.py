@@ -21,6 +21,10 @@ from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.opening import opened_for_writing
 from cbir.moving.take import check_new
+from cbir.people.album import Album, dump
+from cbir.people.forget import leave_out_forgotten
+from cbir.people.joining import joined_albums
+from cbir.people.of_index import read_album
 from cbir.utils.shares import Told, nobody
 
 
@@ -78,9 +82,12 @@ def merge(
         )
         writer = Writer(directory, meta, rights)
         told(0.1)
-        people, said = _people(indexes, joined)
-        writer.fill_from(source, people=people)
+        album, said = _people(indexes, joined)
+        writer.fill_from(source, people=None if album is None else dump(album))
         told(0.9)
+        if album is not None and album.forgotten:
+            leave_out_forgotten(Index.open(directory), writer, album)
+            writer.commit()
         writer.tidy()
         told(1.0)
     return Merged(
@@ -163,19 +170,19 @@ def _patterns(indexes: Sequence[Index]) -> dict[str, object]:
     return {} if patterns else {"exclude": exclude, "ignore_case": ignore_case}
 
 
-def _people(indexes: Sequence[Index], joined: JoinedIndex) -> tuple[bytes | None, list[str]]:
-    """Return what was said of people in the first index where something was, and in words what does not come along.
+def _people(indexes: Sequence[Index], joined: JoinedIndex) -> tuple[Album | None, list[str]]:
+    """Return what was said of people in all of them, None where nothing was, and in words what does not come along.
 
     It says of which pictures' contents it is, so it holds wherever these are.
     """
-    told = [index for index in indexes if index.meta.people is not None]
-    if joined.meta.faces is None or not told:
-        return None, []
-    lost = [f"what was said of people in {index.directory.name}" for index in told[1:]]
-    try:
-        return told[0].people_content(), lost
-    except IndexDamagedError as error:
-        return None, [f"what was said of people in {told[0].directory.name} ({error})", *lost]
+    albums, lost = [], []
+    for index in indexes if joined.meta.faces is not None else ():
+        try:
+            if index.meta.people is not None:
+                albums.append(read_album(index))
+        except IndexDamagedError as error:
+            lost.append(f"what was said of people in {index.directory.name} ({error})")
+    return (joined_albums(albums) if albums else None), lost
 
 
 def _lost(indexes: Sequence[Index], joined: JoinedIndex) -> list[str]:

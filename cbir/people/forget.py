@@ -6,7 +6,7 @@ stays is by which box of which picture a face is known that nobody is to look at
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +62,14 @@ def without_forgotten(boxes: npt.NDArray[np.int32], forgotten: Iterable[Box]) ->
     return [place for place, other in enumerate(same_faces(boxes, forgotten)) if other is None]
 
 
+def leave_out_forgotten(index: Index, writer: Writer, album: Album) -> None:
+    """Take the faces out of an index that an album says are forgotten, from the writer's next commit on."""
+    sha256s = index.files().sha256s
+    for row in [row for row, sha256 in enumerate(sha256s) if sha256 in album.forgotten]:
+        faces = index.faces_of(row)
+        _leave(row, faces, without_forgotten(faces.boxes, album.forgotten[sha256s[row]]), writer)
+
+
 def _without(
     directory: Path, state: Meta, album: Album, vectors: Floats, finder: FacesEntry | None, threshold: float
 ) -> Album:
@@ -81,11 +89,16 @@ def _without(
             boxes = [Box(*box) for box in faces.boxes[is_alike].tolist()]
             forgotten[sha256s[row]] = [*forgotten.get(sha256s[row], ()), *boxes]
         left = [one for one in without_forgotten(faces.boxes, forgotten.get(sha256s[row], ())) if not is_alike[one]]
-        if len(left) < len(faces):
-            for name, records in pack([_packed(faces, one) for one in left]).items():
-                writer.backfill(_COLUMNS[name], [row], records)
+        _leave(row, faces, left, writer)
     writer.commit()
     return replace(album, forgotten={one: tuple(dict.fromkeys(boxes)) for one, boxes in forgotten.items() if boxes})
+
+
+def _leave(row: int, faces: FaceRows, left: Sequence[int], writer: Writer) -> None:
+    """Leave a row some of its faces, unless these are all."""
+    if len(left) < len(faces):
+        for name, records in pack([_packed(faces, one) for one in left]).items():
+            writer.backfill(_COLUMNS[name], [row], records)
 
 
 def _packed(faces: FaceRows, face: int) -> Packed:

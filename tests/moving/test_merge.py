@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 
 from cbir.errors import IndexConflictError
+from cbir.images.regions import Box
+from cbir.index.columns.faces import Packed
 from cbir.index.entries import FacesEntry
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
 from cbir.indexing.run import index_folder
 from cbir.moving.merge import merge
+from cbir.people.album import Album, Entry, Placed, dump
+from cbir.people.forget import forget
+from cbir.people.of_index import read_album
 from tests.helpers.face_index import FINDER, face, make_face_index, vector
 from tests.helpers.faults import replace_in
 from tests.helpers.feature_index import make_index
@@ -144,27 +149,47 @@ def test_what_is_not_taken_along_is_said(tmp_path: Path) -> None:
 def test_faces_come_along_with_what_was_said_of_people(tmp_path: Path) -> None:
     one = make_face_index(tmp_path / "one", {0: [face(1)], 2: [face(2), face(3)]}, 4, root=tmp_path / "a")
     two = make_face_index(tmp_path / "two", {0: [], 1: [face(4)]}, 3, root=tmp_path / "b")
-    Writer(two.directory, two.meta).keep_people(b"Anna")
+    Writer(two.directory, two.meta).keep_people(album_of({1: face(4)}, "Anna"))
     two = Index.open(two.directory)
     done = merge([one, two], tmp_path / "both")
     both = Index.open(tmp_path / "both")
     assert find_problems(both, verify=True) == []
-    assert (done.lost, both.meta.faces, both.people_content()) == ([], FINDER, b"Anna")
+    assert (done.lost, both.meta.faces, read_album(both).named("Anna")) == ([], FINDER, 1)
     faces = both.faces()
     assert faces.rows.tolist() == [0, 2, 2, 5]
     assert np.array_equal(faces.vectors, [vector(seed) for seed in range(1, 5)])
     assert faces.known.tolist() == [True, False, True, False, True, True, False]
-    # of several that have names, those of the first come along
-    Writer(one.directory, one.meta).keep_people(b"Berta")
+    # of several that have names, those of all
+    Writer(one.directory, one.meta).keep_people(album_of({0: face(1)}, "Berta"))
     done = merge([Index.open(one.directory), two], tmp_path / "again")
-    assert Index.open(tmp_path / "again").people_content() == b"Berta"
-    assert done.lost == ["what was said of people in two"]
-    # and where that is damaged, the others are not put in its place
+    assert {entry.name for entry in read_album(Index.open(tmp_path / "again")).people.values()} == {"Anna", "Berta"}
+    assert done.lost == []
+    # but where one is damaged
     path = next(one.directory.glob("people-*"))
-    path.write_bytes(b"bERTA")
+    path.write_bytes(path.read_bytes().replace(b"Berta", b"bERTA"))
     done = merge([Index.open(one.directory), two], tmp_path / "damaged")
-    assert [lost[:32] for lost in done.lost] == ["what was said of people in one (", "what was said of people in two"]
-    assert Index.open(tmp_path / "damaged").people_content() is None
+    assert [lost[:32] for lost in done.lost] == ["what was said of people in one ("]
+    assert read_album(Index.open(tmp_path / "damaged")).named("Anna") == 1
+
+
+def album_of(faces: dict[int, Packed], name: str) -> bytes:
+    """What an index has of people where these faces, by row, are of somebody."""
+    placed = {f"{row:064x}": (Placed(Box(*map(int, np.asarray(one[0]))), 1, True),) for row, one in faces.items()}
+    return dump(Album({1: Entry(name, True)}, placed, next_number=2))
+
+
+def test_who_was_forgotten_in_one_is_not_in_the_merged_one(tmp_path: Path) -> None:
+    two_faces = [face(2), face(3, box=(200, 20, 60, 80))]
+    one = make_face_index(tmp_path / "one", {0: two_faces}, 1, root=tmp_path / "a")
+    two = make_face_index(tmp_path / "two", {0: two_faces, 1: [face(4)]}, 2, root=tmp_path / "b")
+    Writer(one.directory, one.meta).keep_people(album_of({0: two_faces[1]}, "Anna"))
+    forget(one.directory, "Anna", threshold=0.36)
+    merge([Index.open(one.directory), two], tmp_path / "both")
+    both = Index.open(tmp_path / "both")
+    assert find_problems(both, verify=True) == []
+    assert both.faces().rows.tolist() == [0, 1, 2]
+    assert not [path for path in both.directory.iterdir() if vector(3).tobytes() in path.read_bytes()]
+    assert len(read_album(both).forgotten) == 1
 
 
 def test_faces_of_two_finders_stay_behind(tmp_path: Path) -> None:
