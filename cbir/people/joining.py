@@ -1,4 +1,4 @@
-"""What was said of people in several indexes, as one: for an index that has the pictures of all."""
+"""Albums of several indexes as one: for an index that has the pictures of all."""
 
 from __future__ import annotations
 
