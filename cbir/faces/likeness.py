@@ -56,8 +56,9 @@ class Thresholds:
         return cls(**numbers)
 
 
-#: Those of dlib's network with a face and its mirror image: strangers of one in a thousand pairs are as near as `same`.
-DEFAULT = Thresholds(same=0.378, different=0.449, search=0.42, perhaps=0.37, group=0.35, middle=0.419, slope=73.1)
+#: Those of dlib's network with a face and its mirror image. As near as `same` are about three in 10,000 pairs of
+#: strangers in general, and two hundred times as many of some people: it is strict for their sake.
+DEFAULT = Thresholds(same=0.36, different=0.449, search=0.42, perhaps=0.35, group=0.35, middle=0.419, slope=73.1)
 
 #: The same by their names.
 VERIFY_SAME, VERIFY_DIFFERENT = DEFAULT.same, DEFAULT.different

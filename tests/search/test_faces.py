@@ -132,7 +132,7 @@ def test_a_result_tells_the_faces(index: Index) -> None:
     assert last["face"] == {
         "number": 1,
         "box": [10, 20, 60, 80],
-        "distance": 0.39,
+        "distance": pytest.approx(DEFAULT.perhaps + 0.02, abs=1e-4),
         "perhaps": True,
         "confirmed": False,
     }
