@@ -142,7 +142,7 @@ class OpenVINOEngine(Engine):
             if found is not None:
                 return found
         logger.info("Preparing %s for this processor (once) …", self._backbone.name)
-        model = self._backbone.build_graph(graph) or _convert(self._backbone, graph)
+        model = graph_of(self._backbone, graph)
         if is_untried:
             self._choices[chosen_by] = self._choose_precision(graph, model)
         compiled = self._core.compile_model(model, "CPU", settings(self._precision_of(graph), hint))
@@ -216,6 +216,11 @@ def _cache_path(backbone: Backbone, what: str, runtime: list[str], suffix: str) 
     key = json.dumps([backbone.weights.identity, picture, GRAPH_VERSION, openvino.__version__, *runtime])
     digest = hashlib.sha256(key.encode()).hexdigest()[:20]
     return compiled_folder() / f"{file_name(backbone.name)}-{what}-{digest}.{suffix}"
+
+
+def graph_of(backbone: Backbone, graph: str) -> openvino.Model:
+    """Return a graph of one network, as of `Backbone.build_graph`, converted from torch where need be."""
+    return backbone.build_graph(graph) or _convert(backbone, graph)
 
 
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:

@@ -28,9 +28,15 @@ from cbir.cli.terminal.table import Column
     help="List `fake` and `fake_small` too, all of torchvision's, and the families of other libraries, with what each "
     "needs (imports what of that is installed).",
 )
+@click.option(
+    "--fields",
+    metavar="NAME",
+    shell_complete=complete_model,
+    help="For each stage of a backbone: how many cells it has, and which pixels they see.",
+)
 @json_option
 @verbosity_options
-def command(download: str | None, everything: bool, as_json: bool) -> None:
+def command(download: str | None, everything: bool, fields: str | None, as_json: bool) -> None:
     """List the backbones: how many features, where their weights are, and how fast they are here.
 
     The speed is that of the network alone, in batches, measured when it was first used on this machine.
@@ -42,6 +48,7 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
       cbir models
       cbir models --json
       cbir models --download resnet50      # downloads 98 MB
+      cbir models --fields efficientnet_lite0
     """
     from cbir.backbones.backbone import describe
     from cbir.backbones.catalog import KNOWN
@@ -53,6 +60,11 @@ def command(download: str | None, everything: bool, as_json: bool) -> None:
         for network in backbone.networks:
             where = f"are in {network.weights.path}" if network.weights.path else "come with cbir"
             output.say(f"The weights of {network.name} {where}.")
+        return
+    if fields is not None:
+        from cbir.cli.render.fields import write_fields
+
+        write_fields(fields, as_json=as_json)
         return
     names = list(KNOWN)
     if everything:
