@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from benchmarks import reranking
+from benchmarks.features import collection
 from benchmarks.harness import Settings
 from benchmarks.results import Result, measured, noted
 from cbir.backbones.backbone import describe
@@ -25,7 +27,9 @@ from cbir.engines.lazy import LazyEngine
 from cbir.explain.explainer import Explainer, Shares
 from cbir.explain.likeness import Likeness, centred
 from cbir.explain.looks import FINE, Look, Looker
+from cbir.explain.units import Unit, Units
 from cbir.extract.extractor import Extractor
+from cbir.images.safely import open_image
 from cbir.search.centre import Centre
 from cbir.utils.vectors import Floats
 
@@ -75,6 +79,7 @@ def run(settings: Settings) -> Iterator[Result]:
     yield measured("explain-time", median(raw := _seconds(engine, some[:21], fine=False)), raw=raw)
     raw = _seconds(engine, some[:11], fine=True)
     yield noted(25, "the same with --fine", median(raw), "s", raw=raw)
+    yield measured("explain-units", median(raw := _seconds_of_units(settings, engine, photos)), raw=raw)
 
 
 def _seconds(engine: LazyEngine, photos: list[Path], *, fine: bool) -> list[float]:
@@ -85,6 +90,21 @@ def _seconds(engine: LazyEngine, photos: list[Path], *, fine: bool) -> list[floa
     for photo in photos[1:]:
         began = time.perf_counter()
         explainer.explain(seen, explainer.see(photo))
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def _seconds_of_units(settings: Settings, engine: LazyEngine, photos: list[Path]) -> list[float]:
+    """The seconds that it takes to find the nine pictures of 2,000 with the most of a channel, and the places there."""
+    index = reranking.make_index(settings.scratch / "units", collection(2_000, 1280))
+    units = Units(index, engine)
+    seconds = []
+    for channel in range(0, 1280, 256):
+        began = time.perf_counter()
+        (found,) = units.exciting([Unit(channel=channel)], 9)
+        for one in found:  # of photos, that they can be looked at
+            image = open_image(photos[one.row % len(photos)])
+            units.place(Unit(channel=channel), units.look(image), image.size)
         seconds.append(time.perf_counter() - began)
     return seconds
 

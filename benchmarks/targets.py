@@ -317,6 +317,7 @@ def _explain() -> dict[str, Target]:
         }
     return {
         **targets,
+        "explain-units": Target(25, "explain", "what excites a channel among 2,000 pictures, and where", 1.0, "s"),
         "explain-time": Target(25, "explain", "explaining a match, the network open", 0.2, "s"),
     }
 

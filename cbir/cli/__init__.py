@@ -26,7 +26,20 @@ from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
     *("index", "search", "serve", "locate", "detect", "faces", "verify", "people", "duplicates", "learn", "tags"),
-    *("words", "classify", "map", "segment", "explain", "evaluate", "export", "import", "merge", "info", "models"),
+    *(
+        "words",
+        "classify",
+        "map",
+        "segment",
+        "explain",
+        "units",
+        "evaluate",
+        "export",
+        "import",
+        "merge",
+        "info",
+        "models",
+    ),
 )
 
 
