@@ -39,7 +39,7 @@ _CELLWISE = frozenset(
 
 @dataclass(frozen=True)
 class Field:
-    """What cells of a map see along rows and columns, both in two numbers: `jump`, and pixels from `low` to `high`.
+    """The pixels that cells of a map see, along rows and along columns: `jump`, and those from `low` to `high`.
 
     `axes` are those of rows and columns in the array, from its end. With `sees_means`, a cell also knows means over
     the whole picture, as by squeeze and excitation.

@@ -1,4 +1,4 @@
-"""What excites a unit of a network: the pictures of an index with the most of a channel, or of a class, and where.
+"""The pictures that excite a unit of a network: those of an index with the most of a channel, or of a class, and where.
 
 An index keeps the mean of each channel over all places of a picture, its feature, and the classes that the network
 sees: which pictures are first is told from these at once. Only of those is looked at the map again, for the place.
