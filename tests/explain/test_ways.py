@@ -67,3 +67,21 @@ def test_the_strongest_way_is_the_largest_product() -> None:
     assert abs(strength - 2 * 0.5 * 0.5 * 0.4) < 1e-6
     began = found._replace(source=np.array([2, 0, 0.9, 0], np.float32))
     assert strongest_way(began, 3)[0] == [2, 3]  # one of the query's nearest
+
+
+def test_shares_are_parts_of_what_reaches_a_match(ranker: Ranker) -> None:
+    query = ranker.index.features([0])[0]
+    rows, shortlist = ranker.shortlist(query)
+    assert shortlist is not None
+    found = spread(shortlist)
+    assert found is not None
+    node_of = dict(zip(rows.tolist(), found.place.tolist(), strict=True))
+    for row in (1, 5, 12):
+        way, node = Ways(ranker, query).to(row), node_of[row]
+        assert way is not None
+        reached = float(found.reached[node])
+        straight = float(found.source[node] + found.edges[node, 0] * found.reached[0])
+        assert abs(way.direct * reached - straight) < 1e-3 * reached
+        for one in way.neighbours:
+            sent = float(found.edges[node, node_of[one.row]] * found.reached[node_of[one.row]])
+            assert abs(one.share * reached - sent) < 1e-3 * reached
