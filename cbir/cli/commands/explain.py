@@ -28,7 +28,7 @@ from cbir.cli.render.explain_record import Explained
 from cbir.cli.render.search_report import html_option
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import use_one_blas_thread
-from cbir.errors import CbirError, IndexNotFoundError
+from cbir.errors import CbirError, IndexConflictError, IndexNotFoundError
 from cbir.images.sources.address import Location
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def _index(options: ExplainOptions) -> Index | None:
     from cbir.index.open import open_index
 
     try:
-        return open_index(options.index_name, options.model if options.index_name is not None else None)
-    except IndexNotFoundError:
+        return open_index(options.index_name, options.model)
+    except (IndexNotFoundError, IndexConflictError):  # none, or it is by another network than the one that was named
         if options.index_name is not None or options.learnt is not None:
             raise
         if options.word is None and not options.matches:

@@ -73,6 +73,14 @@ def test_without_an_index(photos: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert record["by"] == "raw"
     assert record["likeness"] == record["score"]
     assert "way" not in record
+    monkeypatch.undo()
+    monkeypatch.setenv("CBIR_HOME", str(tmp_path / "indexes"))
+    other = run(photos / "0.png", photos / "1.png", "-m", "fake_small", "--json")
+    assert other.exit_code == 0, other.output
+    (record,) = json.loads(other.stdout)
+    assert record["by"] == "raw"
+    assert record["query_places"][0]["network"] == "fake_small"
+    monkeypatch.setenv("CBIR_HOME", str(tmp_path / "none"))
     alone = run(photos / "0.png")
     assert alone.exit_code == 1
     assert "index" in alone.stderr
