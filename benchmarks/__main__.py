@@ -47,6 +47,7 @@ BENCHMARKS = (
     "objects",
     "faces",
     "explain",
+    "imagine",
     "serve",
     "million",
     "parts_many",

@@ -322,6 +322,17 @@ def _explain() -> dict[str, Target]:
     }
 
 
+def _imagine() -> dict[str, Target]:
+    def target(what: str, bound: float, unit: str, at_least: bool = False) -> Target:
+        return Target(25, "imagine", what, bound, unit, at_least)
+
+    return {
+        "imagine-cosine": target("a picture from a feature: cosine to the original, mean", 0.95, "cosine", True),
+        "imagine-rank": target("the same: rank of the original among 2,000 photos, the worst", 1, ""),
+        "imagine-time": target("the same: on one core, with all measures", 60, "s"),
+    }
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -401,6 +412,7 @@ TARGETS: dict[str, Target] = {
     **_adapt(),
     **_asking(),
     **_explain(),
+    **_imagine(),
     **_gpu(),
     **_beyond(),
     "workers-nodes": Target(22, "workers", "two nodes of one core against one, pictures a second", 1.85, at_least=True),

@@ -18,7 +18,7 @@ LAYERS = (
     ("collection", "evaluation"),
     ("explain", "learn", "moving"),
     ("tags", "indexing", "search", "duplicates", "map", "locate"),
-    ("detect", "faces"),
+    ("detect", "faces", "imagine"),
     ("parts", "words", "segment", "notions", "people"),
     ("extract",),
     ("index", "engines"),

@@ -77,6 +77,10 @@ class Classifier:
         differs = np.asarray(shares - np.float32(1 / CLASSES), dtype=np.float32)
         return np.asarray(differs @ self._weights, dtype=np.float32), float(differs @ self._bias)
 
+    def weights_of(self, number: int) -> Floats:
+        """Return what each feature counts for a class, shape (dimension,): the logit is their product plus the bias."""
+        return np.asarray(self._weights[number], dtype=np.float32)
+
     def top(self, features: Floats, count: int = TOP) -> TopClasses:
         """Find the `count` most probable classes of each, shapes (n, count); of equal ones the first come first.
 

@@ -27,6 +27,6 @@ def check_page_ending(path: Path, option: str) -> None:
 
 
 def check_png_ending(path: Path, option: str) -> None:
-    """CbirError where the name of a map's picture, which `option` gave, does not end as a PNG."""
+    """CbirError where the name of a map or a drawing, which `option` gave, does not end as a PNG."""
     if path.suffix.lower() != ".png":
-        raise CbirError(f"A map's picture is a .png, and {path} is none: name another file with {option}.")
+        raise CbirError(f"The picture is a .png, and {path} is none: name another file with {option}.")

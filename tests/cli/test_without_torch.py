@@ -1,4 +1,4 @@
-"""With the network that comes with cbir every command works where neither torch nor torchvision is installed."""
+"""With the network that comes with cbir all works where neither torch nor torchvision is, but for what draws."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ REFUSED = [
     ("models --download resnet50", "The network 'resnet50'"),
     ("index {folder} --index other --engine torch", "The engine torch"),
     ("index {folder} --index other --model efficientnet_lite0 --weights untrained", "random weights"),
+    ("imagine --class goldfish --out goldfish.png", "Imagining"),
 ]
 
 
@@ -101,10 +102,13 @@ def test_every_command_works(here: Path) -> None:
         done = run(here, line)
         assert done.returncode == 0, (line, done.stderr)
         assert expected in done.stdout, (line, done.stdout)
-    # `serve` goes on until it is told to end, it has a test of its own; and no drawn picture has a face
+    # `serve` goes on until it is told to end, it has a test of its own; no drawn picture has a face; and what draws
+    # needs gradients, which are torch's
     done = run(here, f"verify {BALLOON} {OTHER}")
     assert (done.returncode, "o face is found" in done.stderr) == (1, True), done.stderr
-    assert {"serve", "verify", *(line.split()[0] for line, _ in COMMANDS)} == set(cli.list_commands(click.Context(cli)))
+    assert {"serve", "verify", "imagine", *(line.split()[0] for line, _ in COMMANDS)} == set(
+        cli.list_commands(click.Context(cli))
+    )
     assert len(list((here / "cache" / "cbir" / "compiled").glob("*.blob"))) >= 4  # none was found, all were built
 
 

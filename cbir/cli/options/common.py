@@ -99,15 +99,20 @@ def given_options(ctx: click.Context) -> set[str]:
     return {name for name in ctx.params if ctx.get_parameter_source(name) not in (None, default)}
 
 
-index_option = click.option(
-    "--index",
-    "-i",
-    "index_name",
-    metavar="NAME",
-    callback=about_index,
-    shell_complete=complete_index,
-    help="The index: a name, or a path (with a slash). Default: the only one there is.",
-)
+def index_option_with(text: str) -> Callable[[Command], Command]:
+    """`--index`, as `index_name`: one index, with that text of help."""
+    return click.option(
+        "--index",
+        "-i",
+        "index_name",
+        metavar="NAME",
+        callback=about_index,
+        shell_complete=complete_index,
+        help=text,
+    )
+
+
+index_option = index_option_with("The index: a name, or a path (with a slash). Default: the only one there is.")
 
 
 def indexes_option_with(text: str) -> Callable[[Command], Command]:

@@ -50,6 +50,11 @@ def png_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
     return _checked(ctx, value, "--png", "map", check_png_ending)
 
 
+def drawing_file(ctx: click.Context, value: Path | None, option: str, kind: str) -> Path | None:
+    """Return the name of a picture of that kind, checked as the others are; `option` is what named it."""
+    return _checked(ctx, value, option, kind, check_png_ending)
+
+
 def coco_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """Return the name of a COCO document, checked before anything is done."""
     return _checked(ctx, value, "--coco", "coco")
