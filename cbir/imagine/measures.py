@@ -104,10 +104,12 @@ def rank_of(index: Index, drawing: Floats, original: Floats, content: bytes | No
     counts, as in a search. Pictures that are the same file do not outdo each other.
     """
     rows = [] if content is None else index.find(hashlib.sha256(content).hexdigest())
-    own = max((index.features(rows) @ drawing).tolist(), default=float(original @ drawing))
-    better = count = 0
-    for start, chunk in index.chunks():
-        valid = index.valid[start : start + len(chunk)]
-        better += int(((chunk @ drawing)[valid] > own).sum())
-        count += int(valid.sum())
-    return {"name": index.directory.name, "pictures": count, "has_original": bool(rows), "rank": 1 + better}
+    cosines = np.concatenate([np.empty(0, np.float32), *(chunk @ drawing for _, chunk in index.chunks())])
+    own = cosines[rows].max() if rows else original @ drawing
+    better = (cosines > own) & index.valid
+    return {
+        "name": index.directory.name,
+        "pictures": int(index.valid.sum()),
+        "has_original": bool(rows),
+        "rank": 1 + int(better.sum()),
+    }

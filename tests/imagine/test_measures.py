@@ -41,6 +41,15 @@ def test_the_rank_is_that_of_a_search(name: str, original: str) -> None:
     assert found["has_original"] == bool(ranks)
 
 
+def test_rounding_does_not_let_a_picture_outdo_itself(name: str) -> None:
+    index, random = open_index(name), np.random.default_rng(3)
+    features = index.features(np.arange(index.rows))
+    for row in list(range(index.rows)) * 20:
+        drawing = l2_normalize((features[row] + random.normal(0, 0.01, 1280).astype(np.float32))[np.newaxis])[0]
+        content = (DRAWN / "mountain_lakes" / Path(index.record(row).path).name).read_bytes()
+        assert rank_of(index, drawing, features[row], content)["rank"] == 1
+
+
 def test_what_is_seen_is_what_tags_are_from() -> None:
     seen = Eye(describe("efficientnet_lite0")).see(open_image(DRAWN / "hot_air_balloons/hot_air_balloons_04.jpg"))
     first = seen.classes()[0]
