@@ -119,7 +119,7 @@ def command(
     and half a minute.
 
     \b
-      cbir imagine --class goldfish --out goldfish.png
+      cbir imagine --class goldfish --out goldfish.png --steps 20
       cbir imagine --like some.jpg --out like.png --index photos --steps 20
       cbir imagine --like some.jpg --stage 3 --out structure.png --steps 20
       cbir imagine --exaggerate some.jpg --out more.png --steps 20
