@@ -46,6 +46,8 @@ COMMANDS = [
     ("people --index faces", ""),
     (f"segment {BALLOON} --out segments --classify", '"segments"'),
     (f"segment {BALLOON} --out fast --fast", '"segments"'),
+    (f"explain {BALLOON} --index photos --html why.html --out why", '"way"'),
+    ("units --channel 195 --class balloon --index photos", '"pictures"'),
     ("evaluate --index photos --format json", '"recall_at"'),
     ("info --verify", "sound      yes"),
     ("export rows.npy --index photos", "rows.npy"),
@@ -53,6 +55,7 @@ COMMANDS = [
     ("merge photos copy --index both", "both: 36 pictures"),
     ("models", "need torch: `pip install torch torchvision`"),
     ("models --all", "pip install torch torchvision"),
+    ("models --fields efficientnet_lite0", "851"),
 ]
 
 #: What needs torch, and what it is that needs it.
