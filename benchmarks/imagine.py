@@ -18,8 +18,10 @@ from benchmarks.results import Result, measured, noted
 from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.catalog import BUNDLED
 from cbir.backbones.imagenet import find_class
+from cbir.images.safely import open_image
 from cbir.imagine.measures import judge_for
 from cbir.imagine.run import imagine
+from cbir.imagine.style import stylise
 from cbir.imagine.subject import Wish
 from cbir.index.open import open_index
 from cbir.index.store import Index
@@ -43,6 +45,7 @@ def run(settings: Settings) -> Iterator[Result]:
     with _one_thread():
         yield from _likes(settings, photos, backbone, index)
         yield from _classes(settings, backbone, judge)
+        yield from _styles(settings, photos, backbone)
 
 
 @contextlib.contextmanager
@@ -82,6 +85,17 @@ def _likes(settings: Settings, photos: Path, backbone: Backbone, index: Index) -
         else:
             details = f"cosines {cosines}; {max(seconds):.1f} s at most"
             yield noted(25, f"{name}: rank of the original, the worst", max(ranks), "", details, ranks=ranks)
+
+
+def _styles(settings: Settings, photos: Path, backbone: Backbone) -> Iterator[Result]:
+    pictures = [open_image(path) for path in _originals(settings, photos)]
+    seconds, told = [], []
+    for content, style in zip(pictures[:2], pictures[1:3] or pictures[:1], strict=False):
+        begun = time.process_time()
+        styled = stylise(backbone, content, style, 384, _plain)
+        seconds.append(time.process_time() - begun)
+        told.append(styled.errors())
+    yield measured("stylise-time", max(seconds), f"{told}", seconds=seconds)
 
 
 def _classes(settings: Settings, backbone: Backbone, judge: Backbone | None) -> Iterator[Result]:

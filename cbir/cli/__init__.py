@@ -26,8 +26,8 @@ from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
     *("index", "search", "serve", "locate", "detect", "faces", "verify", "people", "duplicates", "learn", "tags"),
-    *("words", "classify", "map", "segment", "explain", "units", "imagine", "evaluate", "export", "import"),
-    *("merge", "info", "models"),
+    *("words", "classify", "map", "segment", "explain", "units", "imagine", "stylise", "evaluate", "export"),
+    *("import", "merge", "info", "models"),
 )
 
 

@@ -68,6 +68,7 @@ REFUSED = [
     ("index {folder} --index other --engine torch", "The engine torch"),
     ("index {folder} --index other --model efficientnet_lite0 --weights untrained", "random weights"),
     ("imagine --class goldfish --out goldfish.png", "Imagining"),
+    (f"stylise {BALLOON} --style {OTHER} --out styled.png", "Stylising"),
 ]
 
 
@@ -109,7 +110,7 @@ def test_every_command_works(here: Path) -> None:
     # needs gradients, which are torch's
     done = run(here, f"verify {BALLOON} {OTHER}")
     assert (done.returncode, "o face is found" in done.stderr) == (1, True), done.stderr
-    assert {"serve", "verify", "imagine", *(line.split()[0] for line, _ in COMMANDS)} == set(
+    assert {"serve", "verify", "imagine", "stylise", *(line.split()[0] for line, _ in COMMANDS)} == set(
         cli.list_commands(click.Context(cli))
     )
     assert len(list((here / "cache" / "cbir" / "compiled").glob("*.blob"))) >= 4  # none was found, all were built

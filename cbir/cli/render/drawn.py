@@ -31,6 +31,11 @@ def imagined_file(ctx: click.Context, param: click.Parameter, value: Path | None
     return drawing_file(ctx, value, OUT, "imagined")
 
 
+def stylised_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Return the name of a stylised picture, checked before anything is done."""
+    return drawing_file(ctx, value, OUT, "stylised")
+
+
 def write_picture(picture: Image.Image, path: Path, kind: str, *, force: bool, shown: Sequence[Path]) -> None:
     """Write a picture of that kind, whole or not at all. CbirError where that cannot be."""
     settings = picture_settings("PNG", Mark(kind))
@@ -41,6 +46,20 @@ def write_imagined(record: dict[str, Any], format_: str) -> None:
     """Write the measures of an imagined picture."""
     if format_ == "table":
         _write_table(_imagined_rows(record))
+    else:
+        _write_record(record, format_)
+
+
+def write_stylised(record: dict[str, Any], format_: str) -> None:
+    """Write the measures of a stylised picture."""
+    if format_ == "table":
+        before, after = record["style_error_before"], record["style_error"]
+        rows = [
+            ("picture", record["out"]),
+            ("from the style", f"{after:.3f}, {before:.3f} at first"),
+            ("from the content", f"{record['content_error']:.3f}"),
+        ]
+        _write_table(rows)
     else:
         _write_record(record, format_)
 
