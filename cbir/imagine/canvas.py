@@ -16,8 +16,8 @@ _COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 # The spread of the random numbers that an empty canvas starts from, and of what pixels are before the sigmoid.
 _START, _SPREAD = 0.01, 0.25
 
-# Pixels of 0 and 255 are infinitely far away from what a sigmoid can give.
-_NEAREST = 0.5 / 255
+# Black and white are infinitely far away for a sigmoid; so near to them gradients vanish, and steps leave specks.
+_NEAREST = 3 / 255
 
 
 class Canvas(torch.nn.Module):
