@@ -54,9 +54,9 @@ class Canvas(torch.nn.Module):
 
 def roughness(pixels: torch.Tensor) -> torch.Tensor:
     """Compute the mean difference of neighbours, the total variation of a picture."""
-    across = (pixels[..., 1:] - pixels[..., :-1]).abs().mean()
-    down = (pixels[..., 1:, :] - pixels[..., :-1, :]).abs().mean()
-    return across + down
+    across = (pixels[..., 1:] - pixels[..., :-1]).abs()
+    down = (pixels[..., 1:, :] - pixels[..., :-1, :]).abs()
+    return sum((one.mean() for one in (across, down) if one.numel()), torch.zeros(()))  # a line has none across it
 
 
 def to_pixels(array: npt.NDArray[np.uint8]) -> torch.Tensor:

@@ -92,3 +92,9 @@ def test_the_layers_of_vgg16_are_those_of_the_paper() -> None:
 def test_other_networks_are_refused() -> None:
     with pytest.raises(ModelError, match="not known which layers have style"):
         StyleSight(describe("fake"))
+
+
+def test_a_line_is_a_picture_too(pictures: tuple[Image.Image, Image.Image]) -> None:
+    styled = stylise(describe(BUNDLED), Image.new("RGB", (200, 1), (200, 10, 10)), pictures[1], 64, plain, steps=3)
+    assert styled.picture.size == (64, 1)
+    assert np.isfinite(styled.style_error)
