@@ -254,6 +254,14 @@ def choose(name: str | None = None, weights: str | None = None, views: int = 1) 
     return describe(name, weights, views), remark
 
 
+def describe_or_bundled(name: str | None, weights: str | None = None) -> Backbone:
+    """Describe the backbone `name`, without it that of `$CBIR_MODEL`, else the bundled one, for what suits that best.
+
+    `weights` are as in `choose`; raises as `describe`.
+    """
+    return describe(name or os.environ.get("CBIR_MODEL") or BUNDLED, weights)
+
+
 def describe(name: str, weights: str | None = None, views: int = 1) -> Backbone:
     """Describe the backbone `name` with weights as in `choose`; its own where `weights` is None.
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 
 import numpy as np
 
 from cbir.detect.detection import Detections, Detector
 from cbir.detect.registry import open_detector
-from cbir.detect.run import UNDER_WAY
 from cbir.detect.wish import Wish
 from cbir.engines.lazy import LazyEngine
+from cbir.extract.looking import records_of
 from cbir.extract.records import Item
 from cbir.images.views import View
 from cbir.index.columns.column import Records
 from cbir.index.columns.objects import BOXES, MOST, OBJECTS, pack
-from cbir.utils.under_way import in_order
 from cbir.utils.vectors import Rows
 
 
@@ -44,18 +42,13 @@ class ObjectMaker:
 
     def run(self, items: Iterable[Item], engine: LazyEngine) -> Iterator[Mapping[str, Records]]:
         """Make the detections of each image, some of them under way at a time."""
-        begun = (
-            None if item.arrays is None else self._detector.start(item.arrays["pixels"], item.size) for item in items
-        )
-        return in_order((partial(self._made, finish) for finish in begun), UNDER_WAY)
+        return records_of(self._detector, items, _packed)
 
-    def _made(self, finish: Callable[[], Detections] | None) -> Mapping[str, Records]:
-        if finish is None:
-            return {}
-        detections = finish()
-        found = detections.chosen(worth_keeping(detections.classes))
-        objects, boxes = pack(found.classes, found.scores, found.boxes)
-        return {OBJECTS.name: objects, BOXES.name: boxes}
+
+def _packed(detections: Detections) -> Mapping[str, Records]:
+    found = detections.chosen(worth_keeping(detections.classes))
+    objects, boxes = pack(found.classes, found.scores, found.boxes)
+    return {OBJECTS.name: objects, BOXES.name: boxes}
 
 
 def worth_keeping(classes: Rows) -> Rows:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 
 from cbir.engines.lazy import LazyEngine
+from cbir.extract.looking import records_of
 from cbir.extract.records import Item
 from cbir.faces.face import Face
 from cbir.faces.finder import FaceFinder, open_finder
-from cbir.faces.run import UNDER_WAY
 from cbir.images.views import View
 from cbir.index.columns.column import Records
 from cbir.index.columns.faces import FACES, FOUND, VECTORS, pack
-from cbir.utils.under_way import in_order
 
 
 class FaceMaker:
@@ -42,16 +40,11 @@ class FaceMaker:
 
     def run(self, items: Iterable[Item], engine: LazyEngine) -> Iterator[Mapping[str, Records]]:
         """Make the faces of each image, some of them under way at a time."""
-        begun = (
-            None if item.arrays is None else self._finder.start(item.arrays["pixels"], item.size) for item in items
-        )
-        return in_order((partial(_made, finish) for finish in begun), UNDER_WAY)
+        return records_of(self._finder, items, _packed)
 
 
-def _made(finish: Callable[[], list[Face]] | None) -> Mapping[str, Records]:
-    if finish is None:
-        return {}
-    return pack([(face.box, face.score, face.height, face.vector) for face in finish()])
+def _packed(faces: list[Face]) -> Mapping[str, Records]:
+    return pack([(face.box, face.score, face.height, face.vector) for face in faces])
 
 
 def _opened(model: str | None, engine: str | None, expected: int) -> FaceMaker:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic
 
 from cbir.errors import ImageReadError
-from cbir.extract.extractor import nothing_known
-from cbir.extract.loader import Key, Loaded, Loader
+from cbir.extract.loader import Key, Loaded
+from cbir.extract.looking import look_at
 from cbir.faces.face import Face
 from cbir.faces.finder import FaceFinder
 from cbir.images.source import ImageSource, NamedImage
 from cbir.images.views import Size
-from cbir.utils.under_way import in_order
-
-#: Pictures that are looked at, or wait for it.
-UNDER_WAY = 8
 
 
 @dataclass(frozen=True)
@@ -34,15 +29,7 @@ def find_in_files(
     finder: FaceFinder, files: Iterable[tuple[Key, ImageSource | NamedImage]], *, isolated: bool
 ) -> Iterator[FoundFaces[Key]]:
     """Find faces in pictures, each given with a key, in order; `isolated` ones are decoded elsewhere."""
-    view = finder.view
-
-    def begun(loader: Loader) -> Iterator[Callable[[], FoundFaces[Key]]]:
-        for one in loader.load(files, nothing_known):
-            finish = None if one.error else finder.start(one.arrays.pop(view.name)["pixels"], one.size)
-            yield partial(_finished, one, finish)
-
-    with Loader([view], isolated=isolated) as loader:
-        yield from in_order(begun(loader), UNDER_WAY)
+    return look_at(finder, files, _finished, isolated=isolated)
 
 
 def _finished(one: Loaded[Key], finish: Callable[[], list[Face]] | None) -> FoundFaces[Key]:

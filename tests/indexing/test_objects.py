@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from cbir.collection import open as open_collection
-from cbir.detect import graph
+from cbir.detect import graph, maker
 from cbir.detect.maker import ObjectMaker, worth_keeping
 from cbir.detect.of_index import objects_of
 from cbir.detect.registry import open_detector, wish_for
@@ -121,8 +121,8 @@ def test_a_later_run_needs_no_option_and_looks_at_new_pictures_only(
     refresh(root, objects=True, detector=detector)
     before = opened().meta
     seen: list[str] = []
-    real = ObjectMaker._made
-    monkeypatch.setattr(ObjectMaker, "_made", lambda self, finish: seen.append("") or real(self, finish))
+    real = maker._packed
+    monkeypatch.setattr(maker, "_packed", lambda found: seen.append("") or real(found))
     assert refresh(None).unchanged == 4
     assert seen == []
     assert opened().meta.objects == before.objects

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,14 +161,13 @@ def _index(options: ExplainOptions) -> Index | None:
 
 
 def _explainer(options: ExplainOptions, index: Index | None) -> Explainer:
-    from cbir.backbones.backbone import describe
-    from cbir.backbones.catalog import BUNDLED
+    from cbir.backbones.backbone import describe_or_bundled
     from cbir.engines.lazy import LazyEngine
     from cbir.explain.explainer import Explainer
     from cbir.extract.of_index import backbone_of
 
     if index is None:
-        backbone = describe(options.model or os.environ.get("CBIR_MODEL") or BUNDLED, options.weights)
+        backbone = describe_or_bundled(options.model, options.weights)
     else:
         backbone = backbone_of(index, weights=options.weights)
     return Explainer(LazyEngine(backbone, options.engine), index, notion=options.learnt, fine=options.fine)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -135,8 +134,7 @@ def command(
 
     check_torch("Imagining", render.WITHOUT_TORCH)
     import cbir.engines  # noqa: F401  # before openvino is imported, which would report that to its maker
-    from cbir.backbones.backbone import describe
-    from cbir.backbones.catalog import BUNDLED
+    from cbir.backbones.backbone import describe_or_bundled
     from cbir.backbones.imagenet import find_class
     from cbir.extract.of_index import backbone_of
     from cbir.images.contents import read_bytes
@@ -149,7 +147,7 @@ def command(
     number = 0 if class_name is None else find_class(class_name).number
     index = None if index_name is None else open_index(index_name, model)
     if index is None:
-        backbone = describe(model or os.environ.get("CBIR_MODEL") or BUNDLED, weights)
+        backbone = describe_or_bundled(model, weights)
     else:
         backbone = backbone_of(index, weights=weights)
     imagined = imagine(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,14 +101,13 @@ def command(
         raise click.UsageError("Name a picture to look in, or an index with --index.")
     if index_names:
         images, problems = _pictures_of(index_names)
-    from cbir.backbones.backbone import describe
-    from cbir.backbones.catalog import BUNDLED
+    from cbir.backbones.backbone import describe_or_bundled
     from cbir.engines.lazy import LazyEngine
     from cbir.images.safely import open_image
     from cbir.locate.locator import Locator
     from cbir.search.regions import RegionFinder
 
-    backbone = describe(model or os.environ.get("CBIR_MODEL") or BUNDLED, weights)
+    backbone = describe_or_bundled(model, weights)
     shared = LazyEngine(backbone, engine)
     shown = open_image(query)
     where = None if asked is None else RegionFinder(shared).find(shown, asked, str(query))

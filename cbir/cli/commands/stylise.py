@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -84,12 +83,11 @@ def command(
 
     check_torch("Stylising", render.WITHOUT_TORCH)
     import cbir.engines  # noqa: F401  # before openvino is imported, which would report that to its maker
-    from cbir.backbones.backbone import describe
-    from cbir.backbones.catalog import BUNDLED
+    from cbir.backbones.backbone import describe_or_bundled
     from cbir.images.safely import open_image
     from cbir.imagine.style import stylise
 
-    backbone = describe(model or os.environ.get("CBIR_MODEL") or BUNDLED, weights)
+    backbone = describe_or_bundled(model, weights)
     watch = progress(disable=bool(ctx.obj and ctx.obj.get("quiet")))
     pictures = open_image(content), open_image(style)
     styled = stylise(backbone, *pictures, size, watch, steps=steps, keep_colours=keep_colours)
