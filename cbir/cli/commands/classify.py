@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbir.cli.options.common import FilePath, index_option, learnt_option, verbosity_options
+from cbir.cli.options.common import FilePath, formats_options, index_option, learnt_option, verbosity_options
 from cbir.cli.options.completion import complete_folder
 from cbir.cli.options.numbers import Number
 from cbir.cli.options.rules import Rule, check_rules
@@ -55,13 +55,7 @@ NONE = "none"
     help="A less probable class does not claim a picture.",
 )
 @click.option("--dry-run", "-n", is_flag=True, help="With --links: say what would be linked, and make nothing.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(classify.FORMATS),
-    help="Default: table on a terminal, jsonl in a pipe, nothing with --links.",
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(classify.FORMATS, "Default: table on a terminal, jsonl in a pipe, nothing with --links.")
 @verbosity_options
 @click.pass_context
 def command(

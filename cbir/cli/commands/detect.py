@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbir.cli.options.claims import claimed
-from cbir.cli.options.common import FilePath, PicturePath, engine_option, force_option, index_option, verbosity_options
+from cbir.cli.options.common import (
+    FilePath,
+    PicturePath,
+    engine_option,
+    force_option,
+    formats_options,
+    index_option,
+    verbosity_options,
+)
 from cbir.cli.options.detectors import CLASS, INPUT, complete_detector, described
 from cbir.cli.options.given import Given
-from cbir.cli.options.images import NamedPictures, Stdin, list_options, with_folders
+from cbir.cli.options.images import list_options, named_or_indexed
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import detect as rendering
@@ -168,13 +176,7 @@ class DetectOptions(Given):
 @html_option
 @force_option
 @engine_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(rendering.FORMATS),
-    help="How the boxes are listed. Default: table on a terminal, jsonl in a pipe.",
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(rendering.FORMATS, "How the boxes are listed. Default: table on a terminal, jsonl in a pipe.")
 @verbosity_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
@@ -195,9 +197,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     use_one_blas_thread()
     request = DetectOptions(**options)
     check_rules(ctx, RULES)
-    pictures, unreadable = _pictures(request)
-    if not pictures and not unreadable:
-        raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
+    pictures, unreadable = named_or_indexed(
+        request.images, request.files_from, null=request.null, index=request.index_name
+    )
     named = [picture.source for picture in pictures if isinstance(picture.source, Path)]
     for path, option in claimed(ctx).items():
         check_not_shown(path, named, option)
@@ -241,17 +243,6 @@ def _run(
         else:
             outputs.add(result.key, result.size, choice.of(result.detections))
     outputs.finish()
-
-
-def _pictures(request: DetectOptions) -> tuple[list[ImageQuery], bool]:
-    """Return the pictures that were named, and whether something in a folder cannot be read, which is told."""
-    if request.index_name is None:
-        named = NamedPictures(request.images, request.files_from, Stdin(), null=request.null)
-        return with_folders(named.all())
-    from cbir.index.open import open_index
-    from cbir.search.queries import ImageQuery
-
-    return [ImageQuery.from_path(path) for path in open_index(request.index_name).paths()], False
 
 
 def _wanted(request: DetectOptions) -> rendering.Wanted:

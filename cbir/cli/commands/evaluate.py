@@ -13,6 +13,7 @@ from cbir.cli.options.common import (
     FilePath,
     engine_option,
     force_option,
+    formats_options,
     index_option,
     learnt_option,
     verbosity_options,
@@ -145,15 +146,9 @@ class EvaluateOptions(Given):
     help="Measure how well faces tell people apart: FOLDER has a folder of photos for each person.",
 )
 @face_model_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["table", "json", "csv", "tsv"]),
-    default="table",
-    show_default=True,
-    help="CSV and TSV have one line a system and class.",
+@formats_options(
+    ["table", "json", "csv", "tsv"], "CSV and TSV have one line a system and class.", default="table", show_default=True
 )
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
 @html_option
 @force_option
 @verbosity_options

@@ -13,6 +13,7 @@ from cbir.cli.options.common import (
     PicturePath,
     engine_option,
     force_option,
+    formats_options,
     index_option,
     learnt_option,
     verbosity_options,
@@ -96,8 +97,7 @@ class ExplainOptions(Given):
 @force_option
 @weights_option
 @engine_option
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: table on a terminal, jsonl in a pipe.")
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(FORMATS)
 @verbosity_options
 @click.pass_context
 def command(ctx: click.Context, /, **params: object) -> None:

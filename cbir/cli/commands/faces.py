@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli.options.common import FilePath, PicturePath, engine_option, force_option, index_option, verbosity_options
+from cbir.cli.options.common import (
+    FilePath,
+    PicturePath,
+    engine_option,
+    force_option,
+    formats_options,
+    index_option,
+    verbosity_options,
+)
 from cbir.cli.options.faces import face_model_option
 from cbir.cli.options.given import Given
-from cbir.cli.options.images import NamedPictures, Stdin, list_options, with_folders
+from cbir.cli.options.images import list_options, named_or_indexed
 from cbir.cli.options.numbers import Number, WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import faces as rendering
@@ -70,13 +78,7 @@ class FacesOptions(Given):
 @click.option("--vectors", is_flag=True, help="With JSON, tell the numbers by which each face is compared, too.")
 @force_option
 @engine_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(rendering.FORMATS),
-    help="How the faces are listed. Default: table on a terminal, jsonl in a pipe.",
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(rendering.FORMATS, "How the faces are listed. Default: table on a terminal, jsonl in a pipe.")
 @verbosity_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
@@ -94,9 +96,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     use_one_blas_thread()
     request = FacesOptions(**options)
     check_rules(ctx, RULES)
-    pictures, is_incomplete = _pictures(request)
-    if not pictures and not is_incomplete:
-        raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
+    pictures, is_incomplete = named_or_indexed(
+        request.images, request.files_from, null=request.null, index=request.index_name
+    )
     outputs = rendering.FaceOutputs(
         pictures,
         request.format_ or output.default_format(piped="jsonl"),
@@ -132,14 +134,3 @@ def _run(request: FacesOptions, outputs: rendering.FaceOutputs, pictures: list[I
             result.key, result.size, [face for face in result.faces if face.score >= least and face.height >= height]
         )
     outputs.finish()
-
-
-def _pictures(request: FacesOptions) -> tuple[list[ImageQuery], bool]:
-    """Return the pictures that were named, and whether something in a folder cannot be read, which is told."""
-    if request.index_name is None:
-        named = NamedPictures(request.images, request.files_from, Stdin(), null=request.null)
-        return with_folders(named.all())
-    from cbir.index.open import open_index
-    from cbir.search.queries import ImageQuery
-
-    return [ImageQuery.from_path(path) for path in open_index(request.index_name).paths()], False

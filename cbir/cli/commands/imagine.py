@@ -10,6 +10,7 @@ from cbir.cli.options.common import (
     FilePath,
     PicturePath,
     force_option,
+    formats_options,
     index_option_with,
     verbosity_options,
     weights_option,
@@ -87,10 +88,7 @@ def _whole_places(ctx: click.Context, param: click.Parameter, value: int | None)
     "--judge", metavar="NAME", help="Another network to be asked. Default: one whose weights are here, if any."
 )
 @force_option
-@click.option(
-    "--format", "format_", type=click.Choice(render.FORMATS), help="Default: table on a terminal, jsonl in a pipe."
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(render.FORMATS)
 @verbosity_options
 @click.pass_context
 def command(

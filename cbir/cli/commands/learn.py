@@ -12,6 +12,7 @@ from cbir.cli.options.common import (
     FilePath,
     engine_option,
     force_option,
+    formats_options,
     index_option,
     verbosity_options,
     wait_option,
@@ -132,13 +133,7 @@ class LearnOptions(Given):
 @weights_option
 @engine_option
 @wait_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(render.FORMATS),
-    help="The form of what is printed. Default: table; of --ask in a pipe, paths.",
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(render.FORMATS, "The form of what is printed. Default: table; of --ask in a pipe, paths.")
 @verbosity_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

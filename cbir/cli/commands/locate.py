@@ -12,6 +12,7 @@ from cbir.cli.options.common import (
     PicturePath,
     engine_option,
     force_option,
+    formats_options,
     indexes_option_with,
     verbosity_options,
     weights_option,
@@ -62,8 +63,7 @@ RULES = (
 )
 @weights_option
 @engine_option
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: table on a terminal, jsonl in a pipe.")
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(FORMATS)
 @verbosity_options
 @click.pass_context
 def command(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli.options.common import force_option, index_option, verbosity_options, wait_option
+from cbir.cli.options.common import (
+    force_option,
+    formats_options,
+    index_option,
+    sidecar_options,
+    verbosity_options,
+    wait_option,
+)
 from cbir.cli.options.given import Given
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.render import people as render
@@ -74,28 +81,10 @@ class PeopleOptions(Given):
 @click.option("--name", metavar="NAME", help="With split: what the new person is called.")
 @html_option
 @force_option
-@click.option(
-    "--xmp",
-    is_flag=True,
-    help="Write names and places of faces to a sidecar file beside each picture, for photo managers.",
-)
-@click.option(
-    "--sidecar-names",
-    type=click.Choice(["append", "replace"]),
-    default="append",
-    show_default=True,
-    help="With --xmp: some.jpg.xmp (darktable, digiKam) or some.xmp (Adobe).",
-)
-@click.option("--dry-run", "-n", is_flag=True, help="With --xmp: say what would be written, and write nothing.")
+@sidecar_options("names and places of faces")
 @index_option
 @wait_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(render.FORMATS),
-    help="Default: table on a terminal, jsonl in a pipe, nothing with --html or --xmp.",
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(render.FORMATS, "Default: table on a terminal, jsonl in a pipe, nothing with --html or --xmp.")
 @verbosity_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

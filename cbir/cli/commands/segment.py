@@ -15,6 +15,7 @@ from cbir.cli.options.common import (
     PicturePath,
     engine_option,
     force_option,
+    formats_options,
     given_options,
     model_option,
     verbosity_options,
@@ -116,13 +117,7 @@ class SegmentOptions(Given):
 @model_option
 @weights_option
 @engine_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(rendering.FORMATS),
-    help="How the segments are listed. Default: table on a terminal, jsonl in a pipe.",
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(rendering.FORMATS, "How the segments are listed. Default: table on a terminal, jsonl in a pipe.")
 @verbosity_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from cbir.cli.options.common import FilePath, PicturePath, force_option, verbosity_options, weights_option
+from cbir.cli.options.common import (
+    FilePath,
+    PicturePath,
+    force_option,
+    formats_options,
+    verbosity_options,
+    weights_option,
+)
 from cbir.cli.options.completion import complete_model
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.render import drawn as render
@@ -47,10 +54,7 @@ from cbir.utils.outputs import check_not_shown
 )
 @weights_option
 @force_option
-@click.option(
-    "--format", "format_", type=click.Choice(render.FORMATS), help="Default: table on a terminal, jsonl in a pipe."
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(render.FORMATS)
 @verbosity_options
 @click.pass_context
 def command(

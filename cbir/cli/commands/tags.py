@@ -14,9 +14,11 @@ from cbir.cli.options.common import (
     FilePath,
     PicturePath,
     engine_option,
+    formats_options,
     index_option,
     learnt_option,
     model_option,
+    sidecar_options,
     verbosity_options,
     weights_option,
 )
@@ -99,25 +101,11 @@ RULES = (
     help="Only words for at most this share of all classes: `animal` is 0.4, `dog` 0.12.",
 )
 @list_options
-@click.option("--xmp", is_flag=True, help="Write the tags to a sidecar file beside each picture, for photo managers.")
-@click.option(
-    "--sidecar-names",
-    type=click.Choice(["append", "replace"]),
-    default="append",
-    show_default=True,
-    help="With --xmp: some.jpg.xmp (darktable, digiKam) or some.xmp (Adobe).",
-)
-@click.option("--dry-run", "-n", is_flag=True, help="With --xmp: say what would be written, and write nothing.")
+@sidecar_options("the tags")
 @model_option
 @weights_option
 @engine_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(tags.FORMATS),
-    help="Default: table on a terminal, jsonl in a pipe, nothing with --xmp.",
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(tags.FORMATS, "Default: table on a terminal, jsonl in a pipe, nothing with --xmp.")
 @verbosity_options
 @click.pass_context
 def command(

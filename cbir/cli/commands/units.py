@@ -13,6 +13,7 @@ import click
 from cbir.cli.options.common import (
     PicturePath,
     engine_option,
+    formats_options,
     index_option,
     network_option,
     verbosity_options,
@@ -83,8 +84,7 @@ class UnitOptions(Given):
 @click.option("--no-places", is_flag=True, help="Do not look where in the pictures: no network is needed then.")
 @index_option
 @network_option
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: table on a terminal, jsonl in a pipe.")
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(FORMATS)
 @report_options
 @weights_option
 @engine_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbir.cli.options.common import PicturePath, engine_option, verbosity_options
+from cbir.cli.options.common import PicturePath, engine_option, formats_options, verbosity_options
 from cbir.cli.options.faces import face_model_option
 from cbir.cli.options.images import Stdin
 from cbir.cli.options.numbers import WholeNumber
@@ -40,13 +40,7 @@ EXIT_CODES = {"same": 0, "different": 5, "cannot say": 6}
 )
 @face_model_option
 @engine_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    help="How the answer is told. Default: table.",
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(FORMATS, "How the answer is told. Default: table.")
 @verbosity_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

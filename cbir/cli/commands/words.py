@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbir.cli.options.common import index_option, verbosity_options
+from cbir.cli.options.common import formats_options, index_option, verbosity_options
 from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.options.words import SenseOption, find_words, sense_option, write_senses
@@ -32,10 +32,7 @@ RULES = (Rule(("every",), "--shown leaves out what no picture shows, and so all 
 @click.option("--top", "-k", "count", type=WholeNumber(min=1), default=10, show_default=True, help="Nouns a word.")
 @click.option("--shown", is_flag=True, help="Only nouns that some picture of the index shows.")
 @click.option("--all", "every", is_flag=True, help="Also nouns of which the network knows no class.")
-@click.option(
-    "--format", "format_", type=click.Choice(render.FORMATS), help="Default: table on a terminal, jsonl in a pipe."
-)
-@click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+@formats_options(render.FORMATS)
 @verbosity_options
 @click.pass_context
 def command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,6 +20,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: The name of the handler that writes the library's messages to stderr.
 STDERR = "stderr"
+
+#: How output is listed where nothing says how, in most commands.
+PIPED = "Default: table on a terminal, jsonl in a pipe."
 
 FORMATS = ("table", "paths", "json", "jsonl", "csv", "tsv")
 
@@ -198,7 +201,46 @@ wait_option = click.option(
     "--wait", type=Number(min=0), default=0.0, metavar="SECONDS", help="Wait for another run to end."
 )
 
+
+def sidecar_options(what: str) -> Callable[[Command], Command]:
+    """`--xmp`, `--sidecar-names` and `--dry-run`; `what` is written to the sidecar files."""
+
+    def add(command: Command) -> Command:
+        for option in (
+            click.option(
+                "--dry-run", "-n", is_flag=True, help="With --xmp: say what would be written, and write nothing."
+            ),
+            click.option(
+                "--sidecar-names",
+                type=click.Choice(["append", "replace"]),
+                default="append",
+                show_default=True,
+                help="With --xmp: some.jpg.xmp (darktable, digiKam) or some.xmp (Adobe).",
+            ),
+            click.option(
+                "--xmp",
+                is_flag=True,
+                help=f"Write {what} to a sidecar file beside each picture, for photo managers.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def formats_options(formats: Sequence[str], text: str = PIPED, **settings: Any) -> Callable[[Command], Command]:
+    """`--format`, one of those, and `--json`, which is short for it; `text` is the help of the first."""
+
+    def add(command: Command) -> Command:
+        as_json = click.option("--json", "format_", flag_value="json", help="The same as --format json.")
+        kind = click.Choice(list(formats))
+        return click.option("--format", "format_", type=kind, help=text, **settings)(as_json(command))
+
+    return add
 
 
 def format_option(default: str) -> Callable[[Command], Command]:

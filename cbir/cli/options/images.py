@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -201,6 +201,25 @@ def with_folders(pictures: list[ImageQuery]) -> tuple[list[ImageQuery], bool]:
         if len(files) < len(its.files):
             logger.info("Left out: %s that cbir made.", _pictures(len(its.files) - len(files)))
         found += map(ImageQuery.from_path, files)
+    return found, is_incomplete
+
+
+def named_or_indexed(
+    images: Sequence[Path], files_from: Path | None, *, null: bool, index: str | None
+) -> tuple[list[ImageQuery], bool]:
+    """Return the pictures that were named, or all of the index of a name, and whether something cannot be read.
+
+    That is something in a folder, which is told. A usage error where nothing was named.
+    """
+    if index is not None:
+        from cbir.index.open import open_index
+        from cbir.search.queries import ImageQuery
+
+        found, is_incomplete = [ImageQuery.from_path(path) for path in open_index(index).paths()], False
+    else:
+        found, is_incomplete = with_folders(NamedPictures(images, files_from, Stdin(), null=null).all())
+    if not found and not is_incomplete:
+        raise click.UsageError("Name a picture, a list of them with --files-from, or an index with --index.")
     return found, is_incomplete
 
 
