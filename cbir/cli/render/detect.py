@@ -6,15 +6,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from cbir.cli.render.pictures import file_name_of, image_of, path_of
+from cbir.cli.render.boxes import FORMATS as FORMATS
+from cbir.cli.render.boxes import BoxOutputs, Record, crop_pieces, write_boxes
+from cbir.cli.render.pictures import file_name_of, image_of
 from cbir.cli.render.segment import png_of
-from cbir.cli.terminal import output, table
 from cbir.cli.terminal.table import Column
 from cbir.errors import ImageReadError, OutputRefusedError
 from cbir.utils.marks import Mark
-from cbir.utils.outputs import Derived, MarkedFill, Piece, write_output
+from cbir.utils.outputs import MarkedFill, Piece, write_output
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from cbir.search.queries import ImageQuery
 
 logger = logging.getLogger("cbir")
-
-FORMATS = ("table", "json", "jsonl", "csv", "tsv")
-
-Record = dict[str, Any]
 
 
 class Wanted:
@@ -67,19 +64,15 @@ class Wanted:
             made.append(Piece(self.out, ".objects.png", "objects", "--out"))
         if self.voc is not None:
             made.append(Piece(self.voc, ".xml", "voc", "--voc"))
-        if self.crops is not None:
-            digits = max(2, len(str(crops)))
-            endings = [f".object-{number:0{digits}}.png" for number in range(1, crops + 1)]
-            made += [Piece(self.crops, ending, "object", "--crops") for ending in endings]
-        return made
+        return made + crop_pieces(self.crops, "object", crops)
 
 
-class DetectOutputs:
-    """All that a run tells and writes of its pictures, as they come. `format_` is one of FORMATS.
-
-    Of `pictures`, those that were named, none is written over; nor are `reserved` files, which other options name. With
-    `masks`, boxes get approximate ones, by regions that this engine tells.
+class DetectOutputs(BoxOutputs):
+    """The outputs of a run (see `BoxOutputs`). With `masks`, boxes get approximate ones, by regions that this engine
+    tells.
     """
+
+    boxes, label = "objects", "class"
 
     def __init__(
         self,
@@ -91,19 +84,13 @@ class DetectOutputs:
         reserved: Sequence[Path] = (),
         masks: LazyEngine | None = None,
     ) -> None:
-        self.failed = False
+        super().__init__(pictures, format_, reserved=reserved, force=wanted.force)
         self._masks = masks
         self._detector = detector
         self._wanted = wanted
-        self._format = format_
-        self._is_one = len(pictures) == 1
-        self._inputs = [path for one in pictures if (path := path_of(one)) is not None]
-        self._derived = Derived(inputs=self._inputs, reserved=reserved, force=wanted.force)
-        self._document = output.JsonDocument(several=not self._is_one)
         self._annotated: list[Annotated] = []
         self._yolo: YoloFolder | None = None
         self._page: DetectPage | None = None
-        self._is_first = True
         if wanted.yolo is not None:
             from cbir.detect.formats.yolo import YoloFolder
 
@@ -112,23 +99,6 @@ class DetectOutputs:
             from cbir.cli.render.detect_report import DetectPage
 
             self._page = DetectPage(len(pictures), detector)
-
-    @property
-    def grows(self) -> bool:
-        """True if what is told on a terminal shows how far the run is."""
-        return self._format != "json" and table.terminal_width() is not None
-
-    def wanted(self, pictures: Sequence[ImageQuery]) -> Iterator[ImageQuery]:
-        """Yield the pictures; one of whose files must not be written is told as failed, before any work."""
-        for one in pictures:
-            pieces = self._wanted.pieces()
-            if pieces:
-                try:
-                    self._derived.stem(Path(file_name_of(one)), pieces)
-                except OutputRefusedError as error:
-                    self.fail(one, error)
-                    continue
-            yield one
 
     def add(self, picture: ImageQuery, size: tuple[int, int], detections: Detections) -> None:
         """Tell of one picture, and write all that is made of it; what goes wrong with it ends nothing."""
@@ -156,14 +126,10 @@ class DetectOutputs:
         self._tell(record)
 
     def fail(self, picture: ImageQuery, error: Exception) -> None:
-        """Tell that nothing was made of a picture, and why."""
-        output.tell(f"Error: {error}")
-        self.failed = True
+        """Tell that nothing was made of a picture, and why, on the page too."""
         if self._page is not None:
             self._page.fail(str(error))
-        record = {"image": picture.name, "error": str(error)}
-        if self._format != "table":
-            self._tell(record)
+        super().fail(picture, error)
 
     def finish(self) -> None:
         """Write what is made of all pictures together."""
@@ -175,8 +141,10 @@ class DetectOutputs:
             self._yolo.finish()
         if self._page is not None and self._wanted.html is not None:
             self._page.write(self._wanted.html, others=self._inputs, force=self._wanted.force)
-        if self._format == "json":
-            self._document.close()
+        super().finish()
+
+    def _pieces(self, count: int) -> list[Piece]:
+        return self._wanted.pieces(count)
 
     def _described(self, one: Detection, size: tuple[int, int]) -> Record:
         record = one.to_dict()
@@ -269,52 +237,15 @@ class DetectOutputs:
         force = self._wanted.force
         write_output(path, lambda file: file.write(content), option, kind, force=force, shown=self._inputs)
 
-    def _tell(self, record: Record) -> None:
-        if self._format == "jsonl":
-            output.write_json_line(record)
-        elif self._format == "json":
-            self._document.add(record)
-        elif self._format == "table":
-            write_table(record)
-        else:
-            rows = separated(record)
-            header = [HEADER] if self._is_first else []
-            output.write_separated([*header, *rows], tabs=self._format == "tsv")
-        self._is_first = False
-
-
-HEADER = ["image", "class", "score", "x", "y", "width", "height", "error"]
-
-
-def separated(record: Record) -> list[list[Any]]:
-    """Return a row for each box of a picture, or one with the reason why it could not be read."""
-    if "error" in record:
-        return [[record["image"], *[""] * (len(HEADER) - 2), record["error"]]]
-    return [[record["image"], one["class"], one["score"], *one["box"], ""] for one in record["objects"]]
-
-
-def write_table(record: Record) -> None:
-    """One picture and its boxes, for people."""
-    found = record["objects"]
-    how_many = {0: "nothing found", 1: "1 object"}.get(len(found), f"{len(found):,} objects")
-    output.say(f"{record['image']} ({record['width']} x {record['height']}): {how_many}")
-    if found:
+    def _write_table(self, record: Record) -> None:
+        found = record["objects"]
+        how_many = {0: "nothing found", 1: "1 object"}.get(len(found), f"{len(found):,} objects")
         rows = [
             [one["class"], f"{one['score']:.2f}", ",".join(f"{side:.0f}" for side in one["box"]), one.get("crop", "")]
             for one in found
         ]
-        columns = [
-            Column("class", cuts="end", least=16, style={"bold": True}),
-            Column("score", right=True),
-            Column("box"),
-            Column("cut out", cuts="start", optional=1),
-        ]
-        if not any(row[-1] for row in rows):
-            columns, rows = columns[:-1], [row[:-1] for row in rows]
-        table.write(columns, rows)
-    if written := [record[name] for name in ("overlay", "voc", "yolo") if name in record]:
-        output.say(f"wrote {', '.join(written)}")
-    output.say()
+        written = [record[name] for name in ("overlay", "voc", "yolo") if name in record]
+        write_boxes(record, how_many, Column("class", cuts="end", least=16, style={"bold": True}), rows, written)
 
 
 def _write_voc(path: Path, annotated: Annotated, file: IO[bytes], mark: Mark) -> None:
