@@ -4,6 +4,7 @@ Clusters that are each other's nearest are joined, found by following nearest ne
 "A survey of recent advances in hierarchical clustering algorithms", The Computer Journal 1983); the distance of joined
 ones to others is the mean over all pairs. What is forbidden has an infinite distance, and so has whatever it becomes a
 part of: a mean stays between its parts then too, so that the order in which clusters are joined does not matter.
+SciPy's `linkage` takes no infinite distances, and twice the memory.
 """
 
 from __future__ import annotations

@@ -25,6 +25,26 @@ Picture = Sequence[str]
 
 THRESHOLD = 0.36
 
+#: Three people: one alone, two with each other, all at a table; and a stranger.
+ALBUM: dict[str, Picture] = {
+    "beach": ["anna"],
+    "wood": ["anna"],
+    "boat": ["anna", "bob"],
+    "trip/table": ["bob", "anna", "cleo"],
+    "trip/door": ["bob"],
+    "stairs": ["stranger"],
+    "wall": [],
+}
+
+#: Two people, alone and with each other.
+TWO_PEOPLE: dict[str, Picture] = {
+    "beach": ["anna"],
+    "wood": ["anna"],
+    "boat": ["bob", "anna"],
+    "trip/table": ["bob"],
+    "wall": [],
+}
+
 
 def vector_of(person: str, shot: str, spread: float = 0.2) -> Floats:
     """Return the vector of a person's face in a picture, shape (128,): always the same."""

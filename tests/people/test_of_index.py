@@ -20,22 +20,12 @@ from cbir.people.forget import forget
 from cbir.people.named import FaceNames
 from cbir.people.of_index import change_people, is_up_to_date, people_of, read_album, read_faces
 from cbir.people.person import faces_without, number_of, people_in
-from tests.helpers.people import THRESHOLD, Picture, add_pictures, make_index, vector_of
-
-PICTURES: dict[str, Picture] = {
-    "beach": ["anna"],
-    "wood": ["anna"],
-    "boat": ["anna", "bob"],
-    "trip/table": ["bob", "anna", "cleo"],
-    "trip/door": ["bob"],
-    "stairs": ["stranger"],
-    "wall": [],
-}
+from tests.helpers.people import ALBUM, THRESHOLD, add_pictures, make_index, vector_of
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Index:
-    return make_index(tmp_path / "index", tmp_path / "photos", PICTURES)
+    return make_index(tmp_path / "index", tmp_path / "photos", ALBUM)
 
 
 def update(index: Index) -> Index:
@@ -176,7 +166,7 @@ def test_a_forgotten_person_leaves_no_byte_of_a_vector(index: Index, tmp_path: P
     found = people_of(index, threshold=THRESHOLD)
     assert [one.name for one in people_in(found) if one.name] == ["Bob"]
     assert len(found.faces) == 5
-    assert index.faces().known.sum() == len(PICTURES), "they are not looked at again"
+    assert index.faces().known.sum() == len(ALBUM), "they are not looked at again"
     album = read_album(index)
     assert {len(boxes) for boxes in album.forgotten.values()} == {1}
     assert len(album.forgotten) == 5
@@ -189,7 +179,7 @@ def test_faces_are_forgotten_in_what_other_networks_have_made(index: Index, tmp_
     # the same pictures by another network, which an index keeps beside its own
     state = index.meta.but(model={**index.meta.model, "name": "efficientnet_lite1"}, blocks=())
     writer = Writer(index.directory, state, whole=index.meta.but(kept=(state,), format=2))
-    add_pictures(writer, tmp_path / "photos", PICTURES)
+    add_pictures(writer, tmp_path / "photos", ALBUM)
     writer.commit()
     vector = vector_of("anna", "beach").tobytes()
     assert bytes_of(index).count(vector) == 2

@@ -15,22 +15,14 @@ from cbir.people.edit import name_person
 from cbir.people.of_index import change_people
 from cbir.serve.app import make_app
 from cbir.serve.service import Service
-from tests.helpers.people import Picture, box_of, make_index
+from tests.helpers.people import TWO_PEOPLE, box_of, make_index
 
 API = "/api/v1/indexes/people"
-
-PICTURES: dict[str, Picture] = {
-    "beach": ["anna"],
-    "wood": ["anna"],
-    "boat": ["bob", "anna"],
-    "trip/table": ["bob"],
-    "wall": [],
-}
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
-    make_index(index_directory("people"), tmp_path / "photos", PICTURES)
+    make_index(index_directory("people"), tmp_path / "photos", TWO_PEOPLE)
     change_people(
         index_directory("people"),
         lambda arranged, index: name_person(arranged.album, int(arranged.people[0]), "Anna"),

@@ -18,24 +18,14 @@ from cbir.index.lock import exclusive
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.people.of_index import read_album
-from tests.helpers.people import Picture, add_pictures, box_of, make_index
-
-PICTURES: dict[str, Picture] = {
-    "beach": ["anna"],
-    "wood": ["anna"],
-    "boat": ["anna", "bob"],
-    "trip/table": ["bob", "anna", "cleo"],
-    "trip/door": ["bob"],
-    "stairs": ["stranger"],
-    "wall": [],
-}
+from tests.helpers.people import ALBUM, add_pictures, box_of, make_index
 
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of an index `photos`, above which the current folder is."""
     monkeypatch.chdir(tmp_path)
-    make_index(index_directory("photos"), tmp_path / "photos", PICTURES)
+    make_index(index_directory("photos"), tmp_path / "photos", ALBUM)
     return tmp_path / "photos"
 
 

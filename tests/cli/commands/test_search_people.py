@@ -13,22 +13,14 @@ from PIL import Image
 
 from cbir.cli import cli
 from cbir.index.home import index_directory
-from tests.helpers.people import Picture, make_index
-
-PICTURES: dict[str, Picture] = {
-    "beach": ["anna"],
-    "wood": ["anna"],
-    "boat": ["bob", "anna"],
-    "trip/table": ["bob"],
-    "wall": [],
-}
+from tests.helpers.people import TWO_PEOPLE, make_index
 
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of an index `photos` that knows Anna, above which the current folder is."""
     monkeypatch.chdir(tmp_path)
-    make_index(index_directory("photos"), tmp_path / "photos", PICTURES)
+    make_index(index_directory("photos"), tmp_path / "photos", TWO_PEOPLE)
     for who in ("1", "2"):
         faces = json.loads(CliRunner().invoke(cli, ["people", "list", who, "--json"]).stdout)[0]["faces"]
         if any(one["face"].startswith("beach") for one in faces):
