@@ -60,14 +60,8 @@ class Thresholds:
 #: strangers in general, and two hundred times as many of some people: it is strict for their sake.
 DEFAULT = Thresholds(same=0.36, different=0.449, search=0.42, perhaps=0.35, group=0.35, middle=0.419, slope=73.1)
 
-#: The same by their names.
-VERIFY_SAME, VERIFY_DIFFERENT = DEFAULT.same, DEFAULT.different
-SEARCH, PERHAPS, GROUP = DEFAULT.search, DEFAULT.perhaps, DEFAULT.group
-
-
-def probability(distance: float) -> float:
-    """Return how likely it is the same person by DEFAULT, as `Thresholds.probability`."""
-    return DEFAULT.probability(distance)
+#: That by which faces are grouped.
+GROUP = DEFAULT.group
 
 
 def distances(vectors: Floats, others: Floats) -> Floats:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from cbir.errors import ModelError
 from cbir.faces.likeness import DEFAULT, Thresholds
 from cbir.index.entries import FacesEntry
 
@@ -13,3 +16,13 @@ def thresholds_of_index(entry: FacesEntry | None) -> Thresholds:
     from cbir.faces.finder import thresholds_for
 
     return thresholds_for(entry.identity, entry.name)
+
+
+def group_in_any_case(entry: FacesEntry | None) -> float:
+    """Return the distance up to which an index's faces are grouped, the usual one where that is not known.
+
+    Whoever asks to be forgotten need not wait for what is not known.
+    """
+    with contextlib.suppress(ModelError):
+        return thresholds_of_index(entry).group
+    return DEFAULT.group

@@ -25,12 +25,13 @@ logger = logging.getLogger("cbir")
 
 def leaving_out_forgotten(directory: Path, results: Iterable[Extracted[FoundFile]]) -> Iterator[Extracted[FoundFile]]:
     """Pass results on without those faces that an index has been told to forget."""
-    forgotten = _forgotten(directory)
+    forgotten: Mapping[str, tuple[Box, ...]] | None = None
     for result in results:
+        if forgotten is None:  # in most runs nothing is new, and what is kept of people may be much
+            forgotten = _forgotten(directory)
         if result.sha256 in forgotten and result.records:
-            yield replace(result, records=without(result.records, forgotten[result.sha256]))
-        else:
-            yield result
+            result = replace(result, records=without(result.records, forgotten[result.sha256]))
+        yield result
 
 
 def without(records: Stored, boxes: Iterable[Box]) -> Stored:

@@ -75,9 +75,8 @@ class ByPerson(OfFaces[PersonQuery]):
         places = np.concatenate([its[by_hand], its[~by_hand], others])
         rank = np.repeat([0, 1, 2], [by_hand.sum(), (~by_hand).sum(), len(others)])
         order = np.lexsort((places, distances[places], rank))
-        # many faces of one person are near to some stranger sooner than one is
         said = [
-            (CONFIRMED, GROUPED, PERHAPS if distances[place] > thresholds.group else "")[one]
+            (CONFIRMED, GROUPED, PERHAPS if distances[place] > thresholds.perhaps else "")[one]
             for one, place in zip(rank[order].tolist(), places[order].tolist(), strict=True)
         ]
         return Ranked(places[order], distances[places[order]], said)

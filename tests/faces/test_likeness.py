@@ -18,8 +18,8 @@ def test_distances_are_euclids() -> None:
 
 
 def test_probability_falls_with_distance_and_is_a_half_in_the_middle() -> None:
-    assert likeness.probability(DEFAULT.middle) == pytest.approx(0.5)
-    sure = [likeness.probability(one) for one in (0, DEFAULT.same, DEFAULT.different, 2)]
+    assert DEFAULT.probability(DEFAULT.middle) == pytest.approx(0.5)
+    sure = [DEFAULT.probability(one) for one in (0, DEFAULT.same, DEFAULT.different, 2)]
     assert sure == pytest.approx([1, 0.987, 0.1, 0], abs=0.01)
 
 

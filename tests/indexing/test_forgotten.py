@@ -132,3 +132,12 @@ def test_a_damaged_file_of_people_does_not_end_a_run(
         refresh(root)
     assert "people is damaged" in caplog.text
     assert counts()["4.png"] == 3
+
+
+def test_a_run_that_finds_nothing_new_reads_nothing_of_people(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    refresh(root, faces=True)
+    index = opened()
+    Writer(index.directory, index.meta).keep_people(b"{}")
+    with caplog.at_level(logging.WARNING):
+        refresh(root)
+    assert "people is damaged" not in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from cbir.cli.render import people as render
 from cbir.cli.render.search_report import html_option
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress, use_one_blas_thread
-from cbir.errors import CbirError, ModelError
+from cbir.errors import CbirError
 
 if TYPE_CHECKING:
     from cbir.index.store import Index
@@ -220,13 +219,10 @@ def _change(request: PeopleOptions, index: Index) -> None:
 
 def _forget(request: PeopleOptions, index: Index) -> None:
     """Forget a person, and tell what that does not reach."""
-    from cbir.faces.likeness import GROUP
-    from cbir.faces.of_index import thresholds_of_index
+    from cbir.faces.of_index import group_in_any_case
     from cbir.people.forget import forget
 
-    threshold = GROUP  # whoever asks to be forgotten need not wait for what is not known
-    with contextlib.suppress(ModelError):
-        threshold = thresholds_of_index(index.meta.faces).group
+    threshold = group_in_any_case(index.meta.faces)
     name, count = forget(index.directory, request.what[0], threshold=threshold, wait=request.wait)
     who = name or f"Person {request.what[0]}"
     output.tell(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from typing import Annotated, Any
 
@@ -10,9 +9,8 @@ from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 from starlette.responses import Response
 
-from cbir.errors import ImageReadError, ModelError
-from cbir.faces.likeness import GROUP
-from cbir.faces.of_index import thresholds_of_index
+from cbir.errors import ImageReadError
+from cbir.faces.of_index import group_in_any_case
 from cbir.images.previews import as_jpeg, cut_out
 from cbir.images.regions import Box
 from cbir.people.album import NOBODY
@@ -80,9 +78,7 @@ def change(index: AnIndex, said: Said) -> Response:
 @router.delete("/indexes/{index}/people/{person}", status_code=204, response_class=Response)
 def forget_one(index: AnIndex, person: Number) -> Response:
     """Take the faces of a person, their vectors and the name out of the index."""
-    threshold = GROUP  # whoever asks to be forgotten need not wait for what is not known
-    with contextlib.suppress(ModelError):
-        threshold = thresholds_of_index(index.state.index.meta.faces).group
+    threshold = group_in_any_case(index.state.index.meta.faces)
     with index.keeping:
         forget(index.directory, str(person), threshold=threshold, wait=2.0)
         index.look()
