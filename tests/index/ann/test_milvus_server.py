@@ -30,6 +30,7 @@ from cbir.index.writer import Writer
 from cbir.indexing.rows_elsewhere import keep_rows
 from cbir.search.searcher import Searcher
 from tests.helpers.feature_index import make_index
+from tests.helpers.waiting import GUARD_SECONDS
 
 ROWS, DIMENSION = 120, 16
 
@@ -50,6 +51,9 @@ class Server:
 def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("cbir.index.store.SMALL", 30)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    # the server is a thread of this process: on a machine that does ten other things it answers late
+    monkeypatch.setattr(connection, "CONNECTING", GUARD_SECONDS)
+    monkeypatch.setattr(collection, "ANSWERING", GUARD_SECONDS)
 
 
 def wait_less(monkeypatch: pytest.MonkeyPatch) -> None:
