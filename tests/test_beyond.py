@@ -19,6 +19,7 @@ from benchmarks.cluster import BUCKET, nodes, store
 from benchmarks.harness import Settings, environment
 from cbir.backbones.catalog import FAKE
 from cbir.indexing.run import index_folder
+from tests.helpers.waiting import GUARD_SECONDS
 
 Folder = Callable[..., Path]
 
@@ -37,7 +38,7 @@ def test_the_store_counts_what_is_fetched_and_ends_with_the_block(tmp_path: Path
             raise KeyboardInterrupt
         assert os.environ["AWS_ENDPOINT_URL"] == "http://nobody"
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(bucket.address, timeout=5)
+        urllib.request.urlopen(bucket.address, timeout=GUARD_SECONDS)
 
 
 def test_processes_are_known_by_what_they_were_started_with() -> None:
@@ -68,7 +69,7 @@ def test_nodes_are_killed_with_all_their_processes_and_end_with_the_block() -> N
         assert len(processes.with_variable("ONE_OF_OURS=a-cluster")) < before
         ray.shutdown()
         raise KeyboardInterrupt
-    until = time.monotonic() + 10
+    until = time.monotonic() + GUARD_SECONDS
     while processes.with_variable("ONE_OF_OURS=a-cluster") and time.monotonic() < until:
         time.sleep(0.1)
     assert processes.with_variable("ONE_OF_OURS=a-cluster") == []
@@ -103,7 +104,7 @@ def test_three_clients_note_all_that_is_no_answer(tmp_path: Path, server: tuple[
     port, bodies = server
     (tmp_path / "a.jpg").write_bytes(b"a picture")
     with beyond.asking(port, {"one/a.jpg": tmp_path / "a.jpg"}) as asked:
-        until = time.monotonic() + 10
+        until = time.monotonic() + GUARD_SECONDS
         while len(bodies) < 9 and time.monotonic() < until:
             time.sleep(0.01)
     kinds = [sum(kind in body for body in bodies) for kind in ("one/a.jpg", "words", "a picture")]

@@ -16,6 +16,7 @@ import pytest
 from cbir.cli import cli
 from tests.helpers.examples import CHECKOUT, DATASET
 from tests.helpers.graph_files import write as write_detector
+from tests.helpers.waiting import GUARD_SECONDS
 
 #: A process that has neither: as where they are not installed, none can be imported and none is found.
 WITHOUT = "import sys; sys.modules.update(torch=None, torchvision=None); from cbir.cli import main; main()"
@@ -130,17 +131,17 @@ def test_a_server_answers_by_the_network(here: Path) -> None:
         asked = urllib.request.Request(
             f"http://{address}/api/v1/indexes/served/search?word=balloon&count=3", headers={"Accept": "*/*"}
         )
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        with urllib.request.urlopen(asked, timeout=GUARD_SECONDS) as answer:
             assert "hot_air_balloons" in json.load(answer)["matches"][0]["path"]
         parts = (b"--x\r\n", b'Content-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n')
         body = b"".join((*parts, BALLOON.read_bytes(), b"\r\n--x--\r\n"))
         kind = {"Content-Type": "multipart/form-data; boundary=x"}
         sent = urllib.request.Request(f"http://{address}/api/v1/indexes/served/encode", body, kind)
-        with urllib.request.urlopen(sent, timeout=60) as answer:
+        with urllib.request.urlopen(sent, timeout=GUARD_SECONDS) as answer:
             assert json.load(answer)["dimension"] == 1280
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=GUARD_SECONDS)
     assert process.returncode == 0
 
 

@@ -24,7 +24,7 @@ from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 from cbir.search.searcher import Searcher
 from tests.helpers.faults import replace_in
-from tests.helpers.waiting import wait_for
+from tests.helpers.waiting import GUARD_SECONDS, wait_for
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="its tools look into /proc")
 
@@ -106,12 +106,12 @@ def test_a_second_run_ends_at_once_and_says_who_is_first(
     held: subprocess.Popen[str], root: Path, tmp_path: Path
 ) -> None:
     second = start(PATIENT, "index", root, "--index", tmp_path / "index", HOLD=tmp_path / "no")
-    _, error = second.communicate(timeout=30)
+    _, error = second.communicate(timeout=GUARD_SECONDS)
     assert second.returncode == 1
     wanted = rf"process {held.pid} on {re.escape(socket.gethostname())}, since 2\d\d\d-.*--wait"
     assert re.search(wanted, error), error
     (tmp_path / "hold").unlink()
-    _, error = held.communicate(timeout=30)
+    _, error = held.communicate(timeout=GUARD_SECONDS)
     assert held.returncode == 0, error
     assert len(Index.open(tmp_path / "index")) == 12
 
@@ -125,10 +125,10 @@ def test_a_second_run_waits_where_it_is_told_to(held: subprocess.Popen[str], roo
     wait_for((tmp_path / "waits").exists, while_=lambda: second.poll() is None)
     assert second.poll() is None
     (tmp_path / "hold").unlink()
-    output, error = second.communicate(timeout=30)
+    output, error = second.communicate(timeout=GUARD_SECONDS)
     assert second.returncode == 0, error
     assert "12 unchanged" in output
-    assert held.wait(30) == 0
+    assert held.wait(GUARD_SECONDS) == 0
     held.communicate()
 
 
@@ -138,7 +138,7 @@ def test_the_lock_of_a_dead_run_does_not_block(held: subprocess.Popen[str], root
     assert (tmp_path / "index" / LOCK).exists()
     assert (tmp_path / "index" / HOLDER).exists()
     process = start(PATIENT, "index", root, "--index", tmp_path / "index", HOLD=tmp_path / "no")
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=GUARD_SECONDS)
     assert process.returncode == 0, error
     assert not (tmp_path / "index" / HOLDER).exists()
 
@@ -194,7 +194,7 @@ def test_readers_see_committed_states_while_two_writers_are_at_work(
     results = [writer.communicate(timeout=120) for writer in writers]
     done.set()
     for reader in readers:
-        reader.join(30)
+        reader.join(GUARD_SECONDS)
     if failures:
         raise failures[0]
     for writer, (_, error) in zip(writers, results, strict=True):

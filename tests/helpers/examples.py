@@ -43,6 +43,7 @@ from cbir.people.edit import name_person
 from cbir.people.of_index import change_people
 from tests.helpers.graph_files import write as write_detector
 from tests.helpers.people import give_faces
+from tests.helpers.waiting import GUARD_SECONDS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATASET = CHECKOUT / "dataset" / "photos"
@@ -256,7 +257,7 @@ def _serve(words: list[str]) -> None:
     """Start a server as an example says, have it answer once, and end it as a service is ended."""
     with _served(words) as address:
         if address is not None:
-            urllib.request.urlopen(address, timeout=10).close()
+            urllib.request.urlopen(address, timeout=GUARD_SECONDS).close()
 
 
 def _watch(words: list[str]) -> None:

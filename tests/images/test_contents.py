@@ -20,6 +20,7 @@ from cbir.images import budget, contents
 from cbir.images.budget import Budget, Share
 from cbir.images.contents import read_bytes
 from cbir.images.ordinary import is_ordinary
+from tests.helpers.waiting import GUARD_SECONDS
 
 Draw = Callable[..., Image.Image]
 
@@ -132,7 +133,7 @@ def test_a_budget_is_never_overdrawn_and_all_have_their_turn() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(GUARD_SECONDS)
     assert not any(thread.is_alive() for thread in threads)
     assert most == [2]
     with pytest.raises(ImageReadError, match="memory") as caught, Share(whole) as share:
@@ -153,7 +154,7 @@ def test_a_closed_budget_lets_nobody_wait() -> None:
         thread = threading.Thread(target=work)
         thread.start()
         whole.close()
-        thread.join(10)
+        thread.join(GUARD_SECONDS)
     assert ended == [True]
 
 

@@ -33,6 +33,7 @@ from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.utils import stopping
 from tests.helpers.graph_files import write as write_detector
+from tests.helpers.waiting import GUARD_SECONDS
 
 Fit = Callable[[bytes, str], np.ndarray]
 
@@ -154,7 +155,7 @@ time.sleep(60)
         child = int(parent.stdout.readline())
         os.kill(child, 0)  # it is there
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + GUARD_SECONDS
     while time.monotonic() < deadline and _is_running(child):
         time.sleep(0.02)
     assert not _is_running(child)
@@ -253,7 +254,7 @@ def test_a_process_that_is_stopped_is_not_overdue() -> None:
                 time.sleep(3)
                 assert not watch.is_overdue
                 busy.send_signal(signal.SIGCONT)
-                assert busy.wait(30) == -signal.SIGKILL
+                assert busy.wait(GUARD_SECONDS) == -signal.SIGKILL
             assert watch.is_overdue
         finally:
             watch.stop()

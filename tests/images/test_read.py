@@ -16,6 +16,7 @@ from PIL import Image
 from cbir.errors import ImageReadError
 from cbir.images import contents
 from cbir.images.read import decode, decode_reduced, open_image, read_bytes, read_image
+from tests.helpers.waiting import GUARD_SECONDS
 
 ORIENTATION = 0x0112
 
@@ -247,7 +248,7 @@ def test_a_pipe_is_refused_without_waiting_for_its_other_end(tmp_path):
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    reader.join(timeout=5)
+    reader.join(GUARD_SECONDS)
     assert not reader.is_alive()
     assert "not a regular file" in str(raised[0])
 

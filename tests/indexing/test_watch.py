@@ -27,7 +27,7 @@ from cbir.indexing.run import index_folder
 from cbir.indexing.watched import kept_fresh
 from cbir.utils import stopping
 from tests.helpers.signals import default_signals
-from tests.helpers.waiting import wait_for
+from tests.helpers.waiting import GUARD_SECONDS, SOON_SECONDS, wait_for
 
 pytest.importorskip("watchfiles")
 
@@ -67,11 +67,11 @@ class Watching:
         return self.log.read_text().splitlines()
 
     def end(self) -> int:
-        """End it, within two seconds, and return its exit code."""
+        """End it, soon, and return its exit code."""
         begin = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(10)
-        assert time.monotonic() - begin < 2.5
+        code = self.process.wait(GUARD_SECONDS)
+        assert time.monotonic() - begin < SOON_SECONDS
         return code
 
 
@@ -186,7 +186,7 @@ def test_a_kill_in_the_midst_loses_nothing(root: Path, start: Callable[..., Watc
 def test_a_second_writer_waits_and_is_waited_for(root: Path, start: Callable[..., Watching]) -> None:
     watching = start()
     lock = FileLock(opened().directory / "lock")
-    with lock.acquire(timeout=10):  # it is free between runs
+    with lock.acquire(timeout=GUARD_SECONDS):  # it is free between runs
         picture(root / "new.png", 7)
         wait_for(lambda: any("Another run is writing" in line for line in watching.lines))
         assert "new.png" not in paths()
@@ -245,7 +245,7 @@ def test_where_the_system_tells_nothing_it_is_looked_each_minute(
     seen = watch.changes(root, leave=root / "indexes")
     begin = time.monotonic()
     wait_for(lambda: next(seen))
-    assert 0.9 < time.monotonic() - begin < 3
+    assert 0.9 < time.monotonic() - begin < SOON_SECONDS
     assert "fs.inotify.max_user_watches" in caplog.text
     assert "looking each minute" in caplog.text
 
@@ -279,7 +279,7 @@ def test_a_server_has_its_indexes_kept_fresh_by_processes_that_end_with_it(
         wait_for(lambda: "new.png" in paths())
         (child,) = stopping.children - others
         begin_to_end()
-        assert child.wait(2.5) is not None
+        assert child.wait(SOON_SECONDS) is not None
         begin = time.monotonic()
-    assert time.monotonic() - begin < 2.5
+    assert time.monotonic() - begin < SOON_SECONDS
     assert capfd.readouterr().err == ""

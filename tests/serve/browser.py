@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.waiting import GUARD_SECONDS
+
 PHONE, TABLET, DESK = (
     {"width": 360, "height": 740},
     {"width": 820, "height": 1100},
@@ -37,7 +39,7 @@ def serving(*arguments: str) -> Iterator[str]:
             raise AssertionError(said)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(GUARD_SECONDS)
         process.stdout.close()
 
 
@@ -62,7 +64,7 @@ def opened(
 
     context.route("**/*", let_through)
     page = context.new_page()
-    page.set_default_timeout(15000)
+    page.set_default_timeout(GUARD_SECONDS * 1000)
     page.on("console", lambda message: problems.append(f"{message.text} {message.location['url']}"))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: (problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
@@ -74,7 +76,7 @@ def opened(
     context.close()
 
 
-def until(page: Any, expression: str, held: Any = None, seconds: float = 15) -> None:
+def until(page: Any, expression: str, held: Any = None, seconds: float = GUARD_SECONDS) -> None:
     """Wait until an expression of JavaScript is true, which may name `held`: the page's own policy forbids `eval`, and
     with it Playwright's way to wait for one.
     """

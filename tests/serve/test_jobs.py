@@ -12,6 +12,7 @@ import pytest
 
 from cbir.serve.jobs import Jobs
 from cbir.serve.problems import ProblemError
+from tests.helpers.waiting import GUARD_SECONDS
 
 
 class Owner:
@@ -23,7 +24,7 @@ def held(entered: threading.Event, go_on: threading.Event) -> Callable[[Callable
 
     def work(told: Callable[[float], object]) -> str:
         entered.set()
-        assert go_on.wait(10)
+        assert go_on.wait(GUARD_SECONDS)
         told(0.5)
         return "done"
 
@@ -33,7 +34,7 @@ def held(entered: threading.Event, go_on: threading.Event) -> Callable[[Callable
 def test_work_is_done_once_and_told() -> None:
     jobs, owner, calls = Jobs(), Owner(), []
     job = jobs.of(owner, "one", lambda told: calls.append(told) or "result")
-    assert job.result(10) == "result"
+    assert job.result(GUARD_SECONDS) == "result"
     assert jobs.of(owner, "one", lambda told: "another") is job
     assert jobs.of(Owner(), "one", lambda told: "another") is not job
     assert len(calls) == 1
@@ -42,7 +43,7 @@ def test_work_is_done_once_and_told() -> None:
 def test_one_works_at_a_time_and_few_wait() -> None:
     jobs, owner, entered, go_on = Jobs(), Owner(), threading.Event(), threading.Event()
     first = jobs.of(owner, 0, held(entered, go_on))
-    assert entered.wait(10)
+    assert entered.wait(GUARD_SECONDS)
     others = [jobs.of(owner, number, lambda told: "other") for number in (1, 2, 3)]
     with pytest.raises(ProblemError) as refused:
         jobs.of(owner, 4, lambda told: "too many")
@@ -50,17 +51,17 @@ def test_one_works_at_a_time_and_few_wait() -> None:
     assert not any(job.is_finished for job in others)
     assert first.share == 0
     go_on.set()
-    assert [job.result(10) for job in (first, *others)] == ["done", "other", "other", "other"]
+    assert [job.result(GUARD_SECONDS) for job in (first, *others)] == ["done", "other", "other", "other"]
     assert first.share == 1
 
 
 def test_no_more_results_are_kept_than_a_few() -> None:
     jobs, owner = Jobs(), Owner()
     first = jobs.of(owner, 0, lambda told: 0)
-    first.result(10)
+    first.result(GUARD_SECONDS)
     for number in range(1, 5):
-        jobs.of(owner, number, lambda told: 0).result(10)
-    assert jobs.of(owner, 4, lambda told: 1).result(10) == 0
+        jobs.of(owner, number, lambda told: 0).result(GUARD_SECONDS)
+    assert jobs.of(owner, 4, lambda told: 1).result(GUARD_SECONDS) == 0
     assert jobs.of(owner, 0, lambda told: 1) is not first
 
 
@@ -72,16 +73,16 @@ def test_an_error_is_told_once_and_then_it_is_tried_again() -> None:
 
     job = jobs.of(owner, "one", fail)
     with pytest.raises(KeyError):
-        job.result(10)
+        job.result(GUARD_SECONDS)
     assert jobs.of(owner, "one", lambda told: "now") is job
-    assert jobs.of(owner, "one", lambda told: "now").result(10) == "now"
+    assert jobs.of(owner, "one", lambda told: "now").result(GUARD_SECONDS) == "now"
 
 
 @pytest.mark.parametrize("how", ["end", "gone"])
 def test_it_ends_with_the_server_and_with_the_state(how: str) -> None:
     jobs, owner, entered, go_on = Jobs(), Owner(), threading.Event(), threading.Event()
     job = jobs.of(owner, "one", held(entered, go_on))
-    assert entered.wait(10)
+    assert entered.wait(GUARD_SECONDS)
     if how == "end":
         jobs.end()
     else:
@@ -89,7 +90,7 @@ def test_it_ends_with_the_server_and_with_the_state(how: str) -> None:
         gc.collect()
     go_on.set()
     with pytest.raises(ProblemError, match="ended"):
-        job.result(10)
+        job.result(GUARD_SECONDS)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
@@ -98,6 +99,6 @@ def test_it_gives_way_to_those_that_answer() -> None:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     own = niceness(None)
-    assert Jobs().of(owner := Owner(), "one", niceness).result(10) == min(19, max(own, 10))
+    assert Jobs().of(owner := Owner(), "one", niceness).result(GUARD_SECONDS) == min(19, max(own, 10))
     assert niceness(None) == own
     assert owner

@@ -15,6 +15,7 @@ from cbir.cli import cli
 from cbir.utils.vectors import l2_normalize
 from tests.helpers.chromium import needs_chromium
 from tests.helpers.feature_index import make_index
+from tests.helpers.waiting import GUARD_SECONDS
 from tests.serve.browser import PHONE, opened, serving, sound, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -161,7 +162,7 @@ def test_a_segment_is_tapped_and_the_query_is_found_in_a_match(browser: Any, tou
         page.click("#wall a.frame >> nth=0")
         page.wait_for_selector("#facts dt:text-is('Size')")
         page.click("[data-do=segments]")
-        page.wait_for_selector("#over .segment", state="attached", timeout=60000)
+        page.wait_for_selector("#over .segment", state="attached", timeout=GUARD_SECONDS * 1000)
         sound(page)
         page.locator("#over .segment").last.focus()
         assert "segment" in page.inner_text("#stage-note")

@@ -25,7 +25,7 @@ from cbir.serve.processes import SearchProcesses
 from cbir.serve.refs import Refs
 from cbir.serve.search import resolved
 from cbir.serve.service import ServedIndex, Service
-from tests.helpers.waiting import wait_for
+from tests.helpers.waiting import GUARD_SECONDS, wait_for
 
 API = "/api/v1/indexes/photos"
 
@@ -139,7 +139,7 @@ def test_all_that_wait_for_one_that_is_killed_are_told_and_one_follows(
     with ThreadPoolExecutor(2) as pool:
         found = ahead(beside, served, pool)
         os.kill(first, signal.SIGKILL)
-        assert [one.result(20) for one in found] == [None, None]
+        assert [one.result(GUARD_SECONDS) for one in found] == [None, None]
     wait_for(lambda: beside._running)
     assert len(ids(beside)) == 1
     assert not is_alive(first)
@@ -152,7 +152,7 @@ def test_what_is_asked_is_answered_when_they_are_closed(beside: SearchProcesses,
         found = ahead(beside, served, pool)
         beside.close()
         os.kill(process, signal.SIGCONT)
-        assert None not in [one.result(20) for one in found]
+        assert None not in [one.result(GUARD_SECONDS) for one in found]
     assert not is_alive(process)
 
 

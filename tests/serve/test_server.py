@@ -30,12 +30,11 @@ from cbir.serve.guard import HEADERS
 from cbir.serve.service import Service
 from cbir.serve.settings import Settings
 from tests.helpers.signals import default_signals
+from tests.helpers.waiting import GUARD_SECONDS, SOON_SECONDS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the server is ended by a signal here")
 
 API = "/api/v1/indexes/photos"
-
-ENOUGH = 2.0
 
 
 class Running(NamedTuple):
@@ -46,7 +45,7 @@ class Running(NamedTuple):
 
     def get(self, path: str) -> tuple[int, Any]:
         """Ask, and return the status and what the JSON says."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=GUARD_SECONDS)
         connection.request("GET", path)
         response = connection.getresponse()
         content = json.loads(response.read())
@@ -57,7 +56,7 @@ class Running(NamedTuple):
         """Ask until an answer is as it is wanted, and return the seconds that it took."""
         started = time.monotonic()
         while not is_so(*self.get(path)):
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < GUARD_SECONDS
             time.sleep(0.02)
         return time.monotonic() - started
 
@@ -94,8 +93,8 @@ def test_a_signal_ends_it_in_time_whatever_is_at_work(running: Running) -> None:
     others = children.read_text().split() if children.exists() else []
     started = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(10) == 0
-    assert time.monotonic() - started < ENOUGH
+    assert running.process.wait(GUARD_SECONDS) == 0
+    assert time.monotonic() - started < SOON_SECONDS
     assert running.process.stderr is not None
     assert "Traceback" not in running.process.stderr.read()
     half.close()
@@ -130,14 +129,14 @@ def test_states_are_seen_as_they_come_and_go(running: Running, root: Path, tmp_p
     old = running.get(f"{API}/pictures/by-path?path=img_000.jpg")[1]["id"]
     Image.new("RGB", (60, 40), "green").save(root / "new.jpg")
     cbir.index_folder(root, "photos", model="fake")
-    assert running.wait(API, lambda status, content: content["pictures"] == 10) < ENOUGH
+    assert running.wait(API, lambda status, content: content["pictures"] == 10) < SOON_SECONDS
     assert running.get(f"{API}/pictures/{old}")[0] == 200
     directory = Path(os.environ["CBIR_HOME"]) / "photos"
     directory.rename(tmp_path / "away")
-    assert running.wait(API, lambda status, content: status == 503) < ENOUGH
+    assert running.wait(API, lambda status, content: status == 503) < SOON_SECONDS
     assert running.get("/api/v1/health")[1]["status"] == "degraded"
     (tmp_path / "away").rename(directory)
-    assert running.wait(API, lambda status, content: status == 200) < ENOUGH
+    assert running.wait(API, lambda status, content: status == 200) < SOON_SECONDS
 
 
 def test_so_many_work_so_many_wait_and_the_others_are_told_when_to_come_again(service: Service) -> None:
@@ -170,7 +169,7 @@ def test_who_waits_too_long_is_sent_away(service: Service, monkeypatch: pytest.M
 
 
 def test_what_is_no_request_gets_a_problem_with_the_headers_of_safety(running: Running) -> None:
-    with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=GUARD_SECONDS) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
         response = http.client.HTTPResponse(connection)
         response.begin()
@@ -182,7 +181,7 @@ def test_what_is_no_request_gets_a_problem_with_the_headers_of_safety(running: R
 def test_connections_beyond_the_most_are_told_so(running: Running) -> None:
     held = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(connections._CONNECTIONS)]
     try:
-        with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=GUARD_SECONDS) as connection:
             response = http.client.HTTPResponse(connection)
             response.begin()
             assert (response.status, response.headers["retry-after"]) == (503, "2")
@@ -194,7 +193,7 @@ def test_connections_beyond_the_most_are_told_so(running: Running) -> None:
 
 
 def test_a_request_that_says_how_large_it_is_is_refused_before_it_comes(running: Running) -> None:
-    with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=GUARD_SECONDS) as connection:
         connection.sendall(f"POST {API}/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000001\r\n\r\n".encode())
         response = http.client.HTTPResponse(connection)
         response.begin()

@@ -18,6 +18,7 @@ import pytest
 
 import cbir
 from tests.helpers.signals import default_signals
+from tests.helpers.waiting import GUARD_SECONDS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the server is ended by a signal here")
 
@@ -89,7 +90,7 @@ def served(draw_picture: Callable, tmp_path_factory: pytest.TempPathFactory) -> 
         assert found is not None, line
         yield Served(process, int(found[1]), root)
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(GUARD_SECONDS) == 0
         assert "Traceback" not in process.stderr.read()
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from cbir.images.sources import web
 from cbir.images.sources.web import fetch, is_public
+from tests.helpers.waiting import GUARD_SECONDS, SOON_SECONDS
 from tests.helpers.web import Web, chunked, dripping, endless, picture, serving, status
 
 BODY = bytes(range(256)) * 400
@@ -104,7 +105,7 @@ def test_a_server_that_goes_on_slowly_is_left(at_once: int) -> None:
         started = time.monotonic()
         with pytest.raises(OSError, match=r"it did not come within 0\.6 seconds"):
             get(f"{slow.address}/slow", seconds=0.6)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < SOON_SECONDS
 
 
 def test_slow_redirects_count_together() -> None:
@@ -113,7 +114,7 @@ def test_slow_redirects_count_together() -> None:
         started = time.monotonic()
         with pytest.raises(OSError, match="it did not come within 1 seconds"):
             get(f"{slow.address}/0", seconds=1)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < SOON_SECONDS
 
 
 def test_a_server_that_says_nothing_is_left() -> None:
@@ -126,7 +127,7 @@ def test_a_server_that_says_nothing_is_left() -> None:
 
 def test_a_name_that_nobody_resolves_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(20))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(GUARD_SECONDS))
     with pytest.raises(OSError, match=r"it did not come within 0\.3 seconds"):
         get("http://host.example/", seconds=0.3)
     over.set()
