@@ -79,7 +79,7 @@ def _likes(settings: Settings, photos: Path, backbone: Backbone, index: Index) -
             cosines.append(found.measures["seen"]["cosine"])
             ranks.append(found.measures["index"]["rank"])
         if name == "feature":
-            yield measured("imagine-cosine", sum(cosines) / len(cosines), f"each: {cosines}", cosines=cosines)
+            yield measured("imagine-cosine", min(cosines), f"each: {cosines}", cosines=cosines)
             yield measured("imagine-rank", max(ranks), f"of {len(index):,} photos; each: {ranks}", ranks=ranks)
             yield measured("imagine-time", max(seconds), seconds=seconds)
         else:

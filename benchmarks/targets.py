@@ -327,7 +327,7 @@ def _imagine() -> dict[str, Target]:
         return Target(25, "imagine", what, bound, unit, at_least)
 
     return {
-        "imagine-cosine": target("a picture from a feature: cosine to the original, mean", 0.95, "cosine", True),
+        "imagine-cosine": target("a picture from a feature: cosine to the original, the lowest", 0.95, "cosine", True),
         "imagine-rank": target("the same: rank of the original among 2,000 photos, the worst", 1, ""),
         "imagine-time": target("the same: on one core, with all measures", 60, "s"),
         "stylise-time": target("a photo of 384 pixels in the style of another, on one core", 60, "s"),

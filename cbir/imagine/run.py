@@ -13,7 +13,7 @@ from cbir.images.safely import decode
 from cbir.imagine.draw import Watch, draw
 from cbir.imagine.measures import Eye, Seen, rank_of
 from cbir.imagine.sight import Sight
-from cbir.imagine.subject import STEPS, Wish, goal_of
+from cbir.imagine.subject import Wish, goal_of
 from cbir.index.store import Index
 from cbir.utils.vectors import l2_normalize
 
@@ -45,7 +45,7 @@ def imagine(
     picture = None if original is None else decode(original, name=name)
     sight = Sight(backbone)
     goal = goal_of(sight, wish, picture)
-    steps = wish.steps or STEPS[wish.kind]
+    steps = wish.all_steps
     drawn = Image.fromarray(draw(goal, wish.size, steps, wish.seed, watch))
     own = Eye(backbone)
     seen, before = own.see(drawn), None if picture is None else own.see(picture)

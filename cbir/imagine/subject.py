@@ -15,8 +15,8 @@ from cbir.imagine.canvas import to_pixels
 from cbir.imagine.goals import Class, Exaggerated, Goal, LikeFeature, LikeStage
 from cbir.imagine.sight import Sight
 
-#: Steps of a drawing of each kind by default.
-STEPS = {"like": 300, "exaggerate": 128, "class": 200}
+#: Steps of a drawing of each kind by default, and of one that is like in the map of a stage, which is sooner there.
+STEPS, STAGE_STEPS = {"like": 500, "exaggerate": 128, "class": 200}, 300
 
 # The last stages know a thing's place only so exactly.
 _BLURRED = 2
@@ -28,7 +28,7 @@ class Wish:
     """A drawing that somebody wants: its `kind`, one of STEPS, its `size` in pixels a side, and its stage or class.
 
     Without a `stage`, a picture is to be like in its feature, and exaggerated at the last stage but one. Without
-    `steps` there are as many as its kind needs.
+    `steps` there are as many as its kind needs, `all_steps`.
     """
 
     kind: str
@@ -37,6 +37,13 @@ class Wish:
     class_number: int = 0
     steps: int | None = None
     seed: int = 0
+
+    @property
+    def all_steps(self) -> int:
+        """The steps that it is to be drawn in."""
+        if self.steps is not None:
+            return self.steps
+        return STAGE_STEPS if self.kind == "like" and self.stage is not None else STEPS[self.kind]
 
 
 def goal_of(sight: Sight, wish: Wish, picture: Image.Image | None = None) -> Goal:

@@ -71,7 +71,11 @@ def _whole_places(ctx: click.Context, param: click.Parameter, value: int | None)
     callback=_whole_places,
     help="Pixels a side, a multiple of 32.",
 )
-@click.option("--steps", type=WholeNumber(1, 5000), help="Steps. Default: 300; for --class 200, for --exaggerate 128.")
+@click.option(
+    "--steps",
+    type=WholeNumber(1, 5000),
+    help="Steps. Default: 500; with --stage 300, for --class 200, for --exaggerate 128.",
+)
 @click.option(
     "--seed", type=WholeNumber(0, 2**32 - 1), default=0, show_default=True, help="Another one, another picture."
 )
@@ -113,7 +117,7 @@ def command(
     So one sees what a feature keeps of a picture and what it forgets, and what a network takes a goldfish for. Beside
     the picture stand measures: the cosine that was reached; with --index the rank of IMAGE among its pictures, in a
     search by what was drawn; and what the network, and another one that had no part in it, see in it. It needs torch,
-    and half a minute.
+    and up to a minute.
 
     \b
       cbir imagine --class goldfish --out goldfish.png --steps 20
