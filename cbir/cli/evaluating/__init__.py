@@ -1,0 +1,1 @@
+"""What `cbir evaluate` measures: searches, boxes, faces; one module each."""
