@@ -23,7 +23,7 @@ from cbir.images.safely import decode_reduced
 from cbir.images.sources.address import Location
 from cbir.index.store import Index
 from cbir.search.learnt import LearntSpace
-from cbir.search.searched import SearchedIndex
+from cbir.search.searched import AlikeBy, SearchedIndex
 from cbir.utils.vectors import Floats
 from cbir.words.vocabulary import Word
 
@@ -175,6 +175,6 @@ class Explainer:
                 feature = self.index.features(known[:1])[0]
             if self._space is not None and self._is_claimed(query):
                 feature = self._space.queries(feature[np.newaxis])[0][0]
-                ranker = self._searched.ranker(learnt=self._notion)
+                ranker = self._searched.ranker(AlikeBy(learnt=self._notion))
             self._ways = query, Ways(ranker, feature)
         return self._ways[1].to(rows[0])

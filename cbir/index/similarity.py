@@ -6,12 +6,15 @@ index's own distribution says what is usual, and a match's percentile how unusua
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cbir.index.exact import RowSource, exact_first
 from cbir.index.quantiles import CosineQuantiles
+from cbir.utils.vectors import Floats, Rows
 
 #: The probabilities whose quantiles are kept: dense where matches are.
 PROBABILITIES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 1.0)
@@ -48,7 +51,38 @@ def sample(source: RowSource, nearest: tuple[float, ...] | None = None) -> Cosin
     return CosineQuantiles(len(rows), PROBABILITIES, _quantiles(between), nearest)
 
 
+def sample_of_some(features: Floats, vectors: Floats, of_all: CosineQuantiles | None) -> CosineQuantiles | None:
+    """Return about the distribution of an index's rows in another space, from `vectors` of some; None without two.
+
+    Both have shape (n, …) and length 1; `of_all` is the distribution of features of all rows, where that is known.
+    Among some rows the nearest are less near than among all: by as much as they are by their features.
+    """
+    plain, other = sample(_Some(features)), sample(_Some(vectors))
+    if plain is None or other is None or of_all is None or plain.probabilities != of_all.probabilities:
+        return other
+    nearest = np.array(other.nearest) + np.array(of_all.nearest) - np.array(plain.nearest)
+    ascending = np.maximum.accumulate(np.clip(nearest, -1, 1)).tolist()
+    return replace(other, rows=of_all.rows, nearest=tuple(round(one, 5) for one in ascending))
+
+
 def _quantiles(values: Any) -> tuple[float, ...]:
     # float16 rows make a row's cosine with its copy miss 1 by a ten-thousandth, either way
     found = np.quantile(np.clip(values, -1, 1), PROBABILITIES)
     return tuple(round(float(value), 5) for value in np.maximum.accumulate(found))
+
+
+class _Some:
+    """Some vectors, shape (n, dimension), as a source of rows."""
+
+    def __init__(self, vectors: Floats) -> None:
+        self._vectors = vectors
+        self.rows, self.dimension = vectors.shape
+        self.valid = np.ones(self.rows, dtype=np.bool_)
+
+    def features(self, rows: Sequence[int] | Rows) -> Floats:
+        """Return the vectors of rows."""
+        return self._vectors[rows]
+
+    def chunks(self, first: int = 0) -> Iterator[tuple[int, Floats]]:
+        """Return all of them at once."""
+        yield first, self._vectors[first:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from cbir.errors import CbirError
 from cbir.index.quantiles import CosineQuantiles
-from cbir.index.similarity import sample
+from cbir.index.similarity import sample, sample_of_some
 from cbir.index.store import Index
 from cbir.learn.fitting import Basis, fit_classes, notion_of, quality_of
 from cbir.learn.labels import Absent, Labelled, kept_labels, no_pairs
@@ -125,35 +125,9 @@ def _mean(index: Index, rows: Rows) -> Floats:
 
 
 def _cosines(index: Index, notion: Notion, rows: Rows) -> CosineQuantiles | None:
-    """Return about how alike rows are by a notion, from some rows.
-
-    Among these the nearest are less near than among all: by as much as they are without the notion, where that of all
-    is known.
-    """
+    """Return about how alike rows are by a notion, from some rows."""
     of_all = index.meta.cosines
     if index.rows <= len(rows) or of_all is None:
         return sample(LearntRows(index, notion))
     features = index.features(np.sort(rows))
-    plain, learnt = sample(_Some(features)), sample(_Some(notion.vectors(features)))
-    if plain is None or learnt is None or plain.probabilities != of_all.probabilities:
-        return learnt
-    nearest = np.array(learnt.nearest) + np.array(of_all.nearest) - np.array(plain.nearest)
-    ascending = np.maximum.accumulate(np.clip(nearest, -1, 1)).tolist()
-    return replace(learnt, rows=of_all.rows, nearest=tuple(round(one, 5) for one in ascending))
-
-
-class _Some:
-    """Some vectors, shape (n, dimension), as a source of rows."""
-
-    def __init__(self, vectors: Floats) -> None:
-        self._vectors = vectors
-        self.rows, self.dimension = vectors.shape
-        self.valid = np.ones(self.rows, dtype=np.bool_)
-
-    def features(self, rows: Sequence[int] | Rows) -> Floats:
-        """Return the vectors of rows."""
-        return self._vectors[rows]
-
-    def chunks(self, first: int = 0) -> Iterator[tuple[int, Floats]]:
-        """Return all of them at once."""
-        yield first, self._vectors[first:]
+    return sample_of_some(features, notion.vectors(features), of_all)

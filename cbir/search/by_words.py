@@ -11,7 +11,7 @@ from cbir.search.combination import Combination
 from cbir.search.queries import FeedbackQuery, TextQuery, WordQuery
 from cbir.search.ranker import Ranker
 from cbir.search.resolve import QueryPicture
-from cbir.search.searched import SearchedIndex
+from cbir.search.searched import AlikeBy, SearchedIndex
 from cbir.search.sentences import Sentences
 from cbir.search.strategy import Found, SearchRequest, Strategy
 from cbir.utils.vectors import Floats
@@ -69,7 +69,7 @@ class ByWords(Strategy[WordQuery | FeedbackQuery]):
         """Find the pictures with most evidence for the words, and for the pictures."""
         words = query.start if isinstance(query, FeedbackQuery) else query
         assert isinstance(words, WordQuery)
-        scores, ranker = self._scores(words.scaled), self.searched.ranker(request.class_name)
+        scores, ranker = self._scores(words.scaled), self.searched.ranker(AlikeBy(request.class_name))
         evidence = scores.evidence
         by_text = isinstance(words.picture, TextQuery)
         feature = self._feature(query, images, evidence, ranker)

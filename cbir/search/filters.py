@@ -97,13 +97,20 @@ class Filters:
                 del self._kept[next(iter(self._kept))]
             return found
 
+    def folder(self, wanted: str) -> tuple[str, Mask]:
+        """Return the name of a folder in the index, "" of its root, and which rows lie in it. CbirError if none do."""
+        with self._remembering:
+            names, numbers = self._all_folders()
+            place, inside = self._inside(wanted, names)
+            return place, inside[numbers] & self._index.valid
+
     def _mask(self, wanted: RowFilter) -> Mask:
         mask = self._index.valid.copy()
         if wanted.folders:
             names, numbers = self._all_folders()
             inside = np.zeros(len(names), dtype=np.bool_)
             for folder in wanted.folders:
-                inside |= self._inside(folder, names)
+                inside |= self._inside(folder, names)[1]
             mask &= inside[numbers]
         for tag in wanted.tags:
             mask &= self._tagged(tag)
@@ -124,14 +131,14 @@ class Filters:
             self._folders = list(places), numbers
         return self._folders
 
-    def _inside(self, folder: str, names: list[str]) -> Mask:
-        """Return which of some folders are the one that is asked for, or lie below it."""
+    def _inside(self, folder: str, names: list[str]) -> tuple[str, Mask]:
+        """Return the name of the folder that is asked for, and which of some folders are that one or lie below it."""
         for place in self._places(folder):
             if place == "":
-                return np.ones(len(names), dtype=np.bool_)
+                return place, np.ones(len(names), dtype=np.bool_)
             found = np.array([name == place or name.startswith(f"{place}/") for name in names], dtype=np.bool_)
             if found.any():
-                return found
+                return place, found
         raise CbirError(self._unknown(folder, names))
 
     def _places(self, folder: str) -> list[str]:

@@ -44,6 +44,10 @@ class LearntSpace(Space):
         """Return the numbers of a row's vector."""
         return dimension + len(self.notion.classes) + 1
 
+    def of_rows(self, rows: Rows, features: Floats) -> Floats:
+        """Return what is compared of rows, whichever they are: see `vectors`."""
+        return self.vectors(features)
+
     def vectors(self, features: Floats) -> Floats:
         """Return what is compared of rows, shape (n, width), of their features of length 1, shape (n, dimension)."""
         found = features @ self._onto

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ class Ranker:
         self.space = space or Space()
         self.scanner = Scanner(index, self.space)
 
-    @property
+    @cached_property
     def quantiles(self) -> CosineQuantiles | None:
         """The distribution of the rows' cosines in the space; None where it is not known."""
         return self.space.quantiles(self.index.meta.cosines)

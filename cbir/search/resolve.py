@@ -45,7 +45,8 @@ class QueryPicture:
     to be found by parts, it has `part` instead, of length 1, and no feature; where by their kind, `classes` as of
     `Kind`, and perhaps a `part`. `part_row` is what an index's row of that part would be. `shown` is the object that a
     region shows, where that is known and counts.
-    `own` is the row that it is by its path, where its file is not there. Of a query by a face, `face` is that one's
+    `own` is the row that it is by its path, where its file is not there. `treatment` is the number of its treatment
+    where searches go across these. Of a query by a face, `face` is that one's
     vector, and `box` its place.
     """
 
@@ -58,6 +59,7 @@ class QueryPicture:
     part_row: Floats | None = None
     shown: Detection | None = None
     own: int | None = None
+    treatment: int = 0
     face: Floats | None = None
 
 

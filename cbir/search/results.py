@@ -106,9 +106,10 @@ class SearchResult:
     `index` is the directory of the index that was searched, `model` the name of its network, `class_weights` that of
     the class by whose weights matches are ordered. `boxes` are where the regions of the query's images are, in the
     order of its `images`, None of whole ones. `learnt` is the notion by which matches are alike, None where it claims
-    nothing of the query, or none was asked for. `notices` are sentences about what this search could not find. `total`
-    is how many matches there are, those not asked for among them; None where only looking at all pictures would tell.
-    `shown` is the object that the query's region shows, by which pictures that show one come first.
+    nothing of the query, or none was asked for. `treatments` are the folders of the images' treatments where the search
+    went across these, None of an image in none of them. `notices` are sentences about what this search could not find.
+    `total` is how many matches there are, those not asked for among them; None where only looking at all pictures would
+    tell. `shown` is the object that the query's region shows, by which pictures that show one come first.
     Where several indexes were searched, `indexes` are their directories.
     """
 
@@ -120,6 +121,7 @@ class SearchResult:
     boxes: tuple[Box | None, ...] = ()
     class_weights: str | None = None
     learnt: str | None = None
+    treatments: tuple[str | None, ...] = ()
     notices: tuple[str, ...] = ()
     total: int | None = None
     shown: Detection | None = None
@@ -143,6 +145,8 @@ class SearchResult:
             record["class_weights"] = self.class_weights
         if self.learnt is not None:
             record["learnt"] = self.learnt
+        if self.treatments:
+            record["treatments"] = list(self.treatments)
         record |= self._region()
         if "face" in record and self.boxes and self.boxes[0] is not None:
             record["box"] = list(self.boxes[0])

@@ -59,7 +59,7 @@ class Scanner:
     def likenesses(self, feature: Floats) -> Floats:
         """Compute cosines of `feature`, shape (dimension,), and all rows, each less the collection's mean."""
         centre = self.centre()
-        direction = centre.direction(self.space.vectors(feature))
+        direction = centre.direction(self.space.sought(feature))
         parts = [centre.cosines(rows, centre.lengths(rows), direction) for _, rows in self._chunks()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
@@ -232,7 +232,8 @@ class Scanner:
         return rows[best], cosines[best], features[best]
 
     def _chunks(self, first: int = 0) -> Iterator[tuple[int, Floats]]:
-        return ((start, self.space.vectors(chunk)) for start, chunk in self.index.chunks(first))
+        for start, chunk in self.index.chunks(first):
+            yield start, self.space.of_rows(np.arange(start, start + len(chunk)), chunk)
 
     def features(self, rows: Rows) -> Floats:
         """Make the vectors of `rows`, shape (n, width); from memory, where many queries have asked for them."""
@@ -240,14 +241,14 @@ class Scanner:
             return self._cached[rows]
         count = self.index.rows
         if count * (4 * self._width + 1) > KEPT.most:
-            return self.space.vectors(self.index.features(rows))
+            return self.space.of_rows(rows, self.index.features(rows))
         with self._remembering:
             kept, is_kept = KEPT.of(
                 self, None, lambda: (np.empty((count, self._width), dtype=np.float32), np.zeros(count, dtype=np.bool_))
             )
         new = rows[~is_kept[rows]]
         if len(new):
-            kept[new] = self.space.vectors(self.index.features(new))
+            kept[new] = self.space.of_rows(new, self.index.features(new))
             is_kept[new] = True  # only now: other threads may be asking
         return kept[rows]
 

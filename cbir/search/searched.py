@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,12 @@ from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
 from cbir.notions.notion import PARTS, PICTURES, Notion
 from cbir.notions.store import load_notion
+from cbir.search.across import AcrossSpace
 from cbir.search.filters import Among, Filters, RowFilter
 from cbir.search.learnt import LearntSpace
 from cbir.search.ranker import Ranker
 from cbir.search.space import ScaledSpace, Space
+from cbir.search.treatments import Treatments
 from cbir.utils.printable import printable
 from cbir.utils.vectors import Floats, Rows
 from cbir.words.of_index import classes_of
@@ -42,6 +44,21 @@ _SAMPLE = 4096
 _LEAST_SPREAD = 1e-6
 
 
+class AlikeBy(NamedTuple):
+    """What makes rows alike: features, by the weights of a class of ImageNet, by a notion, or across treatments.
+
+    `across` are the folders of these.
+    """
+
+    class_name: str | None = None
+    learnt: str | None = None
+    across: tuple[str, ...] = ()
+
+
+#: Features as they are.
+PLAIN = AlikeBy()
+
+
 class SearchedIndex:
     """An open index with its network, and what is read of it once, for all searches and all threads."""
 
@@ -50,24 +67,25 @@ class SearchedIndex:
         self.engine = engine
         self.backbone = engine.backbone
         self._remembering = threading.RLock()  # nobody holds it while a network works
-        self._rankers: dict[tuple[str | None, object], Ranker] = {}  # the one asked for longest ago first
+        self._rankers: dict[object, Ranker] = {}  # the one asked for longest ago first
         self._notions: dict[object, Notion] = {}  # likewise
         self._classes: RowClasses | None = None
         self._objects: IndexObjects | None = None
         self._faces: FaceRows | None = None
         self._filters = Filters(index, self.classes, self.objects)
 
-    def ranker(self, class_name: str | None = None, learnt: str | None = None) -> Ranker:
-        """Return what ranks rows, by the weights of a class of ImageNet or by a notion if one is named.
+    def ranker(self, by: AlikeBy = PLAIN) -> Ranker:
+        """Return what ranks rows by what makes them alike.
 
-        ModelError where there is no such class; CbirError where there is no such notion, or another network learnt it.
+        ModelError where there is no such class; CbirError where there is no such notion, another network learnt it, or
+        there are no pictures in such a folder.
         """
-        notion = self._entry(learnt)
+        key = (by.class_name, self._entry(by.learnt), by.across)
         with self._remembering:
-            found = self._rankers.pop((class_name, notion), None)
+            found = self._rankers.pop(key, None)
             if found is None:
-                found = Ranker(self.index, self._space(class_name, learnt))
-            self._rankers[class_name, notion] = found
+                found = Ranker(self.index, self._space(by))
+            self._rankers[key] = found
             if len(self._rankers) > _RANKERS:
                 del self._rankers[next(iter(self._rankers))]
             return found
@@ -92,15 +110,24 @@ class SearchedIndex:
 
     def learnt(self, name: str) -> LearntSpace:
         """Return the space of a notion. CbirError where there is none, or another network learnt it."""
-        space = self.ranker(learnt=name).space
+        space = self.ranker(AlikeBy(learnt=name)).space
         assert isinstance(space, LearntSpace)
         return space
 
-    def quantiles(self, learnt: str | None) -> CosineQuantiles | None:
-        """Return the distribution of rows' cosines, or of their likeness by a notion; None where it is not known."""
-        if self.is_of_parts(learnt):
+    def across(self, folders: tuple[str, ...]) -> AcrossSpace:
+        """Return the space across the treatments of some folders. CbirError where there are no pictures in one."""
+        space = self.ranker(AlikeBy(across=folders)).space
+        assert isinstance(space, AcrossSpace)
+        return space
+
+    def quantiles(self, by: AlikeBy) -> CosineQuantiles | None:
+        """Return the distribution of rows' cosines, or of their likeness by what is named; None where it is not known.
+
+        By the weights of a class, it is that of cosines without.
+        """
+        if self.is_of_parts(by.learnt):
             return None
-        return self.index.meta.cosines if learnt is None else self.ranker(learnt=learnt).quantiles
+        return self.ranker(by._replace(class_name=None)).quantiles
 
     @cached_property
     def sample(self) -> Floats:
@@ -120,17 +147,19 @@ class SearchedIndex:
         shares = tuple((np.arange(len(cosines)) / len(cosines)).tolist())
         return CosineQuantiles(len(cosines), shares, *[tuple(cosines.tolist())] * 2)
 
-    def _space(self, class_name: str | None, learnt: str | None) -> Space:
-        if learnt is not None:
-            if (notion := self.notion(learnt)).of != PICTURES:
-                load_notion(self.index, learnt)  # which says what it is of
+    def _space(self, by: AlikeBy) -> Space:
+        if by.learnt is not None:
+            if (notion := self.notion(by.learnt)).of != PICTURES:
+                load_notion(self.index, by.learnt)  # which says what it is of
             return LearntSpace(notion, lambda: self.ranker().scanner.centre())
-        if class_name is None:
+        if by.across:
+            return AcrossSpace(Treatments.of(self.index, self._filters, by.across), self.index)
+        if by.class_name is None:
             return Space()
         # only then: the names of a thousand classes are no part of a usual search's start
         from cbir.backbones.head import class_weights
 
-        return ScaledSpace(class_weights(self.backbone, class_name))
+        return ScaledSpace(class_weights(self.backbone, by.class_name))
 
     def among(self, wanted: RowFilter | None) -> Among | None:
         """Return the rows that a filter leaves; None without one. CbirError where the index cannot tell, WordError."""
@@ -145,9 +174,10 @@ class SearchedIndex:
         order = np.lexsort((np.arange(len(moments)), -moments))
         return np.asarray(order[self.index.valid[order]])
 
-    def check_percentiles(self, learnt: str | None) -> None:
+    def check_percentiles(self, by: AlikeBy) -> None:
         """Raise CbirError, which says what to do, where the index does not know how alike its pictures are."""
-        if self.quantiles(learnt) is not None:
+        learnt = by.learnt
+        if self.quantiles(by) is not None:
             return
         if self.is_of_parts(learnt):
             raise CbirError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from cbir.search.filters import RowFilter
 from cbir.search.queries import AnyQuery, FeedbackQuery, ImageQuery, NounQuery, as_query
 from cbir.search.resolve import QueryPicture, QueryPictures, Resolved
 from cbir.search.results import Match, SearchResult
-from cbir.search.searched import SearchedIndex
+from cbir.search.searched import AlikeBy, SearchedIndex
 from cbir.search.strategies import Strategies
 from cbir.search.strategy import Found, SearchLimits, SearchRequest
 from cbir.utils.printable import printable
@@ -69,6 +70,7 @@ class Searcher:
         min_probability: float | None = None,
         class_name: str | None = None,
         learnt: str | None = None,
+        across: str | Path | Iterable[str | Path] = (),
     ) -> Iterator[SearchResult]:
         """Return one result a query, in order, each with the first `count` matches after `offset` ones.
 
@@ -83,6 +85,11 @@ class Searcher:
         it was taught: order, scores, percentiles and relevance are its own; one that is of parts orders searches by
         parts. A query that the notion does not claim is searched without it, and `SearchResult.learnt` is None.
 
+        With `across`, folders of the index, each of which has the pictures of one treatment, photos and drawings say,
+        pictures are compared less the mean of their own treatment; those in none of the folders are one more. Order,
+        scores, percentiles and relevance are those that come of it, and `SearchResult.treatments` tells that of the
+        query: its folder's, else that with the nearest mean.
+
         Only pictures that the filter `among` leaves are found, and re-ranked among each other; with objects in it,
         matches have these as `Match.objects`. Those that a query
         judges `less` are never found.
@@ -90,20 +97,23 @@ class Searcher:
         Of queries by words, only those by one word alone are re-ranked: docs/words.md says why.
 
         Raises ModelError where there is no such class, or the network has none; CbirError where there is no such
-        notion, or another network learnt it, where the index has no percentiles to compare with, or cannot tell what is
-        left by the filter; WordError by its tags.
+        notion, or another network learnt it, where one of the folders `across` has no pictures, or all are of one
+        treatment, where the index has no percentiles to compare with, or cannot tell what is left by the filter;
+        WordError by its tags.
 
         What concerns one query is raised at its turn: CbirError where the index has no
         classes to look for words in, or no parts; ModelError where its network reads no text and there is no noun
         in it; ValueError where words alone are to have a least cosine or percentile.
         """
+        folders = (across,) if isinstance(across, (str, Path)) else across
+        by = AlikeBy(class_name, learnt, tuple(dict.fromkeys(map(str, folders))))
         limits = SearchLimits(min_score, min_percentile, min_probability)
         if min_percentile is not None:
-            self._searched.check_percentiles(learnt)
+            self._searched.check_percentiles(by)
         if not self._searched.is_of_parts(learnt):
-            self._searched.ranker(class_name, learnt)
+            self._searched.ranker(by)
         request = SearchRequest(
-            count, reranked, include_self, limits, class_name, self._searched.among(among), offset, learnt
+            count, reranked, include_self, limits, class_name, self._searched.among(among), offset, learnt, by.across
         )
         if among is not None and (among.objects or among.not_objects):
             request = replace(request, objects=among.objects, notices=self._searched.without_objects)
@@ -115,25 +125,51 @@ class Searcher:
         return len(self.index) if found is None else len(found.rows)
 
     def ranked(
-        self, feature: Floats, count: int, *, reranked: bool, own: Sequence[int] = (), learnt: str | None = None
+        self,
+        feature: Floats,
+        count: int,
+        *,
+        reranked: bool,
+        own: Sequence[int] = (),
+        learnt: str | None = None,
+        across: tuple[str, ...] = (),
+        row: int | None = None,
     ) -> tuple[Rows, Floats]:
         """Return the first `count` valid rows (fewer if there are no more), best first, and their cosines.
 
         `feature`, shape (dimension,), has length 1; the rows `own` are left out. Up to `rerank.SHORTLIST` rows
         are re-ranked, the same ones whatever `count` is; the others follow by cosine. `learnt` is a notion, by which
-        rows are as alike as it was taught, if it claims the feature.
+        rows are as alike as it was taught, if it claims the feature; `across` are the folders of treatments, of which
+        the feature's is that of its `row`, or the nearest.
         """
         ranker, query = self._searched.ranker(), feature
         if learnt is not None:
             (vector,), (is_claimed,) = self._searched.learnt(learnt).queries(feature[np.newaxis])
             if is_claimed:
-                ranker, query = self._searched.ranker(learnt=learnt), vector
+                ranker, query = self._searched.ranker(AlikeBy(learnt=learnt)), vector
+        if across:
+            ranker, query = self._searched.ranker(AlikeBy(across=across)), self._across(feature, across, row)
         ranking = ranker.ranked(query, count + len(own), reranked=reranked)
         rows, cosines = ranking.rows, ranking.cosines
         if len(own):
             keep = ~np.isin(rows, own)
             rows, cosines = rows[keep], cosines[keep]
         return rows[:count], cosines[:count]
+
+    def likeness_across(self, feature: Floats, across: tuple[str, ...], row: int | None = None) -> Floats:
+        """Return how alike all rows, shape (rows,), are to a feature across the treatments of some folders.
+
+        `feature` and `row` are as in `ranked`.
+        """
+        ranker = self._searched.ranker(AlikeBy(across=across))
+        return ranker.scanner.cosines(self._across(feature, across, row), np.arange(self.index.rows))
+
+    def _across(self, feature: Floats, across: tuple[str, ...], row: int | None) -> Floats:
+        """Return a feature as it is compared across treatments: see `ranked`."""
+        space = self._searched.across(across)
+        treatment = space.treatments.nearest(feature) if row is None else int(space.treatments.of_rows[row])
+        found: Floats = space.queries(feature[np.newaxis], [treatment])[0]
+        return found
 
     def _search(
         self, queries: Iterable[AnyQuery | ImageSource | NamedImage], request: SearchRequest
@@ -174,6 +210,10 @@ class Searcher:
         if error is None and self._may_recognise(query, request):
             pictures, why_not = self._recognised(query, pictures)
             notices += why_not
+        treatments: tuple[str | None, ...] = ()
+        if error is None and request.across:
+            pictures, treatments, guessed = self._treated(query, pictures, request)
+            notices += guessed
         found = Found([]) if error else strategy.find(query, pictures, own, request)
         sought = strategy.sought(query, pictures, request) if found.matches else []
         return SearchResult(
@@ -185,6 +225,7 @@ class Searcher:
             tuple(picture.box for picture in pictures),
             notices=notices,
             learnt=request.learnt,
+            treatments=treatments,
             total=found.total,
             shown=pictures[0].shown if pictures else None,
             indexes=self.index.directories,
@@ -194,7 +235,29 @@ class Searcher:
         """Tell whether it counts what object a query shows: of one region, unless the same thing is to be found."""
         if not isinstance(query, ImageQuery) or query.region is None or query.kind is False:
             return False
-        return self._searched.has_objects and (request.class_name, request.learnt) == (None, None)
+        return (
+            self._searched.has_objects and (request.class_name, request.learnt) == (None, None) and not request.across
+        )
+
+    def _treated(
+        self, query: AnyQuery, pictures: list[QueryPicture], request: SearchRequest
+    ) -> tuple[list[QueryPicture], tuple[str | None, ...], tuple[str, ...]]:
+        """Return the pictures of a query with their treatments, the names of these, and sentences about guesses."""
+        treatments = self._searched.across(request.across).treatments
+        treated, guesses = [], []
+        for image, picture in zip(query.images, pictures, strict=True):
+            number = None
+            if isinstance(image, ImageQuery) and not isinstance(image.source, bytes):
+                number = treatments.of_path(image.source, self.index.root)
+            rows = picture.rows if picture.own is None else [picture.own]
+            if number is None and rows:
+                number = int(treatments.of_rows[rows[0]])
+            if number is None:
+                feature = self.index.features(picture.rows[:1])[0] if picture.feature is None else picture.feature
+                number = treatments.nearest(feature)
+                guesses.append(_guessed(image.name, treatments.names[number]))
+            treated.append(replace(picture, treatment=number))
+        return treated, tuple(treatments.names[one.treatment] for one in treated), tuple(guesses)
 
     def _recognised(self, query: AnyQuery, pictures: list[QueryPicture]) -> tuple[list[QueryPicture], tuple[str, ...]]:
         """Return the picture of a query by a region with what that shows, and sentences where it is not known."""
@@ -229,6 +292,12 @@ class Searcher:
                 files = ((row, self.index.root / self.index.record(row).path) for row in known.rows)
                 found += [row for row, path in files if is_same_place(path, image.source)][:1]
         return found
+
+
+def _guessed(name: str, folder: str | None) -> str:
+    """Return a sentence about a picture that is in none of the folders of treatments, and what it is taken for."""
+    taken = "the pictures in none of these folders" if folder is None else f"those in {printable(folder) or '.'}"
+    return f"{printable(name)} is taken for one of {taken}, whose mean it is nearest to (--across)."
 
 
 def _unclaimed(query: AnyQuery, notion: str) -> str:

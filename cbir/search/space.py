@@ -31,8 +31,8 @@ class Space:
         """Return the numbers of a row's vector, made of a feature of so many."""
         return dimension
 
-    def vectors(self, features: Floats) -> Floats:
-        """Return what is compared of rows, shape (n, width), of their features, shape (n, dimension)."""
+    def of_rows(self, rows: Rows, features: Floats) -> Floats:
+        """Return what is compared of some rows, shape (n, width), of their features, shape (n, dimension)."""
         return features
 
     def sought(self, query: Floats) -> Floats:
@@ -68,17 +68,17 @@ class ScaledSpace(Space):
 
     has_candidates = False
 
-    def vectors(self, features: Floats) -> Floats:
-        """Features by the scale; the last axis is the dimension."""
+    def of_rows(self, rows: Rows, features: Floats) -> Floats:
+        """Return rows' features by the scale."""
         return l2_normalize(features * self.scale)
 
     def sought(self, query: Floats) -> Floats:
         """Return a query's feature by the scale."""
-        return self.vectors(query)
+        return l2_normalize(query * self.scale)
 
     def shortlist(self, query: Floats, vectors: Floats, scores: Floats, centre: Centre) -> Shortlist:
         """Return rows beside a query's feature by the scale."""
-        return super().shortlist(self.vectors(query), vectors, scores, centre)
+        return super().shortlist(self.sought(query), vectors, scores, centre)
 
     def quantiles(self, of_features: CosineQuantiles | None) -> CosineQuantiles | None:
         """Nobody has measured how cosines of scaled features are distributed."""

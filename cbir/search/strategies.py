@@ -45,6 +45,7 @@ class ByVector(Strategy[AnyQuery]):
     """Search by the features of whole pictures, or of a region that is compared with whole pictures."""
 
     notions_of: ClassVar[tuple[str, ...]] = (PICTURES,)
+    goes_across = True
 
     def gated(self, query: AnyQuery, images: Sequence[QueryPicture], request: SearchRequest) -> SearchRequest:
         """Return the same request, without its notion where that claims none of what matches are to be like."""
@@ -67,6 +68,9 @@ class ByVector(Strategy[AnyQuery]):
         features = self._features(images)
         if request.learnt is not None:
             features = list(self.searched.learnt(request.learnt).queries(np.stack(features))[0])
+        if request.across:
+            treatments = [one.treatment for one in images]
+            features = list(self.searched.across(request.across).queries(np.stack(features), treatments))
         feature = query.combine(features)
         assert feature is not None  # as there are images
         if (bonus := self._bonus(images)) is not None:
@@ -89,7 +93,7 @@ class ByVector(Strategy[AnyQuery]):
     def _found(
         self, feature: Combination, query: AnyQuery, own: list[int], request: SearchRequest, *, alike: bool = True
     ) -> Found:
-        index, ranker = self.searched.index, self.searched.ranker(request.class_name, request.learnt)
+        index, ranker = self.searched.index, self.searched.ranker(request.by)
         count = request.last + len(own)
         if request.has_least_cosine:
             # those that are re-ranked may have smaller cosines than those that follow; a small index is looked at whole
@@ -126,10 +130,8 @@ class ByVector(Strategy[AnyQuery]):
 
     def _likeness(self, rows: Rows, wanted: Floats, request: SearchRequest) -> Floats:
         """Return the mean cosines of rows with the pictures that they are to be like."""
-        if request.learnt is None:
-            return self.searched.index.features(rows) @ wanted
-        space = self.searched.learnt(request.learnt)
-        return space.vectors(self.searched.index.features(rows)) @ space.sought(wanted)
+        by = request.by._replace(class_name=None)
+        return self.searched.ranker(by).scanner.cosines(wanted, rows)
 
 
 class ByParts(Strategy[ImageQuery]):
@@ -148,7 +150,7 @@ class ByParts(Strategy[ImageQuery]):
 
     def suits(self, request: SearchRequest) -> bool:
         """Tell whether a request asks for nothing that parts do not have."""
-        if (request.class_name, request.limits.min_percentile) != (None, None):
+        if (request.class_name, request.limits.min_percentile) != (None, None) or request.across:
             return False
         return request.learnt is None or self.searched.is_of_parts(request.learnt)
 
@@ -182,6 +184,7 @@ class ByText(ByVector):
     """Search by features that the network's text encoder makes, by a picture and judgements too if there are some."""
 
     notions_of = ()
+    goes_across = False
 
     def __init__(self, searched: SearchedIndex) -> None:
         super().__init__(searched)
@@ -212,6 +215,7 @@ class Newest(Strategy[FeedbackQuery]):
     """All pictures where nothing was asked, those that were taken last first, whatever the notion."""
 
     notions_of = tuple(ROWS)
+    goes_across = True
 
     def find(
         self, query: FeedbackQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest

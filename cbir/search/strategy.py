@@ -18,7 +18,7 @@ from cbir.search.filters import Among
 from cbir.search.queries import AnyQuery, VectorQuery
 from cbir.search.resolve import QueryPicture
 from cbir.search.results import Match
-from cbir.search.searched import SearchedIndex
+from cbir.search.searched import AlikeBy, SearchedIndex
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class SearchRequest:
     among: Among | None = None
     offset: int = 0
     learnt: str | None = None
+    across: tuple[str, ...] = ()
     objects: tuple[WantedObject, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -78,6 +79,11 @@ class SearchRequest:
     def last(self) -> int:
         """The number of matches to be found, those before the offset included."""
         return self.offset + self.count
+
+    @property
+    def by(self) -> AlikeBy:
+        """What makes rows alike."""
+        return AlikeBy(self.class_name, self.learnt, self.across)
 
     @property
     def has_least_cosine(self) -> bool:
@@ -91,6 +97,9 @@ class Strategy(ABC, Generic[Of]):
     #: The rows of notions that may order them.
     notions_of: ClassVar[tuple[str, ...]] = ()
 
+    #: Whether the means of treatments can be taken off what they compare.
+    goes_across = False
+
     def __init__(self, searched: SearchedIndex) -> None:
         self.searched = searched
 
@@ -103,6 +112,15 @@ class Strategy(ABC, Generic[Of]):
             )
         if request.learnt is not None and request.class_name is not None:
             raise CbirError("Pictures are ordered by a notion (--learnt) or by --class-weights, and not by both.")
+        if request.across and not self.goes_across:
+            raise CbirError(
+                "Across treatments (--across) whole pictures are searched for by whole pictures: leave words, texts, "
+                "parts, kinds, faces and people out, or --across."
+            )
+        if request.across and (request.learnt, request.class_name) != (None, None):
+            raise CbirError(
+                "Pictures are ordered across treatments (--across), or by a notion or --class-weights, and not by both."
+            )
         wanted = (self.searched.index.dimension,)
         for one in query.images:
             if isinstance(one, VectorQuery) and one.vector.shape != wanted:
@@ -164,7 +182,7 @@ class Strategy(ABC, Generic[Of]):
     def _keep(
         self, scores: Floats, request: SearchRequest, quantiles: CosineQuantiles | None = None
     ) -> npt.NDArray[np.bool_]:
-        return request.limits.keep(scores, quantiles or self.searched.quantiles(request.learnt))
+        return request.limits.keep(scores, quantiles or self.searched.quantiles(request.by))
 
     def _matches(
         self,
@@ -184,7 +202,7 @@ class Strategy(ABC, Generic[Of]):
         """
         index, asked = self.searched.index, slice(request.offset, request.last)
         wanted, its_scores = rows[asked].tolist(), scores[asked]
-        quantiles = quantiles or (self.searched.quantiles(request.learnt) if alike else None)
+        quantiles = quantiles or (self.searched.quantiles(request.by) if alike else None)
         columns: dict[str, Sequence[Any]] = {
             "path": [index.root / file.path for file in index.files_of(wanted)],
             # float16 rows make a picture's cosine with itself miss 1 by a ten-thousandth, either way
