@@ -23,7 +23,7 @@ from cbir.search.space import Shortlist, Space
 from cbir.search.treatments import Treatments
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
-# Candidates for each row that is wanted: they are near by features, from which rows' own means are not taken off.
+# Candidates for each row that is wanted, at most: as many are looked for in each treatment, of many treatments fewer.
 _SPARE = 4
 
 # Rows by which it is found out how alike they are.
@@ -65,7 +65,23 @@ class AcrossSpace(Space):
 
     def near(self, candidates: Candidates, query: Floats, count: int) -> Rows:
         """Return rows that may be alike to what is sought, some times as many as `count`."""
-        return candidates.search_direction(query[: self.dimension], min(_SPARE * count, candidates.most))
+        return self.towards(candidates, query[: self.dimension], count)
+
+    def towards(self, candidates: Candidates, direction: Floats, count: int) -> Rows:
+        """Return rows that may be far along a direction, some times as many as `count`.
+
+        Their features are near to that which the query would have if it had their treatment.
+        """
+        means = self.treatments.means
+        each = min(count, max(1, _SPARE * count // len(means)), candidates.most)
+        features = np.asarray(means + self._of_length_1(direction)[:, np.newaxis] * direction, dtype=np.float32)
+        return np.unique(np.concatenate(candidates.search(features, each)))
+
+    def _of_length_1(self, query: Floats) -> Floats:
+        """Return the lengths l, shape (treatments,), by which l x + m of a query x and a treatment's mean m has 1."""
+        means, along = self.treatments.means, self.treatments.means @ query
+        squares = np.einsum("ij,ij->i", means, means)
+        return np.asarray(np.sqrt(np.maximum(along**2 + 1 - squares, 0)) - along, dtype=np.float32)
 
     def centre(self, sample: Callable[[], tuple[Floats, int]]) -> Centre:
         """Return the centre of an index: nothing is left to be taken off, but for the mean of square roots."""
@@ -91,9 +107,7 @@ class AcrossSpace(Space):
         Of a row of the query's own treatment that is the plain cosine; the same picture in another one has 1, nearly.
         """
         means = self.treatments.means
-        squares, along = np.einsum("ij,ij->i", means, means), means @ query
-        # the length l at which l x + m has length 1, for each treatment
-        own = np.sqrt(np.maximum(along**2 + 1 - squares, 0)) - along
+        squares, along, own = np.einsum("ij,ij->i", means, means), means @ query, self._of_length_1(query)
         numbers, lengths = vectors[:, -1].astype(np.int64), vectors[:, -2]
         with_mean = (1 - squares[numbers] - lengths**2) / 2
         found = squares[numbers] + own[numbers] * along[numbers] + with_mean + own[numbers] * lengths * scores
