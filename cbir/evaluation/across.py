@@ -17,7 +17,7 @@ from cbir.errors import CbirError
 from cbir.evaluation.ground_truth import GroundTruth, Items, Judgement
 from cbir.evaluation.metrics import Scores, mean, score
 from cbir.evaluation.runner import RECALL_AT, Watch, ranks_of
-from cbir.evaluation.systems import System
+from cbir.evaluation.systems import LESS_MEANS, ClassicalSystem, System
 from cbir.utils.vectors import Floats, l2_normalize
 
 # The mean of a domain counts for as many pictures as it is of, no mean at all (zero) for this many.
@@ -153,6 +153,11 @@ def evaluate_across(
     overall = mean(watch(scores(), len(truth.judgements), system.name))
     pairs = {pair: mean(of_pair[pair]) for pair in sorted(of_pair)}
     return AcrossEvaluation(system.name, system.model, system.method, overall, pairs)
+
+
+def feature_systems(model: str, features: Floats, domains: Domains) -> list[ClassicalSystem]:
+    """Return the systems that compare features of length 1, shape (pictures, dimension), and those less the means."""
+    return [ClassicalSystem(model, features), ClassicalSystem(model, less_means(features, domains), LESS_MEANS)]
 
 
 def less_means(features: Floats, domains: Domains) -> Floats:

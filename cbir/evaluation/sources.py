@@ -85,6 +85,15 @@ class Collection:
         own = [IndexSystem(self.indexes[0], self._rows[0], reranked=one, learnt=learnt) for one in (False, True)]
         return [*systems[:2], *own, *systems[2:]]
 
+    def systems_across(self, folders: tuple[str, ...]) -> list[IndexSystem]:
+        """Return each index in cosine order and re-ranked, with features as they are, and less the means of folders."""
+        return [
+            IndexSystem(index, rows, reranked=reranked, across=across)
+            for index, rows in zip(self.indexes, self._rows, strict=True)
+            for reranked in (False, True)
+            for across in ((), folders)
+        ]
+
     def labelled(self, learnt: str) -> set[int]:
         """Return the numbers of the pictures that a notion of the first index was learnt from, by content."""
         taught = {one.tobytes().hex() for one in load_notion(self.indexes[0], learnt).labels.sha256s}

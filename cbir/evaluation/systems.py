@@ -29,6 +29,9 @@ from cbir.utils.vectors import Floats, Rows
 
 COSINE, RERANKED = "cosine", "re-ranked"
 
+#: What is said of the method where the means of folders are taken off.
+LESS_MEANS = "less means"
+
 #: Matches of a usual search: what is timed, and what the candidates' recall is about.
 USUAL = 10
 
@@ -98,18 +101,28 @@ class IndexSystem:
     """Searches an index as `cbir search` does, by the features of its rows.
 
     `row_of` is the row of each picture. Rows of the index that are none of these are left out of rankings. `learnt` is
-    a notion of the index, by which pictures are alike. Raises what `load_notion` does.
+    a notion of the index, by which pictures are alike, `across` are folders of it whose means are taken off. Raises
+    what `load_notion` does.
     """
 
-    def __init__(self, index: Index, row_of: Rows, *, reranked: bool, learnt: str | None = None) -> None:
+    def __init__(
+        self,
+        index: Index,
+        row_of: Rows,
+        *,
+        reranked: bool,
+        learnt: str | None = None,
+        across: tuple[str, ...] = (),
+    ) -> None:
         self.index = _ClockedIndex(index.directory, index.meta)
         self._searcher = Searcher(self.index)
         self.model = self._searcher.backbone.label
         self._notion = None if learnt is None else load_notion(index, learnt)
         method = RERANKED if reranked else COSINE
-        self.method = method if learnt is None else f"{method}, {learnt}"
+        by = learnt if learnt is not None else LESS_MEANS if across else None
+        self.method = method if by is None else f"{method}, {by}"
         self.name = f"{self.model} {self.method}"
-        self._reranked, self._learnt = reranked, learnt
+        self._reranked, self._learnt, self._across = reranked, learnt, across
         self._row_of = row_of
         self._item_of = np.full(index.rows, -1, dtype=np.int64)
         self._item_of[row_of] = np.arange(len(row_of))
@@ -135,10 +148,11 @@ class IndexSystem:
         seconds: list[float] = []
         in_candidates: list[float] = []
         # the first search opens what the others use, and does not count
-        for feature in self.index.features(self._row_of[[queries[0], *queries]]):
+        for query in [queries[0], *queries]:
+            feature = self.index.features(self._row_of[[query]])[0]
             self.index.spent.clear()
             started = time.perf_counter()
-            _ranked(self._searcher, feature, USUAL + 1, self._reranked, self._learnt)
+            self._ranked(query, feature, USUAL + 1, self._reranked)
             seconds.append(time.perf_counter() - started)
             in_candidates.append(sum(self.index.spent))
         candidates = 1000 * median(in_candidates[1:]) if self.has_candidates else None
@@ -176,8 +190,15 @@ class IndexSystem:
             return False
 
     def _search(self, query: int, count: int, reranked: bool) -> Rows:
-        feature = self.index.features(self._row_of[[query]])[0]
-        return _ranked(self._searcher, feature, count, reranked, self._learnt)
+        return self._ranked(query, self.index.features(self._row_of[[query]])[0], count, reranked)
+
+    def _ranked(self, query: int, feature: Floats, count: int, reranked: bool) -> Rows:
+        """Return the rows that a search finds, best first: the one place that knows how a search is made."""
+        row = int(self._row_of[query])
+        rows, _ = self._searcher.ranked(
+            feature, count, reranked=reranked, learnt=self._learnt, across=self._across, row=row
+        )
+        return rows
 
     def _exact(self, queries: Sequence[int]) -> Iterator[tuple[int, Floats]]:
         """Each query and its cosines with all rows, as a notion has them; with rows that do not count, -inf."""
@@ -185,7 +206,13 @@ class IndexSystem:
         for start in range(0, len(queries), batch):
             part = queries[start : start + batch]
             features = self.index.features(self._row_of[list(part)])
-            cosines = _cosines(self.index, features)
+            if self._across:
+                its = zip(part, features, strict=True)
+                cosines = np.stack(
+                    [self._searcher.likeness_across(one, self._across, int(self._row_of[query])) for query, one in its]
+                )
+            else:
+                cosines = _cosines(self.index, features)
             if self._notion is not None:
                 claimed = self._notion.claims(self._notion.scores(features))
                 vectors = self._notion.vectors(features[claimed])
@@ -195,11 +222,12 @@ class IndexSystem:
 
 
 class ClassicalSystem:
-    """Compares features that lie in memory, one row a picture, each of length 1."""
+    """Compares features that lie in memory, one row a picture, each of length 1; `less` is what was taken off them."""
 
-    def __init__(self, model: str, features: Floats) -> None:
-        self.name = self.model = model
-        self.method = COSINE
+    def __init__(self, model: str, features: Floats, less: str | None = None) -> None:
+        self.model = model
+        self.method = COSINE if less is None else f"{COSINE}, {less}"
+        self.name = model if less is None else f"{model} {self.method}"
         self._features = features
 
     def rankings(self, queries: Sequence[int]) -> Iterator[Items]:
@@ -218,6 +246,11 @@ class ClassicalSystem:
             seconds.append(time.perf_counter() - started)
         return Timing(1000 * median(seconds))
 
+    @property
+    def features(self) -> Floats:
+        """What is compared, shape (pictures, dimension)."""
+        return self._features
+
     def candidates_recall(self, queries: Sequence[int]) -> float | None:
         """All pictures are compared."""
         return None
@@ -225,12 +258,6 @@ class ClassicalSystem:
     def cost(self) -> Cost:
         """No index has such features, and no network makes them."""
         return Cost()
-
-
-def _ranked(searcher: Searcher, feature: Floats, count: int, reranked: bool, learnt: str | None = None) -> Rows:
-    """Return the rows that a search by a feature finds, best first: the one place that knows how a search is made."""
-    rows, _ = searcher.ranked(feature, count, reranked=reranked, learnt=learnt)
-    return rows
 
 
 def _cosines(source: RowSource, vectors: Floats) -> Floats:

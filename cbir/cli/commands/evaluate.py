@@ -48,6 +48,12 @@ from cbir.utils.stopping import INTERRUPTED
 )
 @engine_option
 @click.option("--compare", is_flag=True, help="Set backbones and classical features (HSV, HOG) side by side.")
+@click.option(
+    "--across",
+    is_flag=True,
+    help="FOLDER has a folder for each domain, photos or sketches, with a folder for each class: those of one are "
+    "searched for by pictures of another.",
+)
 @learnt_option
 @click.option("--unlabelled", is_flag=True, help="With --learnt, only queries that were no labels of it.")
 @click.option("--ground-truth", type=FilePath(), metavar="FILE", help="JSON or CSV that tells what is relevant.")
@@ -99,6 +105,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     precision (mAP), precision at 1 and 10, recall, and the time of a query, in cosine order and re-ranked. Features
     come from an index where there is one.
 
+    With --across, FOLDER has a folder for each domain, such as photos and sketches, and in each a folder for each
+    class. Each picture is searched for among those of other domains, by features as they are and less the mean of each
+    domain, as `cbir search --across` takes it off.
+
     With --boxes, measures how well a detector finds objects: average precision as COCO and PASCAL VOC have it,
     precision and recall.
 
@@ -110,6 +120,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir evaluate --index photos --sample 500 --json
       cbir evaluate photos/ --html quality.html
       cbir evaluate --index photos --learnt subject
+      cbir evaluate paintings/ --across
       cbir evaluate photos/ --boxes boxes.json --found found.json
       cbir evaluate photos/ --compare
       cbir evaluate photos/ --compare --model efficientnet_lite0 --model resnet50      # downloads 98 MB
@@ -129,9 +140,14 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     else:
         has_failed = False
         try:
-            from cbir.cli.evaluating.searches import measure_searches
+            if request.across:
+                from cbir.cli.evaluating.across import measure_across
 
-            measure_searches(request, quiet=quiet)
+                measure_across(request, quiet=quiet)
+            else:
+                from cbir.cli.evaluating.searches import measure_searches
+
+                measure_searches(request, quiet=quiet)
         except KeyboardInterrupt:
             output.tell_end("Interrupted. Nothing is left behind.")
             ctx.exit(INTERRUPTED)

@@ -101,6 +101,13 @@ _KEPT_BYTES = 64 << 20
     help="Order by what makes pictures this class of ImageNet: a name, or a WordNet id.",
 )
 @learnt_option
+@click.option(
+    "--across",
+    multiple=True,
+    metavar="DIR",
+    help="This folder of the index has pictures of one treatment, such as drawings: each picture is compared less the "
+    "mean of its folder. Repeatable.",
+)
 @network_option
 @files_from_option
 @private_option
@@ -132,6 +139,9 @@ def command(ctx: click.Context, /, **params: Any) -> None:
 
     Objects were found by a detector when the index was made. Alone, those come first of which it is surest; with an
     IMAGE or words, only pictures that show them are searched.
+
+    With --across, pictures of one folder find those of others that were made in another way, such as drawings, as if
+    all were of one kind; --folder says where to look.
 
     With --face the same person is looked for, in an index with faces. Those of children, of siblings, and of people of
     whom the network has seen few are easily taken for each other: see docs/person-search.md.
@@ -237,6 +247,8 @@ def _asked_indexes(options: SearchOptions, expected: int) -> AskedIndexes:
     )
     if asked.are_several and options.learnt is not None:
         raise click.UsageError("A notion (--learnt) is of one index: name one.")
+    if asked.are_of_several_networks and options.across:
+        raise click.UsageError("--across is for an index, or several by one network: name others by themselves.")
     if asked.are_of_several_networks and options.min_score.cosine is not None:
         raise click.UsageError(
             "The indexes are by different networks, in each of which a cosine means another thing: give --min-score "
@@ -265,6 +277,7 @@ def _finder(options: SearchOptions, *, tagged: bool) -> Find:
             min_probability=options.min_probability,
             class_name=options.class_name,
             learnt=options.learnt,
+            across=options.across,
         )
         return with_tags(results, searcher.index) if tagged else results
 

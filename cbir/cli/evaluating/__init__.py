@@ -1,1 +1,1 @@
-"""What `cbir evaluate` measures: searches, boxes, faces; one module each."""
+"""What `cbir evaluate` measures: searches, searches across domains, boxes, faces; one module each."""

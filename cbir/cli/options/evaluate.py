@@ -15,6 +15,12 @@ RULES = (
     ),
     Rule(("boxes", "found"), "--faces or --boxes, not both.", beside=("faces=True",)),
     Rule(("face_model",), "--face-model is about faces: say --faces, too.", lacking=("faces=True",)),
+    Rule(
+        ("across=True",),
+        "--across is about folders of folders and their pictures: leave --ground-truth, --learnt, --boxes and --faces "
+        "out.",
+        beside=("ground_truth", "learnt", "unlabelled", "boxes", "found", "min_score", "faces=True", "face_model"),
+    ),
     Rule(("folder",), "Name a folder or an index, not both.", beside=("index_name",)),
     Rule(
         ("index_name", "compare=True", "ground_truth", "sample", "recall_at", "learnt"),
@@ -38,6 +44,7 @@ class EvaluateOptions(Given):
     weights: tuple[str, ...]
     engine: str | None
     compare: bool
+    across: bool
     learnt: str | None
     unlabelled: bool
     ground_truth: Path | None

@@ -14,7 +14,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # What else may be searched by.
 _OTHERS: tuple[str, ...] = (*TEXTS, "words", "unwanted", "region", "segment", "parts=True", "kind", "together")
-_OTHERS += ("unlike", "class_name", "learnt", "query_index", "vectors")
+_OTHERS += ("unlike", "class_name", "learnt", "across", "query_index", "vectors")
 
 PEOPLE_RULES = (
     Rule(

@@ -57,6 +57,7 @@ class SearchOptions(Given):
     strength: float | None
     class_name: str | None
     learnt: str | None
+    across: tuple[str, ...]
     model: str | None
     files_from: Path | None
     allow_private: bool

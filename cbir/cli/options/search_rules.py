@@ -18,6 +18,7 @@ _OF_PICTURES = {
     "unlike": "--unlike",
     "class_name": "--class-weights",
     "learnt": "--learnt",
+    "across": "--across",
     "region": "--region",
     "segment": "--segment",
     "parts": "--parts",
@@ -91,6 +92,17 @@ RULES = (
         ("learnt",),
         "--learnt is for queries by pictures, ordered by what was learnt: without words and --class-weights.",
         beside=(*_WORDS, "class_name"),
+    ),
+    Rule(
+        ("across",),
+        "--across compares whole pictures, each less the mean of its folder: without words, --text, --parts, --kind, "
+        "--same, --class-weights and --learnt.",
+        beside=(*_WORDS, *TEXTS, "parts=True", "kind", "class_name", "learnt"),
+    ),
+    Rule(
+        ("across",),
+        "--explain tells what features have in common as they are, and not across folders: leave it or --across out.",
+        beside=("explain",),
     ),
     Rule(
         ("parts=True",),

@@ -17,6 +17,7 @@ from cbir.report.card import Card, Group
 from cbir.report.page import write_page
 
 if TYPE_CHECKING:
+    from cbir.evaluation.across import AcrossEvaluation, Domains
     from cbir.evaluation.sources import Collection
 
 #: Queries that are shown of the best and of the worst, and how many of their matches.
@@ -46,9 +47,14 @@ class EvaluationPage:
 
         return noted
 
-    def look(self, collection: Collection, truth: GroundTruth, systems: Sequence[System]) -> None:
-        """Search once more by the best and the worst queries, while the features are still there."""
-        system = next((one for one in systems if one.method == RERANKED), systems[0])
+    def look(
+        self, collection: Collection, truth: GroundTruth, systems: Sequence[System], method: str = RERANKED
+    ) -> None:
+        """Search once more by the best and the worst queries, while the features are still there.
+
+        It is by the first of `systems` of that method.
+        """
+        system = next((one for one in systems if one.method == method), systems[0])
         self._system = system.name
         precisions = self._precisions[system.name]
         order = np.argsort(precisions, kind="stable").tolist()
@@ -82,6 +88,31 @@ class EvaluationPage:
             queries=overall.queries,
             evaluations=evaluations,
             bars=_bars(evaluations),
+            system=self._system,
+            worst=self._worst,
+            best=self._best,
+        )
+
+    def write_across(
+        self,
+        path: Path,
+        collection: Collection,
+        domains: Domains,
+        evaluations: Sequence[AcrossEvaluation],
+        *,
+        force: bool = False,
+    ) -> None:
+        """Write the page of searches across domains; CbirError where that cannot be."""
+        write_page(
+            "evaluate_across.html",
+            [*self._worst, *self._best],
+            path,
+            force=force,
+            root=str(collection.root),
+            pictures=len(collection.paths) - domains.left_out,
+            domains=domains,
+            queries=evaluations[0].overall.queries,
+            evaluations=evaluations,
             system=self._system,
             worst=self._worst,
             best=self._best,
