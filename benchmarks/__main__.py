@@ -48,6 +48,7 @@ BENCHMARKS = (
     "faces",
     "explain",
     "imagine",
+    "across",
     "serve",
     "million",
     "parts_many",

@@ -334,6 +334,20 @@ def _imagine() -> dict[str, Target]:
     }
 
 
+def _across() -> dict[str, Target]:
+    def target(what: str, bound: float, unit: str, at_least: bool = False) -> Target:
+        return Target(25, "across", what, bound, unit, at_least)
+
+    return {
+        "across-filters": target("the same photo through nine filters, among all, less means: mAP", 0.87, "", True),
+        "across-other-filters": target("the same, among those through other filters", 0.88, "", True),
+        "across-domains": target("the same class in other domains, less means: mAP", 0.42, "", True),
+        "across-time": target("100,000 rows: a query with --across against one without", 3.0, "times"),
+        "across-recall": target("the same: recall at 10", 0.95, "", True),
+        "across-first": target("the same: what the first query adds once more", 1000.0, "ms"),
+    }
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -414,6 +428,7 @@ TARGETS: dict[str, Target] = {
     **_asking(),
     **_explain(),
     **_imagine(),
+    **_across(),
     **_gpu(),
     **_beyond(),
     "workers-nodes": Target(22, "workers", "two nodes of one core against one, pictures a second", 1.85, at_least=True),

@@ -23,8 +23,8 @@ from cbir.search.space import Shortlist, Space
 from cbir.search.treatments import Treatments
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
-# Candidates for each row that is wanted, at most: as many are looked for in each treatment, of many treatments fewer.
-_SPARE = 4
+# Candidates for each row that is wanted; in each treatment they are at least its share among so many treatments.
+_SPARE, _TREATMENTS = 1.5, 4
 
 # Rows by which it is found out how alike they are.
 _SAMPLED = 2000
@@ -64,18 +64,20 @@ class AcrossSpace(Space):
         return np.append(query, np.zeros(2, dtype=np.float32))
 
     def near(self, candidates: Candidates, query: Floats, count: int) -> Rows:
-        """Return rows that may be alike to what is sought, some times as many as `count`."""
-        return self.towards(candidates, query[: self.dimension], count)
+        """Return rows that may be alike to what is sought, `_SPARE` times as many as `count`, or more.
 
-    def towards(self, candidates: Candidates, direction: Floats, count: int) -> Rows:
-        """Return rows that may be far along a direction, some times as many as `count`.
-
-        Their features are near to that which the query would have if it had their treatment.
+        In each treatment they are those near to the feature that the query would have there: along its direction alone
+        half of them would be missed.
         """
-        means = self.treatments.means
-        each = min(count, max(1, _SPARE * count // len(means)), candidates.most)
+        direction, means = query[: self.dimension], self.treatments.means
+        share = max(1 / _TREATMENTS, min(1.0, _SPARE / len(means)))
+        each = min(round(share * count) + 1, candidates.most)
         features = np.asarray(means + self._of_length_1(direction)[:, np.newaxis] * direction, dtype=np.float32)
         return np.unique(np.concatenate(candidates.search(features, each)))
+
+    def towards(self, candidates: Candidates, direction: Floats, count: int) -> Rows:
+        """Return rows far along a direction, of whichever treatment: to look in each would take several times as long."""
+        return candidates.search_direction(direction, min(round(_SPARE * count), candidates.most))
 
     def _of_length_1(self, query: Floats) -> Floats:
         """Return the lengths l, shape (treatments,), by which l x + m of a query x and a treatment's mean m has 1."""
