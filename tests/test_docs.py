@@ -189,6 +189,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         run_line("cbir index photos -q --objects --detector yolox_nano.onnx")
         for year in ("2024", "2025"):
             shutil.copytree(here / "indexes" / "photos", here / "archive" / year)
+        run_line("cbir index prints -q --index collections/prints")
         run_line("cbir export photos.parquet")
         _teach(here / "indexes" / "photos")
     shutil.copytree(here, parent / "template")

@@ -248,7 +248,7 @@ class ClassicalSystem:
 
     @property
     def features(self) -> Floats:
-        """What is compared, shape (pictures, dimension)."""
+        """The features that are compared, shape (pictures, dimension)."""
         return self._features
 
     def candidates_recall(self, queries: Sequence[int]) -> float | None:

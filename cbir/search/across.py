@@ -76,7 +76,7 @@ class AcrossSpace(Space):
         return np.unique(np.concatenate(candidates.search(features, each)))
 
     def towards(self, candidates: Candidates, direction: Floats, count: int) -> Rows:
-        """Return rows far along a direction, of whichever treatment: to look in each would take several times as long."""
+        """Return rows far along a direction, of whichever treatment: to look in each would take far longer."""
         return candidates.search_direction(direction, min(round(_SPARE * count), candidates.most))
 
     def _of_length_1(self, query: Floats) -> Floats:

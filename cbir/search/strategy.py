@@ -82,7 +82,7 @@ class SearchRequest:
 
     @property
     def by(self) -> AlikeBy:
-        """What makes rows alike."""
+        """The likeness that is meant."""
         return AlikeBy(self.class_name, self.learnt, self.across)
 
     @property

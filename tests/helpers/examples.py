@@ -23,14 +23,14 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 
 from cbir.cli import cli
 from cbir.detect.formats import coco
@@ -50,6 +50,12 @@ DATASET = CHECKOUT / "dataset" / "photos"
 
 #: Folders that labels in examples are about.
 _LEARNT = ("mountain_lakes", "hot_air_balloons")
+
+#: What is done to pictures of prints/, by the folders that they are in.
+_TREATMENTS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "photos": lambda image: image,
+    "sketches": lambda image: ImageOps.invert(image.convert("L").filter(ImageFilter.FIND_EDGES)),
+}
 
 #: Pictures that examples find, by the paths that they name, each with the picture of dataset/ that it is.
 #: An example that needs another one gets it here.
@@ -163,6 +169,12 @@ def prepare(folder: Path) -> None:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    for treatment, treat in _TREATMENTS.items():
+        for name in _LEARNT:
+            for number in (3, 4, 5):
+                place = folder / "prints" / treatment / name / f"{number}.jpg"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                treat(Image.open(DATASET / name / f"{name}_0{number}.jpg")).save(place)
     np.save(folder / "features.npy", np.random.default_rng(1).normal(size=(3, 1280)).astype(np.float32))
     write_detector(folder / "yolox_nano.onnx", "yolox", names="{0: 'dog', 1: 'car'}")
     pictures = [name.removeprefix("photos/") for name in PICTURES if name.startswith("photos/")]

@@ -120,7 +120,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir evaluate --index photos --sample 500 --json
       cbir evaluate photos/ --html quality.html
       cbir evaluate --index photos --learnt subject
-      cbir evaluate paintings/ --across
+      cbir evaluate prints/ --across
       cbir evaluate photos/ --boxes boxes.json --found found.json
       cbir evaluate photos/ --compare
       cbir evaluate photos/ --compare --model efficientnet_lite0 --model resnet50      # downloads 98 MB

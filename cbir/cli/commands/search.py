@@ -156,6 +156,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search --together one.jpg other.jpg --unlike third.jpg
       cbir search some.jpg --class-weights "grand piano" --min-score 99%
       cbir search some.jpg --learnt subject
+      cbir search some.jpg --index collections/prints --across photos --across sketches
       cbir search --text "two parrots on a branch"
       cbir search some.jpg --text "2:in the evening" --not-text snow
       cbir search --word bird --not-word flamingo --min-probability 0.5

@@ -1,1 +1,1 @@
-"""What `cbir evaluate` measures: searches, searches across domains, boxes, faces; one module each."""
+"""Measurements of `cbir evaluate`: searches, searches across domains, boxes, faces; one module each."""

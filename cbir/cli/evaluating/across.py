@@ -1,4 +1,4 @@
-"""How well pictures of one domain find those of others: `cbir evaluate --across`."""
+"""Measuring how well pictures of one domain find those of others: `cbir evaluate --across`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a detector finds objects: `cbir evaluate --boxes`."""
+"""Measuring how well a detector finds objects: `cbir evaluate --boxes`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well faces tell people apart: `cbir evaluate --faces`."""
+"""Measuring how well faces tell people apart: `cbir evaluate --faces`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well pictures find each other: `cbir evaluate` without further ado."""
+"""Measuring how well pictures find each other: `cbir evaluate` without further ado."""
 
 from __future__ import annotations
 
