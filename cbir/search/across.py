@@ -27,7 +27,7 @@ from cbir.utils.vectors import Floats, Rows, l2_normalize
 _SPARE, _TREATMENTS = 1.5, 4
 
 # Rows by which it is found out how alike they are.
-_SAMPLED = 2000
+_SAMPLED = 1000
 
 _TINY = 1e-12
 

@@ -45,7 +45,7 @@ _LEAST_SPREAD = 1e-6
 
 
 class AlikeBy(NamedTuple):
-    """The likeness that is meant: that of features, by the weights of a class of ImageNet, by a notion, or across treatments.
+    """The likeness that is meant: of features, by weights of a class of ImageNet, by a notion, or across treatments.
 
     `across` are the folders of these.
     """

@@ -20,7 +20,7 @@ from cbir.utils.vectors import Floats, Rows
 PRIOR_ROWS = 5
 
 #: Rows whose mean stands for that of all rows of a treatment.
-SAMPLED = 2048
+SAMPLED = 1024
 
 
 @dataclass(frozen=True, eq=False)
