@@ -16,7 +16,7 @@ from cbir.evaluation.ground_truth import by_folder
 from cbir.evaluation.metrics import average_precision
 from cbir.evaluation.runner import evaluate
 from cbir.evaluation.sources import Collection, Wanted, open_collection
-from cbir.evaluation.systems import DEPTH, IndexSystem, _ranked
+from cbir.evaluation.systems import DEPTH, IndexSystem
 from cbir.index.ann.annoy import AnnoyCandidates
 from cbir.index.files import FileRecord
 from cbir.index.format import Meta
@@ -74,7 +74,7 @@ def test_a_large_index_is_ranked_as_it_is_searched(large: Index, reranked: bool)
     features = large.features(rows)
     for query, ranking in zip([5, 4000], system.rankings([5, 4000]), strict=True):
         assert sorted(ranking) == list(range(len(rows)))
-        searched = _ranked(Searcher(large), features[query], DEPTH, reranked)
+        searched, _ = Searcher(large).ranked(features[query], DEPTH, reranked=reranked)
         assert rows[ranking[: len(searched)]].tolist() == searched.tolist()
         cosines = features[ranking[len(searched) :]] @ features[query]
         assert (np.diff(cosines) <= 1e-6).all()
