@@ -17,10 +17,10 @@ from cbir.images.fit import Preprocessing
 def build(name: str, state: StateDict, preprocessing: Preprocessing, graph: str) -> openvino.Model:
     """Build a graph for any number of images, uint8 of shape (n, height, width, 3).
 
-    `graph` is "features", for images of the network's own side, or "stages", "last_map", "place_maps", as the methods
-    of an engine. `state` has the names and shapes of `efficientnet_lite_plan.shapes`.
+    `graph` is "features" or "pooled", for images of the network's own side, or "stages", "last_map", "place_maps", as
+    the methods of an engine. `state` has the names and shapes of `efficientnet_lite_plan.shapes`.
     """
-    side = preprocessing.crop if graph == "features" else -1
+    side = preprocessing.crop if graph in ("features", "pooled") else -1
     images = ops.parameter([-1, side, side, 3], np.uint8)
     x = _convolved(_normalised(images, preprocessing), state, "conv_stem", "bn0", stride=2)
     maps = []
@@ -32,11 +32,17 @@ def build(name: str, state: StateDict, preprocessing: Preprocessing, graph: str)
         return openvino.Model(maps, [images])
     last_map = _convolved(x, state, "conv_head", "bn1")
     outputs = {
-        "features": [ops.reduce_mean(last_map, np.array([2, 3]))],
+        "features": [_pooled(last_map)],
         "last_map": [last_map],
         "place_maps": [last_map, maps[-2]],
+        "pooled": [_pooled(one) for one in (*maps, last_map)],
     }
     return openvino.Model(outputs[graph], [images])
+
+
+def _pooled(found: openvino.Node) -> openvino.Node:
+    """Add the mean of a map over all places."""
+    return ops.reduce_mean(found, np.array([2, 3]))
 
 
 def _normalised(images: openvino.Node, preprocessing: Preprocessing) -> openvino.Node:

@@ -12,6 +12,7 @@ from torch import nn
 
 from cbir.errors import ModelError
 from cbir.images.fit import Preprocessing
+from cbir.images.large import MULTIPLE
 
 _WITHOUT_PLACES = (
     "This backbone has no maps of what is where in a picture, or takes pictures of one size only: "
@@ -137,6 +138,35 @@ class PlaceMaps(nn.Module):
         with self.last.outputs.kept() as kept:
             maps = self.stages(pictures)
         return self.last.of(kept), maps[self.fine]
+
+
+class Pooled(nn.Module):
+    """The mean of each of a network's stages over its places, and its features, in one pass.
+
+    `forward` takes uint8 pictures of shape (n, side, side, 3), of the network's own side, and returns a tuple of
+    arrays (n, channels), one a stage, fine to coarse, the features last. ModelError where there are no stages.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.stages = Stages(network)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with self.stages.outputs.kept() as kept:
+            features = self.network(pictures)
+        if has_tokens(self.network):
+            maps = self.network.headless.token_maps(_whole_cells(self.network.normalise(pictures)))  # type: ignore[operator]
+        else:
+            maps = [kept[name] for name in self.stages.units]
+        # in float32, since a sum over all places of a fine map is large for half precision
+        return *(one.mean((2, 3), dtype=torch.float32) for one in maps), features
+
+
+def _whole_cells(pictures: torch.Tensor) -> torch.Tensor:
+    """Enlarge pictures (n, 3, side, side) to the next multiple of MULTIPLE, which maps of tokens need."""
+    side = math.ceil(pictures.shape[2] / MULTIPLE) * MULTIPLE
+    return pictures if side == pictures.shape[2] else nn.functional.interpolate(pictures, (side, side), mode="bilinear")
 
 
 class _Outputs:

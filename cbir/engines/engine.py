@@ -61,3 +61,13 @@ class Engine(Protocol):
         The sides of `images` are multiples of 32. ModelError where there are no such maps.
         """
         return self.start_places(images)()
+
+    def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
+        """Begin with `pooled`, and return at once; what is returned waits for it. As `start` else."""
+
+    def pooled(self, images: Images) -> list[Features]:
+        """Compute the mean of each stage over its places, fine to coarse, and the features: shapes (n, channels).
+
+        `images` are as for `features`, in one pass. ModelError where there are fewer than two stages.
+        """
+        return self.start_pooled(images)()

@@ -39,3 +39,7 @@ class FakeEngine(Engine):
     def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
         maps = fake.map_of(images, self._side), fake.map_of(images, self._side // 2)
         return lambda: maps
+
+    def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
+        pooled = [*(fake.features_of(images, side) for side in fake.STAGES), fake.features_of(images, self._side)]
+        return lambda: pooled

@@ -39,6 +39,9 @@ class JoinedEngine(Engine):
     def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
         return self._engines[0].start_places(images)
 
+    def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
+        return self._engines[0].start_pooled(images)
+
 
 def join(features: Sequence[Features]) -> Features:
     """Join features of several networks, shapes (n, dimension), into one row each: shape (n, all dimensions).

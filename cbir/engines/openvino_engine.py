@@ -64,6 +64,9 @@ _IS_ENOUGH: dict[str, Callable[[Trial], bool]] = {
     "place_maps": lambda trial: trial.keeps_maps,
 }
 
+#: Graphs that several batches are computed of side by side.
+_MANY = ("features", "place_maps", "pooled")
+
 #: Images that features are tried on: each has 31 others to be near to.
 _TRIED = 32
 
@@ -122,6 +125,9 @@ class OpenVINOEngine(Engine):
 
         return finish
 
+    def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
+        return self._requests("pooled", self.depth).start(images)
+
     def _requests(self, graph: str, count: int) -> Requests:
         """Return so many requests of `graph`, which is loaded now if it was not yet."""
         if graph not in self._graphs:
@@ -132,8 +138,8 @@ class OpenVINOEngine(Engine):
 
     def _load(self, graph: str) -> openvino.CompiledModel:
         """Load the compiled model of `graph`, as of `_convert`, from the cache where it is there and sound."""
-        # of the others, the maps of one picture at a time are wanted
-        hint = self._hint if graph in ("features", "place_maps") else "LATENCY"
+        # of the others, the maps of one image at a time are wanted
+        hint = self._hint if graph in _MANY else "LATENCY"
         chosen_by = _chosen_by(graph)
         is_untried = self._tries and self._choices[chosen_by] is None
         if not is_untried:
@@ -155,7 +161,8 @@ class OpenVINOEngine(Engine):
             return self._insisted
         if choice is None:
             return "f32"  # not tried yet
-        return choice.precision if graph in _IS_ENOUGH else choice.exact
+        # means over all places are compared as features are
+        return choice.precision if graph in _IS_ENOUGH or graph == "pooled" else choice.exact
 
     def _choose_precision(self, graph: str, model: openvino.Model) -> Choice:
         """Measure the precisions of this processor with `model`, the graph of that name, and note the choice."""
@@ -226,7 +233,7 @@ def graph_of(backbone: Backbone, graph: str) -> openvino.Model:
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:
     """Convert the torch network to an OpenVINO model that takes any number of images.
 
-    `graph` says what of it: "features", "stages", "last_map" or "place_maps", as the methods of an engine.
+    `graph` says what of it: "features", "stages", "last_map", "place_maps" or "pooled", as the methods of an engine.
     """
     module, example, shape = _traced(backbone, graph)
     return from_torch(module, example, shape)
@@ -236,12 +243,13 @@ def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tens
     """Build what `graph` is converted from, an input to trace it with, and the shape of inputs: -1 for any number."""
     import torch
 
-    from cbir.backbones.network import LastMap, PlaceMaps, Stages
+    from cbir.backbones.network import LastMap, PlaceMaps, Pooled, Stages
 
     network = backbone.build()
-    if graph == "features":
+    if graph in ("features", "pooled"):
+        module = network if graph == "features" else Pooled(network)
         side = backbone.preprocessing.crop
-        return network, torch.full((1, side, side, 3), 127, dtype=torch.uint8), [-1, side, side, 3]
+        return module, torch.full((1, side, side, 3), 127, dtype=torch.uint8), [-1, side, side, 3]
     makers: dict[str, Callable[[Network], torch.nn.Module]] = {
         "stages": Stages,
         "last_map": LastMap,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from cbir.backbones.backbone import Backbone
-from cbir.backbones.network import LastMap, Network, PlaceMaps, Stages
+from cbir.backbones.network import LastMap, Network, PlaceMaps, Pooled, Stages
 from cbir.engines.engine import Engine, Features, Images
 from cbir.errors import EngineError
 
@@ -84,6 +84,11 @@ class TorchEngine(Engine):
             return coarse, fine
 
         return finish
+
+    def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
+        pooled = self._module(Pooled)
+        with torch.inference_mode():
+            return self._fetch(*pooled(self._send(images)))
 
     def _module(self, kind: Callable[[Network], torch.nn.Module]) -> torch.nn.Module:
         """Return what reads the network's maps, made now if it was not yet."""
