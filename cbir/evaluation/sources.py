@@ -18,10 +18,11 @@ from cbir.backbones.backbone import Backbone, choose, describe
 from cbir.backbones.families import is_same
 from cbir.backbones.names import ONNX, file_name, prefix_of
 from cbir.backbones.onnx_words import as_asked
-from cbir.errors import CbirError, ImageReadError, IndexConflictError
+from cbir.errors import CbirError, ImageReadError, IndexConflictError, reason_of
 from cbir.evaluation import classical
 from cbir.evaluation.systems import ClassicalSystem, IndexSystem
 from cbir.extract.of_index import backbone_of
+from cbir.images.scan import pictures_in
 from cbir.images.sources.address import Location, folder_of, is_same_place, root_of
 from cbir.index.format import META, load_meta
 from cbir.index.home import all_directories, home, name_for
@@ -133,27 +134,9 @@ def open_collection(wanted: Wanted, watch: WatchIndex = lambda results, total: r
 
     `watch` is as in `build.build_index`. Raises CbirError where there is nothing to evaluate.
     """
-    weights = dict(wanted.weights or {})
+    own, root, backbones = _subject_of(wanted)
     with contextlib.ExitStack() as stack:
-        indexes: list[Index] = []
-        if wanted.folder is None:
-            own = open_index(wanted.index)
-            name = backbone_of(own).name
-            backbone_of(own, weights=weights.get(name, weights.get(None)))
-            others = [model for model in wanted.models if not is_same(model, name)]
-            if others and not wanted.compare:
-                raise IndexConflictError(
-                    f"The index {own.directory} was made with {name}, not {others[0]}: leave --model out, or set both "
-                    "side by side with --compare."
-                )
-            indexes.append(own)
-            root = own.root
-            backbones = [describe(model, weights.get(model)) for model in others]
-        else:
-            root = Path(os.path.abspath(wanted.folder.expanduser()))
-            backbones = [describe(model, weights.get(model, weights.get(None))) for model in wanted.models]
-            if not backbones:
-                backbones = [_backbone_for(root, weights.get(None))]
+        indexes = [] if own is None else [own]
         for backbone in backbones:
             index = _existing(root, backbone)
             if index is None:
@@ -166,6 +149,61 @@ def open_collection(wanted: Wanted, watch: WatchIndex = lambda results, total: r
             if not index.meta.complete:
                 logger.warning("%s is not complete: `cbir index` goes on where it was interrupted.", index.directory)
         yield Collection(indexes)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures that are wanted, without their features: `paths` below a root, and the networks to look at them."""
+
+    root: Location
+    paths: Sequence[str]
+    backbones: Sequence[Backbone]
+
+    @property
+    def files(self) -> list[Location]:
+        """The place of each picture."""
+        return [self.root / path for path in self.paths]
+
+
+def open_pictures(wanted: Wanted) -> Pictures:
+    """Find the pictures of a folder, or of an index, and the networks that are wanted. CbirError where there are none.
+
+    Networks of several count one by one.
+    """
+    own, root, backbones = _subject_of(wanted)
+    if own is not None:
+        backbones = [backbone_of(own), *backbones]
+        paths = sorted({record.path for row, record in own.records() if own.valid[row]})
+    else:
+        folder = folder_of(root)
+        _check_folder(folder)
+        try:
+            paths = [file.path for file in pictures_in(folder).files]
+        except OSError as error:
+            raise CbirError(f"Cannot read the folder {folder}: {reason_of(error)}.") from error
+    if not paths:
+        raise CbirError(f"There are no pictures in {root if own is None else own.directory}.")
+    networks = [network for backbone in backbones for network in backbone.networks]
+    return Pictures(root, paths, list(dict.fromkeys(networks)))
+
+
+def _subject_of(wanted: Wanted) -> tuple[Index | None, Location, list[Backbone]]:
+    """Find the index that is named, the root, and the backbones other than the index's own."""
+    weights = dict(wanted.weights or {})
+    if wanted.folder is None:
+        own = open_index(wanted.index)
+        name = backbone_of(own).name
+        backbone_of(own, weights=weights.get(name, weights.get(None)))
+        others = [model for model in wanted.models if not is_same(model, name)]
+        if others and not wanted.compare:
+            raise IndexConflictError(
+                f"The index {own.directory} was made with {name}, not {others[0]}: leave --model out, or set both "
+                "side by side with --compare."
+            )
+        return own, own.root, [describe(model, weights.get(model)) for model in others]
+    root = Path(os.path.abspath(wanted.folder.expanduser()))
+    backbones = [describe(model, weights.get(model, weights.get(None))) for model in wanted.models]
+    return None, root, backbones or [_backbone_for(root, weights.get(None))]
 
 
 def _backbone_for(root: Path, weights: str | None) -> Backbone:
@@ -200,11 +238,7 @@ def _indexes_of(root: Location) -> list[tuple[Path, Backbone]]:
 
 
 def _temporary(directory: Path, root: Path, backbone: Backbone, engine: str | None, watch: WatchIndex) -> Index:
-    if os.path.isfile(root / META):
-        raise CbirError(f"{root} is an index and not a folder of pictures: name it with --index.")
-    if not os.path.isdir(root):
-        what = "a file" if os.path.exists(root) else "not there, and no index was made of it"
-        raise CbirError(f"{root} is {what}: name a folder of pictures, or an index with --index.")
+    _check_folder(root)
     name, source = name_for(root), backbone.weights.source
     weights = backbone.weights.path if source == "file" else "untrained" if source == "untrained" else None
     is_file = prefix_of(backbone.name) == ONNX
@@ -224,6 +258,15 @@ def _temporary(directory: Path, root: Path, backbone: Backbone, engine: str | No
     if len(report.skipped) > _NAMED:
         logger.warning("  … and %s more", f"{len(report.skipped) - _NAMED:,}")
     return Index.open(target.directory)
+
+
+def _check_folder(root: Path) -> None:
+    """Raise CbirError where a root is no folder of pictures."""
+    if os.path.isfile(root / META):
+        raise CbirError(f"{root} is an index and not a folder of pictures: name it with --index.")
+    if not os.path.isdir(root):
+        what = "a file" if os.path.exists(root) else "not there, and no index was made of it"
+        raise CbirError(f"{root} is {what}: name a folder of pictures, or an index with --index.")
 
 
 def _stack(rows: Sequence[Floats | None]) -> Floats:

@@ -67,6 +67,17 @@ from cbir.utils.stopping import INTERRUPTED
     help="Recall among the first K; may be repeated. Default: 10 and 100.",
 )
 @click.option(
+    "--stages",
+    is_flag=True,
+    help="The same as --across, by each stage of the backbones, which see the pictures once: which crosses domains best?",
+)
+@click.option(
+    "--inversions",
+    type=WholeNumber(1, 24),
+    metavar="N",
+    help="With --stages and --html: draw what each stage keeps of N pictures. Needs torch, and some minutes.",
+)
+@click.option(
     "--boxes",
     type=FilePath(),
     metavar="FILE",
@@ -109,6 +120,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     class. Each picture is searched for among those of other domains, by features as they are and less the mean of each
     domain, as `cbir search --across` takes it off.
 
+    With --stages, so are they searched for by each stage of the backbones instead: which one sees the same class across
+    domains? The finer ones see how a picture is made, the last ones what it shows.
+
     With --boxes, measures how well a detector finds objects: average precision as COCO and PASCAL VOC have it,
     precision and recall.
 
@@ -140,7 +154,11 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     else:
         has_failed = False
         try:
-            if request.across:
+            if request.stages:
+                from cbir.cli.evaluating.stages import measure_of_stages
+
+                measure_of_stages(request, quiet=quiet)
+            elif request.across:
                 from cbir.cli.evaluating.across import measure_across
 
                 measure_across(request, quiet=quiet)

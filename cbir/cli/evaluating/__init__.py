@@ -1,1 +1,1 @@
-"""Measurements of `cbir evaluate`: searches, searches across domains, boxes, faces; one module each."""
+"""The measurements of `cbir evaluate`: searches, searches across domains, stages, boxes, faces; one module each."""

@@ -31,6 +31,13 @@ RULES = (
         ("found", "min_score"), "{said} is about boxes: name those that people drew with --boxes.", lacking=("boxes",)
     ),
     Rule(("found",), "Boxes are those of --found or a detector's, not both.", beside=("models", "weights", "engine")),
+    Rule(
+        ("faces=True", "boxes", "found", "ground_truth", "learnt"),
+        "--stages asks by folders of folders: leave {said} out.",
+        beside=("stages=True",),
+    ),
+    Rule(("inversions",), "--inversions is about stages: say --stages, too.", lacking=("stages=True",)),
+    Rule(("inversions",), "--inversions draws on a page: name it with --html.", lacking=("html",)),
     Rule(("unlabelled",), "--unlabelled is about the labels of a notion: name it with --learnt.", lacking=("learnt",)),
 )
 
@@ -53,6 +60,8 @@ class EvaluateOptions(Given):
     boxes: Path | None
     found: Path | None
     min_score: float | None
+    stages: bool
+    inversions: int | None
     faces: bool
     face_model: Path | None
     format_: str
