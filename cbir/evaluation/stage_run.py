@@ -94,6 +94,8 @@ def measure_stages(
     folders are no domains, or no picture can be read; what opening a network raises.
     """
     domains = Domains.of_paths(pictures.paths)
+    if domains.left_out:
+        logger.warning("%s of %s pictures lie in no class of a domain, and are left out.", *_counts(domains))
     staged = [look(backbone, pictures.files, engine, watch) for backbone in pictures.backbones]
     seen = np.logical_and.reduce([one.seen for one in staged])
     _tell_problems(staged)
@@ -129,6 +131,10 @@ def draw_kept(result: StageResult, count: int, watch: Watch = lambda items, *_, 
         except ModelError as error:
             logger.warning("Nothing is drawn by %s: %s", backbone.label, error)
     return Drawn(originals, tuple(kept))
+
+
+def _counts(domains: Domains) -> tuple[str, str]:
+    return f"{domains.left_out:,}", f"{len(domains.domain_of):,}"
 
 
 def _tell_problems(staged: Sequence[Staged]) -> None:

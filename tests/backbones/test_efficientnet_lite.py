@@ -15,11 +15,12 @@ from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.efficientnet_lite_plan import shapes
 from cbir.backbones.efficientnet_lite_torch import EfficientNetLite
 from cbir.backbones.head import open_classifier
-from cbir.backbones.network import LastMap, Network, PlaceMaps, Stages
+from cbir.backbones.network import LastMap, Network, PlaceMaps, Pooled, Stages
 from cbir.engines.precision import drawn_images
 
-#: What is built and what it is in torch; sides of images that all but the first take.
-GRAPHS = {"features": None, "stages": Stages, "last_map": LastMap, "place_maps": PlaceMaps}
+#: What is built and what it is in torch; sides of images that all but OWN_SIDE's take.
+GRAPHS = {"features": None, "stages": Stages, "last_map": LastMap, "place_maps": PlaceMaps, "pooled": Pooled}
+OWN_SIDE = ("features", "pooled")
 OTHERS = [(256, 256), (96, 64), (32, 160), (320, 224)]
 
 
@@ -56,7 +57,7 @@ def test_a_graph_computes_what_the_module_computes(name: str, graph: str) -> Non
     network, kind = backbone.build(), GRAPHS[graph]
     module = network if kind is None else kind(network)
     crop = backbone.preprocessing.crop
-    for height, width in [(crop, crop)] if graph == "features" else OTHERS:
+    for height, width in [(crop, crop)] if graph in OWN_SIDE else OTHERS:
         images = drawn_images(2, max(height, width))[:, :height, :width]
         with torch.inference_mode():
             made = module(torch.tensor(images))
@@ -104,7 +105,7 @@ def test_neither_weights_nor_graph_need_torch(bundled: Backbone) -> None:
         "from cbir.backbones.backbone import describe\n"
         "from cbir.backbones.head import open_classifier\n"
         "backbone = describe('efficientnet_lite0')\n"
-        "[backbone.build_graph(graph) for graph in ('features', 'stages', 'last_map', 'place_maps')]\n"
+        "[backbone.build_graph(graph) for graph in ('features', 'stages', 'last_map', 'place_maps', 'pooled')]\n"
         "open_classifier(backbone)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -200,6 +200,7 @@ def test_an_engine_asked_for_all_that_it_has(bundled: Backbone, name: str) -> No
         lambda engine, some: engine.stages(some),
         lambda engine, some: [engine.last_map(some)],
         lambda engine, some: list(engine.place_maps(some)),
+        lambda engine, some: engine.pooled(some),
     ]
     alone = open_engine(bundled, engine=name)
     expected = [[kind(alone, some) for kind in kinds] for some in pictures]
