@@ -85,7 +85,7 @@ def invert(
     pictures: dict[int, Image.Image],
     watch: Watch = lambda drawings, total, what="", **_: drawings,
     *,
-    steps: int = STEPS,
+    steps: int | None = None,
 ) -> Kept:
     """Draw each of some pictures, by their numbers, from each stage of a backbone's first network, and its feature.
 
@@ -98,7 +98,7 @@ def invert(
 
     def drawn() -> Iterator[tuple[int, Drawing]]:
         for number, stage in wanted:
-            yield number, _draw(sight, pictures[number], stage, steps)
+            yield number, _draw(sight, pictures[number], stage, steps or STEPS)
 
     for number, drawing in watch(drawn(), len(wanted), f"drawings by {label}", unit=" drawings"):
         drawings[number].append(drawing)

@@ -69,7 +69,7 @@ from cbir.utils.stopping import INTERRUPTED
 @click.option(
     "--stages",
     is_flag=True,
-    help="The same as --across, by each stage of the backbones, which see the pictures once: which crosses domains best?",
+    help="The same as --across by each stage of the backbones: which one finds most in other domains?",
 )
 @click.option(
     "--inversions",

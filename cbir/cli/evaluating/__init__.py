@@ -1,1 +1,1 @@
-"""The measurements of `cbir evaluate`: searches, searches across domains, stages, boxes, faces; one module each."""
+"""Measurements of `cbir evaluate`: searches, searches across domains, stages, boxes, faces; one module each."""

@@ -16,11 +16,13 @@ RULES = (
     Rule(("boxes", "found"), "--faces or --boxes, not both.", beside=("faces=True",)),
     Rule(("face_model",), "--face-model is about faces: say --faces, too.", lacking=("faces=True",)),
     Rule(
-        ("across=True",),
-        "--across is about folders of folders and their pictures: leave --ground-truth, --learnt, --boxes and --faces "
-        "out.",
+        ("across=True", "stages=True"),
+        "--across and --stages are about folders of folders and their pictures: leave --ground-truth, --learnt, "
+        "--boxes and --faces out.",
         beside=("ground_truth", "learnt", "unlabelled", "boxes", "found", "min_score", "faces=True", "face_model"),
     ),
+    Rule(("inversions",), "--inversions is about stages: say --stages, too.", lacking=("stages=True",)),
+    Rule(("inversions",), "--inversions draws on a page: name it with --html.", lacking=("html",)),
     Rule(("folder",), "Name a folder or an index, not both.", beside=("index_name",)),
     Rule(
         ("index_name", "compare=True", "ground_truth", "sample", "recall_at", "learnt"),
@@ -31,13 +33,6 @@ RULES = (
         ("found", "min_score"), "{said} is about boxes: name those that people drew with --boxes.", lacking=("boxes",)
     ),
     Rule(("found",), "Boxes are those of --found or a detector's, not both.", beside=("models", "weights", "engine")),
-    Rule(
-        ("faces=True", "boxes", "found", "ground_truth", "learnt"),
-        "--stages asks by folders of folders: leave {said} out.",
-        beside=("stages=True",),
-    ),
-    Rule(("inversions",), "--inversions is about stages: say --stages, too.", lacking=("stages=True",)),
-    Rule(("inversions",), "--inversions draws on a page: name it with --html.", lacking=("html",)),
     Rule(("unlabelled",), "--unlabelled is about the labels of a notion: name it with --learnt.", lacking=("learnt",)),
 )
 
