@@ -49,6 +49,7 @@ BENCHMARKS = (
     "explain",
     "imagine",
     "across",
+    "across_stages",
     "serve",
     "million",
     "parts_many",

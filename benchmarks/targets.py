@@ -348,6 +348,11 @@ def _across() -> dict[str, Target]:
     }
 
 
+def _stages() -> dict[str, Target]:
+    what = "the means of all stages against the features alone, the same pictures"
+    return {"stages-cost": Target(25, "across_stages", what, 1.3, "times")}
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -429,6 +434,7 @@ TARGETS: dict[str, Target] = {
     **_explain(),
     **_imagine(),
     **_across(),
+    **_stages(),
     **_gpu(),
     **_beyond(),
     "workers-nodes": Target(22, "workers", "two nodes of one core against one, pictures a second", 1.85, at_least=True),
