@@ -135,6 +135,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir evaluate photos/ --html quality.html
       cbir evaluate --index photos --learnt subject
       cbir evaluate prints/ --across
+      cbir evaluate prints/ --stages --html stages.html
       cbir evaluate photos/ --boxes boxes.json --found found.json
       cbir evaluate photos/ --compare
       cbir evaluate photos/ --compare --model efficientnet_lite0 --model resnet50      # downloads 98 MB
