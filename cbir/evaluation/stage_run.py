@@ -74,7 +74,7 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What networks keep of some pictures: the middle of each, by its number, and what each network draws of them."""
+    """Pictures and what networks keep of them: the middle of each, by its number, and what each network draws of it."""
 
     originals: dict[int, Image.Image]
     kept: tuple[Kept, ...]

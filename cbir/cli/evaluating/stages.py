@@ -1,4 +1,4 @@
-"""Which stage of networks finds the same across domains: `cbir evaluate --stages`."""
+"""Stages of networks, and what each finds across domains: `cbir evaluate --stages`."""
 
 from __future__ import annotations
 
