@@ -16,9 +16,15 @@ RULES = (
     Rule(("boxes", "found"), "--faces or --boxes, not both.", beside=("faces=True",)),
     Rule(("face_model",), "--face-model is about faces: say --faces, too.", lacking=("faces=True",)),
     Rule(
-        ("across=True", "stages=True"),
-        "--across and --stages are about folders of folders and their pictures: leave --ground-truth, --learnt, "
-        "--boxes and --faces out.",
+        ("across=True",),
+        "--across is about folders of folders and their pictures: leave --ground-truth, --learnt, --boxes and --faces "
+        "out.",
+        beside=("ground_truth", "learnt", "unlabelled", "boxes", "found", "min_score", "faces=True", "face_model"),
+    ),
+    Rule(
+        ("stages=True",),
+        "--stages is about folders of folders and their pictures: leave --ground-truth, --learnt, --boxes and --faces "
+        "out.",
         beside=("ground_truth", "learnt", "unlabelled", "boxes", "found", "min_score", "faces=True", "face_model"),
     ),
     Rule(("inversions",), "--inversions is about stages: say --stages, too.", lacking=("stages=True",)),
