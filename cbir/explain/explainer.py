@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,13 @@ from cbir.images.safely import decode_reduced
 from cbir.images.sources.address import Location
 from cbir.index.store import Index
 from cbir.search.learnt import LearntSpace
+from cbir.search.queries import CombinedQuery, FeedbackQuery, Picture
 from cbir.search.searched import AlikeBy, SearchedIndex
 from cbir.utils.vectors import Floats
 from cbir.words.vocabulary import Word
+
+#: Queries that are of pictures alone.
+PictureQuery = Picture | CombinedQuery | FeedbackQuery
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,56 +60,71 @@ class Shares:
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
-    """Reasons why a `match` is like a `query`.
+class Reasons:
+    """Reasons why a `match` is like what was asked for.
 
     `score` is the cosine of their features, as searches have it. `likeness` is the same after the collection's mean was
     taken off, or by a notion; without an index it is the score: `by` says which, "centred", "learnt" or "raw".
-    `of_query` and `of_match` are the shares of places in both, which add up to them. Where places are finer, a
-    picture's are looked at larger, the other picture is not, and the sums may be a little different. `raw_pairs` and
-    `pairs` are those of the places of both. `way` is how re-ranking came to the match.
+    `of_match` are the shares of places, which add up to them. `way` is how re-ranking came to the match.
     """
 
-    query: Seen
     match: Seen
     score: float
     likeness: float
     by: str
-    of_query: Shares
     of_match: Shares
+    way: Way | None
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(Reasons):
+    """Reasons why a match is like another picture, the `query`, whose places have their shares, too.
+
+    Where places are finer, a picture's are looked at larger, the other picture is not, and the sums may be a little
+    different. `raw_pairs` and `pairs` are the shares of the places of both.
+    """
+
+    query: Seen
+    of_query: Shares
     raw_pairs: Likeness
     pairs: Likeness
     words: tuple[SharedWord, ...]
-    way: Way | None = None
 
 
 class Explainer:
     """Explains matches with one network, which is loaded at the first picture; `index` is the one that was searched.
 
     With `notion`, one of the index's, likeness is as that was taught. With `fine`, places have half the side.
+    `searched` is the index as searches have it already, of which nothing is then read anew.
     """
 
     def __init__(
-        self, engine: LazyEngine, index: Index | None = None, *, notion: str | None = None, fine: bool = False
+        self,
+        engine: LazyEngine,
+        index: Index | None = None,
+        *,
+        searched: SearchedIndex | None = None,
+        notion: str | None = None,
+        fine: bool = False,
     ) -> None:
         self.engine = engine
         self.index = index
         self.fine = fine
         self._notion = notion
         self._looker = Looker(engine)
-        self._searched = None if index is None else SearchedIndex(index, engine)
+        self._searched = searched if index is None or searched is not None else SearchedIndex(index, engine)
         self._space: LearntSpace | None = None
         if notion is not None and self._searched is not None:
             self._space = self._searched.learnt(notion)
-        self._ways: tuple[Seen, Ways] | None = None
+        self._ways: tuple[Floats, Ways] | None = None  # those from one query
 
-    def see(self, source: Location | bytes, name: str = "") -> Seen:
-        """Look at a picture: a file, or its bytes, called `name`.
+    def see(self, source: Location | bytes, name: Location | str = "") -> Seen:
+        """Look at a picture: a file, or its bytes, which are at or called `name`.
 
         ImageReadError; ModelError where places of the network have no shares.
         """
         data = source if isinstance(source, bytes) else read_bytes(source)
-        path = Path(name) if isinstance(source, bytes) else source
+        path = source if not isinstance(source, bytes) else Path(name) if isinstance(name, str) else name
         image, box = decode_reduced(data, name=str(path), at_least=self._looker.at_least())
         own = look = self._looker.look(image, box)
         if self.fine:
@@ -128,16 +147,50 @@ class Explainer:
         pairs = both(query.look, match.look) if self.fine else (raw, likeness)
         words = () if self._classifier is None else tuple(shared_words(self._classifier, query.own, match.own))
         return Explanation(
-            query,
-            match,
-            raw.score,
-            likeness.score,
-            by,
-            Shares(from_query[0].of_query, from_query[1].of_query),
-            Shares(from_match[0].of_match, from_match[1].of_match),
-            *pairs,
-            words,
-            self._way(query, match),
+            match=match,
+            score=raw.score,
+            likeness=likeness.score,
+            by=by,
+            of_match=Shares(from_match[0].of_match, from_match[1].of_match),
+            way=self._way(query, match),
+            query=query,
+            of_query=Shares(from_query[0].of_query, from_query[1].of_query),
+            raw_pairs=pairs[0],
+            pairs=pairs[1],
+            words=words,
+        )
+
+    def explain_features(self, query: PictureQuery, features: Sequence[Floats], match: Seen) -> Reasons:
+        """Explain why a match is like pictures of which only the features are known.
+
+        `features` are those of the query's images, in order, each of shape (dimension,) and of length 1. ValueError
+        where there is nothing that matches are to be like.
+        """
+        asked = query.combine(features)
+        if asked is None or asked.likeness is None:
+            raise ValueError("there is no picture that matches are to be like")
+        vector, towards, by = asked.direction, asked.likeness, "raw"
+        of_places: Callable[[Look], Floats] = lambda look: look.vectors  # noqa: E731
+        if self._searched is not None:
+            by, centre = "centred", self._searched.ranker().scanner.centre()
+            towards, of_places = centre.direction(vector), lambda look: centred(look, centre.mean)
+        if self._space is not None:
+            vectors, claimed = self._space.queries(np.stack(features))
+            like = set(query.like)
+            if any(its and one in like for one, its in zip(query.images, claimed.tolist(), strict=True)):
+                of_notion, notion = query.combine(list(vectors)), self._space.notion
+                assert of_notion is not None
+                by, vector = "learnt", of_notion.direction
+                towards, of_places = vector, lambda look: learnt(look, notion)
+        places = of_places(match.look)
+        own = places if match.look is match.own else of_places(match.own)
+        return Reasons(
+            match=match,
+            score=float(match.own.feature @ asked.likeness),
+            likeness=float(own.sum(axis=0) @ towards),
+            by=by,
+            of_match=Shares(match.look.vectors @ asked.likeness, places @ towards),
+            way=self._way_from(vector, by == "learnt", match),
         )
 
     def word(self, seen: Seen, word: Word) -> WordPlaces:
@@ -163,18 +216,22 @@ class Explainer:
 
     def _way(self, query: Seen, match: Seen) -> Way | None:
         """Return the way to a match by re-ranking, where it is one of the index's pictures."""
+        if self.index is None:
+            return None
+        known = self.index.find(query.sha256)
+        feature = self.index.features(known[:1])[0] if known else query.own.feature
+        if self._space is None or not self._is_claimed(query):
+            return self._way_from(feature, False, match)
+        return self._way_from(self._space.queries(feature[np.newaxis])[0][0], True, match)
+
+    def _way_from(self, vector: Floats, is_learnt: bool, match: Seen) -> Way | None:
+        """Return the way from a vector of length 1, as the ranker has it that orders the matches."""
         if self.index is None or self._searched is None:
             return None
         rows = [row for row in self.index.find(match.sha256) if self.index.valid[row]]
         if not rows:
             return None
-        if self._ways is None or self._ways[0] is not query:
-            feature, ranker = query.own.feature, self._searched.ranker()
-            known = self.index.find(query.sha256)
-            if known:
-                feature = self.index.features(known[:1])[0]
-            if self._space is not None and self._is_claimed(query):
-                feature = self._space.queries(feature[np.newaxis])[0][0]
-                ranker = self._searched.ranker(AlikeBy(learnt=self._notion))
-            self._ways = query, Ways(ranker, feature)
+        if self._ways is None or not np.array_equal(self._ways[0], vector):
+            ranker = self._searched.ranker(AlikeBy(learnt=self._notion if is_learnt else None))
+            self._ways = vector, Ways(ranker, vector)
         return self._ways[1].to(rows[0])

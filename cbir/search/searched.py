@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from cbir.detect.of_index import IndexObjects
     from cbir.faces.likeness import Thresholds
     from cbir.index.facerows import FaceRows
+    from cbir.search.resolve import QueryPicture
 
 # Rankers that are kept: that of features, and some by notions and classes; and notions, which are read once.
 _RANKERS = 4
@@ -107,6 +109,10 @@ class SearchedIndex:
     def _entry(self, learnt: str | None) -> object:
         """Return what a notion is remembered by: its file, as it may be learnt anew while the index is open."""
         return next((entry for entry in self.index.meta.notions if entry.name == learnt), learnt)
+
+    def features(self, images: Sequence[QueryPicture]) -> list[Floats]:
+        """Return the feature of each image of a query, shape (dimension,), of length 1."""
+        return [self.index.features(one.rows[:1])[0] if one.feature is None else one.feature for one in images]
 
     def learnt(self, name: str) -> LearntSpace:
         """Return the space of a notion. CbirError where there is none, or another network learnt it."""

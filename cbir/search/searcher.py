@@ -119,6 +119,22 @@ class Searcher:
             request = replace(request, objects=among.objects, notices=self._searched.without_objects)
         return self._search(queries, request)
 
+    @property
+    def searched(self) -> SearchedIndex:
+        """The index with what is read of it once, for whoever explains what was found."""
+        return self._searched
+
+    def features(self, query: AnyQuery) -> list[Floats]:
+        """Return the features of a query's images, in order, each of shape (dimension,) and of length 1.
+
+        Regions are as compared with whole pictures. Raises ImageReadError and RegionError.
+        """
+        (resolved,) = self._pictures.of([query])
+        error = next((picture.error for picture in resolved.pictures if picture.error is not None), None)
+        if error is not None:
+            raise error
+        return self._searched.features(resolved.pictures)
+
     def left(self, among: RowFilter) -> int:
         """Return how many pictures a filter leaves. Raises what `search` does of it."""
         found = self._searched.among(among)

@@ -176,8 +176,7 @@ class Strategy(ABC, Generic[Of]):
         """Find the matches, best first; `images` are the query's, in order, rows `own` are left out."""
 
     def _features(self, images: Sequence[QueryPicture]) -> list[Floats]:
-        index = self.searched.index
-        return [index.features(one.rows[:1])[0] if one.feature is None else one.feature for one in images]
+        return self.searched.features(images)
 
     def _keep(
         self, scores: Floats, request: SearchRequest, quantiles: CosineQuantiles | None = None

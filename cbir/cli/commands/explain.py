@@ -24,7 +24,6 @@ from cbir.cli.options.numbers import WholeNumber
 from cbir.cli.options.rules import Rule, check_rules
 from cbir.cli.options.words import SenseOption, find_words, sense_option
 from cbir.cli.render.explain import FORMATS, Explanations
-from cbir.cli.render.explain_record import Explained
 from cbir.cli.render.search_report import html_option
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import use_one_blas_thread
@@ -191,7 +190,7 @@ def _explain(explainer: Explainer, options: ExplainOptions, writer: Explanations
     seen = explainer.see(query)
     for match, rank in zip(matches, ranks, strict=True):
         with writer.noting(match):
-            writer.add(Explained(explainer.explain(seen, explainer.see(match)), rank))
+            writer.add(explainer.explain(seen, explainer.see(match)), rank)
 
 
 def _explain_word(explainer: Explainer, pictures: tuple[Location, ...], word: Word, writer: Explanations) -> None:

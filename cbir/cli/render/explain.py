@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbir.cli.render.explain_record import Explained, grid, record_of
 from cbir.cli.terminal import output, table
 from cbir.errors import ImageReadError, OutputRefusedError
+from cbir.explain.record import record_of, record_of_word
 from cbir.images.sources.address import Location, named_after
 from cbir.utils.outputs import Derived, Piece
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cbir.cli.render.explain_report import ExplainPage
-    from cbir.explain.explainer import Seen
+    from cbir.explain.explainer import Explanation, Seen
     from cbir.explain.words import WordPlaces
     from cbir.index.store import Index
     from cbir.words.vocabulary import Word
@@ -67,35 +67,23 @@ class Explanations:
             output.tell(f"Error: {error}")
             self.has_failed = True
 
-    def add(self, explained: Explained) -> None:
-        """Tell of a match."""
+    def add(self, one: Explanation, rank: int | None) -> None:
+        """Tell of a match, and its rank where it was looked for."""
         from cbir.explain.draw import drawn_pair
 
-        one = explained.explanation
-        record = record_of(explained, self._index, all_pairs=self._all_pairs)
+        record = record_of(one, self._index, rank=rank, all_pairs=self._all_pairs)
         if self._pieces or self._page is not None:
             drawn = drawn_pair(one)
             self._draw(one.match.path, drawn, record)
             if self._page is not None:
-                self._page.add(explained, record, drawn)
+                self._page.add(one, rank, record, drawn)
         self._tell(record)
 
     def add_word(self, seen: Seen, word: Word, places: WordPlaces) -> None:
         """Tell of a picture that may show a word."""
         from cbir.explain.draw import heated
 
-        record = {
-            "image": str(seen.path),
-            **word.to_dict(),
-            "probability": round(places.probability, 6),
-            "evidence": round(places.evidence, 6),
-            "rest": round(places.rest, 6),
-            "places": [
-                {"network": pane.network, **grid(pane, places.shares)}
-                for pane in seen.look.panes
-                if pane.network == seen.look.panes[0].network
-            ],
-        }
+        record = record_of_word(seen, word, places)
         if self._pieces or self._page is not None:
             drawn = heated(seen, places.above(seen.look))
             self._draw(seen.path, drawn, record)

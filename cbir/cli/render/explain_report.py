@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from PIL import Image
 
-from cbir.cli.render.explain_record import Explained, name_of, short
-from cbir.explain.explainer import Seen
+from cbir.explain.explainer import Explanation, Seen
+from cbir.explain.record import BY, name_of, short, way_in_words
 from cbir.explain.words import WordPlaces
 from cbir.images.sources.address import Location, link_to
 from cbir.report.card import Card, Group
@@ -46,18 +46,16 @@ class ExplainPage:
         self._shown: list[_Shown] = []
         self._query = ""
 
-    def add(self, explained: Explained, record: dict[str, Any], drawn: Image.Image) -> None:
-        """Note a match; `record` is what is told of it on stdout."""
-        one = explained.explanation
+    def add(self, one: Explanation, rank: int | None, record: dict[str, Any], drawn: Image.Image) -> None:
+        """Note a match, and its rank where it was looked for; `record` is what is told of it on stdout."""
         self._query = short(one.query.path, self._index)
         facts = [("score", f"{one.score:.3f}")]
-        by = {"centred": "less the mean", "learnt": "as learnt", "raw": ""}[one.by]
-        if by:
+        if by := BY[one.by]:
             facts.append((by, f"{one.likeness:.3f}"))
-        rank = "" if explained.rank is None else f"{explained.rank}. "
+        place = "" if rank is None else f"{rank}. "
         self._shown.append(
             _Shown(
-                f"{rank}{short(one.match.path, self._index)}",
+                f"{place}{short(one.match.path, self._index)}",
                 link_to(one.match.path),
                 jpeg_uri(drawn),
                 drawn.width,
@@ -66,7 +64,7 @@ class ExplainPage:
                 f"{len(record['lines'])} lines join the places that agree most",
                 tuple(facts),
                 [word for word in record["words"] if word["part"] >= 0.005],
-                self._way(explained),
+                self._way(one),
             )
         )
 
@@ -99,9 +97,9 @@ class ExplainPage:
             when=time.strftime("%Y-%m-%d at %H:%M"),
         )
 
-    def _way(self, explained: Explained) -> Group | None:
+    def _way(self, one: Explanation) -> Group | None:
         """Return the pictures through which a match was found, those of the strongest way first."""
-        one, index = explained.explanation, self._index
+        index = self._index
         if one.way is None or index is None:
             return None
         cards = [
@@ -109,7 +107,7 @@ class ExplainPage:
             for number, step in enumerate(one.way.steps, start=1)
         ]
         on_it = {step.row for step in one.way.steps}
-        near = [one for one in one.way.neighbours if one.row not in on_it]
+        near = [neighbour for neighbour in one.way.neighbours if neighbour.row not in on_it]
         cards += [_card(neighbour.row, index, ("share", f"{neighbour.share:.0%}")) for neighbour in near]
         return Group("The way to it", cards, notes=[way_in_words(one.way.direct, one.way.share, len(one.way.steps))])
 
@@ -117,17 +115,3 @@ class ExplainPage:
 def _card(row: int, index: Index, figure: tuple[str, str], rank: int | None = None) -> Card:
     name = name_of(row, index)
     return Card(name, index.root / name, rank, [figure])
-
-
-def way_in_words(direct: float, share: float, steps: int) -> str:
-    """Say how likeness came to a match."""
-    how = (
-        "straight from the query"
-        if steps == 1
-        else f"through {steps - 1} other picture{'s' * (steps > 2)}, numbered in their order, the match last"
-    )
-    return (
-        f"Of what re-ranking gave the match, {direct:.0%} came straight from the query, the rest through its "
-        f"neighbours. The strongest single way, with {share:.0%} of it, leads {how}; the figure is how alike a picture "
-        "is to the one before. Others with a share are neighbours through which more came."
-    )

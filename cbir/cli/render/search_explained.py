@@ -46,7 +46,8 @@ class ExplainedMatches:
     def _drawn(self, query: AnyQuery, result: SearchResult) -> tuple[Sequence[bytes | None], str]:
         explainer = self._explainers.get(result.learnt)
         if explainer is None:
-            explainer = Explainer(self._searcher.engine, self._searcher.index, notion=result.learnt)
+            searcher = self._searcher
+            explainer = Explainer(searcher.engine, searcher.index, searched=searcher.searched, notion=result.learnt)
             self._explainers[result.learnt] = explainer
         word = query.words[0] if isinstance(query, WordQuery) else None
         asked = explainer.see(query.source, query.name) if isinstance(query, ImageQuery) else None
