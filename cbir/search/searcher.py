@@ -124,6 +124,13 @@ class Searcher:
         """The index with what is read of it once, for whoever explains what was found."""
         return self._searched
 
+    def settled(self, query: AnyQuery) -> AnyQuery:
+        """Return a query as this index answers it: a region by parts, a text by its nouns.
+
+        ModelError where it cannot.
+        """
+        return self._strategies.settled(query, SearchRequest())
+
     def features(self, query: AnyQuery) -> list[Floats]:
         """Return the features of a query's images, in order, each of shape (dimension,) and of length 1.
 

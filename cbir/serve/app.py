@@ -12,6 +12,7 @@ from cbir.serve.problems import add_handlers
 from cbir.serve.routes import (
     basket,
     duplicates,
+    explain,
     health,
     indexes,
     maps,
@@ -22,6 +23,7 @@ from cbir.serve.routes import (
     pictures,
     search,
     segments,
+    why_page,
     words,
 )
 from cbir.serve.service import Service
@@ -29,7 +31,7 @@ from cbir.serve.settings import Settings
 from cbir.serve.turns import Turns, heavy_turns
 
 #: The routes below `/api/v1`.
-ROUTES = (health, indexes, search, pictures, words, duplicates, maps, segments, basket, notions, people)
+ROUTES = (health, indexes, search, pictures, words, duplicates, maps, segments, explain, basket, notions, people)
 
 
 def make_app(service: Service, settings: Settings | None = None) -> FastAPI:
@@ -42,6 +44,7 @@ def make_app(service: Service, settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router, prefix="/api/v1")
     app.include_router(page.router)
     app.include_router(people_page.router)
+    app.include_router(why_page.router)
     add_handlers(app)
     turns = app.state.turns = Turns(settings)
     app.add_middleware(Limits, turns=turns)

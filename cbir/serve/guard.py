@@ -27,6 +27,13 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+#: Those of pages with forms and without a script: browsers say that what these send comes from here.
+FORM_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+}
+
 # What is answered without the token: the page, which asks for it.
 _OPEN = ("/api/v1/login",)
 

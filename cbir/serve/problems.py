@@ -96,6 +96,12 @@ def of_error(error: Exception) -> Response:
     return problem(500, "defect", "cbir failed at this; its log says more.")
 
 
+def status_of(error: CbirError | ProblemError) -> tuple[int, dict[str, str]]:
+    """Return the status of the answer that an error is, and the headers that go with it, for pages that tell it."""
+    answer = of_error(error)
+    return answer.status_code, {"Retry-After": answer.headers["retry-after"]} if "retry-after" in answer.headers else {}
+
+
 def add_handlers(app: FastAPI) -> None:
     """Have an application answer with problems."""
 

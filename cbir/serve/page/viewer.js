@@ -6,7 +6,7 @@ import {$, copy, counted, day, folderName, icon, isModified, make, named, placeO
 import {wrong} from "./notices.js";
 import {MODES, Parts} from "./parts.js";
 import {pictureLink, thumbnail} from "./pictures.js";
-import {anew, askAnew, go, href, judge, judgement, refOf, state} from "./state.js";
+import {anew, askAnew, go, href, isAsked, judge, judgement, refOf, state} from "./state.js";
 import {STEPS, Zoom} from "./zoom.js";
 
 const dialog = $("viewer"), large = $("large");
@@ -163,6 +163,7 @@ export class Viewer {
     if (!this.picture) return;
     for (const kind of ["more", "less"]) press(buttonOf(kind), judgement(this.picture) === kind);
     press(buttonOf("basket"), has(this.picture));
+    Object.assign($("why"), {href: `why?${href({}).slice(1)}`, hidden: !isAsked()});
   }
 
   async #copyPath() {

@@ -15,6 +15,7 @@ from cbir.people.album import NOBODY
 from cbir.people.person import Person
 from cbir.report.page import environment
 from cbir.serve.bodies import Said
+from cbir.serve.guard import FORM_HEADERS
 from cbir.serve.people import ServedPeople, people_job, say
 from cbir.serve.problems import ProblemError, invalid
 from cbir.serve.routes.common import AnIndex, AService
@@ -23,13 +24,6 @@ router = APIRouter(include_in_schema=False)
 
 #: People of a page, faces of each, and faces of a page about one.
 PEOPLE, FACES, ALL_FACES = 50, 24, 1000
-
-# As all answers have it, but for forms, and for browsers to say that these come from here.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "same-origin",
-}
 
 # Seconds for which people are waited for before the page says that it is looking.
 _PATIENCE = 1.0
@@ -62,7 +56,7 @@ async def change(service: AService, index: AnIndex, request: Request) -> Respons
         return await run_in_threadpool(_page, service, index, person, 0, str(error))
     where = f"?person={shown}" if person is not None and about in (NOBODY, person) else ""
     anchor = f"#person-{about}" if about != NOBODY else ""
-    return RedirectResponse(f"{quote(index.name, safe='')}{where}{anchor}", 303, _HEADERS)
+    return RedirectResponse(f"{quote(index.name, safe='')}{where}{anchor}", 303, FORM_HEADERS)
 
 
 def _page(service: AService, index: AnIndex, number: int | None = None, offset: int = 0, problem: str = "") -> Response:
@@ -88,7 +82,7 @@ def _page(service: AService, index: AnIndex, number: int | None = None, offset: 
         }
     text = environment().get_template("people.html").render(**values)
     status = 422 if values["problem"] else 200
-    return Response(text.encode("utf-8"), status, _HEADERS, "text/html; charset=utf-8")
+    return Response(text.encode("utf-8"), status, FORM_HEADERS, "text/html; charset=utf-8")
 
 
 def _some(one: Person, most: int) -> tuple[int, ...]:

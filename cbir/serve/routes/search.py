@@ -30,7 +30,8 @@ router = APIRouter(tags=["search"], responses=PROBLEMS)
 _SEARCH = Search.model_json_schema(
     ref_template="#/paths/~1api~1v1~1indexes~1{{index}}~1search/post/requestBody/content/application~1json/schema/$defs/{model}"
 )
-_BODY = {
+#: The body of a search, as JSON or as a form, for the OpenAPI document.
+SEARCH_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -70,18 +71,10 @@ Names = Annotated[list[str], Query(max_length=100)]
 Texts = Annotated[list[str], Query(max_length=20)]
 
 
-@router.post("/indexes/{index}/search", response_class=Response, openapi_extra=_BODY)
+@router.post("/indexes/{index}/search", response_class=Response, openapi_extra=SEARCH_BODY)
 async def search(index: AnIndex, service: AService, request: Request) -> Response:
     """Search by what the body says: JSON, or a form whose `query` is that and whose `files` are pictures."""
-    uploads: list[tuple[str, bytes]] = []
-    if is_form(request):
-        form = await read_form(request)
-        text: str | bytes = form.fields.get("query", "{}")
-        uploads = form.files
-    else:
-        text = await request.body()
-    wanted = checked(Search, text)
-    assert isinstance(wanted, Search)
+    wanted, uploads = await searched_for(request)
     return await run_in_threadpool(_answer, service, index, wanted, uploads)
 
 
@@ -114,9 +107,9 @@ def search_by_address(
     """Search by pictures of the index (ids, beginnings of their SHA-256, or paths), words, texts, objects, a person."""
     try:
         wanted = Search(
-            like=[_ref(one) for one in like],
-            more=[_ref(one) for one in more],
-            less=[_ref(one) for one in less],
+            like=[ref_of(one) for one in like],
+            more=[ref_of(one) for one in more],
+            less=[ref_of(one) for one in less],
             words=word,
             without=without,
             texts=text,
@@ -160,6 +153,20 @@ async def encode_picture(index: AnIndex, request: Request) -> Response:
     return await run_in_threadpool(_encode, index, ref, name, data)
 
 
+async def searched_for(request: Request) -> tuple[Search, list[tuple[str, bytes]]]:
+    """Read the search that the body of a request is, and its pictures by name and content. ProblemError."""
+    uploads: list[tuple[str, bytes]] = []
+    if is_form(request):
+        form = await read_form(request)
+        text: str | bytes = form.fields.get("query", "{}")
+        uploads = form.files
+    else:
+        text = await request.body()
+    wanted = checked(Search, text)
+    assert isinstance(wanted, Search)
+    return wanted, uploads
+
+
 def _answer(service: Service, index: ServedIndex, wanted: Search, uploads: list[tuple[str, bytes]]) -> Response:
     refs = Refs(index, uploads)
     if wanted.also:
@@ -185,7 +192,7 @@ def _encode(index: ServedIndex, ref: Ref, name: str, data: bytes) -> Response:
     )
 
 
-def _ref(text: str) -> Ref:
+def ref_of(text: str) -> Ref:
     """Return the picture that an address names: by its id, its content, or its path."""
     if len(text) >= 16 and not text.strip("0123456789abcdef") and len(text) <= 64:
         return Ref(sha256=text)
