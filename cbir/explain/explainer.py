@@ -169,19 +169,7 @@ class Explainer:
         asked = query.combine(features)
         if asked is None or asked.likeness is None:
             raise ValueError("there is no picture that matches are to be like")
-        vector, towards, by = asked.direction, asked.likeness, "raw"
-        of_places: Callable[[Look], Floats] = lambda look: look.vectors  # noqa: E731
-        if self._searched is not None:
-            by, centre = "centred", self._searched.ranker().scanner.centre()
-            towards, of_places = centre.direction(vector), lambda look: centred(look, centre.mean)
-        if self._space is not None:
-            vectors, claimed = self._space.queries(np.stack(features))
-            like = set(query.like)
-            if any(its and one in like for one, its in zip(query.images, claimed.tolist(), strict=True)):
-                of_notion, notion = query.combine(list(vectors)), self._space.notion
-                assert of_notion is not None
-                by, vector = "learnt", of_notion.direction
-                towards, of_places = vector, lambda look: learnt(look, notion)
+        by, vector, towards, of_places = self._sought(query, features, asked.direction)
         places = of_places(match.look)
         own = places if match.look is match.own else of_places(match.own)
         return Reasons(
@@ -189,9 +177,29 @@ class Explainer:
             score=float(match.own.feature @ asked.likeness),
             likeness=float(own.sum(axis=0) @ towards),
             by=by,
-            of_match=Shares(match.look.vectors @ asked.likeness, places @ towards),
+            of_match=Shares(match.look.vectors @ asked.likeness, np.asarray(places @ towards, dtype=np.float32)),
             way=self._way_from(vector, by == "learnt", match),
         )
+
+    def _sought(
+        self, query: PictureQuery, features: Sequence[Floats], direction: Floats
+    ) -> tuple[str, Floats, Floats, Callable[[Look], Floats]]:
+        """Return by what a match is like features, the vector that the ranker seeks, and what places are compared with.
+
+        The last is a function that returns the vectors of places that are.
+        """
+        if self._searched is None:
+            return "raw", direction, direction, lambda look: look.vectors
+        if self._space is not None:
+            vectors, claimed = self._space.queries(np.stack(features))
+            like, notion = set(query.like), self._space.notion
+            if any(its and one in like for one, its in zip(query.images, claimed.tolist(), strict=True)):
+                asked = query.combine(list(vectors))
+                assert asked is not None
+                assert asked.likeness is not None  # as it is there of features
+                return "learnt", asked.direction, asked.likeness, lambda look: learnt(look, notion)
+        centre = self._searched.ranker().scanner.centre()
+        return "centred", direction, centre.direction(direction), lambda look: centred(look, centre.mean)
 
     def word(self, seen: Seen, word: Word) -> WordPlaces:
         """Take apart what speaks for a word in a picture. ModelError where the network has no classes."""

@@ -10,7 +10,7 @@ const LEAST = 6;
 const over = $("over");
 export const MODES = ["region", "segments", "objects", "find"];
 
-const tell = text => { $("stage-note").textContent = text; };
+export const tell = text => { $("stage-note").textContent = text; };
 
 /** Return a box as a region of the picture, in whole pixels. */
 function regionOf(box) {

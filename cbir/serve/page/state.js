@@ -38,8 +38,8 @@ function read(text) {
 export function href(changes) {
   const pairs = new URLSearchParams();
   for (const [name, value] of Object.entries({...state, ...changes})) {
-    const all = Array.isArray(value) ? value : value === EMPTY[name] ? [] : [value];
-    for (const one of all) pairs.append(name, REFS.includes(name) ? written(one) : escaped(one));
+    const told = [value].flat().filter(one => one !== EMPTY[name]);
+    for (const one of told) pairs.append(name, REFS.includes(name) ? written(one) : escaped(one));
   }
   return `#${pairs}`;
 }

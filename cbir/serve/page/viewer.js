@@ -4,7 +4,7 @@ import {has, toggle} from "./basket.js";
 import {figureElements} from "./card.js";
 import {$, copy, counted, day, folderName, icon, isModified, make, named, placeOf, press, printable, size} from "./dom.js";
 import {wrong} from "./notices.js";
-import {MODES, Parts} from "./parts.js";
+import {MODES, Parts, tell} from "./parts.js";
 import {pictureLink, thumbnail} from "./pictures.js";
 import {anew, askAnew, go, href, isAsked, judge, judgement, refOf, state} from "./state.js";
 import {STEPS, Zoom} from "./zoom.js";
@@ -98,7 +98,7 @@ export class Viewer {
       if (!picture.width) zoom.lay(large.naturalWidth, large.naturalHeight);
       this.#sharpen();
     };
-    large.onerror = () => { $("stage-note").textContent = "This picture cannot be shown."; };
+    large.onerror = () => tell("This picture cannot be shown.");
     large.src = image(state.index, picture.id, SMALL);
     zoom.lay(picture.width, picture.height);
     this.parts.begin(picture, this.asking.signal);
@@ -134,18 +134,18 @@ export class Viewer {
     this.parts.objects = objects ?? [];
     buttonOf("objects").hidden = !objects?.length;
     const link = (changes, ...children) => make("a", {href: href({view: "wall", picture: "", ...changes})}, ...children);
-    const tagLinks = (changesOf, names) => names.flatMap(name => [Object.assign(link(anew(changesOf(name)), name), {className: "tag"}), " "]);
+    const tagLinks = (changesOf, names) => (names ?? []).flatMap(name => [Object.assign(link(anew(changesOf(name)), name), {className: "tag"}), " "]);
     const rows = {
-      Tags: tagLinks(word => ({words: [word]}), (tags ?? []).map(tag => tag.word)),
-      Objects: tagLinks(name => ({objects: [name]}), [...new Set((objects ?? []).map(one => one.class))]),
-      "Same person": tagLinks(face => ({like: [{...refOf(this.picture), face}]}), (faces ?? []).map(one => one.number)),
+      Tags: tagLinks(word => ({words: [word]}), tags?.map(tag => tag.word)),
+      Objects: tagLinks(name => ({objects: [name]}), [...new Set(objects?.map(one => one.class))]),
+      "Same person": tagLinks(face => ({like: [{...refOf(this.picture), face}]}), faces?.map(one => one.number)),
       Folder: [link({folders: [folder]}, named(folderName(folder)))],
       Size: width && [`${width} × ${height}`, bytes && `, ${size(bytes)}`],
       Taken: taken && [day(taken, true)],
       Camera: camera && [named(camera)],
       Changed: changed && [day(changed, true)],
       Format: format && [printable(format)],
-      Path: [make("span.path", named(path)), make("button.quiet", {type: "button", "data-keys": "c", onclick: () => this.#copyPath()}, icon("copy"), "Copy")],
+      Path: [make("span.path", named(path)), make("button.quiet", {type: "button", "data-keys": "c", onclick: () => copy(path).then(() => tell("The path is copied."))}, icon("copy"), "Copy")],
       File: [make("a", {href: original(state.index, id), target: "_blank", rel: "noopener"}, "Open the file")],
     };
     $("facts").replaceChildren(...Object.entries(rows).filter(([, values]) => values?.length)
@@ -164,11 +164,6 @@ export class Viewer {
     for (const kind of ["more", "less"]) press(buttonOf(kind), judgement(this.picture) === kind);
     press(buttonOf("basket"), has(this.picture));
     Object.assign($("why"), {href: `why?${href({}).slice(1)}`, hidden: !isAsked()});
-  }
-
-  async #copyPath() {
-    await copy(this.picture.path);
-    $("stage-note").textContent = "The path is copied.";
   }
 
   /** Go to the picture before or after. */

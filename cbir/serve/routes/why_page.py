@@ -12,7 +12,7 @@ from starlette.responses import Response
 from cbir.errors import CbirError
 from cbir.report.page import environment, jpeg_uri
 from cbir.serve.addresses import PageAddress
-from cbir.serve.bodies import Ref
+from cbir.serve.bodies import Ref, Search
 from cbir.serve.guard import FORM_HEADERS
 from cbir.serve.problems import ProblemError, status_of
 from cbir.serve.routes.common import AService, heavily
@@ -74,16 +74,15 @@ def _explained(
 
     index = service.index(address.index)
     state, row = index.picture(address.picture)
-    values |= _about(index) | {"match": _picture(index, state, row), "is_fine": fine}
-    values["other"] = values["query"].replace(_FINE, "") + ("" if fine else _FINE)
     search = address.search
+    values |= _about(index) | {"match": _picture(index, state, row), "asked": _asked(index, search)}
     if uploads:
         search = search.model_copy(update={"like": [Ref(upload=0)], "more": [], "less": []})
     why = explain(index, address.picture, search, uploads, fine=fine)
     values |= _told(index, address, why)
     values["upload"] = not uploads and [one.vector is not None for one in search.like] == [True]
-    if uploads:
-        values["other"] = None  # which would be asked for without the file
+    if not uploads:  # the other one would be asked for without the file
+        values |= {"is_fine": fine, "other": values["query"] + ("" if fine else _FINE)}
     return _page(values)
 
 
@@ -113,16 +112,25 @@ def _picture(index: ServedIndex, state: ServedState, row: int) -> dict[str, Any]
     return {"name": record.path, "id": state.picture_id(row), "link": link}
 
 
+def _asked(index: ServedIndex, search: Search) -> dict[str, Any] | None:
+    """Return the one picture of the index that a search is by; None where it is by something else."""
+    named = [*search.like, *search.more]
+    if len(named) != 1 or named[0].sha256 is None:
+        return None
+    return _picture(index, *index.picture(named[0].sha256))
+
+
 def _told(index: ServedIndex, address: PageAddress, why: Why) -> dict[str, Any]:
     from cbir.explain.explainer import Explanation
     from cbir.explain.record import BY
 
     state, reasons = why.state, why.reasons
     found: dict[str, Any] = {"notices": why.notices, "parts": _parts(index, address, why)}
-    if reasons is not None:
+    if why.parts:
+        found["asked"] = {"name": f"{len(why.parts):,} pictures", "id": "", "link": ""}
+    elif reasons is not None and why.query_row is None:
         found["asked"] = {"name": why.query, "id": "", "link": ""}
-        if why.query_row is not None:
-            found["asked"] = _picture(index, state, why.query_row)
+    if reasons is not None:
         found["figures"] = [("score", f"{reasons.score:.3f}")]
         if by := BY[reasons.by]:
             found["figures"].append((by, f"{reasons.likeness:.3f}"))
