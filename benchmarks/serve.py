@@ -41,6 +41,7 @@ def run(settings: Settings) -> Iterator[Result]:
         with served(directory) as server:
             yield from _one_client(settings, client, server, rows)
             yield from _many_clients(client, server, rows)
+            yield _explained(client, server)  # which takes memory of its own
     if wall.chromium() is not None:
         yield _first_wall(directory, settings.pick(5, 3))
     yield growth(directory, rows, settings.pick(5000, 3000), "serve-growth")
@@ -159,6 +160,20 @@ def _one_client(settings: Settings, client: Worker, server: Server, rows: int) -
     first, again = (client.call(clients.seconds_together, server.port, wall, 6) for _ in range(2))
     details = f"by six connections; again {1000 * again:.0f} ms"
     yield noted(19, "serve: 60 thumbnails of small photos, the first time", 1000 * first, "ms", details)
+
+
+def _explained(client: Worker, server: Server) -> Result:
+    """Return how long it takes to tell why pictures that are there are like others, and what memory it takes."""
+    before = server.memory("Pss")
+    start = "/api/v1/indexes/served/explain/{0}-{1}{2}?like={0}-{3}"
+    pairs = [(row, row + 1) for row in range(0, REAL - 1, 6)]
+    told, drawn = (
+        client.call(clients.seconds_each, server.port, [start.format(server.state, a, what, b) for a, b in pairs])[2:]
+        for what in ("", "/overlay")
+    )
+    details = f"{_spread(told)}; as a picture {1000 * median(drawn):.0f} ms"
+    details += f"; {server.memory('Pss') - before:.0f} MB more than before the first"
+    return measured("serve-why", 1000 * median(told), details, seconds=told, drawn=drawn)
 
 
 def _first_wall(directory: Path, rounds: int) -> Result:

@@ -148,6 +148,7 @@ def _serve() -> dict[str, Target]:
         "serve-filter": bound("a filter that leaves 10,000 to 20,000 pictures: more than without", 10.0, "ms"),
         "serve-word": bound("a search by a word, median", 40.0, "ms"),
         "serve-upload": bound("a search by a photo of 12 megapixels, median", 150.0, "ms"),
+        "serve-why": bound("why a picture is like another, both looked at, median", 200.0, "ms"),
         "serve-wall": bound("a click until the wall's small photos are painted, none made before", 300.0, "ms"),
         "serve-rate": Target(19, "serve", "serve: searches by 50 clients at once", 150.0, "a second", at_least=True),
         "serve-errors": bound("the same: errors", 0.0, "errors"),

@@ -155,9 +155,10 @@ def fuzz_searches(client: TestClient, service: Service, examples: int) -> set[in
     ids = [state.picture_id(int(row)) for row in state.rows] + ["", f"{state.id}-999", "0123456789ab-1"]
 
     def ask(search: dict[str, Any]) -> None:
-        response = client.post("/api/v1/indexes/photos/search", json=search)
-        found.add(response.status_code)
-        check_answer(response, state.index.root, served.directory)
+        for path in ("search", f"explain/{ids[0]}"):
+            response = client.post(f"/api/v1/indexes/photos/{path}", json=search)
+            found.add(response.status_code)
+            check_answer(response, state.index.root, served.directory)
 
     wanted = settings(max_examples=examples, **_BY_EXAMPLES)
     wanted(given(search=searches(ids, state.index.dimension))(ask))()
@@ -185,7 +186,7 @@ def test_many_searches(client: TestClient, service: Service) -> None:
 
 
 def test_bytes_that_are_no_json_and_no_form(client: TestClient) -> None:
-    for path in ("search", "encode"):
+    for path in ("search", "encode", "explain/0123456789ab-1"):
         for kind in ("application/json", "multipart/form-data", "multipart/form-data; boundary=x", "text/plain", ""):
             for body in (
                 b"",
@@ -233,3 +234,11 @@ def test_hostile_names_are_told_and_served_as_they_are(photo_folder: Callable[..
                 assert "set-cookie" not in response.headers
                 if kind:
                     Image.open(io.BytesIO(response.content)).verify()
+            its, other = one["picture"]["id"], everything["matches"][0]["picture"]
+            why = client.post(f"{start}/explain/{its}", json={"like": [{"picture": other["id"]}]})
+            assert why.json()["explanations"][0]["match"] == one["path"]
+            page = client.get("/why", params={"index": "hostile", "picture": its, "like": other["sha256"][:16]})
+            assert page.status_code == 200
+            assert not any(one in page.text for one in ("<img src=x", "<script", "\x1b", "\u202e")), one["picture"][
+                "name"
+            ]
