@@ -24,7 +24,7 @@ MOST_BYTES, QUALITY = 150_000, 88
 
 
 def main() -> None:
-    """Index the sample pictures, and take four pictures."""
+    """Index the sample pictures, and take five pictures."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, _served(Path(folder)) as address, launched() as browser:
         with opened(browser, address, size=DESK, color_scheme="light") as page:
@@ -38,6 +38,14 @@ def main() -> None:
                 " '/home/you/photos/hot_air_balloons/' + document.querySelector('#viewer-name').textContent"
             )
             _take(page, "serve-large")
+            page.click("[data-do=alone]")
+            until(page, "document.querySelectorAll('.chip').length === 1")
+            until(page, "document.querySelectorAll('#wall .card').length > 5")
+            page.click("#wall a.frame >> nth=1")
+            page.wait_for_selector("#facts dt:text-is('Size')")
+            page.click("#why")
+            page.wait_for_selector(".pair img")
+            _take(page, "serve-why")
         with opened(browser, address, size=DESK, color_scheme="dark") as page:
             page.click("nav [data-view=map]")
             page.wait_for_selector("#map a")
