@@ -1,4 +1,4 @@
-"""Why a search found a picture: its places' shares in the likeness, in the words, and the pictures that led to it."""
+"""Reasons why a search found a picture: shares of its places, in words too, and the pictures that led to it."""
 
 from __future__ import annotations
 
