@@ -50,6 +50,7 @@ BENCHMARKS = (
     "imagine",
     "across",
     "across_stages",
+    "treatment",
     "serve",
     "million",
     "parts_many",

@@ -354,6 +354,15 @@ def _stages() -> dict[str, Target]:
     return {"stages-cost": Target(25, "across_stages", what, 1.3, "times")}
 
 
+def _treatment() -> dict[str, Target]:
+    return {
+        "treatment-nine": Target(
+            25, "treatment", "photos through nine filters: the nearest has the same filter", 0.7, "", at_least=True
+        ),
+        "treatment-cost": Target(25, "treatment", "indexing small photos with --treatment against without", 1.1),
+    }
+
+
 #: All bounds, by the names that the results carry.
 TARGETS: dict[str, Target] = {
     **_extraction(),
@@ -436,6 +445,7 @@ TARGETS: dict[str, Target] = {
     **_imagine(),
     **_across(),
     **_stages(),
+    **_treatment(),
     **_gpu(),
     **_beyond(),
     "workers-nodes": Target(22, "workers", "two nodes of one core against one, pictures a second", 1.85, at_least=True),

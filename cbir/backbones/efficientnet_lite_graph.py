@@ -5,22 +5,25 @@ torch's module is the reference: `tests/backbones/test_efficientnet_lite.py` hol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import openvino
 from openvino import opset13 as ops
 
 from cbir.backbones.efficientnet_lite_plan import EPSILON, Block, blocks, stages
 from cbir.backbones.state_dict import StateDict
+from cbir.backbones.treatment import early
 from cbir.images.fit import Preprocessing
 
 
 def build(name: str, state: StateDict, preprocessing: Preprocessing, graph: str) -> openvino.Model:
     """Build a graph for any number of images, uint8 of shape (n, height, width, 3).
 
-    `graph` is "features" or "pooled", for images of the network's own side, or "stages", "last_map", "place_maps", as
-    the methods of an engine. `state` has the names and shapes of `efficientnet_lite_plan.shapes`.
+    `graph` is "features", "pooled" or "treated", for images of the network's own side, or "stages", "last_map",
+    "place_maps", as the methods of an engine. `state` has the names and shapes of `efficientnet_lite_plan.shapes`.
     """
-    side = preprocessing.crop if graph in ("features", "pooled") else -1
+    side = preprocessing.crop if graph in ("features", "pooled", "treated") else -1
     images = ops.parameter([-1, side, side, 3], np.uint8)
     x = _convolved(_normalised(images, preprocessing), state, "conv_stem", "bn0", stride=2)
     maps = []
@@ -33,6 +36,7 @@ def build(name: str, state: StateDict, preprocessing: Preprocessing, graph: str)
     last_map = _convolved(x, state, "conv_head", "bn1")
     outputs = {
         "features": [_pooled(last_map)],
+        "treated": [_pooled(last_map), _moments(early(maps))] if graph == "treated" else [],
         "last_map": [last_map],
         "place_maps": [last_map, maps[-2]],
         "pooled": [_pooled(one) for one in (*maps, last_map)],
@@ -43,6 +47,16 @@ def build(name: str, state: StateDict, preprocessing: Preprocessing, graph: str)
 def _pooled(found: openvino.Node) -> openvino.Node:
     """Add the mean of a map over all places."""
     return ops.reduce_mean(found, np.array([2, 3]))
+
+
+def _moments(maps: Sequence[openvino.Node]) -> openvino.Node:
+    """Add what `treatment.moments` computes."""
+    found = []
+    places = np.array([2, 3])
+    for map_ in maps:
+        mean = ops.reduce_mean(map_, places, keep_dims=True)
+        found += [ops.squeeze(mean, places), ops.sqrt(ops.reduce_mean(ops.squared_difference(map_, mean), places))]
+    return ops.concat(found, 1)
 
 
 def _normalised(images: openvino.Node, preprocessing: Preprocessing) -> openvino.Node:

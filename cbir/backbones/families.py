@@ -139,10 +139,10 @@ class GraphFamily(Family, Protocol):
     """A family whose networks are built for OpenVINO without torch; those of others are converted from torch."""
 
     def build_graph(self, name: str, weights: Weights, preprocessing: Preprocessing, graph: str) -> openvino.Model:
-        """Build "features", "stages", "last_map", "place_maps" or "pooled", as the methods of an engine.
+        """Build "features", "stages", "last_map", "place_maps", "pooled" or "treated", as the methods of an engine.
 
-        It takes any number of images: uint8 (n, height, width, 3), of the network's crop for "features" and "pooled".
-        Errors as of `build`.
+        It takes any number of images: uint8 (n, height, width, 3), of the network's crop for "features", "pooled" and
+        "treated". Errors as of `build`; ModelError where there are no such maps.
         """
 
 

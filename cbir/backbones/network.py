@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
+from cbir.backbones.treatment import WITHOUT_EARLY_MAPS, early
 from cbir.errors import ModelError
 from cbir.images.fit import Preprocessing
 from cbir.images.large import MULTIPLE
@@ -76,6 +77,35 @@ class Stages(nn.Module):
         with self.outputs.kept() as maps:
             self.network(pictures)
         return tuple(maps[name] for name in self.units)
+
+
+class Treated(nn.Module):
+    """A network's features, and how a picture was treated: the mean and the deviation of each channel of early maps.
+
+    `forward` takes uint8 pictures of shape (n, height, width, 3) and returns both, shapes (n, dimension) and
+    (n, 2 * channels), in the order of `treatment.moments`. ModelError where a network has no such maps.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        if has_tokens(network):
+            raise ModelError(WITHOUT_EARLY_MAPS)
+        self.network = network
+        try:
+            self.units = early(_stage_units(network))
+        except ModelError as error:
+            raise ModelError(WITHOUT_EARLY_MAPS) from error
+        self.outputs = _Outputs(network, self.units)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with self.outputs.kept() as maps:
+            features = self.network(pictures)
+        found = []
+        for name in self.units:
+            map_ = maps[name].float()  # squares may be more than half precision holds
+            mean = map_.mean((2, 3), keepdim=True)
+            found += [mean.flatten(1), ((map_ - mean) ** 2).mean((2, 3)).sqrt()]
+        return features, torch.cat(found, dim=1)
 
 
 class LastMap(nn.Module):

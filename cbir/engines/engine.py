@@ -8,6 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cbir.backbones.treatment import WITHOUT_EARLY_MAPS
+from cbir.errors import ModelError
+
 #: Images as a network takes them, shape (n, height, width, 3); normalisation belongs to the network.
 Images = npt.NDArray[np.uint8]
 
@@ -39,6 +42,18 @@ class Engine(Protocol):
     def features(self, images: Images) -> Features:
         """Compute features of images of the size of the backbone's crop: shape (n, dimension), not normalised."""
         return self.start(images)()
+
+    def start_treated(self, images: Images) -> Callable[[], tuple[Features, Features]]:
+        """Begin with `treated`, and return at once; what is returned waits for them. As `start` else."""
+        raise ModelError(WITHOUT_EARLY_MAPS)
+
+    def treated(self, images: Images) -> tuple[Features, Features]:
+        """Compute `features`, and in the same pass how images were treated: shape (n, numbers), not normalised.
+
+        That is the mean and the deviation of each channel of two early maps, see `backbones.treatment`. ModelError
+        where there are no such maps.
+        """
+        return self.start_treated(images)()
 
     def stages(self, images: Images) -> list[Features]:
         """Compute the maps before each change of resolution, fine to coarse: shapes (n, channels, rows, columns).

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from cbir.backbones import fake
 from cbir.backbones.backbone import Backbone, describe
+from cbir.backbones.treatment import early, moments
 from cbir.engines.engine import Engine, Features, Images
 from cbir.errors import ModelError
 
@@ -29,6 +30,10 @@ class FakeEngine(Engine):
     def start(self, images: Images) -> Callable[[], Features]:
         features = fake.features_of(images, self._side)
         return lambda: features
+
+    def start_treated(self, images: Images) -> Callable[[], tuple[Features, Features]]:
+        found = self.features(images), moments(early(self.stages(images)))
+        return lambda: found
 
     def stages(self, images: Images) -> list[Features]:
         return [fake.map_of(images, side) for side in fake.STAGES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from cbir.engines.engine import Engine, Features, Images
 
 
 class JoinedEngine(Engine):
-    """The engines of a backbone's networks, in order, as one; maps are the first one's.
+    """The engines of a backbone's networks, in order, as one; maps and treatments are the first one's.
 
     Of several views of a picture, a network's feature is the mean. Images are as the backbone's view makes them.
     """
@@ -29,6 +30,23 @@ class JoinedEngine(Engine):
         pictures = iter(self._view.split(images))
         under_way = [[engine.start(next(pictures)) for _ in range(self._views)] for engine in self._engines]
         return lambda: join([_mean(finish() for finish in views) for views in under_way])
+
+    def start_treated(self, images: Images) -> Callable[[], tuple[Features, Features]]:
+        first, *others = list(self._view.split(images))
+        begun = self._engines[0].start_treated(first)
+        pictures = iter(others)
+        views = [
+            [engine.start(next(pictures)) for _ in range(self._views - (engine is self._engines[0]))]
+            for engine in self._engines
+        ]
+
+        def finish() -> tuple[Features, Features]:
+            of_first, treatments = begun()
+            (own, *rest) = views
+            its = [_mean(chain([of_first], (one() for one in own)))]
+            return join(its + [_mean(one() for one in some) for some in rest]), treatments
+
+        return finish
 
     def stages(self, images: Images) -> list[Features]:
         return self._engines[0].stages(images)

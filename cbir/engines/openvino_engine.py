@@ -64,8 +64,11 @@ _IS_ENOUGH: dict[str, Callable[[Trial], bool]] = {
     "place_maps": lambda trial: trial.keeps_maps,
 }
 
+# Graphs of images of the network's own side.
+_OF_CROPS = ("features", "pooled", "treated")
+
 #: Graphs that several batches are computed of side by side.
-_MANY = ("features", "place_maps", "pooled")
+_MANY = (*_OF_CROPS, "place_maps")
 
 #: Images that features are tried on: each has 31 others to be near to.
 _TRIED = 32
@@ -110,6 +113,9 @@ class OpenVINOEngine(Engine):
         outputs = self._graphs["features"].start(images)
         return lambda: outputs()[0]
 
+    def start_treated(self, images: Images) -> Callable[[], tuple[Features, Features]]:
+        return _pair(self._requests("treated", self.depth).start(images))
+
     def stages(self, images: Images) -> list[Features]:
         return self._requests("stages", 1).start(images)()
 
@@ -117,13 +123,7 @@ class OpenVINOEngine(Engine):
         return self._requests("last_map", 1).start(images)()[0]
 
     def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
-        outputs = self._requests("place_maps", self.depth).start(images)
-
-        def finish() -> tuple[Features, Features]:
-            coarse, fine = outputs()
-            return coarse, fine
-
-        return finish
+        return _pair(self._requests("place_maps", self.depth).start(images))
 
     def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
         return self._requests("pooled", self.depth).start(images)
@@ -161,8 +161,8 @@ class OpenVINOEngine(Engine):
             return self._insisted
         if choice is None:
             return "f32"  # not tried yet
-        # means over all places are compared as features are
-        return choice.precision if graph in _IS_ENOUGH or graph == "pooled" else choice.exact
+        # means over all places are compared as features are, and features the same ones, whatever comes with them
+        return choice.precision if graph in (*_IS_ENOUGH, *_OF_CROPS) else choice.exact
 
     def _choose_precision(self, graph: str, model: openvino.Model) -> Choice:
         """Measure the precisions of this processor with `model`, the graph of that name, and note the choice."""
@@ -212,6 +212,14 @@ class OpenVINOText:
         return self._requests.start(self._backbone.tokens(texts))()[0]
 
 
+def _pair(outputs: Callable[[], list[Features]]) -> Callable[[], tuple[Features, Features]]:
+    def finish() -> tuple[Features, Features]:
+        one, other = outputs()
+        return one, other
+
+    return finish
+
+
 def _chosen_by(graph: str) -> str:
     """Return the graph by which the precision of `graph` is chosen."""
     return graph if graph in _IS_ENOUGH else "features"
@@ -233,7 +241,8 @@ def graph_of(backbone: Backbone, graph: str) -> openvino.Model:
 def _convert(backbone: Backbone, graph: str) -> openvino.Model:
     """Convert the torch network to an OpenVINO model that takes any number of images.
 
-    `graph` says what of it: "features", "stages", "last_map", "place_maps" or "pooled", as the methods of an engine.
+    `graph` says what of it: "features", "stages", "last_map", "place_maps", "pooled" or "treated", as the methods of an
+    engine.
     """
     module, example, shape = _traced(backbone, graph)
     return from_torch(module, example, shape)
@@ -243,11 +252,13 @@ def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tens
     """Build what `graph` is converted from, an input to trace it with, and the shape of inputs: -1 for any number."""
     import torch
 
-    from cbir.backbones.network import LastMap, PlaceMaps, Pooled, Stages
+    from cbir.backbones.network import LastMap, PlaceMaps, Pooled, Stages, Treated
 
     network = backbone.build()
-    if graph in ("features", "pooled"):
-        module = network if graph == "features" else Pooled(network)
+    if graph in _OF_CROPS:
+        module = {"features": lambda: network, "pooled": lambda: Pooled(network), "treated": lambda: Treated(network)}[
+            graph
+        ]()
         side = backbone.preprocessing.crop
         return module, torch.full((1, side, side, 3), 127, dtype=torch.uint8), [-1, side, side, 3]
     makers: dict[str, Callable[[Network], torch.nn.Module]] = {

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from cbir.backbones.backbone import Backbone
-from cbir.backbones.network import LastMap, Network, PlaceMaps, Pooled, Stages
+from cbir.backbones.network import LastMap, Network, PlaceMaps, Pooled, Stages, Treated
 from cbir.engines.engine import Engine, Features, Images
 from cbir.errors import EngineError
 
@@ -64,6 +64,11 @@ class TorchEngine(Engine):
             fetch = self._fetch(self.network(self._send(images)))
         return lambda: fetch()[0]
 
+    def start_treated(self, images: Images) -> Callable[[], tuple[Features, Features]]:
+        treated = self._module(Treated)
+        with torch.inference_mode():
+            return _pair(self._fetch(*treated(self._send(images))))
+
     def stages(self, images: Images) -> list[Features]:
         stages = self._module(Stages)
         with torch.inference_mode():
@@ -77,13 +82,7 @@ class TorchEngine(Engine):
     def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
         place_maps = self._module(PlaceMaps)
         with torch.inference_mode():
-            fetch = self._fetch(*place_maps(self._send(images)))
-
-        def finish() -> tuple[Features, Features]:
-            coarse, fine = fetch()
-            return coarse, fine
-
-        return finish
+            return _pair(self._fetch(*place_maps(self._send(images))))
 
     def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
         pooled = self._module(Pooled)
@@ -121,6 +120,14 @@ class TorchEngine(Engine):
             return [one.numpy().copy() for one in outputs]  # what was pinned for them goes to the next batch
 
         return finish
+
+
+def _pair(fetch: Callable[[], list[Features]]) -> Callable[[], tuple[Features, Features]]:
+    def finish() -> tuple[Features, Features]:
+        one, other = fetch()
+        return one, other
+
+    return finish
 
 
 class TorchText:

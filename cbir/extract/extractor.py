@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.backbones.backbone import Backbone
 from cbir.engines.engine import Engine
@@ -14,7 +15,7 @@ from cbir.engines.lazy import LazyEngine, lazy_engine
 from cbir.engines.select import WORTH_CUDA, has_cuda
 from cbir.extract.batches import Batches
 from cbir.extract.loader import Key, Known, Loaded, Loader, decoders_here, once, view_safely
-from cbir.extract.records import RecordMaker, with_records
+from cbir.extract.records import RecordMaker, needs_treatment, with_records
 from cbir.extract.results import Extracted
 from cbir.images.contents import read_bytes
 from cbir.images.fitted import Fitted
@@ -105,12 +106,30 @@ class Extractor:
 
     def feature(self, image: ImageSource | NamedImage) -> Floats:
         """Make the feature of one image, shape (dimension,), of length 1. Raises ImageReadError."""
+        feature: Floats = self.engine.features(self._pixels(image))[0]
+        return l2_normalize(feature)
+
+    def treated(self, image: ImageSource | NamedImage) -> tuple[Floats, Floats]:
+        """Make the feature of one image, and how it was treated, as `Engine.treated` does.
+
+        Shapes (dimension,) and (numbers,), of length 1. Raises ImageReadError; ModelError where the network has no
+        early maps.
+        """
+        (feature,), (treatment,) = self.engine.treated(self._pixels(image))
+        return l2_normalize(feature), l2_normalize(treatment)
+
+    def count_treatment_numbers(self) -> int:
+        """Find out how many numbers a treatment has, by a grey image. ModelError where the network makes none."""
+        layout = self.backbone.view.layouts["pixels"]
+        _, treatments = self.engine.treated(np.full((1, *layout.most), 127, dtype=np.uint8))
+        return int(treatments.shape[1])
+
+    def _pixels(self, image: ImageSource | NamedImage) -> npt.NDArray[np.uint8]:
+        """Decode one image as the network takes it, in a batch of its own."""
         content, name = open_source(image), name_of(image)
         data = content if isinstance(content, bytes) else read_bytes(content)
         wanted = Wanted((self.backbone.view,), max_pixels=self._max_pixels)
-        pixels = view_safely(data, name, wanted).arrays[Fitted.name]["pixels"]
-        feature: Floats = self.engine.features(pixels[np.newaxis])[0]
-        return l2_normalize(feature)
+        return np.asarray(view_safely(data, name, wanted).arrays[Fitted.name]["pixels"][np.newaxis], dtype=np.uint8)
 
     def views(self, paths: Iterable[Location], view: View) -> Iterator[tuple[str, Viewed | None]]:
         """Make a view of images, without the network: yield the SHA-256 of each content, and the view, in order.
@@ -166,7 +185,12 @@ class Extractor:
         def needs_feature(one: Loaded[Key]) -> bool:
             return one.lacking is None or any(one.lacks(maker.columns) for maker in for_features)
 
-        stream = Batches(self._engine, needs_feature, size=batch).run(stream)
+        treated = [maker for maker in for_features if needs_treatment(maker)]
+
+        def is_treated(one: Loaded[Key]) -> bool:
+            return any(one.lacks(maker.columns) for maker in treated)
+
+        stream = Batches(self._engine, needs_feature, size=batch, needs_treatment=is_treated).run(stream)
         for maker in for_features:
             stream = with_records(stream, maker, self._engine, drop_view=False)
         return stream

@@ -62,6 +62,7 @@ class Loaded(Generic[Key]):
     size: Size = (0, 0)
     arrays: dict[str, Arrays] = field(default_factory=dict)
     feature: Floats | None = None
+    treatment: Floats | None = None
     records: dict[str, Records] = field(default_factory=dict)
 
     def lacks(self, columns: Iterable[str]) -> bool:

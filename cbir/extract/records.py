@@ -24,6 +24,7 @@ class Item(NamedTuple):
 
     `size` is the upright image's own, in pixels, `arrays` are those of the maker's view, and `feature`, shape
     (dimension,), is not normalised, where the maker needs it. `records` are those that earlier makers have made of it.
+    `treatment`, shape (numbers,), is as of `Engine.treated`, where the maker needs that.
     """
 
     sha256: str
@@ -31,6 +32,7 @@ class Item(NamedTuple):
     arrays: Arrays | None = None
     feature: Floats | None = None
     records: Mapping[str, Records] = MappingProxyType({})
+    treatment: Floats | None = None
 
 
 class RecordMaker(Protocol):
@@ -56,6 +58,11 @@ class RecordMaker(Protocol):
         """
 
 
+def needs_treatment(maker: RecordMaker) -> bool:
+    """Tell whether a maker needs to know how images were treated (`Engine.treated`): it says so by a word more."""
+    return bool(getattr(maker, "needs_treatment", False))
+
+
 def with_records(
     stream: Iterable[Loaded[Key]], maker: RecordMaker, engine: LazyEngine, *, drop_view: bool
 ) -> Iterator[Loaded[Key]]:
@@ -70,7 +77,8 @@ def with_records(
             waiting.append(one)
             if one.lacks(maker.columns):
                 feature = one.feature if maker.needs_features else None
-                yield Item(one.sha256, one.size, arrays, feature, one.records)
+                treatment = one.treatment if needs_treatment(maker) else None
+                yield Item(one.sha256, one.size, arrays, feature, one.records, treatment)
             else:
                 yield Item(one.sha256)
 

@@ -9,11 +9,12 @@ from typing import Any
 from cbir.index.columns.faces import FOUND
 from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.registry import all_columns, without_torn
+from cbir.index.columns.treatment import TREATED
 from cbir.index.entries import ColumnEntry, FileEntry
 from cbir.index.values import ranges, whole
 
 # Groups whose columns are not named where a block has none: older cbirs knew of none.
-_NOT_TOLD = frozenset((OBJECTS.group, FOUND.group))
+_NOT_TOLD = frozenset((OBJECTS.group, FOUND.group, TREATED.group))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ MOST_CLASSES = 20_000
 #: A vector of a face has so many numbers at most, and what an index has of people so many bytes.
 MOST_FACE_NUMBERS, MOST_PEOPLE_BYTES = 8192, 128 << 20
 
+#: A treatment has so many numbers at most: two of each channel of two early maps.
+MOST_TREATMENT_NUMBERS = 16_384
+
 #: An index has so many notions at most, whose names have so many letters.
 MOST_NOTIONS, LONGEST_NOTION_NAME = 100, 64
 
@@ -132,6 +135,18 @@ class FacesEntry:
     def is_comparable(self, other: FacesEntry | None) -> bool:
         """Tell whether faces that another found can be compared with those of this one."""
         return other is not None and (self.identity, self.dimension) == (other.identity, other.dimension)
+
+
+@dataclass(frozen=True)
+class TreatmentEntry:
+    """The treatments of an index's pictures: so many `numbers` each; 0 as long as the network has made none."""
+
+    numbers: int = 0
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> TreatmentEntry:
+        """Read one entry; ValueError, TypeError or KeyError where it is none."""
+        return cls(whole(record["numbers"], 0, MOST_TREATMENT_NUMBERS))
 
 
 @dataclass(frozen=True)

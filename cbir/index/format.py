@@ -19,6 +19,7 @@ from cbir.index.columns.faces import FOUND, VECTORS, check_vectors
 from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.parts import PARTS
 from cbir.index.columns.registry import all_columns, content_columns
+from cbir.index.columns.treatment import NUMBERS, TREATED, check_numbers
 from cbir.index.entries import (
     MOST_NOTIONS,
     MOST_PEOPLE_BYTES,
@@ -30,6 +31,7 @@ from cbir.index.entries import (
     PartsEntry,
     RefusedEntry,
     StoreEntry,
+    TreatmentEntry,
     beginning_of,
 )
 from cbir.index.home import META as META
@@ -63,7 +65,7 @@ UNKNOWN = "unknown"
 _PRECISIONS = ("f16", "bf16", "f32", "f64")
 
 #: Groups of columns that an index has only where somebody wants them, which a field of `Meta` of the same name says.
-CHOSEN = (PARTS.group, OBJECTS.group, FOUND.group)
+CHOSEN = (PARTS.group, OBJECTS.group, FOUND.group, TREATED.group)
 
 # Other fields about what is in such a group.
 _BESIDE = {PARTS.group: ("part_lists",), FOUND.group: ("people",)}
@@ -92,7 +94,8 @@ class Meta:
     taken. `precisions` are those that its features were computed in ("f32", "bf16", …; `UNKNOWN` of rows of an older
     cbir), as far as that was noted. `notions` are what users taught it. `objects` tells of the detector that finds
     objects in its pictures, `faces` of the finder of faces, each None where none are wanted; `people` is the file of
-    what users said of the latter, and of the whole index, as notions are. `store` is the collection in Milvus
+    what users said of the latter, and of the whole index, as notions are. `treatment` is None where nobody wanted to
+    know how pictures were treated. `store` is the collection in Milvus
     that finds candidates instead of Annoy. Of an index that was `imported`, rows that do not say when their
     files changed last are of pictures that nobody has looked at here.
 
@@ -122,6 +125,7 @@ class Meta:
     objects: ObjectsEntry | None = None
     faces: FacesEntry | None = None
     people: FileEntry | None = None
+    treatment: TreatmentEntry | None = None
     imported: bool = False
     moving_to: Meta | None = None
     keeps_old: bool = False
@@ -146,6 +150,8 @@ class Meta:
             return functools.partial(objects.unpack, classes=len(self.objects.classes))
         if column is VECTORS and self.faces is not None:
             return functools.partial(check_vectors, dimension=self.faces.dimension)
+        if column is NUMBERS and self.treatment is not None:
+            return functools.partial(check_numbers, numbers=self.treatment.numbers)
         return column.check
 
     @property
@@ -203,7 +209,7 @@ class Meta:
             record["part_lists"] = self.part_lists.to_json()
         if self.parts is not None and self.parts.proposer is None:
             del record["parts"]["proposer"]
-        for key in ("notions", "objects", "faces", "people", "imported", "store"):
+        for key in ("notions", "objects", "faces", "people", "treatment", "imported", "store"):
             if not record[key]:
                 del record[key]
         record["blocks"] = [block.to_json() for block in self.blocks]
@@ -305,6 +311,7 @@ def _parse_state(record: dict[str, Any]) -> Meta:
         objects=None if detector is None else ObjectsEntry.from_json(detector),
         faces=None if record.get("faces") is None else FacesEntry.from_json(record["faces"]),
         people=None if record.get("people") is None else _people(record["people"]),
+        treatment=None if record.get("treatment") is None else TreatmentEntry.from_json(record["treatment"]),
         imported=flag(record.get("imported", False)),
         store=None if store is None else StoreEntry.from_json(store),
     )

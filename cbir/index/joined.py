@@ -39,9 +39,9 @@ class JoinedIndex(Index):
     """Several open indexes as one, read-only: rows are numbered through all of them, `members`, in order.
 
     Paths are relative to the `root` that all have in common; `folders` are, of each member, the way from there to its
-    own. A file that several have counts in the first of them. It has parts, objects and faces where those of all can
-    be compared, no notions, nothing of people, and no lists of windows. Whether their features can be compared, the
-    caller knows.
+    own. A file that several have counts in the first of them. It has parts, objects, faces and treatments where those
+    of all can be compared, no notions, nothing of people, and no lists of windows. Whether their features can be
+    compared, the caller knows.
     """
 
     def __init__(self, members: Sequence[Index], root: Location, folders: Sequence[str]) -> None:
@@ -55,6 +55,7 @@ class JoinedIndex(Index):
             parts=_common_parts(members),
             objects=_common([member.meta.objects for member in members]),
             faces=_common_faces([member.meta.faces for member in members]),
+            treatment=_common([member.meta.treatment for member in members]),
             **dict.fromkeys(("candidates", "store", "people", "part_lists", "refused", "cosines")),
             **dict.fromkeys(("exclude", "mounts", "notions"), ()),
         )

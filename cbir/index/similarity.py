@@ -37,18 +37,25 @@ def sample(source: RowSource, nearest: tuple[float, ...] | None = None) -> Cosin
     `nearest` are the quantiles of rows and their nearest at PROBABILITIES, where they are known: then no row is
     compared with all others.
     """
-    rng = np.random.default_rng(_SEED)
     rows = np.flatnonzero(source.valid)
     if len(rows) < 2:
         return None
-    chosen = rng.permutation(rows)[:SAMPLE_ROWS]
-    features = source.features(chosen)
-    between = (features @ features.T)[np.triu_indices(len(features), 1)]
+    features = source.features(chosen_of(rows))
     if nearest is None:
         _, scores = exact_first(source, features[:NEAREST_ROWS], 2)
         # the nearest of all is the row itself, or a copy of it
         nearest = _quantiles(scores.min(axis=1))
-    return CosineQuantiles(len(rows), PROBABILITIES, _quantiles(between), nearest)
+    return CosineQuantiles(len(rows), PROBABILITIES, of_pairs(features), nearest)
+
+
+def chosen_of(rows: Rows) -> Rows:
+    """Choose the rows of a sample, the same ones each time."""
+    return np.asarray(np.random.default_rng(_SEED).permutation(rows)[:SAMPLE_ROWS])
+
+
+def of_pairs(vectors: Floats) -> tuple[float, ...]:
+    """Return the quantiles at PROBABILITIES of the cosines of all pairs of vectors of length 1, of two or more."""
+    return _quantiles((vectors @ vectors.T)[np.triu_indices(len(vectors), 1)])
 
 
 def sample_of_some(features: Floats, vectors: Floats, of_all: CosineQuantiles | None) -> CosineQuantiles | None:

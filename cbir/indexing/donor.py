@@ -15,6 +15,7 @@ from cbir.images.scan import FoundFile
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.column import Column
 from cbir.index.columns.registry import content_columns, without_torn
+from cbir.index.columns.treatment import TREATED
 from cbir.index.format import UNKNOWN
 from cbir.index.rewrite import Stored
 from cbir.index.store import Index
@@ -35,12 +36,13 @@ class Donor:
         self.index = index
         self.network, self._own = network, own
         self.rest = _rest(own, network) if index.meta.parts is None else network
-        self._gives_classes = self.rest is not network and network.first.matches(own.first)
+        self._gives_firsts = self.rest is not network and network.first.matches(own.first)
         self._columns = [column for column in content_columns() if self.gives(column)]
 
     def gives(self, column: Column) -> bool:
         """Tell whether it has the column of its pictures, as far as anybody has."""
-        return column.of_image or (column is CLASSES and self._gives_classes)
+        is_of_first = column is CLASSES or column.group == TREATED.group
+        return column.of_image or (is_of_first and self._gives_firsts)
 
     @cached_property
     def rows(self) -> dict[str, int]:

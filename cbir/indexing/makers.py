@@ -18,6 +18,7 @@ from cbir.extract.dates import DateMaker
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.records import RecordMaker
 from cbir.extract.thumbnails import ThumbnailMaker
+from cbir.extract.treatment import TreatmentMaker
 from cbir.images.sources.address import Location
 from cbir.images.sources.source import place_of
 from cbir.index.columns.classes import CLASSES
@@ -27,13 +28,15 @@ from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.registry import content_columns
 from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
+from cbir.index.columns.treatment import NUMBERS, TREATED
+from cbir.index.entries import TreatmentEntry
 from cbir.index.format import Meta
 from cbir.index.store import Index
 from cbir.index.writer import Writer
 from cbir.indexing.donor import Donor
 from cbir.indexing.plan import Plan
 from cbir.indexing.report import duration
-from cbir.indexing.wanted import PLANNED, PLANNED_FACES
+from cbir.indexing.wanted import PLANNED, PLANNED_FACES, PLANNED_TREATMENT
 
 if TYPE_CHECKING:
     from cbir.detect.wish import Wish
@@ -205,6 +208,31 @@ def _faces(making: Making) -> RecordMaker | None:
     return FaceMaker(finder, model=faces.source or None, engine=making.engine, expected=len(files))
 
 
+def _treatment(making: Making) -> TreatmentMaker | None:
+    """Make the maker of treatments, if there are to be any; find out how many numbers the network makes.
+
+    Where it makes none, or is not here for old pictures' sake, new pictures do without.
+    """
+    entry, plan = making.wanted.treatment, making.plan
+    if entry is None:
+        return None
+    for column, other in ((TREATED, NUMBERS), (NUMBERS, TREATED)):
+        plan.renew(column, other)
+    if not plan.fresh and not any(plan.again_for(column) for column in (TREATED, NUMBERS)):
+        return None
+    try:
+        numbers = making.extractor.count_treatment_numbers()
+    except CbirError as error:
+        if entry is PLANNED_TREATMENT:
+            raise
+        logger.warning("How new pictures were treated is not looked at: %s", error)
+        for column in (TREATED, NUMBERS):
+            plan.skip(column)
+        return None
+    making.wanted = making.wanted.but(treatment=TreatmentEntry(numbers))
+    return TreatmentMaker()
+
+
 def _parts(making: Making) -> RecordMaker | None:
     """Make the maker of parts, if there are to be any; choose their whitening, or learn it on images to be read."""
     entry, plan, writer = making.wanted.parts, making.plan, making.writer
@@ -268,4 +296,5 @@ _MAKERS: dict[str, Factory] = {
     FOUND.group: _faces,
     PARTS.group: _parts,
     TAKEN.name: _dates,
+    TREATED.group: _treatment,
 }

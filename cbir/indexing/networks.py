@@ -19,7 +19,8 @@ from cbir.extract.of_index import backbone_of
 from cbir.index.columns.faces import FOUND
 from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.parts import PARTS
-from cbir.index.entries import PartsEntry
+from cbir.index.columns.treatment import TREATED
+from cbir.index.entries import PartsEntry, TreatmentEntry
 from cbir.index.format import FORMAT, FORMAT_OF_SEVERAL, Meta, load_meta
 from cbir.index.lock import now
 from cbir.index.store import Index
@@ -170,7 +171,10 @@ def _followed(
         network = asked  # whose weights may lie elsewhere now
     donor = Donor(Index.open(directory), _network(directory, whole), network)
     writer = Writer(directory, state, whole=whole)
-    if (wanted := _in_step(state, whole)) != state:
+    wanted = _in_step(state, whole)
+    if wanted.treatment is not None and donor.gives(TREATED):
+        wanted = wanted.but(treatment=whole.treatment)
+    if wanted != state:
         writer.replace(wanted)
     donor.fill_in(writer)
     index = Index(directory, writer.meta)
@@ -213,6 +217,7 @@ def _first_state(whole: Meta, network: Backbone) -> Meta:
         cosines=None,
         parts=None,
         part_lists=None,
+        treatment=None,
         refused=None,
         precisions=(),
         imported=False,
@@ -224,11 +229,13 @@ def _first_state(whole: Meta, network: Backbone) -> Meta:
 
 
 def _in_step(state: Meta, whole: Meta) -> Meta:
-    """Return a state that is to have parts, objects and faces if, and as, the index's own has them."""
+    """Return a state that is to have parts, objects, faces and treatments if, and as, the index's own has them."""
     if whole.parts is None or (state.parts is not None and state.parts.proposer != whole.parts.proposer):
         state = state.without(PARTS.group)
     if whole.parts is not None and state.parts is None:
         state = state.but(parts=PartsEntry(proposer=whole.parts.proposer))
+    if (whole.treatment is None) is not (state.treatment is None):  # each network makes its own
+        state = state.without(TREATED.group).but(treatment=None if whole.treatment is None else TreatmentEntry())
     for group in (OBJECTS.group, FOUND.group):
         if getattr(state, group) != getattr(whole, group):
             state = state.without(group).but(**{group: getattr(whole, group)})

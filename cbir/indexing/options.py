@@ -27,7 +27,8 @@ class Options:
     pictures from now on (docs/parts.md), their boxes from the `proposer` of that name, by default windows; None leaves
     that as it is. `objects` says the same of objects, which the `detector` finds, by default the one that the index
     remembers, or the usual one. `faces` says it of faces, by the network in the file `face_model`, by default the one
-    that the index remembers, or the usual one. `candidates` says what finds these in a large index, `annoy` or the
+    that the index remembers, or the usual one. `treatment` says it of how pictures were treated, which the network
+    tells. `candidates` says what finds these in a large index, `annoy` or the
     address of a collection in Milvus, and `rows` where its features are to be, `blocks` or `milvus`. Pictures of more
     than `max_pixels` are skipped. What has changed within the last `resting` seconds is left for the next run.
 
@@ -53,6 +54,7 @@ class Options:
     detector: Wish | None = None
     faces: bool | None = None
     face_model: str | None = None
+    treatment: bool | None = None
     candidates: str | None = None
     rows: str | None = None
     resting: float = 0
@@ -62,4 +64,4 @@ class Options:
     @property
     def wanted(self) -> Wanted:
         """The groups of columns that the index is to have, or not to have any more."""
-        return Wanted(self.parts, self.objects, self.faces, self.proposer)
+        return Wanted(self.parts, self.objects, self.faces, self.treatment, self.proposer)

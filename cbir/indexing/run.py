@@ -136,7 +136,7 @@ class _Making:
         """
         target, options = self.target, self.options
         if donor is not None:  # its state has been told already what it is to have, as far as the index has it
-            options = replace(options, parts=None, objects=None, faces=None)
+            options = replace(options, parts=None, objects=None, faces=None, treatment=None)
         exclude = _exclude(options, index)
         plan = _plan(target, exclude, index, options, guarded=donor is None)
         if index is None and not plan.fresh:
@@ -294,6 +294,7 @@ def index_folder(
     detector: str | None = None,
     faces: bool | None = None,
     face_model: str | None = None,
+    treatment: bool | None = None,
     keep_old: bool = False,
     watch: Watch = lambda results, total: results,
 ) -> tuple[Index, Report]:
@@ -320,6 +321,7 @@ def index_folder(
         detector=None if detector is None else wish_for(detector),
         faces=faces,
         face_model=face_model,
+        treatment=treatment,
         keep_old=keep_old,
     )
     report, _ = build_index(target, options, watch)

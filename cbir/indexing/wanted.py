@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cbir.index.columns.faces import FOUND
-from cbir.index.entries import FacesEntry, ObjectsEntry, PartsEntry
+from cbir.index.entries import FacesEntry, ObjectsEntry, PartsEntry, TreatmentEntry
 from cbir.index.format import CHOSEN, Meta, load_meta
 from cbir.index.writer import Writer
 
@@ -22,6 +22,10 @@ PLANNED = ObjectsEntry("", "", "0" * 64, "", (), 0)
 PLANNED_FACES = FacesEntry("", "0" * 64, 1)
 
 
+#: Stands for the treatments of an index that is to have some, until the network has made one.
+PLANNED_TREATMENT = TreatmentEntry()
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A wish for the groups of `format.CHOSEN`, each by its name; None leaves it as it is.
@@ -32,6 +36,7 @@ class Wanted:
     parts: bool | None = None
     objects: bool | None = None
     faces: bool | None = None
+    treatment: bool | None = None
     proposer: str | None = None
 
     def of(self, meta: Meta) -> Meta:
@@ -74,4 +79,5 @@ _NEW: dict[str, Callable[[Wanted], Any]] = {
     "parts": _new_parts,
     "objects": lambda wanted: PLANNED,
     "faces": lambda wanted: PLANNED_FACES,
+    "treatment": lambda wanted: PLANNED_TREATMENT,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -13,12 +13,13 @@ import numpy as np
 from cbir.errors import CbirError, IndexDamagedError
 from cbir.index.columns.classes import CLASSES, RowClasses, unpack
 from cbir.index.columns.column import Column, Records
-from cbir.index.columns.faces import FACES, FOUND, VECTORS, count_faces
-from cbir.index.entries import FacesEntry
+from cbir.index.columns.faces import FOUND, count_faces
+from cbir.index.entries import FacesEntry, TreatmentEntry
 from cbir.index.files import Files
 from cbir.index.store import Index
 from cbir.moving import arrays, vectorfile
 from cbir.moving.parquet import KEPT, ParquetWriter, pyarrow
+from cbir.moving.parquet_groups import groups_of
 from cbir.moving.rows import About, Numbers
 from cbir.tags.tagger import RowTags
 from cbir.utils.marks import Mark
@@ -77,7 +78,7 @@ def export(index: Index, path: Path, *, force: bool = False, told: Told = nobody
     damaged = int(index.valid.sum()) - len(rows)
     if path.suffix == PARQUET:
         mark = str(Mark(KIND))
-        about = replace(about, faces=_finder_of(index))
+        about = replace(about, faces=_finder_of(index), treatment=_treatment_of(index))
         faces = [0]
 
         def fill_parquet(file: IO[bytes]) -> None:
@@ -125,8 +126,9 @@ def _fill(file: IO[bytes], index: Index, rows: Rows, about: About, mark: str, to
     writer, tags, faces = ParquetWriter(file, index.dimension, about, mark), RowTags(index), 0
     for done, (some, halves) in enumerate(_stored(index, rows), start=1):
         records = {column: _records(index, column, some) for column in KEPT}
+        for group in groups_of(about):
+            records |= _of_group(index, group.columns, some)
         if about.faces is not None:
-            records |= _faces(index, some)
             faces += int(np.maximum(count_faces(records[FOUND]), 0).sum())
         its_tags = [None if one is None else [tag.word for tag in one] for one in tags.of(some.tolist())]
         writer.write(index.files_of(some.tolist()), halves, records, its_tags, _classes(records[CLASSES]))
@@ -141,9 +143,14 @@ def _finder_of(index: Index) -> FacesEntry | None:
     return None if entry is None else replace(entry, source=os.path.basename(entry.source))
 
 
-def _faces(index: Index, rows: Rows) -> dict[Column, Records]:
-    """Read what is kept of faces; blank where one of their files is damaged, since none says anything alone."""
-    columns = (FOUND, FACES, VECTORS)
+def _treatment_of(index: Index) -> TreatmentEntry | None:
+    """Return what an index says of its treatments, if there are any."""
+    entry = index.meta.treatment
+    return entry if entry is not None and entry.numbers else None
+
+
+def _of_group(index: Index, columns: Sequence[Column], rows: Rows) -> dict[Column, Records]:
+    """Read what is kept in columns; blank where one of their files is damaged, since none says anything alone."""
     try:
         records: dict[Column, Records] = {column: index.stored(column, rows) for column in columns}
     except IndexDamagedError:

@@ -193,6 +193,8 @@ def _lost(indexes: Sequence[Index], joined: JoinedIndex) -> list[str]:
         lost.append("objects, as several detectors found them: `cbir index --objects` looks for them")
     if joined.meta.faces is None and any(index.meta.faces for index in indexes):
         lost.append("faces, as vectors of several networks cannot be compared: `cbir index --faces` looks for them")
+    if joined.meta.treatment is None and any(index.meta.treatment for index in indexes):
+        lost.append("how pictures were treated, which not all know: `cbir index --treatment` looks at them")
     if any(index.meta.notions for index in indexes):
         lost.append("notions: `cbir learn` learns them anew")
     if any(index.meta.others for index in indexes):

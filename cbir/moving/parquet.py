@@ -12,17 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from cbir.errors import CbirError, PackageMissingError, reason_of
 from cbir.index.columns.classes import CLASSES
 from cbir.index.columns.column import Column, Records
-from cbir.index.columns.faces import FACES, FOUND, VECTORS
 from cbir.index.columns.taken import TAKEN, moments
 from cbir.index.columns.thumbnails import THUMBNAILS, are_known
 from cbir.index.files import FileRecord
-from cbir.moving import parquet_faces
 from cbir.moving.arrays import given
+from cbir.moving.parquet_groups import STORED, binary, from_binary, groups_of
 from cbir.moving.rows import About, Given, Numbers, as_floats, step_of
 from cbir.moving.vectorfile import MOST_NUMBERS
 from cbir.utils.opening import open_regular
@@ -37,8 +34,8 @@ if TYPE_CHECKING:
 #: whitening of their index, and times of files, which are of one machine.
 KEPT: tuple[Column, ...] = (CLASSES, THUMBNAILS, TAKEN)
 
-# What a schema's metadata has of cbir's own files; what such a column's name begins with.
-_ABOUT, _STORED = b"cbir", "cbir_"
+# What a schema's metadata has of cbir's own files.
+_ABOUT = b"cbir"
 
 _PATHS = ("path", "image_path", "file_path", "filepath", "file_name", "filename", "file", "image", "key")
 
@@ -77,14 +74,10 @@ class ParquetWriter:
             ("tags", pa.list_(pa.string())),
             ("classes", pa.list_(one_class)),
             ("feature", pa.list_(pa.float32(), dimension)),
-            *((_STORED + column.name, pa.binary(column.width * column.dtype.itemsize)) for column in KEPT),
+            *((STORED + column.name, pa.binary(column.width * column.dtype.itemsize)) for column in KEPT),
         ]
-        self._finder = about.faces
-        if about.faces is not None:
-            fields += [
-                (parquet_faces.NAME, parquet_faces.type_of(pa, about.faces.dimension)),
-                (_STORED + FOUND.name, pa.binary(FOUND.dtype.itemsize)),
-            ]
+        self._groups = groups_of(about)
+        fields += [field for group in self._groups for field in zip(group.names, group.fields(pa), strict=True)]
         self._dimension = dimension
         metadata = {_ABOUT: json.dumps({"made_by": mark, **about.to_json()}).encode("ascii")}
         self._schema = pa.schema(fields, metadata=metadata)
@@ -122,11 +115,9 @@ class ParquetWriter:
             pa.array(tags, pa.list_(pa.string())),
             pa.array(_named(classes, len(files)), self._schema.field("classes").type),
             pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), self._dimension),
-            *(_binary(pa, records[column], column) for column in KEPT),
+            *(binary(pa, records[column], column) for column in KEPT),
         ]
-        if self._finder is not None:
-            its = (records[column] for column in parquet_faces.COLUMNS)
-            arrays += [parquet_faces.as_arrow(pa, self._finder.dimension, *its), _binary(pa, records[FOUND], FOUND)]
+        arrays += [array for group in self._groups for array in group.write(pa, records)]
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema), row_group_size=_GROUP)
 
     def close(self) -> None:
@@ -193,9 +184,9 @@ class ParquetSource(_ParquetFile):
                     raise self._unreadable(f"it has no column {name}, but {_listed(schema.names)}")
             self.dimension = self._read_dimension(file, schema)
         own = self.about is not _UNKNOWN
-        self.columns: Sequence[Column] = [column for column in KEPT if own and _STORED + column.name in self._names]
-        if self.about.faces is not None and {parquet_faces.NAME, _STORED + FOUND.name} <= self._names:
-            self.columns = [*self.columns, *parquet_faces.COLUMNS]
+        self.columns: Sequence[Column] = [column for column in KEPT if own and STORED + column.name in self._names]
+        self._groups = [group for group in groups_of(self.about) if self._names.issuperset(group.names)]
+        self.columns = [*self.columns, *(column for group in self._groups for column in group.columns)]
 
     def features(self) -> Iterator[Numbers]:
         """Yield their features."""
@@ -221,32 +212,17 @@ class ParquetSource(_ParquetFile):
 
     def records(self, column: Column) -> Iterator[Records]:
         """Yield one of the columns of cbir's own."""
-        if column in (FACES, VECTORS):
-            yield from (found[column is VECTORS] for found in self._faces())
-            return
-        for batch in self._batches([_STORED + column.name], _GROUP):
-            yield self._stored(batch.column(0), column)
-
-    def _faces(self) -> Iterator[tuple[Records, Records]]:
-        """Yield the records of FACES and of VECTORS of some rows after the other."""
-        finder = self.about.faces
-        assert finder is not None
-        for batch in self._batches([_STORED + FOUND.name, parquet_faces.NAME], parquet_faces.TOGETHER):
-            found = self._stored(batch.column(_STORED + FOUND.name), FOUND)
+        group = next((one for one in self._groups if column in one.columns), None)
+        names, together = ([STORED + column.name], _GROUP) if group is None else (list(group.names), group.together)
+        for batch in self._batches(names, together):
             try:
-                yield parquet_faces.from_arrow(batch.column(parquet_faces.NAME), found, finder.dimension)
+                if group is None:
+                    yield from_binary(batch.column(0), column)
+                else:
+                    yield group.read([batch.column(name) for name in names])[column]
             except ValueError as error:
-                raise self._unreadable(f"its faces are none ({error})") from error
-
-    def _stored(self, array: pa.Array, column: Column) -> Records:
-        content = b"".join(one or bytes(column.width * column.dtype.itemsize) for one in array.to_pylist())
-        try:
-            records = np.frombuffer(content, column.dtype).reshape(len(array), column.width)
-            if column.check is not None:
-                column.check(records)
-        except ValueError as error:
-            raise self._unreadable(f"its {column.name} are none ({error})") from error
-        return records
+                what = column.name if group is None else group.what
+                raise self._unreadable(f"its {what} are none ({error})") from error
 
     def _given(self, path: Any, size: Any, mtime_ns: Any, content: Any) -> Given:
         if not isinstance(path, str):
@@ -364,12 +340,6 @@ def _as_utf8(path: str) -> str:
 def _bytes_if_needed(path: str) -> bytes | None:
     content = path.encode("utf-8", "surrogateescape")
     return content if content.decode("utf-8", "replace") != path else None
-
-
-def _binary(pa: Any, records: Records, column: Column) -> pa.Array:
-    width = column.width * column.dtype.itemsize
-    content = pa.py_buffer(np.ascontiguousarray(records).tobytes())
-    return pa.Array.from_buffers(pa.binary(width), len(records), [None, content])
 
 
 def _named(classes: RowClasses | None, rows: int) -> list[list[dict[str, Any]] | None]:

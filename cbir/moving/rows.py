@@ -12,7 +12,8 @@ import numpy.typing as npt
 from cbir.errors import CbirError
 from cbir.index.columns.column import Column, Records
 from cbir.index.columns.faces import FOUND
-from cbir.index.entries import FacesEntry
+from cbir.index.columns.treatment import TREATED
+from cbir.index.entries import FacesEntry, TreatmentEntry
 from cbir.index.values import sequence, text
 from cbir.utils.vectors import Floats
 
@@ -38,7 +39,7 @@ class Given(NamedTuple):
 @dataclass(frozen=True)
 class About:
     """Facts about rows as they say them: `model` as `Backbone.to_json` has it, `root` what their paths are relative to,
-    `faces` the finder of their faces.
+    `faces` the finder of their faces, `treatment` what is known of how they were treated.
 
     None where they do not.
     """
@@ -47,11 +48,13 @@ class About:
     root: str | None = None
     precisions: tuple[str, ...] = ()
     faces: FacesEntry | None = None
+    treatment: TreatmentEntry | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; `from_json` reads it back."""
-        faces = {} if self.faces is None else {"faces": asdict(self.faces)}
-        return {"model": self.model, "root": self.root, "precisions": list(self.precisions), **faces}
+        groups = {"faces": self.faces, "treatment": self.treatment}
+        told = {name: asdict(entry) for name, entry in groups.items() if entry is not None}
+        return {"model": self.model, "root": self.root, "precisions": list(self.precisions), **told}
 
     @classmethod
     def from_json(cls, record: Any) -> About:
@@ -59,7 +62,9 @@ class About:
         model, root = record.get("model"), record.get("root")
         precisions = tuple(text(one, 40) for one in sequence(record.get("precisions", ()), 100))
         faces = None if record.get("faces") is None else FacesEntry.from_json(record["faces"])
-        return cls(None if model is None else dict(model), None if root is None else text(root), precisions, faces)
+        treatment = None if record.get("treatment") is None else TreatmentEntry.from_json(record["treatment"])
+        root = None if root is None else text(root)
+        return cls(None if model is None else dict(model), root, precisions, faces, treatment)
 
 
 class RowSource(Protocol):
@@ -105,6 +110,9 @@ class Chained:
         if finder is not None and not all(finder.is_comparable(source.about.faces) for source in self.sources):
             self.about = replace(self.about, faces=None)  # of several finders nothing can be compared
             self.columns = [column for column in self.columns if column.group != FOUND.group]
+        if any(source.about.treatment != self.about.treatment for source in self.sources):
+            self.about = replace(self.about, treatment=None)
+            self.columns = [column for column in self.columns if column.group != TREATED.group]
         for source in self.sources[1:]:
             if (source.dimension, source.about.model) != (first.dimension, first.about.model):
                 raise CbirError(

@@ -20,6 +20,7 @@ from cbir.index.columns.column import Column, Records
 from cbir.index.columns.faces import FOUND
 from cbir.index.columns.ragged import RaggedColumn, count, width_of
 from cbir.index.columns.times import CHANGED, pack
+from cbir.index.columns.treatment import TREATED
 from cbir.index.files import FileRecord
 from cbir.index.format import META, UNKNOWN
 from cbir.index.rewrite import Shape
@@ -136,7 +137,8 @@ def take(
             raise CbirError(f"Nothing of {source.name} can be taken: {_first_of(taken)}.")
         precisions = source.about.precisions or (UNKNOWN,)
         faces = source.about.faces if FOUND in source.columns else None
-        meta = first_state(backbone, root).but(imported=True, precisions=precisions, faces=faces)
+        treatment = source.about.treatment if TREATED in source.columns else None
+        meta = first_state(backbone, root).but(imported=True, precisions=precisions, faces=faces, treatment=treatment)
         writer = Writer(directory, meta, rights & Rights.like(root, directory))
         columns: dict[Column, Iterator[Records]] = {
             column: _kept(source.records(column), keep) for column in source.columns

@@ -22,6 +22,7 @@ from cbir.search.picture_query import Query as Query
 from cbir.search.picture_query import VectorQuery as VectorQuery
 from cbir.search.text_query import Text as Text
 from cbir.search.text_query import TextQuery as TextQuery
+from cbir.search.treatment_query import TreatmentQuery as TreatmentQuery
 from cbir.search.weights import typed_with, weighted
 from cbir.utils.vectors import Floats
 

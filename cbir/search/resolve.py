@@ -19,7 +19,7 @@ from cbir.extract.extractor import Extractor
 from cbir.images.contents import read_bytes
 from cbir.images.sources.address import Address, Location
 from cbir.index.store import Index
-from cbir.search.queries import AnyQuery, FaceQuery, ImageQuery, IndexedQuery, Picture, VectorQuery
+from cbir.search.queries import AnyQuery, FaceQuery, ImageQuery, IndexedQuery, Picture, TreatmentQuery, VectorQuery
 from cbir.utils.vectors import Floats, l2_normalize
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class QueryPicture:
     `Kind`, and perhaps a `part`. `part_row` is what an index's row of that part would be. `shown` is the object that a
     region shows, where that is known and counts.
     `own` is the row that it is by its path, where its file is not there. `treatment` is the number of its treatment
-    where searches go across these. Of a query by a face, `face` is that one's
-    vector, and `box` its place.
+    where searches go across these. Of a query by a face, `face` is that one's vector, and `box` its place. Of one by
+    how a picture was treated, `treated` is that, of length 1.
     """
 
     rows: list[int]
@@ -61,6 +61,7 @@ class QueryPicture:
     own: int | None = None
     treatment: int = 0
     face: Floats | None = None
+    treated: Floats | None = None
 
 
 class Resolved(NamedTuple):
@@ -186,6 +187,8 @@ class QueryPictures:
             decode_all_apart()  # from a server of anybody's, and on pages it is decoded again
         if isinstance(picture, FaceQuery):
             return self._look_at_face(picture)
+        if isinstance(picture, TreatmentQuery):
+            return self._look_at_treatment(picture)
         if picture.region is not None or picture.parts or picture.kind:
             return self._look_at_region(picture)
         if isinstance(picture, IndexedQuery):
@@ -265,6 +268,28 @@ class QueryPictures:
         except (ImageReadError, RegionError) as error:
             return QueryPicture([], error=error)
         return QueryPicture(rows, box=box, face=face)
+
+    def _look_at_treatment(self, picture: TreatmentQuery) -> QueryPicture:
+        """Resolve a picture that is asked by how it was treated: the index knows, or the network looks at it now."""
+        from cbir.images.source import NamedImage
+        from cbir.index.treatments import check_vector, treatment_of
+
+        try:
+            data = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
+            rows = self._rows_with(hashlib.sha256(data).hexdigest())
+            vector = treatment_of(self._index, rows[0]) if self._has_feature(rows) else None
+            if vector is None:
+                feature, vector = self._extractor.treated(NamedImage(data, picture.name))
+                self._check(feature)
+                check_vector(self._index, vector)
+                return QueryPicture(rows, feature, treated=vector)
+        except ImageReadError as error:
+            row = self._row_of(picture.source)
+            vector = None if row is None else treatment_of(self._index, row)
+            if row is None or vector is None:
+                return QueryPicture([], error=error)
+            return QueryPicture([row], own=row, treated=vector)
+        return QueryPicture(rows, treated=vector)
 
     def _row_of(self, source: Location | bytes) -> int | None:
         """Return the row of a file that is not there, in an index that was imported without its pictures."""

@@ -15,6 +15,7 @@ from cbir.errors import CbirError, IndexDamagedError
 from cbir.index.columns.classes import CLASSES, RowClasses
 from cbir.index.columns.objects import OBJECTS
 from cbir.index.columns.parts import SIGNS
+from cbir.index.columns.treatment import TREATED
 from cbir.index.dates import taken_of
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from cbir.faces.likeness import Thresholds
     from cbir.index.facerows import FaceRows
     from cbir.search.resolve import QueryPicture
+    from cbir.search.treatment_space import TreatmentSpace
 
 # Rankers that are kept: that of features, and some by notions and classes; and notions, which are read once.
 _RANKERS = 4
@@ -74,6 +76,7 @@ class SearchedIndex:
         self._classes: RowClasses | None = None
         self._objects: IndexObjects | None = None
         self._faces: FaceRows | None = None
+        self._treatments: TreatmentSpace | None = None
         self._filters = Filters(index, self.classes, self.objects)
 
     def ranker(self, by: AlikeBy = PLAIN) -> Ranker:
@@ -240,6 +243,16 @@ class SearchedIndex:
                 self._faces = self.index.faces()
             return self._faces
 
+    def treatments(self) -> TreatmentSpace:
+        """Return the treatments of all rows. CbirError, which says what to do, where there are none."""
+        from cbir.index.treatments import treatments_of
+        from cbir.search.treatment_space import TreatmentSpace
+
+        with self._remembering:
+            if self._treatments is None:
+                self._treatments = TreatmentSpace(treatments_of(self.index), self.index)
+            return self._treatments
+
     @property
     def face_thresholds(self) -> Thresholds:
         """The distances of faces, and what they stand for. ModelError where that is not known of somebody's network."""
@@ -254,6 +267,15 @@ class SearchedIndex:
             ~self.faces().known,
             "Faces are not known of {count} of the index's {pictures} pictures yet: `cbir index --index {name}` "
             "looks for them.",
+        )
+
+    @cached_property
+    def without_treatments(self) -> tuple[str, ...]:
+        """A sentence where the treatments of some pictures are not there yet."""
+        return self._notice(
+            self.index.missing(TREATED),
+            "How {count} of the index's {pictures} pictures were treated is not known yet: `cbir index --index {name}` "
+            "looks at them.",
         )
 
     @cached_property

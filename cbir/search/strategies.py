@@ -27,6 +27,7 @@ from cbir.search.queries import (
     PersonQuery,
     Text,
     TextQuery,
+    TreatmentQuery,
     VectorQuery,
     WordQuery,
 )
@@ -243,6 +244,7 @@ class Strategies:
         self._by_objects: Strategy[ObjectQuery] | None = None
         self._by_face: Strategy[FaceQuery] | None = None
         self._by_person: Strategy[PersonQuery] | None = None
+        self._by_treatment: Strategy[TreatmentQuery] | None = None
         self._by_type = {of: strategy(searched) for of, strategy in self._BY_TYPE.items()}
         self._by_kind, self._by_parts, self._newest = ByKind(searched), ByParts(searched), Newest(searched)
 
@@ -257,7 +259,7 @@ class Strategies:
         if isinstance(start, (WordQuery, TextQuery)):
             put = self._put(start, request)
             return replace(query, start=put) if isinstance(query, FeedbackQuery) else put
-        if not isinstance(query, ImageQuery) or isinstance(query, FaceQuery):
+        if not isinstance(query, ImageQuery) or isinstance(query, (FaceQuery, TreatmentQuery)):
             return query
         if query.kind is False:
             if query.parts is False:
@@ -319,6 +321,12 @@ class Strategies:
         """Return the strategy of a query. TypeError where it is none."""
         if isinstance(query, (FaceQuery, PersonQuery)):
             return self._for_people(query)
+        if isinstance(query, TreatmentQuery):
+            if self._by_treatment is None:
+                from cbir.search.by_treatment import ByTreatment
+
+                self._by_treatment = ByTreatment(self._searched)
+            return self._by_treatment
         if isinstance(query, ImageQuery) and (query.kind or query.parts):
             return self._by_kind if query.kind else self._by_parts
         if isinstance(query, ObjectQuery):

@@ -79,6 +79,7 @@ class IndexOptions(Given):
     input_: Asked | None
     faces: bool | None
     face_model: Path | None
+    treatment: bool | None
     candidates: str | None
     rows: str | None
     repair: bool
@@ -119,6 +120,7 @@ class IndexOptions(Given):
             detector=self._wish(),
             faces=self.faces,
             face_model=None if self.face_model is None else str(self.face_model),
+            treatment=self.treatment,
             candidates=self.candidates,
             rows=self.rows,
         )
@@ -202,6 +204,12 @@ class IndexOptions(Given):
     help="Tell faces apart by the network in this ONNX file, for faces of 112 × 112 pixels. Default: that of the "
     "index, else the usual one.",
 )
+@click.option(
+    "--treatment/--no-treatment",
+    default=None,
+    help="Also keep how each picture was treated, for `cbir search --treatment`: which filter, sketch or tone; or take "
+    "that away. Remembered.",
+)
 @rows_options
 @click.option("--repair", is_flag=True, help="Read the pictures of damaged files of the index again.")
 @click.option("--rehash", is_flag=True, help="Read every file, also those whose size and times are as they were.")
@@ -240,6 +248,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       cbir index photos/ --parts       # pictures are found by parts, too
       cbir index photos/ --objects --detector yolox_nano.onnx   # what they show, and where
       cbir index photos/ --faces       # who is in them: cbir people
+      cbir index photos/ --treatment   # which have the same filter: cbir search --treatment
       cbir index photos/ --views 2 --index better   # better matches, in twice the time
       cbir index photos/ --model efficientnet_lite1 --keep-old   # by another network, too
     """

@@ -31,6 +31,7 @@ from cbir.cli.options.rules import check_rules
 from cbir.cli.options.search_queries import SearchOptions, SearchQueries
 from cbir.cli.options.search_rules import RULES
 from cbir.cli.options.texts import text_options
+from cbir.cli.options.treatment import treatment_option
 from cbir.cli.options.words import find_words, word_options, write_senses
 from cbir.cli.render.search import MatchWriter, noted, with_tags
 from cbir.cli.render.search_crops import SearchCrops
@@ -58,6 +59,7 @@ _KEPT_BYTES = 64 << 20
 @word_options
 @object_options
 @people_options
+@treatment_option
 @region_options
 @parts_option
 @kind_option
@@ -146,6 +148,9 @@ def command(ctx: click.Context, /, **params: Any) -> None:
     With --face the same person is looked for, in an index with faces. Those of children, of siblings, and of people of
     whom the network has seen few are easily taken for each other: see docs/person-search.md.
 
+    With --treatment pictures are found that went through the same filter, in an index that knows: not those of the same
+    texture or art, which a search without it and `cbir learn` find better.
+
     \b
       cbir search some.jpg
       cbir search some.jpg -k 3 --format json
@@ -166,6 +171,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search some.jpg --object dog:0.6
       cbir search --object dog --crops dogs/ --masks
       cbir search some.jpg --face
+      cbir search sepia.jpg --treatment
       cbir search --person Anna --since 2024-01-01
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
       cbir search --query-index photos --index photos -k 1 --format csv

@@ -42,6 +42,7 @@ class SearchOptions(Given):
     kind: bool | None
     face: int | None
     person: str | None
+    treatment: bool
     index_names: tuple[str, ...]
     count: int
     min_score: values.LeastScore
@@ -166,12 +167,14 @@ class SearchQueries:
         return self._worded(self._combined((picture,), group=False) if self._unlike else picture)
 
     def _regional(self, picture: Picture) -> Picture:
-        """Return the same picture, or its region or its face that was asked for."""
-        from cbir.search.queries import FaceQuery, ImageQuery
+        """Return the same picture, or its region, its face or its treatment that was asked for."""
+        from cbir.search.queries import FaceQuery, ImageQuery, TreatmentQuery
 
         options = self._options
         if options.face is not None and isinstance(picture, ImageQuery):
             return FaceQuery(picture.source, picture.name, face=options.face, weight=picture.weight)
+        if options.treatment and isinstance(picture, ImageQuery):
+            return TreatmentQuery(picture.source, picture.name, weight=picture.weight)
         is_plain = self._region is None and options.parts is None and options.kind is None
         if is_plain or not isinstance(picture, ImageQuery):
             return picture

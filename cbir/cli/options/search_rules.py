@@ -7,6 +7,7 @@ from cbir.cli.options.people import PEOPLE_RULES
 from cbir.cli.options.regions import REGION_RULES
 from cbir.cli.options.rules import Rule
 from cbir.cli.options.texts import TEXTS
+from cbir.cli.options.treatment import TREATMENT_RULES
 
 _WORDS, _PICTURES = ("words", "unwanted"), ("images", "files_from", "query_index", "vectors")
 
@@ -67,6 +68,7 @@ RULES = (
     ),
     *REGION_RULES,
     *PEOPLE_RULES,
+    *TREATMENT_RULES,
     Rule(
         ("unwanted_texts",),
         "--not-text is what to move away from: say from where with --text, or by a picture.",

@@ -15,13 +15,16 @@ from cbir.index.columns.parts import PARTS, SIGNS
 from cbir.index.columns.taken import TAKEN
 from cbir.index.columns.thumbnails import THUMBNAILS
 from cbir.index.columns.times import CHANGED
+from cbir.index.columns.treatment import NUMBERS, TREATED
 
 T = TypeVar("T")
 
 # Columns that are counted stand behind the one that counts them.
 _COLUMNS = {
     column.name: column
-    for column in (CLASSES, THUMBNAILS, PARTS, SIGNS, CHANGED, TAKEN, OBJECTS, BOXES, FOUND, FACES, VECTORS)
+    for column in (
+        *(CLASSES, THUMBNAILS, PARTS, SIGNS, CHANGED, TAKEN, OBJECTS, BOXES, FOUND, FACES, VECTORS, TREATED, NUMBERS),
+    )
 }
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
