@@ -98,6 +98,50 @@ def _vivid(image: Image.Image) -> Image.Image:
     return ImageEnhance.Sharpness(ImageEnhance.Color(image).enhance(2.2)).enhance(4)
 
 
+def _green(image: Image.Image) -> Image.Image:
+    return _mixed(image, [[0.85, 0, 0], [0, 1.15, 0], [0, 0, 0.85]])
+
+
+def _duotone(image: Image.Image) -> Image.Image:
+    grey = np.asarray(ImageOps.grayscale(image), np.float32)[..., np.newaxis] / 255
+    return _image(grey * np.array([150, 205, 255]) + (1 - grey) * np.array([10, 20, 60]))
+
+
+def _mono(image: Image.Image) -> Image.Image:
+    """Black and white film behind a red glass."""
+    return ImageOps.autocontrast(image.getchannel("R"), cutoff=2).convert("RGB")
+
+
+def _pale(image: Image.Image) -> Image.Image:
+    return ImageEnhance.Color(image).enhance(0.35)
+
+
+def _bright(image: Image.Image) -> Image.Image:
+    return ImageEnhance.Brightness(image).enhance(1.5)
+
+
+def _dark(image: Image.Image) -> Image.Image:
+    return ImageEnhance.Brightness(image).enhance(0.5)
+
+
+def _frame(image: Image.Image) -> Image.Image:
+    pixels, border = np.array(image), max(min(image.size) // 9, 1)
+    pixels[:border] = pixels[-border:] = 255
+    pixels[:, :border] = pixels[:, -border:] = 255
+    return Image.fromarray(pixels)
+
+
+def _motion(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image, np.float32)
+    return _image(np.mean([np.roll(pixels, step, axis=1) for step in range(-5, 6)], axis=0))
+
+
+def _crossed(image: Image.Image) -> Image.Image:
+    """Cross-processed film."""
+    red, green, blue = np.moveaxis(np.asarray(image, np.float32) / 255, -1, 0)
+    return _image(255 * np.stack([red * red * (3 - 2 * red), green**0.9, 0.25 + 0.5 * blue], axis=-1))
+
+
 #: The filters that figures are reported of.
 REPORTED: dict[str, Filter] = {
     "greyscale": _grey,
@@ -122,6 +166,16 @@ TUNED_ON: dict[str, Filter] = {
     "oil": _oil,
     "contours": _contours,
     "vivid": _vivid,
+    "green": _green,
+    "duotone": _duotone,
+    "mono": _mono,
+    "pale": _pale,
+    "bright": _bright,
+    "dark": _dark,
+    "frame": _frame,
+    "motion": _motion,
+    "equalised": ImageOps.equalize,
+    "crossed": _crossed,
 }
 
 

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from cbir.search.results import Match as Match
     from cbir.search.results import SearchResult as SearchResult
     from cbir.search.searcher import Searcher as Searcher
+    from cbir.search.treatment_query import TreatmentQuery as TreatmentQuery
     from cbir.segment.segmentation import Segmentation as Segmentation
     from cbir.segment.segmenter import Segmenter as Segmenter
     from cbir.tags.tagger import Tagged as Tagged
@@ -115,6 +116,7 @@ _HOMES = {
     "Tagged": "cbir.tags.tagger",
     "Tagger": "cbir.tags.tagger",
     "TextQuery": "cbir.search.queries",
+    "TreatmentQuery": "cbir.search.treatment_query",
     "VectorQuery": "cbir.search.queries",
     "WantedObject": "cbir.search.object_query",
     "WeightsError": "cbir.errors",

@@ -1,4 +1,4 @@
-"""How images were treated, by early maps of the network, in the pass that makes their features."""
+"""The treatment of images, by early maps of the network, in the pass that makes their features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the pictures of an index's rows were treated, read of its blocks."""
+"""The treatments of an index's rows, read of its blocks."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: What the name of a column begins with that has another one's records as they are stored.
 STORED = "cbir_"
 
-_FOUND, _TREATMENT = STORED + FOUND.name, "treatment"
+_FOUND = STORED + FOUND.name
 
 
 @dataclass(frozen=True)
@@ -88,37 +88,35 @@ def _faces(dimension: int) -> Group:
 
 
 def _treatment(numbers: int) -> Group:
-    """Describe a list of numbers of each picture: null where nobody looked at it, empty where it has none."""
+    """Describe the vector of each picture, float16 as it is stored: null where nobody looked, empty where it has none.
+
+    It is no list of numbers, of which there is one in a file: the feature, by which other programs find it.
+    """
 
     def write(arrow: Any, records: Mapping[Column, Records]) -> Sequence[pa.Array]:
-        lists = [None if its is None else its.reshape(-1) for its in records[NUMBERS]]
-        for its in lists:
-            if its is not None and len(its):
-                check_numbers(its[np.newaxis], numbers)
-        return [arrow.array(lists, arrow.list_(arrow.float16()))]
+        for its in records[NUMBERS]:
+            check_numbers(NUMBERS.blank(0) if its is None else its, numbers)
+        contents = [None if its is None else its.tobytes() for its in records[NUMBERS]]
+        return [arrow.array(contents, arrow.binary())]
 
     def read(arrays: Sequence[pa.Array]) -> Mapping[Column, Records]:
         states, found = TREATED.blank(len(arrays[0])), NUMBERS.blank(len(arrays[0]))
-        for row, its in enumerate(arrays[0].to_pylist()):
-            if its is None:
+        for row, content in enumerate(arrays[0].to_pylist()):
+            if content is None:
                 continue
-            try:
-                vector = np.array(its, dtype=NUMBERS.dtype)
-            except (TypeError, ValueError) as error:
-                raise ValueError("a number is none") from error
-            if vector.ndim != 1:
-                raise ValueError("a number is none")
-            if len(vector):
-                check_numbers(vector[np.newaxis], numbers)
-            states[row], found[row] = pack(vector)[TREATED.name], vector.reshape(bool(len(vector)), -1)
+            if not isinstance(content, bytes) or len(content) not in (0, numbers * NUMBERS.dtype.itemsize):
+                raise ValueError(f"one has not {numbers} numbers")
+            vectors = np.frombuffer(content, NUMBERS.dtype).reshape(-1, numbers)
+            check_numbers(vectors, numbers)
+            states[row], found[row] = pack(vectors.sum(axis=0))[TREATED.name], vectors
         return {TREATED: states, NUMBERS: found}
 
     return Group(
         "treatments",
         (TREATED, NUMBERS),
-        (_TREATMENT,),
+        (STORED + TREATED.name,),
         4096,
-        lambda arrow: [arrow.list_(arrow.float16())],
+        lambda arrow: [arrow.binary()],
         write,
         read,
     )

@@ -39,7 +39,7 @@ _TINY = float(np.finfo(np.float32).eps)
 
 
 class _Usual(NamedTuple):
-    """What is usual: the mean of vectors, and the `matrix`, shape (numbers, numbers), that brings them to one scale."""
+    """The usual of vectors: their mean, and the `matrix`, shape (numbers, numbers), that brings them to one scale."""
 
     mean: Floats
     matrix: Floats
@@ -50,7 +50,7 @@ class _Usual(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """What features tell of vectors: their mean, and the `matrix`, shape (dimension, numbers), of a regression."""
+    """The part of vectors that features tell: the mean of these, and the `matrix`, shape (dimension, numbers), of a regression."""
 
     mean: Floats
     matrix: Floats

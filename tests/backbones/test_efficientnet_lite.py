@@ -15,12 +15,19 @@ from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.efficientnet_lite_plan import shapes
 from cbir.backbones.efficientnet_lite_torch import EfficientNetLite
 from cbir.backbones.head import open_classifier
-from cbir.backbones.network import LastMap, Network, PlaceMaps, Pooled, Stages
+from cbir.backbones.network import LastMap, Network, PlaceMaps, Pooled, Stages, Treated
 from cbir.engines.precision import drawn_images
 
 #: What is built and what it is in torch; sides of images that all but OWN_SIDE's take.
-GRAPHS = {"features": None, "stages": Stages, "last_map": LastMap, "place_maps": PlaceMaps, "pooled": Pooled}
-OWN_SIDE = ("features", "pooled")
+GRAPHS = {
+    "features": None,
+    "stages": Stages,
+    "last_map": LastMap,
+    "place_maps": PlaceMaps,
+    "pooled": Pooled,
+    "treated": Treated,
+}
+OWN_SIDE = ("features", "pooled", "treated")
 OTHERS = [(256, 256), (96, 64), (32, 160), (320, 224)]
 
 

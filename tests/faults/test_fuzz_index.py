@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="bounds its memory with setrlimit")
 
 #: Files without which an index is whole: what needs none of them goes on.
-COLUMNS = ("classes", "faces", "face_boxes", "face_vectors")
+COLUMNS = ("classes", "faces", "face_boxes", "face_vectors", "treatment", "treatment_numbers")
 KINDS = ("meta", "features", "files", *COLUMNS, "projection", "trees")
 
 
@@ -52,9 +52,9 @@ def make_index(directory: Path) -> None:
 
     from cbir.backbones.backbone import describe
     from cbir.index.ann import annoy, base
-    from cbir.index.columns import faces
+    from cbir.index.columns import faces, treatment
     from cbir.index.columns.classes import COUNT, pack
-    from cbir.index.entries import FacesEntry
+    from cbir.index.entries import FacesEntry, TreatmentEntry
     from cbir.index.files import FileRecord
     from cbir.index.format import Meta
     from cbir.index.writer import Writer
@@ -71,10 +71,11 @@ def make_index(directory: Path) -> None:
         classes = pack(rng.choice(1000, COUNT, replace=False), np.sort(rng.random(COUNT))[::-1])
         vectors = np.eye(NUMBERS, dtype=np.float32)[row % NUMBERS : row % NUMBERS + row % 3]
         its = faces.pack([((row, 1, 20, 30), 0.9, 30, vector) for vector in vectors])
+        its |= treatment.pack(np.roll(np.eye(NUMBERS, dtype=np.float32)[0], row) if row % 5 else np.zeros(NUMBERS))
         feature = rng.gamma(0.5, 1.0, DIMENSION)
         writer.add(FileRecord(f"{row}.jpg", 1, 1, f"{row:064x}"), feature, {"classes": classes, **its})
         if row in (299, 399):
-            writer.commit(faces=FacesEntry("toy", "cd" * 32, NUMBERS))
+            writer.commit(faces=FacesEntry("toy", "cd" * 32, NUMBERS), treatment=TreatmentEntry(NUMBERS))
     writer.tidy()
 
 
@@ -252,6 +253,7 @@ class Fuzzer:
     def answers(self) -> list[object]:
         """What a user may ask of an index, all of it."""
         from cbir.index.store import Index
+        from cbir.index.treatments import treatment_of, treatments_of
 
         index = Index.open(self.directory)
         found = index.classes()
@@ -260,6 +262,11 @@ class Fuzzer:
         its = [faces.rows, faces.numbers, faces.boxes, faces.scores, faces.heights, faces.vectors, faces.known]
         assert [len(one) for one in its] == [len(faces)] * 6 + [index.rows]
         some = [index.faces_of(row).vectors.tolist() for row in (1, 2, 301) if row < index.rows]
+        treatments = treatments_of(index)
+        assert len(treatments.rows) == len(treatments.vectors)
+        its += [treatments.rows, treatments.vectors]
+        known = (treatment_of(index, row) for row in (1, 5, 301) if row < index.rows)
+        some += [None if one is None else one.tolist() for one in known]
         told = [names, found.probabilities, found.known, *its]
         return [*self.answers_without_columns(), *(one.tolist() for one in told), some]
 

@@ -33,7 +33,7 @@ from tests.helpers.graph_files import write
 from tests.helpers.waiting import wait_for
 
 #: The scenarios that add something to the rows of an index.
-ADDED = ("parts", "objects", "faces", "another network")
+ADDED = ("parts", "objects", "faces", "treatment", "another network")
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts a process's steps in /proc"),
@@ -48,6 +48,7 @@ def refresh(root: Path, directory: Path, *, adding: str | None = None, detector:
         objects=True if adding == "objects" else None,
         detector=Wish(weights=str(detector)) if adding == "objects" else None,
         faces=True if adding == "faces" else None,
+        treatment=True if adding == "treatment" else None,
         model=FAKE_SMALL if adding == "another network" else None,
         keep_old=adding == "another network",
     )
@@ -59,8 +60,8 @@ class Scenario:
     """A run of `cbir index` that goes through all kinds of commits, and all that it may leave behind.
 
     `before` is the index directory that the run starts with, or None; `states` are its contents after each commit,
-    the one of before first. A run may be `adding` parts, objects, which the `detector` finds, faces, or another
-    network.
+    the one of before first. A run may be `adding` parts, objects, which the `detector` finds, faces, how
+    pictures were treated, or another network.
     """
 
     root: Path
@@ -75,6 +76,7 @@ class Scenario:
             "parts": ["--parts"],
             "objects": ["--objects", "--detector", str(self.detector)],
             "faces": ["--faces"],
+            "treatment": ["--treatment"],
             "another network": ["--model", FAKE_SMALL, "--keep-old"],
         }
         return ["index", str(self.root), "--index", str(directory), "--prune", *added.get(self.adding or "", [])]
@@ -189,7 +191,7 @@ def test_the_scenarios_go_through_all_kinds_of_commits(scenario: Scenario) -> No
     assert "remove classes-" in names
     if scenario.adding == "parts":
         assert "sync whitening-" in names
-    if scenario.adding in ("parts", "objects", "faces"):
+    if scenario.adding in ("parts", "objects", "faces", "treatment"):
         assert f"remove {scenario.adding}-" in names
     if scenario.before is not None:
         assert "remove index-" in names  # compacted, since candidates go only then or when they are renewed

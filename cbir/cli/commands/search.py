@@ -171,7 +171,7 @@ def command(ctx: click.Context, /, **params: Any) -> None:
       cbir search some.jpg --object dog:0.6
       cbir search --object dog --crops dogs/ --masks
       cbir search some.jpg --face
-      cbir search sepia.jpg --treatment
+      cbir search some.jpg --treatment
       cbir search --person Anna --since 2024-01-01
       find new/ -name '*.jpg' -print0 | cbir search --files-from - -0 --format jsonl
       cbir search --query-index photos --index photos -k 1 --format csv
