@@ -50,7 +50,7 @@ class _Usual(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """The part of vectors that features tell: the mean of these, and the `matrix`, shape (dimension, numbers), of a regression."""
+    """The part of vectors that features tell: these' mean, and a regression's `matrix`, shape (dimension, numbers)."""
 
     mean: Floats
     matrix: Floats

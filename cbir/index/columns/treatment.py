@@ -1,4 +1,4 @@
-"""Treatments of rows, as a block's `treatment-….npy` and `treatment_numbers-….npy` have them: filters, sketches, tones.
+"""Treatments of rows, as a block's `treatment-….npy` and `treatment_numbers-….npy` have them.
 
 `TREATED` says of each picture whether there is a vector of it, and `NUMBERS` has these, of length 1 and as many numbers
 as the network makes. A picture that nobody has looked at yet is 0 in the first, and has nothing in the other; nor has
