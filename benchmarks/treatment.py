@@ -18,7 +18,7 @@ from statistics import fmean
 import numpy as np
 from PIL import Image
 
-from benchmarks import pictures
+from benchmarks import across, pictures
 from benchmarks.filters import REPORTED, TUNED_ON, Filter
 from benchmarks.harness import Settings, Worker, take_turns, timed
 from benchmarks.results import Result, measured, noted
@@ -46,7 +46,9 @@ def run(settings: Settings) -> Iterator[Result]:
     photos = sorted(folder.glob("*/*.jpg"))
     random.Random(SEED).shuffle(photos)
     count = settings.pick(PHOTOS, 15)
-    halves = {"tuned-on": (TUNED_ON, photos[:count]), "reported": (REPORTED, photos[PHOTOS : PHOTOS + count])}
+    others = photos[PHOTOS : PHOTOS + count]
+    halves = {"tuned-on": (TUNED_ON, photos[:count]), "reported": (REPORTED, others)}
+    halves["those of benchmarks.across"] = (across.FILTERS, others)
     untreated = photos[2 * PHOTOS : 2 * PHOTOS + settings.pick(UNTREATED, 90)]
     for name, (filters, its) in halves.items():
         yield from _of_half(settings, name, filters, its)

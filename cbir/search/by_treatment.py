@@ -21,7 +21,7 @@ class ByTreatment(Strategy[TreatmentQuery]):
         super().check(query, request)
         if request.class_name is not None or request.limits.min_probability is not None:
             raise CbirError("Treatments have no classes: leave weights of these and probabilities out.")
-        self.searched.treatments()
+        self.searched.treatment_space()
 
     def notices(self) -> tuple[str, ...]:
         """Return a sentence where the treatments of some pictures are not there yet."""
@@ -31,7 +31,7 @@ class ByTreatment(Strategy[TreatmentQuery]):
         self, query: TreatmentQuery, images: Sequence[QueryPicture], own: list[int], request: SearchRequest
     ) -> Found:
         """Find the matches; their percentiles are among random pairs of treatments."""
-        treatments, vector = self.searched.treatments(), images[0].treated
+        treatments, vector = self.searched.treatment_space(), images[0].treated
         assert vector is not None
         cosines, quantiles = treatments.cosines(vector, self._features(images)[0]), treatments.quantiles
         kept = self._counts(own, request, self.searched.index.valid)[treatments.rows]

@@ -76,7 +76,7 @@ class SearchedIndex:
         self._classes: RowClasses | None = None
         self._objects: IndexObjects | None = None
         self._faces: FaceRows | None = None
-        self._treatments: TreatmentSpace | None = None
+        self._treatment_space: TreatmentSpace | None = None
         self._filters = Filters(index, self.classes, self.objects)
 
     def ranker(self, by: AlikeBy = PLAIN) -> Ranker:
@@ -243,15 +243,15 @@ class SearchedIndex:
                 self._faces = self.index.faces()
             return self._faces
 
-    def treatments(self) -> TreatmentSpace:
-        """Return the treatments of all rows. CbirError, which says what to do, where there are none."""
+    def treatment_space(self) -> TreatmentSpace:
+        """Return the treatments of all rows, to be compared. CbirError, which says what to do, where there are none."""
         from cbir.index.treatments import treatments_of
         from cbir.search.treatment_space import TreatmentSpace
 
         with self._remembering:
-            if self._treatments is None:
-                self._treatments = TreatmentSpace(treatments_of(self.index), self.index)
-            return self._treatments
+            if self._treatment_space is None:
+                self._treatment_space = TreatmentSpace(treatments_of(self.index), self.index)
+            return self._treatment_space
 
     @property
     def face_thresholds(self) -> Thresholds:

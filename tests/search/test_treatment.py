@@ -254,6 +254,8 @@ def test_what_makes_no_sense_is_refused(photos: Path) -> None:
         ["--unlike", picture],
         ["--class-weights", "dog"],
         ["--learnt", "subject"],
+        ["--across", "grey"],
+        ["--explain", "--html", "found.html"],
     ):
         result = run("search", picture, "--treatment", *more)
         assert result.exit_code == 2, more

@@ -9,7 +9,7 @@ from cbir.cli.options.texts import TEXTS
 
 # What else may be searched by, and what orders matches otherwise.
 _OTHERS: tuple[str, ...] = (*TEXTS, "words", "unwanted", "person", "face", "region", "segment", "parts=True", "kind")
-_OTHERS += ("together", "unlike", "class_name", "learnt", "query_index", "vectors", "explain")
+_OTHERS += ("together", "unlike", "class_name", "learnt", "across", "query_index", "vectors", "explain")
 
 TREATMENT_RULES = (
     Rule(
