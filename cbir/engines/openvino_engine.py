@@ -256,9 +256,8 @@ def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tens
 
     network = backbone.build()
     if graph in _OF_CROPS:
-        module = {"features": lambda: network, "pooled": lambda: Pooled(network), "treated": lambda: Treated(network)}[
-            graph
-        ]()
+        kinds: dict[str, Callable[[Network], torch.nn.Module]] = {"pooled": Pooled, "treated": Treated}
+        module = kinds[graph](network) if graph in kinds else network
         side = backbone.preprocessing.crop
         return module, torch.full((1, side, side, 3), 127, dtype=torch.uint8), [-1, side, side, 3]
     makers: dict[str, Callable[[Network], torch.nn.Module]] = {
