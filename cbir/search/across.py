@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from cbir.index.quantiles import CosineQuantiles
 from cbir.index.similarity import sample_of_some
 from cbir.index.store import Index
 from cbir.search.centre import Centre, affinities
-from cbir.search.space import Shortlist, Space
+from cbir.search.space import CentredShortlist, Shortlist, Space
 from cbir.search.treatments import Treatments
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
@@ -130,27 +129,11 @@ class _AcrossCentre(Centre):
 
 
 @dataclass(frozen=True)
-class _AcrossShortlist(Shortlist):
-    """Rows beside a query in an `AcrossSpace`; `lengths` are those of their features less the mean."""
+class _AcrossShortlist(CentredShortlist):
+    """Rows beside a query in an `AcrossSpace`; `lengths` are those of their features less the mean.
 
-    of_features: Floats
-
-    per_row: ClassVar[Sequence[str]] = (*Shortlist.per_row, "of_features")
-
-    @property
-    def cosines(self) -> Floats:
-        """Cosines of features as if all had the row's treatment, which tell copies of the query."""
-        return self.of_features
-
-    @property
-    def likeness(self) -> Floats:
-        """The likeness to the query, shape (n,), in an array of its own."""
-        return self.scores.copy()
-
-    @property
-    def direction(self) -> Floats:
-        """The query itself."""
-        return self.query
+    Cosines `of_features` are as if the query had the row's treatment.
+    """
 
     def moved(self, direction: Floats, weights: Floats, positions: npt.NDArray[np.int64]) -> Floats:
         """Return the sum of a direction and of rows at some positions, by weights."""
@@ -163,7 +146,3 @@ class _AcrossShortlist(Shortlist):
         each treatment's, are as good.
         """
         return affinities(self._rooted(self.query, self.vectors[first:, :-2]), self.centre)
-
-    def lead(self, position: int, other: int) -> np.float32:
-        """Return by how much one row is more alike to the query than another."""
-        return np.float32(self.scores[position] - self.scores[other])

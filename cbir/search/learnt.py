@@ -7,9 +7,8 @@ docs/method/learn.md has the likeness, docs/method/reranking.md what re-ranking 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from cbir.index.ann.base import Candidates
 from cbir.index.quantiles import CosineQuantiles
 from cbir.notions.notion import STRENGTH, Notion
 from cbir.search.centre import Centre, affinities, scale_both
-from cbir.search.space import Shortlist, Space
+from cbir.search.space import CentredShortlist, Shortlist, Space
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 _TINY = 1e-12
@@ -116,7 +115,7 @@ class LearntSpace(Space):
         lengths = np.asarray(1 / vectors[:, -1], dtype=np.float32)
         feature = self.feature(query)
         cosines = np.asarray((vectors[:, : self._dimension] @ feature) * lengths, dtype=np.float32)
-        return _LearntShortlist(query, vectors, scores, lengths, centre, self, feature, cosines)
+        return _LearntShortlist(query, vectors, scores, lengths, centre, cosines, self, feature)
 
 
 @dataclass(frozen=True)
@@ -135,29 +134,11 @@ class _LearntCentre(Centre):
 
 
 @dataclass(frozen=True)
-class _LearntShortlist(Shortlist):
+class _LearntShortlist(CentredShortlist):
     """Rows beside a query in a `LearntSpace`; `lengths` are those by which their features were divided."""
 
     space: LearntSpace
     feature: Floats
-    of_features: Floats
-
-    per_row: ClassVar[Sequence[str]] = (*Shortlist.per_row, "of_features")
-
-    @property
-    def cosines(self) -> Floats:
-        """Cosines of features, which tell copies of the query."""
-        return self.of_features
-
-    @property
-    def likeness(self) -> Floats:
-        """The likeness to the query, shape (n,), in an array of its own."""
-        return self.scores.copy()
-
-    @property
-    def direction(self) -> Floats:
-        """The query itself."""
-        return self.query
 
     def moved(self, direction: Floats, weights: Floats, positions: npt.NDArray[np.int64]) -> Floats:
         """Return the sum of a direction and of rows at some positions, as queries are, by weights."""
@@ -177,7 +158,3 @@ class _LearntShortlist(Shortlist):
         scale_both(found, np.sqrt(np.maximum(rest, 0)))
         found += scores @ scores.T
         return found
-
-    def lead(self, position: int, other: int) -> np.float32:
-        """Return by how much one row is more alike to the query than another."""
-        return np.float32(self.scores[position] - self.scores[other])

@@ -153,3 +153,34 @@ class Shortlist:
         square_roots(query[np.newaxis], out=rooted[:1])
         square_roots(features, out=rooted[1:])
         return rooted
+
+
+@dataclass(frozen=True)
+class CentredShortlist(Shortlist):
+    """Rows beside a query in a space whose likeness is about the mean already, so that nothing is left to take off.
+
+    `of_features`, shape (n,), are the cosines of the rows' features with the query's.
+    """
+
+    of_features: Floats
+
+    per_row: ClassVar[Sequence[str]] = (*Shortlist.per_row, "of_features")
+
+    @property
+    def cosines(self) -> Floats:
+        """Cosines of features, which tell copies of the query."""
+        return self.of_features
+
+    @property
+    def likeness(self) -> Floats:
+        """The likeness to the query, shape (n,), in an array of its own."""
+        return self.scores.copy()
+
+    @property
+    def direction(self) -> Floats:
+        """The query itself."""
+        return self.query
+
+    def lead(self, position: int, other: int) -> np.float32:
+        """Return by how much one row is more alike to the query than another."""
+        return np.float32(self.scores[position] - self.scores[other])
