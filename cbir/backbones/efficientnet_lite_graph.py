@@ -12,6 +12,7 @@ import openvino
 from openvino import opset13 as ops
 
 from cbir.backbones.efficientnet_lite_plan import EPSILON, Block, blocks, stages
+from cbir.backbones.families import OF_CROPS
 from cbir.backbones.state_dict import StateDict
 from cbir.backbones.treatment import early
 from cbir.images.fit import Preprocessing
@@ -23,7 +24,7 @@ def build(name: str, state: StateDict, preprocessing: Preprocessing, graph: str)
     `graph` is "features", "pooled" or "treated", for images of the network's own side, or "stages", "last_map",
     "place_maps", as the methods of an engine. `state` has the names and shapes of `efficientnet_lite_plan.shapes`.
     """
-    side = preprocessing.crop if graph in ("features", "pooled", "treated") else -1
+    side = preprocessing.crop if graph in OF_CROPS else -1
     images = ops.parameter([-1, side, side, 3], np.uint8)
     x = _convolved(_normalised(images, preprocessing), state, "conv_stem", "bn0", stride=2)
     maps = []

@@ -135,6 +135,10 @@ class Family(Protocol):
         """
 
 
+#: The graphs of images of the network's own side; the others take any that their maps fit into.
+OF_CROPS = ("features", "pooled", "treated")
+
+
 class GraphFamily(Family, Protocol):
     """A family whose networks are built for OpenVINO without torch; those of others are converted from torch."""
 

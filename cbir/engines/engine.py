@@ -86,3 +86,13 @@ class Engine(Protocol):
         `images` are as for `features`, in one pass. ModelError where there are fewer than two stages.
         """
         return self.start_pooled(images)()
+
+
+def two_of(outputs: Callable[[], list[Features]]) -> Callable[[], tuple[Features, Features]]:
+    """Return what waits for outputs that are two, as a pair."""
+
+    def finish() -> tuple[Features, Features]:
+        one, other = outputs()
+        return one, other
+
+    return finish

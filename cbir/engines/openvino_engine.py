@@ -19,6 +19,7 @@ import numpy as np
 import openvino
 
 from cbir.backbones.backbone import Backbone
+from cbir.backbones.families import OF_CROPS
 from cbir.backbones.names import file_name
 from cbir.engines.compiled import (
     check_precision,
@@ -31,7 +32,7 @@ from cbir.engines.compiled import (
     processor,
     settings,
 )
-from cbir.engines.engine import Engine, Features, Images
+from cbir.engines.engine import Engine, Features, Images, two_of
 from cbir.engines.precision import (
     Choice,
     Trial,
@@ -64,11 +65,8 @@ _IS_ENOUGH: dict[str, Callable[[Trial], bool]] = {
     "place_maps": lambda trial: trial.keeps_maps,
 }
 
-# Graphs of images of the network's own side.
-_OF_CROPS = ("features", "pooled", "treated")
-
 #: Graphs that several batches are computed of side by side.
-_MANY = (*_OF_CROPS, "place_maps")
+_MANY = (*OF_CROPS, "place_maps")
 
 #: Images that features are tried on: each has 31 others to be near to.
 _TRIED = 32
@@ -114,7 +112,7 @@ class OpenVINOEngine(Engine):
         return lambda: outputs()[0]
 
     def start_treated(self, images: Images) -> Callable[[], tuple[Features, Features]]:
-        return _pair(self._requests("treated", self.depth).start(images))
+        return two_of(self._requests("treated", self.depth).start(images))
 
     def stages(self, images: Images) -> list[Features]:
         return self._requests("stages", 1).start(images)()
@@ -123,7 +121,7 @@ class OpenVINOEngine(Engine):
         return self._requests("last_map", 1).start(images)()[0]
 
     def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
-        return _pair(self._requests("place_maps", self.depth).start(images))
+        return two_of(self._requests("place_maps", self.depth).start(images))
 
     def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
         return self._requests("pooled", self.depth).start(images)
@@ -162,7 +160,7 @@ class OpenVINOEngine(Engine):
         if choice is None:
             return "f32"  # not tried yet
         # means over all places are compared as features are, and features the same ones, whatever comes with them
-        return choice.precision if graph in (*_IS_ENOUGH, *_OF_CROPS) else choice.exact
+        return choice.precision if graph in (*_IS_ENOUGH, *OF_CROPS) else choice.exact
 
     def _choose_precision(self, graph: str, model: openvino.Model) -> Choice:
         """Measure the precisions of this processor with `model`, the graph of that name, and note the choice."""
@@ -212,14 +210,6 @@ class OpenVINOText:
         return self._requests.start(self._backbone.tokens(texts))()[0]
 
 
-def _pair(outputs: Callable[[], list[Features]]) -> Callable[[], tuple[Features, Features]]:
-    def finish() -> tuple[Features, Features]:
-        one, other = outputs()
-        return one, other
-
-    return finish
-
-
 def _chosen_by(graph: str) -> str:
     """Return the graph by which the precision of `graph` is chosen."""
     return graph if graph in _IS_ENOUGH else "features"
@@ -254,18 +244,17 @@ def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tens
 
     from cbir.backbones.network import LastMap, PlaceMaps, Pooled, Stages, Treated
 
-    network = backbone.build()
-    if graph in _OF_CROPS:
-        kinds: dict[str, Callable[[Network], torch.nn.Module]] = {"pooled": Pooled, "treated": Treated}
-        module = kinds[graph](network) if graph in kinds else network
-        side = backbone.preprocessing.crop
-        return module, torch.full((1, side, side, 3), 127, dtype=torch.uint8), [-1, side, side, 3]
     makers: dict[str, Callable[[Network], torch.nn.Module]] = {
+        "features": lambda network: network,
+        "pooled": Pooled,
+        "treated": Treated,
         "stages": Stages,
         "last_map": LastMap,
         "place_maps": PlaceMaps,
     }
-    return makers[graph](network), torch.full((1, 256, 256, 3), 127, dtype=torch.uint8), [-1, -1, -1, 3]
+    module = makers[graph](backbone.build())
+    side, sides = (backbone.preprocessing.crop,) * 2 if graph in OF_CROPS else (256, -1)
+    return module, torch.full((1, side, side, 3), 127, dtype=torch.uint8), [-1, sides, sides, 3]
 
 
 def _convert_text(backbone: Backbone) -> openvino.Model:

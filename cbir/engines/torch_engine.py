@@ -10,7 +10,7 @@ import torch
 
 from cbir.backbones.backbone import Backbone
 from cbir.backbones.network import LastMap, Network, PlaceMaps, Pooled, Stages, Treated
-from cbir.engines.engine import Engine, Features, Images
+from cbir.engines.engine import Engine, Features, Images, two_of
 from cbir.errors import EngineError
 
 # How torch and people call precisions.
@@ -67,7 +67,7 @@ class TorchEngine(Engine):
     def start_treated(self, images: Images) -> Callable[[], tuple[Features, Features]]:
         treated = self._module(Treated)
         with torch.inference_mode():
-            return _pair(self._fetch(*treated(self._send(images))))
+            return two_of(self._fetch(*treated(self._send(images))))
 
     def stages(self, images: Images) -> list[Features]:
         stages = self._module(Stages)
@@ -82,7 +82,7 @@ class TorchEngine(Engine):
     def start_places(self, images: Images) -> Callable[[], tuple[Features, Features]]:
         place_maps = self._module(PlaceMaps)
         with torch.inference_mode():
-            return _pair(self._fetch(*place_maps(self._send(images))))
+            return two_of(self._fetch(*place_maps(self._send(images))))
 
     def start_pooled(self, images: Images) -> Callable[[], list[Features]]:
         pooled = self._module(Pooled)
@@ -120,14 +120,6 @@ class TorchEngine(Engine):
             return [one.numpy().copy() for one in outputs]  # what was pinned for them goes to the next batch
 
         return finish
-
-
-def _pair(fetch: Callable[[], list[Features]]) -> Callable[[], tuple[Features, Features]]:
-    def finish() -> tuple[Features, Features]:
-        one, other = fetch()
-        return one, other
-
-    return finish
 
 
 class TorchText:

@@ -18,10 +18,8 @@ from cbir.evaluation.ground_truth import GroundTruth, Items, Judgement
 from cbir.evaluation.metrics import Scores, mean, score
 from cbir.evaluation.runner import RECALL_AT, Watch, ranks_of
 from cbir.evaluation.systems import LESS_MEANS, ClassicalSystem, System
+from cbir.search.treatments import PRIOR_ROWS
 from cbir.utils.vectors import Floats, l2_normalize
-
-# The mean of a domain counts for as many pictures as it is of, no mean at all (zero) for this many.
-_PRIOR = 5
 
 #: The pictures of one domain searched for by those of another, by the names of both.
 Pair = tuple[str, str]
@@ -168,7 +166,7 @@ def less_means(features: Floats, domains: Domains) -> Floats:
     found = l2_normalize(features)
     for number in np.unique(domains.domain_of):
         inside = domains.domain_of == number
-        found[inside] -= found[inside].sum(axis=0) / np.float32(np.count_nonzero(inside) + _PRIOR)
+        found[inside] -= found[inside].sum(axis=0) / np.float32(np.count_nonzero(inside) + PRIOR_ROWS)
     return l2_normalize(found)
 
 

@@ -69,9 +69,11 @@ class Batches(Generic[Key]):
         """Wait for the oldest batch."""
         waiting, images, finish = self._under_way.popleft()
         features, treatments = finish()
-        for place, one in enumerate(images):
-            one.feature = features[place]
-            one.treatment = None if treatments is None else treatments[place]
+        for one, feature in zip(images, features, strict=True):
+            one.feature = feature
+        if treatments is not None:
+            for one, treatment in zip(images, treatments, strict=True):
+                one.treatment = treatment
         yield from waiting
 
     def _told(self) -> Iterator[Loaded[Key]]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
-from cbir.cli.evaluating.searches import wanted_of
+from cbir.cli.evaluating.request import page_of, ranks_of, wanted_of
 from cbir.cli.options.evaluate import EvaluateOptions
 from cbir.cli.render import evaluate_across as rendering
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress
 from cbir.evaluation.across import Domains, evaluate_across, feature_systems
-from cbir.evaluation.runner import RECALL_AT
 from cbir.evaluation.sources import open_collection
 from cbir.evaluation.systems import LESS_MEANS, RERANKED, System
-
-if TYPE_CHECKING:
-    from cbir.cli.render.evaluate_report import EvaluationPage
 
 logger = logging.getLogger("cbir")
 
@@ -25,8 +20,7 @@ def measure_across(request: EvaluateOptions, *, quiet: bool) -> None:
     """Measure how well pictures find those of their class in other domains, and tell of it."""
     wanted = wanted_of(request)
     watch = progress(disable=quiet)
-    ranks = sorted(set(request.recall_at)) or RECALL_AT
-    page = None if request.html is None else _page()
+    ranks, page = ranks_of(request), page_of(request)
     with open_collection(wanted, watch) as collection:
         domains = Domains.of_paths(collection.paths)
         if domains.left_out:
@@ -51,9 +45,3 @@ def measure_across(request: EvaluateOptions, *, quiet: bool) -> None:
         rendering.write_separated(evaluations, tabs=request.format_ == "tsv")
     if page is not None and request.html is not None:
         page.write_across(request.html, collection, domains, evaluations, force=request.force)
-
-
-def _page() -> EvaluationPage:
-    from cbir.cli.render.evaluate_report import EvaluationPage  # which loads what writes pages
-
-    return EvaluationPage()

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import click
-
+from cbir.cli.evaluating.request import page_of, ranks_of, wanted_of
 from cbir.cli.options.evaluate import EvaluateOptions
 from cbir.cli.render import evaluate as rendering
 from cbir.cli.terminal import output
 from cbir.cli.terminal.runs import progress
 from cbir.evaluation.ground_truth import GroundTruth, by_file, by_folder
-from cbir.evaluation.runner import RECALL_AT, Evaluation, evaluate
-from cbir.evaluation.sources import Collection, Wanted, open_collection
+from cbir.evaluation.runner import Evaluation, evaluate
+from cbir.evaluation.sources import Collection, open_collection
 from cbir.evaluation.systems import System
-
-if TYPE_CHECKING:
-    from cbir.cli.render.evaluate_report import EvaluationPage
 
 logger = logging.getLogger("cbir")
 
@@ -27,8 +22,7 @@ def measure_searches(request: EvaluateOptions, *, quiet: bool) -> None:
     """Measure how well pictures find each other, and tell of it."""
     wanted = wanted_of(request)
     watch = progress(disable=quiet)
-    ranks = sorted(set(request.recall_at)) or RECALL_AT
-    page = None if request.html is None else _page()
+    ranks, page = ranks_of(request), page_of(request)
     with open_collection(wanted, watch) as collection:
         if request.ground_truth is None:
             truth = by_folder(collection.paths)
@@ -48,21 +42,6 @@ def measure_searches(request: EvaluateOptions, *, quiet: bool) -> None:
     _tell(request, collection, truth, evaluations, taught, queries=len(chosen.judgements))
     if page is not None and request.html is not None:
         page.write(request.html, collection, truth, evaluations, force=request.force)
-
-
-def _page() -> EvaluationPage:
-    from cbir.cli.render.evaluate_report import EvaluationPage  # which loads what writes pages
-
-    return EvaluationPage()
-
-
-def wanted_of(request: EvaluateOptions) -> Wanted:
-    """Return what is to be measured; a usage error where several backbones are named, and not to be compared."""
-    models = tuple(dict.fromkeys(request.models))
-    if len(models) > 1 and not request.compare:
-        raise click.UsageError("Several backbones are for --compare.")
-    weights = _weights(request.weights, models)
-    return Wanted(request.folder, request.index_name, models, weights, request.engine, compare=request.compare)
 
 
 def _tell(
@@ -88,19 +67,3 @@ def _tell(
         rendering.write_table(collection, truth, evaluations)
     else:
         rendering.write_separated(evaluations, tabs=request.format_ == "tsv")
-
-
-def _weights(values: Sequence[str], models: Sequence[str]) -> dict[str | None, str]:
-    """Return the files by their backbones; None is the only backbone."""
-    files: dict[str | None, str] = {}
-    for value in values:
-        name, equals, file = value.partition("=")
-        key, file = (name, file) if equals and name in models else (None, value)
-        if key is None and len(models) == 1:
-            key = models[0]
-        elif key is None and models:
-            raise click.UsageError(f"Whose weights are {value}? Say it with --weights NAME=FILE.")
-        if key in files:
-            raise click.UsageError("A backbone has one file of weights.")
-        files[key] = file
-    return files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -26,6 +26,25 @@ AllPairs = Annotated[bool, Query(description="with the shares of all pairs of pl
 _A_JPEG: dict[str, Any] = {"200": {"content": {"image/jpeg": {}}}}
 
 
+async def _search(
+    like: Names = [],  # noqa: B006
+    more: Names = [],  # noqa: B006
+    less: Names = [],  # noqa: B006
+    word: Names = [],  # noqa: B006
+    text: Texts = [],  # noqa: B006
+    learnt: str | None = None,
+) -> Search:
+    """Return the search of an address."""
+    try:
+        refs = [[ref_of(one) for one in some] for some in (like, more, less)]
+        return Search(like=refs[0], more=refs[1], less=refs[2], words=word, texts=text, learnt=learnt)
+    except ValidationError as error:
+        raise invalid(error.errors()) from error
+
+
+AddressSearch = Annotated[Search, Depends(_search)]
+
+
 @router.post("/indexes/{index}/explain/{picture}", response_class=Response, openapi_extra=SEARCH_BODY)
 async def explain(
     index: AnIndex, picture: Id, request: Request, fine: Fine = False, all_pairs: AllPairs = False
@@ -42,17 +61,11 @@ async def explain_by_address(
     index: AnIndex,
     picture: Id,
     request: Request,
-    like: Names = [],  # noqa: B006
-    more: Names = [],  # noqa: B006
-    less: Names = [],  # noqa: B006
-    word: Names = [],  # noqa: B006
-    text: Texts = [],  # noqa: B006
-    learnt: str | None = None,
+    wanted: AddressSearch,
     fine: Fine = False,
     all_pairs: AllPairs = False,
 ) -> Response:
     """Tell the same of a search by pictures of the index (as `like` of searches names them), words, texts."""
-    wanted = _search(like, more, less, word, text, learnt)
     return await _explained(index, picture, wanted, [], request, fine, all_pairs)
 
 
@@ -75,26 +88,11 @@ async def overlay_by_address(
     index: AnIndex,
     picture: Id,
     request: Request,
-    like: Names = [],  # noqa: B006
-    more: Names = [],  # noqa: B006
-    less: Names = [],  # noqa: B006
-    word: Names = [],  # noqa: B006
-    text: Texts = [],  # noqa: B006
-    learnt: str | None = None,
+    wanted: AddressSearch,
     fine: Fine = False,
 ) -> Response:
     """Return the same JPEG of a search by pictures of the index, words, texts."""
-    return await _drawn(index, picture, _search(like, more, less, word, text, learnt), [], request, fine)
-
-
-def _search(
-    like: list[str], more: list[str], less: list[str], word: list[str], text: list[str], learnt: str | None
-) -> Search:
-    try:
-        refs = [[ref_of(one) for one in some] for some in (like, more, less)]
-        return Search(like=refs[0], more=refs[1], less=refs[2], words=word, texts=text, learnt=learnt)
-    except ValidationError as error:
-        raise invalid(error.errors()) from error
+    return await _drawn(index, picture, wanted, [], request, fine)
 
 
 async def _explained(
