@@ -19,7 +19,7 @@ from benchmarks.cluster import BUCKET, nodes, store
 from benchmarks.harness import Settings, environment
 from cbir.backbones.catalog import FAKE
 from cbir.indexing.run import index_folder
-from tests.helpers.waiting import GUARD_SECONDS
+from tests.helpers.waiting import GUARD_SECONDS, wait_for
 
 Folder = Callable[..., Path]
 
@@ -45,7 +45,8 @@ def test_processes_are_known_by_what_they_were_started_with() -> None:
     with environment(ONE_OF_OURS="some-address"):
         child = processes.subprocess.Popen(["sleep", "30"])
     try:
-        assert processes.with_variable("ONE_OF_OURS=some-address") == ["sleep"]
+        # a program that has just begun has no environment yet that could be read
+        wait_for(lambda: processes.with_variable("ONE_OF_OURS=some-address") == ["sleep"])
     finally:
         child.kill()
         child.wait()
@@ -69,10 +70,7 @@ def test_nodes_are_killed_with_all_their_processes_and_end_with_the_block() -> N
         assert len(processes.with_variable("ONE_OF_OURS=a-cluster")) < before
         ray.shutdown()
         raise KeyboardInterrupt
-    until = time.monotonic() + GUARD_SECONDS
-    while processes.with_variable("ONE_OF_OURS=a-cluster") and time.monotonic() < until:
-        time.sleep(0.1)
-    assert processes.with_variable("ONE_OF_OURS=a-cluster") == []
+    wait_for(lambda: processes.with_variable("ONE_OF_OURS=a-cluster") == [])
 
 
 @pytest.fixture
