@@ -63,10 +63,10 @@ def test_a_worker_keeps_its_state_and_is_another_process() -> None:
 
 @needs_proc
 def test_the_peak_of_a_process_and_of_those_below_it() -> None:
-    allocate = "import time; kept = b'x' * {} * 2**20; time.sleep(0.3)"
+    allocate = "import time; kept = b'x' * {} * 2**20; time.sleep(1)"
     child = allocate.format(60)
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); {allocate.format(100)}"
-    bare = processes.peak_memory([sys.executable, "-c", "import subprocess, time; time.sleep(0.3)"])
+    bare = processes.peak_memory([sys.executable, "-c", "import subprocess, time; time.sleep(1)"])
     peaks = processes.peak_memory([sys.executable, "-c", parent])
     assert peaks.own - bare.own == pytest.approx(100, abs=8)
     # the child has gone by the time that its parent grows: the largest sum counts, not the sum of the largest
@@ -81,7 +81,7 @@ def test_the_peak_of_a_process_and_of_those_below_it() -> None:
 def test_the_peak_of_a_process_while_it_does_something() -> None:
     with harness.Worker() as worker:
         process = worker.call(os.getpid)
-        allocate = "(b'x' * 80 * 2**20, __import__('time').sleep(0.2))[0][:1]"
+        allocate = "(b'x' * 80 * 2**20, __import__('time').sleep(0.7))[0][:1]"
         before, most = processes.peak_while(process, lambda: worker.call(eval, allocate))
         assert most - before == pytest.approx(80, abs=8)
         assert before == pytest.approx(worker.call(processes.memory, "self", "RssAnon"), abs=8)

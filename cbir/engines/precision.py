@@ -56,14 +56,15 @@ _MOST_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class Trial:
-    """The measurements of one precision: cosines to float32's features, the share of nearest pictures that stay so, and
-    pictures a second in batches.
+    """The measurements of one precision: cosines to float32's features, the share of nearest pictures that stay so,
+    pictures a second in batches, and the seconds of all processors that a picture takes.
     """
 
     mean_cosine: float
     worst_cosine: float
     agreement: float
     pictures_per_second: float
+    processor_seconds: float
 
     @property
     def finds_the_same(self) -> bool:
@@ -92,7 +93,7 @@ class Choice:
     def exact(self) -> str:
         """The fastest precision that keeps the features of each picture."""
         exact = [name for name, one in self.trials.items() if one.worst_cosine >= LEAST_COSINE]
-        return max(exact, key=lambda name: self.trials[name].pictures_per_second, default="f32")
+        return min(exact, key=lambda name: self.trials[name].processor_seconds, default="f32")
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; `from_json` reads it back."""
@@ -159,7 +160,7 @@ def choose(
         features = np.concatenate([*before, clock.features] if batches[:-1] else [clock.features])
         expected = features if expected is None else expected
         mean, worst = _cosines(expected, features)
-        trials[name] = Trial(mean, worst, _agreement(expected, features), round(len(timed) / clock.wall, 1))
+        trials[name] = Trial(mean, worst, _agreement(expected, features), *clock.speed)
         if is_enough(trials[name]):
             clocks[name] = clock
         if name != "f32" and name in clocks and 2 * clock.processor < clocks["f32"].processor:
@@ -167,7 +168,8 @@ def choose(
     least = min(clock.processor for clock in clocks.values())
     _race([clock for clock in clocks.values() if clock.processor <= _TOO_SLOW * least])
     for name, clock in clocks.items():
-        trials[name] = replace(trials[name], pictures_per_second=round(len(timed) / clock.wall, 1))
+        rate, seconds = clock.speed
+        trials[name] = replace(trials[name], pictures_per_second=rate, processor_seconds=seconds)
     precision = min(clocks, key=lambda name: clocks[name].processor)
     few = max(1, len(timed) // 4)
     sizes = {few: _Clock(clocks[precision].run, timed, few), len(timed): clocks[precision]}
@@ -186,6 +188,12 @@ class _Clock:
         self.processor = self.wall = math.inf
         self.features: Features
         self.time()
+
+    @property
+    def speed(self) -> tuple[float, float]:
+        """The images a second by the clock on the wall, and the seconds of all processors that each takes."""
+        count = len(self._images)
+        return round(count / self.wall, 1), round(self.processor / count, 7)
 
     def time(self) -> None:
         """Measure once more."""

@@ -34,6 +34,7 @@ from cbir.search.from_index import indexed_queries
 from cbir.search.queries import AnyQuery, CombinedQuery, Query, WordQuery
 from cbir.search.searcher import Searcher
 from tests.helpers.feature_index import make_index
+from tests.helpers.waiting import GUARD_SECONDS
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "paths", "table")
 
@@ -92,7 +93,7 @@ def test_a_pipe_that_closes_ends_a_search_with_queries_under_way(photos: Path) -
     """An endless list: nothing but the closed pipe ends it."""
     listing = f"yes {photos / '03.jpg'} | {' '.join(command('search', '--files-from', '-', '--format', 'csv'))}"
     script = f"set -o pipefail; ({listing}; echo $? >&2) | head -2"
-    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=GUARD_SECONDS, check=False)
     assert len(result.stdout.splitlines()) == 2
     assert result.stderr in ("0\n", "141\n")  # of the two, `yes` may be the last to learn it
     assert "Traceback" not in result.stderr

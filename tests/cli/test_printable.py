@@ -127,7 +127,7 @@ def commands(photos: Path, out: Path) -> list[tuple[str | Path, ...]]:
 
 def test_nothing_that_a_name_holds_steers_a_terminal(photos: Path, tmp_path: Path) -> None:
     for arguments in commands(photos, tmp_path):
-        code, text = run_in_terminal(*arguments, columns=100, seconds=240)
+        code, text = run_in_terminal(*arguments, columns=100)
         assert code in (0, 1, 2), ascii(text)
         if "--preview" in arguments:  # its pictures are codes; and it asks the terminal what it can do
             text = re.sub(r"\x1b\[[0-9;]*m|\x1b_G.*?\x1b\\|\x1b\[c|\x1b\[16t", "", text)

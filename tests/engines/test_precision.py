@@ -29,6 +29,14 @@ from cbir.search.searcher import Searcher
 from cbir.utils.vectors import l2_normalize
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache folder of this process's own: what was measured is kept for all that run, and damaged here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def extractor(bundled):
     """An extractor of so many pictures that precisions are tried."""
@@ -58,15 +66,14 @@ def chosen(run, pictures):
     return choose(run, pictures, lambda trial: trial.finds_the_same)
 
 
-def test_the_fastest_in_which_searches_find_the_same_is_chosen(pictures, monkeypatch):
-    # rates are told by the clock on the wall, which runs on while other processes have their turn
-    monkeypatch.setattr("cbir.engines.precision.time.perf_counter", time.process_time)
+def test_the_fastest_in_which_searches_find_the_same_is_chosen(pictures):
     run = {"f32": network(0.03), "bf16": network(0.001, noise=40.0), "f16": network(0.01, noise=0.1)}
     choice = chosen(run, pictures)
     assert choice.precision == choice.exact == "f16"
     assert choice.trials["bf16"].worst_cosine < LEAST_COSINE < choice.trials["f16"].worst_cosine
-    rates = {name: trial.pictures_per_second for name, trial in choice.trials.items()}
-    assert rates["f32"] < rates["f16"] < rates["bf16"]
+    seconds = {name: trial.processor_seconds for name, trial in choice.trials.items()}
+    assert seconds["f32"] > seconds["f16"] > seconds["bf16"]
+    assert all(trial.pictures_per_second > 0 for trial in choice.trials.values())
 
 
 def test_a_picture_that_is_far_off_is_no_hindrance_where_the_others_find_the_same(pictures):
@@ -135,8 +142,14 @@ def test_drawn_images_are_the_same_each_time_and_not_alike(pictures):
     assert not np.array_equal(pictures[0], pictures[1])
 
 
+def test_a_rate_by_the_clock_on_the_wall_decides_nothing():
+    """It is what other processes left; what the work takes of the processors is the network's own."""
+    trials = {"f32": Trial(1.0, 1.0, 1.0, 90.0, 0.1), "f16": Trial(1.0, LEAST_COSINE, 1.0, 30.0, 0.05)}
+    assert Choice("f16", trials, 4).exact == "f16"
+
+
 def test_a_choice_survives_json():
-    choice = Choice("f16", {"f32": Trial(1.0, 1.0, 1.0, 10.0), "f16": Trial(0.9999, 0.99, 0.98, 20.5)}, 4)
+    choice = Choice("f16", {"f32": Trial(1.0, 1.0, 1.0, 10.0, 0.1), "f16": Trial(0.9999, 0.99, 0.98, 20.5, 0.05)}, 4)
     assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
 
 
@@ -144,8 +157,8 @@ def test_a_choice_survives_json():
     "record",
     [
         *(None, {}, [], "f16", {"precision": "f16", "trials": {}}, {"precision": "f16", "trials": {"f16": 1}}),
-        {"precision": "f32", "trials": {"f32": Trial(1, 1, 1, 1).to_json()}, "batch": 0},
-        {"precision": "f32", "trials": {"f32": Trial(1, 1, 1, 1).to_json()}},
+        {"precision": "f32", "trials": {"f32": Trial(1, 1, 1, 1, 1).to_json()}, "batch": 0},
+        {"precision": "f32", "trials": {"f32": Trial(1, 1, 1, 1, 1).to_json()}},
         {"precision": "f32", "trials": {"f32": {"worst_cosine": 1, "pictures_per_second": 1}}, "batch": 4},
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from cbir.faces.packages import has_packages
 from cbir.index.store import Index
 from cbir.indexing.run import build_index
 from tests.helpers.cluster import OPTIONS, a_cluster, assert_same, index, rows, two_nodes
+from tests.helpers.waiting import wait_for
 
 ray = pytest.importorskip("ray")
 
@@ -81,9 +81,7 @@ def test_what_ray_tells_goes_to_the_log_and_not_to_stdout(
     ray.shutdown()
     RayExecutor(cluster.address)._connect()
     publish_error_to_driver("raylet_died", "a node is gone", gcs_client=ray._private.worker.global_worker.gcs_client)
-    until = time.monotonic() + 20
-    while "a node is gone" not in caplog.text + capsys.readouterr().out and time.monotonic() < until:
-        time.sleep(0.1)
+    wait_for(lambda: "a node is gone" in caplog.text + capsys.readouterr().out)
     assert "Ray: a node is gone" in caplog.text
 
 

@@ -17,6 +17,7 @@ from cbir.index.verify import find_problems
 from cbir.indexing.run import Options, build_index
 from cbir.indexing.target import choose_target
 from tests.helpers.faults import content, unnamed_files
+from tests.helpers.waiting import GUARD_SECONDS
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and mounts of Linux"),
@@ -49,7 +50,7 @@ def cbir(*arguments: object, limit: int = 0) -> subprocess.CompletedProcess[str]
     path = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": path, "LIMIT": str(limit), "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", LIMITED, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=GUARD_SECONDS)
 
 
 def refresh(root: Path, directory: Path) -> None:

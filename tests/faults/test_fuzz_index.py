@@ -28,7 +28,12 @@ def test_mutations_of_an_index_end_in_answers_or_an_error(kind: str, forged: boo
     path = str(Path(__file__).parents[2])
     command = [sys.executable, "-X", "faulthandler", "-W", "ignore", Path(__file__), kind, str(int(forged)), tmp_path]
     result = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=120
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * GUARD_SECONDS,
     )
     last = (tmp_path / "mutation").read_text()
     assert result.returncode == 0, f"{last}\n{result.stderr[-3000:]}"

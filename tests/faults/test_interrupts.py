@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.waiting import GUARD_SECONDS
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.parametrize(("name", "least"), [("interrupt_cases.py", 11), ("lock_cases.py", 1)])
 def test_an_interrupted_commit_loses_and_doubles_nothing(name: str, least: int) -> None:
     cases = Path(__file__).with_name(name)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(cases)]
-    result = subprocess.run(command, capture_output=True, check=False, text=True, timeout=120, cwd=cases.parents[2])
+    result = subprocess.run(
+        command, capture_output=True, check=False, text=True, timeout=2 * GUARD_SECONDS, cwd=cases.parents[2]
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     passed = re.search(r"(\d+) passed", result.stdout)
     assert passed, result.stdout

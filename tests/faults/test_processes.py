@@ -18,7 +18,7 @@ import pytest
 from cbir.index.store import Index
 from cbir.index.verify import find_problems
 from tests.helpers.signals import default_signals
-from tests.helpers.waiting import wait_for
+from tests.helpers.waiting import GUARD_SECONDS, wait_for
 
 Folder = Callable[..., Path]
 
@@ -151,7 +151,7 @@ def test_an_interrupted_run_keeps_what_it_did(photo_folder: Folder, number: sign
         directory = Path(os.environ["CBIR_HOME"]) / "photos"
         wait_for((directory / "meta.json").exists)
         process.send_signal(number)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=GUARD_SECONDS)
     assert process.returncode == 130, error
     assert b"Interrupted" in error
     assert b"Traceback" not in error

@@ -191,7 +191,7 @@ def test_readers_see_committed_states_while_two_writers_are_at_work(
     writers = [start(BUSY, 6, seed, root, directory) for seed in (1, 2)]
     for reader in readers:
         reader.start()
-    results = [writer.communicate(timeout=120) for writer in writers]
+    results = [writer.communicate(timeout=2 * GUARD_SECONDS) for writer in writers]
     done.set()
     for reader in readers:
         reader.join(GUARD_SECONDS)

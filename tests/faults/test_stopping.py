@@ -24,16 +24,23 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lo
 
 Folder = Callable[..., Path]
 
-# A file that cannot be opened before somebody writes to it, as on a disk that hangs.
+# A file that cannot be opened before somebody writes to it, as on a disk that hangs, when twenty others are decoded.
 HANGING_READ = """
+import time
 import cbir.extract.loader as extract
-real = extract.read_bytes
+real, load, loaded = extract.read_bytes, extract.Loader._load, []
 def read(path, share):
     if path.name != "zzz.jpg":
         return real(path, share)
+    while len(loaded) < 20:
+        time.sleep(0.01)
     open("hangs", "w").close()
     return open(str(path) + ".fifo", "rb").read()
-extract.read_bytes = read
+def count(self, *arguments):
+    found = load(self, *arguments)
+    loaded.append(True)
+    return found
+extract.read_bytes, extract.Loader._load = read, count
 """
 
 # A network that never comes back: a mutex that is locked twice, which no signal wakes.
@@ -117,7 +124,7 @@ def test_a_read_that_hangs_holds_no_end_up(
     os.mkfifo(root / "zzz.jpg.fifo")
     process = start("index", root, "--index", f"{directory}/", "--log-file", log, before=HANGING_READ, cwd=tmp_path)
     wait_for((tmp_path / "hangs").exists, process)
-    time.sleep(3)  # the others are decoded
+    time.sleep(0.5)  # the last of the others is handed over
     process.send_signal(number)
     error = ended(process)
     assert (process.returncode, error.count("Interrupted"), "Traceback" in error) == (130, 1, False)

@@ -33,6 +33,7 @@ from cbir.search.searcher import Searcher, SearchResult
 from cbir.segment.segmenter import Segmenter
 from cbir.tags.tagger import Tagger
 from cbir.utils.vectors import l2_normalize
+from tests.helpers.waiting import GUARD_SECONDS
 
 THREADS = 8
 Result = TypeVar("Result")
@@ -51,7 +52,7 @@ def guard() -> Iterator[None]:
 
 def together(work: Callable[[int], Result]) -> list[Result]:
     """The results of work(0), work(1) and so on, which eight threads begin at the same moment."""
-    barrier = threading.Barrier(THREADS, timeout=60)
+    barrier = threading.Barrier(THREADS, timeout=GUARD_SECONDS)
 
     def begin(number: int) -> Result:
         barrier.wait()

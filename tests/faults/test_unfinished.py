@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import gc
 import io
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from cbir.parts.whitening import general
 from cbir.search.searcher import Searcher
 from cbir.utils import stopping
 from cbir.utils.vectors import l2_normalize
+from tests.helpers.waiting import wait_for
 
 #: Pictures that an engine for many expects; those of a run, more than any engine here takes at a time.
 MANY, PICTURES = 100, 20
@@ -185,10 +185,7 @@ def test_an_engine_that_fails_leaves_no_process_behind(
     with pytest.raises(CbirError, match="It cannot") as raised:
         list(Extractor(bundled, expected=MANY, isolated=True).run(enumerate(pictures)))
     assert raised.value.__traceback__ is not None  # which keeps the frames of the run
-    deadline = time.monotonic() + 60
-    while not set(stopping.children) <= before:  # one that was just being started ends a moment later
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: set(stopping.children) <= before)  # one that was just being started ends a moment later
 
 
 def test_batches_that_nobody_asks_for_cost_no_request(bundled: Backbone) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.waiting import GUARD_SECONDS
+
 BUCKET = "photos"
 
 
@@ -33,7 +35,9 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # so that cbir is what tries again
         address = f"http://{host}:{port}"
         name_endpoint(address, monkeypatch)
-        urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=30).close()
+        urllib.request.urlopen(
+            urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=GUARD_SECONDS
+        ).close()
         client().create_bucket(Bucket=BUCKET)
         yield address
     finally:
@@ -105,7 +109,7 @@ def troubled(server: str, troubles: Troubles) -> Iterator[str]:
                 self._answer(503, {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>")
                 return
             length = int(self.headers.get("Content-Length") or 0)
-            behind = http.client.HTTPConnection(host, int(port), timeout=30)
+            behind = http.client.HTTPConnection(host, int(port), timeout=GUARD_SECONDS)
             behind.request(self.command, self.path, self.rfile.read(length) if length else None, dict(self.headers))
             answer = behind.getresponse()
             body = answer.read()

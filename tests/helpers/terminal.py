@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.helpers.waiting import GUARD_SECONDS
+
 
 def run_in_terminal(
     *arguments: str | Path,
@@ -21,7 +23,7 @@ def run_in_terminal(
     answers: Mapping[bytes, bytes] | None = None,
     stdin: int | None = None,
     environment: Mapping[str, str] | None = None,
-    seconds: float = 60,
+    seconds: float = 2 * GUARD_SECONDS,
 ) -> tuple[int, str]:
     """The exit code of `cbir` with `arguments` in a terminal so wide, and what it wrote there, newlines as `\\n`.
 

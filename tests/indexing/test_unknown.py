@@ -19,6 +19,7 @@ from cbir.images.patterns import Patterns
 from cbir.index.store import Index
 from cbir.indexing.plan import Plan, make_plan
 from tests.helpers.photo_index import index_photos
+from tests.helpers.waiting import GUARD_SECONDS
 
 Folder = Callable[..., Path]
 
@@ -200,7 +201,7 @@ def as_a_user_without_rights(*arguments: str) -> subprocess.CompletedProcess[str
         rights = "-dac_override,-dac_read_search"
         prefix = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", "--"]
     command = [*prefix, sys.executable, "-m", "cbir", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=2 * GUARD_SECONDS, check=False)
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o300, 0o000], ids=["not entered", "not listed", "neither"])

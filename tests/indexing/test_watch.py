@@ -104,12 +104,14 @@ def paths() -> set[str]:
 
 
 def test_a_burst_of_files_makes_few_runs(root: Path, start: Callable[..., Watching]) -> None:
-    watching = start()
+    watching, begin = start(), time.monotonic()
     for number in range(2000):
         shutil.copy(root / "trip" / f"{number % 4}.png", root / f"copy{number}.png")
+    copied = time.monotonic() - begin
     picture(root / "new.png", 5000)
     wait_for(lambda: len(paths()) == 2005)
-    assert len(watching.lines) <= 4, watching.lines
+    # on a machine that does other things the copying may rest
+    assert len(watching.lines) <= 4 + copied // watch.QUIET, watching.lines
     assert watching.end() == 130
     assert find_problems(opened(), verify=True) == []
 
@@ -148,12 +150,24 @@ def test_a_file_that_is_still_being_written_is_left_until_it_rests(root: Path, s
     Image.effect_noise((200, 200), 90).save(whole)
     content = whole.read_bytes()
     watching = start()
-    with (root / "slow.png").open("wb") as file:
-        for begin in range(0, len(content), len(content) // 16):
-            file.write(content[begin : begin + len(content) // 16])
-            file.flush()
-            time.sleep(0.25)
-            assert "slow.png" not in paths()
+
+    def is_written_slowly() -> bool:
+        last, longest = time.monotonic(), 0.0
+        with (root / "slow.png").open("wb") as file:
+            for begin in range(0, len(content), len(content) // 16):
+                file.write(content[begin : begin + len(content) // 16])
+                file.flush()
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+                time.sleep(0.25)
+                if longest < watch.RESTING / 2:
+                    assert "slow.png" not in paths()
+        return longest < watch.RESTING / 2  # else this process had to wait, and the file did rest
+
+    for _ in range(10):
+        if is_written_slowly():
+            break
+        (root / "slow.png").unlink()
+        wait_for(lambda: "slow.png" not in paths())
     wait_for(lambda: "slow.png" in paths())
     assert not any("skipped" in line for line in watching.lines), watching.lines
 

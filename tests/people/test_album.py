@@ -40,9 +40,9 @@ def test_many_people_take_no_more_time_to_read_than_many_faces_of_one() -> None:
         data = dump(Album({number: Entry() for number in range(1, people + 1)}, pictures, {}, people + 1))
         times = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()
             load(data)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
     assert seconds(6000) < 5 * seconds(1)

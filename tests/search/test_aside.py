@@ -12,8 +12,7 @@ from cbir.errors import CbirError
 from cbir.search.aside import while_others_follow
 from cbir.search.queries import VectorQuery
 from cbir.search.resolve import Resolved
-
-SECONDS = 20
+from tests.helpers.waiting import GUARD_SECONDS
 
 
 def resolved(number: int, *, others_follow: bool = True) -> Resolved:
@@ -34,7 +33,7 @@ def test_the_next_queries_come_while_one_is_ranked() -> None:
         yield resolved(1, others_follow=False)
 
     def find(query: Resolved) -> tuple[int, bool]:
-        return number_of(query), came.wait(SECONDS)
+        return number_of(query), came.wait(GUARD_SECONDS)
 
     assert list(while_others_follow(find, queries())) == [(0, True), (1, True)]
 
@@ -44,7 +43,7 @@ def test_results_come_in_order_however_long_each_takes() -> None:
 
     def find(query: Resolved) -> int:
         if number_of(query) == 0:
-            assert later.wait(SECONDS)
+            assert later.wait(GUARD_SECONDS)
         if number_of(query) == 1:
             later.set()
         return number_of(query)
@@ -99,7 +98,7 @@ def test_nothing_more_is_ranked_for_whoever_stops_reading() -> None:
 
     def find(query: Resolved) -> int:
         if number_of(query):
-            assert go_on.wait(SECONDS)
+            assert go_on.wait(GUARD_SECONDS)
         ranked.append(number_of(query))
         return number_of(query)
 
@@ -109,6 +108,6 @@ def test_nothing_more_is_ranked_for_whoever_stops_reading() -> None:
     go_on.set()
     for thread in threading.enumerate():
         if thread.name.startswith("rank-"):
-            thread.join(SECONDS)
+            thread.join(GUARD_SECONDS)
             assert not thread.is_alive()
     assert len(ranked) < 100

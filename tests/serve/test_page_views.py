@@ -167,13 +167,13 @@ def test_a_segment_is_tapped_and_the_query_is_found_in_a_match(browser: Any, tou
         page.locator("#over .segment").last.focus()
         assert "segment" in page.inner_text("#stage-note")
         page.keyboard.press("Enter")
-        until(page, "!document.querySelector('#viewer').open", seconds=60)
+        until(page, "!document.querySelector('#viewer').open")
         assert page.inner_text(".chip").startswith("segment ")
-        until(page, "document.querySelector('#status').textContent.includes('most alike first')", seconds=60)
+        until(page, "document.querySelector('#status').textContent.includes('most alike first')")
         page.click("#wall a.frame >> nth=1")
         page.wait_for_selector("#facts dt:text-is('Size')")
         page.keyboard.press("w")
-        until(page, "/ound/.test(document.querySelector('#stage-note').textContent)", seconds=60)
+        until(page, "/ound/.test(document.querySelector('#stage-note').textContent)")
 
 
 def test_the_basket_is_saved_in_each_form(browser: Any, tour: str) -> None:

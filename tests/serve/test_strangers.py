@@ -18,7 +18,7 @@ import pytest
 
 import cbir
 from tests.helpers.signals import default_signals
-from tests.helpers.waiting import GUARD_SECONDS
+from tests.helpers.waiting import GUARD_SECONDS, SOON_SECONDS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the server is ended by a signal here")
 
@@ -34,7 +34,7 @@ class Served(NamedTuple):
 
     def connect(self) -> socket.socket:
         """Return a connection to it."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=GUARD_SECONDS)
 
     def send(self, request: bytes, patience: float = 60) -> bytes:
         """Send bytes as they are, and return all that comes back until the server closes, or waits for more."""
@@ -59,7 +59,7 @@ class Served(NamedTuple):
         """Check that it answers, at once."""
         started = time.monotonic()
         assert self.get("/api/v1/health")[0] == 200
-        assert time.monotonic() - started < 10  # less than a half request is waited for
+        assert time.monotonic() - started < SOON_SECONDS
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -219,7 +219,7 @@ def memory(served: Served) -> float:
 def test_who_neither_asks_nor_reads_is_left(served: Served) -> None:
     waiting, slow = served.connect(), served.connect()
     for connection in (waiting, slow):
-        connection.settimeout(40)
+        connection.settimeout(GUARD_SECONDS)
     waiting.sendall(b"GET / HTTP/1.1\r\nHost: local")
     path = Path(served.record("4.jpg")["path"])
     path.write_bytes(path.read_bytes() + b"\0" * 50_000_000)
@@ -227,6 +227,6 @@ def test_who_neither_asks_nor_reads_is_left(served: Served) -> None:
     slow.sendall(f"GET {there} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     started = time.monotonic()
     assert read_all(waiting) == b""
-    assert 5 < time.monotonic() - started < 20
+    assert 5 < time.monotonic() - started < 10 + SOON_SECONDS
     time.sleep(max(0.0, 35 - (time.monotonic() - started)))
     assert len(read_all(slow)) < 50_000_000

@@ -15,6 +15,7 @@ from cbir.serve.app import make_app
 from cbir.serve.service import Service
 from tests.helpers.chromium import needs_chromium
 from tests.helpers.toy import toy_index, toy_weights
+from tests.helpers.waiting import GUARD_SECONDS
 from tests.serve.browser import opened, ranks, serving, until
 
 
@@ -118,7 +119,7 @@ def test_the_field_takes_sentences(browser: Any) -> None:
             page.focus("#words")
             page.keyboard.press("Enter")
             until(page, f"document.querySelectorAll('.chip').length === {chips}")
-            end = time.monotonic() + 40
+            end = time.monotonic() + GUARD_SECONDS
             while not (len(names := ranks(page)[:4]) == 4 and is_found(names)):
                 assert time.monotonic() < end, names
                 page.wait_for_timeout(25)

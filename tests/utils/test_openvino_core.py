@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from cbir.utils.openvino_core import open_core, signal_stack
+from tests.helpers.waiting import GUARD_SECONDS
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signal stacks are told by Linux alone")
 
@@ -35,5 +36,7 @@ try:
 except MemoryError:
     print("no room")
 """
-    done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", child], capture_output=True, text=True, check=False, timeout=GUARD_SECONDS
+    )
     assert (done.stdout, done.returncode) == ("no room\n", 0), done.stderr

@@ -31,6 +31,7 @@ from cbir.utils.rights import rights_of
 from tests.helpers.graph_files import write as write_detector
 from tests.helpers.photo_index import index_photos
 from tests.helpers.signals import default_signals
+from tests.helpers.waiting import GUARD_SECONDS
 
 CONTENT = b"whoever made this wants to keep it\n"
 
@@ -461,7 +462,7 @@ def test_a_signal_while_a_sheet_is_written_leaves_nothing(photos: Path, tmp_path
         )
         if wait_for_draft(out, process):
             process.send_signal(number)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=GUARD_SECONDS)
         assert "Traceback" not in error
         if process.returncode != 0:
             break

@@ -78,7 +78,7 @@ def test_it_is_quick() -> None:
     completion.complete("d")
     taken = []
     for typed in ("d", "do", "dog", "s", "sea h", "zz"):
-        begun = time.perf_counter()
+        begun = time.process_time()
         completion.complete(typed)
-        taken.append(time.perf_counter() - begun)
+        taken.append(time.process_time() - begun)
     assert sorted(taken)[3] < 0.1

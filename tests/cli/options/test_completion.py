@@ -19,6 +19,7 @@ import pytest
 
 from cbir.backbones.catalog import KNOWN
 from cbir.cli.options.completion import MODELS
+from tests.helpers.waiting import GUARD_SECONDS
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -63,10 +64,10 @@ class Terminal:
         os.close(side)
 
     def type(self, keys: str, until: str) -> str:
-        """Press keys, and read what is shown until it has something that matches; AssertionError after 20 seconds."""
+        """Press keys, and read what is shown until something in it matches; AssertionError where nothing ever does."""
         os.write(self._main, keys.encode())
         shown = b""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + GUARD_SECONDS
         while time.monotonic() < deadline:
             ready, _, _ = select.select([self._main], [], [], 0.1)
             if ready:

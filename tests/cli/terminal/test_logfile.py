@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from cbir.errors import CbirError
 from cbir.index.home import home
 from cbir.index.lock import exclusive
 from cbir.utils.cache import cache_folder
+from tests.helpers.waiting import GUARD_SECONDS, wait_for
 
 Folder = Callable[..., Path]
 
@@ -260,11 +260,9 @@ def test_a_signal_leaves_its_line(photo_folder: Folder, tmp_path: Path, log: Pat
     directory.mkdir()
     command = [sys.executable, "-m", "cbir", "index", root, "--index", f"{directory}/", "--wait", "60"]
     with exclusive(directory, 0), subprocess.Popen([*command, "--log-file", log], stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 60
-        while not log.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(log.exists, while_=lambda: process.poll() is None)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=GUARD_SECONDS)
     assert process.returncode == 130
     assert messages(log)[-2] == "Interrupted. What was committed is kept."
     assert last(log).endswith("interrupted, exit code 130, … s")

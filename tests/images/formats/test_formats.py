@@ -41,6 +41,7 @@ from tests.helpers.sample_files import (
     wide_gamut_profile,
     ycck_jpeg,
 )
+from tests.helpers.waiting import GUARD_SECONDS
 
 needs_heic = pytest.mark.skipif(not heic_writer(), reason="pillow-heif, which writes HEIC, is not installed")
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
@@ -303,7 +304,9 @@ def test_the_extra_is_loaded_by_the_first_heic_and_not_before(tmp_path):
         "import sys; from cbir.images.read import read_image; read_image(sys.argv[1])\n"
         "assert 'pillow_heif' not in sys.modules; read_image(sys.argv[2]); assert 'pillow_heif' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", script, tmp_path / "a.jpg", tmp_path / "b.heic"], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "a.jpg", tmp_path / "b.heic"], check=True, timeout=GUARD_SECONDS
+    )
 
 
 @needs_heic

@@ -16,7 +16,7 @@ import pytest
 
 from cbir.images.sources import web
 from cbir.images.sources.web import fetch, is_public
-from tests.helpers.waiting import GUARD_SECONDS, SOON_SECONDS
+from tests.helpers.waiting import GUARD_SECONDS, SOON_SECONDS, wait_for
 from tests.helpers.web import Web, chunked, dripping, endless, picture, serving, status
 
 BODY = bytes(range(256)) * 400
@@ -72,7 +72,7 @@ def served() -> Iterator[Web]:
 
 
 def get(address: str, **options: object) -> bytes:
-    return fetch(address, **{"allow_private": True, "most": 200_000, "seconds": 20.0, **options})  # type: ignore[arg-type]
+    return fetch(address, **{"allow_private": True, "most": 200_000, "seconds": GUARD_SECONDS, **options})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -284,15 +284,18 @@ def test_few_large_pictures_come_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(web, "_LARGE", 10_000)
     monkeypatch.setattr(web, "_LARGE_ONES", threading.BoundedSemaphore(1))
     with serving({"/slow": dripping(picture(BODY), 80_000), "/a.jpg": picture(BODY)}) as served:
+        over = threading.Event()
 
         def first() -> None:
-            with pytest.raises(OSError, match="within 2 seconds"):
-                get(f"{served.address}/slow", seconds=2)
+            with pytest.raises(OSError, match="within 5 seconds"):
+                get(f"{served.address}/slow", seconds=5)
+            over.set()
 
         thread = threading.Thread(target=first)
         thread.start()
-        time.sleep(0.3)
+        wait_for(lambda: not web._LARGE_ONES._value)  # type: ignore[attr-defined]
         with pytest.raises(OSError, match=r"within 0\.4 seconds"):
             get(f"{served.address}/a.jpg", seconds=0.4)
+        assert not over.is_set()
         thread.join()
         assert get(f"{served.address}/a.jpg") == BODY
