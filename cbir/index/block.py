@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +13,9 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError
 from cbir.index.ann.milvus.features import BlockElsewhere, SentFeatures
 from cbir.index.blockentry import BlockEntry
-from cbir.index.columns.column import ColumnReader
+from cbir.index.columns.column import Column, ColumnReader
 from cbir.index.columns.registry import all_columns, kept_together
+from cbir.index.datafile import Identity
 from cbir.index.files import FilesBelow, FileTable
 from cbir.index.format import Meta
 from cbir.index.rowfile import RowFile
@@ -92,6 +93,15 @@ class Block:
     def below(self, folder: str) -> Block:
         """Return the same block of files whose paths begin in a folder further up: their own with `folder/` before."""
         return self if not folder else Block(self._features, FilesBelow(self.files, folder), self.columns)
+
+    def identities(self, columns: Sequence[Column]) -> list[Identity | None] | None:
+        """Return what tells its open files of features and of some columns from any other; None of a column without.
+
+        None where its features are elsewhere. Raises IndexDamagedError where a column's file could not be opened.
+        """
+        if not isinstance(self._features, RowFile):
+            return None
+        return [self._features.identity, *(self.columns[column.name].identity for column in columns)]
 
     @property
     def is_elsewhere(self) -> bool:

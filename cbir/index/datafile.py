@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from cbir.errors import IndexDamagedError, reason_of
 from cbir.index.entries import FileEntry
@@ -16,6 +17,17 @@ from cbir.utils.opening import OddFileError, open_regular
 # A file of which a system keeps so little was made by setting its length: terabytes of zeros that cost their maker
 # nothing. What compresses on its own saves much less, and small files are not worth the question.
 _HOLLOW_BYTES, _HOLLOW_SHARE = 64 << 20, 64
+
+
+class Identity(NamedTuple):
+    """A file's name, and what the system knows it by; times are in nanoseconds."""
+
+    name: str
+    device: int
+    number: int
+    size: int
+    modified: int
+    changed: int
 
 
 class DataFile:
@@ -47,6 +59,16 @@ class DataFile:
         except OSError as error:
             raise self.damaged(f"cannot be read ({reason_of(error)})") from error
         weakref.finalize(self, os.close, self.descriptor)
+
+    @property
+    def identity(self) -> Identity:
+        """What tells the open file from any other, and from itself before or after a change.
+
+        Whoever writes to it changes its times.
+        """
+        status = os.fstat(self.descriptor)
+        numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return Identity(self.path.name, *numbers)
 
     def read(self, position: int, count: int) -> bytes:
         """Read `count` bytes from a place in the file, fewer where it is to end before."""

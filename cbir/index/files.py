@@ -18,6 +18,7 @@ import numpy.typing as npt
 from cbir.errors import IndexDamagedError
 from cbir.index.datafile import DataFile
 from cbir.index.entries import FileEntry
+from cbir.index.folders import Folders, of_lines, of_paths
 from cbir.index.values import LARGEST
 from cbir.utils.paths import LONGEST_PATH, are_inside
 
@@ -149,6 +150,14 @@ class FileTable:
             self._check(values, row)
         raise self._damaged("a row is no path, size, time and SHA-256")
 
+    def folders(self) -> Folders:
+        """Return the folders that its files are in."""
+        try:
+            found = of_lines(self._data.read(0, self._data.size), self._rows)
+        except MemoryError as error:
+            raise self._damaged("it does not fit into memory") from error
+        return of_paths(self.all().paths) if found is None else found
+
     def find(self, sha256: str) -> list[int]:
         """Return the rows whose content has that hash."""
         rows = []
@@ -241,6 +250,10 @@ class FilesBelow(FileTable):
         """All rows, as `FileTable.all`."""
         files = self._files.all()
         return files._replace(paths=tuple(self._prefix + path for path in files.paths))
+
+    def folders(self) -> Folders:
+        """Return the folders that its files are in."""
+        return self._files.folders().below(self._prefix[:-1])
 
     def find(self, sha256: str) -> list[int]:
         """Return the rows whose content has that hash."""

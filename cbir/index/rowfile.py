@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
-from cbir.index.datafile import DataFile
+from cbir.index.datafile import DataFile, Identity
 from cbir.index.entries import FileEntry
 
 # What NumPy writes before a C-ordered array of one or two dimensions; how many spaces end it differs between its
@@ -43,6 +43,11 @@ class RowFile:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    @property
+    def identity(self) -> Identity:
+        """What tells the open file from any other, as that of `DataFile`."""
+        return self._data.identity
 
     def between(self, first: int, stop: int, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         """Rows [first, stop), as many as there are of them; shape (n, dimension). They are read into `out`, if given,

@@ -37,9 +37,14 @@ def mark(path: Path, sha256: str, status: os.stat_result | None = None) -> None:
     """Remember that `path` is sound. Where the cache cannot be written, it is checked again the next time."""
     with contextlib.suppress(OSError):
         status = status or path.stat()
-        if time.time() - max(status.st_ctime, status.st_mtime) < _SETTLED_SECONDS:
+        if not is_settled(max(status.st_ctime, status.st_mtime)):
             return
         keep(_mark_file(path), _state(path, sha256, status))
+
+
+def is_settled(changed: float) -> bool:
+    """Tell whether a file that changed then, in seconds since 1970, could not change again unseen."""
+    return time.time() - changed >= _SETTLED_SECONDS
 
 
 def _mark_file(path: Path) -> Path:

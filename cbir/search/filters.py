@@ -16,6 +16,7 @@ from cbir.errors import CbirError, IndexDamagedError, WordError
 from cbir.images.sources.address import Address
 from cbir.index.columns.taken import TAKEN
 from cbir.index.dates import taken_of
+from cbir.index.folders import Folders, joined
 from cbir.index.store import Index
 from cbir.utils.vectors import Rows
 
@@ -83,7 +84,7 @@ class Filters:
         self._classes = classes
         self._objects = objects
         self._remembering = threading.Lock()
-        self._folders: tuple[list[str], npt.NDArray[np.int64]] | None = None
+        self._folders: Folders | None = None
         self._kept: dict[RowFilter, Among] = {}  # the one that was asked for longest ago first
 
     def among(self, wanted: RowFilter) -> Among:
@@ -122,13 +123,10 @@ class Filters:
             mask &= showing(wanted.objects, wanted.not_objects, self._objects())
         return mask
 
-    def _all_folders(self) -> tuple[list[str], npt.NDArray[np.int64]]:
-        """Return the folders of the index, relative to its root, and the number of each row's, shape (rows,)."""
+    def _all_folders(self) -> Folders:
+        """Return the folders of the index."""
         if self._folders is None:
-            of_row = [path.rpartition("/")[0] for path in self._index.files().paths]
-            places = {name: number for number, name in enumerate(dict.fromkeys(of_row))}
-            numbers = np.fromiter((places[name] for name in of_row), dtype=np.int64, count=len(of_row))
-            self._folders = list(places), numbers
+            self._folders = joined(block.files.folders() for block in self._index.blocks)
         return self._folders
 
     def _inside(self, folder: str, names: list[str]) -> tuple[str, Mask]:

@@ -245,12 +245,11 @@ class SearchedIndex:
 
     def treatment_space(self) -> TreatmentSpace:
         """Return the treatments of all rows, to be compared. CbirError, which says what to do, where there are none."""
-        from cbir.index.treatments import treatments_of
-        from cbir.search.treatment_space import TreatmentSpace
+        from cbir.search.kept_treatments import treatment_space_of
 
         with self._remembering:
             if self._treatment_space is None:
-                self._treatment_space = TreatmentSpace(treatments_of(self.index), self.index)
+                self._treatment_space = treatment_space_of(self.index)
             return self._treatment_space
 
     @property

@@ -9,15 +9,18 @@ worth.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cbir.index import similarity
 from cbir.index.quantiles import CosineQuantiles
 from cbir.index.store import Index
 from cbir.index.treatments import TreatmentRows
 from cbir.utils.half import to_float32
+from cbir.utils.threads import shared_out
 from cbir.utils.vectors import Floats, Rows, l2_normalize
 
 #: Added to the variances, of numbers that are divided by their deviations: it keeps small ones from counting too much.
@@ -32,13 +35,19 @@ RIDGE = 2.0
 #: Fewer pictures than that say nothing of what is usual.
 FEWEST = 10
 
-# Pictures by which that is told at most; those of which features are read at a time.
-_SAMPLE, _AT_ONCE = 2048, 2048
+# Pictures by which that is told at most.
+_SAMPLE = 2048
+
+# Rows whose features are read at a time, so few that these stay in the processor's cache until they are done with; and
+# those whose vectors are compared at a time.
+_AT_ONCE, _COMPARED = 512, 16_384
 
 _TINY = float(np.finfo(np.float32).eps)
 
+_LEAST = np.finfo(np.float32).tiny
 
-class _Usual(NamedTuple):
+
+class Usual(NamedTuple):
     """The usual of vectors: their mean, and the `matrix`, shape (numbers, numbers), that brings them to one scale."""
 
     mean: Floats
@@ -49,7 +58,7 @@ class _Usual(NamedTuple):
         return np.asarray((vectors - self.mean) @ self.matrix, dtype=np.float32)
 
 
-class _Content(NamedTuple):
+class Content(NamedTuple):
     """The part of vectors that features tell: these' mean, and a regression's `matrix`, shape (dimension, numbers)."""
 
     mean: Floats
@@ -57,33 +66,51 @@ class _Content(NamedTuple):
 
     def of(self, features: Floats) -> Floats:
         """Return what features of length 1, shape (n, dimension), tell, shape (n, numbers)."""
-        return np.asarray(l2_normalize(features - self.mean) @ self.matrix, dtype=np.float32)
+        centred = features - self.mean
+        found = np.asarray(centred @ self.matrix, dtype=np.float32)
+        # brought to length 1 only now, as these are ten times fewer numbers
+        found /= _lengths(centred)
+        return found
 
 
+@dataclass(frozen=True, eq=False)
 class TreatmentSpace:
     """The treatments of an index's pictures, their `rows` ascending, shape (n,), and their cosines with others.
 
     0 is no more alike than pictures of the index usually are, 1 the same. Any number of threads may share it.
+    `vectors`, shape (n, numbers), are what is each picture's own, of length 1: less what is `usual`, and less what the
+    picture's `content` tells. `quantiles` are those of random pairs, None where there are no two.
     """
 
-    def __init__(self, treatments: TreatmentRows, index: Index) -> None:
-        self.rows = treatments.rows
-        numbers = treatments.vectors.shape[1]
-        self._usual = _Usual(np.zeros(numbers, np.float32), np.eye(numbers, dtype=np.float32))
-        self._content: _Content | None = None
-        if len(self.rows) >= FEWEST:
-            some = np.linspace(0, len(self.rows) - 1, min(len(self.rows), _SAMPLE)).astype(np.int64)
+    rows: Rows
+    vectors: npt.NDArray[np.float16]
+    usual: Usual
+    content: Content | None
+    quantiles: CosineQuantiles | None
+
+    @classmethod
+    def of(cls, treatments: TreatmentRows, index: Index) -> TreatmentSpace:
+        """Find out what is usual in an index, and what is each picture's own."""
+        rows, numbers = treatments.rows, treatments.vectors.shape[1]
+        usual = Usual(np.zeros(numbers, np.float32), np.eye(numbers, dtype=np.float32))
+        content: Content | None = None
+        if len(rows) >= FEWEST:
+            some = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64)
             vectors = to_float32(treatments.vectors[some])
-            self._usual = _usual(vectors)
+            usual = _usual(vectors)
             # of many features that only Milvus has, all would have to be fetched
             if not index.features_are_elsewhere:
-                self._content = _content(index.features(self.rows[some]), self._usual.of(vectors))
-        self._vectors = np.empty(treatments.vectors.shape, dtype=np.float16)
-        for start in range(0, len(self.rows), _AT_ONCE):
+                content = _content(index.features(rows[some]), usual.of(vectors))
+        own = np.empty(treatments.vectors.shape, dtype=np.float16)
+
+        def fill(start: int) -> None:
             its = slice(start, start + _AT_ONCE)
-            features = None if self._content is None else index.features(self.rows[its])
-            self._vectors[its] = self._own(to_float32(treatments.vectors[its]), features)
-        self.quantiles = self._quantiles()
+            features = None if content is None else index.features(rows[its])
+            own[its] = _own(to_float32(treatments.vectors[its]), features, usual, content)
+
+        # cbir's commands multiply on one processor, and all of these take part
+        shared_out(fill, range(0, len(rows), _AT_ONCE))
+        return cls(rows, own, usual, content, _quantiles(own))
 
     def cosines(self, vector: Floats, feature: Floats) -> Floats:
         """Compute the cosine of each with a picture's vector, shape (numbers,): shape (n,).
@@ -92,29 +119,31 @@ class TreatmentSpace:
         """
         if not len(self.rows):
             return np.zeros(0, np.float32)
-        (sought,) = self._own(vector[np.newaxis], feature[np.newaxis])
+        (sought,) = _own(vector[np.newaxis], feature[np.newaxis], self.usual, self.content)
         return np.concatenate([some @ sought for some in self._chunks()])
 
-    def _own(self, vectors: Floats, features: Floats | None) -> Floats:
-        """Return what is each vector's own, of length 1."""
-        found = self._usual.of(vectors)
-        if self._content is not None and features is not None:
-            found -= self._content.of(features)
-        return l2_normalize(found)
-
-    def _quantiles(self) -> CosineQuantiles | None:
-        """Return the distribution of the cosines of random pairs; None where there are no two."""
-        if len(self.rows) < 2:
-            return None
-        pairs = similarity.of_pairs(to_float32(self._vectors[similarity.chosen_of(np.arange(len(self.rows)))]))
-        return CosineQuantiles(len(self.rows), similarity.PROBABILITIES, pairs, pairs)
-
     def _chunks(self) -> Iterator[Floats]:
-        step = 8 * _AT_ONCE
-        return (to_float32(self._vectors[start : start + step]) for start in range(0, len(self.rows), step))
+        starts = range(0, len(self.rows), _COMPARED)
+        return (to_float32(self.vectors[start : start + _COMPARED]) for start in starts)
 
 
-def _usual(vectors: Floats) -> _Usual:
+def _own(vectors: Floats, features: Floats | None, usual: Usual, content: Content | None) -> Floats:
+    """Return what is each vector's own, of length 1."""
+    found = usual.of(vectors)
+    if content is not None and features is not None:
+        found -= content.of(features)
+    found /= _lengths(found)
+    return found
+
+
+def _quantiles(own: npt.NDArray[np.float16]) -> CosineQuantiles | None:
+    if len(own) < 2:
+        return None
+    pairs = similarity.of_pairs(to_float32(own[similarity.chosen_of(np.arange(len(own)))]))
+    return CosineQuantiles(len(own), similarity.PROBABILITIES, pairs, pairs)
+
+
+def _usual(vectors: Floats) -> Usual:
     """Find out what is usual among vectors, shape (n, numbers), the strangest left out: those may all be treated."""
     kept: Rows = np.arange(len(vectors))
     count = max(round((1 - STRANGEST) * len(vectors)), 2)
@@ -124,15 +153,25 @@ def _usual(vectors: Floats) -> _Usual:
         scale = 1 / np.maximum(deviations, _TINY + 0.01 * np.median(deviations))
         values, directions = np.linalg.eigh(np.cov((some - mean) * scale, rowvar=False))
         matrix = scale[:, np.newaxis] * directions / np.sqrt(np.maximum(values, 0) + SOFTENING)
-        found = _Usual(mean.astype(np.float32), matrix.astype(np.float32))
+        found = Usual(mean.astype(np.float32), matrix.astype(np.float32))
         kept = np.argsort((found.of(vectors) ** 2).sum(axis=1), kind="stable")[:count]
     return found
 
 
-def _content(features: Floats, vectors: Floats) -> _Content:
+def _content(features: Floats, vectors: Floats) -> Content:
     """Learn what features, shape (n, dimension), tell of what is vectors' own, shape (n, numbers)."""
     mean = features.mean(axis=0)
     known = l2_normalize(features - mean)
-    gram = (known @ known.T).astype(np.float64)
-    matrix = known.T @ np.linalg.solve(gram + RIDGE * np.eye(len(gram)), vectors.astype(np.float64))
-    return _Content(mean, matrix.astype(np.float32))
+    # (KᵀK + λ)⁻¹ Kᵀ and Kᵀ (KKᵀ + λ)⁻¹ are the same: the smaller one is solved
+    many = len(known) > known.shape[1]
+    gram = (known.T @ known if many else known @ known.T).astype(np.float64)
+    gram.flat[:: len(gram) + 1] += RIDGE
+    wanted = vectors.astype(np.float64)
+    matrix = np.linalg.solve(gram, known.T @ wanted) if many else known.T @ np.linalg.solve(gram, wanted)
+    return Content(mean, matrix.astype(np.float32))
+
+
+def _lengths(vectors: Floats) -> Floats:
+    """Return the lengths of vectors, shape (n, numbers), to divide them by, shape (n, 1): zeros stay zeros."""
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    return np.asarray(np.maximum(np.sqrt(squares), _LEAST)[:, np.newaxis], dtype=np.float32)

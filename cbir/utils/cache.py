@@ -57,14 +57,14 @@ def kept(path: Path, most: int) -> bytes | None:
         return None
 
 
-def keep(path: Path, *parts: bytes) -> None:
+def keep(path: Path, *parts: bytes) -> bool:
     """Write a file of the cache, whole or not at all; OSError where that cannot be, which only costs time.
 
-    Nothing is written where others could change it.
+    Nothing is written where others could change it: then it returns False.
     """
     make_private(path.parent)
     if not _is_ours(path.parent):
-        return
+        return False
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         try:
             for part in parts:
@@ -74,6 +74,7 @@ def keep(path: Path, *parts: bytes) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+    return True
 
 
 def make_private(folder: Path) -> None:

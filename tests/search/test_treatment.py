@@ -228,7 +228,7 @@ def test_pictures_that_are_all_the_same_are_no_trouble(tmp_path: Path) -> None:
     for number in range(12):
         Image.new("RGB", (40 + number, 40), (200, 30, 90)).save(tmp_path / "photos" / f"{number}.png")
     index = indexed(tmp_path / "photos", "--treatment")
-    space = TreatmentSpace(treatments_of(index), index)
+    space = TreatmentSpace.of(treatments_of(index), index)
     vector = treatment_of(index, 0)
     assert vector is not None
     assert np.isfinite(space.cosines(vector, index.features([0])[0])).all()

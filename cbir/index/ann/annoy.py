@@ -18,6 +18,7 @@ from cbir.index.ann.trees import Trees
 from cbir.index.entries import ANNOY, CandidatesEntry
 from cbir.index.exact import RowSource, exact_first
 from cbir.index.values import LARGEST
+from cbir.utils.threads import shared_out
 from cbir.utils.vectors import Floats, Rows
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class AnnoyCandidates:
     most: int = LARGEST
 
     def search(self, queries: Floats, count: int) -> list[Rows]:
-        return [self._near(query, count) for query in queries]
+        # Annoy lets other threads go on, and half of the time a search has several queries it waits for memory
+        return shared_out(lambda query: self._near(query, count), list(queries))
 
     def search_direction(self, direction: Floats, count: int) -> Rows:
         return self._near(self.projection[0] + direction, count)

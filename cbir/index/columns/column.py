@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import IndexDamagedError
+from cbir.index.datafile import Identity
 from cbir.index.entries import ColumnEntry
 from cbir.index.rowfile import RowFile, npy_bytes
 
@@ -102,6 +103,12 @@ class ColumnReader:
     def is_damaged(self) -> bool:
         """True if the file could not be opened."""
         return isinstance(self._file, IndexDamagedError)
+
+    @property
+    def identity(self) -> Identity | None:
+        """What tells its open file from any other; None where it has none. Raises IndexDamagedError."""
+        file = self._opened()
+        return None if file is None else file.identity
 
     def between(self, first: int, stop: int) -> Records:
         """Read the records of rows [first, stop), as far as there are such rows: shape (n, width)."""
