@@ -33,7 +33,8 @@ def of_paths(paths: Iterable[str]) -> Folders:
 def of_lines(content: bytes, rows: int) -> Folders | None:
     """Return those of so many rows, of the content of a `files-….json`, of which no row is parsed.
 
-    None where it is not written as cbir writes it: it may be sound nevertheless.
+    None where it is not written as cbir writes it: it may be sound nevertheless. What else may be wrong with a row is
+    told when it is read.
     """
     # a slash may also be written so
     if b"\\" in content and any(slash in content for slash in (rb"\/", rb"\u002f", rb"\u002F")):
@@ -76,6 +77,6 @@ def _name(beginning: bytes) -> str:
     if beginning[:2] != b'["':
         raise ValueError("a row begins otherwise")
     name = json.loads(beginning[1:] + b'"')
-    if not isinstance(name, str):
-        raise ValueError("a row begins with something else than a path")
+    if not isinstance(name, str) or not name:
+        raise ValueError("a row begins with something else than a path below the root")
     return name
