@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -18,12 +19,20 @@ from statistics import fmean
 import numpy as np
 from PIL import Image
 
-from benchmarks import across, pictures
+from benchmarks import across, features, pictures
 from benchmarks.filters import REPORTED, TUNED_ON, Filter
-from benchmarks.harness import Settings, Worker, take_turns, timed
+from benchmarks.harness import Settings, Worker, alone, environment, take_turns, timed
 from benchmarks.results import Result, measured, noted
+from cbir.backbones.backbone import describe
 from cbir.backbones.catalog import BUNDLED
 from cbir.evaluation import metrics
+from cbir.index.columns.treatment import pack
+from cbir.index.entries import TreatmentEntry
+from cbir.index.files import FileRecord
+from cbir.index.format import Meta
+from cbir.index.store import Index
+from cbir.index.treatments import treatment_of
+from cbir.index.writer import Writer
 from cbir.indexing.run import index_folder
 from cbir.search.picture_query import ImageQuery
 from cbir.search.searcher import Searcher
@@ -35,6 +44,9 @@ SEED = 7
 PHOTOS, UNTREATED, FEW = 50, 300, 10
 
 _QUALITY = 92
+
+# Numbers of a treatment, as the bundled network's; seconds after which files are taken to stay as they are.
+_NUMBERS, _SETTLED = 128, 2.5
 
 
 def run(settings: Settings) -> Iterator[Result]:
@@ -56,6 +68,7 @@ def run(settings: Settings) -> Iterator[Result]:
     yield from _of_labelled(settings, "PACS, the same domain", "pacs", "*/*/*")
     yield from _of_labelled(settings, "textures, the same word", "textures", "*/*")
     yield _cost(settings)
+    yield from _first_searches(settings)
 
 
 def _of_half(settings: Settings, name: str, filters: Mapping[str, Filter], photos: Sequence[Path]) -> Iterator[Result]:
@@ -132,6 +145,46 @@ def _cost(settings: Settings) -> Result:
 def _index_anew(folder: Path, directory: Path, treatment: bool) -> float:
     shutil.rmtree(directory, ignore_errors=True)
     return timed(index_folder, folder, f"{directory}/", model=BUNDLED, treatment=treatment)
+
+
+def _first_searches(settings: Settings) -> Iterator[Result]:
+    """Measure what the first search of a process waits for among many pictures, never before and once more."""
+    rows = settings.pick(100_000, 10_000)
+    directory = settings.scratch / "many"
+    alone(_write_many, directory, rows)
+    time.sleep(_SETTLED)
+    with environment(OPENBLAS_NUM_THREADS="1", XDG_CACHE_HOME=str(settings.scratch / "cache")):
+        made, next_one = alone(_opened, directory)
+        kept, _ = alone(_opened, directory)
+    yield measured(
+        "treatment-first", made, f"{rows:,} rows; a search of the same process then {1000 * next_one:.0f} ms"
+    )
+    yield measured("treatment-kept", kept)
+
+
+def _write_many(directory: Path, rows: int) -> None:
+    """Write an index of clustered features, and of treatments of which they tell something."""
+    dimension, drawn = describe(BUNDLED, "untrained").dimension, np.random.default_rng(SEED)
+    model = {**describe(BUNDLED, "untrained").to_json(), "dimension": dimension}
+    directory.mkdir()
+    writer = Writer(directory, Meta(model, dimension, "/pictures", "", "", treatment=TreatmentEntry(_NUMBERS)))
+    tells, usual = drawn.standard_normal((dimension, _NUMBERS)) / 2, drawn.gamma(1, 3, _NUMBERS)
+    for chunk in features.chunks(rows, dimension):
+        vectors = usual + chunk @ tells + drawn.standard_normal((len(chunk), _NUMBERS)) / 2
+        for feature, vector in zip(chunk, np.maximum(vectors, 0).astype(np.float32), strict=True):
+            row = writer.count_valid()
+            writer.add(FileRecord(f"{row % 100}/{row}.jpg", 1, 1, f"{row:064x}"), feature, pack(vector))
+        writer.commit()
+
+
+def _opened(directory: Path) -> tuple[float, float]:
+    """Seconds until an index's treatments can be compared, and of a comparison with all of them."""
+    index = Index.open(directory)
+    searched = Searcher(index).searched
+    seconds = timed(searched.treatment_space)
+    vector, feature = treatment_of(index, 0), index.features([0])[0]
+    assert vector is not None
+    return seconds, timed(searched.treatment_space().cosines, vector, feature)
 
 
 def _filtered(folder: Path, filters: Mapping[str, Filter], photos: Sequence[Path]) -> dict[Path, str]:
