@@ -62,10 +62,7 @@ class DataFile:
 
     @property
     def identity(self) -> Identity:
-        """What tells the open file from any other, and from itself before or after a change.
-
-        Whoever writes to it changes its times.
-        """
+        """The identity of the open file as it is now: whoever writes to it changes its times."""
         status = os.fstat(self.descriptor)
         numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         return Identity(self.path.name, *numbers)

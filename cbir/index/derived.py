@@ -1,6 +1,6 @@
-"""What is made of all rows of an index, and kept in the user's cache folder, since a search has not the time.
+"""Files made of all rows of an index, which are kept in the user's cache folder: a search has not the time.
 
-It is that of one state: of the very files that it was made of, as `DataFile.identity` tells them, and of the rows that
+Each is of one state: of the very files that it was made of, as `DataFile.identity` tells them, and of the rows that
 count. After any change, and where it is damaged, it is made again. It lies with the user and not in the index, so that
 an index from elsewhere brings none with it, and one that cannot be written to is searched as quickly.
 """

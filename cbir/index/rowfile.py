@@ -46,7 +46,7 @@ class RowFile:
 
     @property
     def identity(self) -> Identity:
-        """What tells the open file from any other, as that of `DataFile`."""
+        """The identity of the open file, as `DataFile` tells it."""
         return self._data.identity
 
     def between(self, first: int, stop: int, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:

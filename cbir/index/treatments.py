@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from cbir.errors import CbirError, IndexDamagedError
-from cbir.index.columns.ragged import RaggedReader
-from cbir.index.columns.treatment import NUMBERS, check_numbers, unpack
+from cbir.index.columns.treatment import NUMBERS, unpack
 from cbir.index.entries import TreatmentEntry
 from cbir.index.joined import JoinedIndex
 from cbir.index.store import Index
@@ -42,20 +42,17 @@ def entry_of(index: Index) -> TreatmentEntry:
 
 def treatments_of(index: Index) -> TreatmentRows:
     """Read the treatments of all rows that count. CbirError where the index is to have none, or they are unsound."""
-    numbers, first = entry_of(index).numbers, 0
-    rows, vectors = [np.zeros(0, np.int64)], [np.zeros((0, numbers), np.float16)]
-    for block in index.blocks:
-        reader = block.columns[NUMBERS.name]
-        assert isinstance(reader, RaggedReader)
-        counts = reader.counts
-        # as they lie in the file: to cut them into those of each row takes longer than to read them
-        if reader.has_file and (counts > 0).any():
-            rows.append(np.flatnonzero(counts > 0) + first)
-            vectors.append(reader.parsed_flat(lambda found: _checked(found, numbers)))
-        first += len(counts)
-    every, found = np.concatenate(rows), np.concatenate(vectors)
-    valid = index.valid[every]
-    return TreatmentRows(every, found) if valid.all() else TreatmentRows(every[valid], found[valid])
+    numbers = entry_of(index).numbers
+    parts = index.parsed(NUMBERS, partial(_unpacked, numbers=numbers))
+    rows, vectors, first = [np.zeros(0, np.int64)], [np.zeros((0, numbers), np.float16)], 0
+    for its_rows, its, count in parts:
+        rows.append(its_rows + first)
+        vectors.append(its)
+        first += count
+    every = np.concatenate(rows)
+    counts = index.valid[every]
+    found = np.concatenate(vectors)
+    return TreatmentRows(every, found) if counts.all() else TreatmentRows(every[counts], found[counts])
 
 
 def treatment_of(index: Index, row: int) -> Floats | None:
@@ -78,6 +75,5 @@ def check_vector(index: Index, vector: Floats) -> None:
         )
 
 
-def _checked(records: npt.NDArray[np.float16], numbers: int) -> npt.NDArray[np.float16]:
-    check_numbers(records, numbers)
-    return records
+def _unpacked(records: npt.NDArray[np.object_], numbers: int) -> tuple[Rows, npt.NDArray[np.float16], int]:
+    return (*unpack(records, numbers), len(records))

@@ -106,7 +106,7 @@ class ColumnReader:
 
     @property
     def identity(self) -> Identity | None:
-        """What tells its open file from any other; None where it has none. Raises IndexDamagedError."""
+        """The identity of its open file; None where it has none. Raises IndexDamagedError."""
         file = self._opened()
         return None if file is None else file.identity
 
