@@ -46,7 +46,7 @@ class AnnoyCandidates:
     most: int = LARGEST
 
     def search(self, queries: Floats, count: int) -> list[Rows]:
-        # Annoy lets other threads go on, and half of the time a search has several queries it waits for memory
+        # side by side, as Annoy lets other threads go on while it looks
         return shared_out(lambda query: self._near(query, count), list(queries))
 
     def search_direction(self, direction: Floats, count: int) -> Rows:
