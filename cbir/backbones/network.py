@@ -75,7 +75,7 @@ class Stages(nn.Module):
         if has_tokens(self.network):
             return tuple(self.network.headless.token_maps(self.network.normalise(pictures)))  # type: ignore[operator]
         with self.outputs.kept() as maps:
-            self.network(pictures)
+            _run_units(self.network, pictures)
         return tuple(maps[name] for name in self.units)
 
 
@@ -262,12 +262,17 @@ def _pooled_unit(network: Network) -> tuple[str, bool]:
     raise ModelError("This backbone's features are not the mean of a map.")
 
 
+def _run_units(network: Network, pictures: torch.Tensor) -> None:
+    """Run what makes the stages of uint8 pictures, which is all of a network, or its own `forward_units`."""
+    getattr(network.headless, "forward_units", network.headless)(network.normalise(pictures))
+
+
 def _stage_units(network: Network) -> Sequence[str]:
     """Find the units whose outputs are the stages, by name, running one grey picture through the network.
 
     A unit is what an `nn.Sequential`, or the network itself, strings together: a single layer or a whole residual
     block. The last unit of each resolution counts; resolutions that only a pooling layer has do not. A network
-    may name its own as `stage_units`.
+    may name its own as `stage_units`, or as `units_in` a module within it that strings them together.
     """
     own: Sequence[str] | None = getattr(network.headless, "stage_units", None)
     if own is not None:
@@ -291,12 +296,13 @@ def _stage_units(network: Network) -> Sequence[str]:
                 watch(path, child)
 
     handles: list[torch.utils.hooks.RemovableHandle] = []
-    descend("", network.headless)
+    inner = getattr(network.headless, "units_in", "")
+    descend(inner and f"{inner}.", network.headless.get_submodule(inner))
     height, width = 256, 384  # unlike, to tell (n, channels, height, width) from (n, height, width, channels)
     try:
         with torch.inference_mode():
             grey = torch.full((1, height, width, 3), 127, dtype=torch.uint8)
-            network(grey.to(next(network.headless.parameters()).device))
+            _run_units(network, grey.to(next(network.headless.parameters()).device))
     except (AssertionError, RuntimeError) as error:
         raise ModelError(f"This backbone takes pictures of one size only, so it cannot segment ({error}).") from error
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -14,7 +13,8 @@ from torch import nn
 
 from cbir.backbones.catalog import Known
 from cbir.backbones.hub import fetch
-from cbir.backbones.network import CELL, Network
+from cbir.backbones.network import Network
+from cbir.backbones.timm_maps import create, token_maps
 from cbir.backbones.torch_state import load_state_dict
 from cbir.backbones.weights import UNTRAINED_SEED, Weights, WeightsFile, head_in, remember
 from cbir.errors import ModelError, WeightsError
@@ -67,8 +67,8 @@ def build(name: str, weights: Weights, preprocessing: Preprocessing) -> Network:
                 raise
             # RuntimeError of keys and shapes; filters of other makers' keys raise anything
             raise WeightsError(f"The weights in {origin} do not fit {name}: {_shortly(error)}.") from error
-    if getattr(model, "dynamic_img_size", False):
-        setattr(model, "token_maps", functools.partial(_token_maps, model))  # noqa: B010
+    if (maps := token_maps(model)) is not None:
+        setattr(model, "token_maps", maps)  # noqa: B010
     return Network(model, preprocessing).eval()
 
 
@@ -118,7 +118,7 @@ def _make(name: str, state: dict[str, torch.Tensor] | None = None) -> nn.Module:
     """
     own = name.partition(":")[2]
     if state is None:
-        made: nn.Module = _create(own, num_classes=0).eval()
+        made: nn.Module = create(own, num_classes=0).eval()
         return made
     config = _config(name)
     layers = config.get("classifier") or ()
@@ -127,7 +127,7 @@ def _make(name: str, state: dict[str, torch.Tensor] | None = None) -> nn.Module:
     for classes in counts:
         overlay = {"state_dict": dict(state), "custom_load": False, "num_classes": classes, "label_offset": 0}
         try:
-            model = _create(own, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
+            model = create(own, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
         except Exception:
             if classes == 0:  # the last that was tried
                 raise
@@ -136,27 +136,6 @@ def _make(name: str, state: dict[str, torch.Tensor] | None = None) -> nn.Module:
         made = model.eval()
         return made
     raise AssertionError("one of them was the last")
-
-
-def _create(name: str, **options: Any) -> Any:
-    """Create a network; one of patches that can, for pictures of any size, of which its maps are."""
-    try:
-        return timm.create_model(name, dynamic_img_size=True, **options)
-    except TypeError:  # others know no such option
-        return timm.create_model(name, **options)
-
-
-def _token_maps(model: Any, pictures: torch.Tensor) -> list[torch.Tensor]:
-    """Make two maps of a network's tokens, as of `network.has_tokens`: of a block of three quarters of its depth, which
-    knows best what is where (Amir et al., "Deep ViT Features as Dense Visual Descriptors", 2021), and of its last.
-    """
-    patch = model.patch_embed.patch_size[0]
-    if patch != CELL:
-        pictures = nn.functional.interpolate(pictures, scale_factor=patch / CELL, mode="bilinear")
-    depth = len(model.blocks)
-    taken = [3 * depth // 4 - 1, depth - 1]
-    early, late = model.forward_intermediates(pictures, indices=taken, norm=True, intermediates_only=True)
-    return [early, nn.functional.avg_pool2d(late, 2)]
 
 
 def _own_weights(name: str, config: dict[str, Any]) -> Weights:
