@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cbir")
 
 #: Counts changes of the converted graph, so that compiled models of older ones are not used any more.
-GRAPH_VERSION = 3
+GRAPH_VERSION = 4
 
 #: The largest batch. Larger ones gain nothing, and their maps do not fit into the processor's cache.
 _MOST = 16
@@ -253,8 +253,10 @@ def _traced(backbone: Backbone, graph: str) -> tuple[torch.nn.Module, torch.Tens
         "place_maps": PlaceMaps,
     }
     module = makers[graph](backbone.build())
-    side, sides = (backbone.preprocessing.crop,) * 2 if graph in OF_CROPS else (256, -1)
-    return module, torch.full((1, side, side, 3), 127, dtype=torch.uint8), [-1, sides, sides, 3]
+    side = backbone.preprocessing.crop
+    # no square where sizes differ: a network of patches leaves out of a trace of its own size what resamples positions
+    height, width, sides = (side, side, side) if graph in OF_CROPS else (256, 192, -1)
+    return module, torch.full((1, height, width, 3), 127, dtype=torch.uint8), [-1, sides, sides, 3]
 
 
 def _convert_text(backbone: Backbone) -> openvino.Model:
