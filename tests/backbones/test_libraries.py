@@ -40,6 +40,9 @@ from tests.helpers.tiny_clip import TEXT, TINY, known
 Folder = Callable[..., Path]
 Array = np.ndarray[Any, Any]
 
+# Networks of patches, whose tokens are maps, and others of open_clip's, which have stages of convolutions.
+PATCHES = ["clip:tiny-ViT/local", *(f"clip:tiny-{one}/local" for one in ("CoCa", "timm", "SigLIP", "EVA"))]
+CONVOLUTIONS = [f"clip:tiny-{one}/local" for one in ("RN", "MobileCLIP", "ConvNeXt")]
 TIMM = ["test_vit.r160_in1k", "test_convnext.r160_in1k", "test_resnet.r160_in1k", "test_efficientnet.r160_in1k"]
 
 
@@ -183,7 +186,41 @@ def test_classes_are_those_of_the_networks_own_classifier(tmp_path: Path, photo_
         open_classifier(describe("clip:tiny-ViT/local", str(path)))
 
 
-@pytest.mark.parametrize("name", ["clip:tiny-ViT/local", "timm:test_vit.r160_in1k"])
+@pytest.mark.parametrize("name", TINY)
+def test_networks_made_for_any_size_are_the_librarys_at_their_own(name: str) -> None:
+    images = describe(f"clip:{name}/local", "untrained").build().headless.visual
+    library = open_clip.create_model(name, pretrained_text=False).visual.eval()
+    library.load_state_dict(images.state_dict())
+    pictures = torch.rand(2, 3, *[TINY[name]["image_size"]] * 2)
+    with torch.inference_mode():
+        found, expected = images(pictures), library(pictures)
+    assert torch.equal(*(one[0] if isinstance(one, tuple) else one for one in (found, expected)))
+    # and open_clip makes its own as before
+    if name == "tiny-SigLIP":
+        assert not library.trunk.dynamic_img_size
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_stages_of_convolutions_are_found_within_open_clips_networks(name: str) -> None:
+    backbone = describe(name, "untrained")
+    torchs, openvinos = (open_engine(backbone, engine=one) for one in ("torch", "openvino:f32"))
+    for height, width in ((256, 256), (96, 160)):
+        images = np.random.default_rng(1).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+        stages = torchs.stages(images)
+        assert [height // one.shape[2] for one in stages] == [width // one.shape[3] for one in stages]
+        assert [height // one.shape[2] for one in stages][-3:] == [8, 16, 32]
+        places = torchs.place_maps(images)
+        assert [one.shape[2:] for one in places] == [(height // 32, width // 32), (height // 16, width // 16)]
+        for one, other in zip((*stages, *places), (*openvinos.stages(images), *openvinos.place_maps(images)), strict=True):
+            assert np.abs(one - other).max() < 1e-3 * np.abs(one).max()
+    own = np.random.default_rng(1).integers(0, 256, (2, *[backbone.preprocessing.crop] * 2, 3), dtype=np.uint8)
+    for engine in (torchs, openvinos):
+        *means, features = engine.pooled(own)
+        assert [one.shape[1] for one in means] == [one.shape[1] for one in stages]
+        assert np.allclose(features, torchs.features(own), atol=1e-4 * np.abs(features).max())
+
+
+@pytest.mark.parametrize("name", [*PATCHES, "timm:test_vit.r160_in1k"])
 def test_tokens_are_maps_of_pictures_of_any_size(name: str) -> None:
     backbone = describe(name, "untrained")
     torchs, openvinos = (open_engine(backbone, engine=one) for one in ("torch", "openvino:f32"))
@@ -204,13 +241,13 @@ def test_tokens_are_maps_of_pictures_of_any_size(name: str) -> None:
         torchs.last_map(images)
 
 
-@pytest.mark.parametrize("name", ["clip:tiny-ViT/local", "timm:test_vit.r160_in1k"])
+@pytest.mark.parametrize("name", ["clip:tiny-ViT/local", "clip:tiny-SigLIP/local", "timm:test_vit.r160_in1k"])
 def test_tokens_of_a_picture_of_the_networks_own_size_are_the_librarys(name: str) -> None:
     network, side = describe(name, "untrained").build(), describe(name, "untrained").preprocessing.crop
     pictures = network.normalise(torch.randint(0, 256, (1, side, side, 3), dtype=torch.uint8))
     if name.startswith("clip"):
         model, how = network.headless.visual, {"normalize_intermediates": True}
-        depth = len(model.transformer.resblocks)
+        depth = len(model.trunk.blocks if hasattr(model, "trunk") else model.transformer.resblocks)
     else:
         model, how = network.headless, {"norm": True}
         depth = len(model.blocks)
@@ -224,8 +261,9 @@ def test_tokens_of_a_picture_of_the_networks_own_size_are_the_librarys(name: str
     assert late.shape[2] == side // 32
 
 
-def test_parts_segments_and_places_are_found_by_tokens(photo_folder: Folder, tmp_path: Path) -> None:
-    folder, name = photo_folder(3, size=(200, 130)), "timm:test_vit.r160_in1k"
+@pytest.mark.parametrize("name", ["timm:test_vit.r160_in1k", "clip:tiny-SigLIP/local", "clip:tiny-MobileCLIP/local"])
+def test_parts_segments_and_places_are_found_by_maps(name: str, photo_folder: Folder, tmp_path: Path) -> None:
+    folder = photo_folder(3, size=(200, 130))
     file = str(folder / "img_000.jpg")
     chosen = ["--model", name, "--weights", "untrained"]
     for arguments in (
