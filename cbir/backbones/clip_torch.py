@@ -56,10 +56,8 @@ class _Images(nn.Module):
             found = self.visual.stem(pictures)
             for layer in (self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4):
                 found = layer(found)
-        elif isinstance(self.visual, TimmModel):
-            self.visual.trunk.forward_features(pictures)
         else:
-            self.visual(pictures)
+            self.visual.trunk.forward_features(pictures)
 
 
 class _Texts(nn.Module):

@@ -41,7 +41,7 @@ Folder = Callable[..., Path]
 Array = np.ndarray[Any, Any]
 
 # Networks of patches, whose tokens are maps, and others of open_clip's, which have stages of convolutions.
-PATCHES = ["clip:tiny-ViT/local", *(f"clip:tiny-{one}/local" for one in ("CoCa", "timm", "SigLIP", "EVA"))]
+PATCHES = ["clip:tiny-ViT/local", *(f"clip:tiny-{one}/local" for one in ("CoCa", "timm", "SigLIP", "EVA", "Swin"))]
 CONVOLUTIONS = [f"clip:tiny-{one}/local" for one in ("RN", "MobileCLIP", "ConvNeXt")]
 TIMM = ["test_vit.r160_in1k", "test_convnext.r160_in1k", "test_resnet.r160_in1k", "test_efficientnet.r160_in1k"]
 
@@ -211,7 +211,8 @@ def test_stages_of_convolutions_are_found_within_open_clips_networks(name: str) 
         assert [height // one.shape[2] for one in stages][-3:] == [8, 16, 32]
         places = torchs.place_maps(images)
         assert [one.shape[2:] for one in places] == [(height // 32, width // 32), (height // 16, width // 16)]
-        for one, other in zip((*stages, *places), (*openvinos.stages(images), *openvinos.place_maps(images)), strict=True):
+        others = (*openvinos.stages(images), *openvinos.place_maps(images))
+        for one, other in zip((*stages, *places), others, strict=True):
             assert np.abs(one - other).max() < 1e-3 * np.abs(one).max()
     own = np.random.default_rng(1).integers(0, 256, (2, *[backbone.preprocessing.crop] * 2, 3), dtype=np.uint8)
     for engine in (torchs, openvinos):

@@ -14,6 +14,8 @@ from open_clip import pretrained
 from timm.models import register_model
 from timm.models.eva import Eva, _create_eva
 from timm.models.fastvit import FastVit, RepConditionalPosEnc, _create_fastvit
+from timm.models.swin_transformer import SwinTransformer, _create_swin_transformer
+from timm.models.vision_transformer import VisionTransformer, _create_vision_transformer
 
 
 @register_model
@@ -37,6 +39,20 @@ def tiny_fastvit(pretrained: bool = False, **options: Any) -> FastVit:
     return _create_fastvit("fastvit_t8", pretrained=pretrained, **{**own, **options})
 
 
+@register_model
+def tiny_siglip(pretrained: bool = False, **options: Any) -> VisionTransformer:
+    """Make a small network of SigLIP's kind: tokens of places alone, of which attention makes one feature."""
+    own = {"img_size": 160, "embed_dim": 96, "depth": 4, "num_heads": 3, "class_token": False, "global_pool": "map"}
+    return _create_vision_transformer("vit_base_patch16_siglip_224", pretrained=pretrained, **{**own, **options})
+
+
+@register_model
+def tiny_swin(pretrained: bool = False, **options: Any) -> SwinTransformer:
+    """Make a small network of Swin's kind."""
+    own = {"embed_dim": 16, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 4, 8)}
+    return _create_swin_transformer("swin_tiny_patch4_window7_224", pretrained=pretrained, **{**own, **options})
+
+
 def _timms(name: str, size: int, pool: str, projection: str | None) -> dict[str, Any]:
     """Describe a network of timm's, as open_clip's configurations do."""
     own = {"timm_model_name": name, "timm_model_pretrained": False, "timm_pool": pool, "timm_proj": projection}
@@ -45,7 +61,8 @@ def _timms(name: str, size: int, pool: str, projection: str | None) -> dict[str,
 
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 #: Small networks of open_clip's kinds: its own transformer, that with CoCa's head, a ResNet, and those of timm's that
-#: SigLIP (with its head of attention), EVA, MobileCLIP and ConvNeXt-CLIP have.
+#: SigLIP (with its head of attention), EVA, MobileCLIP, Swin-CLIP and
+#: ConvNeXt-CLIP have.
 TINY: dict[str, dict[str, Any]] = {
     "tiny-ViT": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32},
     "tiny-CoCa": {
@@ -59,9 +76,10 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "tiny-RN": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32, "patch_size": None},
     "tiny-timm": _timms("test_vit", 96, "", "linear"),
-    "tiny-SigLIP": _timms("test_vit3", 160, "map", "none"),
+    "tiny-SigLIP": _timms("tiny_siglip", 160, "map", "none"),
     "tiny-EVA": _timms("tiny_eva", 224, "token", None),
     "tiny-MobileCLIP": _timms("tiny_fastvit", 128, "avg", None),
+    "tiny-Swin": _timms("tiny_swin", 224, "", "linear"),
     "tiny-ConvNeXt": _timms("test_convnext", 160, "", "linear"),
 }
 _TAGS = {
@@ -77,9 +95,16 @@ def known(folder: Path) -> Iterator[None]:
     before = dict(open_clip.factory._MODEL_CONFIGS)
     for name, vision in TINY.items():
         embed = 96 if name == "tiny-SigLIP" else 32  # without a projection the width
-        config = {"embed_dim": embed, "vision_cfg": vision, "text_cfg": TEXT, "custom_text": "timm_model_name" in vision}
+        config = {
+            "embed_dim": embed,
+            "vision_cfg": vision,
+            "text_cfg": TEXT,
+            "custom_text": "timm_model_name" in vision,
+        }
         (folder / f"{name}.json").write_text(json.dumps(config))
-        pretrained._PRETRAINED[name] = {"local": _TAGS.get(name) or pretrained._pcfg(hf_hub=f"cbir-tests/{name.lower()}/")}
+        pretrained._PRETRAINED[name] = {
+            "local": _TAGS.get(name) or pretrained._pcfg(hf_hub=f"cbir-tests/{name.lower()}/")
+        }
     open_clip.add_model_config(folder)
     yield
     open_clip.factory._MODEL_CONFIG_PATHS.remove(folder)
