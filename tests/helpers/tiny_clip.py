@@ -61,8 +61,7 @@ def _timms(name: str, size: int, pool: str, projection: str | None) -> dict[str,
 
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 #: Small networks of open_clip's kinds: its own transformer, that with CoCa's head, a ResNet, and those of timm's that
-#: SigLIP (with its head of attention), EVA, MobileCLIP, Swin-CLIP and
-#: ConvNeXt-CLIP have.
+#: SigLIP (with its head of attention), EVA, MobileCLIP, Swin-CLIP and ConvNeXt-CLIP have.
 TINY: dict[str, dict[str, Any]] = {
     "tiny-ViT": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32},
     "tiny-CoCa": {
