@@ -71,6 +71,11 @@ class Stages(nn.Module):
         self.units = () if has_tokens(network) else _stage_units(network)
         self.outputs = _Outputs(network, self.units)
 
+    @property
+    def count(self) -> int:
+        """The number of maps: a network of patches makes two of its tokens."""
+        return 2 if has_tokens(self.network) else len(self.units)
+
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if has_tokens(self.network):
             return tuple(self.network.headless.token_maps(self.network.normalise(pictures)))  # type: ignore[operator]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from cbir.backbones.backbone import Backbone
-from cbir.backbones.network import Stages, has_tokens
+from cbir.backbones.network import Stages
 from cbir.errors import ModelError
 
 
@@ -29,8 +29,8 @@ class Sight:
 
     @property
     def stages(self) -> int:
-        """The number of its stages: a network of patches has two maps of tokens."""
-        return 2 if has_tokens(self.network) else len(self._stages.units)
+        """The number of its stages."""
+        return self._stages.count
 
     def feature(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute the feature, shape (dimension,), of pixels as they are."""

@@ -28,6 +28,7 @@ from timm.models.swin_transformer import SwinTransformer
 from cbir.backbones.backbone import Backbone, describe
 from cbir.backbones.families import PREFIXES, TORCHVISION
 from cbir.backbones.head import open_classifier
+from cbir.backbones.network import Stages
 from cbir.cli import cli
 from cbir.engines.select import open_engine
 from cbir.errors import ModelError, WeightsError
@@ -207,6 +208,13 @@ def test_networks_made_for_any_size_are_the_librarys_at_their_own(name: str) -> 
     # and open_clip makes its own as before
     if name == "tiny-SigLIP":
         assert not library.trunk.dynamic_img_size
+
+
+@pytest.mark.parametrize("name", ["clip:tiny-ViT/local", "clip:tiny-SigLIP/local", "clip:tiny-RN/local"])
+def test_stages_are_as_many_as_they_are_said_to_be(name: str) -> None:
+    stages = Stages(describe(name, "untrained").build())
+    with torch.inference_mode():
+        assert stages.count == len(stages(torch.full((1, 64, 96, 3), 127, dtype=torch.uint8))) > 1
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
