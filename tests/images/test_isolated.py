@@ -33,7 +33,7 @@ from cbir.indexing.run import build_index
 from cbir.indexing.target import choose_target
 from cbir.utils import stopping
 from tests.helpers.graph_files import write as write_detector
-from tests.helpers.waiting import GUARD_SECONDS
+from tests.helpers.waiting import GUARD_SECONDS, wait_for
 
 Fit = Callable[[bytes, str], np.ndarray]
 
@@ -155,10 +155,7 @@ time.sleep(60)
         child = int(parent.stdout.readline())
         os.kill(child, 0)  # it is there
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + GUARD_SECONDS
-    while time.monotonic() < deadline and _is_running(child):
-        time.sleep(0.02)
-    assert not _is_running(child)
+    wait_for(lambda: not _is_running(child))
 
 
 def _is_running(process: int) -> bool:

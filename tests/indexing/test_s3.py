@@ -26,7 +26,7 @@ from cbir.indexing.policy import CommitPolicy
 from tests.helpers.faults import replace_in, run_cli
 from tests.helpers.s3 import BUCKET, Troubles, client, name_endpoint, s3_server, troubled, upload
 from tests.helpers.signals import default_signals
-from tests.helpers.waiting import GUARD_SECONDS, SOON_SECONDS
+from tests.helpers.waiting import GUARD_SECONDS, SOON_SECONDS, wait_for
 
 Folder = Callable[..., Path]
 
@@ -339,9 +339,7 @@ def test_a_run_that_waits_for_a_server_ends_at_a_signal(
         command = [sys.executable, "-m", "cbir", "index", f"s3://{BUCKET}/all", "--index", "photos"]
         run = subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=default_signals)
         try:
-            deadline = time.monotonic() + GUARD_SECONDS
-            while len(requests) < (1 if hangs_at == "list" else 13) and time.monotonic() < deadline:
-                time.sleep(0.05)
+            wait_for(lambda: len(requests) >= (1 if hangs_at == "list" else 13))
             time.sleep(0.3)
             began = time.monotonic()
             run.send_signal(signal.SIGINT)
