@@ -14,7 +14,7 @@ from cbir.backbones.graph_trial import RefusedError, answer, shortly
 from cbir.backbones.names import of_output
 from cbir.backbones.onnx_words import USUAL_SIDE
 from cbir.images.fit import Preprocessing
-from cbir.utils.openvino_core import open_core
+from cbir.utils.openvino_core import compile_network, open_core
 from cbir.utils.printable import printable
 
 #: The most numbers of a feature, as of an index.
@@ -100,7 +100,7 @@ def _try_out(file: str, wanted: str | None, asked_side: int) -> Facts:
     for at_once in (False, True):
         try:
             model = read(file, Facts(wanted or name, side, 1, at_once, takes_pixels), trial)
-            found[at_once] = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
+            found[at_once] = compile_network(core, model, {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
         except RefusedError:
             raise
         except Exception as error:

@@ -22,6 +22,7 @@ from cbir.cli.options.common import STDERR
 from cbir.cli.terminal import failures, logfile, output, streams
 from cbir.errors import CbirError
 from cbir.utils import stopping
+from cbir.utils.room import check_room
 from cbir.utils.stopping import INTERRUPTED
 
 COMMANDS = (
@@ -29,6 +30,10 @@ COMMANDS = (
     *("words", "classify", "map", "segment", "explain", "units", "imagine", "stylise", "evaluate", "export"),
     *("import", "merge", "info", "models"),
 )
+
+
+# Address space that a command takes, with the libraries that it loads; they fault or wait for good where there is none.
+_ROOM = 600 << 20
 
 
 class _Failure(click.ClickException):
@@ -110,6 +115,7 @@ def cli(debug: bool) -> None:
     if debug:
         failures.show_tracebacks()
     _log_to_stderr()
+    check_room(_ROOM, on_all_cores=True)
 
 
 def main() -> None:

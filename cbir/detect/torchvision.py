@@ -185,7 +185,7 @@ def _from_file(path: str) -> Weights:
 def _in_openvino(name: str, weights: Weights, precision: str, wish: Wish) -> Start:
     import openvino
 
-    from cbir.utils.openvino_core import open_core
+    from cbir.utils.openvino_core import compile_network, open_core
 
     core = open_core()
     check_precision(core, precision)
@@ -199,7 +199,7 @@ def _in_openvino(name: str, weights: Weights, precision: str, wish: Wish) -> Sta
         logger.info("Preparing %s for this processor (once, up to a minute) …", name)
         with maps_of_masks():
             model = from_torch(outputs_of(build(name, weights)), example(KNOWN[name].view), [1, -1, -1, 3])
-        compiled = core.compile_model(model, "CPU", properties)
+        compiled = compile_network(core, model, properties)
         keep_content(file, export_network(compiled))
     return Requests(compiled, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if many else 1).start
 

@@ -21,7 +21,7 @@ from cbir.engines.requests import outputs_of
 from cbir.images.entering import RANGES
 from cbir.images.framed import LARGEST, SMALLEST, Framed
 from cbir.index.entries import MOST_CLASSES
-from cbir.utils.openvino_core import open_core
+from cbir.utils.openvino_core import compile_network, open_core
 from cbir.utils.vectors import Floats
 
 #: The side of the input of a network that takes any, unless another is asked for.
@@ -78,7 +78,7 @@ class _Run:
         self, core: openvino.Core, model: openvino.Model, entering: Input, size: tuple[int, int], precision: str
     ) -> None:
         self.frame = Framed(*size, entering.place)
-        self.compiled = core.compile_model(with_input(model, entering), "CPU", settings(precision, "LATENCY"))
+        self.compiled = compile_network(core, with_input(model, entering), settings(precision, "LATENCY"))
         picture = scene.draw()
         pixels = self.frame.make(picture, (0, 0, *picture.size), picture.size)["pixels"]
         request = self.compiled.create_infer_request()

@@ -15,6 +15,7 @@ import openvino
 
 from cbir.errors import EngineError
 from cbir.utils.cache import keep, kept
+from cbir.utils.room import check_room
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,9 @@ logger = logging.getLogger("cbir")
 
 # A compiled network: the largest of torchvision's has 5 GB.
 _MOST_BYTES = 16 << 30
+
+# Address space that a network takes besides its file.
+_ROOM = 64 << 20
 
 # Precisions that a processor may be good at, and how OpenVINO calls that.
 _CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
@@ -72,17 +76,24 @@ def keep_content(path: Path, *parts: bytes) -> None:
 
 
 def import_network(core: openvino.Core, blob: bytes, properties: dict[str, str]) -> openvino.CompiledModel | None:
-    """Load a network that `export_network` wrote; None where there is none, or it is of no use any more."""
+    """Load a network that `export_network` wrote; None where there is none, or it is of no use any more.
+
+    MemoryError where the process may not have enough for it.
+    """
     if blob:
+        check_room(_ROOM + len(blob))
         with contextlib.suppress(RuntimeError):
             return core.import_model(blob, "CPU", properties)
     return None
 
 
 def export_network(compiled: openvino.CompiledModel) -> bytes:
-    """Return a compiled network as bytes."""
+    """Return a compiled network as bytes. MemoryError where there is not enough for them."""
     exported = compiled.export_model()
-    return exported if isinstance(exported, bytes) else bytes(exported.getvalue())
+    try:
+        return exported if isinstance(exported, bytes) else bytes(exported.getvalue())
+    except ValueError as error:  # OpenVINO closes what it could not write to the end
+        raise MemoryError from error
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ from cbir.engines.precision import (
 )
 from cbir.engines.requests import Requests, outputs_of
 from cbir.utils.cache import keep
-from cbir.utils.openvino_core import open_core
+from cbir.utils.openvino_core import compile_network, open_core
 from cbir.utils.vectors import l2_normalize
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class OpenVINOEngine(Engine):
         model = graph_of(self._backbone, graph)
         if is_untried:
             self._choices[chosen_by] = self._choose_precision(graph, model)
-        compiled = self._core.compile_model(model, "CPU", settings(self._precision_of(graph), hint))
+        compiled = compile_network(self._core, model, settings(self._precision_of(graph), hint))
         keep_content(self._cache_file(graph), export_network(compiled))
         return compiled
 
@@ -166,7 +166,7 @@ class OpenVINOEngine(Engine):
         """Measure the precisions of this processor with `model`, the graph of that name, and note the choice."""
 
         def runner(name: str) -> Callable[[Images], Features]:
-            request = self._core.compile_model(model, "CPU", settings(name, "LATENCY")).create_infer_request()
+            request = compile_network(self._core, model, settings(name, "LATENCY")).create_infer_request()
 
             def run(images: Images) -> Features:
                 request.infer([images])
@@ -202,7 +202,7 @@ class OpenVINOText:
         compiled = import_network(core, kept_content(file), properties)
         if compiled is None:
             logger.info("Preparing the text encoder of %s for this processor (once) …", backbone.name)
-            compiled = core.compile_model(_convert_text(backbone), "CPU", properties)
+            compiled = compile_network(core, _convert_text(backbone), properties)
             keep_content(file, export_network(compiled))
         self._requests = Requests(compiled, 1)
 

@@ -62,7 +62,7 @@ def open_own(path: Path, *, engine: str | None = None, expected: int = 1) -> Own
     )
     from cbir.engines.precision import compiled_folder
     from cbir.engines.requests import Requests
-    from cbir.utils.openvino_core import open_core
+    from cbir.utils.openvino_core import compile_network, open_core
 
     chosen, insisted = engine_and_precision(engine)
     if chosen == "torch":
@@ -91,8 +91,8 @@ def open_own(path: Path, *, engine: str | None = None, expected: int = 1) -> Own
     if compiled is None:
         logger.info("Preparing %s for this processor (once) …", path)
         try:
-            compiled = core.compile_model(
-                onnx_graph.read(str(path), facts, preprocessing, is_bgr=is_bgr), "CPU", properties
+            compiled = compile_network(
+                core, onnx_graph.read(str(path), facts, preprocessing, is_bgr=is_bgr), properties
             )
         except RefusedError as error:
             raise WeightsError(f"{path} cannot be used as a network for faces: {printable(str(error))}.") from error

@@ -92,7 +92,7 @@ class Runtime:
         from cbir.engines.precision import compiled_folder
         from cbir.engines.requests import Requests
         from cbir.faces.graph_layers import build
-        from cbir.utils.openvino_core import open_core
+        from cbir.utils.openvino_core import compile_network, open_core
 
         core = open_core()
         if self._insisted is not None:
@@ -109,7 +109,7 @@ class Runtime:
         compiled = import_network(core, kept_content(file), properties)
         if compiled is None:
             logger.info("Preparing %s for this processor (once) …", known.name)
-            compiled = core.compile_model(build(known.network(), known.shape), "CPU", properties)
+            compiled = compile_network(core, build(known.network(), known.shape), properties)
             keep_content(file, export_network(compiled))
         return Requests(compiled, usable_cores() + 1 if self._many else 1).start
 

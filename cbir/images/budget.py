@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from pathlib import Path
 
@@ -92,20 +91,6 @@ def available() -> int:
     """Bytes of memory that can still be had here: of the machine's, of the container's, of what the user may have."""
     found = [value for value in (_of_machine(), _of_group(), _of_process()) if value is not None]
     return max(0, min(found, default=_UNKNOWN))
-
-
-def check_room(needed: int) -> None:
-    """Raise MemoryError where the limit of this process's address space leaves it less than so many bytes.
-
-    With nothing left at all Python itself ends without a word of ours.
-    """
-    limit = _of_process()
-    if limit is None:
-        return
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        if limit - pages * os.sysconf("SC_PAGE_SIZE") < needed:
-            raise MemoryError
 
 
 def _of_machine() -> int | None:

@@ -19,7 +19,6 @@ from cbir.extract.executor import Executor, LocalExecutor, Work, chunks_of
 from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
 from cbir.extract.results import Extracted
-from cbir.images.budget import check_room
 from cbir.images.formats.readers import describe_readers
 from cbir.images.patterns import Patterns
 from cbir.images.scan import FoundFile
@@ -46,6 +45,7 @@ from cbir.indexing.report import Report
 from cbir.indexing.rows_elsewhere import keep_rows, refuse_without_features
 from cbir.indexing.target import Target, choose_target
 from cbir.utils.printable import printable
+from cbir.utils.room import check_room
 
 logger = logging.getLogger("cbir")
 

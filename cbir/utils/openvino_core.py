@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import mmap
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import openvino
+from openvino import op
 
-# Address space that OpenVINO takes to begin with. Where its threads find none they wait for each other for good.
-_ROOM = 256 << 20
+from cbir.utils.room import check_room
+
+# Address space that OpenVINO and what is loaded beside it take, without a network. Where its threads find none they
+# wait for each other for good, or end the process by a fault.
+_ROOM = 384 << 20
+
+# What a network takes of it while it is compiled, besides copies of its numbers: the graph's own, those in the order in
+# which they are computed with, and the file's.
+_ROOM_FOR_GRAPHS, _COPIES = 64 << 20, 3
 
 
 class SignalStack(ctypes.Structure):
@@ -22,25 +29,26 @@ class SignalStack(ctypes.Structure):
 
 def open_core() -> openvino.Core:
     """Open a core, with what it computes by on a CPU. MemoryError where the process may not have enough for it."""
-    _check_room()
+    check_room(_ROOM, on_all_cores=True)
     core = openvino.Core()
     with _same_signal_stack():
         core.get_property("CPU", "FULL_DEVICE_NAME")  # loads it
     return core
 
 
+def compile_network(
+    core: openvino.Core, model: openvino.Model, properties: Mapping[str, str]
+) -> openvino.CompiledModel:
+    """Compile a graph for this processor. MemoryError where the process may not have enough for it."""
+    constants = (one for one in model.get_ops() if isinstance(one, op.Constant))
+    check_room(_ROOM_FOR_GRAPHS + _COPIES * sum(one.get_byte_size() for one in constants))
+    return core.compile_model(model, "CPU", properties)
+
+
 def signal_stack() -> SignalStack | None:
     """Return the stack on which this thread's signal handlers run; None where there is no telling."""
     found = SignalStack()
     return found if _sigaltstack(None, found) else None
-
-
-def _check_room() -> None:
-    if sys.platform.startswith("linux"):
-        try:
-            mmap.mmap(-1, _ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-        except OSError as error:
-            raise MemoryError from error
 
 
 @contextlib.contextmanager

@@ -171,6 +171,19 @@ def test_small_limits_end_in_a_sentence(photos: Path, tmp_path: Path, limit: int
     assert not [path for path in photos.iterdir() if path.suffix == ".xmp" and not path.stat().st_size]
 
 
+def test_nothing_begins_that_may_fault_for_want_of_memory(photos: Path, tmp_path: Path) -> None:
+    # between 500 and 700 MB OpenVINO faulted, or OpenBLAS asked again for good, in one run of a few
+    limit = 600 * MEGABYTE
+    for arguments in (
+        ("tags", photos / "1.jpg"),
+        ("index", photos, "--index", f"{tmp_path}/index/"),
+        ("segment", photos / "1.jpg", "-o", tmp_path / "segments"),
+    ):
+        done = run(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch("Error: There is not enough memory for this: .*\n", done.stderr), done.stderr
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
