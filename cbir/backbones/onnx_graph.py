@@ -101,7 +101,7 @@ def _try_out(file: str, wanted: str | None, asked_side: int) -> Facts:
         try:
             model = read(file, Facts(wanted or name, side, 1, at_once, takes_pixels), trial)
             found[at_once] = compile_network(core, model, {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
-        except RefusedError:
+        except (RefusedError, MemoryError):
             raise
         except Exception as error:
             if not at_once:

@@ -104,8 +104,8 @@ def _openvino_or_torch(
     """Open something of a backbone on OpenVINO or, where that is missing or fails and nobody insists, on torch."""
     try:
         return on_openvino()
-    except CbirError:
-        raise  # of weights, not of OpenVINO: torch would fail alike
+    except (CbirError, MemoryError):
+        raise  # of weights or of room, not of OpenVINO: torch would fail alike
     except Exception as error:
         if engine == "openvino" or not backbone.runs_in_torch or not has_torch():
             raise EngineError(f"OpenVINO cannot run {backbone.name} here: {_first_line(error)}.") from error

@@ -61,7 +61,7 @@ class Runtime:
             return self._in_torch(known)
         try:
             return self._in_openvino(known)
-        except CbirError:
+        except (CbirError, MemoryError):
             raise
         except Exception as error:  # of OpenVINO, which raises nearly anything, or is not there
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -378,6 +378,15 @@ def test_where_openvino_is_missing_torch_does_the_work_and_says_so(small, monkey
 
 
 @pytest.mark.usefixtures("builds")
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_torch_is_not_asked_where_there_is_no_room_for_openvino(small, monkeypatch, caplog, engine):
+    monkeypatch.setattr(OpenVINOEngine, "__init__", broken(MemoryError()))
+    with pytest.raises(MemoryError):
+        open_engine(small, engine=engine)
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("builds")
 def test_who_insists_on_openvino_gets_an_error(small, monkeypatch, caplog):
     monkeypatch.setattr(OpenVINOEngine, "__init__", broken(RuntimeError("no such instruction")))
     with pytest.raises(EngineError, match="no such instruction"):

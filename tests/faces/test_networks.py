@@ -60,6 +60,18 @@ def test_torch_computes_the_same(known: Known) -> None:
     assert max(np.abs(one - other).max() for one, other in zip(in_graph, in_torch, strict=True)) < 1e-4
 
 
+def test_torch_is_not_asked_where_there_is_no_room_for_openvino(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Runtime, "_in_openvino", refuse)
+    with pytest.raises(MemoryError):
+        Runtime().open(RECOGNISER)
+    assert not caplog.records
+
+
 def test_precisions_that_a_runtime_has_not_are_refused() -> None:
     pytest.importorskip("torch")
     with pytest.raises(EngineError, match="in f32, not in bf16"):
