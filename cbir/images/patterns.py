@@ -11,6 +11,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+from cbir.errors import CbirError
+from cbir.utils.paths import LONGEST_PATH
+from cbir.utils.printable import printable, shortened
+
 
 class Patterns:
     """Patterns that names and paths are held against; `ignore_case` takes `*.GIF` and `*.gif` for the same.
@@ -56,6 +60,16 @@ class Patterns:
         if not text.isascii():
             text = unicodedata.normalize("NFC", text)
         return unicodedata.normalize("NFC", text.casefold()) if self._folds else text
+
+
+def check_lengths(patterns: Iterable[str]) -> None:
+    """Raise CbirError where a pattern is longer than any path, and than what an index can remember."""
+    for pattern in patterns:
+        if len(pattern) > LONGEST_PATH:
+            raise CbirError(
+                f"The pattern {shortened(printable(pattern), 40)} has {len(pattern):,} characters, and no path more "
+                f"than {LONGEST_PATH:,}: it leaves nothing out."
+            )
 
 
 class Glob:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cbir.errors import IndexConflictError, IndexDamagedError, IndexNotFoundError, reason_of
+from cbir.errors import IndexConflictError, IndexDamagedError, IndexNotFoundError, IndexWriteError, reason_of
 from cbir.index.ann.registry import file_beginnings, read_entry, read_lists_entry
 from cbir.index.blockentry import BlockEntry
 from cbir.index.columns import objects
@@ -61,6 +61,9 @@ _MOST_BYTES, _MOST_BLOCKS, _MOST_PASSED_OVER = 64 << 20, 100, 1_000_000
 
 #: The precision of features of which it was not noted, or of which this cbir does not know it.
 UNKNOWN = "unknown"
+
+# What the content of a file raises that is not as it should be.
+_UNSOUND = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 
 _PRECISIONS = ("f16", "bf16", "f32", "f64")
 
@@ -242,21 +245,43 @@ def load_meta(directory: Path) -> Meta:
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
     try:
-        record = read_json(content)
-        written_in = whole(record["format"])
-        if written_in > FORMAT_OF_SEVERAL:
-            raise IndexDamagedError(
-                f"The index {directory} has format {written_in}, made by a newer cbir (this one reads up to "
-                f"{FORMAT_OF_SEVERAL}): upgrade cbir."
-            )
-        checksum = record.pop("checksum")
-        if checksum != _checksum(record):
-            raise ValueError("its checksum is wrong")
-        return _parse(record)
+        return _read(directory, content)
     except MemoryError as error:
         raise _damaged(path, ValueError("it does not fit into memory")) from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+    except _UNSOUND as error:
         raise _damaged(path, error) from error
+
+
+def dump_readable(meta: Meta, directory: Path) -> bytes:
+    """Return the content of `meta.json`, once it was read as `load_meta` reads it: nothing else may be committed.
+
+    IndexWriteError where it cannot be read: a text is longer, say, than any that an index may hold.
+    """
+    content = meta.dump()
+    try:
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES >> 20} MB")
+        _read(directory, content)
+    except _UNSOUND as error:
+        raise IndexWriteError(
+            f"The index {directory} cannot hold what is to be written ({error}); its last state is intact."
+        ) from error
+    return content.encode("ascii")
+
+
+def _read(directory: Path, content: str) -> Meta:
+    """Read and check the content of `meta.json`; raises what `_UNSOUND` lists, IndexDamagedError for a newer format."""
+    record = read_json(content)
+    written_in = whole(record["format"])
+    if written_in > FORMAT_OF_SEVERAL:
+        raise IndexDamagedError(
+            f"The index {directory} has format {written_in}, made by a newer cbir (this one reads up to "
+            f"{FORMAT_OF_SEVERAL}): upgrade cbir."
+        )
+    checksum = record.pop("checksum")
+    if checksum != _checksum(record):
+        raise ValueError("its checksum is wrong")
+    return _parse(record)
 
 
 def _parse(record: dict[str, Any]) -> Meta:

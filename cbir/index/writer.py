@@ -28,7 +28,7 @@ from cbir.index.blockentry import BlockEntry
 from cbir.index.columns.column import Column, Records, mask_of, ranges_of
 from cbir.index.entries import MOST_NOTIONS, MOST_PEOPLE_BYTES, NotionEntry, PartsEntry, RefusedEntry, StoreEntry
 from cbir.index.files import FileRecord
-from cbir.index.format import META, Meta, is_writers
+from cbir.index.format import META, Meta, dump_readable, is_writers
 from cbir.index.lock import now
 from cbir.index.newfiles import NewFiles
 from cbir.index.refused import MOST, Refused, dump
@@ -302,7 +302,7 @@ class Writer:
         temporary = self.directory / f"{META}.new"
         temporary.unlink(missing_ok=True)
         whole = self._whole and self._whole.with_state(meta)
-        self._new.write(temporary.name, [(whole or meta).dump().encode("ascii")])
+        self._new.write(temporary.name, [dump_readable(whole or meta, self.directory)])
         self._new.check()
         # Ctrl-C must find the commit not begun or done: halfway, what was just written would be taken for leftovers
         with uninterrupted():

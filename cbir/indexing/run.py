@@ -20,7 +20,7 @@ from cbir.extract.extractor import Extractor, Watch
 from cbir.extract.of_index import backbone_of
 from cbir.extract.results import Extracted
 from cbir.images.formats.readers import describe_readers
-from cbir.images.patterns import Patterns
+from cbir.images.patterns import Patterns, check_lengths
 from cbir.images.scan import FoundFile
 from cbir.images.sources.address import Location, root_of
 from cbir.index import refused
@@ -386,6 +386,7 @@ def _asked_for(index: Index, options: Options) -> Backbone:
 
 def _exclude(options: Options, index: Index | None) -> Patterns:
     if options.exclude is not None or index is None:
+        check_lengths(options.exclude or ())
         return Patterns(options.exclude or (), ignore_case=bool(options.ignore_case))
     meta = index.meta
     return Patterns(meta.exclude, ignore_case=meta.ignore_case if options.ignore_case is None else options.ignore_case)

@@ -6,6 +6,7 @@ import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +219,27 @@ def test_a_failed_commit_leaves_the_last_state_and_no_leftovers(
     monkeypatch.undo()
     writer.commit()
     assert Index.open(committed).rows == 15
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        {"exclude": ("x" * 32_768,)},
+        {"exclude": ("\ud800",)},
+        {"exclude": ("x",) * 100_001},
+        {"dimension": 0},
+        {"model": {"name": "x" * 40_000}},
+    ],
+    ids=["long", "no character", "many", "number", "network"],
+)
+def test_nothing_is_committed_that_could_not_be_read_again(committed: Path, unreadable: dict[str, Any]) -> None:
+    before = {path.name: path.read_bytes() for path in committed.iterdir()}
+    writer = Writer(committed, load_meta(committed))
+    with pytest.raises(IndexWriteError, match=r"cannot hold what is to be written \(not .*intact"):
+        writer.replace(writer.meta.but(**unreadable))
+    assert {path.name: path.read_bytes() for path in committed.iterdir()} == before
+    writer.replace(writer.meta.but(exclude=("x" * 32_767,)))
+    assert Index.open(committed).rows == 13
 
 
 def test_an_open_index_answers_from_its_own_state_while_files_are_replaced(committed: Path) -> None:

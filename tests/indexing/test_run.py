@@ -202,6 +202,18 @@ def test_excluding_most_pictures_is_not_losing_them_and_is_remembered(photo_fold
     assert len(content(home() / "photos")) == 9
 
 
+def test_a_pattern_that_no_path_can_match_is_refused_before_anything_is_done(photo_folder: Folder) -> None:
+    root = photo_folder(2)
+    long = "[!" + "a-z" * 20_000 + "]"
+    with pytest.raises(CbirError, match=r"^The pattern '\[!a-za.*\]' has 60,003 characters, and no path more than"):
+        refresh(root, exclude=[long])
+    assert not (home() / "photos").exists()
+    refresh(root, exclude=["raw"])
+    with pytest.raises(CbirError, match="60,003"):
+        refresh(root, exclude=["raw", long])
+    assert counts(refresh(None)) == {"unchanged": 2}
+
+
 def test_pictures_in_a_folder_that_cannot_be_listed_are_kept(
     photo_folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
