@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,8 +81,15 @@ def test_what_ray_tells_goes_to_the_log_and_not_to_stdout(
     caplog.set_level("DEBUG", "cbir")
     ray.shutdown()
     RayExecutor(cluster.address)._connect()
-    publish_error_to_driver("raylet_died", "a node is gone", gcs_client=ray._private.worker.global_worker.gcs_client)
-    wait_for(lambda: "a node is gone" in caplog.text + capsys.readouterr().out)
+    client = ray._private.worker.global_worker.gcs_client
+
+    def is_told() -> bool:
+        # again, as the thread that listens may have begun after it was told
+        publish_error_to_driver("raylet_died", "a node is gone", gcs_client=client)
+        time.sleep(0.1)
+        return "a node is gone" in caplog.text + capsys.readouterr().out
+
+    wait_for(is_told)
     assert "Ray: a node is gone" in caplog.text
 
 

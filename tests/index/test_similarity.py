@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbir.errors import IndexDamagedError
+from cbir.errors import IndexDamagedError, IndexWriteError
 from cbir.index import similarity
 from cbir.index.files import FileRecord
 from cbir.index.format import META, Meta, load_meta
@@ -122,7 +122,10 @@ def test_nonsense_is_damage(changed: dict[str, object], tmp_path: Path) -> None:
         CosineQuantiles.from_json({**asdict(HAND), **changed})
     writer = write(tmp_path / "index", np.eye(DIMENSION)[:3])
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in changed.items()}
-    writer.replace(writer.meta.but(cosines=replace(HAND, **values)))  # type: ignore[arg-type]
+    nonsense = writer.meta.but(cosines=replace(HAND, **values))  # type: ignore[arg-type]
+    with pytest.raises(IndexWriteError):
+        writer.replace(nonsense)
+    (tmp_path / "index" / META).write_text(nonsense.dump())
     with pytest.raises(IndexDamagedError):
         load_meta(tmp_path / "index")
 
