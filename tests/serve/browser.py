@@ -20,6 +20,9 @@ PHONE, TABLET, DESK = (
     {"width": 1280, "height": 850},
 )
 
+# Addresses that a page asked for and has not got yet.
+_under_way: dict[Any, list[str]] = {}
+
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[str]:
@@ -65,6 +68,11 @@ def opened(
     context.route("**/*", let_through)
     page = context.new_page()
     page.set_default_timeout(GUARD_SECONDS * 1000)
+    under_way: list[str] = []
+    _under_way[page] = under_way
+    page.on("request", lambda request: under_way.append(request.url))
+    for ended in ("requestfinished", "requestfailed"):
+        page.on(ended, lambda request: under_way.remove(request.url) if request.url in under_way else None)
     page.on("console", lambda message: problems.append(f"{message.text} {message.location['url']}"))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: (problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
@@ -74,6 +82,7 @@ def opened(
     assert not elsewhere, elsewhere
     assert not left, left
     context.close()
+    del _under_way[page]
 
 
 def until(page: Any, expression: str, held: Any = None, seconds: float = GUARD_SECONDS) -> None:
@@ -86,12 +95,29 @@ def until(page: Any, expression: str, held: Any = None, seconds: float = GUARD_S
         page.wait_for_timeout(25)
 
 
+def settled(page: Any) -> None:
+    """Wait until nothing that the page asked for has been under way for a quarter of a second of its own time."""
+    end = time.monotonic() + GUARD_SECONDS
+    quiet = 0
+    while quiet < 5:
+        assert time.monotonic() < end, _under_way[page]
+        # the page's own clock: it stands still while the page has not come to do what was clicked
+        page.evaluate("new Promise(done => setTimeout(done, 50))")
+        quiet = 0 if _under_way[page] else quiet + 1
+
+
+def until_found(page: Any) -> None:
+    """Wait until the page shows what was found, its own request for names and pictures included."""
+    until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+    settled(page)
+
+
 def found(page: Any, typed: str) -> None:
     """Type into the search field, enter, and wait for what was found."""
     page.keyboard.press("/")
     page.keyboard.type(typed)
     page.keyboard.press("Enter")
-    until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+    until_found(page)
 
 
 def sound(page: Any) -> None:

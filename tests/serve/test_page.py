@@ -14,7 +14,20 @@ from typing import Any
 import pytest
 
 from tests.helpers.chromium import needs_chromium
-from tests.serve.browser import DESK, PHONE, TABLET, found, opened, ranks, serving, show_only, sound, until
+from tests.serve.browser import (
+    DESK,
+    PHONE,
+    TABLET,
+    found,
+    opened,
+    ranks,
+    serving,
+    settled,
+    show_only,
+    sound,
+    until,
+    until_found,
+)
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -80,7 +93,7 @@ def test_a_word_is_completed_and_searched_by_keyboard(browser: Any, address: str
         assert page.get_attribute(f"#{chosen}", "aria-selected") == "true"
         assert page.inner_text(f"#{chosen} .word") == "balloon", "what finds something comes first"
         page.keyboard.press("Enter")
-        until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+        until_found(page)
         assert page.locator(".chip").count() == 1
         assert all("balloon" in name for name in ranks(page)[:5])
         page.keyboard.press("/")
@@ -101,7 +114,7 @@ def test_judgements_reorder_at_once_and_back_and_links_bring_the_same(browser: A
         until(page, "document.querySelectorAll('.chip.right').length === 1")
         until(page, "document.querySelectorAll('#wall .card.right').length === 1")
         assert page.evaluate("document.activeElement === window.held"), "a picture keeps its element, and the focus"
-        page.wait_for_timeout(300)
+        settled(page)
         after = ranks(page)
         assert after[:12] != before[:12]
         with opened(browser, address, f"#{page.url.partition('#')[2]}") as other:
@@ -109,7 +122,7 @@ def test_judgements_reorder_at_once_and_back_and_links_bring_the_same(browser: A
             assert ranks(other)[:12] == after[:12]
         page.go_back()
         until(page, "document.querySelectorAll('.chip.right').length === 0")
-        page.wait_for_timeout(500)
+        settled(page)
         assert ranks(page)[:12] == before[:12]
         page.go_forward()
         until(page, "document.querySelectorAll('.chip.right').length === 1")
@@ -124,11 +137,11 @@ def test_a_picture_of_ones_own_is_searched_by(browser: Any, address: str) -> Non
     with opened(browser, address) as page:
         until(page, SHOWN)
         page.set_input_files("#file", own)
-        until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+        until_found(page)
         assert ranks(page)[0].endswith("galaxies_03.jpg")
         assert page.locator(".chip img").evaluate("one => one.naturalWidth") > 1
         page.reload()
-        until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+        until_found(page)
         assert ranks(page)[0].endswith("galaxies_03.jpg"), "its feature is in the address"
 
 

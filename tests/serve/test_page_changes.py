@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from cbir.cli import cli
 from tests.helpers.chromium import needs_chromium
 from tests.report.test_page import HOSTILE
-from tests.serve.browser import DESK, PHONE, opened, ranks, serving, until
+from tests.serve.browser import DESK, PHONE, opened, ranks, serving, settled, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -97,7 +97,7 @@ def test_hostile_names_are_text_and_break_nothing(browser: Any, hostile: Path, s
         )
         for view in ("basket", "wall"):
             page.click(f"nav [data-view={view}]")
-            page.wait_for_timeout(200)
+            settled(page)
             assert page.evaluate(strange) == 0
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
             assert page.evaluate(beyond) == []
@@ -113,7 +113,7 @@ def test_hostile_names_are_text_and_break_nothing(browser: Any, hostile: Path, s
             assert page.evaluate(strange) == 0
             assert page.evaluate(beyond) == []
             page.keyboard.press("ArrowRight")
-            page.wait_for_timeout(60)
+            settled(page)
 
 
 def test_a_changed_index_is_told_of_and_shown_when_asked_for(

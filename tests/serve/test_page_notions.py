@@ -14,7 +14,7 @@ from PIL import Image
 from cbir.cli import cli
 from cbir.index.store import Index
 from tests.helpers.chromium import needs_chromium
-from tests.serve.browser import DESK, PHONE, TABLET, opened, ranks, serving, sound, until
+from tests.serve.browser import DESK, PHONE, TABLET, opened, ranks, serving, settled, sound, until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -39,7 +39,7 @@ def judge(page: Any, places: dict[int, str]) -> None:
         page.locator("#wall a.frame").nth(place).focus()
         page.keyboard.press(key)
         until(page, f"document.querySelectorAll('#chips :is(.right, .wrong)').length === {chips + 1}")
-        page.wait_for_timeout(300)
+        settled(page)
 
 
 def keep(page: Any, name: str) -> str:
@@ -67,7 +67,7 @@ def test_judgements_are_kept_as_a_notion_that_searches_go_by_and_that_grows(brow
         until(page, "document.querySelector('#learnt').value === 'my sky'")
         assert "likeness my sky" in str(page.text_content("#chips"))
         assert "learnt=my+sky" in page.url
-        page.wait_for_timeout(500)
+        settled(page)
         by_notion = ranks(page)[:9]
         page.reload()
         until(page, "document.querySelectorAll('#wall .card').length > 9")
@@ -111,7 +111,7 @@ def test_the_page_asks_for_labels_that_teach_most(browser: Any, address: str) ->
         page.wait_for_selector(".notice:has-text('sky is learnt from 5 labels')")
         until(page, "document.querySelectorAll('#chips :is(.right, .wrong)').length === 0")
         until(page, "document.querySelector('#wall .card:not(.right)') !== null")
-        page.wait_for_timeout(500)
+        settled(page)
         assert not set(ranks(page)) & set(asked[1:3]), "what has a label is not asked about again"
         page.click("#ask")
         until(page, "document.querySelector('#wall-title').textContent === 'All pictures'")

@@ -16,7 +16,7 @@ from cbir.utils.vectors import l2_normalize
 from tests.helpers.chromium import needs_chromium
 from tests.helpers.feature_index import make_index
 from tests.helpers.waiting import GUARD_SECONDS
-from tests.serve.browser import PHONE, opened, serving, sound, until
+from tests.serve.browser import PHONE, opened, serving, sound, until, until_found
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -99,7 +99,7 @@ def test_the_map_is_walked_zoomed_and_searched_by(browser: Any, address: str, sc
         assert page.evaluate("document.activeElement.getAttribute('aria-label')") == held
         assert page.evaluate("document.activeElement.offsetWidth") > 2 * places[0][0]
         page.keyboard.press("Enter")
-        until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+        until_found(page)
         assert held.endswith(page.inner_text(".chip .name"))
 
 
@@ -121,7 +121,7 @@ def test_a_picture_is_dropped_or_pasted(
     with opened(browser, address) as page:
         until(page, SHOWN)
         page.evaluate(_GIVE, [base64.b64encode((tmp_path / "own.jpg").read_bytes()).decode(), kind])
-        until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+        until_found(page)
         assert page.get_attribute("#wall .card >> nth=0 >> .place", "title") == "07.jpg"
 
 

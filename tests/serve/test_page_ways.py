@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cbir.cli import cli
 from tests.helpers.chromium import needs_chromium
-from tests.serve.browser import PHONE, opened, ranks, serving, until
+from tests.serve.browser import PHONE, opened, ranks, serving, until, until_found
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -132,7 +132,7 @@ def test_a_box_is_moved_sized_and_searched_by_with_keys(browser: Any, address: s
         assert box()[0] == 0, "it stays in the picture"
         x, y, width, height = (round(one) for one in box())
         page.keyboard.press("Enter")
-        until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+        until_found(page)
         assert re.search(r"like=[0-9a-f]{16}@([\d,]+)", unquote(page.url))[1] == f"{x},{y},{width},{height}"  # type: ignore[index]
         assert "a region of" in page.inner_text(".chip")
 

@@ -18,7 +18,7 @@ from cbir.serve.app import make_app
 from cbir.serve.problems import ProblemError
 from cbir.serve.service import Service
 from tests.helpers.chromium import needs_chromium
-from tests.serve.browser import DESK, PHONE, opened, serving, sound, until
+from tests.serve.browser import DESK, PHONE, opened, serving, sound, until, until_found
 from tests.serve.test_http import API
 
 pytest.importorskip("fastapi", reason="cbir[serve] is not installed")
@@ -202,7 +202,7 @@ def test_the_large_picture_leads_to_it_and_back(browser: Any, tour: str, size: d
         assert page.locator("#why").is_hidden(), "nothing was asked"
         page.click("[data-do=alone]")
         until(page, "!document.querySelector('#viewer').open")
-        until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+        until_found(page)
         until(page, "document.querySelectorAll('#wall .card').length > 3")
         page.locator("#wall .card a.frame").nth(1).click()
         page.wait_for_selector("#facts dt:text-is('Path')")
@@ -230,7 +230,7 @@ def test_a_picture_of_the_reader_is_chosen_in_a_form(browser: Any, tour: str) ->
     with opened(browser, tour) as page:
         until(page, "document.querySelectorAll('#wall .card').length > 3")
         page.set_input_files("#file", own)
-        until(page, "document.querySelector('#wall-title').textContent === 'Found'")
+        until_found(page)
         until(page, "document.querySelectorAll('#wall .card').length > 3")
         page.locator("#wall .card a.frame").nth(2).click()
         page.wait_for_selector("#facts dt:text-is('Path')")
