@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -24,7 +25,10 @@ def toy_weights() -> Path:
         arguments = ["scripts/train_toy.py", "dataset/photos", made, "--labels", "dataset/hours.csv"]
         done = subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
-        made.replace(out)
+        # another process may have trained others meanwhile, and made an index by them: these stay the session's
+        with contextlib.suppress(FileExistsError):
+            os.link(made, out)
+        made.unlink()
     return out
 
 
