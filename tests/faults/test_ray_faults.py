@@ -73,13 +73,14 @@ def processes_of_workers() -> list[int]:
 def test_without_any_node_what_was_done_is_kept(
     cluster: Any, nodes: list[Any], photo_folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray, "_PATIENCE", 2.0)
     monkeypatch.setattr(on_ray, "HELD", 2)  # all could be done already when the nodes go
     root = photo_folder(60)
 
     def watch(results: Iterator[Any], total: int) -> Iterator[Any]:
         for number, result in enumerate(results):
             if number == 12:
+                # not from the beginning: starting the first worker may take as long
+                monkeypatch.setattr(on_ray, "_PATIENCE", 2.0)
                 for node in nodes:
                     cluster.remove_node(node, allow_graceful=False)
             yield result
