@@ -67,7 +67,20 @@ def test_a_worker_or_a_node_that_dies_costs_no_picture(
 
 def processes_of_workers() -> list[int]:
     """The processes of cbir's actors below this process, which their titles tell."""
-    return [one for one in descendants(os.getpid()) if title(one).startswith("ray::_Extracting")]
+    return [one for one in descendants(os.getpid()) if is_worker(one)]
+
+
+def is_worker(process: int) -> bool:
+    """Tell whether a process is there and one of cbir's actors."""
+    return title(process).startswith("ray::_Extracting")
+
+
+def end_nodes(cluster: Any, nodes: list[Any]) -> None:
+    """End nodes and their workers, which outlive them for a while, in which they could do all that is left."""
+    workers = processes_of_workers()
+    for node in nodes:
+        cluster.remove_node(node, allow_graceful=False)
+    wait_for(lambda: not any(map(is_worker, workers)))
 
 
 def test_without_any_node_what_was_done_is_kept(
@@ -81,8 +94,7 @@ def test_without_any_node_what_was_done_is_kept(
             if number == 12:
                 # not from the beginning: starting the first worker may take as long
                 monkeypatch.setattr(on_ray, "_PATIENCE", 2.0)
-                for node in nodes:
-                    cluster.remove_node(node, allow_graceful=False)
+                end_nodes(cluster, nodes)
             yield result
 
     with pytest.raises(WorkersError, match="No node"):
